@@ -1,1 +1,169 @@
-//! Placeholder until the first slice lands.
+//! `#[derive(Object)]`: the description of a type, made from its public fields.
+//!
+//! ```ignore
+//! /// Exact search over stored vectors.
+//! #[derive(Object, Default)]
+//! pub struct IndexFlat {
+//!     #[object(parent)]
+//!     pub codes: IndexFlatCodes,       // inherited: found by Deref in Rust, by the base class in Python
+//!     /// True while the norms below are in step with the vectors.
+//!     pub norms_valid: bool,           // a field of that name, type and doc
+//!     #[object(skip)]
+//!     cache: Cache,                    // private fields are skipped anyway
+//! }
+//! ```
+//!
+//! On the type: `#[object(name = "OtherName")]` where the Faiss name differs, `#[object(abstract)]` where no constructor exists,
+//! `#[object(methods = PATH)]` names a `&'static [Method]`. On a field: `parent`, `skip`, `readonly`, `name = "..."`.
+//! The type must implement `Default`: a default-constructed object gives each field's default value.
+
+use proc_macro::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput, Expr, Lit, Meta, parse_macro_input};
+
+#[derive(Default)]
+struct Options {
+    parent: bool,
+    skip: bool,
+    readonly: bool,
+    is_abstract: bool,
+    name: Option<String>,
+    methods: Option<syn::Path>,
+}
+
+fn options(attrs: &[syn::Attribute]) -> syn::Result<Options> {
+    let mut found = Options::default();
+    for attr in attrs.iter().filter(|a| a.path().is_ident("object")) {
+        attr.parse_nested_meta(|meta| {
+            if meta.path.is_ident("parent") {
+                found.parent = true;
+            } else if meta.path.is_ident("skip") {
+                found.skip = true;
+            } else if meta.path.is_ident("readonly") {
+                found.readonly = true;
+            } else if meta.path.is_ident("abstract") {
+                found.is_abstract = true;
+            } else if meta.path.is_ident("name") {
+                found.name = Some(meta.value()?.parse::<syn::LitStr>()?.value());
+            } else if meta.path.is_ident("methods") {
+                found.methods = Some(meta.value()?.parse()?);
+            } else {
+                return Err(meta.error("known here: parent, skip, readonly, abstract, name, methods"));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+fn doc(attrs: &[syn::Attribute]) -> String {
+    let mut lines = Vec::new();
+    for attr in attrs.iter().filter(|a| a.path().is_ident("doc")) {
+        if let Meta::NameValue(pair) = &attr.meta
+            && let Expr::Lit(lit) = &pair.value
+            && let Lit::Str(text) = &lit.lit
+        {
+            lines.push(text.value().trim().to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
+/// Implements `Object`, `Described` and `Field` (and `Deref` to the parent) for a struct with named fields.
+#[proc_macro_derive(Object, attributes(object))]
+pub fn derive_object(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    expand(&input).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
+    let Data::Struct(data) = &input.data else {
+        return Err(syn::Error::new_spanned(input, "Object describes structs with named fields"));
+    };
+    let own = options(&input.attrs)?;
+    let ident = &input.ident;
+    let name = own.name.unwrap_or_else(|| ident.to_string());
+    let type_doc = doc(&input.attrs);
+    let is_abstract = own.is_abstract;
+    let methods = own.methods.map_or(quote!(&[]), |path| quote!(#path));
+
+    let mut parent = None;
+    let (mut infos, mut refs, mut muts) = (Vec::new(), Vec::new(), Vec::new());
+    for field in &data.fields {
+        let opts = options(&field.attrs)?;
+        let Some(field_ident) = &field.ident else {
+            return Err(syn::Error::new_spanned(field, "Object describes structs with named fields"));
+        };
+        let ty = &field.ty;
+        if opts.parent {
+            parent = Some((field_ident.clone(), ty.clone()));
+            continue;
+        }
+        if opts.skip || !matches!(field.vis, syn::Visibility::Public(_)) {
+            continue;
+        }
+        let field_name = opts.name.unwrap_or_else(|| field_ident.to_string().trim_start_matches("r#").to_owned());
+        let field_doc = doc(&field.attrs);
+        let readonly = opts.readonly;
+        infos.push(quote! {
+            ::faiss_core::base::object::FieldInfo {
+                name: #field_name, kind: <#ty as ::faiss_core::base::object::Field>::KIND, doc: #field_doc, readonly: #readonly,
+            }
+        });
+        refs.push(quote! { #field_name => Some(::faiss_core::base::object::Field::get(&self.#field_ident)), });
+        muts.push(quote! { #field_name => Some(&mut self.#field_ident as &mut dyn ::faiss_core::base::object::FieldMut), });
+    }
+    let (parent_info, parent_ref, parent_mut, deref) = match &parent {
+        Some((field, ty)) => (
+            quote!(Some(<#ty as ::faiss_core::base::object::Described>::INFO)),
+            quote!(::faiss_core::base::object::Object::field(&self.#field, name)),
+            quote!(::faiss_core::base::object::Object::field_mut(&mut self.#field, name)),
+            quote! {
+                impl ::std::ops::Deref for #ident {
+                    type Target = #ty;
+                    fn deref(&self) -> &#ty { &self.#field }
+                }
+                impl ::std::ops::DerefMut for #ident {
+                    fn deref_mut(&mut self) -> &mut #ty { &mut self.#field }
+                }
+            },
+        ),
+        None => (quote!(None), quote!(None), quote!(None), quote!()),
+    };
+    Ok(quote! {
+        impl ::faiss_core::base::object::Described for #ident {
+            const INFO: &'static ::faiss_core::base::object::TypeInfo = {
+                static INFO: ::faiss_core::base::object::TypeInfo = ::faiss_core::base::object::TypeInfo {
+                    name: #name,
+                    doc: #type_doc,
+                    parent: #parent_info,
+                    is_abstract: #is_abstract,
+                    fields: &[#(#infos),*],
+                    methods: #methods,
+                    default: || ::std::boxed::Box::new(<#ident as ::std::default::Default>::default()),
+                };
+                &INFO
+            };
+        }
+        impl ::faiss_core::base::object::Object for #ident {
+            fn info(&self) -> &'static ::faiss_core::base::object::TypeInfo { <Self as ::faiss_core::base::object::Described>::INFO }
+            fn as_any(&self) -> &dyn ::std::any::Any { self }
+            fn as_any_mut(&mut self) -> &mut dyn ::std::any::Any { self }
+            fn field(&self, name: &str) -> Option<::faiss_core::base::object::FieldRef<'_>> {
+                match name { #(#refs)* _ => #parent_ref }
+            }
+            fn field_mut(&mut self, name: &str) -> Option<&mut dyn ::faiss_core::base::object::FieldMut> {
+                match name { #(#muts)* _ => #parent_mut }
+            }
+        }
+        impl ::faiss_core::base::object::Field for #ident {
+            const KIND: ::faiss_core::base::object::Kind =
+                ::faiss_core::base::object::Kind::Part(|| <#ident as ::faiss_core::base::object::Described>::INFO);
+            fn get(&self) -> ::faiss_core::base::object::FieldRef<'_> { ::faiss_core::base::object::FieldRef::Part(self) }
+        }
+        impl ::faiss_core::base::object::FieldMut for #ident {
+            fn part_mut(&mut self) -> Option<&mut dyn ::faiss_core::base::object::Object> { Some(self) }
+        }
+        #deref
+    })
+}

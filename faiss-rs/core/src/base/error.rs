@@ -1,0 +1,53 @@
+//! The one error type. Each variant reaches Python as the exception that users of Faiss catch.
+
+/// What went wrong, in one sentence a user can act on.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// A condition of the library does not hold. Python: `RuntimeError`.
+    #[error("Error: '{condition}' failed: {message}")]
+    Failed { condition: String, message: String },
+    /// An argument has a value that can't be used. Python: `ValueError`.
+    #[error("{0}")]
+    Value(String),
+    /// An argument has the wrong type. Python: `TypeError`.
+    #[error("{0}")]
+    Type(String),
+    /// A number does not fit. Python: `OverflowError`.
+    #[error("{0}")]
+    Overflow(String),
+    /// A shape that Faiss's own wrappers assert. Python: `AssertionError`.
+    #[error("{0}")]
+    Assertion(String),
+    /// A part of Faiss that is not here; the text names it. Python: `NotImplementedError`.
+    #[error("{0}")]
+    NotImplemented(String),
+    /// Memory could not be had. Python: `MemoryError`.
+    #[error("{0}")]
+    Memory(String),
+    /// Reading or writing failed. Python: `RuntimeError`, as Faiss has it.
+    #[error("{0}")]
+    Io(String),
+    /// Ctrl-C, or a callback that asked to stop. Python: `KeyboardInterrupt`, or what the callback raised.
+    #[error("computation interrupted")]
+    Interrupted,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn failed(condition: impl Into<String>, message: impl Into<String>) -> Self {
+        Error::Failed { condition: condition.into(), message: message.into() }
+    }
+    pub fn value(message: impl Into<String>) -> Self {
+        Error::Value(message.into())
+    }
+    pub fn type_error(message: impl Into<String>) -> Self {
+        Error::Type(message.into())
+    }
+    pub fn overflow(message: impl Into<String>) -> Self {
+        Error::Overflow(message.into())
+    }
+    pub fn not_implemented(message: impl Into<String>) -> Self {
+        Error::NotImplemented(message.into())
+    }
+}

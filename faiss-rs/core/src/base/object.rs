@@ -1,0 +1,310 @@
+//! The description of a type: its name, parent, public fields and methods, as data.
+//!
+//! Python classes, stubs, help texts and the compatibility table are all made from it, so a type is described once, beside its code, with
+//! `#[derive(Object)]`. A field held by value that is itself described (`pq`, `cp`) is a *part*: it is reached through its owner.
+
+use std::any::Any;
+
+use super::error::{Error, Result};
+use super::handle::{Handle, Shared};
+use crate::index::Index;
+use crate::selector::IDSelector;
+
+/// The kind of a field's value, in C++'s terms where Python shows them.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    Bool,
+    I32,
+    U32,
+    I64,
+    U8,
+    USize,
+    F32,
+    F64,
+    Str,
+    /// `std::vector` of these elements.
+    Vector(ElementKind),
+    /// A described struct held by value.
+    Part(fn() -> &'static TypeInfo),
+    /// A shared handle (a pointer in C++) to this class or one derived from it; may be null.
+    Pointer(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElementKind {
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F32,
+    F64,
+}
+
+/// A value that crosses the border of the crate: an argument, a result, or what a field holds.
+#[derive(Clone)]
+pub enum Value {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(String),
+    Bytes(Vec<u8>),
+    Handle(Handle),
+    /// An array with its shape, row-major.
+    F32(Vec<f32>, Vec<usize>),
+    F64(Vec<f64>, Vec<usize>),
+    I64(Vec<i64>, Vec<usize>),
+    I32(Vec<i32>, Vec<usize>),
+    U8(Vec<u8>, Vec<usize>),
+    List(Vec<Value>),
+}
+
+/// One public field.
+#[derive(Debug)]
+pub struct FieldInfo {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub doc: &'static str,
+    pub readonly: bool,
+}
+
+/// One method beyond those of the base class's trait.
+pub struct Method {
+    pub name: &'static str,
+    /// Python signature for stubs and help, as in `(self, list_no: int) -> int`.
+    pub signature: &'static str,
+    pub doc: &'static str,
+    pub call: MethodCall,
+}
+
+pub enum MethodCall {
+    /// Leaves the object as it is; runs beside other reads.
+    Read(fn(&dyn Object, &[Value]) -> Result<Value>),
+    /// Changes the object; runs alone.
+    Write(fn(&mut dyn Object, &[Value]) -> Result<Value>),
+}
+
+/// The description of a type. See `#[derive(Object)]`.
+pub struct TypeInfo {
+    /// The name in Faiss and in Python.
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub parent: Option<&'static TypeInfo>,
+    pub is_abstract: bool,
+    /// Own fields, without the parent's.
+    pub fields: &'static [FieldInfo],
+    /// Own methods, without the parent's.
+    pub methods: &'static [Method],
+    pub default: fn() -> Box<dyn Object>,
+}
+
+impl TypeInfo {
+    /// This description and its ancestors', nearest first.
+    pub fn lineage(&'static self) -> impl Iterator<Item = &'static TypeInfo> {
+        std::iter::successors(Some(self), |t| t.parent)
+    }
+
+    pub fn is_a(&'static self, name: &str) -> bool {
+        self.lineage().any(|t| t.name == name)
+    }
+
+    pub fn method(&'static self, name: &str) -> Option<&'static Method> {
+        self.lineage().find_map(|t| t.methods.iter().find(|m| m.name == name))
+    }
+
+    pub fn field(&'static self, name: &str) -> Option<&'static FieldInfo> {
+        self.lineage().find_map(|t| t.fields.iter().find(|f| f.name == name))
+    }
+}
+
+pub trait Described {
+    const INFO: &'static TypeInfo;
+}
+
+/// An object with a description. Implemented by `#[derive(Object)]` only.
+pub trait Object: Any + Send + Sync {
+    /// The description of the most derived type.
+    fn info(&self) -> &'static TypeInfo;
+    fn as_any(&self) -> &dyn Any;
+    fn as_any_mut(&mut self) -> &mut dyn Any;
+    /// The field of that name, the parent's included.
+    fn field(&self, name: &str) -> Option<FieldRef<'_>>;
+    fn field_mut(&mut self, name: &str) -> Option<&mut dyn FieldMut>;
+}
+
+/// What a field shows when read.
+pub enum FieldRef<'a> {
+    Value(Value),
+    Vector(&'a dyn VectorField),
+    Part(&'a dyn Object),
+}
+
+/// A type that a public field can have.
+pub trait Field: FieldMut {
+    const KIND: Kind;
+    fn get(&self) -> FieldRef<'_>;
+}
+
+/// How a field is changed from outside. The defaults refuse.
+pub trait FieldMut {
+    fn set(&mut self, _value: Value) -> Result<()> {
+        Err(Error::type_error("this field can't be assigned"))
+    }
+    fn vector_mut(&mut self) -> Option<&mut dyn VectorField> {
+        None
+    }
+    fn part_mut(&mut self) -> Option<&mut dyn Object> {
+        None
+    }
+}
+
+/// A `std::vector` as Python sees it.
+pub trait VectorField: Send + Sync {
+    fn element(&self) -> ElementKind;
+    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The elements' bytes, native byte order.
+    fn bytes(&self) -> &[u8];
+    fn bytes_mut(&mut self) -> &mut [u8];
+    /// Changes the number of elements; new ones are zero.
+    fn resize(&mut self, n: usize);
+}
+
+/// An element of a [`VectorField`]: plain old data without padding, for which every bit pattern is a value.
+///
+/// # Safety
+/// The type has no padding, no invalid bit pattern, and `ELEMENT` names its size and meaning.
+pub unsafe trait Element: Copy + Default + Send + Sync + 'static {
+    const ELEMENT: ElementKind;
+}
+
+macro_rules! scalar_fields {
+    ($($ty:ty => $kind:ident, $element:ident;)*) => {$(
+        // SAFETY: primitive numbers have neither padding nor invalid bit patterns.
+        unsafe impl Element for $ty { const ELEMENT: ElementKind = ElementKind::$element; }
+        impl Field for $ty {
+            const KIND: Kind = Kind::$kind;
+            fn get(&self) -> FieldRef<'_> { FieldRef::Value(Value::Int(*self as i64)) }
+        }
+        impl FieldMut for $ty {
+            fn set(&mut self, value: Value) -> Result<()> {
+                let Value::Int(v) = value else { return Err(Error::type_error("an integer is wanted here")) };
+                *self = <$ty>::try_from(v).map_err(|_| Error::overflow(concat!("the value is out of range for ", stringify!($ty))))?;
+                Ok(())
+            }
+        }
+    )*};
+}
+scalar_fields! { i32 => I32, I32; u32 => U32, U32; i64 => I64, I64; u8 => U8, U8; usize => USize, U64; }
+
+macro_rules! float_fields {
+    ($($ty:ty => $kind:ident;)*) => {$(
+        // SAFETY: every bit pattern is a floating-point number.
+        unsafe impl Element for $ty { const ELEMENT: ElementKind = ElementKind::$kind; }
+        impl Field for $ty {
+            const KIND: Kind = Kind::$kind;
+            fn get(&self) -> FieldRef<'_> { FieldRef::Value(Value::Float(*self as f64)) }
+        }
+        impl FieldMut for $ty {
+            fn set(&mut self, value: Value) -> Result<()> {
+                *self = match value {
+                    Value::Float(v) => v as $ty,
+                    Value::Int(v) => v as $ty,
+                    _ => return Err(Error::type_error("a number is wanted here")),
+                };
+                Ok(())
+            }
+        }
+    )*};
+}
+float_fields! { f32 => F32; f64 => F64; }
+
+impl Field for bool {
+    const KIND: Kind = Kind::Bool;
+    fn get(&self) -> FieldRef<'_> {
+        FieldRef::Value(Value::Bool(*self))
+    }
+}
+impl FieldMut for bool {
+    fn set(&mut self, value: Value) -> Result<()> {
+        *self = match value {
+            Value::Bool(v) => v,
+            Value::Int(v) => v != 0,
+            _ => return Err(Error::type_error("a bool is wanted here")),
+        };
+        Ok(())
+    }
+}
+
+impl Field for String {
+    const KIND: Kind = Kind::Str;
+    fn get(&self) -> FieldRef<'_> {
+        FieldRef::Value(Value::Str(self.clone()))
+    }
+}
+impl FieldMut for String {
+    fn set(&mut self, value: Value) -> Result<()> {
+        let Value::Str(v) = value else { return Err(Error::type_error("a str is wanted here")) };
+        *self = v;
+        Ok(())
+    }
+}
+
+impl<T: Element> VectorField for Vec<T> {
+    fn element(&self) -> ElementKind {
+        T::ELEMENT
+    }
+    fn len(&self) -> usize {
+        Vec::len(self)
+    }
+    fn bytes(&self) -> &[u8] {
+        // SAFETY: an Element is plain old data; the slice covers exactly the vector's elements.
+        unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), std::mem::size_of_val(self.as_slice())) }
+    }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above; every bit pattern written is a valid element.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), std::mem::size_of_val(self.as_slice())) }
+    }
+    fn resize(&mut self, n: usize) {
+        Vec::resize(self, n, T::default());
+    }
+}
+impl<T: Element> Field for Vec<T> {
+    const KIND: Kind = Kind::Vector(T::ELEMENT);
+    fn get(&self) -> FieldRef<'_> {
+        FieldRef::Vector(self)
+    }
+}
+impl<T: Element> FieldMut for Vec<T> {
+    fn vector_mut(&mut self) -> Option<&mut dyn VectorField> {
+        Some(self)
+    }
+}
+
+macro_rules! pointer_fields {
+    ($($base:ident => $variant:ident;)*) => {$(
+        impl Field for Option<Shared<dyn $base>> {
+            const KIND: Kind = Kind::Pointer(stringify!($base));
+            fn get(&self) -> FieldRef<'_> {
+                FieldRef::Value(self.as_ref().map_or(Value::None, |h| Value::Handle(Handle::$variant(h.clone()))))
+            }
+        }
+        impl FieldMut for Option<Shared<dyn $base>> {
+            fn set(&mut self, value: Value) -> Result<()> {
+                *self = match value {
+                    Value::None => None,
+                    Value::Handle(Handle::$variant(h)) => Some(h),
+                    _ => return Err(Error::type_error(concat!("a ", stringify!($base), " or None is wanted here"))),
+                };
+                Ok(())
+            }
+        }
+    )*};
+}
+pointer_fields! { Index => Index; IDSelector => Selector; }
