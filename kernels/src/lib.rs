@@ -9,10 +9,12 @@
 //! - [`launchers`]: Rust functions with the very parameters, so that a wrong argument does not compile.
 //!
 //! [`compile`] runs NVRTC and [`pack`] runs nvFatbin; both are libraries of NVIDIA's toolkit, opened by path, and neither
-//! needs a GPU, a driver or a host compiler. The crate may use those two libraries and nothing else of CUDA.
+//! needs a GPU, a driver or a host compiler. The crate may use those two libraries and nothing else of CUDA. [`fatbin`]
+//! reads what was packed.
 
 mod arch;
 mod catalogue;
+pub mod fatbin;
 mod launcher;
 mod nvfatbin;
 mod nvrtc;
