@@ -23,7 +23,7 @@ mod stage;
 
 pub use error::Error;
 pub use metadata::Metadata;
-pub use name::WheelName;
+pub use name::{WheelName, normalize};
 pub use pack::{Packed, PackedMember, pack};
 pub use reader::{Member, Reader};
 pub use requirements::CudaRequirement;

@@ -5,12 +5,14 @@ use std::str::FromStr;
 
 use super::Error;
 
-/// `faiss_gpu_cu12-1.15.1.0-cp310-abi3-manylinux_2_28_x86_64.whl`, without a build tag.
+/// `faiss_gpu_cu12-1.15.1.0-cp310-abi3-manylinux_2_28_x86_64.whl`
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct WheelName {
     /// As users type it, for example `faiss-gpu-cu12`.
     pub distribution: String,
     pub version: String,
+    /// The build tag, which wheels of this project do not have.
+    pub build: Option<String>,
     /// `cp310`
     pub python: String,
     /// `abi3`
@@ -25,6 +27,7 @@ impl WheelName {
         let name = WheelName {
             distribution: distribution.to_owned(),
             version: version.to_owned(),
+            build: None,
             python: "cp310".to_owned(),
             abi: "abi3".to_owned(),
             platform: platform.to_owned(),
@@ -47,10 +50,27 @@ impl WheelName {
         format!("{}-{}-{}", self.python, self.abi, self.platform)
     }
 
-    /// The glibc that the platform tag promises to be enough, for example (2, 28); none when it is no manylinux tag.
+    /// One tag for each combination that the compressed tag set stands for, as WHEEL lists them.
+    pub fn tags(&self) -> impl Iterator<Item = String> {
+        self.python.split('.').flat_map(move |python| {
+            let abis = self.abi.split('.');
+            abis.flat_map(move |abi| self.platform.split('.').map(move |platform| format!("{python}-{abi}-{platform}")))
+        })
+    }
+
+    /// The glibc that the platform tag promises to be enough, for example (2, 28); the oldest where there are several tags,
+    /// none when it is no manylinux tag.
     pub fn glibc(&self) -> Option<(u32, u32)> {
-        let mut parts = self.platform.strip_prefix("manylinux_")?.splitn(3, '_');
-        Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        let numbers = self.platform.split('.').filter_map(|tag| {
+            for (legacy, glibc) in [("manylinux1_", (2, 5)), ("manylinux2010_", (2, 12)), ("manylinux2014_", (2, 17))] {
+                if tag.starts_with(legacy) {
+                    return Some(glibc);
+                }
+            }
+            let mut parts = tag.strip_prefix("manylinux_")?.splitn(3, '_');
+            Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+        });
+        numbers.min()
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -92,7 +112,8 @@ pub fn normalize(distribution: &str) -> String {
 
 impl fmt::Display for WheelName {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "{}-{}.whl", self.stem(), self.tag())
+        let build = self.build.as_ref().map(|build| format!("-{build}")).unwrap_or_default();
+        write!(f, "{}{build}-{}.whl", self.stem(), self.tag())
     }
 }
 
@@ -103,19 +124,20 @@ impl FromStr for WheelName {
         let fail = |reason: &str| Error::Name { name: file_name.to_owned(), reason: reason.to_owned() };
         let stem = file_name.strip_suffix(".whl").ok_or_else(|| fail("it does not end in .whl"))?;
         let parts: Vec<&str> = stem.split('-').collect();
-        let (distribution, version, tags) = match parts.as_slice() {
-            [distribution, version, tags @ ..] if tags.len() == 3 => (*distribution, *version, tags),
+        let (distribution, version, build, tags) = match parts.as_slice() {
+            [distribution, version, tags @ ..] if tags.len() == 3 => (*distribution, *version, None, tags),
             [distribution, version, build, tags @ ..] if tags.len() == 3 => {
                 if !build.starts_with(|c: char| c.is_ascii_digit()) {
                     return Err(fail("its build tag does not start with a digit"));
                 }
-                (*distribution, *version, tags)
+                (*distribution, *version, Some(build.to_string()), tags)
             }
             _ => return Err(fail("it is not DISTRIBUTION-VERSION-PYTHON-ABI-PLATFORM.whl")),
         };
         let name = WheelName {
             distribution: distribution.replace('_', "-"),
             version: version.to_owned(),
+            build,
             python: tags[0].to_owned(),
             abi: tags[1].to_owned(),
             platform: tags[2].to_owned(),
@@ -138,6 +160,10 @@ mod tests {
         assert_eq!(name.to_string(), NAME);
         assert_eq!(name.dist_info(), "faiss_gpu_cu12-1.15.1.0.dist-info");
         assert_eq!(name.glibc(), Some((2, 28)));
+        let name: WheelName = "a-1-2b-cp39-cp39-manylinux_2_27_x86_64.manylinux2014_x86_64.whl".parse().unwrap();
+        assert_eq!(name.to_string(), "a-1-2b-cp39-cp39-manylinux_2_27_x86_64.manylinux2014_x86_64.whl");
+        assert_eq!(name.glibc(), Some((2, 17)));
+        assert_eq!(name.tags().count(), 2);
     }
 
     #[test]

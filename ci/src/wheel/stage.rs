@@ -68,12 +68,8 @@ fn write(path: &Path, content: &[u8]) -> Result<(), Error> {
 /// The text of WHEEL. One line for each tag that the compressed tag set of the file name stands for.
 fn wheel(name: &WheelName) -> String {
     let mut text = format!("Wheel-Version: 1.0\nGenerator: {GENERATOR}\nRoot-Is-Purelib: false\n");
-    for python in name.python.split('.') {
-        for abi in name.abi.split('.') {
-            for platform in name.platform.split('.') {
-                text.push_str(&format!("Tag: {python}-{abi}-{platform}\n"));
-            }
-        }
+    for tag in name.tags() {
+        text.push_str(&format!("Tag: {tag}\n"));
     }
     text
 }
