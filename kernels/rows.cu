@@ -4,15 +4,18 @@
 namespace faiss {
 
 template <typename S, typename D> __device__ void convert(const S* source, D* target, i64 count) {
+#pragma unroll 1
     for (i64 i = grid_thread(); i < count; i += grid_threads()) target[i] = from_float<D>(to_float(source[i]));
 }
 
 // The upper half of a float is a bf16, so this needs no header and runs on every architecture.
 __device__ inline void widen_bf16(const unsigned short* source, float* target, i64 count) {
+#pragma unroll 1
     for (i64 i = grid_thread(); i < count; i += grid_threads()) target[i] = __uint_as_float((u32)source[i] << 16);
 }
 
 template <typename T> __device__ void fill(T* target, T value, i64 count) {
+#pragma unroll 1
     for (i64 i = grid_thread(); i < count; i += grid_threads()) target[i] = value;
 }
 
@@ -23,6 +26,7 @@ template <typename T> __device__ void row_norms(const T* rows, float* norms, i64
     for (i64 row = grid_thread() / 32; row < count; row += warps) {
         const T* x = rows + row * d;
         float sum = 0;
+#pragma unroll 4
         for (u32 i = lane; i < d; i += 32) {
             const float v = to_float(x[i]);
             sum = fmaf(v, v, sum);
@@ -32,25 +36,33 @@ template <typename T> __device__ void row_norms(const T* rows, float* norms, i64
     }
 }
 
-// A row whose id is not in 0..rows_count becomes NaN, as reconstruction of a missing vector does.
+// Calls f(row, column, target index) for every element of a matrix, one warp a row.
+template <typename F> __device__ __forceinline__ void for_each_element(i64 rows, u32 d, F f) {
+#pragma unroll 1
+    for (i64 row = grid_thread() / 32; row < rows; row += grid_threads() / 32)
+#pragma unroll 1
+        for (u32 i = threadIdx.x % 32; i < d; i += 32) f(row, i, row * d + i);
+}
+
+// What a missing vector is made of: NaN.
+__device__ __forceinline__ float missing() { return __uint_as_float(0x7fc00000u); }
+
 template <typename T>
 __device__ void gather_rows(const T* rows, i64 rows_count, const i64* ids, float* target, i64 count, u32 d) {
-    for (i64 i = grid_thread(); i < count * d; i += grid_threads()) {
-        const i64 id = ids[i / d];
-        const bool found = id >= 0 && id < rows_count;
-        target[i] = found ? to_float(rows[id * d + i % d]) : __uint_as_float(0x7fc00000u);
-    }
+    for_each_element(count, d, [&](i64 row, u32 i, i64 at) {
+        const i64 id = ids[row];
+        target[at] = id >= 0 && id < rows_count ? to_float(rows[id * d + i]) : missing();
+    });
 }
 
 // residuals = vectors - rows[ids]
 template <typename T>
 __device__ void row_residuals(const T* rows, i64 rows_count, const i64* ids, const float* vectors, float* residuals,
                               i64 count, u32 d) {
-    for (i64 i = grid_thread(); i < count * d; i += grid_threads()) {
-        const i64 id = ids[i / d];
-        const bool found = id >= 0 && id < rows_count;
-        residuals[i] = found ? vectors[i] - to_float(rows[id * d + i % d]) : __uint_as_float(0x7fc00000u);
-    }
+    for_each_element(count, d, [&](i64 row, u32 i, i64 at) {
+        const i64 id = ids[row];
+        residuals[at] = id >= 0 && id < rows_count ? vectors[at] - to_float(rows[id * d + i]) : missing();
+    });
 }
 
 // target (columns x rows) = source (rows x columns), by tiles of 32 x 32; a column more in shared memory keeps its banks

@@ -86,7 +86,7 @@ fn entry(instance: &Instance<'_>) -> String {
         .map(|(axis, value)| match value {
             Value::Type(ty) => cuda(ty),
             Value::Number(n) => n.to_string(),
-            Value::Name(name) => format!("{}::{name}", axis.enumeration.as_deref().unwrap_or_default()),
+            Value::Name(name) => format!("faiss::{}::{name}", axis.enumeration.as_deref().unwrap_or_default()),
         })
         .collect();
     let template = if template.is_empty() { template.concat() } else { format!("<{}>", template.join(", ")) };
