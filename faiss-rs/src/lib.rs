@@ -1,1 +1,44 @@
-//! Placeholder until the first slice lands.
+//! Similarity search: the Faiss library in Rust.
+//!
+//! | concept | here | in Faiss |
+//! |---|---|---|
+//! | an index | [`Index`], one type a kind: [`IndexFlatL2`], ... | `faiss::Index` and its subclasses |
+//! | inheritance | the parent is an embedded field, reached by `Deref`: `index.d` | C++ inheritance |
+//! | another object, pointed to | [`Shared`]: clones are aliases | raw pointers and `own_fields` |
+//! | which ids count | [`IDSelector`], inside [`SearchParameters`] | `faiss::IDSelector` |
+//! | distances without an index | [`knn`], [`pairwise_distances`], module [`distance`] | `faiss/utils/distances.h` |
+//! | files | [`io`]: [`read_index_file`], [`write_index_file`], [`serialize_index`] | `index_io.h` |
+//! | types as data | [`registry`], [`TypeInfo`]: fields, methods, constructors, formats | the SWIG layer |
+//! | random numbers | [`random`]: the same seeds give the same numbers | `utils/random.h` |
+//! | threads, Ctrl-C, progress | [`base::threads`], [`base::interrupt`], [`base::progress`] | OpenMP, `InterruptCallback` |
+//!
+//! Faiss's conventions hold: vectors are rows of `d` f32 numbers, ids are `i64` and -1 is no result, the L2 metric is the squared distance.
+//!
+//! ```
+//! use faiss::{Index, IndexFlatL2};
+//!
+//! let mut index = IndexFlatL2::new(2)?;
+//! index.add(&[0.0, 0.0, 3.0, 4.0])?;
+//! let (mut distances, mut labels) = ([0.0; 2], [0; 2]);
+//! index.search(&[3.0, 3.0], 2, None, &mut distances, &mut labels)?;
+//! assert_eq!((distances, labels), ([1.0, 18.0], [1, 0]));
+//! # Ok::<(), faiss::Error>(())
+//! ```
+
+pub use faiss_core::base::{self, Error, Handle, MetricType, Object, Result, Shared, TypeInfo, Value};
+pub use faiss_core::distance::{self, knn, merge_knn_results, pairwise_distances};
+pub use faiss_core::index::flat::IndexFlat;
+pub use faiss_core::index::flat_1d::IndexFlat1D;
+pub use faiss_core::index::flat_ip::IndexFlatIP;
+pub use faiss_core::index::flat_l2::IndexFlatL2;
+pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchParameters};
+pub use faiss_core::io::{
+    self, clone_index, deserialize_index, read_index, read_index_file, serialize_index, write_index, write_index_file,
+};
+pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr, IDSelectorXOr};
+pub use faiss_core::selector::sets::{IDSelectorArray, IDSelectorBatch, IDSelectorBitmap};
+pub use faiss_core::selector::{IDSelector, IDSelectorAll, IDSelectorRange};
+pub use faiss_core::{random, registry, selector, simd, storage, stream};
+
+#[cfg(feature = "gpu")]
+pub use faiss_gpu as gpu;

@@ -1,13 +1,125 @@
-//! One row a type. Adding an index type is one file and one row here; Python, stubs, docs, files and the factory read the rows.
+//! One row a type. Adding a type is one file, which ends in its row, and one line here; Python, stubs, docs, files and clones read the rows.
 
-use crate::base::{Handle, Result, TypeInfo, Value};
+use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
+use crate::index;
+use crate::selector;
+use crate::stream::{self, FourCC, Reader, Writer};
 
 /// What the rest of the library knows of a type.
+#[derive(Clone, Copy)]
 pub struct Row {
     pub info: &'static TypeInfo,
     /// Builds an object from positional arguments, all of the class's overloads in one; `None` where the class is abstract.
     pub construct: Option<fn(&[Value]) -> Result<Handle>>,
+    /// The overloads of the constructor as Python signatures, as in `(d: int, metric: int = METRIC_L2)`.
+    pub signatures: &'static [&'static str],
+    /// A deep copy: sub-objects are copied too.
+    pub clone: Option<fn(&dyn Object) -> Result<Handle>>,
+    /// How files hold the type; without one, the nearest ancestor's is used.
+    pub format: Option<Format>,
+}
+
+/// How files hold a type.
+#[derive(Clone, Copy)]
+pub struct Format {
+    /// Every code that `read` understands.
+    pub fourccs: &'static [&'static str],
+    /// Reads what follows the code.
+    pub read: fn(&mut Reader<'_>, FourCC) -> Result<Handle>,
+    /// Writes the code and what follows.
+    pub write: fn(&dyn Object, &mut Writer<'_>) -> Result<()>,
+}
+
+impl Row {
+    pub const fn of<T: Described>() -> Row {
+        Row { info: T::INFO, construct: None, signatures: &[], clone: None, format: None }
+    }
+
+    pub const fn construct(
+        mut self,
+        construct: fn(&[Value]) -> Result<Handle>,
+        signatures: &'static [&'static str],
+    ) -> Row {
+        self.construct = Some(construct);
+        self.signatures = signatures;
+        self
+    }
+
+    pub const fn clone(mut self, clone: fn(&dyn Object) -> Result<Handle>) -> Row {
+        self.clone = Some(clone);
+        self
+    }
+
+    pub const fn format(mut self, format: Format) -> Row {
+        self.format = Some(format);
+        self
+    }
+}
+
+/// The error of a constructor or method that was called with arguments which none of its overloads takes.
+pub fn no_overload(name: &str, signatures: &[&str]) -> Error {
+    let prototypes = signatures.iter().map(|s| format!("\n    {name}{s}")).collect::<String>();
+    Error::type_error(format!(
+        "Wrong number or type of arguments for overloaded function 'new_{name}'.\n  Possible prototypes are:{prototypes}"
+    ))
 }
 
 /// Every type of this crate. The GPU crate has a list of its own, of the same rows.
-pub static REGISTRY: &[Row] = &[];
+pub static REGISTRY: &[Row] = &[
+    index::INDEX,
+    index::SEARCH_PARAMETERS,
+    index::flat_codes::ROW,
+    index::flat::ROW,
+    index::flat_l2::ROW,
+    index::flat_ip::ROW,
+    index::flat_1d::ROW,
+    selector::ROW,
+    selector::RANGE,
+    selector::ALL,
+    selector::sets::ARRAY,
+    selector::sets::BATCH,
+    selector::sets::BITMAP,
+    selector::logic::NOT,
+    selector::logic::AND,
+    selector::logic::OR,
+    selector::logic::XOR,
+    stream::READER,
+    stream::WRITER,
+    stream::memory::READER,
+    stream::memory::WRITER,
+    stream::file::READER,
+    stream::file::WRITER,
+];
+
+/// The row of a type.
+pub fn row(info: &'static TypeInfo) -> Option<&'static Row> {
+    row_named(info.name)
+}
+
+/// The row of the type that Faiss calls so.
+pub fn row_named(name: &str) -> Option<&'static Row> {
+    REGISTRY.iter().find(|row| row.info.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_fourccs_are_unique_and_concrete_types_build() {
+        let mut names: Vec<_> = REGISTRY.iter().map(|r| r.info.name).collect();
+        names.sort_unstable();
+        let before = names.len();
+        names.dedup();
+        assert_eq!(before, names.len());
+        for row in REGISTRY {
+            assert_eq!(row.construct.is_none(), row.info.is_abstract, "{}", row.info.name);
+            assert_eq!((row.info.default)().info().name, row.info.name);
+            assert!(
+                row.info.parent.is_none_or(|p| super::row(p).is_some()),
+                "the parent of {} has no row",
+                row.info.name
+            );
+        }
+    }
+}

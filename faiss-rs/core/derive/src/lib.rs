@@ -111,13 +111,17 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
             }
         });
         refs.push(quote! { #field_name => Some(::faiss_core::base::object::Field::get(&self.#field_ident)), });
-        muts.push(quote! { #field_name => Some(&mut self.#field_ident as &mut dyn ::faiss_core::base::object::FieldMut), });
+        muts.push(
+            quote! { #field_name => Some(&mut self.#field_ident as &mut dyn ::faiss_core::base::object::FieldMut), },
+        );
     }
-    let (parent_info, parent_ref, parent_mut, deref) = match &parent {
+    let (parent_info, parent_ref, parent_mut, parent_object, parent_object_mut, deref) = match &parent {
         Some((field, ty)) => (
             quote!(Some(<#ty as ::faiss_core::base::object::Described>::INFO)),
             quote!(::faiss_core::base::object::Object::field(&self.#field, name)),
             quote!(::faiss_core::base::object::Object::field_mut(&mut self.#field, name)),
+            quote!(Some(&self.#field)),
+            quote!(Some(&mut self.#field)),
             quote! {
                 impl ::std::ops::Deref for #ident {
                     type Target = #ty;
@@ -128,7 +132,7 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
                 }
             },
         ),
-        None => (quote!(None), quote!(None), quote!(None), quote!()),
+        None => (quote!(None), quote!(None), quote!(None), quote!(None), quote!(None), quote!()),
     };
     Ok(quote! {
         impl ::faiss_core::base::object::Described for #ident {
@@ -155,6 +159,8 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
             fn field_mut(&mut self, name: &str) -> Option<&mut dyn ::faiss_core::base::object::FieldMut> {
                 match name { #(#muts)* _ => #parent_mut }
             }
+            fn parent_object(&self) -> Option<&dyn ::faiss_core::base::object::Object> { #parent_object }
+            fn parent_object_mut(&mut self) -> Option<&mut dyn ::faiss_core::base::object::Object> { #parent_object_mut }
         }
         impl ::faiss_core::base::object::Field for #ident {
             const KIND: ::faiss_core::base::object::Kind =

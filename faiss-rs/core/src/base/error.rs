@@ -3,8 +3,8 @@
 /// What went wrong, in one sentence a user can act on.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// A condition of the library does not hold. Python: `RuntimeError`.
-    #[error("Error: '{condition}' failed: {message}")]
+    /// A condition of the library does not hold. Either part may be empty. Python: `RuntimeError`.
+    #[error("{}", failed_text(condition, message))]
     Failed { condition: String, message: String },
     /// An argument has a value that can't be used. Python: `ValueError`.
     #[error("{0}")]
@@ -32,11 +32,28 @@ pub enum Error {
     Interrupted,
 }
 
+/// Faiss's wording: users match on the condition in quotes.
+fn failed_text(condition: &str, message: &str) -> String {
+    match (condition.is_empty(), message.is_empty()) {
+        (true, _) => format!("Error: {message}"),
+        (_, true) => format!("Error: '{condition}' failed"),
+        _ => format!("Error: '{condition}' failed: {message}"),
+    }
+}
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     pub fn failed(condition: impl Into<String>, message: impl Into<String>) -> Self {
         Error::Failed { condition: condition.into(), message: message.into() }
+    }
+    /// `Ok` where `holds`, else the condition's text as the error.
+    pub fn check(holds: bool, condition: &str) -> Result<()> {
+        if holds { Ok(()) } else { Err(Error::failed(condition, "")) }
+    }
+    /// An operation that this kind of index does not have.
+    pub fn unsupported(operation: &str, type_name: &str) -> Self {
+        Error::failed("", format!("{operation} not implemented for this type of index ({type_name})"))
     }
     pub fn value(message: impl Into<String>) -> Self {
         Error::Value(message.into())
@@ -46,6 +63,9 @@ impl Error {
     }
     pub fn overflow(message: impl Into<String>) -> Self {
         Error::Overflow(message.into())
+    }
+    pub fn io(message: impl Into<String>) -> Self {
+        Error::Io(message.into())
     }
     pub fn not_implemented(message: impl Into<String>) -> Self {
         Error::NotImplemented(message.into())

@@ -84,3 +84,9 @@ impl Handle {
         }
     }
 }
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Handle({})", self.object().read().info().name)
+    }
+}

@@ -45,7 +45,7 @@ pub enum ElementKind {
 }
 
 /// A value that crosses the border of the crate: an argument, a result, or what a field holds.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub enum Value {
     None,
     Bool(bool),
@@ -61,6 +61,8 @@ pub enum Value {
     I32(Vec<i32>, Vec<usize>),
     U8(Vec<u8>, Vec<usize>),
     List(Vec<Value>),
+    /// A pointer into the object itself: its vector field of this name, seen as elements of this kind (`get_xb`).
+    View(&'static str, ElementKind),
 }
 
 /// One public field.
@@ -134,6 +136,37 @@ pub trait Object: Any + Send + Sync {
     /// The field of that name, the parent's included.
     fn field(&self, name: &str) -> Option<FieldRef<'_>>;
     fn field_mut(&mut self, name: &str) -> Option<&mut dyn FieldMut>;
+    /// The embedded parent: what this object is as its base class.
+    fn parent_object(&self) -> Option<&dyn Object>;
+    fn parent_object_mut(&mut self) -> Option<&mut dyn Object>;
+}
+
+/// What this object is as a `T`: itself, or its part that is its ancestor of that type.
+pub fn cast<T: Object>(object: &dyn Object) -> Option<&T> {
+    object.as_any().downcast_ref().or_else(|| cast(object.parent_object()?))
+}
+
+/// As [`cast`], to change it.
+pub fn cast_mut<T: Object>(object: &mut dyn Object) -> Option<&mut T> {
+    if object.as_any().is::<T>() {
+        return object.as_any_mut().downcast_mut();
+    }
+    cast_mut(object.parent_object_mut()?)
+}
+
+/// As [`cast`], for a method's receiver: the wrong type is an error that names both.
+pub fn receiver<T: Object + Described>(object: &dyn Object) -> Result<&T> {
+    cast(object).ok_or_else(|| wrong_receiver::<T>(object.info()))
+}
+
+/// As [`receiver`], to change it.
+pub fn receiver_mut<T: Object + Described>(object: &mut dyn Object) -> Result<&mut T> {
+    let info = object.info();
+    cast_mut(object).ok_or_else(|| wrong_receiver::<T>(info))
+}
+
+fn wrong_receiver<T: Described>(info: &TypeInfo) -> Error {
+    Error::type_error(format!("a {} is wanted here, not a {}", T::INFO.name, info.name))
 }
 
 /// What a field shows when read.
@@ -173,7 +206,7 @@ pub trait VectorField: Send + Sync {
     fn bytes(&self) -> &[u8];
     fn bytes_mut(&mut self) -> &mut [u8];
     /// Changes the number of elements; new ones are zero.
-    fn resize(&mut self, n: usize);
+    fn resize(&mut self, n: usize) -> Result<()>;
 }
 
 /// An element of a [`VectorField`]: plain old data without padding, for which every bit pattern is a value.
@@ -271,8 +304,11 @@ impl<T: Element> VectorField for Vec<T> {
         // SAFETY: as above; every bit pattern written is a valid element.
         unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), std::mem::size_of_val(self.as_slice())) }
     }
-    fn resize(&mut self, n: usize) {
+    fn resize(&mut self, n: usize) -> Result<()> {
+        self.try_reserve(n.saturating_sub(Vec::len(self)))
+            .map_err(|_| Error::Memory(format!("could not get memory for {n} elements of {} bytes", size_of::<T>())))?;
         Vec::resize(self, n, T::default());
+        Ok(())
     }
 }
 impl<T: Element> Field for Vec<T> {

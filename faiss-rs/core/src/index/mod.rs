@@ -1,9 +1,19 @@
 //! Every index: the trait, what all have in common, and one file a type. Sees all layers below; not the factory, not io.
 
+pub mod flat;
+pub mod flat_1d;
+pub mod flat_codes;
+pub mod flat_ip;
+pub mod flat_l2;
+pub mod header;
+
 use faiss_derive::Object;
 
-use crate::base::{Error, MetricType, Object, Result, Shared};
+use crate::base::{Error, FieldRef, Handle, MetricType, Object, Result, Shared, Value};
+use crate::registry::{Row, no_overload};
 use crate::selector::IDSelector;
+
+pub use crate::distance::{DistanceComputer, RangeSearchResult};
 
 /// The fields that every index has.
 #[derive(Object, Clone, Debug)]
@@ -23,9 +33,52 @@ pub struct IndexBase {
     pub metric_arg: f32,
 }
 
+pub const INDEX: Row = Row::of::<IndexBase>();
+
 impl Default for IndexBase {
     fn default() -> Self {
         IndexBase { d: 0, ntotal: 0, verbose: false, is_trained: true, metric_type: MetricType::L2, metric_arg: 0.0 }
+    }
+}
+
+impl IndexBase {
+    /// An empty index over `d`-dimensional vectors.
+    pub fn new(d: i64, metric: MetricType) -> Result<Self> {
+        let d = i32::try_from(d).ok().filter(|d| *d >= 0);
+        let d = d.ok_or_else(|| Error::failed("d >= 0 && d <= INT_MAX", "the dimension is out of range"))?;
+        Ok(IndexBase { d, metric_type: metric, ..Default::default() })
+    }
+
+    /// The dimension, for arithmetic: a negative one counts as 0.
+    pub fn dim(&self) -> usize {
+        self.d.max(0) as usize
+    }
+
+    /// The number of vectors that `x` holds; an error if it is not whole.
+    pub fn rows(&self, x: &[f32]) -> Result<usize> {
+        let d = self.dim();
+        match x.len().checked_rem(d) {
+            Some(0) => Ok(x.len() / d),
+            None if x.is_empty() => Ok(0),
+            _ => Err(Error::failed("x.size() % d == 0", format!("{} numbers are no whole vectors of {d}", x.len()))),
+        }
+    }
+
+    /// The number of queries of a search, whose arrays must agree.
+    pub fn queries(&self, x: &[f32], k: usize, distances: &[f32], labels: &[i64]) -> Result<usize> {
+        Error::check(k > 0, "k > 0")?;
+        let n = if self.dim() == 0 { labels.len() / k } else { self.rows(x)? };
+        let agree = n.checked_mul(k).is_some_and(|size| distances.len() == size && labels.len() == size);
+        Error::check(agree, "distances.size() == n * k && labels.size() == n * k")?;
+        Ok(n)
+    }
+
+    /// `key` as an offset, if there is such a vector.
+    pub fn position(&self, key: i64) -> Result<usize> {
+        if key < 0 || key >= self.ntotal {
+            return Err(Error::failed("key < ntotal", format!("no vector {key} among {}", self.ntotal)));
+        }
+        Ok(key as usize)
     }
 }
 
@@ -36,38 +89,268 @@ pub struct SearchParameters {
     pub sel: Option<Shared<dyn IDSelector>>,
 }
 
-/// The result of a range search over `nq` queries: query i's results are at `lims[i]..lims[i + 1]`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RangeSearchResult {
-    pub lims: Vec<usize>,
-    pub distances: Vec<f32>,
-    pub labels: Vec<i64>,
+const SEARCH_PARAMETERS_SIGNATURES: &[&str] = &["(*, sel: IDSelector | None = None)"];
+
+pub const SEARCH_PARAMETERS: Row = Row::of::<SearchParameters>().construct(
+    |args| match args {
+        [] => Ok(Handle::other(SearchParameters::default())),
+        _ => Err(no_overload("SearchParameters", SEARCH_PARAMETERS_SIGNATURES)),
+    },
+    SEARCH_PARAMETERS_SIGNATURES,
+);
+
+/// The selector of some search parameters, whatever their type.
+pub fn selector(params: Option<&dyn Object>) -> Option<Shared<dyn IDSelector>> {
+    match params?.field("sel")? {
+        FieldRef::Value(Value::Handle(Handle::Selector(sel))) => Some(sel),
+        _ => None,
+    }
 }
 
 /// An index over `d`-dimensional f32 vectors. Vectors come as slices of `n * d` numbers, row-major.
 ///
 /// `params` is a [`SearchParameters`] or a type derived from it. Results are ordered best first; where fewer than `k` exist, the label is
 /// -1 and the distance the metric's worst value.
+///
+/// What a type does not define itself is its parent's, as [`Index::parent_index`] names it; see [`inherit_index`].
 pub trait Index: Object {
     fn base(&self) -> &IndexBase;
     fn base_mut(&mut self) -> &mut IndexBase;
-
-    fn train(&mut self, _x: &[f32]) -> Result<()> {
-        Ok(())
+    /// The embedded index that this one extends.
+    fn parent_index(&self) -> Option<&dyn Index> {
+        None
     }
-    fn add(&mut self, x: &[f32]) -> Result<()>;
-    fn add_with_ids(&mut self, _x: &[f32], _ids: &[i64]) -> Result<()> {
-        Err(Error::failed("add_with_ids", format!("add_with_ids not implemented for {}", self.info().name)))
+    fn parent_index_mut(&mut self) -> Option<&mut dyn Index> {
+        None
+    }
+
+    /// Learns from `x` what the index needs before vectors can be added.
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        match self.parent_index_mut() {
+            Some(parent) => parent.train(x),
+            None => Ok(()),
+        }
+    }
+    /// Adds vectors; their ids count up from `ntotal`.
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        match self.parent_index_mut() {
+            Some(parent) => parent.add(x),
+            None => Err(Error::unsupported("add", self.info().name)),
+        }
+    }
+    fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
+        match self.parent_index_mut() {
+            Some(parent) => parent.add_with_ids(x, ids),
+            None => Err(Error::unsupported("add_with_ids", self.info().name)),
+        }
     }
     /// `distances` and `labels` hold `n * k` numbers each.
-    fn search(&self, x: &[f32], k: usize, params: Option<&dyn Object>, distances: &mut [f32], labels: &mut [i64]) -> Result<()>;
-    fn range_search(&self, _x: &[f32], _radius: f32, _params: Option<&dyn Object>) -> Result<RangeSearchResult> {
-        Err(Error::failed("range_search", format!("range search not implemented for {}", self.info().name)))
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        match self.parent_index() {
+            Some(parent) => parent.search(x, k, params, distances, labels),
+            None => Err(Error::unsupported("search", self.info().name)),
+        }
     }
-    fn reset(&mut self) -> Result<()>;
-    fn reconstruct(&self, _key: i64, _out: &mut [f32]) -> Result<()> {
-        Err(Error::failed("reconstruct", format!("reconstruct not implemented for {}", self.info().name)))
+    /// All vectors nearer than `radius`; for a similarity, more similar than it.
+    fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        match self.parent_index() {
+            Some(parent) => parent.range_search(x, radius, params),
+            None => Err(Error::unsupported("range search", self.info().name)),
+        }
     }
-    // The helper methods that follow from these (assign, reconstruct_n, reconstruct_batch, search_and_reconstruct, compute_residual,
-    // sa_*, remove_ids, merge_from, ...) have default bodies and may be overridden.
+    /// Forgets all vectors, not the training.
+    fn reset(&mut self) -> Result<()> {
+        match self.parent_index_mut() {
+            Some(parent) => parent.reset(),
+            None => Err(Error::unsupported("reset", self.info().name)),
+        }
+    }
+    /// Writes the vector of that id to `out`, of `d` numbers: as it was added, or as near as the codes are.
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        match self.parent_index() {
+            Some(parent) => parent.reconstruct(key, out),
+            None => Err(Error::unsupported("reconstruct", self.info().name)),
+        }
+    }
+    /// Removes the vectors that `sel` names and returns how many they were. Where ids count up, those behind move down.
+    fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
+        match self.parent_index_mut() {
+            Some(parent) => parent.remove_ids(sel),
+            None => Err(Error::unsupported("remove_ids", self.info().name)),
+        }
+    }
+    /// Bytes of one vector's code.
+    fn sa_code_size(&self) -> Result<usize> {
+        match self.parent_index() {
+            Some(parent) => parent.sa_code_size(),
+            None => Err(Error::unsupported("standalone codec", self.info().name)),
+        }
+    }
+    /// Encodes vectors, without adding them, to `n * sa_code_size` bytes.
+    fn sa_encode(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
+        match self.parent_index() {
+            Some(parent) => parent.sa_encode(x, codes),
+            None => Err(Error::unsupported("standalone codec", self.info().name)),
+        }
+    }
+    /// The reverse of [`Index::sa_encode`].
+    fn sa_decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
+        match self.parent_index() {
+            Some(parent) => parent.sa_decode(codes, x),
+            None => Err(Error::unsupported("standalone codec", self.info().name)),
+        }
+    }
+    /// Adds vectors by their codes.
+    fn add_sa_codes(&mut self, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
+        match self.parent_index_mut() {
+            Some(parent) => parent.add_sa_codes(codes, ids),
+            None => Err(Error::unsupported("add_sa_codes", self.info().name)),
+        }
+    }
+    /// An error that says why `other`'s vectors can't be moved here.
+    fn check_compatible_for_merge(&self, other: &dyn Index) -> Result<()> {
+        match self.parent_index() {
+            Some(parent) => parent.check_compatible_for_merge(other),
+            None => Err(Error::unsupported("check_compatible_for_merge", self.info().name)),
+        }
+    }
+    /// Moves all vectors of `other` here and leaves it empty; `add_id` is added to their ids.
+    fn merge_from(&mut self, other: &mut dyn Index, add_id: i64) -> Result<()> {
+        match self.parent_index_mut() {
+            Some(parent) => parent.merge_from(other, add_id),
+            None => Err(Error::unsupported("merge_from", self.info().name)),
+        }
+    }
+    /// Distances of a query to stored vectors.
+    fn get_distance_computer(&self) -> Result<Box<dyn DistanceComputer + '_>> {
+        match self.parent_index() {
+            Some(parent) => parent.get_distance_computer(),
+            None => Err(Error::unsupported("get_distance_computer", self.info().name)),
+        }
+    }
+
+    // What follows from the methods above.
+
+    /// The labels of a search, without the distances: `n * k`.
+    fn assign(&self, x: &[f32], k: usize, labels: &mut [i64]) -> Result<()> {
+        let mut distances = vec![0.0; labels.len()];
+        self.search(x, k, None, &mut distances, labels)
+    }
+    /// The vectors `i0` to `i0 + ni - 1`.
+    fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
+        let (ntotal, d) = (self.base().ntotal, self.base().dim());
+        let inside = i0 >= 0 && i64::try_from(ni).ok().and_then(|n| i0.checked_add(n)).is_some_and(|end| end <= ntotal);
+        Error::check(ni == 0 || inside, "ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)")?;
+        Error::check(ni.checked_mul(d) == Some(out.len()), "recons.size() == ni * d")?;
+        (0..ni).try_for_each(|i| self.reconstruct(i0 + i as i64, &mut out[i * d..(i + 1) * d]))
+    }
+    /// The vectors of these ids.
+    fn reconstruct_batch(&self, keys: &[i64], out: &mut [f32]) -> Result<()> {
+        let d = self.base().dim();
+        Error::check(keys.len().checked_mul(d) == Some(out.len()), "recons.size() == n * d")?;
+        keys.iter().enumerate().try_for_each(|(i, key)| self.reconstruct(*key, &mut out[i * d..(i + 1) * d]))
+    }
+    /// A search, and the vectors found: `n * k * d` numbers, NaN where there is no result.
+    fn search_and_reconstruct(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+        recons: &mut [f32],
+    ) -> Result<()> {
+        let d = self.base().dim();
+        Error::check(labels.len().checked_mul(d) == Some(recons.len()), "recons.size() == n * k * d")?;
+        self.search(x, k, params, distances, labels)?;
+        for (i, label) in labels.iter().enumerate() {
+            let out = &mut recons[i * d..(i + 1) * d];
+            if *label < 0 {
+                out.fill(f32::from_bits(u32::MAX));
+            } else {
+                self.reconstruct(*label, out)?;
+            }
+        }
+        Ok(())
+    }
+    /// A search of each query among its own `k_base` candidates `base_labels`, of which negative ones are none.
+    fn search_subset(
+        &self,
+        x: &[f32],
+        k_base: usize,
+        base_labels: &[i64],
+        k: usize,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let base = self.base();
+        let n = base.queries(x, k, distances, labels)?;
+        Error::check(n.checked_mul(k_base) == Some(base_labels.len()), "base_labels.size() == n * k_base")?;
+        if let Some(bad) = base_labels.iter().find(|id| **id >= base.ntotal) {
+            base.position(*bad)?;
+        }
+        let (d, similarity) = (base.dim(), base.metric_type.is_similarity());
+        let sign = if similarity { -1.0 } else { 1.0 };
+        let mut computer = self.get_distance_computer()?;
+        for q in 0..n {
+            computer.set_query(&x[q * d..(q + 1) * d])?;
+            let candidates = base_labels[q * k_base..(q + 1) * k_base].iter().filter(|id| **id >= 0);
+            let mut hits: Vec<(f32, i64)> =
+                candidates.map(|id| (sign * computer.distance(*id as usize), *id)).filter(|h| h.0 < f32::MAX).collect();
+            hits.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            hits.resize(k, (f32::MAX, -1));
+            for (i, (key, id)) in hits.into_iter().enumerate() {
+                distances[q * k + i] = sign * key;
+                labels[q * k + i] = id;
+            }
+        }
+        Ok(())
+    }
+    /// `residual = x - reconstruct(key)`, one vector.
+    fn compute_residual(&self, x: &[f32], residual: &mut [f32], key: i64) -> Result<()> {
+        let d = self.base().dim();
+        Error::check(x.len() == d && residual.len() == d, "x.size() == d && residual.size() == d")?;
+        self.reconstruct(key, residual)?;
+        residual.iter_mut().zip(x).for_each(|(r, x)| *r = x - *r);
+        Ok(())
+    }
+    /// [`Index::compute_residual`] for many vectors.
+    fn compute_residual_n(&self, x: &[f32], residuals: &mut [f32], keys: &[i64]) -> Result<()> {
+        let d = self.base().dim();
+        let size = keys.len().checked_mul(d);
+        Error::check(
+            size == Some(x.len()) && size == Some(residuals.len()),
+            "xs.size() == n * d && residuals.size() == n * d",
+        )?;
+        keys.iter().enumerate().try_for_each(|(i, key)| {
+            let row = i * d..(i + 1) * d;
+            self.compute_residual(&x[row.clone()], &mut residuals[row], *key)
+        })
+    }
+}
+
+/// Inside `impl Index for T`: the base and the parent, which is the embedded field of that name.
+#[macro_export]
+macro_rules! inherit_index {
+    ($parent:ident) => {
+        fn base(&self) -> &$crate::index::IndexBase {
+            self
+        }
+        fn base_mut(&mut self) -> &mut $crate::index::IndexBase {
+            self
+        }
+        fn parent_index(&self) -> Option<&dyn $crate::index::Index> {
+            Some(&self.$parent)
+        }
+        fn parent_index_mut(&mut self) -> Option<&mut dyn $crate::index::Index> {
+            Some(&mut self.$parent)
+        }
+    };
 }

@@ -1,0 +1,185 @@
+//! How many threads work, and the one way to share work among them.
+//!
+//! The pool is this library's own: it is rebuilt when the number of threads changes, and after a fork, whose child has none of its
+//! parent's threads. The calling thread works too, so that one thread means no pool at all and small work wakes nobody.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::error::{Error, Result};
+use super::interrupt;
+
+/// 0: not chosen yet.
+static MAX_THREADS: AtomicUsize = AtomicUsize::new(0);
+
+struct Pool {
+    threads: usize,
+    pid: u32,
+    pool: Arc<ThreadPool>,
+}
+static POOL: Mutex<Option<Pool>> = Mutex::new(None);
+
+thread_local! {
+    static WORKER: Cell<bool> = const { Cell::new(false) };
+    static BUSY: Cell<bool> = const { Cell::new(false) };
+    /// The stop mark of the parallel work that this thread of the pool takes part in.
+    static STOP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
+}
+
+/// The number of threads that parallel work uses: what was set, else `OMP_NUM_THREADS`, else the number of processors.
+pub fn omp_get_max_threads() -> usize {
+    match MAX_THREADS.load(Ordering::Relaxed) {
+        0 => {
+            let stated = std::env::var("OMP_NUM_THREADS").ok().and_then(|v| v.split(',').next()?.trim().parse().ok());
+            let n = stated
+                .filter(|n| *n > 0)
+                .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+            MAX_THREADS.store(n, Ordering::Relaxed);
+            n
+        }
+        n => n,
+    }
+}
+
+/// Sets the number of threads; below 1 counts as 1.
+pub fn omp_set_num_threads(n: i32) {
+    MAX_THREADS.store(n.max(1) as usize, Ordering::Relaxed);
+}
+
+/// True on a thread of the pool.
+pub fn is_worker() -> bool {
+    WORKER.get()
+}
+
+/// On a thread of the pool: true once the work it takes part in is to end.
+pub(super) fn is_stopped() -> bool {
+    STOP.with_borrow(|stop| stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)))
+}
+
+/// The number of threads that [`parallel_for`] would use here: 1 inside parallel work.
+pub fn available() -> usize {
+    if WORKER.get() || BUSY.get() { 1 } else { omp_get_max_threads() }
+}
+
+fn pool(helpers: usize) -> Result<Arc<ThreadPool>> {
+    let pid = std::process::id();
+    let mut slot = POOL.lock();
+    if let Some(p) = slot.as_ref().filter(|p| p.threads == helpers && p.pid == pid) {
+        return Ok(Arc::clone(&p.pool));
+    }
+    let built = ThreadPoolBuilder::new()
+        .num_threads(helpers)
+        .thread_name(|i| format!("faiss-{i}"))
+        .start_handler(|_| WORKER.set(true))
+        .build()
+        .map_err(|e| Error::Memory(format!("could not start {helpers} threads: {e}")))?;
+    let built = Arc::new(built);
+    if let Some(old) = slot.replace(Pool { threads: helpers, pid, pool: Arc::clone(&built) })
+        && old.pid != pid
+    {
+        // The threads of a forked parent do not exist here: waiting for them would never end.
+        std::mem::forget(old);
+    }
+    Ok(built)
+}
+
+/// Runs `task(0)` to `task(n - 1)`, each once, in any order, on up to [`available`] threads. The first error stops the rest and is
+/// returned; so does an interrupt.
+pub fn parallel_for(n: usize, task: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    let threads = available().min(n);
+    if threads <= 1 {
+        for i in 0..n {
+            interrupt::check()?;
+            task(i)?;
+        }
+        return Ok(());
+    }
+    let next = AtomicUsize::new(0);
+    let stop = Arc::new(AtomicBool::new(false));
+    let error = Mutex::new(None);
+    let fail = |e| {
+        error.lock().get_or_insert(e);
+        stop.store(true, Ordering::Relaxed);
+    };
+    let work = |poll: bool| {
+        while !stop.load(Ordering::Relaxed) {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            if i >= n {
+                return;
+            }
+            let polled = if poll { interrupt::check() } else { Ok(()) };
+            if let Err(e) = polled.and_then(|()| task(i)) {
+                fail(e);
+            }
+        }
+    };
+    let pool = pool(omp_get_max_threads() - 1)?;
+    BUSY.set(true);
+    let _reset = Reset;
+    pool.in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| {
+                STOP.set(Some(Arc::clone(&stop)));
+                work(false);
+                STOP.set(None);
+            });
+        }
+        work(true);
+    });
+    error.into_inner().map_or(Ok(()), Err)
+}
+
+/// Clears the mark even when a task panics.
+struct Reset;
+impl Drop for Reset {
+    fn drop(&mut self) {
+        BUSY.set(false);
+    }
+}
+
+/// Splits `data` into `parts` pieces of whole rows of `width` elements and runs `task(first_row, rows)` on each in parallel.
+pub fn parallel_rows<T: Send>(
+    data: &mut [T],
+    width: usize,
+    min_rows: usize,
+    task: impl Fn(usize, &mut [T]) -> Result<()> + Sync,
+) -> Result<()> {
+    if width == 0 || data.is_empty() {
+        return Ok(());
+    }
+    let rows = data.len() / width;
+    let chunk = rows.div_ceil(available() * 4).max(min_rows).max(1);
+    let pieces: Vec<Mutex<&mut [T]>> = data.chunks_mut(chunk * width).map(Mutex::new).collect();
+    parallel_for(pieces.len(), |i| task(i * chunk, &mut pieces[i].lock()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_task_runs_once_and_the_first_error_stops() {
+        let hits: Vec<AtomicUsize> = (0..1000).map(|_| AtomicUsize::new(0)).collect();
+        parallel_for(1000, |i| {
+            hits[i].fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        })
+        .unwrap();
+        assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
+        let error = parallel_for(1000, |i| if i == 3 { Err(Error::value("three")) } else { Ok(()) }).unwrap_err();
+        assert_eq!(error.to_string(), "three");
+    }
+
+    #[test]
+    fn nested_work_stays_on_its_thread() {
+        parallel_for(8, |_| {
+            assert_eq!(available(), 1);
+            parallel_for(8, |_| Ok(()))
+        })
+        .unwrap();
+    }
+}

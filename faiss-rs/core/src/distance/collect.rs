@@ -1,0 +1,110 @@
+//! What a search keeps of the distances it sees. Collectors see keys of which the smaller is the better: a similarity is negated.
+
+use std::cmp::Ordering;
+
+/// A result: key and id.
+pub type Hit = (f32, i64);
+
+/// Best first; equal keys by id, so that results do not depend on how the work was split.
+pub fn order(a: &Hit, b: &Hit) -> Ordering {
+    a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
+}
+
+/// Takes the results of one query. Ids come in ascending order.
+pub trait Collector: Send {
+    /// Only keys below this are of interest.
+    fn threshold(&self) -> f32;
+    fn push(&mut self, key: f32, id: i64);
+    /// What was kept, best first for searches with a `k`, in order of ids for range searches.
+    fn finish(self) -> Vec<Hit>;
+}
+
+/// The best result.
+pub struct Best1(Hit);
+
+impl Default for Best1 {
+    fn default() -> Self {
+        Best1((f32::MAX, -1))
+    }
+}
+
+impl Collector for Best1 {
+    #[inline]
+    fn threshold(&self) -> f32 {
+        self.0.0
+    }
+    #[inline]
+    fn push(&mut self, key: f32, id: i64) {
+        self.0 = (key, id);
+    }
+    fn finish(self) -> Vec<Hit> {
+        if self.0.1 < 0 { Vec::new() } else { vec![self.0] }
+    }
+}
+
+/// The best `k` results: kept in no order, with room for more than `k`; when full, the worse ones go and the threshold falls.
+pub struct Reservoir {
+    hits: Vec<Hit>,
+    k: usize,
+    threshold: f32,
+}
+
+impl Reservoir {
+    pub fn new(k: usize) -> Self {
+        Reservoir { hits: Vec::new(), k, threshold: f32::MAX }
+    }
+
+    fn shrink(&mut self) {
+        let k = self.k;
+        if self.hits.len() > k {
+            self.hits.select_nth_unstable_by(k - 1, order);
+            self.hits.truncate(k);
+            self.threshold = self.hits[k - 1].0;
+        }
+    }
+}
+
+impl Collector for Reservoir {
+    #[inline]
+    fn threshold(&self) -> f32 {
+        self.threshold
+    }
+    #[inline]
+    fn push(&mut self, key: f32, id: i64) {
+        self.hits.push((key, id));
+        if self.hits.len() >= self.k + self.k.max(16) {
+            self.shrink();
+        }
+    }
+    fn finish(mut self) -> Vec<Hit> {
+        self.shrink();
+        self.hits.sort_unstable_by(order);
+        self.hits
+    }
+}
+
+/// All results below a radius.
+pub struct InRange {
+    radius: f32,
+    hits: Vec<Hit>,
+}
+
+impl InRange {
+    pub fn new(radius: f32) -> Self {
+        InRange { radius, hits: Vec::new() }
+    }
+}
+
+impl Collector for InRange {
+    #[inline]
+    fn threshold(&self) -> f32 {
+        self.radius
+    }
+    #[inline]
+    fn push(&mut self, key: f32, id: i64) {
+        self.hits.push((key, id));
+    }
+    fn finish(self) -> Vec<Hit> {
+        self.hits
+    }
+}

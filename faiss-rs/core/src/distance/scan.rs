@@ -1,0 +1,201 @@
+//! Every query against every vector, block by block: the one loop behind all exhaustive searches.
+//!
+//! A block of queries against a block of vectors gives a tile of keys, which stays in the processor's cache; each row of it goes to the
+//! query's collector, which looks only at keys below its threshold.
+
+use parking_lot::Mutex;
+
+use super::collect::{Collector, Hit, order};
+use super::{Database, Thresholds, extra};
+use crate::base::{MetricType, Result, interrupt, threads};
+use crate::{blas, simd};
+
+/// Bytes of vectors in a block of the direct path: half of a second-level cache.
+const DIRECT_BLOCK_BYTES: usize = 128 << 10;
+/// Queries of one task of the matrix path.
+const MAX_QUERIES: usize = 256;
+const MIN_QUERIES: usize = 32;
+/// Fewer vectors than this are not worth a task of their own.
+const MIN_PART: usize = 4096;
+
+/// How the work is cut: blocks of `queries`, each against `parts` parts of the database, in blocks of `rows`.
+struct Plan {
+    queries: usize,
+    parts: usize,
+    rows: usize,
+    use_blas: bool,
+}
+
+impl Plan {
+    fn new(nq: usize, db: &Database<'_>, metric: MetricType) -> Plan {
+        let limits = Thresholds::get();
+        let threads = threads::available();
+        let use_blas =
+            matches!(metric, MetricType::L2 | MetricType::InnerProduct) && nq >= limits.blas_threshold && db.d > 0;
+        let (queries, rows) = if use_blas {
+            let share = nq.div_ceil(threads * 4).clamp(MIN_QUERIES, MAX_QUERIES);
+            (share.min(limits.blas_query_bs.max(1)), limits.blas_database_bs.max(1))
+        } else {
+            (nq.div_ceil(threads).clamp(1, MIN_QUERIES), (DIRECT_BLOCK_BYTES / 4 / db.d.max(1)).clamp(16, 1024))
+        };
+        let blocks = nq.div_ceil(queries);
+        // With fewer blocks of queries than threads, the database is shared out too.
+        let parts = if blocks >= threads * 2 { 1 } else { (threads * 2).div_ceil(blocks) };
+        let parts = if threads == 1 { 1 } else { parts.min(db.n.div_ceil(MIN_PART)).max(1) };
+        Plan { queries, parts, rows, use_blas }
+    }
+}
+
+/// Runs `x` against the database. `collector` makes one for each query and part; `done` gets each query's results, in any order of queries.
+pub fn scan<C: Collector>(
+    x: &[f32],
+    nq: usize,
+    db: &Database<'_>,
+    metric: MetricType,
+    arg: f32,
+    collector: impl Fn() -> C + Sync,
+    keep: Option<usize>,
+    done: impl Fn(usize, Vec<Hit>) + Sync,
+) -> Result<()> {
+    let plan = Plan::new(nq, db, metric);
+    let blocks = nq.div_ceil(plan.queries);
+    let part_rows = db.n.div_ceil(plan.parts).max(1);
+    let partial: Vec<Mutex<Vec<Vec<Hit>>>> = (0..blocks * plan.parts).map(|_| Mutex::new(Vec::new())).collect();
+    let finished: Vec<Mutex<usize>> = (0..blocks).map(|_| Mutex::new(0)).collect();
+    threads::parallel_for(blocks * plan.parts, |task| {
+        let (block, part) = (task / plan.parts, task % plan.parts);
+        let (q0, q1) = (block * plan.queries, ((block + 1) * plan.queries).min(nq));
+        let rows = (part * part_rows).min(db.n)..((part + 1) * part_rows).min(db.n);
+        let mut collectors: Vec<C> = (q0..q1).map(|_| collector()).collect();
+        scan_block(&x[q0 * db.d..q1 * db.d], db, rows, metric, arg, &plan, &mut collectors)?;
+        let hits: Vec<Vec<Hit>> = collectors.into_iter().map(C::finish).collect();
+        if plan.parts == 1 {
+            hits.into_iter().enumerate().for_each(|(i, hits)| done(q0 + i, hits));
+            return Ok(());
+        }
+        *partial[task].lock() = hits;
+        let mut count = finished[block].lock();
+        *count += 1;
+        if *count == plan.parts {
+            let parts: Vec<_> =
+                (0..plan.parts).map(|p| std::mem::take(&mut *partial[block * plan.parts + p].lock())).collect();
+            for i in 0..q1 - q0 {
+                // Parts are in order of ids, so concatenation keeps that order for range searches.
+                let mut all: Vec<Hit> = parts.iter().flat_map(|p| p[i].iter().copied()).collect();
+                if let Some(k) = keep {
+                    all.sort_unstable_by(order);
+                    all.truncate(k);
+                }
+                done(q0 + i, all);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A block of queries against some rows of the database.
+fn scan_block<C: Collector>(
+    x: &[f32],
+    db: &Database<'_>,
+    rows: std::ops::Range<usize>,
+    metric: MetricType,
+    arg: f32,
+    plan: &Plan,
+    collectors: &mut [C],
+) -> Result<()> {
+    let (d, nq) = (db.d, collectors.len());
+    let width = plan.rows.min(rows.len());
+    let with_norms = plan.use_blas && metric == MetricType::L2;
+    let mut tile = vec![0f32; nq * width];
+    let mut hits = vec![0u32; width];
+    let mut gathered = Gathered::default();
+    let mut norms = vec![0f32; if with_norms { width } else { 0 }];
+    let mut x_norms = vec![0f32; if with_norms { nq } else { 0 }];
+    simd::fvec_norms_L2sqr(&mut x_norms, x, d);
+
+    let mut start = rows.start;
+    while start < rows.end {
+        interrupt::check()?;
+        let end = (start + width).min(rows.end);
+        let block = gathered.rows(db, start..end);
+        let n = block.n;
+        if n == 0 {
+            start = end;
+            continue;
+        }
+        if with_norms {
+            match db.norms {
+                Some(stored) if block.ids.is_none() => norms[..n].copy_from_slice(&stored[start..end]),
+                _ => simd::fvec_norms_L2sqr(&mut norms[..n], block.y, d),
+            }
+        }
+        let tile = &mut tile[..nq * n];
+        if plan.use_blas {
+            let alpha = if metric == MetricType::L2 { -2.0 } else { -1.0 };
+            blas::sgemm_nt(nq, n, d, alpha, x, block.y, tile);
+        }
+        for (q, collector) in collectors.iter_mut().enumerate() {
+            let row = &mut tile[q * n..(q + 1) * n];
+            if with_norms {
+                simd::products_to_L2sqr(row, x_norms[q], &norms[..n]);
+            } else if !plan.use_blas {
+                extra::distances_ny(metric, arg, row, &x[q * d..(q + 1) * d], block.y);
+                if metric.is_similarity() {
+                    simd::fvec_scale(row, -1.0);
+                }
+            }
+            collect(row, start, block.ids, collector, &mut hits);
+        }
+        start = end;
+    }
+    Ok(())
+}
+
+/// Offers a row of keys to a collector.
+#[inline]
+fn collect<C: Collector>(row: &[f32], start: usize, ids: Option<&[i64]>, collector: &mut C, hits: &mut [u32]) {
+    // Short pieces, so that the threshold is not long behind what has been seen.
+    const PIECE: usize = 256;
+    for (p, piece) in row.chunks(PIECE).enumerate() {
+        let count = simd::below(piece, collector.threshold(), hits);
+        for hit in &hits[..count] {
+            let (i, key) = (p * PIECE + *hit as usize, piece[*hit as usize]);
+            if key < collector.threshold() {
+                collector.push(key, ids.map_or((start + i) as i64, |ids| ids[i]));
+            }
+        }
+    }
+}
+
+/// Some rows of the database, dense.
+struct Block<'a> {
+    y: &'a [f32],
+    n: usize,
+    /// Their ids; without them, the rows are consecutive.
+    ids: Option<&'a [i64]>,
+}
+
+/// The selected rows of a block, copied together, so that only they are compared.
+#[derive(Default)]
+struct Gathered {
+    y: Vec<f32>,
+    ids: Vec<i64>,
+}
+
+impl Gathered {
+    fn rows<'a>(&'a mut self, db: &Database<'a>, rows: std::ops::Range<usize>) -> Block<'a> {
+        let d = db.d;
+        let all = Block { y: &db.y[rows.start * d..rows.end * d], n: rows.len(), ids: None };
+        let Some(selected) = db.selected else { return all };
+        if selected[rows.clone()].iter().all(|s| *s) {
+            return all;
+        }
+        self.y.clear();
+        self.ids.clear();
+        for i in rows.filter(|i| selected[*i]) {
+            self.y.extend_from_slice(&db.y[i * d..(i + 1) * d]);
+            self.ids.push(i as i64);
+        }
+        Block { y: &self.y, n: self.ids.len(), ids: Some(&self.ids) }
+    }
+}

@@ -1,0 +1,220 @@
+//! Exact search over vectors stored as they are, by any metric.
+
+use faiss_derive::Object;
+
+use super::flat_codes::{IndexFlatCodes, check_same_type};
+use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selector};
+use crate::base::object::{Method, MethodCall, receiver};
+use crate::base::{ElementKind, Error, Handle, MetricType, Object, Result, Value};
+use crate::distance::{self, Database, computer::FlatDistanceComputer};
+use crate::registry::{Format, Row, no_overload};
+use crate::stream::{Reader, Writer};
+
+/// Stores the full vectors and searches them exhaustively.
+#[derive(Object, Default, Clone)]
+#[object(methods = METHODS)]
+pub struct IndexFlat {
+    #[object(parent)]
+    pub flat_codes: IndexFlatCodes,
+}
+
+const SIGNATURES: &[&str] = &["()", "(d: int)", "(d: int, metric: int)"];
+
+pub const ROW: Row = Row::of::<IndexFlat>()
+    .construct(
+        |args| {
+            Ok(Handle::index(match args {
+                [] => IndexFlat::default(),
+                [Value::Int(d)] => IndexFlat::new(*d, MetricType::L2)?,
+                [Value::Int(d), Value::Int(metric)] => IndexFlat::new(*d, MetricType::try_from(*metric)?)?,
+                _ => return Err(no_overload("IndexFlat", SIGNATURES)),
+            }))
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::index(receiver::<IndexFlat>(object)?.clone())))
+    .format(Format {
+        fourccs: &["IxFl"],
+        read: |input, _| Ok(Handle::index(IndexFlat::read(input)?)),
+        write: |o, out| IndexFlat::write(o, "IxFl", out),
+    });
+
+const METHODS: &[Method] = &[
+    Method {
+        name: "get_xb",
+        signature: "(self) -> object",
+        doc: "A pointer to the stored vectors, `ntotal * d` floats.",
+        call: MethodCall::Read(|_, args| match args {
+            [] => Ok(Value::View("codes", ElementKind::F32)),
+            _ => Err(no_overload("get_xb", &["()"])),
+        }),
+    },
+    Method {
+        name: "compute_distance_subset",
+        signature: "(self, x: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray",
+        doc: "Distances of each of `n` queries (n, d) to its own `k` stored vectors (n, k); where a label is -1, the distance is 0.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::F32(x, _), Value::I64(labels, shape)] = args else {
+                return Err(no_overload("compute_distance_subset", &["(x: numpy.ndarray, labels: numpy.ndarray)"]));
+            };
+            let mut distances = vec![0.0; labels.len()];
+            receiver::<IndexFlat>(object)?.compute_distance_subset(x, labels, &mut distances)?;
+            Ok(Value::F32(distances, shape.clone()))
+        }),
+    },
+];
+
+impl IndexFlat {
+    pub fn new(d: i64, metric: MetricType) -> Result<Self> {
+        let base = IndexBase::new(d, metric)?;
+        let code_size = base.dim() * size_of::<f32>();
+        Ok(IndexFlat { flat_codes: IndexFlatCodes::new(base, code_size) })
+    }
+
+    /// The number of vectors, after a check that the public fields still fit together.
+    pub(super) fn vectors(&self) -> Result<usize> {
+        Error::check(self.code_size == self.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
+        self.count()
+    }
+
+    /// The stored vectors, `ntotal * d` numbers.
+    pub fn get_xb(&self) -> &[f32] {
+        self.codes.as_f32()
+    }
+
+    /// Distances of each query to its own stored vectors, as many for each; where a label is negative, the distance is left as it is.
+    pub fn compute_distance_subset(&self, x: &[f32], labels: &[i64], distances: &mut [f32]) -> Result<()> {
+        self.vectors()?;
+        let n = self.rows(x)?;
+        distance::distances_by_idx(
+            x,
+            n,
+            self.get_xb(),
+            self.dim(),
+            labels,
+            self.metric_type,
+            self.metric_arg,
+            distances,
+        )
+    }
+
+    /// Calls `with` with the stored vectors and, if a selector is among the parameters, which of them count.
+    pub(super) fn with_database<T>(
+        &self,
+        params: Option<&dyn Object>,
+        norms: Option<&[f32]>,
+        with: impl FnOnce(&Database<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let n = self.vectors()?;
+        let mut database = Database::new(self.get_xb(), n, self.dim())?;
+        database.norms = norms;
+        let Some(sel) = selector(params) else { return with(&database) };
+        let mut marks = vec![false; n];
+        sel.read().mark(0..n as i64, &mut marks);
+        database.selected = Some(&marks);
+        with(&database)
+    }
+
+    pub(super) fn search_with_norms(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        norms: Option<&[f32]>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let n = self.queries(x, k, distances, labels)?;
+        self.with_database(params, norms, |db| {
+            distance::knn(x, n, db, self.metric_type, self.metric_arg, k, distances, labels)
+        })
+    }
+
+    pub(super) fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let base = header::read(input)?;
+        let code_size = base.dim() * size_of::<f32>();
+        let index = IndexFlat { flat_codes: IndexFlatCodes { base, code_size, codes: input.codes_of_words()? } };
+        index.vectors()?;
+        Ok(index)
+    }
+
+    pub(super) fn write(object: &dyn Object, code: &str, out: &mut Writer<'_>) -> Result<()> {
+        let index = receiver::<IndexFlat>(object)?;
+        index.vectors()?;
+        out.fourcc(code)?;
+        header::write(index, out)?;
+        out.codes_of_words(index.codes.as_slice())
+    }
+}
+
+impl Index for IndexFlat {
+    crate::inherit_index!(flat_codes);
+
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        self.vectors()?;
+        let n = self.rows(x)?;
+        self.codes.extend_from_f32(x)?;
+        self.ntotal += n as i64;
+        Ok(())
+    }
+
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        self.search_with_norms(x, k, params, None, distances, labels)
+    }
+
+    fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        let n = self.rows(x)?;
+        self.with_database(params, None, |db| {
+            distance::range_search(x, n, db, self.metric_type, self.metric_arg, radius)
+        })
+    }
+
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.vectors()?;
+        let (at, d) = (self.position(key)?, self.dim());
+        Error::check(out.len() == d, "recons.size() == d")?;
+        out.copy_from_slice(&self.get_xb()[at * d..(at + 1) * d]);
+        Ok(())
+    }
+
+    fn sa_encode(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
+        self.rows(x)?;
+        Error::check(codes.len() == size_of_val(x), "bytes.size() == n * code_size")?;
+        for (code, v) in codes.chunks_exact_mut(size_of::<f32>()).zip(x) {
+            code.copy_from_slice(&v.to_ne_bytes());
+        }
+        Ok(())
+    }
+
+    fn sa_decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
+        self.rows(x)?;
+        Error::check(codes.len() == size_of_val(x), "bytes.size() == n * code_size")?;
+        for (code, v) in codes.chunks_exact(size_of::<f32>()).zip(x) {
+            *v = f32::from_ne_bytes(code.try_into().expect("chunks of 4 bytes"));
+        }
+        Ok(())
+    }
+
+    fn check_compatible_for_merge(&self, other: &dyn Index) -> Result<()> {
+        check_same_type(self, other)?;
+        self.flat_codes.check_compatible_for_merge(other)
+    }
+
+    fn merge_from(&mut self, other: &mut dyn Index, add_id: i64) -> Result<()> {
+        self.check_compatible_for_merge(other)?;
+        self.flat_codes.merge_from(other, add_id)
+    }
+
+    fn get_distance_computer(&self) -> Result<Box<dyn DistanceComputer + '_>> {
+        self.vectors()?;
+        Ok(Box::new(FlatDistanceComputer::new(self.get_xb(), self.dim(), self.metric_type, self.metric_arg)))
+    }
+}

@@ -1,0 +1,65 @@
+//! Exact search by inner product.
+
+use faiss_derive::Object;
+
+use super::Index;
+use super::flat::IndexFlat;
+use super::flat_codes::check_same_type;
+use crate::base::object::receiver;
+use crate::base::{Handle, MetricType, Result, Value};
+use crate::registry::{Format, Row, no_overload};
+
+/// Exact search by inner product.
+#[derive(Object, Clone)]
+pub struct IndexFlatIP {
+    #[object(parent)]
+    pub flat: IndexFlat,
+}
+
+const SIGNATURES: &[&str] = &["()", "(d: int)"];
+
+pub const ROW: Row = Row::of::<IndexFlatIP>()
+    .construct(
+        |args| {
+            Ok(Handle::index(match args {
+                [] => IndexFlatIP::default(),
+                [Value::Int(d)] => IndexFlatIP::new(*d)?,
+                _ => return Err(no_overload("IndexFlatIP", SIGNATURES)),
+            }))
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::index(receiver::<IndexFlatIP>(object)?.clone())))
+    .format(Format {
+        fourccs: &["IxFI"],
+        read: |input, _| Ok(Handle::index(IndexFlatIP { flat: IndexFlat::read(input)? })),
+        write: |object, out| IndexFlat::write(object, "IxFI", out),
+    });
+
+impl IndexFlatIP {
+    pub fn new(d: i64) -> Result<Self> {
+        Ok(IndexFlatIP { flat: IndexFlat::new(d, MetricType::InnerProduct)? })
+    }
+}
+
+impl Default for IndexFlatIP {
+    fn default() -> Self {
+        let mut flat = IndexFlat::default();
+        flat.metric_type = MetricType::InnerProduct;
+        IndexFlatIP { flat }
+    }
+}
+
+impl Index for IndexFlatIP {
+    crate::inherit_index!(flat);
+
+    fn check_compatible_for_merge(&self, other: &dyn Index) -> Result<()> {
+        check_same_type(self, other)?;
+        self.flat.flat_codes.check_compatible_for_merge(other)
+    }
+
+    fn merge_from(&mut self, other: &mut dyn Index, add_id: i64) -> Result<()> {
+        self.check_compatible_for_merge(other)?;
+        self.flat.flat_codes.merge_from(other, add_id)
+    }
+}

@@ -1,0 +1,98 @@
+//! Indexes to and from files, bytes and any stream. Sees everything; the formats themselves are with their types, in the registry.
+
+use crate::base::{Error, Handle, Object, Result};
+use crate::registry::{self, Format, REGISTRY};
+use crate::stream::file::{FileIOReader, FileIOWriter};
+use crate::stream::{FourCC, Reader, Sink, Source, Writer};
+
+/// Writing: leave out the storage of graph indexes.
+pub const IO_FLAG_SKIP_STORAGE: i32 = 1;
+pub const IO_FLAG_READ_ONLY: i32 = 2;
+/// The files of on-disk lists are beside the index, wherever they were when it was written.
+pub const IO_FLAG_ONDISK_SAME_DIR: i32 = 4;
+/// Do not load the codes of inverted lists.
+pub const IO_FLAG_SKIP_IVF_DATA: i32 = 8;
+/// Do not build precomputed tables.
+pub const IO_FLAG_SKIP_PRECOMPUTE_TABLE: i32 = 16;
+/// Do not build tables of distances between centroids.
+pub const IO_FLAG_PQ_SKIP_SDC_TABLE: i32 = 32;
+/// Map inverted lists instead of loading them.
+pub const IO_FLAG_MMAP: i32 = IO_FLAG_SKIP_IVF_DATA | 0x646f_0000;
+/// Map large arrays instead of loading them.
+pub const IO_FLAG_MMAP_IFC: i32 = 512;
+
+/// Reads an index from a stream; the rest of the stream is left alone. `Ok(None)` is a null index.
+pub fn read_index_or_null(source: &mut dyn Source, flags: i32) -> Result<Option<Handle>> {
+    read_nested(&mut Reader::new(source, flags))
+}
+
+/// Reads an index from a stream.
+pub fn read_index(source: &mut dyn Source, flags: i32) -> Result<Handle> {
+    read_index_or_null(source, flags)?.ok_or_else(|| Error::failed("", "the stream holds a null index"))
+}
+
+/// Reads an index from a file. `IO_FLAG_MMAP_IFC` and `IO_FLAG_READ_ONLY` are hints: what can't be mapped is loaded.
+pub fn read_index_file(path: &str, flags: i32) -> Result<Handle> {
+    read_index(&mut FileIOReader::open(path)?, flags)
+}
+
+/// Reads an index from bytes.
+pub fn deserialize_index(mut bytes: &[u8], flags: i32) -> Result<Handle> {
+    read_index(&mut bytes, flags)
+}
+
+/// Reads an index inside another's file.
+pub fn read_nested(input: &mut Reader<'_>) -> Result<Option<Handle>> {
+    let code = input.fourcc()?;
+    if code == FourCC::NULL {
+        return Ok(None);
+    }
+    let format = REGISTRY.iter().filter_map(|row| row.format).find(|f| f.fourccs.iter().any(|c| code.is(c)));
+    let Some(format) = format else {
+        let number = u32::from_le_bytes(code.0);
+        return Err(Error::failed("", format!("Index type 0x{number:08x} (\"{code}\") not recognized")));
+    };
+    input.nested(|input| (format.read)(input, code)).map(Some)
+}
+
+/// The format of a type: its own, or its nearest ancestor's.
+fn format_of(object: &dyn Object) -> Result<Format> {
+    let mut formats = object.info().lineage().filter_map(|info| registry::row(info)?.format);
+    formats.next().ok_or_else(|| {
+        Error::failed("", format!("don't know how to serialize this type of index: {}", object.info().name))
+    })
+}
+
+/// Writes an index to a stream, and flushes it.
+pub fn write_index(object: &dyn Object, sink: &mut dyn Sink, flags: i32) -> Result<()> {
+    let mut out = Writer::new(sink, flags);
+    write_nested(object, &mut out)?;
+    out.flush()
+}
+
+/// Writes an index inside another's file.
+pub fn write_nested(object: &dyn Object, out: &mut Writer<'_>) -> Result<()> {
+    (format_of(object)?.write)(object, out)
+}
+
+/// Writes an index to a file. A type that has no format is refused before the file is touched.
+pub fn write_index_file(object: &dyn Object, path: &str, flags: i32) -> Result<()> {
+    format_of(object)?;
+    write_index(object, &mut FileIOWriter::create(path)?, flags)
+}
+
+/// An index as bytes.
+pub fn serialize_index(object: &dyn Object, flags: i32) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write_index(object, &mut bytes, flags)?;
+    Ok(bytes)
+}
+
+/// A deep copy, of the same type.
+pub fn clone_index(object: &dyn Object) -> Result<Handle> {
+    let info = object.info();
+    match registry::row(info).and_then(|row| row.clone) {
+        Some(clone) => clone(object),
+        None => Err(Error::failed("", format!("clone not supported for this type of index: {}", info.name))),
+    }
+}

@@ -1,0 +1,123 @@
+//! Selectors made of other selectors. One without an operand has no members of that operand.
+
+use std::ops::Range;
+
+use faiss_derive::Object;
+
+use super::{IDSelector, IDSelectorBase};
+use crate::base::{Handle, Result, Shared, Value};
+use crate::registry::{Row, no_overload};
+
+type Operand = Option<Shared<dyn IDSelector>>;
+
+fn member(operand: &Operand, id: i64) -> bool {
+    operand.as_ref().is_some_and(|s| s.read().is_member(id))
+}
+
+fn marks(operand: &Operand, ids: Range<i64>, out: &mut [bool]) {
+    match operand {
+        Some(s) => s.read().mark(ids, out),
+        None => out.fill(false),
+    }
+}
+
+fn operand(value: &Value) -> Result<Operand> {
+    match value {
+        Value::None => Ok(None),
+        Value::Handle(Handle::Selector(s)) => Ok(Some(s.clone())),
+        _ => Err(crate::base::Error::type_error("an IDSelector is wanted here")),
+    }
+}
+
+/// What another selector leaves out.
+#[derive(Object, Default, Clone)]
+pub struct IDSelectorNot {
+    #[object(parent)]
+    base: IDSelectorBase,
+    /// The other selector.
+    pub sel: Operand,
+}
+
+impl IDSelectorNot {
+    pub fn new(sel: Operand) -> Self {
+        IDSelectorNot { base: IDSelectorBase {}, sel }
+    }
+}
+
+impl IDSelector for IDSelectorNot {
+    fn is_member(&self, id: i64) -> bool {
+        !member(&self.sel, id)
+    }
+    fn mark(&self, ids: Range<i64>, out: &mut [bool]) {
+        marks(&self.sel, ids, out);
+        out.iter_mut().for_each(|m| *m = !*m);
+    }
+}
+
+const NOT_SIGNATURES: &[&str] = &["(sel: IDSelector)"];
+
+pub const NOT: Row = Row::of::<IDSelectorNot>().construct(
+    |args| match args {
+        [sel] => Ok(Handle::selector(IDSelectorNot::new(operand(sel)?))),
+        _ => Err(no_overload("IDSelectorNot", NOT_SIGNATURES)),
+    },
+    NOT_SIGNATURES,
+);
+
+const BINARY_SIGNATURES: &[&str] = &["(lhs: IDSelector, rhs: IDSelector)"];
+
+macro_rules! binary_selector {
+    ($(#[$doc:meta])* $name:ident, $row:ident, $combine:expr) => {
+        $(#[$doc])*
+        #[derive(Object, Default, Clone)]
+        pub struct $name {
+            #[object(parent)]
+            base: IDSelectorBase,
+            /// One selector.
+            pub lhs: Operand,
+            /// The other.
+            pub rhs: Operand,
+        }
+
+        impl $name {
+            pub fn new(lhs: Operand, rhs: Operand) -> Self {
+                $name { base: IDSelectorBase {}, lhs, rhs }
+            }
+        }
+
+        impl IDSelector for $name {
+            fn is_member(&self, id: i64) -> bool {
+                let combine: fn(bool, bool) -> bool = $combine;
+                combine(member(&self.lhs, id), member(&self.rhs, id))
+            }
+            fn mark(&self, ids: Range<i64>, out: &mut [bool]) {
+                let combine: fn(bool, bool) -> bool = $combine;
+                let mut right = vec![false; out.len()];
+                marks(&self.lhs, ids.clone(), out);
+                marks(&self.rhs, ids, &mut right);
+                out.iter_mut().zip(right).for_each(|(l, r)| *l = combine(*l, r));
+            }
+        }
+
+        pub const $row: Row = Row::of::<$name>().construct(
+            |args| match args {
+                [lhs, rhs] => Ok(Handle::selector($name::new(operand(lhs)?, operand(rhs)?))),
+                _ => Err(no_overload(stringify!($name), BINARY_SIGNATURES)),
+            },
+            BINARY_SIGNATURES,
+        );
+    };
+}
+
+binary_selector! {
+    /// What both selectors hold.
+    IDSelectorAnd, AND, |l, r| l && r
+}
+binary_selector! {
+    /// What either selector holds.
+    IDSelectorOr, OR, |l, r| l || r
+}
+binary_selector! {
+    /// What exactly one of two selectors holds.
+    IDSelectorXOr, XOR, |l, r| l != r
+}

@@ -1,0 +1,150 @@
+//! ID selectors: which ids a search may return, or a removal takes. Sees only base.
+
+pub mod logic;
+pub mod sets;
+
+use std::ops::Range;
+
+use faiss_derive::Object;
+
+use crate::base::{Handle, Object, Result, Value};
+use crate::registry::{Row, no_overload};
+
+/// Decides by id. Called from several threads at once.
+pub trait IDSelector: Object {
+    fn is_member(&self, id: i64) -> bool;
+
+    /// Writes to `out` which of the consecutive `ids` are members. Searches ask once for all ids instead of once a comparison.
+    fn mark(&self, ids: Range<i64>, out: &mut [bool]) {
+        for (id, member) in ids.zip(out) {
+            *member = self.is_member(id);
+        }
+    }
+}
+
+/// What all selectors are.
+#[derive(Object, Default, Clone)]
+#[object(name = "IDSelector", abstract)]
+pub struct IDSelectorBase {}
+
+pub const ROW: Row = Row::of::<IDSelectorBase>();
+
+/// Ids in `[imin, imax)`.
+#[derive(Object, Default, Clone)]
+pub struct IDSelectorRange {
+    #[object(parent)]
+    base: IDSelectorBase,
+    /// The first id that is a member.
+    pub imin: i64,
+    /// One past the last.
+    pub imax: i64,
+    /// The ids of every inverted list are in ascending order, so that a list is searched between two bounds.
+    pub assume_sorted: bool,
+}
+
+impl IDSelectorRange {
+    pub fn new(imin: i64, imax: i64) -> Self {
+        IDSelectorRange { imin, imax, ..Default::default() }
+    }
+
+    /// Where the members are among `ids`, which are in ascending order.
+    pub fn find_sorted_ids_bounds(&self, ids: &[i64]) -> Range<usize> {
+        let first = ids.partition_point(|id| *id < self.imin);
+        let end = ids.partition_point(|id| *id < self.imax);
+        first..end.max(first)
+    }
+}
+
+impl IDSelector for IDSelectorRange {
+    fn is_member(&self, id: i64) -> bool {
+        self.imin <= id && id < self.imax
+    }
+}
+
+const RANGE_SIGNATURES: &[&str] = &["(imin: int, imax: int, assume_sorted: bool = False)"];
+
+pub const RANGE: Row = Row::of::<IDSelectorRange>().construct(
+    |args| {
+        let (imin, imax, assume_sorted) = match args {
+            [Value::Int(a), Value::Int(b)] => (*a, *b, false),
+            [Value::Int(a), Value::Int(b), Value::Bool(s)] => (*a, *b, *s),
+            [Value::Int(a), Value::Int(b), Value::Int(s)] => (*a, *b, *s != 0),
+            _ => return Err(no_overload("IDSelectorRange", RANGE_SIGNATURES)),
+        };
+        Ok(Handle::selector(IDSelectorRange { assume_sorted, ..IDSelectorRange::new(imin, imax) }))
+    },
+    RANGE_SIGNATURES,
+);
+
+/// Every id.
+#[derive(Object, Default, Clone)]
+pub struct IDSelectorAll {
+    #[object(parent)]
+    base: IDSelectorBase,
+}
+
+impl IDSelector for IDSelectorAll {
+    fn is_member(&self, _id: i64) -> bool {
+        true
+    }
+}
+
+pub const ALL: Row = Row::of::<IDSelectorAll>().construct(construct_all, &["()"]);
+
+fn construct_all(args: &[Value]) -> Result<Handle> {
+    match args {
+        [] => Ok(Handle::selector(IDSelectorAll::default())),
+        _ => Err(no_overload("IDSelectorAll", &["()"])),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Shared;
+
+    #[test]
+    fn mark_agrees_with_is_member() {
+        let shared = |h: Handle| match h {
+            Handle::Selector(s) => s,
+            _ => unreachable!(),
+        };
+        let range = || shared(Handle::selector(IDSelectorRange::new(3, 9)));
+        let array = || shared(Handle::selector(sets::IDSelectorArray::new(vec![-5, 1, 4, 4, 8, 70])));
+        let all: Vec<Shared<dyn IDSelector>> = vec![
+            range(),
+            array(),
+            shared(Handle::selector(sets::IDSelectorBatch::new(&[2, 4, 6, i64::MIN, i64::MAX]))),
+            shared(Handle::selector(sets::IDSelectorBitmap::new(2, vec![0b1010_0101, 1]))),
+            shared(Handle::selector(IDSelectorAll::default())),
+            shared(Handle::selector(logic::IDSelectorNot::new(Some(range())))),
+            shared(Handle::selector(logic::IDSelectorAnd::new(Some(range()), Some(array())))),
+            shared(Handle::selector(logic::IDSelectorOr::new(Some(range()), Some(array())))),
+            shared(Handle::selector(logic::IDSelectorXOr::new(Some(range()), Some(array())))),
+        ];
+        for selector in all {
+            let selector = selector.read();
+            for start in [-7, 0, 3] {
+                let mut marks = [true; 25];
+                selector.mark(start..start + 25, &mut marks);
+                for (i, m) in marks.iter().enumerate() {
+                    assert_eq!(
+                        *m,
+                        selector.is_member(start + i as i64),
+                        "{} at {}",
+                        selector.info().name,
+                        start + i as i64
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bounds_of_sorted_ids() {
+        let ids = [1, 3, 5, 7];
+        assert_eq!(IDSelectorRange::new(3, 7).find_sorted_ids_bounds(&ids), 1..3);
+        assert_eq!(IDSelectorRange::new(7, 3).find_sorted_ids_bounds(&ids), 3..3);
+        assert_eq!(IDSelectorRange::new(-9, 99).find_sorted_ids_bounds(&ids), 0..4);
+    }
+}

@@ -1,0 +1,141 @@
+//! Selectors that hold a set of ids.
+
+use std::ops::Range;
+
+use faiss_derive::Object;
+use rustc_hash::FxHashSet;
+
+use super::{IDSelector, IDSelectorBase};
+use crate::base::{Error, Handle, Result, Value};
+use crate::registry::{Row, no_overload};
+
+/// The ids of an array, looked up one after the other: for small sets.
+#[derive(Object, Default, Clone)]
+pub struct IDSelectorArray {
+    #[object(parent)]
+    base: IDSelectorBase,
+    /// Number of ids.
+    #[object(readonly)]
+    pub n: usize,
+    /// The ids, in any order.
+    #[object(readonly)]
+    pub ids: Vec<i64>,
+}
+
+impl IDSelectorArray {
+    pub fn new(ids: Vec<i64>) -> Self {
+        IDSelectorArray { n: ids.len(), ids, ..Default::default() }
+    }
+}
+
+impl IDSelector for IDSelectorArray {
+    fn is_member(&self, id: i64) -> bool {
+        self.ids.contains(&id)
+    }
+
+    fn mark(&self, ids: Range<i64>, out: &mut [bool]) {
+        out.fill(false);
+        for id in self.ids.iter().filter(|id| ids.contains(id)) {
+            out[(id - ids.start) as usize] = true;
+        }
+    }
+}
+
+/// The ids of a set, found by hash behind a Bloom filter: for large sets.
+#[derive(Object, Default, Clone)]
+pub struct IDSelectorBatch {
+    #[object(parent)]
+    base: IDSelectorBase,
+    /// The Bloom filter has `2^nbits` bits.
+    #[object(readonly)]
+    pub nbits: i32,
+    /// `2^nbits - 1`.
+    #[object(readonly)]
+    pub mask: i64,
+    bloom: Vec<u8>,
+    set: FxHashSet<i64>,
+}
+
+impl IDSelectorBatch {
+    pub fn new(ids: &[i64]) -> Self {
+        // 32 bits of filter an id: a non-member passes at most once in 32 times.
+        let nbits = ids.len().max(1).next_power_of_two().trailing_zeros() as i32 + 5;
+        let mask = (1i64 << nbits) - 1;
+        let mut bloom = vec![0u8; 1 << (nbits - 3)];
+        for id in ids {
+            let bit = (id & mask) as usize;
+            bloom[bit >> 3] |= 1 << (bit & 7);
+        }
+        IDSelectorBatch { base: IDSelectorBase {}, nbits, mask, bloom, set: ids.iter().copied().collect() }
+    }
+}
+
+impl IDSelector for IDSelectorBatch {
+    fn is_member(&self, id: i64) -> bool {
+        let bit = (id & self.mask) as usize;
+        self.bloom.get(bit >> 3).is_some_and(|byte| byte >> (bit & 7) & 1 == 1) && self.set.contains(&id)
+    }
+}
+
+/// The ids whose bit is set: bit `i % 8` of byte `i / 8`.
+#[derive(Object, Default, Clone)]
+pub struct IDSelectorBitmap {
+    #[object(parent)]
+    base: IDSelectorBase,
+    /// Number of bytes that count.
+    #[object(readonly)]
+    pub n: usize,
+    /// The bits.
+    #[object(readonly)]
+    pub bitmap: Vec<u8>,
+}
+
+impl IDSelectorBitmap {
+    pub fn new(n: usize, bitmap: Vec<u8>) -> Self {
+        // A caller who counts bits has 8 times the bytes: both readings of `n` are safe, because no byte beyond the vector is looked at.
+        IDSelectorBitmap { base: IDSelectorBase {}, n, bitmap }
+    }
+}
+
+impl IDSelector for IDSelectorBitmap {
+    fn is_member(&self, id: i64) -> bool {
+        let Ok(i) = usize::try_from(id) else { return false };
+        i >> 3 < self.n && self.bitmap.get(i >> 3).is_some_and(|byte| byte >> (i & 7) & 1 == 1)
+    }
+}
+
+/// The ids of `[ids]` or `[n, ids]`.
+fn ids_of(args: &[Value], name: &str, signatures: &[&str]) -> Result<Vec<i64>> {
+    match args {
+        [Value::I64(ids, _)] => Ok(ids.clone()),
+        [Value::Int(n), Value::I64(ids, _)] => {
+            let n = usize::try_from(*n).map_err(|_| Error::value("the number of ids is negative"))?;
+            ids.get(..n)
+                .map(<[i64]>::to_vec)
+                .ok_or_else(|| Error::value(format!("{n} ids are stated, {} given", ids.len())))
+        }
+        _ => Err(no_overload(name, signatures)),
+    }
+}
+
+const IDS: &[&str] = &["(ids: numpy.ndarray)", "(n: int, ids: object)"];
+
+pub const ARRAY: Row = Row::of::<IDSelectorArray>()
+    .construct(|args| Ok(Handle::selector(IDSelectorArray::new(ids_of(args, "IDSelectorArray", IDS)?))), IDS);
+
+pub const BATCH: Row = Row::of::<IDSelectorBatch>()
+    .construct(|args| Ok(Handle::selector(IDSelectorBatch::new(&ids_of(args, "IDSelectorBatch", IDS)?))), IDS);
+
+const BITMAP_SIGNATURES: &[&str] = &["(bitmap: numpy.ndarray)", "(n: int, bitmap: object)"];
+
+pub const BITMAP: Row = Row::of::<IDSelectorBitmap>().construct(
+    |args| {
+        let (n, bits) = match args {
+            [Value::U8(bits, _)] => (bits.len(), bits),
+            [Value::Int(n), Value::U8(bits, _)] if *n >= 0 => (*n as usize, bits),
+            _ => return Err(no_overload("IDSelectorBitmap", BITMAP_SIGNATURES)),
+        };
+        Ok(Handle::selector(IDSelectorBitmap::new(n, bits.clone())))
+    },
+    BITMAP_SIGNATURES,
+);

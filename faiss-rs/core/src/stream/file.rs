@@ -1,0 +1,131 @@
+//! Files.
+
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read, Write};
+
+use faiss_derive::Object;
+
+use super::{IOReaderBase, IOWriterBase, Sink, Source};
+use crate::base::{Error, Handle, Result, Value};
+use crate::registry::{Row, no_overload};
+
+const BUFFER: usize = 256 << 10;
+
+/// The system's words for an error, without Rust's number in brackets.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
+}
+
+/// Reads a file from its start.
+#[derive(Object, Default)]
+pub struct FileIOReader {
+    #[object(parent)]
+    base: IOReaderBase,
+    file: Option<BufReader<File>>,
+    /// Of a plain file; unknown for pipes and devices.
+    left: Option<u64>,
+}
+
+impl FileIOReader {
+    pub fn open(path: &str) -> Result<Self> {
+        let failed = |e| Error::failed("f", format!("could not open {path} for reading: {}", reason(&e)));
+        let file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.is_dir() {
+            return Err(Error::failed("f", format!("could not open {path} for reading: Is a directory")));
+        }
+        let left = meta.is_file().then_some(meta.len());
+        Ok(FileIOReader {
+            base: IOReaderBase { name: path.to_owned() },
+            file: Some(BufReader::with_capacity(BUFFER, file)),
+            left,
+        })
+    }
+}
+
+impl Source for FileIOReader {
+    fn name(&self) -> String {
+        self.base.name.clone()
+    }
+    fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        let Some(file) = &mut self.file else { return Ok(0) };
+        loop {
+            match file.read(out) {
+                Ok(n) => {
+                    self.left = self.left.map(|left| left.saturating_sub(n as u64));
+                    return Ok(n);
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(Error::io(format!("read error in {}: {}", self.base.name, reason(&e)))),
+            }
+        }
+    }
+    fn remaining(&self) -> Option<u64> {
+        self.left
+    }
+}
+
+/// Writes a new file; one of that name is overwritten.
+#[derive(Object, Default)]
+pub struct FileIOWriter {
+    #[object(parent)]
+    base: IOWriterBase,
+    file: Option<BufWriter<File>>,
+}
+
+impl FileIOWriter {
+    pub fn create(path: &str) -> Result<Self> {
+        let file = File::create(path)
+            .map_err(|e| Error::failed("f", format!("could not open {path} for writing: {}", reason(&e))))?;
+        Ok(FileIOWriter {
+            base: IOWriterBase { name: path.to_owned() },
+            file: Some(BufWriter::with_capacity(BUFFER, file)),
+        })
+    }
+
+    fn failed(&self, error: &std::io::Error) -> Error {
+        Error::failed("ret == (size)", format!("write error in {}: {}", self.base.name, reason(error)))
+    }
+}
+
+impl Sink for FileIOWriter {
+    fn name(&self) -> String {
+        self.base.name.clone()
+    }
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let Some(file) = &mut self.file else { return Err(Error::io("the writer has no file")) };
+        let result = file.write_all(bytes);
+        result.map_err(|e| self.failed(&e))
+    }
+    fn flush(&mut self) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let result = file.flush();
+        result.map_err(|e| self.failed(&e))
+    }
+}
+
+impl Drop for FileIOWriter {
+    /// After a failed write the buffer is not tried again: what was to be said about it has been said.
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            drop(file.into_parts());
+        }
+    }
+}
+
+pub const READER: Row = Row::of::<FileIOReader>().construct(
+    |args| match args {
+        [Value::Str(path)] => Ok(Handle::other(FileIOReader::open(path)?)),
+        _ => Err(no_overload("FileIOReader", &["(fname: str)"])),
+    },
+    &["(fname: str)"],
+);
+
+pub const WRITER: Row = Row::of::<FileIOWriter>().construct(
+    |args| match args {
+        [Value::Str(path)] => Ok(Handle::other(FileIOWriter::create(path)?)),
+        _ => Err(no_overload("FileIOWriter", &["(fname: str)"])),
+    },
+    &["(fname: str)"],
+);

@@ -1,0 +1,137 @@
+//! Bytes in and out: the primitives of the file format. What a file claims is never believed before its bytes are there. Sees only base.
+//!
+//! Little-endian, no padding, no checksum; vectors are a u64 count and the elements.
+
+pub mod file;
+pub mod memory;
+mod reader;
+mod writer;
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use faiss_derive::Object;
+
+use crate::base::{Object, Result};
+use crate::registry::Row;
+
+pub use reader::Reader;
+pub use writer::Writer;
+
+#[cfg(target_endian = "big")]
+compile_error!("the file format is little-endian, and vectors are read and written as they lie in memory");
+
+/// Where bytes come from.
+pub trait Source {
+    /// What errors call it: a path, or empty.
+    fn name(&self) -> String;
+    /// Reads up to `out.len()` bytes and says how many; less only at the end.
+    fn read(&mut self, out: &mut [u8]) -> Result<usize>;
+    /// How many bytes are left, where that is known.
+    fn remaining(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Where bytes go.
+pub trait Sink {
+    /// What errors call it: a path, or empty.
+    fn name(&self) -> String;
+    /// Writes all of `bytes`.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+    /// Hands everything to the system: only after this has a file been written.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// What all readers are.
+#[derive(Object, Default, Clone)]
+#[object(name = "IOReader", abstract)]
+pub struct IOReaderBase {
+    /// What errors call the source.
+    pub name: String,
+}
+
+/// What all writers are.
+#[derive(Object, Default, Clone)]
+#[object(name = "IOWriter", abstract)]
+pub struct IOWriterBase {
+    /// What errors call the sink.
+    pub name: String,
+}
+
+pub const READER: Row = Row::of::<IOReaderBase>();
+pub const WRITER: Row = Row::of::<IOWriterBase>();
+
+/// The reader that an object is, if it is one.
+pub fn as_source(object: &mut dyn Object) -> Option<&mut dyn Source> {
+    let any = object.as_any_mut();
+    if any.is::<memory::VectorIOReader>() {
+        return any.downcast_mut::<memory::VectorIOReader>().map(|s| s as &mut dyn Source);
+    }
+    any.downcast_mut::<file::FileIOReader>().map(|s| s as &mut dyn Source)
+}
+
+/// The writer that an object is, if it is one.
+pub fn as_sink(object: &mut dyn Object) -> Option<&mut dyn Sink> {
+    let any = object.as_any_mut();
+    if any.is::<memory::VectorIOWriter>() {
+        return any.downcast_mut::<memory::VectorIOWriter>().map(|s| s as &mut dyn Sink);
+    }
+    any.downcast_mut::<file::FileIOWriter>().map(|s| s as &mut dyn Sink)
+}
+
+/// Four characters that name a type in a file.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct FourCC(pub [u8; 4]);
+
+impl FourCC {
+    pub const NULL: FourCC = FourCC(*b"null");
+
+    pub fn is(self, code: &str) -> bool {
+        self.0 == code.as_bytes()
+    }
+}
+
+impl fmt::Display for FourCC {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0 {
+            if byte.is_ascii_graphic() || byte == b' ' {
+                write!(f, "{}", byte as char)?;
+            } else {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How deep indexes may be nested in a file.
+pub const MAX_DEPTH: usize = 50;
+
+static VECTOR_BYTE_LIMIT: AtomicUsize = AtomicUsize::new(1 << 40);
+static LOOP_LIMIT: AtomicUsize = AtomicUsize::new(0);
+static LATTICE_R2_LIMIT: AtomicUsize = AtomicUsize::new(0);
+
+/// The number of bytes from which on a vector of a file is refused.
+pub fn get_deserialization_vector_byte_limit() -> usize {
+    VECTOR_BYTE_LIMIT.load(Ordering::Relaxed)
+}
+pub fn set_deserialization_vector_byte_limit(bytes: usize) {
+    VECTOR_BYTE_LIMIT.store(bytes, Ordering::Relaxed);
+}
+/// The number of rounds from which on a loop whose length a file states is refused; 0 for no limit.
+pub fn get_deserialization_loop_limit() -> usize {
+    LOOP_LIMIT.load(Ordering::Relaxed)
+}
+pub fn set_deserialization_loop_limit(rounds: usize) {
+    LOOP_LIMIT.store(rounds, Ordering::Relaxed);
+}
+/// The largest squared radius of a lattice that a file may state; 0 for no limit.
+pub fn get_deserialization_lattice_r2_limit() -> usize {
+    LATTICE_R2_LIMIT.load(Ordering::Relaxed)
+}
+pub fn set_deserialization_lattice_r2_limit(r2: usize) {
+    LATTICE_R2_LIMIT.store(r2, Ordering::Relaxed);
+}

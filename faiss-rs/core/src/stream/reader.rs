@@ -1,0 +1,206 @@
+//! Reads the primitives of the file format from a [`Source`].
+
+use super::{FourCC, LOOP_LIMIT, MAX_DEPTH, Source, get_deserialization_vector_byte_limit};
+use crate::base::object::{Element, VectorField};
+use crate::base::{Error, Result, interrupt};
+use crate::storage::codes::Codes;
+use std::sync::atomic::Ordering;
+
+/// Without a known end, a vector grows by this many bytes at a time as its bytes arrive.
+const STEP: usize = 16 << 20;
+
+pub struct Reader<'a> {
+    source: &'a mut dyn Source,
+    /// The caller's flags (`IO_FLAG_*`).
+    pub flags: i32,
+    depth: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(source: &'a mut dyn Source, flags: i32) -> Self {
+        Reader { source, flags, depth: 0 }
+    }
+
+    pub fn has_flag(&self, flag: i32) -> bool {
+        self.flags & flag == flag
+    }
+
+    /// Reads a nested object with `read`, unless files nest too deeply.
+    pub fn nested<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        if self.depth >= MAX_DEPTH {
+            return Err(Error::failed("depth < max_depth", format!("indexes are nested deeper than {MAX_DEPTH}")));
+        }
+        self.depth += 1;
+        let result = read(self);
+        self.depth -= 1;
+        result
+    }
+
+    /// Fills `out` with `items` items, or fails with the number of items that were there.
+    fn fill(&mut self, out: &mut [u8], items: usize) -> Result<()> {
+        let mut got = 0;
+        while got < out.len() {
+            match self.source.read(&mut out[got..])? {
+                0 => return Err(self.short(got * items / out.len(), items)),
+                n => got += n,
+            }
+        }
+        Ok(())
+    }
+
+    fn short(&self, got: usize, wanted: usize) -> Error {
+        let condition = if wanted == 1 { "ret == (1)" } else { "ret == (size)" };
+        Error::failed(condition, format!("read error in {}: {got} != {wanted} (Success)", self.source.name()))
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes, 1)?;
+        Ok(bytes)
+    }
+
+    pub fn fourcc(&mut self) -> Result<FourCC> {
+        Ok(FourCC(self.array()?))
+    }
+    pub fn u8(&mut self) -> Result<u8> {
+        Ok(self.array::<1>()?[0])
+    }
+    pub fn i32(&mut self) -> Result<i32> {
+        Ok(i32::from_le_bytes(self.array()?))
+    }
+    pub fn i64(&mut self) -> Result<i64> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+    pub fn f32(&mut self) -> Result<f32> {
+        Ok(f32::from_le_bytes(self.array()?))
+    }
+    pub fn f64(&mut self) -> Result<f64> {
+        Ok(f64::from_le_bytes(self.array()?))
+    }
+    pub fn usize(&mut self) -> Result<usize> {
+        usize::try_from(u64::from_le_bytes(self.array()?))
+            .map_err(|_| Error::failed("size fits", "a 64-bit size does not fit"))
+    }
+    /// `name` is the field's, for the error.
+    pub fn bool(&mut self, name: &str) -> Result<bool> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            b => Err(Error::failed(format!("{name} is a bool"), format!("invalid bool encoding 0x{b:02x} for {name}"))),
+        }
+    }
+
+    /// Fails where a loop of `rounds` is more than the caller allows.
+    pub fn check_loop(&self, rounds: usize, name: &str) -> Result<()> {
+        let limit = LOOP_LIMIT.load(Ordering::Relaxed);
+        if limit > 0 && rounds > limit {
+            let message = format!("{name} is {rounds}, the limit is {limit}");
+            return Err(Error::failed(format!("{name} <= get_deserialization_loop_limit()"), message));
+        }
+        Ok(())
+    }
+
+    /// The number of bytes of `count` items, if the limit and what is left of the file allow it.
+    fn checked_bytes(&self, count: usize, width: usize) -> Result<usize> {
+        let limit = get_deserialization_vector_byte_limit();
+        let bytes = count.checked_mul(width).filter(|b| *b < limit).ok_or_else(|| {
+            Error::failed(
+                "size >= 0 && size < (faiss::get_deserialization_vector_byte_limit() / sizeof(*(target).data()))",
+                format!("a vector of {count} items of {width} bytes, the limit is {limit} bytes"),
+            )
+        })?;
+        match self.source.remaining() {
+            Some(left) if left < bytes as u64 => Err(self.short(left as usize / width, count)),
+            _ => Ok(bytes),
+        }
+    }
+
+    /// Grows `out` to `bytes` bytes as they arrive. `width` is an item's size.
+    fn fill_growing(&mut self, bytes: usize, width: usize, out: &mut impl Growing) -> Result<()> {
+        let step = if self.source.remaining().is_some() { bytes } else { STEP };
+        if step == bytes {
+            out.reserve(bytes)?;
+        }
+        let mut done = 0;
+        while done < bytes {
+            interrupt::check()?;
+            // Even with memory reserved, steps keep Ctrl-C working.
+            let end = bytes.min(done + STEP / width * width);
+            out.resize_bytes(end)?;
+            self.fill(&mut out.bytes_mut()[done..end], (end - done) / width).map_err(|e| match e {
+                Error::Failed { message, .. } => Error::failed("ret == (size)", message),
+                other => other,
+            })?;
+            done = end;
+        }
+        Ok(())
+    }
+
+    /// A u64 count and the elements.
+    pub fn vec<T: Element>(&mut self) -> Result<Vec<T>> {
+        let count = self.usize()?;
+        self.elements(count)
+    }
+
+    /// `count` elements.
+    pub fn elements<T: Element>(&mut self, count: usize) -> Result<Vec<T>> {
+        let width = size_of::<T>();
+        let bytes = self.checked_bytes(count, width)?;
+        let mut out = Vec::new();
+        self.fill_growing(bytes, width, &mut out)?;
+        Ok(out)
+    }
+
+    /// A u64 count of bytes and the bytes.
+    pub fn codes(&mut self) -> Result<Codes> {
+        let count = self.usize()?;
+        self.code_bytes(count, 1)
+    }
+
+    /// A u64 count of 4-byte words and their bytes: how flat indexes store vectors.
+    pub fn codes_of_words(&mut self) -> Result<Codes> {
+        let count = self.usize()?;
+        self.code_bytes(count, 4)
+    }
+
+    fn code_bytes(&mut self, count: usize, width: usize) -> Result<Codes> {
+        let bytes = self.checked_bytes(count, width)?;
+        let mut out = Codes::default();
+        self.fill_growing(bytes, width, &mut out)?;
+        Ok(out)
+    }
+}
+
+/// What vectors of a file are read into.
+trait Growing {
+    fn reserve(&mut self, bytes: usize) -> Result<()>;
+    fn resize_bytes(&mut self, bytes: usize) -> Result<()>;
+    fn bytes_mut(&mut self) -> &mut [u8];
+}
+
+impl<T: Element> Growing for Vec<T> {
+    fn reserve(&mut self, bytes: usize) -> Result<()> {
+        self.try_reserve_exact(bytes / size_of::<T>()).map_err(|e| Error::Memory(format!("{bytes} bytes: {e}")))
+    }
+    fn resize_bytes(&mut self, bytes: usize) -> Result<()> {
+        let n = bytes / size_of::<T>();
+        self.try_reserve(n.saturating_sub(self.len())).map_err(|e| Error::Memory(format!("{bytes} bytes: {e}")))?;
+        self.resize(n, T::default());
+        Ok(())
+    }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        VectorField::bytes_mut(self)
+    }
+}
+
+impl Growing for Codes {
+    fn reserve(&mut self, bytes: usize) -> Result<()> {
+        self.try_reserve_exact(bytes)
+    }
+    fn resize_bytes(&mut self, bytes: usize) -> Result<()> {
+        self.try_resize(bytes)
+    }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.as_mut_slice()
+    }
+}
