@@ -1,5 +1,19 @@
-"""Similarity search and clustering of dense vectors, on the CPU and on CUDA GPUs."""
+"""Similarity search and clustering of dense vectors, on the CPU and on CUDA GPUs.
 
-from faiss import _faiss
+The package offers what Faiss's own Python module does. Names are looked up when they are first used (see loader.py), so that importing
+costs little; `dir(faiss)` lists them all, and the stubs (__init__.pyi) tell an editor what they are.
+"""
+
+from faiss import _faiss, loader
 
 __version__: str = _faiss.VERSION
+
+
+def __getattr__(name: str) -> object:
+    value = loader.find(name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(set(loader.names()) | set(globals()))

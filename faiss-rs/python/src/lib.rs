@@ -1,4 +1,28 @@
 //! The extension module `faiss._faiss`: everything native that the Python package `faiss` stands on. Sees core and gpu.
+//!
+//! | file | what |
+//! |---|---|
+//! | doorway | the one way in: releases the GIL, converts errors and panics |
+//! | interrupt | Ctrl-C |
+//! | catalogue | the descriptions of all types, as Python data |
+//! | value | arguments and results |
+//! | object, vector | handles to objects, their parts and their vectors |
+//! | index, io, functions | the methods that every index has, files, functions on arrays |
+//! | own_types, callbacks | types that exist for Python only: vectors of their own, and what calls Python back |
+//!
+//! Nothing here knows numpy conventions of Faiss or makes Python classes: the package does that, in Python.
+
+mod callbacks;
+mod catalogue;
+mod doorway;
+mod functions;
+mod index;
+mod interrupt;
+mod io;
+mod object;
+mod own_types;
+mod value;
+mod vector;
 
 use pyo3::prelude::*;
 
@@ -6,8 +30,32 @@ use pyo3::prelude::*;
 mod _faiss {
     use super::*;
 
+    #[pymodule_export]
+    use callbacks::{callback_selector, callback_stream};
+    #[pymodule_export]
+    use catalogue::{describe, type_names};
+    #[pymodule_export]
+    use functions::{
+        float_rand, float_randn, int64_rand, is_similarity_metric, knn, merge_knn_results, normalize_l2, omp_get_max_threads,
+        omp_set_num_threads, pairwise_distances, simd_level,
+    };
+    #[pymodule_export]
+    use index::{
+        add, add_sa_codes, add_with_ids, assign, check_compatible_for_merge, is_member, merge_from, range_search, reconstruct,
+        reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size, sa_decode, sa_encode, search, search_and_reconstruct, train,
+    };
+    #[pymodule_export]
+    use interrupt::set_timeout;
+    #[pymodule_export]
+    use io::{clone_index, deserialize_index, read_index, read_index_from, serialize_index, write_index, write_index_to};
+    #[pymodule_export]
+    use object::{NativeObject, construct};
+    #[pymodule_export]
+    use vector::{NativeVector, NativeView};
+
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
+        interrupt::install();
         m.add("VERSION", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -1,0 +1,177 @@
+"""Arrays as pointers, and vectors as arrays: what programs written for the C++ library's own calling conventions use."""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from faiss import _faiss
+from faiss.classes import Object
+
+__all__ = [
+    "cast_integer_to_float_ptr",
+    "cast_integer_to_idx_t_ptr",
+    "cast_integer_to_int_ptr",
+    "cast_integer_to_uint8_ptr",
+    "cast_integer_to_void_ptr",
+    "copy_array_to_vector",
+    "memcpy",
+    "rev_swig_ptr",
+    "swig_ptr",
+    "vector_float_to_array",
+    "vector_to_array",
+]
+
+C_NAMES = {
+    "float32": "float",
+    "float64": "double",
+    "int8": "signed char",
+    "uint8": "unsigned char",
+    "int16": "short",
+    "uint16": "unsigned short",
+    "float16": "unsigned short",
+    "int32": "int",
+    "uint32": "unsigned int",
+    "int64": "long",
+    "uint64": "unsigned long",
+    "bool": "bool",
+    "void": "void",
+}
+
+
+class Pointer:
+    """A pointer to numbers. Unlike one of C, it keeps what it points to alive and knows where that ends, as far as that is known at all."""
+
+    __slots__ = ("_address", "_array", "dtype")
+
+    def __init__(self, array: np.ndarray | None, dtype: str, address: int = 0) -> None:
+        self._array = array
+        self.dtype = dtype
+        self._address = address if array is None else array.ctypes.data
+
+    @classmethod
+    def to_native(cls, view: Any) -> "Pointer":
+        """A pointer into an object of the library: to a copy of the numbers, which can't be written to."""
+        array = view.to_array()
+        array.flags.writeable = False
+        return cls(array, array.dtype.name)
+
+    def view(self, n: int, dtype: str | None = None) -> np.ndarray:
+        """The first n numbers, as an array over the same memory."""
+        if dtype is not None and dtype != self.dtype and self.dtype != "void":
+            raise TypeError(f"a pointer to {C_NAMES[dtype]} is wanted, not to {C_NAMES[self.dtype]}")
+        wanted = np.dtype(dtype or self.dtype)
+        if n < 0:
+            raise ValueError("the number of elements is negative")
+        if self._array is None:
+            return np.frombuffer((ctypes.c_char * (n * wanted.itemsize)).from_address(self._address), wanted)
+        flat = self._array.reshape(-1)
+        flat = flat if self.dtype != "void" else flat.view(wanted)
+        if n > flat.size:
+            raise ValueError(f"{n} elements are wanted where the pointer leads to {flat.size}")
+        return flat[:n]
+
+    def __int__(self) -> int:
+        return self._address
+
+    def __repr__(self) -> str:
+        return f"<pointer of type '{C_NAMES[self.dtype]} *' at {self._address:#x}>"
+
+
+def swig_ptr(a: np.ndarray) -> Pointer:
+    """A pointer to the array's data. The array must be C-contiguous."""
+    if not isinstance(a, np.ndarray):
+        raise ValueError("input not a numpy array")
+    if not a.flags.c_contiguous:
+        raise ValueError("array is not C-contiguous")
+    if a.dtype.name not in C_NAMES:
+        raise ValueError("did not recognize array type")
+    return Pointer(a, a.dtype.name)
+
+
+def rev_swig_ptr(pointer: Pointer, n: int) -> np.ndarray:
+    """The n numbers behind a pointer, as an array over the same memory; read-only where they belong to an object of the library."""
+    if not isinstance(pointer, Pointer):
+        raise TypeError(f"a pointer is wanted, not {type(pointer).__name__}")
+    return pointer.view(n)
+
+
+def elements(pointer: Pointer | np.ndarray | None, n: int, dtype: str) -> np.ndarray:
+    """The n numbers of an argument that is a pointer in C++; None stands for no numbers."""
+    if pointer is None:
+        if n:
+            raise ValueError(f"a null pointer where {n} elements are wanted")
+        return np.empty(0, dtype)
+    if isinstance(pointer, np.ndarray):
+        pointer = swig_ptr(pointer)
+    if not isinstance(pointer, Pointer):
+        raise TypeError(f"a pointer to {C_NAMES[dtype]} is wanted, not {type(pointer).__name__}")
+    return pointer.view(n, dtype)
+
+
+def _at(address: int, dtype: str) -> Pointer | None:
+    return Pointer(None, dtype, address) if address else None
+
+
+def cast_integer_to_float_ptr(x: int) -> Pointer | None:
+    """A pointer to an address. Nothing checks that there are numbers."""
+    return _at(x, "float32")
+
+
+def cast_integer_to_idx_t_ptr(x: int) -> Pointer | None:
+    """A pointer to an address. Nothing checks that there are numbers."""
+    return _at(x, "int64")
+
+
+def cast_integer_to_int_ptr(x: int) -> Pointer | None:
+    """A pointer to an address. Nothing checks that there are numbers."""
+    return _at(x, "int32")
+
+
+def cast_integer_to_uint8_ptr(x: int) -> Pointer | None:
+    """A pointer to an address. Nothing checks that there are numbers."""
+    return _at(x, "uint8")
+
+
+def cast_integer_to_void_ptr(x: int) -> Pointer | None:
+    """A pointer to an address. Nothing checks that there is anything."""
+    return _at(x, "void")
+
+
+def memcpy(dest: Pointer, src: Pointer, n: int) -> Pointer:
+    """Copies n bytes."""
+
+    def raw(pointer: Pointer) -> np.ndarray:
+        size = np.dtype(pointer.dtype).itemsize if pointer.dtype != "void" else 1
+        return pointer.view(-(-n // size)).view(np.uint8)[:n]
+
+    raw(dest)[...] = raw(src)
+    return dest
+
+
+def _vector(v: Any) -> Any:
+    assert isinstance(v, Object), "not a vector"
+    assert isinstance(v.this, _faiss.Vector), "not a vector"
+    return v.this
+
+
+def vector_to_array(v: Any) -> np.ndarray:
+    """A copy of a vector's elements."""
+    array: np.ndarray = _vector(v).to_array()
+    return array
+
+
+def vector_float_to_array(v: Any) -> np.ndarray:
+    """A copy of a vector's elements."""
+    return vector_to_array(v)
+
+
+def copy_array_to_vector(a: np.ndarray, v: Any) -> None:
+    """Replaces a vector's contents by those of an array of the same type."""
+    (n,) = a.shape
+    vector = _vector(v)
+    wanted = vector.element().lower()
+    assert a.dtype == wanted, f"cannot copy a {a.dtype} array to a {type(v).__name__} (should be {wanted})"
+    if not a.flags.c_contiguous:
+        raise ValueError("array is not C-contiguous")
+    vector.assign(a)

@@ -1,0 +1,151 @@
+"""Makes a Python class from the description of a type: its properties, methods and base class."""
+
+import ast
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import faiss
+from faiss import _faiss, loader
+
+# What instances of the library's own classes may be given besides the fields of their description.
+EXTRA_ATTRIBUTES = frozenset({"this", "thisown", "referenced_objects"})
+
+
+class Object:
+    """Base of all classes that stand for an object of the library, which `this` refers to.
+
+    Several Python objects may stand for one object of the library: `index.quantizer` makes a new one each time. The library's object
+    lives as long as one of them, or another object that refers to it.
+    """
+
+    faiss_name: ClassVar[str] = ""
+    faiss_abstract: ClassVar[bool] = True
+    this: Any
+    # Memory is managed by reference counts, so that ownership never needs to be told; the attribute is for programs that do.
+    thisown: bool = True
+
+    def __init__(self, *args: Any) -> None:
+        construct(self, *args)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A misspelt field must not pass unnoticed. Users' own subclasses may have attributes of their own.
+        cls = type(self)
+        if name not in EXTRA_ATTRIBUTES and "faiss_name" in cls.__dict__ and not hasattr(cls, name):
+            raise AttributeError(f"'{cls.__name__}' object has no attribute '{name}'.", name=name, obj=self)
+        object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        this = self.__dict__.get("this")
+        where = f"at {int(this):#x}" if this is not None else "not initialized"
+        return f"<{type(self).__module__}.{type(self).__qualname__} {where}>"
+
+
+def construct(self: Object, *args: Any) -> None:
+    """Makes the object of the library that `self` is to stand for."""
+    if self.faiss_abstract:
+        raise AttributeError(f"No constructor defined - class {self.faiss_name} is abstract")
+    self.this = _faiss.construct(self.faiss_name, *args)
+
+
+def wrap(value: Any) -> Any:
+    """Puts a Python object around a native one; other values pass as they are."""
+    if isinstance(value, _faiss.Object):
+        cls = getattr(faiss, value.type_name())
+    elif isinstance(value, _faiss.Vector):
+        cls = getattr(faiss, f"{value.element()}Vector")
+    elif isinstance(value, _faiss.View):
+        from faiss.arrays import Pointer
+
+        return Pointer.to_native(value)
+    elif isinstance(value, tuple):
+        return tuple(wrap(item) for item in value)
+    else:
+        return value
+    return around(cls, value)
+
+
+def around(cls: type[Any], native: Any) -> Any:
+    made = cls.__new__(cls)
+    made.this = native
+    return made
+
+
+def make(name: str) -> type[Object]:
+    """The class of a described type."""
+    from faiss import mixins
+
+    described = _faiss.describe(name)
+    parent = described["parent"]
+    mixin = mixins.find(name)
+    namespace: dict[str, Any] = {
+        "__module__": "faiss",
+        "__doc__": described["doc"],
+        "faiss_name": name,
+        "faiss_abstract": described["abstract"],
+    }
+    for field, kind, detail, doc, readonly in described["fields"]:
+        namespace[field] = _property(name, field, kind, detail, doc, readonly)
+    for method, signature, doc in described["methods"]:
+        if mixin is None or method not in mixin.__dict__:
+            namespace[method] = _method(name, method, signature, doc)
+    namespace.update(loader.upstream()["classes"].get(name, {}).get("constants", {}))
+    base = getattr(faiss, parent) if parent else Object
+    return type(name, (base,) if mixin is None else (mixin, base), namespace)
+
+
+def _property(class_name: str, field: str, kind: str, detail: str, doc: str, readonly: bool) -> property:
+    if kind in ("part", "pointer", "vector"):
+        own_class = OWN_VECTORS.get((class_name, field)) if kind == "vector" else None
+
+        def get(self: Object) -> Any:
+            native = self.this.get(field)
+            return wrap(native) if own_class is None else around(getattr(faiss, own_class), native)
+
+    else:
+
+        def get(self: Object) -> Any:
+            return self.this.get(field)
+
+    def put(self: Object, value: Any) -> None:
+        if kind == "vector":
+            self.this.get(field).assign(value.this.to_array() if isinstance(value, Object) else value)
+        else:
+            self.this.set(field, value)
+
+    return property(get, None if readonly else put, doc=doc)
+
+
+# Vectors that Faiss may also map from a file have a type of their own there.
+OWN_VECTORS = {("IndexFlatCodes", "codes"): "MaybeOwnedVectorUInt8"}
+
+
+def _method(class_name: str, name: str, signature: str, doc: str) -> Callable[..., Any]:
+    def method(self: Object, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            args = bind(signature, name, args, kwargs)
+        return wrap(self.this.call(name, *args))
+
+    method.__name__ = name
+    method.__qualname__ = f"{class_name}.{name}"
+    method.__doc__ = f"{name}{signature}\n\n{doc}"
+    method.__module__ = "faiss"
+    return method
+
+
+def bind(signature: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """Positional arguments for a call with keywords, after a signature such as `(self, n: int, sel: IDSelector = None) -> int`."""
+    function = ast.parse(f"def f{signature}: ...").body[0]
+    assert isinstance(function, ast.FunctionDef)
+    parameters = [a.arg for a in function.args.args if a.arg != "self"]
+    defaults = dict(zip(parameters[::-1], function.args.defaults[::-1], strict=False))
+    values = list(args)
+    for parameter in parameters[len(args) :]:
+        if parameter in kwargs:
+            values.append(kwargs.pop(parameter))
+        elif parameter in defaults:
+            values.append(ast.literal_eval(defaults[parameter]))
+        elif kwargs:
+            raise TypeError(f"{name}() missing required argument: '{parameter}'")
+    if kwargs:
+        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(kwargs))}'")
+    return tuple(values)

@@ -1,0 +1,66 @@
+"""Indexes to and from files, streams and arrays, and copies of indexes."""
+
+import os
+from typing import Any
+
+import numpy as np
+
+import faiss
+from faiss import _faiss
+from faiss.classes import wrap
+from faiss.index_methods import native_index
+
+__all__ = ["clone_index", "deserialize_index", "downcast_index", "read_index", "serialize_index", "write_index"]
+
+
+def _path(where: Any, what: str) -> str:
+    if not isinstance(where, str | os.PathLike):
+        raise TypeError(f"{what} must be a path, not {type(where).__name__}")
+    path = os.fspath(where)
+    if not isinstance(path, str):
+        raise TypeError(f"{what} must be a path of str, not bytes")
+    return path
+
+
+def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
+    """Writes an index to a file (a path) or to an IOWriter.
+
+    A file appears under its name when it is complete; a write that fails leaves what was there.
+    """
+    this = native_index(index)
+    if isinstance(where, faiss.IOWriter):
+        _faiss.write_index_to(this, where.this, io_flags)
+    else:
+        _faiss.write_index(this, _path(where, "the file"), io_flags)
+
+
+def read_index(where: Any, io_flags: int = 0) -> Any:
+    """Reads an index from a file (a path) or from an IOReader, as the class that it was written as.
+
+    io_flags: IO_FLAG_READ_ONLY, IO_FLAG_MMAP, ...
+    """
+    if isinstance(where, faiss.IOReader):
+        return wrap(_faiss.read_index_from(where.this, io_flags))
+    return wrap(_faiss.read_index(_path(where, "the file"), io_flags))
+
+
+def serialize_index(index: Any, io_flags: int = 0) -> np.ndarray:
+    """The file of an index, as an array of uint8."""
+    return _faiss.serialize_index(native_index(index), io_flags)
+
+
+def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
+    """The index that serialize_index made an array of."""
+    (_,) = data.shape
+    assert data.dtype == np.uint8, f"an index is deserialized from an array of uint8, not {data.dtype}"
+    return wrap(_faiss.deserialize_index(np.ascontiguousarray(data), io_flags))
+
+
+def clone_index(index: Any) -> Any:
+    """A deep copy."""
+    return wrap(_faiss.clone_index(native_index(index)))
+
+
+def downcast_index(index: Any) -> Any:
+    """The index as the most derived of its classes, which it is already here."""
+    return None if index is None else wrap(native_index(index))

@@ -1,0 +1,375 @@
+"""What every index does, with numpy arrays: shapes are checked here, inputs made contiguous and of the right type, results allocated.
+
+A method that C++ has with pointers is there under its name with `_c` appended.
+"""
+
+from typing import Any
+
+import numpy as np
+
+import faiss
+from faiss import _faiss
+from faiss.arrays import Pointer, elements
+from faiss.classes import Object
+
+# The numbers of faiss.Float32, Float16, UInt8 and Int8.
+NUMERIC_TYPES = ("float32", "float16", "uint8", "int8")
+
+Results = tuple[np.ndarray, np.ndarray]
+
+
+def numeric_dtype(numeric_type: int) -> str:
+    if not 0 <= numeric_type < len(NUMERIC_TYPES):
+        raise ValueError(f"numeric type {numeric_type} is not known")
+    return NUMERIC_TYPES[numeric_type]
+
+
+def _float32_only(index: Object, numeric_type: int) -> None:
+    if numeric_dtype(numeric_type) != "float32":
+        raise RuntimeError(f"{type(index).__name__}: unsupported numeric type {NUMERIC_TYPES[numeric_type]}")
+
+
+def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """The array to write results to: the caller's own if it fits, else a new one."""
+    if array is None:
+        return np.empty(shape, dtype=dtype)
+    assert array.shape == shape, f"the output array has shape {array.shape}, {shape} is wanted"
+    if array.dtype != dtype:
+        raise TypeError(f"the output array is of {array.dtype}, {dtype} is wanted")
+    if not array.flags.c_contiguous:
+        raise ValueError("array is not C-contiguous")
+    if not array.flags.writeable:
+        raise ValueError("the output array is read-only")
+    return array
+
+
+def native_params(params: Any) -> Any:
+    """The native object of search parameters, or None."""
+    if params is None:
+        return None
+    if not isinstance(params, faiss.SearchParameters):
+        raise TypeError(f"params must be SearchParameters, not {type(params).__name__}")
+    return params.this
+
+
+def native_index(index: Any) -> Any:
+    if not isinstance(index, faiss.Index):
+        raise TypeError(f"an index is wanted, not {type(index).__name__}")
+    return index.this
+
+
+class IndexMethods(Object):
+    d: int
+    ntotal: int
+
+    def _vectors(self, x: np.ndarray) -> np.ndarray:
+        n, d = x.shape
+        x = np.ascontiguousarray(x, dtype="float32")
+        assert d == self.d, f"the vectors have {d} dimensions, the index {self.d}"
+        return x
+
+    def train(self, x: np.ndarray, *, numeric_type: int = 0, xq_train: np.ndarray | None = None) -> None:
+        """Trains the index on a set of vectors. Needed before any is added where `is_trained` is False.
+
+        x: training vectors, shape (n, d); float32, other types are converted.
+        xq_train: training queries, shape (nq, d), for the few indexes that use them.
+        """
+        x = self._vectors(x)
+        _float32_only(self, numeric_type)
+        if xq_train is not None:
+            self._vectors(xq_train)
+        _faiss.train(self.this, x)
+
+    def add(self, x: np.ndarray, numeric_type: int = 0) -> None:
+        """Adds vectors, which get the ids ntotal, ntotal + 1, ...
+
+        x: vectors, shape (n, d); float32, other types are converted.
+        """
+        x = self._vectors(x)
+        _float32_only(self, numeric_type)
+        _faiss.add(self.this, x)
+
+    def add_with_ids(self, x: np.ndarray, ids: np.ndarray, numeric_type: int = 0) -> None:
+        """Adds vectors with ids of the caller's. Not all indexes can.
+
+        x: vectors, shape (n, d). ids: int64, shape (n,).
+        """
+        x = self._vectors(x)
+        ids = np.ascontiguousarray(ids, dtype="int64")
+        assert ids.shape == (x.shape[0],), "not same number of vectors as ids"
+        _float32_only(self, numeric_type)
+        _faiss.add_with_ids(self.this, x, ids)
+
+    def search(
+        self,
+        x: np.ndarray,
+        k: int,
+        *,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,  # noqa: E741
+        numeric_type: int = 0,
+    ) -> Results:
+        """Finds the k nearest neighbours of each query.
+
+        x: queries, shape (nq, d); float32, other types are converted.
+        params: SearchParameters for this search only.
+        D, I: where to write the results, instead of new arrays.
+
+        Returns distances (float32) and ids (int64), shape (nq, k), best first. An id of -1 is no result.
+        """
+        x = self._vectors(x)
+        assert k > 0, "k must be positive"
+        D = output(D, (x.shape[0], k), "float32")
+        I = output(I, (x.shape[0], k), "int64")  # noqa: E741
+        _float32_only(self, numeric_type)
+        _faiss.search(self.this, x, k, native_params(params), D, I)
+        return D, I
+
+    def search_and_reconstruct(
+        self,
+        x: np.ndarray,
+        k: int,
+        *,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,  # noqa: E741
+        R: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As search, and the vectors found as the index stores them, shape (nq, k, d); NaN where there is no result."""
+        x = self._vectors(x)
+        assert k > 0, "k must be positive"
+        n = x.shape[0]
+        D = output(D, (n, k), "float32")
+        I = output(I, (n, k), "int64")  # noqa: E741
+        R = output(R, (n, k, self.d), "float32")
+        _faiss.search_and_reconstruct(self.this, x, k, native_params(params), D, I, R)
+        return D, I, R
+
+    def assign(self, x: np.ndarray, k: int, labels: np.ndarray | None = None) -> np.ndarray:
+        """The ids of the k nearest neighbours of each query, shape (nq, k), best first."""
+        x = self._vectors(x)
+        labels = output(labels, (x.shape[0], k), "int64")
+        _faiss.assign(self.this, x, k, labels)
+        return labels
+
+    def range_search(
+        self, x: np.ndarray, thresh: float, *, params: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Finds all vectors nearer to each query than `thresh`: squared for L2; more similar than it for inner product.
+
+        Returns lims (uint64, shape (nq + 1,)), distances and ids: those of query i are D[lims[i]:lims[i + 1]] and I[lims[i]:lims[i + 1]],
+        in no particular order.
+        """
+        x = self._vectors(x)
+        return _faiss.range_search(self.this, x, float(thresh), native_params(params))
+
+    def reconstruct(self, key: int, x: np.ndarray | None = None) -> np.ndarray:
+        """The vector with this id as the index stores it, shape (d,)."""
+        x = output(x, (self.d,), "float32")
+        _faiss.reconstruct(self.this, key, x)
+        return x
+
+    def reconstruct_batch(self, key: Any, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors with these ids, shape (n, d)."""
+        key = np.ascontiguousarray(key, dtype="int64")
+        (n,) = key.shape
+        x = output(x, (n, self.d), "float32")
+        _faiss.reconstruct_batch(self.this, key, x)
+        return x
+
+    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors n0 to n0 + ni, shape (ni, d); to the last where ni is -1."""
+        if ni == -1:
+            ni = self.ntotal - n0
+        if ni < 0:
+            raise RuntimeError(f"Error: 'ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)' failed: i0 is {n0}, ni {ni}")
+        x = output(x, (ni, self.d), "float32")
+        _faiss.reconstruct_n(self.this, n0, ni, x)
+        return x
+
+    def remove_ids(self, x: Any) -> int:
+        """Removes vectors by an IDSelector or an array of ids; returns how many. The ids of those that stay are closed up."""
+        if not isinstance(x, faiss.IDSelector):
+            ids = np.asarray(x)
+            assert ids.ndim == 1, "ids must have one dimension"
+            x = faiss.IDSelectorBatch(ids)
+        return _faiss.remove_ids(self.this, x.this)
+
+    def reset(self) -> None:
+        """Removes all vectors; training stays."""
+        _faiss.reset(self.this)
+
+    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
+        """Moves the vectors of another index of the same type here; the other is empty afterwards. add_id is added to its ids."""
+        _faiss.merge_from(self.this, native_index(otherIndex), add_id)
+
+    def check_compatible_for_merge(self, otherIndex: Any) -> None:
+        """Raises where merge_from would."""
+        _faiss.check_compatible_for_merge(self.this, native_index(otherIndex))
+
+    def sa_code_size(self) -> int:
+        """Size of a code that sa_encode makes, in bytes."""
+        return _faiss.sa_code_size(self.this)
+
+    def sa_encode(self, x: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
+        """Encodes vectors without adding them: uint8, shape (n, sa_code_size())."""
+        x = self._vectors(x)
+        codes = output(codes, (x.shape[0], self.sa_code_size()), "uint8")
+        _faiss.sa_encode(self.this, x, codes)
+        return codes
+
+    def _codes(self, codes: np.ndarray) -> np.ndarray:
+        _, size = codes.shape
+        if codes.dtype != np.uint8:
+            raise TypeError(f"Input argument codes must be ndarray of dtype uint8, but found {codes.dtype}")
+        assert size == self.sa_code_size(), f"the codes have {size} bytes, those of the index {self.sa_code_size()}"
+        return np.ascontiguousarray(codes)
+
+    def sa_decode(self, codes: np.ndarray, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors that codes of sa_encode stand for, shape (n, d)."""
+        codes = self._codes(codes)
+        x = output(x, (codes.shape[0], self.d), "float32")
+        _faiss.sa_decode(self.this, codes, x)
+        return x
+
+    def add_sa_codes(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
+        """Adds vectors by their codes. ids: int64, shape (n,), for indexes that take ids."""
+        codes = self._codes(codes)
+        if ids is not None:
+            ids = np.ascontiguousarray(ids, dtype="int64")
+            assert ids.shape == (codes.shape[0],), "not same number of codes as ids"
+        _faiss.add_sa_codes(self.this, codes, ids)
+
+    def compute_residual(self, x: Any, residual: Any, key: int) -> None:
+        """residual = x - reconstruct(key), for pointers to d numbers."""
+        self.compute_residual_n(1, x, residual, np.array([key], "int64"))
+
+    def compute_residual_n(self, n: int, xs: Any, residuals: Any, keys: Any) -> None:
+        """As compute_residual, for n vectors and n keys."""
+        x = elements(xs, n * self.d, "float32").reshape(n, self.d)
+        out = elements(residuals, n * self.d, "float32").reshape(n, self.d)
+        out[...] = x - self.reconstruct_batch(elements(keys, n, "int64"))
+
+    # Pointers, as in C++. They are checked as far as what they point to is known.
+
+    def _pointed(self, n: int, x: Any) -> np.ndarray:
+        return elements(x, n * self.d, "float32").reshape(n, self.d)
+
+    def train_c(self, n: int, x: Any) -> None:
+        _faiss.train(self.this, self._pointed(n, x))
+
+    def train_ex(self, n: int, x: Any, numeric_type: int) -> None:
+        _float32_only(self, numeric_type)
+        self.train_c(n, x)
+
+    def add_c(self, n: int, x: Any) -> None:
+        _faiss.add(self.this, self._pointed(n, x))
+
+    def add_ex(self, n: int, x: Any, numeric_type: int) -> None:
+        _float32_only(self, numeric_type)
+        self.add_c(n, x)
+
+    def add_with_ids_c(self, n: int, x: Any, xids: Any) -> None:
+        _faiss.add_with_ids(self.this, self._pointed(n, x), elements(xids, n, "int64"))
+
+    def add_with_ids_ex(self, n: int, x: Any, numeric_type: int, xids: Any) -> None:
+        _float32_only(self, numeric_type)
+        self.add_with_ids_c(n, x, xids)
+
+    def search_c(self, n: int, x: Any, k: int, distances: Any, labels: Any, params: Any = None) -> None:
+        if k <= 0:
+            raise RuntimeError("Error: 'k > 0' failed")
+        D = elements(distances, n * k, "float32").reshape(n, k)
+        labels = elements(labels, n * k, "int64").reshape(n, k)
+        _faiss.search(self.this, self._pointed(n, x), k, native_params(params), D, labels)
+
+    def search_ex(self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None) -> None:
+        _float32_only(self, numeric_type)
+        self.search_c(n, x, k, distances, labels, params)
+
+    def search_and_reconstruct_c(
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
+    ) -> None:
+        D = elements(distances, n * k, "float32").reshape(n, k)
+        labels = elements(labels, n * k, "int64").reshape(n, k)
+        R = elements(recons, n * k * self.d, "float32").reshape(n, k, self.d)
+        _faiss.search_and_reconstruct(self.this, self._pointed(n, x), k, native_params(params), D, labels, R)
+
+    def assign_c(self, n: int, x: Any, labels: Any, k: int = 1) -> None:
+        _faiss.assign(self.this, self._pointed(n, x), k, elements(labels, n * k, "int64").reshape(n, k))
+
+    def range_search_c(self, n: int, x: Any, radius: float, result: Any, params: Any = None) -> None:
+        found = _faiss.range_search(self.this, self._pointed(n, x), radius, native_params(params))
+        result.lims, result.distances, result.labels = (Pointer(a, a.dtype.name) for a in found)
+
+    def reconstruct_c(self, key: int, recons: Any) -> None:
+        _faiss.reconstruct(self.this, key, elements(recons, self.d, "float32"))
+
+    def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None:
+        _faiss.reconstruct_batch(self.this, elements(keys, n, "int64"), self._pointed(n, recons))
+
+    def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None:
+        _faiss.reconstruct_n(self.this, i0, ni, self._pointed(ni, recons))
+
+    def remove_ids_c(self, sel: Any) -> int:
+        return self.remove_ids(sel)
+
+    def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None:
+        size = self.sa_code_size()
+        _faiss.sa_encode(self.this, self._pointed(n, x), elements(bytes, n * size, "uint8").reshape(n, size))
+
+    def sa_decode_c(self, n: int, bytes: Any, x: Any) -> None:
+        size = self.sa_code_size()
+        _faiss.sa_decode(self.this, elements(bytes, n * size, "uint8").reshape(n, size), self._pointed(n, x))
+
+    def add_sa_codes_c(self, n: int, codes: Any, xids: Any) -> None:
+        size = self.sa_code_size()
+        ids = None if xids is None else elements(xids, n, "int64")
+        _faiss.add_sa_codes(self.this, elements(codes, n * size, "uint8").reshape(n, size), ids)
+
+    # Pickling and copying, by way of the file format.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "this": faiss.serialize_index(self).tobytes()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        data = np.frombuffer(state["this"], dtype="uint8")
+        self.this = faiss.deserialize_index(data).this
+
+    def __repr__(self) -> str:
+        if "this" not in self.__dict__:
+            return super().__repr__()
+        name = f"{type(self).__module__}.{type(self).__qualname__}"
+        return f"<{name} d={self.d} ntotal={self.ntotal} at {int(self.this):#x}>"
+
+
+class FlatCodesMethods(Object):
+    ntotal: int
+
+    def permute_entries(self, perm: np.ndarray) -> None:
+        """Reorders the vectors: the one at perm[i] moves to i."""
+        (n,) = perm.shape
+        assert n == self.ntotal, f"a permutation of {self.ntotal} vectors is wanted, not of {n}"
+        self.this.call("permute_entries", np.ascontiguousarray(perm, dtype="int64"))
+
+    def permute_entries_c(self, perm: Any) -> None:
+        self.permute_entries(elements(perm, self.ntotal, "int64"))
+
+
+class FlatMethods(Object):
+    d: int
+
+    def compute_distance_subset(self, n: int, x: Any, k: int, distances: Any, labels: Any) -> None:
+        """The distances of n queries to the k vectors that `labels` names for each; all are pointers."""
+        queries = elements(x, n * self.d, "float32").reshape(n, self.d)
+        ids = elements(labels, n * k, "int64").reshape(n, k)
+        found = self.this.call("compute_distance_subset", queries, ids)
+        found[ids < 0] = np.inf
+        elements(distances, n * k, "float32")[...] = found.reshape(-1)
+
+
+class Flat1DMethods(Object):
+    def __init__(self, continuous_update: bool = True) -> None:
+        super().__init__(continuous_update)

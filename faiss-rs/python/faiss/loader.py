@@ -1,0 +1,60 @@
+"""Finds what a name of the package stands for, when it is first asked for.
+
+Looked for in this order: classes described by the extension, constants, functions and classes written in Python (the modules of MODULES),
+and at last the names of Faiss that are not here, which resolve to placeholders that say so when used.
+"""
+
+import importlib
+import json
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from faiss import _faiss
+
+# Each lists in `__all__` what it adds to the package.
+MODULES = ("arrays", "files", "extra", "gpu", "vectors", "compatibility")
+
+
+def find(name: str) -> Any:
+    """The value of `faiss.name`. AttributeError where Faiss has no such name."""
+    if name == "__all__":
+        return [n for n in names() if not n.startswith("_")]
+    if not name.startswith("_"):
+        if name in described():
+            from faiss import classes
+
+            return classes.make(name)
+        if name in upstream()["constants"]:
+            return upstream()["constants"][name]
+        for module in MODULES:
+            contents = importlib.import_module(f"faiss.{module}")
+            if name in contents.__all__:
+                return getattr(contents, name)
+        if name in upstream()["classes"] or name in upstream()["functions"]:
+            from faiss import placeholders
+
+            return placeholders.make(name)
+    raise AttributeError(f"module 'faiss' has no attribute '{name}'", name=name, obj=sys.modules["faiss"])
+
+
+def names() -> list[str]:
+    """Every name that is here, and every name of Faiss that is not."""
+    written = [n for module in MODULES for n in importlib.import_module(f"faiss.{module}").__all__]
+    listed = upstream()
+    return sorted({*described(), *written, *listed["constants"], *listed["classes"], *listed["functions"]})
+
+
+@lru_cache(maxsize=1)
+def described() -> frozenset[str]:
+    """The names of the classes that the extension describes."""
+    return frozenset(_faiss.type_names())
+
+
+@lru_cache(maxsize=1)
+def upstream() -> dict[str, Any]:
+    """Faiss's public names: `classes` with their direct bases and own constants, `functions`, and `constants` with their values."""
+    text = Path(__file__).with_name("names.json").read_text(encoding="utf-8")
+    listed: dict[str, Any] = json.loads(text)
+    return listed

@@ -1,0 +1,32 @@
+"""What the classes made from descriptions get beyond them, written in Python: numpy conventions, keywords, pickling."""
+
+import importlib
+
+from faiss.classes import Object
+
+# Class of Faiss: module and class of this package.
+MIXINS = {
+    "Index": ("index_methods", "IndexMethods"),
+    "IndexFlatCodes": ("index_methods", "FlatCodesMethods"),
+    "IndexFlat": ("index_methods", "FlatMethods"),
+    "IndexFlat1D": ("index_methods", "Flat1DMethods"),
+    "SearchParameters": ("parameters", "SearchParametersMethods"),
+    "IDSelector": ("parameters", "SelectorMethods"),
+    "IDSelectorArray": ("parameters", "SelectorOfIds"),
+    "IDSelectorBatch": ("parameters", "SelectorOfIds"),
+    "IDSelectorBitmap": ("parameters", "SelectorOfBits"),
+    "PyCallbackIDSelector": ("parameters", "CallbackMethods"),
+    "PyCallbackIOReader": ("streams", "ReaderOfCallback"),
+    "PyCallbackIOWriter": ("streams", "WriterToCallback"),
+}
+
+
+def find(name: str) -> type[Object] | None:
+    if name.endswith("Vector"):
+        module, mixin = "vectors", "VectorMethods"
+    elif name in MIXINS:
+        module, mixin = MIXINS[name]
+    else:
+        return None
+    found: type[Object] = getattr(importlib.import_module(f"faiss.{module}"), mixin)
+    return found

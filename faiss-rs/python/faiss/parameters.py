@@ -1,0 +1,64 @@
+"""Constructors of selectors and search parameters with numpy arrays and keywords."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from faiss import _faiss
+from faiss.arrays import Pointer
+from faiss.classes import Object, construct
+
+
+class SearchParametersMethods(Object):
+    def __init__(self, **fields: Any) -> None:
+        construct(self)
+        for name, value in fields.items():
+            assert hasattr(type(self), name), f"{type(self).__name__} has no parameter '{name}'"
+            setattr(self, name, value)
+
+
+class SelectorMethods(Object):
+    def is_member(self, id: int) -> bool:
+        """True where the selector holds this id."""
+        return _faiss.is_member(self.this, id)
+
+
+def _elements(n: int, data: Any, dtype: str) -> np.ndarray:
+    return data.view(n, dtype) if isinstance(data, Pointer) else np.ascontiguousarray(data, dtype=dtype)[:n]
+
+
+class SelectorOfIds(Object):
+    def __init__(self, *args: Any) -> None:
+        """Takes an array-like of ids, or their number and a pointer to them."""
+        if len(args) == 2:
+            ids = _elements(*args, dtype="int64")
+        elif len(args) == 1:
+            ids = np.ascontiguousarray(args[0], dtype="int64")
+            assert ids.ndim == 1, "ids must have one dimension"
+        else:
+            raise TypeError(f"{self.faiss_name}() takes ids, or their number and a pointer, not {len(args)} arguments")
+        construct(self, ids)
+
+
+class SelectorOfBits(Object):
+    def __init__(self, *args: Any) -> None:
+        """Takes an array of uint8, bit i % 8 of byte i / 8 for id i, or the number of bytes and a pointer to them."""
+        if len(args) == 2:
+            bits = _elements(*args, dtype="uint8")
+        elif len(args) == 1:
+            if not isinstance(args[0], np.ndarray):
+                raise ValueError("input not a numpy array")
+            if args[0].dtype != np.uint8:
+                raise TypeError(f"a bitmap is an array of uint8, not {args[0].dtype}")
+            bits = np.ascontiguousarray(args[0]).ravel()
+        else:
+            raise TypeError(f"{self.faiss_name}() takes a bitmap, or its size in bytes and a pointer, not {len(args)} arguments")
+        construct(self, bits)
+
+
+class CallbackMethods(Object):
+    def __init__(self, callback: Callable[[int], object]) -> None:
+        if not callable(callback):
+            raise TypeError("the callback must be callable")
+        self.this = _faiss.callback_selector(callback)

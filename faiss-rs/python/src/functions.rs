@@ -1,0 +1,129 @@
+//! Functions on arrays, and switches of the library.
+
+use faiss_core::base::{Error, MetricType, threads};
+use faiss_core::{distance, random, simd};
+use numpy::{PyArray1, PyArray2, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray2, PyUntypedArrayMethods};
+use pyo3::exceptions::PyMemoryError;
+use pyo3::prelude::*;
+
+use crate::doorway::{enter, exception};
+
+fn metric_of(number: i64) -> PyResult<MetricType> {
+    MetricType::try_from(number).map_err(exception)
+}
+
+/// `n` zeros, or an exception where memory can't hold them.
+fn zeros<T: Copy + Default>(n: usize) -> PyResult<Vec<T>> {
+    let mut items = Vec::new();
+    items.try_reserve_exact(n).map_err(|_| PyMemoryError::new_err(format!("could not get memory for {n} elements")))?;
+    items.resize(n, T::default());
+    Ok(items)
+}
+
+#[pyfunction]
+pub fn knn(
+    py: Python<'_>,
+    xq: PyReadonlyArray2<'_, f32>,
+    xb: PyReadonlyArray2<'_, f32>,
+    metric: i64,
+    metric_arg: f32,
+    mut distances: PyReadwriteArray2<'_, f32>,
+    mut labels: PyReadwriteArray2<'_, i64>,
+) -> PyResult<()> {
+    let metric = metric_of(metric)?;
+    let (nq, nb, d, k) = (xq.shape()[0], xb.shape()[0], xb.shape()[1], distances.shape()[1]);
+    let (xq, xb) = (xq.as_slice()?, xb.as_slice()?);
+    let (out_d, out_l) = (distances.as_slice_mut()?, labels.as_slice_mut()?);
+    enter(py, || distance::knn(xq, nq, &distance::Database::new(xb, nb, d)?, metric, metric_arg, k, out_d, out_l))
+}
+
+#[pyfunction]
+pub fn pairwise_distances<'py>(
+    py: Python<'py>,
+    xq: PyReadonlyArray2<'_, f32>,
+    xb: PyReadonlyArray2<'_, f32>,
+    metric: i64,
+    metric_arg: f32,
+) -> PyResult<Bound<'py, PyArray2<f32>>> {
+    let metric = metric_of(metric)?;
+    let (nq, nb, d) = (xq.shape()[0], xb.shape()[0], xb.shape()[1]);
+    let (xq, xb) = (xq.as_slice()?, xb.as_slice()?);
+    let mut out = zeros(nq.saturating_mul(nb))?;
+    enter(py, || distance::pairwise_distances(xq, nq, xb, nb, d, metric, metric_arg, &mut out))?;
+    array2(py, out, nq, nb)
+}
+
+/// An array of a vector's elements without copying them.
+fn array2<T: numpy::Element>(py: Python<'_>, items: Vec<T>, rows: usize, columns: usize) -> PyResult<Bound<'_, PyArray2<T>>> {
+    use numpy::PyArrayMethods;
+    PyArray1::from_vec(py, items).reshape([rows, columns])
+}
+
+#[pyfunction]
+pub fn merge_knn_results<'py>(
+    py: Python<'py>,
+    distances: PyReadonlyArray3<'_, f32>,
+    labels: PyReadonlyArray3<'_, i64>,
+    keep_max: bool,
+) -> PyResult<(Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<i64>>)> {
+    let [nshard, n, k] = [0, 1, 2].map(|axis| distances.shape()[axis]);
+    let (distances, labels) = (distances.as_slice()?, labels.as_slice()?);
+    let (mut out_d, mut out_l) = (zeros(n * k)?, zeros(n * k)?);
+    enter(py, || distance::merge_knn_results(n, k, nshard, distances, labels, keep_max, &mut out_d, &mut out_l))?;
+    Ok((array2(py, out_d, n, k)?, array2(py, out_l, n, k)?))
+}
+
+#[pyfunction]
+pub fn is_similarity_metric(metric: i64) -> PyResult<bool> {
+    Ok(metric_of(metric)?.is_similarity())
+}
+
+#[pyfunction]
+#[pyo3(name = "normalize_L2")]
+pub fn normalize_l2(py: Python<'_>, mut x: PyReadwriteArray2<'_, f32>) -> PyResult<()> {
+    let d = x.shape()[1];
+    let x = x.as_slice_mut()?;
+    enter(py, || if d == 0 { Ok(()) } else { distance::fvec_renorm_L2(x, d) })
+}
+
+#[pyfunction]
+pub fn float_rand(py: Python<'_>, n: usize, seed: i64) -> PyResult<Bound<'_, PyArray1<f32>>> {
+    let mut x = zeros(n)?;
+    enter(py, || random::float_rand(&mut x, seed))?;
+    Ok(PyArray1::from_vec(py, x))
+}
+
+#[pyfunction]
+pub fn float_randn(py: Python<'_>, n: usize, seed: i64) -> PyResult<Bound<'_, PyArray1<f32>>> {
+    let mut x = zeros(n)?;
+    enter(py, || random::float_randn(&mut x, seed))?;
+    Ok(PyArray1::from_vec(py, x))
+}
+
+#[pyfunction]
+#[pyo3(signature = (n, seed, vmax))]
+pub fn int64_rand(py: Python<'_>, n: usize, seed: i64, vmax: Option<u64>) -> PyResult<Bound<'_, PyArray1<i64>>> {
+    let mut x = zeros(n)?;
+    enter(py, || match vmax {
+        None => random::int64_rand(&mut x, seed),
+        Some(0) => Err(Error::value("vmax must be positive")),
+        Some(vmax) => random::int64_rand_max(&mut x, vmax, seed),
+    })?;
+    Ok(PyArray1::from_vec(py, x))
+}
+
+#[pyfunction]
+pub fn omp_set_num_threads(n: i32) {
+    threads::omp_set_num_threads(n);
+}
+
+#[pyfunction]
+pub fn omp_get_max_threads() -> usize {
+    threads::omp_get_max_threads()
+}
+
+/// The instruction set in use, as Faiss names it.
+#[pyfunction]
+pub fn simd_level() -> &'static str {
+    simd::level().name()
+}

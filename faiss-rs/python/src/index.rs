@@ -1,0 +1,257 @@
+//! The methods that every index has. Arrays come C-contiguous and of the right type: the package sees to it, and this checks it again.
+
+use faiss_core::base::{Error, Handle, Object, Result, Shared, Value};
+use faiss_core::index::Index;
+use faiss_core::selector::IDSelector;
+use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArray3};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+
+use crate::doorway::enter;
+use crate::object::NativeObject;
+use crate::callbacks::callback_error;
+
+impl NativeObject {
+    pub fn index(&self) -> PyResult<&Shared<dyn Index>> {
+        match &self.root {
+            Handle::Index(index) => Ok(index),
+            _ => Err(PyTypeError::new_err("this is not an index")),
+        }
+    }
+
+    pub fn selector(&self) -> PyResult<&Shared<dyn IDSelector>> {
+        match &self.root {
+            Handle::Selector(selector) => Ok(selector),
+            _ => Err(PyTypeError::new_err("this is not an IDSelector")),
+        }
+    }
+}
+
+/// Runs `work` with the search parameters, and raises what their callbacks raised.
+pub fn with_params<T: Send>(
+    py: Python<'_>,
+    params: Option<&NativeObject>,
+    work: impl FnOnce(Option<&dyn Object>) -> Result<T> + Send,
+) -> PyResult<T> {
+    let Some(params) = params else { return enter(py, || work(None)) };
+    let object = params.root.object();
+    let result = enter(py, || work(Some(&*object.read())));
+    match callback_error(py, &Value::Handle(params.root.clone())) {
+        Some(error) => Err(error),
+        None => result,
+    }
+}
+
+pub type RangeResult<'py> = (Bound<'py, PyArray1<usize>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>);
+
+#[pyfunction]
+pub fn train(py: Python<'_>, this: &NativeObject, x: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
+    let (index, x) = (this.index()?, x.as_slice()?);
+    enter(py, || index.write().train(x))
+}
+
+#[pyfunction]
+pub fn add(py: Python<'_>, this: &NativeObject, x: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
+    let (index, x) = (this.index()?, x.as_slice()?);
+    enter(py, || index.write().add(x))
+}
+
+#[pyfunction]
+pub fn add_with_ids(
+    py: Python<'_>,
+    this: &NativeObject,
+    x: PyReadonlyArray2<'_, f32>,
+    ids: PyReadonlyArray1<'_, i64>,
+) -> PyResult<()> {
+    let (index, x, ids) = (this.index()?, x.as_slice()?, ids.as_slice()?);
+    enter(py, || index.write().add_with_ids(x, ids))
+}
+
+#[pyfunction]
+pub fn search(
+    py: Python<'_>,
+    this: &NativeObject,
+    x: PyReadonlyArray2<'_, f32>,
+    k: usize,
+    params: Option<PyRef<'_, NativeObject>>,
+    mut distances: PyReadwriteArray2<'_, f32>,
+    mut labels: PyReadwriteArray2<'_, i64>,
+) -> PyResult<()> {
+    let (index, x, d, l) = (this.index()?, x.as_slice()?, distances.as_slice_mut()?, labels.as_slice_mut()?);
+    with_params(py, params.as_deref(), |params| index.read().search(x, k, params, d, l))
+}
+
+#[pyfunction]
+pub fn search_and_reconstruct(
+    py: Python<'_>,
+    this: &NativeObject,
+    x: PyReadonlyArray2<'_, f32>,
+    k: usize,
+    params: Option<PyRef<'_, NativeObject>>,
+    mut distances: PyReadwriteArray2<'_, f32>,
+    mut labels: PyReadwriteArray2<'_, i64>,
+    mut recons: PyReadwriteArray3<'_, f32>,
+) -> PyResult<()> {
+    let (index, x) = (this.index()?, x.as_slice()?);
+    let (d, l, r) = (distances.as_slice_mut()?, labels.as_slice_mut()?, recons.as_slice_mut()?);
+    with_params(py, params.as_deref(), |params| index.read().search_and_reconstruct(x, k, params, d, l, r))
+}
+
+#[pyfunction]
+pub fn assign(
+    py: Python<'_>,
+    this: &NativeObject,
+    x: PyReadonlyArray2<'_, f32>,
+    k: usize,
+    mut labels: PyReadwriteArray2<'_, i64>,
+) -> PyResult<()> {
+    let (index, x, labels) = (this.index()?, x.as_slice()?, labels.as_slice_mut()?);
+    enter(py, || index.read().assign(x, k, labels))
+}
+
+#[pyfunction]
+pub fn range_search<'py>(
+    py: Python<'py>,
+    this: &NativeObject,
+    x: PyReadonlyArray2<'_, f32>,
+    radius: f32,
+    params: Option<PyRef<'_, NativeObject>>,
+) -> PyResult<RangeResult<'py>> {
+    let (index, x) = (this.index()?, x.as_slice()?);
+    let found = with_params(py, params.as_deref(), |params| index.read().range_search(x, radius, params))?;
+    Ok((
+        PyArray1::from_vec(py, found.lims),
+        PyArray1::from_vec(py, found.distances),
+        PyArray1::from_vec(py, found.labels),
+    ))
+}
+
+#[pyfunction]
+pub fn reset(py: Python<'_>, this: &NativeObject) -> PyResult<()> {
+    let index = this.index()?;
+    enter(py, || index.write().reset())
+}
+
+#[pyfunction]
+pub fn reconstruct(py: Python<'_>, this: &NativeObject, key: i64, mut out: PyReadwriteArray1<'_, f32>) -> PyResult<()> {
+    let (index, out) = (this.index()?, out.as_slice_mut()?);
+    enter(py, || index.read().reconstruct(key, out))
+}
+
+#[pyfunction]
+pub fn reconstruct_batch(
+    py: Python<'_>,
+    this: &NativeObject,
+    keys: PyReadonlyArray1<'_, i64>,
+    mut out: PyReadwriteArray2<'_, f32>,
+) -> PyResult<()> {
+    let (index, keys, out) = (this.index()?, keys.as_slice()?, out.as_slice_mut()?);
+    enter(py, || index.read().reconstruct_batch(keys, out))
+}
+
+#[pyfunction]
+pub fn reconstruct_n(
+    py: Python<'_>,
+    this: &NativeObject,
+    i0: i64,
+    ni: usize,
+    mut out: PyReadwriteArray2<'_, f32>,
+) -> PyResult<()> {
+    let (index, out) = (this.index()?, out.as_slice_mut()?);
+    enter(py, || index.read().reconstruct_n(i0, ni, out))
+}
+
+#[pyfunction]
+pub fn remove_ids(py: Python<'_>, this: &NativeObject, selector: &NativeObject) -> PyResult<usize> {
+    let (index, sel) = (this.index()?, selector.selector()?);
+    let removed = enter(py, || index.write().remove_ids(&*sel.read()));
+    match callback_error(py, &Value::Handle(selector.root.clone())) {
+        Some(error) => Err(error),
+        None => removed,
+    }
+}
+
+/// True where the selector holds the id.
+#[pyfunction]
+pub fn is_member(py: Python<'_>, this: &NativeObject, id: i64) -> PyResult<bool> {
+    let selector = this.selector()?;
+    let answer = enter(py, || Ok(selector.read().is_member(id)));
+    match callback_error(py, &Value::Handle(this.root.clone())) {
+        Some(error) => Err(error),
+        None => answer,
+    }
+}
+
+/// Runs `work` with the index alone and the other one too, in an order that is the same for all threads.
+fn with_both<T: Send>(
+    py: Python<'_>,
+    this: &NativeObject,
+    other: &NativeObject,
+    work: impl FnOnce(&mut dyn Index, &mut dyn Index) -> Result<T> + Send,
+) -> PyResult<T> {
+    let (index, other) = (this.index()?, other.index()?);
+    enter(py, || {
+        if index.same(other) {
+            return Err(Error::failed("other != this", "an index can't be merged with itself"));
+        }
+        if index.address() < other.address() {
+            let mut index = index.write();
+            work(&mut *index, &mut *other.write())
+        } else {
+            let mut other = other.write();
+            work(&mut *index.write(), &mut *other)
+        }
+    })
+}
+
+#[pyfunction]
+pub fn merge_from(py: Python<'_>, this: &NativeObject, other: &NativeObject, add_id: i64) -> PyResult<()> {
+    with_both(py, this, other, |index, other| index.merge_from(other, add_id))
+}
+
+#[pyfunction]
+pub fn check_compatible_for_merge(py: Python<'_>, this: &NativeObject, other: &NativeObject) -> PyResult<()> {
+    let (index, other) = (this.index()?, other.index()?);
+    enter(py, || index.read().check_compatible_for_merge(&*other.read()))
+}
+
+#[pyfunction]
+pub fn sa_code_size(py: Python<'_>, this: &NativeObject) -> PyResult<usize> {
+    let index = this.index()?;
+    enter(py, || index.read().sa_code_size())
+}
+
+#[pyfunction]
+pub fn sa_encode(
+    py: Python<'_>,
+    this: &NativeObject,
+    x: PyReadonlyArray2<'_, f32>,
+    mut codes: PyReadwriteArray2<'_, u8>,
+) -> PyResult<()> {
+    let (index, x, codes) = (this.index()?, x.as_slice()?, codes.as_slice_mut()?);
+    enter(py, || index.read().sa_encode(x, codes))
+}
+
+#[pyfunction]
+pub fn sa_decode(
+    py: Python<'_>,
+    this: &NativeObject,
+    codes: PyReadonlyArray2<'_, u8>,
+    mut out: PyReadwriteArray2<'_, f32>,
+) -> PyResult<()> {
+    let (index, codes, out) = (this.index()?, codes.as_slice()?, out.as_slice_mut()?);
+    enter(py, || index.read().sa_decode(codes, out))
+}
+
+#[pyfunction]
+#[pyo3(signature = (this, codes, ids))]
+pub fn add_sa_codes(
+    py: Python<'_>,
+    this: &NativeObject,
+    codes: PyReadonlyArray2<'_, u8>,
+    ids: Option<PyReadonlyArray1<'_, i64>>,
+) -> PyResult<()> {
+    let (index, codes) = (this.index()?, codes.as_slice()?);
+    let ids = ids.as_ref().map(|ids| ids.as_slice()).transpose()?;
+    enter(py, || index.write().add_sa_codes(codes, ids))
+}

@@ -1,0 +1,75 @@
+//! Indexes to and from files, streams and bytes.
+
+use faiss_core::base::{Error, Object, Result};
+use faiss_core::io;
+use faiss_core::stream::{Sink, Source, as_sink, as_source};
+use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::prelude::*;
+
+use crate::callbacks::{PyCallbackIOReader, PyCallbackIOWriter};
+use crate::doorway::enter;
+use crate::object::NativeObject;
+
+#[pyfunction]
+pub fn write_index(py: Python<'_>, this: &NativeObject, path: &str, io_flags: i32) -> PyResult<()> {
+    let object = this.root.object();
+    enter(py, || io::write_index_file(&*object.read(), path, io_flags))
+}
+
+#[pyfunction]
+pub fn read_index(py: Python<'_>, path: &str, io_flags: i32) -> PyResult<NativeObject> {
+    enter(py, || io::read_index_file(path, io_flags)).map(NativeObject::root)
+}
+
+#[pyfunction]
+pub fn serialize_index<'py>(py: Python<'py>, this: &NativeObject, io_flags: i32) -> PyResult<Bound<'py, PyArray1<u8>>> {
+    let object = this.root.object();
+    let bytes = enter(py, || io::serialize_index(&*object.read(), io_flags))?;
+    Ok(PyArray1::from_vec(py, bytes))
+}
+
+#[pyfunction]
+pub fn deserialize_index(py: Python<'_>, data: PyReadonlyArray1<'_, u8>, io_flags: i32) -> PyResult<NativeObject> {
+    let bytes = data.as_slice()?;
+    enter(py, || io::deserialize_index(bytes, io_flags)).map(NativeObject::root)
+}
+
+#[pyfunction]
+pub fn clone_index(py: Python<'_>, this: &NativeObject) -> PyResult<NativeObject> {
+    let object = this.root.object();
+    enter(py, || io::clone_index(&*object.read())).map(NativeObject::root)
+}
+
+fn sink(object: &mut dyn Object) -> Result<&mut dyn Sink> {
+    if object.as_any().is::<PyCallbackIOWriter>() {
+        return object.as_any_mut().downcast_mut::<PyCallbackIOWriter>().map(|w| w as &mut dyn Sink).ok_or_else(no_writer);
+    }
+    as_sink(object).ok_or_else(no_writer)
+}
+
+fn no_writer() -> Error {
+    Error::type_error("an IOWriter is wanted")
+}
+
+fn source(object: &mut dyn Object) -> Result<&mut dyn Source> {
+    if object.as_any().is::<PyCallbackIOReader>() {
+        return object.as_any_mut().downcast_mut::<PyCallbackIOReader>().map(|r| r as &mut dyn Source).ok_or_else(no_reader);
+    }
+    as_source(object).ok_or_else(no_reader)
+}
+
+fn no_reader() -> Error {
+    Error::type_error("an IOReader is wanted")
+}
+
+#[pyfunction]
+pub fn write_index_to(py: Python<'_>, this: &NativeObject, writer: &NativeObject, io_flags: i32) -> PyResult<()> {
+    let (object, writer) = (this.root.object(), writer.root.object());
+    enter(py, || io::write_index(&*object.read(), sink(&mut *writer.write())?, io_flags))
+}
+
+#[pyfunction]
+pub fn read_index_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<NativeObject> {
+    let reader = reader.root.object();
+    enter(py, || io::read_index(source(&mut *reader.write())?, io_flags)).map(NativeObject::root)
+}

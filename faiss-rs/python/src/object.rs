@@ -1,0 +1,184 @@
+//! The one native class: a handle to an object of the library, or to a part of one.
+
+use faiss_core::base::{Error, FieldRef, Handle, MethodCall, Object, Result, Value};
+use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::catalogue;
+use crate::doorway::enter;
+use crate::callbacks::callback_error;
+use crate::value::{from_python, to_python};
+use crate::vector::{NativeVector, NativeView};
+
+/// A stand-alone object, and the names of the fields that lead from it to the part that is meant. The object lives as long as any handle
+/// to it or to a part of it.
+#[pyclass(name = "Object", module = "faiss._faiss", frozen)]
+pub struct NativeObject {
+    pub root: Handle,
+    path: Vec<&'static str>,
+}
+
+impl NativeObject {
+    pub fn root(root: Handle) -> Self {
+        NativeObject { root, path: Vec::new() }
+    }
+
+    pub fn as_argument(&self) -> PyResult<Value> {
+        if self.path.is_empty() {
+            return Ok(Value::Handle(self.root.clone()));
+        }
+        let path = self.path.join(".");
+        Err(PyTypeError::new_err(format!("{path} is a part of another object, which can't be passed on its own")))
+    }
+
+    /// Runs `work` on the object as others see it at the same time.
+    fn read<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&dyn Object) -> Result<T> + Send) -> PyResult<T> {
+        let object = self.root.object();
+        enter(py, || work(descend(&*object.read(), &self.path)?))
+    }
+
+    /// Runs `work` on the object alone.
+    fn write<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut dyn Object) -> Result<T> + Send) -> PyResult<T> {
+        let object = self.root.object();
+        enter(py, || work(descend_mut(&mut *object.write(), &self.path)?))
+    }
+
+    fn below(&self, field: &'static str) -> Vec<&'static str> {
+        self.path.iter().copied().chain([field]).collect()
+    }
+}
+
+/// The part that the names of fields lead to.
+pub fn descend<'a>(object: &'a dyn Object, path: &[&'static str]) -> Result<&'a dyn Object> {
+    path.iter().try_fold(object, |at, step| match at.field(step) {
+        Some(FieldRef::Part(part)) => Ok(part),
+        _ => Err(no_field(at, step)),
+    })
+}
+
+pub fn descend_mut<'a>(object: &'a mut dyn Object, path: &[&'static str]) -> Result<&'a mut dyn Object> {
+    path.iter().try_fold(object, |at, step| {
+        let error = no_field(at, step);
+        at.field_mut(step).and_then(|field| field.part_mut()).ok_or(error)
+    })
+}
+
+pub fn no_field(object: &dyn Object, name: &str) -> Error {
+    Error::type_error(format!("{} has no field '{name}' of that kind", object.info().name))
+}
+
+/// What a field shows, with what only a handle can name left to the caller.
+enum Shown {
+    Value(Value),
+    Vector,
+    Part,
+}
+
+/// Makes an object of the class `name`.
+#[pyfunction]
+#[pyo3(signature = (name, *args))]
+pub fn construct(py: Python<'_>, name: &str, args: &Bound<'_, PyTuple>) -> PyResult<NativeObject> {
+    let entry = catalogue::find(name).ok_or_else(|| PyNotImplementedError::new_err(format!("{name} is not here")))?;
+    let Some(construct) = entry.construct else {
+        return Err(PyTypeError::new_err(format!("{name} is abstract: no object of it can be made")));
+    };
+    let args = args.iter().map(|arg| from_python(&arg)).collect::<PyResult<Vec<_>>>()?;
+    enter(py, || construct(&args)).map(NativeObject::root)
+}
+
+#[pymethods]
+impl NativeObject {
+    /// The name of the most derived type.
+    fn type_name(&self, py: Python<'_>) -> PyResult<&'static str> {
+        self.read(py, |object| Ok(object.info().name))
+    }
+
+    /// True where this is a part of another object, held by value.
+    fn is_part(&self) -> bool {
+        !self.path.is_empty()
+    }
+
+    /// True where both name the same object.
+    fn same(&self, other: &Self) -> bool {
+        self.path == other.path && self.root.object().same(&other.root.object())
+    }
+
+    fn __int__(&self) -> usize {
+        self.root.object().address()
+    }
+
+    fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+        let (field, shown) = self.read(py, |object| {
+            let field = object.info().field(name).ok_or_else(|| no_field(object, name))?.name;
+            let shown = match object.field(field) {
+                Some(FieldRef::Value(value)) => Shown::Value(value),
+                Some(FieldRef::Vector(_)) => Shown::Vector,
+                Some(FieldRef::Part(_)) => Shown::Part,
+                None => return Err(no_field(object, name)),
+            };
+            Ok((field, shown))
+        })?;
+        match shown {
+            Shown::Value(value) => to_python(py, value),
+            Shown::Vector => {
+                let vector = NativeVector::new(self.root.clone(), self.path.clone(), field);
+                Ok(Py::new(py, vector)?.into_any())
+            }
+            Shown::Part => {
+                let part = NativeObject { root: self.root.clone(), path: self.below(field) };
+                Ok(Py::new(py, part)?.into_any())
+            }
+        }
+    }
+
+    fn set(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        let value = from_python(value)?;
+        self.write(py, |object| {
+            let info = object.info().field(name).ok_or_else(|| no_field(object, name))?;
+            if info.readonly {
+                return Err(Error::type_error(format!("'{name}' of {} can't be assigned", object.info().name)));
+            }
+            let error = no_field(object, name);
+            object.field_mut(name).ok_or(error)?.set(value)
+        })
+    }
+
+    /// Calls a method that the type's description lists.
+    #[pyo3(signature = (name, *args))]
+    fn call(&self, py: Python<'_>, name: &str, args: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        let args = args.iter().map(|arg| from_python(&arg)).collect::<PyResult<Vec<_>>>()?;
+        let method = self.read(py, |object| {
+            object
+                .info()
+                .method(name)
+                .ok_or_else(|| Error::type_error(format!("{} has no method '{name}'", object.info().name)))
+        })?;
+        let result = match method.call {
+            MethodCall::Read(call) => self.read(py, |object| call(object, &args)),
+            MethodCall::Write(call) => {
+                // The method would wait for itself.
+                let own = self.root.object();
+                if args.iter().any(|arg| matches!(arg, Value::Handle(h) if h.object().same(&own))) {
+                    return Err(PyTypeError::new_err(format!("{name} can't take the object itself")));
+                }
+                self.write(py, |object| call(object, &args))
+            }
+        };
+        if let Some(error) = args.iter().find_map(|arg| callback_error(py, arg)) {
+            return Err(error);
+        }
+        match result? {
+            // Only here is it known which object's field is meant.
+            Value::View(field, element) => {
+                let vector = NativeVector::new(self.root.clone(), self.path.clone(), field);
+                Ok(Py::new(py, NativeView { vector, element })?.into_any())
+            }
+            value => to_python(py, value),
+        }
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(format!("<faiss native object of type '{}' at {:#x}>", self.type_name(py)?, self.__int__()))
+    }
+}

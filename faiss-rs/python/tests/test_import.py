@@ -1,0 +1,103 @@
+"""Importing: quick, lazy, without CUDA; every name of Faiss resolves."""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+
+import faiss
+from faiss import loader
+from faiss.placeholders import is_placeholder
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_version():
+    assert faiss.__version__ == "1.15.1"
+    assert faiss.get_version() == faiss.VERSION_STRING == faiss.__version__
+    assert (faiss.FAISS_VERSION_MAJOR, faiss.FAISS_VERSION_MINOR, faiss.FAISS_VERSION_PATCH) == (1, 15, 1)
+
+
+def test_import_time_over_numpy():
+    code = "import numpy, time; t = time.perf_counter(); import faiss; print(time.perf_counter() - t)"
+    run(code)
+    assert statistics.median(float(run(code)) for _ in range(5)) < 0.060
+
+
+def test_import_makes_no_class_and_loads_no_cuda():
+    code = """
+import faiss, sys
+print('IndexFlatL2' in vars(faiss), 'faiss.index_methods' in sys.modules)
+print(any(n in open('/proc/self/maps').read() for n in ('libcuda', 'libcudart', 'libcublas')))
+faiss.IndexFlatL2(4)
+print('IndexFlatL2' in vars(faiss), 'faiss.index_methods' in sys.modules)
+"""
+    assert run(code).split() == ["False", "False", "False", "True", "True"]
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="no attribute 'nosuch'"):
+        faiss.nosuch  # noqa: B018
+    with pytest.raises(ImportError):
+        from faiss import nosuch  # noqa: F401
+
+
+def test_star_import():
+    out = run("from faiss import *; print(IndexFlatL2(3).d, METRIC_L1, knn.__name__)")
+    assert out.split() == ["3", "2", "knn"]
+
+
+@pytest.mark.parametrize("name", loader.names())
+def test_every_name_resolves(name):
+    value = getattr(faiss, name)
+    if is_placeholder(value):
+        with pytest.raises(NotImplementedError, match=re.escape(name)):
+            value()
+
+
+def test_dir_lists_what_is_here_and_what_is_not():
+    names = dir(faiss)
+    assert {"IndexFlatL2", "knn", "METRIC_L2", "IndexLSH", "__version__"} <= set(names)
+    assert names == sorted(names)
+
+
+def test_hierarchy():
+    index = faiss.IndexFlatL2(4)
+    for base in ("IndexFlatL2", "IndexFlat", "IndexFlatCodes", "Index"):
+        assert isinstance(index, getattr(faiss, base))
+    assert not isinstance(index, faiss.IndexFlatIP)
+    assert not isinstance(index, faiss.IndexBinary)
+    assert issubclass(faiss.IDSelectorRange, faiss.IDSelector)
+    assert issubclass(faiss.IndexFlat1D, faiss.IndexFlatL2)
+
+
+def test_hierarchy_is_that_of_faiss():
+    listed = json.loads(resources.files(faiss).joinpath("names.json").read_text(encoding="utf-8"))["classes"]
+    for name, described in listed.items():
+        for base in described["bases"]:
+            assert issubclass(getattr(faiss, name), getattr(faiss, base)), f"{name} is no {base}"
+
+
+def test_class_constants():
+    assert faiss.ScalarQuantizer.QT_8bit == 0
+    assert faiss.IO_FLAG_MMAP == 1684996104
+    assert faiss.METRIC_GOWER == 25
+
+
+def test_compile_options():
+    assert faiss.get_compile_options().startswith("OPTIMIZE")
+
+
+def test_report():
+    done = subprocess.run([sys.executable, "-m", "faiss"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for part in ("faiss", "numpy", "BLAS", "instruction set", "threads", "GPU"):
+        assert part in done.stdout
