@@ -109,6 +109,12 @@ def elements(pointer: Pointer | np.ndarray | None, n: int, dtype: str) -> np.nda
     return pointer.view(n, dtype)
 
 
+def contiguous(array: np.ndarray, dtype: str) -> np.ndarray:
+    """The array itself if the library can read it as it is, else a copy that it can."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
+
+
 def _at(address: int, dtype: str) -> Pointer | None:
     return Pointer(None, dtype, address) if address else None
 

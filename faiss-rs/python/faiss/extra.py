@@ -8,6 +8,7 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
+from faiss.arrays import contiguous
 
 __all__ = [
     "ResultHeap",
@@ -42,7 +43,7 @@ INNER_PRODUCT, L2 = 0, 1
 def _pair(xq: np.ndarray, xb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (_, d), (_, d2) = xq.shape, xb.shape
     assert d == d2, f"the queries have {d} dimensions, the database {d2}"
-    return np.ascontiguousarray(xq, dtype="float32"), np.ascontiguousarray(xb, dtype="float32")
+    return contiguous(xq, "float32"), contiguous(xb, "float32")
 
 
 def knn(
@@ -155,7 +156,7 @@ def merge_knn_results(Dall: np.ndarray, Iall: np.ndarray, keep_max: bool = False
     _, _, _ = Dall.shape
     if Dall.dtype != np.float32 or Iall.dtype != np.int64:
         raise TypeError(f"distances must be float32 and ids int64, not {Dall.dtype} and {Iall.dtype}")
-    return _faiss.merge_knn_results(np.ascontiguousarray(Dall), np.ascontiguousarray(Iall), keep_max)
+    return _faiss.merge_knn_results(contiguous(Dall, "float32"), contiguous(Iall, "int64"), keep_max)
 
 
 def _merge(D: np.ndarray, labels: np.ndarray, k: int, keep_max: bool) -> tuple[np.ndarray, np.ndarray]:

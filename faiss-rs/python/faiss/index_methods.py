@@ -9,7 +9,7 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
-from faiss.arrays import Pointer, elements
+from faiss.arrays import Pointer, contiguous, elements
 from faiss.classes import Object
 
 # The numbers of faiss.Float32, Float16, UInt8 and Int8.
@@ -36,8 +36,8 @@ def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.n
     assert array.shape == shape, f"the output array has shape {array.shape}, {shape} is wanted"
     if array.dtype != dtype:
         raise TypeError(f"the output array is of {array.dtype}, {dtype} is wanted")
-    if not array.flags.c_contiguous:
-        raise ValueError("array is not C-contiguous")
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError("array is not C-contiguous and aligned")
     if not array.flags.writeable:
         raise ValueError("the output array is read-only")
     return array
@@ -64,7 +64,7 @@ class IndexMethods(Object):
 
     def _vectors(self, x: np.ndarray) -> np.ndarray:
         n, d = x.shape
-        x = np.ascontiguousarray(x, dtype="float32")
+        x = contiguous(x, "float32")
         assert d == self.d, f"the vectors have {d} dimensions, the index {self.d}"
         return x
 
@@ -95,7 +95,7 @@ class IndexMethods(Object):
         x: vectors, shape (n, d). ids: int64, shape (n,).
         """
         x = self._vectors(x)
-        ids = np.ascontiguousarray(ids, dtype="int64")
+        ids = contiguous(ids, "int64")
         assert ids.shape == (x.shape[0],), "not same number of vectors as ids"
         _float32_only(self, numeric_type)
         _faiss.add_with_ids(self.this, x, ids)
@@ -162,7 +162,10 @@ class IndexMethods(Object):
         in no particular order.
         """
         x = self._vectors(x)
-        return _faiss.range_search(self.this, x, float(thresh), native_params(params))
+        thresh, this_params = float(thresh), native_params(params)
+        if len(x) == 0:
+            return np.zeros(1, "uint64"), np.empty(0, "float32"), np.empty(0, "int64")
+        return _faiss.range_search(self.this, x, thresh, this_params)
 
     def reconstruct(self, key: int, x: np.ndarray | None = None) -> np.ndarray:
         """The vector with this id as the index stores it, shape (d,)."""
@@ -172,7 +175,7 @@ class IndexMethods(Object):
 
     def reconstruct_batch(self, key: Any, x: np.ndarray | None = None) -> np.ndarray:
         """The vectors with these ids, shape (n, d)."""
-        key = np.ascontiguousarray(key, dtype="int64")
+        key = contiguous(key, "int64")
         (n,) = key.shape
         x = output(x, (n, self.d), "float32")
         _faiss.reconstruct_batch(self.this, key, x)
@@ -237,7 +240,7 @@ class IndexMethods(Object):
         """Adds vectors by their codes. ids: int64, shape (n,), for indexes that take ids."""
         codes = self._codes(codes)
         if ids is not None:
-            ids = np.ascontiguousarray(ids, dtype="int64")
+            ids = contiguous(ids, "int64")
             assert ids.shape == (codes.shape[0],), "not same number of codes as ids"
         _faiss.add_sa_codes(self.this, codes, ids)
 
@@ -352,7 +355,7 @@ class FlatCodesMethods(Object):
         """Reorders the vectors: the one at perm[i] moves to i."""
         (n,) = perm.shape
         assert n == self.ntotal, f"a permutation of {self.ntotal} vectors is wanted, not of {n}"
-        self.this.call("permute_entries", np.ascontiguousarray(perm, dtype="int64"))
+        self.this.call("permute_entries", contiguous(perm, "int64"))
 
     def permute_entries_c(self, perm: Any) -> None:
         self.permute_entries(elements(perm, self.ntotal, "int64"))
