@@ -4,9 +4,10 @@
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, ClassVar, overload
+from typing import Any, overload
 
 import numpy as np
+from typing_extensions import Self
 
 __version__: str
 
@@ -62,6 +63,7 @@ UInt8: int
 
 class IOReader:
     """What all readers are."""
+
     this: Any
     thisown: bool
     name: str
@@ -73,6 +75,7 @@ class FileIOReader(IOReader):
 
 class IOWriter:
     """What all writers are."""
+
     this: Any
     thisown: bool
     name: str
@@ -84,10 +87,9 @@ class FileIOWriter(IOWriter):
 
 class Float32Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: Float32Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -106,10 +108,9 @@ class Float32Vector:
 
 class Float64Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: Float64Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -128,6 +129,7 @@ class Float64Vector:
 
 class IDSelector:
     """What all selectors are."""
+
     this: Any
     thisown: bool
     def is_member(self, id: int) -> bool:
@@ -139,6 +141,7 @@ class IDSelectorAll(IDSelector):
 
 class IDSelectorAnd(IDSelector):
     """What both selectors hold."""
+
     lhs: IDSelector | None
     """One selector."""
     rhs: IDSelector | None
@@ -180,12 +183,14 @@ class IDSelectorBitmap(IDSelector):
 
 class IDSelectorNot(IDSelector):
     """What another selector leaves out."""
+
     sel: IDSelector | None
     """The other selector."""
     def __init__(self, sel: IDSelector) -> None: ...
 
 class IDSelectorOr(IDSelector):
     """What either selector holds."""
+
     lhs: IDSelector | None
     """One selector."""
     rhs: IDSelector | None
@@ -194,16 +199,18 @@ class IDSelectorOr(IDSelector):
 
 class IDSelectorRange(IDSelector):
     """Ids in `[imin, imax)`."""
+
     imin: int
     """The first id that is a member."""
     imax: int
     """One past the last."""
     assume_sorted: bool
     """The ids of every inverted list are in ascending order, so that a list is searched between two bounds."""
-    def __init__(self, imin: int, imax: int, assume_sorted: bool=False) -> None: ...
+    def __init__(self, imin: int, imax: int, assume_sorted: bool = False) -> None: ...
 
 class IDSelectorXOr(IDSelector):
     """What exactly one of two selectors holds."""
+
     lhs: IDSelector | None
     """One selector."""
     rhs: IDSelector | None
@@ -212,6 +219,7 @@ class IDSelectorXOr(IDSelector):
 
 class Index:
     """The fields that every index has."""
+
     this: Any
     thisown: bool
     d: int
@@ -226,18 +234,18 @@ class Index:
     """How vectors are compared."""
     metric_arg: float
     """Argument of the metric (the exponent of Lp)."""
-    def train(self, x: np.ndarray, *, numeric_type: int=0, xq_train: np.ndarray | None=None) -> None:
+    def train(self, x: np.ndarray, *, numeric_type: int = 0, xq_train: np.ndarray | None = None) -> None:
         """Trains the index on a set of vectors. Needed before any is added where `is_trained` is False.
 
         x: training vectors, shape (n, d); float32, other types are converted.
         xq_train: training queries, shape (nq, d), for the few indexes that use them.
         """
-    def add(self, x: np.ndarray, numeric_type: int=0) -> None:
+    def add(self, x: np.ndarray, numeric_type: int = 0) -> None:
         """Adds vectors, which get the ids ntotal, ntotal + 1, ...
 
         x: vectors, shape (n, d); float32, other types are converted.
         """
-    def add_with_ids(self, x: np.ndarray, ids: np.ndarray, numeric_type: int=0) -> None:
+    def add_with_ids(self, x: np.ndarray, ids: np.ndarray, numeric_type: int = 0) -> None:
         """Adds vectors with ids of the caller's. Not all indexes can.
 
         x: vectors, shape (n, d). ids: int64, shape (n,).
@@ -271,41 +279,37 @@ class Index:
         R: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As search, and the vectors found as the index stores them, shape (nq, k, d); NaN where there is no result."""
-    def assign(self, x: np.ndarray, k: int, labels: np.ndarray | None=None) -> np.ndarray:
+    def assign(self, x: np.ndarray, k: int, labels: np.ndarray | None = None) -> np.ndarray:
         """The ids of the k nearest neighbours of each query, shape (nq, k), best first."""
     def range_search(
-        self,
-        x: np.ndarray,
-        thresh: float,
-        *,
-        params: Any = None,
+        self, x: np.ndarray, thresh: float, *, params: Any = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Finds all vectors nearer to each query than `thresh`: squared for L2; more similar than it for inner product.
 
         Returns lims (uint64, shape (nq + 1,)), distances and ids: those of query i are D[lims[i]:lims[i + 1]] and I[lims[i]:lims[i + 1]],
         in no particular order.
         """
-    def reconstruct(self, key: int, x: np.ndarray | None=None) -> np.ndarray:
+    def reconstruct(self, key: int, x: np.ndarray | None = None) -> np.ndarray:
         """The vector with this id as the index stores it, shape (d,)."""
-    def reconstruct_batch(self, key: Any, x: np.ndarray | None=None) -> np.ndarray:
+    def reconstruct_batch(self, key: Any, x: np.ndarray | None = None) -> np.ndarray:
         """The vectors with these ids, shape (n, d)."""
-    def reconstruct_n(self, n0: int=0, ni: int=-1, x: np.ndarray | None=None) -> np.ndarray:
+    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
         """The vectors n0 to n0 + ni, shape (ni, d); to the last where ni is -1."""
     def remove_ids(self, x: Any) -> int:
         """Removes vectors by an IDSelector or an array of ids; returns how many. The ids of those that stay are closed up."""
     def reset(self) -> None:
         """Removes all vectors; training stays."""
-    def merge_from(self, otherIndex: Any, add_id: int=0) -> None:
+    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
         """Moves the vectors of another index of the same type here; the other is empty afterwards. add_id is added to its ids."""
     def check_compatible_for_merge(self, otherIndex: Any) -> None:
         """Raises where merge_from would."""
     def sa_code_size(self) -> int:
         """Size of a code that sa_encode makes, in bytes."""
-    def sa_encode(self, x: np.ndarray, codes: np.ndarray | None=None) -> np.ndarray:
+    def sa_encode(self, x: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
         """Encodes vectors without adding them: uint8, shape (n, sa_code_size())."""
-    def sa_decode(self, codes: np.ndarray, x: np.ndarray | None=None) -> np.ndarray:
+    def sa_decode(self, codes: np.ndarray, x: np.ndarray | None = None) -> np.ndarray:
         """The vectors that codes of sa_encode stand for, shape (n, d)."""
-    def add_sa_codes(self, codes: np.ndarray, ids: np.ndarray | None=None) -> None:
+    def add_sa_codes(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
         """Adds vectors by their codes. ids: int64, shape (n,), for indexes that take ids."""
     def compute_residual(self, x: Any, residual: Any, key: int) -> None:
         """residual = x - reconstruct(key), for pointers to d numbers."""
@@ -317,29 +321,15 @@ class Index:
     def add_ex(self, n: int, x: Any, numeric_type: int) -> None: ...
     def add_with_ids_c(self, n: int, x: Any, xids: Any) -> None: ...
     def add_with_ids_ex(self, n: int, x: Any, numeric_type: int, xids: Any) -> None: ...
-    def search_c(self, n: int, x: Any, k: int, distances: Any, labels: Any, params: Any=None) -> None: ...
+    def search_c(self, n: int, x: Any, k: int, distances: Any, labels: Any, params: Any = None) -> None: ...
     def search_ex(
-        self,
-        n: int,
-        x: Any,
-        numeric_type: int,
-        k: int,
-        distances: Any,
-        labels: Any,
-        params: Any = None,
+        self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None
     ) -> None: ...
     def search_and_reconstruct_c(
-        self,
-        n: int,
-        x: Any,
-        k: int,
-        distances: Any,
-        labels: Any,
-        recons: Any,
-        params: Any = None,
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
     ) -> None: ...
-    def assign_c(self, n: int, x: Any, labels: Any, k: int=1) -> None: ...
-    def range_search_c(self, n: int, x: Any, radius: float, result: Any, params: Any=None) -> None: ...
+    def assign_c(self, n: int, x: Any, labels: Any, k: int = 1) -> None: ...
+    def range_search_c(self, n: int, x: Any, radius: float, result: Any, params: Any = None) -> None: ...
     def reconstruct_c(self, key: int, recons: Any) -> None: ...
     def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None: ...
     def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None: ...
@@ -350,6 +340,7 @@ class Index:
 
 class IndexFlatCodes(Index):
     """Base of the indexes that store one code of fixed size a vector."""
+
     code_size: int
     """Bytes of one code."""
     codes: MaybeOwnedVectorUInt8
@@ -373,6 +364,7 @@ class IndexFlat(IndexFlatCodes):
 
 class IndexFlatL2(IndexFlat):
     """Exact search by squared L2 distance."""
+
     cached_l2norms: Float32Vector
     """Squared norms of the stored vectors, if `sync_l2norms` was called; a change of the vectors drops them."""
     @overload
@@ -386,11 +378,12 @@ class IndexFlatL2(IndexFlat):
 
 class IndexFlat1D(IndexFlatL2):
     """Exact search over one-dimensional vectors. Distances are absolute differences, not squared."""
+
     continuous_update: bool
     """Whether every addition updates the order; else `update_permutation` is to be called before a search."""
     perm: Int64Vector
     """The order of the vectors: `perm[0]` is the number of the smallest."""
-    def __init__(self, continuous_update: bool=True) -> None: ...
+    def __init__(self, continuous_update: bool = True) -> None: ...
     def update_permutation(self) -> None:
         """Sorts the vectors, which must be called before a search if `continuous_update` is off."""
 
@@ -403,10 +396,9 @@ class IndexFlatIP(IndexFlat):
 
 class Int16Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: Int16Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -425,10 +417,9 @@ class Int16Vector:
 
 class Int32Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: Int32Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -447,10 +438,9 @@ class Int32Vector:
 
 class Int64Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: Int64Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -469,10 +459,9 @@ class Int64Vector:
 
 class Int8Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: Int8Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -495,20 +484,23 @@ class PyCallbackIDSelector(IDSelector):
 
 class PyCallbackIOReader(IOReader):
     """Reads from what a Python function returns: it is called with the most bytes that are wanted, and returns some as `bytes`, none at the end."""
+
     bs: int
     """The most bytes asked for at a time."""
-    def __init__(self, callback: Callable[[int], bytes], bs: int=BLOCK) -> None:
+    def __init__(self, callback: Callable[[int], bytes], bs: int = ...) -> None:
         """callback(n) returns at most n bytes, and none at the end: `file.read` is one."""
 
 class PyCallbackIOWriter(IOWriter):
     """Writes by a Python function, which is called with `bytes`."""
+
     bs: int
     """The most bytes handed over at a time."""
-    def __init__(self, callback: Callable[[bytes], object], bs: int=BLOCK) -> None:
+    def __init__(self, callback: Callable[[bytes], object], bs: int = ...) -> None:
         """callback(b) takes bytes: `file.write` is one."""
 
 class SearchParameters:
     """Parameters of one search call; derived types add their own."""
+
     this: Any
     thisown: bool
     sel: IDSelector | None
@@ -517,10 +509,9 @@ class SearchParameters:
 
 class UInt16Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: UInt16Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -539,10 +530,9 @@ class UInt16Vector:
 
 class UInt32Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: UInt32Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -561,10 +551,9 @@ class UInt32Vector:
 
 class UInt64Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: UInt64Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -583,10 +572,9 @@ class UInt64Vector:
 
 class UInt8Vector:
     """A `std::vector` of its own."""
+
     this: Any
     thisown: bool
-    items: UInt8Vector
-    """The elements."""
     def __init__(self) -> None: ...
     def size(self) -> int:
         """Number of elements."""
@@ -605,6 +593,7 @@ class UInt8Vector:
 
 class VectorIOReader(IOReader):
     """Reads from bytes in memory."""
+
     data: UInt8Vector
     """The bytes."""
     rp: int
@@ -613,6 +602,7 @@ class VectorIOReader(IOReader):
 
 class VectorIOWriter(IOWriter):
     """Writes to bytes in memory."""
+
     data: UInt8Vector
     """The bytes so far."""
     def __init__(self) -> None: ...
@@ -653,22 +643,22 @@ def vector_to_array(v: Any) -> np.ndarray:
 def clone_index(index: Any) -> Any:
     """A deep copy."""
 
-def deserialize_index(data: np.ndarray, io_flags: int=0) -> Any:
+def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
     """The index that serialize_index made an array of."""
 
 def downcast_index(index: Any) -> Any:
     """The index as the most derived of its classes, which it is already here."""
 
-def read_index(where: Any, io_flags: int=0) -> Any:
+def read_index(where: Any, io_flags: int = 0) -> Any:
     """Reads an index from a file (a path) or from an IOReader, as the class that it was written as.
 
     io_flags: IO_FLAG_READ_ONLY, IO_FLAG_MMAP, ...
     """
 
-def serialize_index(index: Any, io_flags: int=0) -> np.ndarray:
+def serialize_index(index: Any, io_flags: int = 0) -> np.ndarray:
     """The file of an index, as an array of uint8."""
 
-def write_index(index: Any, where: Any, io_flags: int=0) -> None:
+def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
     """Writes an index to a file (a path) or to an IOWriter.
 
     A file appears under its name when it is complete; a write that fails leaves what was there.
@@ -676,12 +666,13 @@ def write_index(index: Any, where: Any, io_flags: int=0) -> None:
 
 class ResultHeap:
     """Keeps the k best results of nq queries while results come in batches. `D` and `I` are the results after finalize()."""
+
     D: Any
     I: Any
     nq: Any
     k: Any
     keep_max: Any
-    def __init__(self, nq: int, k: int, keep_max: bool=False) -> None: ...
+    def __init__(self, nq: int, k: int, keep_max: bool = False) -> None: ...
     def add_result(self, D: np.ndarray, I: np.ndarray) -> None:
         """Results for all queries, shape (nq, any number)."""
     def add_result_subset(self, subset: np.ndarray, D: np.ndarray, I: np.ndarray) -> None:
@@ -691,14 +682,12 @@ class ResultHeap:
 
 class TimeoutGuard:
     """Ends work inside a `with` block that takes longer than this many seconds with a RuntimeError."""
+
     timeout: Any
     def __init__(self, timeout_in_seconds: float) -> None: ...
-    def __enter__(self) -> 'TimeoutGuard': ...
+    def __enter__(self) -> Self: ...
     def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
 def check_openmp() -> bool:
@@ -722,7 +711,9 @@ def kmax(array: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 def kmin(array: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k smallest values of each row, in ascending order, and their columns."""
 
-def knn(xq: np.ndarray, xb: np.ndarray, k: int, metric: int=L2, metric_arg: float=0.0) -> tuple[np.ndarray, np.ndarray]:
+def knn(
+    xq: np.ndarray, xb: np.ndarray, k: int, metric: int = ..., metric_arg: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """The k nearest neighbours of each query, found exactly, without an index.
 
     xq: queries, shape (nq, d). xb: database, shape (nb, d). Both float32; other types are converted.
@@ -731,9 +722,7 @@ def knn(xq: np.ndarray, xb: np.ndarray, k: int, metric: int=L2, metric_arg: floa
     Returns distances (float32) and positions in xb (int64), shape (nq, k), best first; -1 is no result.
     """
 
-lrand = randint
-
-def merge_knn_results(Dall: np.ndarray, Iall: np.ndarray, keep_max: bool=False) -> tuple[np.ndarray, np.ndarray]:
+def merge_knn_results(Dall: np.ndarray, Iall: np.ndarray, keep_max: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Merges the results of several shards: float32 and int64 of shape (nshard, nq, k), sorted in each shard, into (nq, k).
 
     keep_max: larger is better (inner product).
@@ -751,20 +740,22 @@ def omp_get_max_threads() -> int:
 def omp_set_num_threads(num_threads: int) -> None:
     """Sets the number of threads that calls use from now on."""
 
-def pairwise_distances(xq: np.ndarray, xb: np.ndarray, metric: int=L2, metric_arg: float=0) -> np.ndarray:
+def pairwise_distances(xq: np.ndarray, xb: np.ndarray, metric: int = ..., metric_arg: float = 0) -> np.ndarray:
     """The distance of every query to every vector of the database: float32, shape (nq, nb). Arguments as for knn."""
 
-def rand(n: int | tuple[int, ...], seed: int=12345) -> np.ndarray:
+def rand(n: int | tuple[int, ...], seed: int = 12345) -> np.ndarray:
     """Numbers uniform in [0, 1): float32, of shape n."""
 
-def randint(n: int | tuple[int, ...], seed: int=12345, vmax: int | None=None) -> np.ndarray:
+def randint(n: int | tuple[int, ...], seed: int = 12345, vmax: int | None = None) -> np.ndarray:
     """Integers in [0, vmax), or non-negative ones: int64, of shape n."""
 
-def randn(n: int | tuple[int, ...], seed: int=12345) -> np.ndarray:
+def randn(n: int | tuple[int, ...], seed: int = 12345) -> np.ndarray:
     """Numbers of the standard normal distribution: float32, of shape n."""
 
 def swig_version() -> int:
     """A version of SWIG that makes the same API as is here; SWIG itself is not used."""
+
+lrand = randint
 
 def get_num_gpus() -> int:
     """Number of GPUs that can be used; 0 where there is no driver."""
@@ -773,17 +764,11 @@ def gpu_report() -> dict[str, list[str]]:
     """What is known of kernels, driver, CUDA libraries and GPUs, for `python -m faiss`."""
 
 class ByteVector(UInt8Vector): ...
-
 class CharVector(Int8Vector): ...
-
 class DoubleVector(Float64Vector): ...
-
 class FloatVector(Float32Vector): ...
-
 class IntVector(Int32Vector): ...
-
 class LongLongVector(Int64Vector): ...
-
 class LongVector(Int64Vector): ...
 
 class MaybeOwnedVectorUInt8(UInt8Vector):

@@ -174,7 +174,7 @@ def vector_float_to_array(v: Any) -> np.ndarray:
 
 def copy_array_to_vector(a: np.ndarray, v: Any) -> None:
     """Replaces a vector's contents by those of an array of the same type."""
-    (n,) = a.shape
+    (_,) = a.shape
     vector = _vector(v)
     wanted = vector.element().lower()
     assert a.dtype == wanted, f"cannot copy a {a.dtype} array to a {type(v).__name__} (should be {wanted})"

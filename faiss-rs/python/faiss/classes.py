@@ -50,7 +50,7 @@ def construct(self: Object, *args: Any) -> None:
 def wrap(value: Any) -> Any:
     """Puts a Python object around a native one; other values pass as they are."""
     if isinstance(value, _faiss.Object):
-        cls = getattr(faiss, value.type_name())
+        cls: Any = getattr(faiss, value.type_name())
     elif isinstance(value, _faiss.Vector):
         cls = getattr(faiss, f"{value.element()}Vector")
     elif isinstance(value, _faiss.View):
@@ -64,7 +64,7 @@ def wrap(value: Any) -> Any:
     return around(cls, value)
 
 
-def around(cls: type[Any], native: Any) -> Any:
+def around(cls: Any, native: Any) -> Any:
     made = cls.__new__(cls)
     made.this = native
     return made
@@ -83,7 +83,9 @@ def make(name: str) -> type[Object]:
         "faiss_name": name,
         "faiss_abstract": described["abstract"],
     }
-    for field, kind, detail, doc, readonly in described["fields"]:
+    # What is in a vector is reached by its methods.
+    fields = () if name.endswith("Vector") else described["fields"]
+    for field, kind, detail, doc, readonly in fields:
         namespace[field] = _property(name, field, kind, detail, doc, readonly)
     for method, signature, doc in described["methods"]:
         if mixin is None or method not in mixin.__dict__:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from types import TracebackType
 
-
 import numpy as np
 
 import faiss
@@ -238,9 +237,11 @@ class TimeoutGuard:
     def __init__(self, timeout_in_seconds: float) -> None:
         self.timeout = timeout_in_seconds
 
-    def __enter__(self) -> "TimeoutGuard":
+    def __enter__(self) -> "TimeoutGuard":  # noqa: PYI034 (typing.Self is newer than CPython 3.10)
         _faiss.set_timeout(self.timeout)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         _faiss.set_timeout(None)

@@ -63,7 +63,7 @@ class IndexMethods(Object):
     ntotal: int
 
     def _vectors(self, x: np.ndarray) -> np.ndarray:
-        n, d = x.shape
+        _, d = x.shape
         x = contiguous(x, "float32")
         assert d == self.d, f"the vectors have {d} dimensions, the index {self.d}"
         return x
@@ -287,7 +287,9 @@ class IndexMethods(Object):
         labels = elements(labels, n * k, "int64").reshape(n, k)
         _faiss.search(self.this, self._pointed(n, x), k, native_params(params), D, labels)
 
-    def search_ex(self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None) -> None:
+    def search_ex(
+        self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None
+    ) -> None:
         _float32_only(self, numeric_type)
         self.search_c(n, x, k, distances, labels, params)
 

@@ -53,7 +53,9 @@ class SelectorOfBits(Object):
                 raise TypeError(f"a bitmap is an array of uint8, not {args[0].dtype}")
             bits = np.ascontiguousarray(args[0]).ravel()
         else:
-            raise TypeError(f"{self.faiss_name}() takes a bitmap, or its size in bytes and a pointer, not {len(args)} arguments")
+            raise TypeError(
+                f"{self.faiss_name}() takes a bitmap, or its size in bytes and a pointer, not {len(args)} arguments"
+            )
         construct(self, bits)
 
 

@@ -95,7 +95,12 @@ def _deprecated(old: str, new: str) -> type:
         VectorMethods.__init__(self)
 
     base = getattr(faiss, f"{new}Vector")
-    namespace = {"__module__": "faiss", "__init__": __init__, "__doc__": f"Deprecated name of {new}Vector.", "faiss_name": f"{new}Vector"}
+    namespace = {
+        "__module__": "faiss",
+        "__init__": __init__,
+        "__doc__": f"Deprecated name of {new}Vector.",
+        "faiss_name": f"{new}Vector",
+    }
     return type(f"{old}Vector", (base,), namespace)
 
 

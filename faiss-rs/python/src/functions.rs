@@ -54,7 +54,12 @@ pub fn pairwise_distances<'py>(
 }
 
 /// An array of a vector's elements without copying them.
-fn array2<T: numpy::Element>(py: Python<'_>, items: Vec<T>, rows: usize, columns: usize) -> PyResult<Bound<'_, PyArray2<T>>> {
+fn array2<T: numpy::Element>(
+    py: Python<'_>,
+    items: Vec<T>,
+    rows: usize,
+    columns: usize,
+) -> PyResult<Bound<'_, PyArray2<T>>> {
     use numpy::PyArrayMethods;
     PyArray1::from_vec(py, items).reshape([rows, columns])
 }

@@ -7,9 +7,9 @@ use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, PyR
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
+use crate::callbacks::callback_error;
 use crate::doorway::enter;
 use crate::object::NativeObject;
-use crate::callbacks::callback_error;
 
 impl NativeObject {
     pub fn index(&self) -> PyResult<&Shared<dyn Index>> {

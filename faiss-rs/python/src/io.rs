@@ -42,7 +42,11 @@ pub fn clone_index(py: Python<'_>, this: &NativeObject) -> PyResult<NativeObject
 
 fn sink(object: &mut dyn Object) -> Result<&mut dyn Sink> {
     if object.as_any().is::<PyCallbackIOWriter>() {
-        return object.as_any_mut().downcast_mut::<PyCallbackIOWriter>().map(|w| w as &mut dyn Sink).ok_or_else(no_writer);
+        return object
+            .as_any_mut()
+            .downcast_mut::<PyCallbackIOWriter>()
+            .map(|w| w as &mut dyn Sink)
+            .ok_or_else(no_writer);
     }
     as_sink(object).ok_or_else(no_writer)
 }
@@ -53,7 +57,11 @@ fn no_writer() -> Error {
 
 fn source(object: &mut dyn Object) -> Result<&mut dyn Source> {
     if object.as_any().is::<PyCallbackIOReader>() {
-        return object.as_any_mut().downcast_mut::<PyCallbackIOReader>().map(|r| r as &mut dyn Source).ok_or_else(no_reader);
+        return object
+            .as_any_mut()
+            .downcast_mut::<PyCallbackIOReader>()
+            .map(|r| r as &mut dyn Source)
+            .ok_or_else(no_reader);
     }
     as_source(object).ok_or_else(no_reader)
 }

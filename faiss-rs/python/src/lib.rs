@@ -36,18 +36,21 @@ mod _faiss {
     use catalogue::{describe, type_names};
     #[pymodule_export]
     use functions::{
-        float_rand, float_randn, int64_rand, is_similarity_metric, knn, merge_knn_results, normalize_l2, omp_get_max_threads,
-        omp_set_num_threads, pairwise_distances, simd_level,
+        float_rand, float_randn, int64_rand, is_similarity_metric, knn, merge_knn_results, normalize_l2,
+        omp_get_max_threads, omp_set_num_threads, pairwise_distances, simd_level,
     };
     #[pymodule_export]
     use index::{
-        add, add_sa_codes, add_with_ids, assign, check_compatible_for_merge, is_member, merge_from, range_search, reconstruct,
-        reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size, sa_decode, sa_encode, search, search_and_reconstruct, train,
+        add, add_sa_codes, add_with_ids, assign, check_compatible_for_merge, is_member, merge_from, range_search,
+        reconstruct, reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size, sa_decode, sa_encode, search,
+        search_and_reconstruct, train,
     };
     #[pymodule_export]
     use interrupt::set_timeout;
     #[pymodule_export]
-    use io::{clone_index, deserialize_index, read_index, read_index_from, serialize_index, write_index, write_index_to};
+    use io::{
+        clone_index, deserialize_index, read_index, read_index_from, serialize_index, write_index, write_index_to,
+    };
     #[pymodule_export]
     use object::{NativeObject, construct};
     #[pymodule_export]

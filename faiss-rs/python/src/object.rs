@@ -5,9 +5,9 @@ use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::callbacks::callback_error;
 use crate::catalogue;
 use crate::doorway::enter;
-use crate::callbacks::callback_error;
 use crate::value::{from_python, to_python};
 use crate::vector::{NativeVector, NativeView};
 

@@ -59,7 +59,9 @@ def naive_knn(xq: np.ndarray, xb: np.ndarray, k: int, inner_product: bool = Fals
     return (-sorted_dis if inner_product else sorted_dis), ids
 
 
-def assert_same_neighbours(found: tuple[np.ndarray, np.ndarray], wanted: tuple[np.ndarray, np.ndarray], rtol: float = 1e-5) -> None:
+def assert_same_neighbours(
+    found: tuple[np.ndarray, np.ndarray], wanted: tuple[np.ndarray, np.ndarray], rtol: float = 1e-5
+) -> None:
     """Equal distances, and equal ids wherever distances do not tie."""
     (D, ids), (D0, ids0) = found, wanted
     np.testing.assert_allclose(D, D0, rtol=rtol, atol=rtol * max(1.0, float(np.abs(D0).max(initial=0))))

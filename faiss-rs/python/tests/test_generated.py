@@ -4,9 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import faiss
+import pytest
 
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 PACKAGE = Path(faiss.__file__).resolve().parent
@@ -14,7 +13,7 @@ PACKAGE = Path(faiss.__file__).resolve().parent
 
 @pytest.mark.parametrize("tool", ["stubs.py", "api_table.py"])
 def test_up_to_date(tool):
-    if PACKAGE != TOOLS.parent / "faiss":
+    if TOOLS.parent / "faiss" != PACKAGE:
         pytest.skip("an installed wheel is under test, not this checkout's package")
     done = subprocess.run([sys.executable, TOOLS / tool, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

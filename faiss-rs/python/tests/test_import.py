@@ -7,9 +7,8 @@ import subprocess
 import sys
 from importlib import resources
 
-import pytest
-
 import faiss
+import pytest
 from faiss import loader
 from faiss.placeholders import is_placeholder
 

@@ -1,9 +1,8 @@
 """How calls with numpy arrays behave: shapes, types, buffers, and the exceptions for what can't be used."""
 
+import faiss
 import numpy as np
 import pytest
-
-import faiss
 
 D, N = 8, 20
 
@@ -40,7 +39,10 @@ BAD_CALLS = {
     "search, D of wrong type": (lambda ix, x: ix.search(x, 2, D=np.empty((N, 2), "f8")), TypeError),
     "search, I of wrong type": (lambda ix, x: ix.search(x, 2, I=np.empty((N, 2), "i4")), TypeError),
     "search, D strided": (lambda ix, x: ix.search(x, 2, D=np.empty((N, 4), "f4")[:, ::2]), ValueError),
-    "search, D in Fortran order": (lambda ix, x: ix.search(x, 2, D=np.asfortranarray(np.empty((N, 2), "f4"))), ValueError),
+    "search, D in Fortran order": (
+        lambda ix, x: ix.search(x, 2, D=np.asfortranarray(np.empty((N, 2), "f4"))),
+        ValueError,
+    ),
     "search, numeric type float16": (lambda ix, x: ix.search(x, 2, numeric_type=faiss.Float16), RuntimeError),
     "add, numeric type float16": (lambda ix, x: ix.add(x, faiss.Float16), RuntimeError),
     "add in another dimension": (lambda ix, x: ix.add(x[:, :3]), AssertionError),
@@ -131,7 +133,6 @@ def test_read_only_and_unaligned_inputs(index, x):
     frozen.flags.writeable = False
     raw = np.zeros(x.nbytes + 1, "u1")
     raw[1:] = x.view("u1").ravel()
-    unaligned = np.frombuffer(raw.tobytes(), dtype="f4", count=x.size, offset=0).reshape(x.shape)
     unaligned = raw[1:].view("f4").reshape(x.shape)
     for same in (frozen, unaligned):
         np.testing.assert_array_equal(index.search(same, 3)[1], index.search(x, 3)[1])
@@ -175,7 +176,7 @@ def test_fields(index):
 
 
 def test_identity_and_repr(index):
-    assert index == index  # noqa: PLR0124
+    assert index == index
     assert index != faiss.clone_index(index)
     assert "IndexFlatL2" in repr(index)
     assert repr(index.this)
