@@ -348,6 +348,7 @@ class IndexFlatCodes(Index):
     def permute_entries(self, perm: np.ndarray) -> None:
         """Reorders the vectors: the one at perm[i] moves to i."""
     def permute_entries_c(self, perm: Any) -> None: ...
+    def add_sa_codes_c(self, n: int, x: Any, xids: Any) -> None: ...
 
 class IndexFlat(IndexFlatCodes):
     """Stores the full vectors and searches them exhaustively."""

@@ -10,7 +10,7 @@ import numpy as np
 import faiss
 from faiss import _faiss
 from faiss.arrays import Pointer, contiguous, elements
-from faiss.classes import Object
+from faiss.classes import Object, construct
 
 # The numbers of faiss.Float32, Float16, UInt8 and Int8.
 NUMERIC_TYPES = ("float32", "float16", "uint8", "int8")
@@ -362,6 +362,9 @@ class FlatCodesMethods(Object):
     def permute_entries_c(self, perm: Any) -> None:
         self.permute_entries(elements(perm, self.ntotal, "int64"))
 
+    def add_sa_codes_c(self, n: int, x: Any, xids: Any) -> None:
+        IndexMethods.add_sa_codes_c(self, n, x, xids)  # type: ignore[arg-type]
+
 
 class FlatMethods(Object):
     d: int
@@ -375,6 +378,19 @@ class FlatMethods(Object):
         elements(distances, n * k, "float32")[...] = found.reshape(-1)
 
 
-class Flat1DMethods(Object):
+class Flat1DMethods(IndexMethods):
+    continuous_update: bool
+
     def __init__(self, continuous_update: bool = True) -> None:
         super().__init__(continuous_update)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "continuous_update": self.continuous_update}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A file knows it as an IndexFlatL2.
+        state = dict(state)
+        construct(self, state.pop("continuous_update"))
+        vectors = faiss.deserialize_index(np.frombuffer(state.pop("this"), dtype="uint8"))
+        self.__dict__.update(state)
+        _faiss.add(self.this, vectors.reconstruct_n())

@@ -1,0 +1,171 @@
+"""Functions on arrays, against numpy."""
+
+import faiss
+import numpy as np
+import pytest
+from conftest import assert_same_neighbours, naive_knn
+
+
+@pytest.fixture
+def x(rng):
+    return rng.random((20, 8), dtype="f4")
+
+
+def test_knn(x):
+    for k in (1, 3, 20):
+        assert_same_neighbours(faiss.knn(x, x, k), naive_knn(x, x, k), rtol=1e-4)
+    D, ids = faiss.knn(x[:1], x, 25)
+    assert (ids[0, 20:] == -1).all()
+    for other in (x.astype("f8"), np.asfortranarray(x), np.repeat(x, 2, 1)[:, ::2]):
+        np.testing.assert_array_equal(faiss.knn(other, other, 3)[1], faiss.knn(x, x, 3)[1])
+    assert faiss.knn(x, x, 0)[0].shape == (20, 0)
+    assert faiss.knn(x[:0], x, 2)[1].shape == (0, 2)
+    D, ids = faiss.knn(x[:1], x[:0], 2)
+    assert (ids == -1).all()
+    assert (np.finfo("f4").max == D).all()
+
+
+@pytest.mark.parametrize("function", [lambda a, b: faiss.knn(a, b, 2), faiss.pairwise_distances])
+def test_bad_arguments(function, x):
+    with pytest.raises(AssertionError):
+        function(x, x[:, :3])
+    with pytest.raises(ValueError):
+        function(x[0], x)
+    with pytest.raises(AttributeError):
+        function(x.tolist(), x)
+
+
+def test_pairwise_distances(x):
+    wanted = ((x[:, None].astype("f8") - x[None]) ** 2).sum(-1)
+    np.testing.assert_allclose(faiss.pairwise_distances(x, x[:7]), wanted[:, :7], atol=1e-5)
+    np.testing.assert_allclose(faiss.pairwise_distances(x, x, faiss.METRIC_INNER_PRODUCT), x @ x.T, rtol=1e-5)
+    assert faiss.pairwise_distances(x[:0], x).shape == (0, 20)
+    with pytest.raises(RuntimeError):
+        faiss.pairwise_distances(x, x, 77)
+
+
+def test_normalize(x):
+    x[3] = 0
+    wanted = x / np.maximum(np.linalg.norm(x.astype("f8"), axis=1, keepdims=True), 1e-30)
+    assert faiss.normalize_L2(x) is None
+    np.testing.assert_allclose(x, wanted, rtol=1e-5)
+    for bad, exception in (
+        (x.astype("f8"), TypeError),
+        (np.asfortranarray(x), ValueError),
+        (x[::2], ValueError),
+        (x[0], (IndexError, ValueError)),
+        ([1], AttributeError),
+    ):
+        with pytest.raises(exception):
+            faiss.normalize_L2(bad)
+    frozen = x.copy()
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError):
+        faiss.normalize_L2(frozen)
+    faiss.normalize_L2(x[:0])
+    faiss.normalize_L2(np.zeros((3, 0), "f4"))
+
+
+def test_random_numbers():
+    assert faiss.rand(3).dtype == faiss.randn((2, 3)).dtype == np.float32
+    assert faiss.randint((2, 3)).dtype == np.int64
+    assert faiss.rand((2, 3)).shape == (2, 3)
+    assert faiss.rand(0).shape == (0,)
+    many = faiss.rand(100000)
+    assert abs(many.mean() - 0.5) < 0.01
+    assert 0 <= many.min() <= many.max() <= 1
+    normal = faiss.randn(100000)
+    assert abs(normal.mean()) < 0.02
+    assert abs(normal.std() - 1) < 0.02
+    ints = faiss.randint(10000, vmax=10)
+    assert set(ints.tolist()) == set(range(10))
+    np.testing.assert_array_equal(faiss.rand(5000, 3), faiss.rand(5000, 3))
+    assert (faiss.rand(50, 3) != faiss.rand(50, 4)).any()
+    with pytest.raises((ValueError, OverflowError)):
+        faiss.rand(-1)
+    with pytest.raises(ValueError):
+        faiss.randint(3, vmax=0)
+    with pytest.raises(MemoryError):
+        faiss.rand(2**60)
+
+
+def test_random_numbers_do_not_depend_on_threads():
+    before = faiss.omp_get_max_threads()
+    try:
+        results = []
+        for n in (1, 2, 7):
+            faiss.omp_set_num_threads(n)
+            assert faiss.omp_get_max_threads() == n
+            results.append((faiss.rand(10000), faiss.randn(10000), faiss.randint(10000)))
+        for other in results[1:]:
+            for a, b in zip(results[0], other, strict=True):
+                np.testing.assert_array_equal(a, b)
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
+def test_number_of_threads():
+    before = faiss.omp_get_max_threads()
+    for bad in (0, -3):
+        faiss.omp_set_num_threads(bad)
+        assert faiss.omp_get_max_threads() == 1
+    faiss.omp_set_num_threads(before)
+    assert faiss.check_openmp()
+
+
+def test_kmin_kmax(x):
+    D, ids = faiss.kmin(x, 3)
+    np.testing.assert_array_equal(D, np.sort(x, axis=1)[:, :3])
+    np.testing.assert_array_equal(np.take_along_axis(x, ids, 1), D)
+    D, ids = faiss.kmax(x, 30)
+    np.testing.assert_array_equal(D[:, :8], -np.sort(-x, axis=1))
+    assert (ids[:, 8:] == -1).all()
+    assert faiss.kmin(x.astype("f8"), 3)[0].dtype == np.float32
+
+
+def test_eval_intersection():
+    a, b = np.array([[1, 2], [3, 4]]), np.array([[2, 5, 1], [3, 4, 0]])
+    assert faiss.eval_intersection(a, b) == 4
+    assert faiss.eval_intersection(a.astype("i4"), np.array([[2, 5], [3, 9]])) == 2
+    assert faiss.eval_intersection(a[:0], b[:0]) == 0
+    with pytest.raises(AssertionError):
+        faiss.eval_intersection(a, b[:1])
+
+
+@pytest.mark.parametrize("keep_max", [False, True])
+def test_merge_knn_results(rng, keep_max):
+    D = np.sort(rng.random((3, 4, 5), dtype="f4"), axis=-1)
+    D = D[:, :, ::-1].copy() if keep_max else D
+    ids = rng.permutation(60).reshape(3, 4, 5)
+    ids[1, 0, 3:] = -1
+    D1, ids1 = faiss.merge_knn_results(D, ids, keep_max=keep_max)
+    for q in range(4):
+        pairs = sorted(
+            (-d if keep_max else d, i) for d, i in zip(D[:, q].ravel(), ids[:, q].ravel(), strict=True) if i >= 0
+        )
+        assert ids1[q].tolist() == [i for _, i in pairs[:5]]
+    with pytest.raises(AssertionError):
+        faiss.merge_knn_results(D, ids[:, :, :2])
+    with pytest.raises(TypeError):
+        faiss.merge_knn_results(D.astype("f8"), ids)
+
+
+@pytest.mark.parametrize("keep_max", [False, True])
+def test_result_heap(rng, keep_max):
+    heap = faiss.ResultHeap(3, 4, keep_max=keep_max)
+    D, ids = rng.random((3, 10), dtype="f4"), np.arange(30).reshape(3, 10)
+    heap.add_result(D[:, :6], ids[:, :6])
+    heap.add_result_subset(np.array([0, 2]), D[[0, 2], 6:], ids[[0, 2], 6:])
+    heap.add_result_subset(np.array([1]), D[1:2, 6:], ids[1:2, 6:])
+    heap.finalize()
+    best = (-np.sort(-D, axis=1) if keep_max else np.sort(D, axis=1))[:, :4]
+    np.testing.assert_array_equal(heap.D, best)
+    np.testing.assert_array_equal(D.ravel()[heap.I], best)
+
+
+def test_metrics():
+    assert faiss.is_similarity_metric(faiss.METRIC_INNER_PRODUCT)
+    assert not faiss.is_similarity_metric(faiss.METRIC_L2)
+    assert faiss.metric_type_from_int(1) == faiss.METRIC_L2
+    with pytest.raises(RuntimeError):
+        faiss.metric_type_from_int(99)
