@@ -36,7 +36,15 @@ pub const ROW: Row = Row::of::<IndexFlat>()
     .format(Format {
         fourccs: &["IxFl"],
         read: |input, _| Ok(Handle::index(IndexFlat::read(input)?)),
-        write: |o, out| IndexFlat::write(o, "IxFl", out),
+        write: |object, out| {
+            // As Faiss does: what is read back is an IndexFlatL2 or IndexFlatIP where the metric is theirs.
+            let code = match receiver::<IndexFlat>(object)?.metric_type {
+                MetricType::L2 => "IxF2",
+                MetricType::InnerProduct => "IxFI",
+                _ => "IxFl",
+            };
+            IndexFlat::write(object, code, out)
+        },
     });
 
 const METHODS: &[Method] = &[
