@@ -138,7 +138,7 @@ def test_merge_knn_results(rng, keep_max):
     D = D[:, :, ::-1].copy() if keep_max else D
     ids = rng.permutation(60).reshape(3, 4, 5)
     ids[1, 0, 3:] = -1
-    D1, ids1 = faiss.merge_knn_results(D, ids, keep_max=keep_max)
+    _, ids1 = faiss.merge_knn_results(D, ids, keep_max=keep_max)
     for q in range(4):
         pairs = sorted(
             (-d if keep_max else d, i) for d, i in zip(D[:, q].ravel(), ids[:, q].ravel(), strict=True) if i >= 0

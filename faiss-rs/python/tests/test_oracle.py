@@ -79,10 +79,8 @@ for seed in (0, 1, 12345, 2**31 - 1):
 """
     for key, wanted in oracle(code).items():
         kind, n, seed = key.split()
-        if kind == "vmax":
-            found = faiss.randint(int(n), int(seed), 1000)
-        else:
-            found = getattr(faiss, kind)(int(n), int(seed))
+        function = faiss.randint if kind == "vmax" else getattr(faiss, kind)
+        found = function(int(n), int(seed), *[1000] * (kind == "vmax"))
         if kind == "randn":
             np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
         else:

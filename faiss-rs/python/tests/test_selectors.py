@@ -52,7 +52,7 @@ def test_search(selector, rng):
     del selector
     gc.collect()
     for nq in (1, 25):
-        D, ids = index.search(x[:nq], 7, params=params)
+        _, ids = index.search(x[:nq], 7, params=params)
         assert all(set(row[:5]) == set(IDS) for row in ids.tolist())
         assert (ids[:, 5:] == -1).all()
         lims, _, found = index.range_search(x[:nq], 100.0, params=params)
