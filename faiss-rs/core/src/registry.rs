@@ -10,7 +10,7 @@ use crate::stream::{self, FourCC, Reader, Writer};
 pub struct Row {
     pub info: &'static TypeInfo,
     /// Builds an object from positional arguments, all of the class's overloads in one; `None` where the class is abstract.
-    pub construct: Option<fn(&[Value]) -> Result<Handle>>,
+    pub construct: Option<Construct>,
     /// The overloads of the constructor as Python signatures, as in `(d: int, metric: int = METRIC_L2)`.
     pub signatures: &'static [&'static str],
     /// A deep copy: sub-objects are copied too.

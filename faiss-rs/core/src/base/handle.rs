@@ -48,6 +48,18 @@ impl<T: ?Sized> Shared<T> {
     }
 }
 
+/// A shared object as its base class: what a field that points to any selector or index takes.
+impl Shared<dyn IDSelector> {
+    pub fn selector(value: impl IDSelector + 'static) -> Self {
+        Shared(Arc::new(RwLock::new(value)))
+    }
+}
+impl Shared<dyn Index> {
+    pub fn index(value: impl Index + 'static) -> Self {
+        Shared(Arc::new(RwLock::new(value)))
+    }
+}
+
 impl<T: ?Sized> Clone for Shared<T> {
     fn clone(&self) -> Self {
         Shared(Arc::clone(&self.0))
@@ -64,11 +76,11 @@ pub enum Handle {
 
 impl Handle {
     pub fn index(value: impl Index + 'static) -> Self {
-        Handle::Index(Shared::from_arc(Arc::new(RwLock::new(value))))
+        Handle::Index(Shared::index(value))
     }
 
     pub fn selector(value: impl IDSelector + 'static) -> Self {
-        Handle::Selector(Shared::from_arc(Arc::new(RwLock::new(value))))
+        Handle::Selector(Shared::selector(value))
     }
 
     pub fn other(value: impl Object + 'static) -> Self {

@@ -56,7 +56,7 @@ pub fn distances_by_idx(
     out: &mut [f32],
 ) -> Result<()> {
     check_queries(x, nx, d)?;
-    Error::check(ids.len() == out.len() && (nx == 0 || ids.len() % nx == 0), "ids.size() == nx * ny")?;
+    Error::check(ids.len() == out.len() && ids.len().is_multiple_of(nx), "ids.size() == nx * ny")?;
     let ny = y.len() / d.max(1);
     if let Some(id) = ids.iter().find(|id| **id >= ny as i64) {
         return Err(Error::failed("id < ny", format!("there is no vector {id} among {ny}")));

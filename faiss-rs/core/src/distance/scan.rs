@@ -12,9 +12,11 @@ use crate::{blas, simd};
 
 /// Bytes of vectors in a block of the direct path: half of a second-level cache.
 const DIRECT_BLOCK_BYTES: usize = 128 << 10;
-/// Queries of one task of the matrix path.
-const MAX_QUERIES: usize = 256;
+/// Queries of one task of the matrix path: BLAS copies every block of vectors once a task, so many queries share that cost.
+const MAX_QUERIES: usize = 512;
 const MIN_QUERIES: usize = 32;
+/// Bytes of a tile of keys: a second-level cache.
+const TILE_BYTES: usize = 1 << 20;
 /// Fewer vectors than this are not worth a task of their own.
 const MIN_PART: usize = 4096;
 
@@ -33,14 +35,15 @@ impl Plan {
         let use_blas =
             matches!(metric, MetricType::L2 | MetricType::InnerProduct) && nq >= limits.blas_threshold && db.d > 0;
         let (queries, rows) = if use_blas {
-            let share = nq.div_ceil(threads * 4).clamp(MIN_QUERIES, MAX_QUERIES);
-            (share.min(limits.blas_query_bs.max(1)), limits.blas_database_bs.max(1))
+            let blocks = nq.div_ceil(MAX_QUERIES).next_multiple_of(threads);
+            let queries = nq.div_ceil(blocks).max(MIN_QUERIES).min(limits.blas_query_bs.max(1));
+            (queries, (TILE_BYTES / 4 / queries).clamp(64, limits.blas_database_bs.max(64)))
         } else {
             (nq.div_ceil(threads).clamp(1, MIN_QUERIES), (DIRECT_BLOCK_BYTES / 4 / db.d.max(1)).clamp(16, 1024))
         };
         let blocks = nq.div_ceil(queries);
         // With fewer blocks of queries than threads, the database is shared out too.
-        let parts = if blocks >= threads * 2 { 1 } else { (threads * 2).div_ceil(blocks) };
+        let parts = if blocks >= threads { 1 } else { (threads * 2).div_ceil(blocks) };
         let parts = if threads == 1 { 1 } else { parts.min(db.n.div_ceil(MIN_PART)).max(1) };
         Plan { queries, parts, rows, use_blas }
     }
@@ -83,8 +86,11 @@ pub fn scan<C: Collector>(
                 // Parts are in order of ids, so concatenation keeps that order for range searches.
                 let mut all: Vec<Hit> = parts.iter().flat_map(|p| p[i].iter().copied()).collect();
                 if let Some(k) = keep {
+                    if all.len() > k {
+                        all.select_nth_unstable_by(k - 1, order);
+                        all.truncate(k);
+                    }
                     all.sort_unstable_by(order);
-                    all.truncate(k);
                 }
                 done(q0 + i, all);
             }

@@ -54,8 +54,7 @@ impl IndexFlatCodes {
     /// Stores more codes.
     pub fn append(&mut self, codes: &[u8]) -> Result<()> {
         self.count()?;
-        let whole = self.code_size > 0 && codes.len() % self.code_size == 0;
-        Error::check(whole || codes.is_empty(), "codes.size() % code_size == 0")?;
+        Error::check(codes.len().is_multiple_of(self.code_size), "codes.size() % code_size == 0")?;
         self.codes.extend_from_slice(codes)?;
         self.base.ntotal += codes.len().checked_div(self.code_size).unwrap_or(0) as i64;
         Ok(())

@@ -44,9 +44,7 @@ impl IndexFlatIP {
 
 impl Default for IndexFlatIP {
     fn default() -> Self {
-        let mut flat = IndexFlat::default();
-        flat.metric_type = MetricType::InnerProduct;
-        IndexFlatIP { flat }
+        IndexFlatIP::new(0).expect("0 is a dimension")
     }
 }
 

@@ -9,20 +9,78 @@ fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// The sum of the lanes, by halves.
+/// The lanes added up to four: additions of whole registers, which the compiler sees as such.
 #[inline(always)]
-fn total<const W: usize>(mut lanes: [f32; W]) -> f32 {
-    let mut width = W;
-    while width > 1 {
-        width /= 2;
-        for i in 0..width {
-            lanes[i] += lanes[i + width];
+fn quarter<const W: usize>(lanes: [f32; W]) -> [f32; 4] {
+    let mut sums = [0f32; 4];
+    for part in lanes.chunks_exact(4) {
+        for i in 0..4 {
+            sums[i] += part[i];
         }
     }
-    lanes[0]
+    sums
 }
 
-/// Folds `step` over pairs of elements: whole registers first, then fours, then one by one.
+/// The sum of the lanes.
+#[inline(always)]
+fn total<const W: usize>(lanes: [f32; W]) -> f32 {
+    let [a, b, c, d] = quarter(lanes);
+    (a + c) + (b + d)
+}
+
+/// The sums of four sets of lanes at once. `W` lanes of a register imply its instruction set: 16 are only used with AVX-512, 8 with AVX2.
+#[inline(always)]
+fn totals<const W: usize>(a: [f32; W], b: [f32; W], c: [f32; W], d: [f32; W]) -> [f32; 4] {
+    #[cfg(target_arch = "x86_64")]
+    if W >= 8 {
+        // Left alone, the compiler transposes the registers element by element.
+        use std::arch::x86_64::*;
+        // SAFETY: the instruction set is that of the caller's entry point; loads and stores are of whole arrays and need no alignment.
+        unsafe {
+            let half = |lanes: &[f32; W]| {
+                if W == 16 {
+                    let all = _mm512_loadu_ps(lanes.as_ptr());
+                    _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps::<1>(all))
+                } else {
+                    _mm256_loadu_ps(lanes.as_ptr())
+                }
+            };
+            let pairs = _mm256_hadd_ps(_mm256_hadd_ps(half(&a), half(&b)), _mm256_hadd_ps(half(&c), half(&d)));
+            let sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
+            let mut out = [0f32; 4];
+            _mm_storeu_ps(out.as_mut_ptr(), sums);
+            return out;
+        }
+    }
+    [total(a), total(b), total(c), total(d)]
+}
+
+/// Fewer than `W` numbers as a register, completed by zeros, which leave every sum as it is.
+#[inline(always)]
+fn padded<const W: usize>(x: &[f32]) -> [f32; W] {
+    debug_assert!(x.len() < W);
+    let mut out = [0f32; W];
+    #[cfg(target_arch = "x86_64")]
+    if W >= 8 {
+        use std::arch::x86_64::*;
+        // SAFETY: the instruction set is that of the caller's entry point; the masks cover `x.len()` numbers, which is less than `W`.
+        unsafe {
+            if W == 16 {
+                let all = _mm512_maskz_loadu_ps((1u32 << x.len()) as u16 - 1, x.as_ptr());
+                _mm512_storeu_ps(out.as_mut_ptr(), all);
+            } else {
+                let count = _mm256_set1_epi32(x.len() as i32);
+                let mask = _mm256_cmpgt_epi32(count, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+                _mm256_storeu_ps(out.as_mut_ptr(), _mm256_maskload_ps(x.as_ptr(), mask));
+            }
+        }
+        return out;
+    }
+    out[..x.len()].copy_from_slice(x);
+    out
+}
+
+/// Folds `step`, which leaves the sum as it is for a pair of zeros, over pairs of elements.
 #[inline(always)]
 fn fold<const W: usize>(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f32 {
     let n = x.len().min(y.len());
@@ -42,21 +100,16 @@ fn fold<const W: usize>(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f3
             a[i] = step(p[i], q[i], a[i]);
         }
     }
+    if !xs.remainder().is_empty() {
+        let (p, q) = (padded::<W>(xs.remainder()), padded::<W>(ys.remainder()));
+        for i in 0..W {
+            b[i] = step(p[i], q[i], b[i]);
+        }
+    }
     for i in 0..W {
         a[i] += b[i];
     }
-    let mut fours = [0f32; 4];
-    let (mut xs, mut ys) = (xs.remainder().chunks_exact(4), ys.remainder().chunks_exact(4));
-    for (p, q) in (&mut xs).zip(&mut ys) {
-        for i in 0..4 {
-            fours[i] = step(p[i], q[i], fours[i]);
-        }
-    }
-    let mut sum = total(a) + total(fours);
-    for (p, q) in xs.remainder().iter().zip(ys.remainder()) {
-        sum = step(*p, *q, sum);
-    }
-    sum
+    total(a)
 }
 
 /// Folds `step` over `x` and each row of `y`, four rows at a time, so that `x` is loaded once for four.
@@ -88,14 +141,17 @@ fn fold_ny<const W: usize>(dis: &mut [f32], x: &[f32], y: &[f32], step: impl Fn(
                 a3[i] = step(p[i], q3[i], a3[i]);
             }
         }
-        let (mut s0, mut s1, mut s2, mut s3) = (total(a0), total(a1), total(a2), total(a3));
-        for i in whole..d {
-            s0 = step(x[i], y0[i], s0);
-            s1 = step(x[i], y1[i], s1);
-            s2 = step(x[i], y2[i], s2);
-            s3 = step(x[i], y3[i], s3);
+        if whole < d {
+            let p = padded::<W>(&x[whole..]);
+            let [q0, q1, q2, q3]: [[f32; W]; 4] = [y0, y1, y2, y3].map(|y| padded(&y[whole..]));
+            for i in 0..W {
+                a0[i] = step(p[i], q0[i], a0[i]);
+                a1[i] = step(p[i], q1[i], a1[i]);
+                a2[i] = step(p[i], q2[i], a2[i]);
+                a3[i] = step(p[i], q3[i], a3[i]);
+            }
         }
-        out.copy_from_slice(&[s0, s1, s2, s3]);
+        out.copy_from_slice(&totals(a0, a1, a2, a3));
     }
     for (j, out) in dis.iter_mut().enumerate().skip(fours) {
         *out = fold::<W>(x, &y[j * d..(j + 1) * d], step);

@@ -130,3 +130,65 @@ dispatch! {
     /// From products `row[j] = -2 <x, y_j>` to squared distances, not below 0: `row[j] + x_norm + y_norms[j]`.
     products_to_L2sqr(row: &mut [f32], x_norm: f32, y_norms: &[f32]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::float_randn;
+
+    fn randn(n: usize, seed: i64) -> Vec<f32> {
+        let mut x = vec![0.0; n];
+        float_randn(&mut x, seed).unwrap();
+        x
+    }
+
+    fn close(a: f32, b: f64) -> bool {
+        (f64::from(a) - b).abs() <= 1e-5 * b.abs().max(1.0)
+    }
+
+    /// One test, since the level belongs to the whole process.
+    #[test]
+    fn every_level_computes_the_same() {
+        for wanted in [Level::Portable, Level::Neon, Level::Avx2, Level::Avx512] {
+            if !set_level(wanted) {
+                println!("skipped: this machine has no {}", wanted.name());
+                continue;
+            }
+            for d in (0..70).chain([128, 300]) {
+                let rows = 7;
+                let (x, y) = (randn(d, 1), randn(rows * d, 2));
+                let mut dis = [[0f32; 7]; 4];
+                fvec_L2sqr_ny(&mut dis[0], &x, &y);
+                fvec_inner_products_ny(&mut dis[1], &x, &y);
+                fvec_L1_ny(&mut dis[2], &x, &y);
+                fvec_Linf_ny(&mut dis[3], &x, &y);
+                for j in 0..rows {
+                    let y = &y[j * d..(j + 1) * d];
+                    let pairs = || x.iter().zip(y).map(|(a, b)| (f64::from(*a), f64::from(*b)));
+                    let want = [
+                        pairs().map(|(a, b)| (a - b).powi(2)).sum::<f64>(),
+                        pairs().map(|(a, b)| a * b).sum(),
+                        pairs().map(|(a, b)| (a - b).abs()).sum(),
+                        pairs().map(|(a, b)| (a - b).abs()).fold(0.0, f64::max),
+                    ];
+                    let single = [fvec_L2sqr(&x, y), fvec_inner_product(&x, y), fvec_L1(&x, y), fvec_Linf(&x, y)];
+                    for m in 0..4 {
+                        assert!(
+                            close(dis[m][j], want[m]) && close(single[m], want[m]),
+                            "{wanted:?} kernel {m} d {d} row {j}"
+                        );
+                    }
+                }
+            }
+            for n in [0, 1, 15, 63, 64, 65, 200, 256] {
+                let mut row = randn(n, 3);
+                row.iter_mut().step_by(7).for_each(|v| *v = f32::NAN);
+                let mut hits = vec![0; n];
+                let count = below(&row, 0.25, &mut hits);
+                let want: Vec<u32> = (0..n as u32).filter(|i| row[*i as usize] < 0.25).collect();
+                assert_eq!(hits[..count], want);
+            }
+        }
+        set_level(detect());
+    }
+}
