@@ -5,6 +5,9 @@ use crate::index;
 use crate::selector;
 use crate::stream::{self, FourCC, Reader, Writer};
 
+/// Builds an object from positional arguments.
+pub type Construct = fn(&[Value]) -> Result<Handle>;
+
 /// What the rest of the library knows of a type.
 #[derive(Clone, Copy)]
 pub struct Row {
@@ -35,11 +38,7 @@ impl Row {
         Row { info: T::INFO, construct: None, signatures: &[], clone: None, format: None }
     }
 
-    pub const fn construct(
-        mut self,
-        construct: fn(&[Value]) -> Result<Handle>,
-        signatures: &'static [&'static str],
-    ) -> Row {
+    pub const fn construct(mut self, construct: Construct, signatures: &'static [&'static str]) -> Row {
         self.construct = Some(construct);
         self.signatures = signatures;
         self
