@@ -694,6 +694,9 @@ class TimeoutGuard:
 def check_openmp() -> bool:
     """True: threads work here."""
 
+def checksum(a: np.ndarray) -> int | np.ndarray:
+    """A checksum of an array's bytes, quick to compute and compare: one number, or one of each row where there are two dimensions."""
+
 def eval_intersection(I1: np.ndarray, I2: np.ndarray) -> int:
     """Number of ids that two tables of results share, row by row."""
 
@@ -747,6 +750,9 @@ def pairwise_distances(xq: np.ndarray, xb: np.ndarray, metric: int = ..., metric
 def rand(n: int | tuple[int, ...], seed: int = 12345) -> np.ndarray:
     """Numbers uniform in [0, 1): float32, of shape n."""
 
+def rand_smooth_vectors(n: int, d: int, seed: int = 1234) -> np.ndarray:
+    """Vectors of low intrinsic dimension, which are easier to index than uniform ones: float32, shape (n, d)."""
+
 def randint(n: int | tuple[int, ...], seed: int = 12345, vmax: int | None = None) -> np.ndarray:
     """Integers in [0, vmax), or non-negative ones: int64, of shape n."""
 
@@ -783,11 +789,137 @@ deprecated_name_map: dict[str, str]
 
 vector_name_map: dict[str, str]
 
+class RangeSearchResult:
+    """Results of range_search_c: `lims` points to nq + 1 offsets, `labels` and `distances` to the results of all queries."""
+
+    nq: Any
+    lims: Any
+    labels: Any
+    distances: Any
+    buffer_size: Any
+    def __init__(self, nq: int, alloc_lims: bool = True) -> None: ...
+    def do_allocation(self) -> None:
+        """Makes room for as many results as `lims` states."""
+    def fill(self, found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        """Takes lims, distances and labels."""
+
+def bvec_checksum(n: int, a: Any) -> int:
+    """The checksum of n bytes."""
+
+def bvecs_checksum(n: int, d: int, a: Any, cs: Any) -> None:
+    """The checksums of n rows of d bytes."""
+
+def byte_rand(x: Any, n: int, seed: int) -> None:
+    """n bytes."""
+
+def float_rand(x: Any, n: int, seed: int) -> None:
+    """n numbers uniform in [0, 1]."""
+
+def float_randn(x: Any, n: int, seed: int) -> None:
+    """n numbers of the standard normal distribution."""
+
+def fvec_L1(x: Any, y: Any, d: int) -> float:
+    """L1 distance of two vectors."""
+
+def fvec_L2sqr(x: Any, y: Any, d: int) -> float:
+    """Squared L2 distance of two vectors."""
+
+def fvec_L2sqr_ny(dis: Any, x: Any, y: Any, d: int, ny: int) -> None:
+    """Squared L2 distances of x to ny vectors."""
+
+def fvec_Linf(x: Any, y: Any, d: int) -> float:
+    """Largest difference of two vectors."""
+
+def fvec_add(d: int, a: Any, b: Any, c: Any) -> None:
+    """c = a + b, where b is a vector or a number."""
+
+def fvec_inner_product(x: Any, y: Any, d: int) -> float:
+    """Inner product of two vectors."""
+
+def fvec_inner_products_ny(ip: Any, x: Any, y: Any, d: int, ny: int) -> None:
+    """Inner products of x with ny vectors."""
+
+def fvec_madd(n: int, a: Any, bf: float, b: Any, c: Any) -> None:
+    """c = a + bf * b."""
+
+def fvec_norm_L2sqr(x: Any, d: int) -> float:
+    """Squared L2 norm of a vector."""
+
+def fvec_norms_L2(norms: Any, x: Any, d: int, nx: int) -> None:
+    """L2 norms of nx vectors."""
+
+def fvec_norms_L2sqr(norms: Any, x: Any, d: int, nx: int) -> None:
+    """Squared L2 norms of nx vectors."""
+
+def fvec_renorm_L2(d: int, nx: int, x: Any) -> None:
+    """Divides nx vectors by their L2 norms."""
+
+def fvec_sub(d: int, a: Any, b: Any, c: Any) -> None:
+    """c = a - b."""
+
+def int64_rand(x: Any, n: int, seed: int) -> None:
+    """n non-negative integers."""
+
+def int64_rand_max(x: Any, n: int, max: int, seed: int) -> None:
+    """n integers in [0, max)."""
+
+def ivec_checksum(n: int, a: Any) -> int:
+    """The checksum of n integers."""
+
+def knn_L2sqr(
+    x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, y_norm2: Any = None, sel: Any = None
+) -> None:
+    """The k nearest of ny vectors to each of nx, by squared L2 distance."""
+
+def knn_inner_product(x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, sel: Any = None) -> None:
+    """The k of ny vectors with the largest inner product with each of nx."""
+
+def pairwise_L2sqr(
+    d: int, nq: int, xq: Any, nb: int, xb: Any, dis: Any, ldq: int = -1, ldb: int = -1, ldd: int = -1
+) -> None:
+    """Squared L2 distances of nq to nb vectors. Rows are ldq, ldb and ldd numbers apart; -1 for no gaps."""
+
+def range_search_L2sqr(
+    x: Any, y: Any, d: int, nx: int, ny: int, radius: float, result: RangeSearchResult, sel: Any = None
+) -> None:
+    """Of ny vectors those nearer than the radius to each of nx, by squared L2 distance."""
+
+def range_search_inner_product(
+    x: Any, y: Any, d: int, nx: int, ny: int, radius: float, result: RangeSearchResult, sel: Any = None
+) -> None:
+    """Of ny vectors those whose inner product with each of nx is larger than the radius."""
+
 VERSION_STRING: str
 
 base_prefix: str
 
+cvar: Any
+
 depr_prefix: str
+
+def fourcc(sx: str) -> int:
+    """The number that stands for four characters in a file."""
+
+def fourcc_inv(x: int) -> str:
+    """The four characters that a number stands for."""
+
+def fourcc_inv_printable(x: int) -> str:
+    """As fourcc_inv, with what can't be printed in hexadecimal."""
+
+def get_deserialization_lattice_r2_limit() -> int:
+    """Squared radius of a lattice."""
+
+def get_deserialization_loop_limit() -> int:
+    """Rounds of one loop."""
+
+def get_deserialization_vector_byte_limit() -> int:
+    """Bytes of one vector."""
+
+def get_mem_usage_kb() -> int:
+    """Memory that the process has in use, in KiB."""
+
+def getmillisecs() -> float:
+    """The time in milliseconds."""
 
 has_AVX2: bool
 
@@ -806,6 +938,15 @@ logger: logging.Logger
 opt_env_variable_name: str
 
 opt_level: None
+
+def set_deserialization_lattice_r2_limit(value: int) -> None:
+    """Squared radius of a lattice."""
+
+def set_deserialization_loop_limit(value: int) -> None:
+    """Rounds of one loop."""
+
+def set_deserialization_vector_byte_limit(value: int) -> None:
+    """Bytes of one vector."""
 
 sizeof_long: int
 

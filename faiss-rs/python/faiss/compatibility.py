@@ -1,13 +1,25 @@
 """Small names of Faiss's module that programs look at: versions, instruction sets, the loader's facts."""
 
 import logging
+import time
+from pathlib import Path
 
 import faiss
+from faiss import _faiss
 
 __all__ = [
     "VERSION_STRING",
     "base_prefix",
+    "cvar",
     "depr_prefix",
+    "fourcc",
+    "fourcc_inv",
+    "fourcc_inv_printable",
+    "get_deserialization_lattice_r2_limit",
+    "get_deserialization_loop_limit",
+    "get_deserialization_vector_byte_limit",
+    "get_mem_usage_kb",
+    "getmillisecs",
     "has_AVX2",
     "has_AVX512",
     "has_AVX512_SPR",
@@ -17,6 +29,9 @@ __all__ = [
     "logger",
     "opt_env_variable_name",
     "opt_level",
+    "set_deserialization_lattice_r2_limit",
+    "set_deserialization_loop_limit",
+    "set_deserialization_vector_byte_limit",
     "sizeof_long",
     "supported_instruction_sets",
 ]
@@ -43,3 +58,81 @@ has_AVX2 = "AVX2" in instruction_sets
 has_AVX512 = "AVX512" in instruction_sets
 has_AVX512_SPR = "AVX512_SPR" in instruction_sets
 has_SVE = "SVE" in instruction_sets
+
+
+class GlobalVariables:
+    """The library's global variables, which say how it works: `faiss.cvar.distance_compute_blas_threshold = 100`."""
+
+    def __getattr__(self, name: str) -> int:
+        return _faiss.get_global(name)
+
+    def __setattr__(self, name: str, value: int) -> None:
+        _faiss.set_global(name, value)
+
+
+cvar = GlobalVariables()
+
+
+# What a file may state before its reading is refused; 0 is no limit.
+
+
+def get_deserialization_vector_byte_limit() -> int:
+    """Bytes of one vector."""
+    return _faiss.get_deserialization_limit("vector_byte")
+
+
+def set_deserialization_vector_byte_limit(value: int) -> None:
+    """Bytes of one vector."""
+    _faiss.set_deserialization_limit("vector_byte", value)
+
+
+def get_deserialization_loop_limit() -> int:
+    """Rounds of one loop."""
+    return _faiss.get_deserialization_limit("loop")
+
+
+def set_deserialization_loop_limit(value: int) -> None:
+    """Rounds of one loop."""
+    _faiss.set_deserialization_limit("loop", value)
+
+
+def get_deserialization_lattice_r2_limit() -> int:
+    """Squared radius of a lattice."""
+    return _faiss.get_deserialization_limit("lattice_r2")
+
+
+def set_deserialization_lattice_r2_limit(value: int) -> None:
+    """Squared radius of a lattice."""
+    _faiss.set_deserialization_limit("lattice_r2", value)
+
+
+def fourcc(sx: str) -> int:
+    """The number that stands for four characters in a file."""
+    code = sx.encode("latin-1")
+    if len(code) != 4:
+        raise RuntimeError(f"Error: 'sx.length() == 4' failed: '{sx}' has {len(code)} characters")
+    return int.from_bytes(code, "little")
+
+
+def fourcc_inv(x: int) -> str:
+    """The four characters that a number stands for."""
+    return x.to_bytes(4, "little").decode("latin-1")
+
+
+def fourcc_inv_printable(x: int) -> str:
+    """As fourcc_inv, with what can't be printed in hexadecimal."""
+    return "".join(chr(b) if 32 <= b < 127 else f"\\x{b:02x}" for b in x.to_bytes(4, "little"))
+
+
+def getmillisecs() -> float:
+    """The time in milliseconds."""
+    return time.time() * 1000
+
+
+def get_mem_usage_kb() -> int:
+    """Memory that the process has in use, in KiB."""
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)

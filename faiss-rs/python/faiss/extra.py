@@ -13,6 +13,7 @@ __all__ = [
     "ResultHeap",
     "TimeoutGuard",
     "check_openmp",
+    "checksum",
     "eval_intersection",
     "get_compile_options",
     "get_version",
@@ -28,6 +29,7 @@ __all__ = [
     "omp_set_num_threads",
     "pairwise_distances",
     "rand",
+    "rand_smooth_vectors",
     "randint",
     "randn",
     "swig_version",
@@ -110,6 +112,25 @@ def randint(n: Shape, seed: int = 12345, vmax: int | None = None) -> np.ndarray:
 
 
 lrand = randint
+
+
+def rand_smooth_vectors(n: int, d: int, seed: int = 1234) -> np.ndarray:
+    """Vectors of low intrinsic dimension, which are easier to index than uniform ones: float32, shape (n, d)."""
+    latent = 10
+    x = randn((n, latent), seed) @ rand((latent, d), seed + 1)
+    scaled: np.ndarray = x * (rand(d, seed + 2) * np.float32(4) + np.float32(0.1))
+    return np.sin(scaled, out=scaled)
+
+
+def checksum(a: np.ndarray) -> int | np.ndarray:
+    """A checksum of an array's bytes, quick to compute and compare: one number, or one of each row where there are two dimensions."""
+    data = a.view("uint8")
+    if data.ndim == 1:
+        return faiss.bvec_checksum(data.size, np.ascontiguousarray(data))
+    n, d = data.shape
+    sums = np.empty(n, dtype="uint64")
+    faiss.bvecs_checksum(n, d, np.ascontiguousarray(data), sums)
+    return sums
 
 
 # Evaluation and merging of results.

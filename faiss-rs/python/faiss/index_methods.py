@@ -9,7 +9,7 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
-from faiss.arrays import Pointer, contiguous, elements
+from faiss.arrays import contiguous, elements
 from faiss.classes import Object, construct
 
 # The numbers of faiss.Float32, Float16, UInt8 and Int8.
@@ -306,7 +306,7 @@ class IndexMethods(Object):
 
     def range_search_c(self, n: int, x: Any, radius: float, result: Any, params: Any = None) -> None:
         found = _faiss.range_search(self.this, self._pointed(n, x), radius, native_params(params))
-        result.lims, result.distances, result.labels = (Pointer(a, a.dtype.name) for a in found)
+        result.fill(found)
 
     def reconstruct_c(self, key: int, recons: Any) -> None:
         _faiss.reconstruct(self.this, key, elements(recons, self.d, "float32"))

@@ -14,7 +14,7 @@ from typing import Any
 from faiss import _faiss
 
 # Each lists in `__all__` what it adds to the package.
-MODULES = ("arrays", "files", "extra", "gpu", "vectors", "compatibility")
+MODULES = ("arrays", "files", "extra", "gpu", "vectors", "pointers", "compatibility")
 
 
 def find(name: str) -> Any:

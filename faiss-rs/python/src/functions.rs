@@ -1,9 +1,11 @@
 //! Functions on arrays, and switches of the library.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use faiss_core::base::{Error, MetricType, threads};
-use faiss_core::{distance, random, simd};
+use faiss_core::{distance, random, simd, stream};
 use numpy::{PyArray1, PyArray2, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray2, PyUntypedArrayMethods};
-use pyo3::exceptions::PyMemoryError;
+use pyo3::exceptions::{PyAttributeError, PyMemoryError};
 use pyo3::prelude::*;
 
 use crate::doorway::{enter, exception};
@@ -115,6 +117,56 @@ pub fn int64_rand(py: Python<'_>, n: usize, seed: i64, vmax: Option<u64>) -> PyR
         Some(vmax) => random::int64_rand_max(&mut x, vmax, seed),
     })?;
     Ok(PyArray1::from_vec(py, x))
+}
+
+#[pyfunction]
+pub fn byte_rand(py: Python<'_>, n: usize, seed: i64) -> PyResult<Bound<'_, PyArray1<u8>>> {
+    let mut x = zeros(n)?;
+    enter(py, || random::byte_rand(&mut x, seed))?;
+    Ok(PyArray1::from_vec(py, x))
+}
+
+/// A switch of the library by its name in Faiss's `cvar`.
+fn switch(name: &str) -> PyResult<&'static AtomicUsize> {
+    match name {
+        "distance_compute_blas_threshold" => Ok(&distance::DISTANCE_COMPUTE_BLAS_THRESHOLD),
+        "distance_compute_blas_query_bs" => Ok(&distance::DISTANCE_COMPUTE_BLAS_QUERY_BS),
+        "distance_compute_blas_database_bs" => Ok(&distance::DISTANCE_COMPUTE_BLAS_DATABASE_BS),
+        "distance_compute_min_k_reservoir" => Ok(&distance::DISTANCE_COMPUTE_MIN_K_RESERVOIR),
+        _ => Err(PyAttributeError::new_err(format!("there is no global variable '{name}'"))),
+    }
+}
+
+#[pyfunction]
+pub fn get_global(name: &str) -> PyResult<usize> {
+    Ok(switch(name)?.load(Ordering::Relaxed))
+}
+
+#[pyfunction]
+pub fn set_global(name: &str, value: usize) -> PyResult<()> {
+    switch(name)?.store(value, Ordering::Relaxed);
+    Ok(())
+}
+
+#[pyfunction]
+pub fn get_deserialization_limit(name: &str) -> PyResult<usize> {
+    match name {
+        "vector_byte" => Ok(stream::get_deserialization_vector_byte_limit()),
+        "loop" => Ok(stream::get_deserialization_loop_limit()),
+        "lattice_r2" => Ok(stream::get_deserialization_lattice_r2_limit()),
+        _ => Err(PyAttributeError::new_err(format!("there is no limit '{name}'"))),
+    }
+}
+
+#[pyfunction]
+pub fn set_deserialization_limit(name: &str, value: usize) -> PyResult<()> {
+    match name {
+        "vector_byte" => stream::set_deserialization_vector_byte_limit(value),
+        "loop" => stream::set_deserialization_loop_limit(value),
+        "lattice_r2" => stream::set_deserialization_lattice_r2_limit(value),
+        _ => return Err(PyAttributeError::new_err(format!("there is no limit '{name}'"))),
+    }
+    Ok(())
 }
 
 #[pyfunction]

@@ -36,8 +36,9 @@ mod _faiss {
     use catalogue::{describe, type_names};
     #[pymodule_export]
     use functions::{
-        float_rand, float_randn, int64_rand, is_similarity_metric, knn, merge_knn_results, normalize_l2,
-        omp_get_max_threads, omp_set_num_threads, pairwise_distances, simd_level,
+        byte_rand, float_rand, float_randn, get_deserialization_limit, get_global, int64_rand, is_similarity_metric,
+        knn, merge_knn_results, normalize_l2, omp_get_max_threads, omp_set_num_threads, pairwise_distances,
+        set_deserialization_limit, set_global, simd_level,
     };
     #[pymodule_export]
     use index::{

@@ -125,6 +125,47 @@ result['sel_D'], result['sel_I'] = index.search(given['x'], 4, params=params)
     np.testing.assert_allclose(D1, wanted["sel_D"], rtol=1e-5, atol=1e-5)
 
 
+def test_functions_on_pointers(oracle, rng):
+    x = rng.random((9, 5), dtype="f4")
+    b = rng.integers(0, 256, 203).astype("u1")
+    code = """
+from faiss import swig_ptr as p
+x, b = given['x'], given['b']
+for n in (0, 1, 2, 3, 4, 5, 7, 8, 203):
+    result[f'bvec{n}'] = np.array(faiss.bvec_checksum(n, p(b)), 'u8')
+result['ivec'] = np.array(faiss.ivec_checksum(50, p(b[:200].view('i4'))), 'u8')
+for name, a in (('i8', np.arange(5)), ('2d', np.arange(12.).reshape(3, 4)), ('u1', b), ('x', x), ('none', np.zeros(0))):
+    result['sum' + name] = np.array(faiss.checksum(a), 'u8')
+result['smooth'] = faiss.rand_smooth_vectors(20, 7, 5)
+out = np.zeros(9, 'f4')
+for f in (faiss.fvec_norms_L2, faiss.fvec_norms_L2sqr):
+    f(p(out), p(x), 5, 9); result[f.__name__] = out.copy()
+for f in (faiss.fvec_L2sqr_ny, faiss.fvec_inner_products_ny):
+    f(p(out), p(x), p(x), 5, 9); result[f.__name__] = out.copy()
+for f in (faiss.fvec_L1, faiss.fvec_L2sqr, faiss.fvec_Linf, faiss.fvec_inner_product):
+    result[f.__name__] = np.array(f(p(x), p(x[1:]), 5))
+D, I = np.zeros((9, 3), 'f4'), np.zeros((9, 3), 'i8')
+for f in (faiss.knn_L2sqr, faiss.knn_inner_product):
+    f(p(x), p(x), 5, 9, 9, 3, p(D), p(I)); result[f.__name__] = np.concatenate([D, I])
+r = faiss.RangeSearchResult(9)
+faiss.range_search_L2sqr(p(x), p(x), 5, 9, 9, 0.5, r)
+result['lims'] = faiss.rev_swig_ptr(r.lims, 10)
+y = np.zeros(30, 'u1'); faiss.byte_rand(p(y), 30, 7); result['bytes'] = y
+result['four'] = np.array([faiss.fourcc('IxF2'), int(faiss.fourcc_inv_printable(255) == '\\\\xff\\\\x00\\\\x00\\\\x00')])
+result['cvar'] = np.array([faiss.cvar.distance_compute_blas_query_bs, faiss.get_deserialization_vector_byte_limit()])
+"""
+    wanted = oracle(code, x=x, b=b)
+    # The very same program here.
+    scope = {"faiss": faiss, "np": np, "given": {"x": x, "b": b}, "result": {}}
+    exec(code, scope)
+    assert wanted.keys() == scope["result"].keys()
+    for key, value in wanted.items():
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(scope["result"][key], value, rtol=1e-4, atol=1e-5, err_msg=key)
+        else:
+            np.testing.assert_array_equal(scope["result"][key], value, err_msg=key)
+
+
 def test_signatures(oracle):
     """Parameters have the same names, kinds and defaults, so that calls by keyword work."""
     import inspect

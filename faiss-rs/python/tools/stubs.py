@@ -211,7 +211,9 @@ def _value_type(value: object) -> str:
         return "set[str]"
     if isinstance(value, logging.Logger):
         return "logging.Logger"
-    return "None" if value is None else type(value).__name__
+    if value is None:
+        return "None"
+    return type(value).__name__ if isinstance(value, str | int | float) else "Any"
 
 
 def generate() -> str:
