@@ -53,12 +53,11 @@ fn any_library(member: &str, elf: &Elf, expected: &Expected, findings: &mut Vec<
             add("elf.needed", format!("{needed} is NEEDED by its path"));
         }
     }
-    if let Some(rpath) = &elf.rpath {
-        add("elf.rpath", format!("RPATH '{rpath}' overrides LD_LIBRARY_PATH; only RUNPATH may be set"));
-    }
-    for part in elf.runpath.iter().flat_map(|runpath| runpath.split(':')) {
-        if part != "$ORIGIN" && !part.starts_with("$ORIGIN/") {
-            add("elf.runpath", format!("RUNPATH has '{part}', which is not below $ORIGIN"));
+    for (field, path) in [("RPATH", &elf.rpath), ("RUNPATH", &elf.runpath)] {
+        for part in path.iter().flat_map(|path| path.split(':')) {
+            if part != "$ORIGIN" && !part.starts_with("$ORIGIN/") {
+                add("elf.runpath", format!("{field} has '{part}', which is not below $ORIGIN"));
+            }
         }
     }
     if elf.executable_stack {
@@ -73,6 +72,9 @@ fn compare(library: &Library, elf: &Elf, findings: &mut Vec<Finding>) {
     if elf.soname != library.soname {
         let (found, wanted) = (quoted(&elf.soname), quoted(&library.soname));
         add("elf.soname", format!("SONAME is {found}, expected is {wanted}"));
+    }
+    if let Some(rpath) = &elf.rpath {
+        add("elf.rpath", format!("RPATH '{rpath}' overrides LD_LIBRARY_PATH; only RUNPATH may be set"));
     }
     if elf.runpath != library.runpath {
         let (found, wanted) = (quoted(&elf.runpath), quoted(&library.runpath));

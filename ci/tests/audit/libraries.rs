@@ -36,7 +36,7 @@ fn a_symbol_outside_the_stable_abi() {
     assert_eq!(
         with_extension(|linked| linked.imports.extend(["PyObject_GetBuffer", "_PyLong_New", "PyList_New"])),
         [
-            "faiss/_faiss.abi3.so: PyObject_GetBuffer, _PyLong_New is not in the stable ABI of CPython 3.10 [abi3.symbol]"
+            "faiss/_faiss.abi3.so: PyObject_GetBuffer, _PyLong_New are not in the stable ABI of CPython 3.10 [abi3.symbol]"
         ]
     );
 }
