@@ -41,13 +41,16 @@ template <Metric M> __device__ __forceinline__ void accumulate(float x, float y,
         }
     }
     if constexpr (M == Metric::Gower) {
-        // A value below zero is a category; a category against a number has no distance.
-        if (x >= 0 && y >= 0)
-            a += fabsf(diff);
-        else if (x < 0 && y < 0)
-            a += x == y ? 0.0f : 1.0f;
-        else
-            a = __uint_as_float(0x7fc00000u);
+        // Numbers in [0, 1] are measures, negative ones categories; any other pair has no distance. NaN does not count.
+        if (!isnan(x) && !isnan(y)) {
+            if (x < 0 && y < 0)
+                a += x == y ? 0.0f : 1.0f;
+            else if (x >= 0 && x <= 1 && y >= 0 && y <= 1)
+                a += fabsf(diff);
+            else
+                a = __uint_as_float(0x7fc00000u);
+            b += 1;
+        }
     }
 }
 
@@ -55,7 +58,7 @@ template <Metric M> __device__ __forceinline__ float finish(float a, float b, u3
     if constexpr (M == Metric::BrayCurtis || M == Metric::Jaccard) return quotient(a, b);
     if constexpr (M == Metric::JensenShannon) return 0.5f * a;
     if constexpr (M == Metric::NaNEuclidean) return b == 0 ? __uint_as_float(0x7fc00000u) : a * quotient(d, b);
-    if constexpr (M == Metric::Gower) return quotient(a, d);
+    if constexpr (M == Metric::Gower) return quotient(a, b); // without a pair 0 / 0, which is NaN as it should be
     return a;
 }
 

@@ -181,10 +181,20 @@ __device__ inline void select_radix(const float* values, i64 stride, u32 columns
         for (u32 i = thread; i < 256; i += blockDim.x) counts[i] = 0;
         if (thread == 0) done = 0;
         __syncthreads();
-        for (u32 column = thread; column < columns; column += blockDim.x) {
-            const u64 key = make_key(row[column], column, descending);
-            const bool same = shift == 56 || key >> (shift + 8) == prefix >> (shift + 8);
-            if (key != NO_KEY && same) atomicAdd(&counts[key >> shift & 255], 1u);
+        for (u32 base = 0; base < columns; base += blockDim.x) {
+            const u32 column = base + thread;
+            const u64 key = column < columns ? make_key(row[column], column, descending) : NO_KEY;
+            const bool counts_here = key != NO_KEY && (shift == 56 || key >> (shift + 8) == prefix >> (shift + 8));
+            const u32 mask = __ballot_sync(FULL_WARP, counts_here);
+            if (mask == 0) continue;
+            // The first digits are the exponent: mostly one for the whole warp, which then adds once.
+            const u32 digit = key >> shift & 255, leader = __ffs(mask) - 1;
+            const bool equal = digit == __shfl_sync(FULL_WARP, digit, leader);
+            if (__ballot_sync(FULL_WARP, counts_here && equal) == mask) {
+                if (thread % 32 == leader) atomicAdd(&counts[digit], __popc(mask));
+            } else if (counts_here) {
+                atomicAdd(&counts[digit], 1u);
+            }
         }
         __syncthreads();
         if (thread == 0) {

@@ -1,0 +1,167 @@
+//! Options of GPU indexes and cloners, with Faiss's names and defaults.
+
+use faiss_core::base::object::{Field, FieldMut, FieldRef, Kind, Value};
+use faiss_core::base::{Error, Result};
+use faiss_derive::Object;
+
+use crate::memory::MemorySpace;
+
+/// Gives a C-like enum Faiss's numbers, and makes it a field that Python sees as an integer.
+macro_rules! numbered {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $number:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[repr(i32)]
+        pub enum $name { $($(#[$variant_doc])* $variant = $number,)* }
+        numbered!(field $name { $($variant = $number,)* });
+    };
+    (field $name:ident { $($variant:ident = $number:literal,)* }) => {
+        impl TryFrom<i64> for $name {
+            type Error = Error;
+            fn try_from(number: i64) -> Result<Self> {
+                match number {
+                    $($number => Ok($name::$variant),)*
+                    _ => Err(Error::value(format!(concat!("{} is no ", stringify!($name)), number))),
+                }
+            }
+        }
+        impl Field for $name {
+            const KIND: Kind = Kind::I32;
+            fn get(&self) -> FieldRef<'_> { FieldRef::Value(Value::Int(*self as i64)) }
+        }
+        impl FieldMut for $name {
+            fn set(&mut self, value: Value) -> Result<()> {
+                let Value::Int(number) = value else {
+                    return Err(Error::type_error(concat!("a ", stringify!($name), " is an integer")));
+                };
+                *self = $name::try_from(number)?;
+                Ok(())
+            }
+        }
+    };
+}
+
+numbered!(field MemorySpace { Device = 1, Unified = 2, });
+
+numbered! {
+    /// Where an IVF index keeps the ids of its vectors.
+    IndicesOptions {
+        /// On the CPU; searches return their place and the CPU looks up.
+        Cpu = 0,
+        /// Nowhere; searches return list and offset.
+        Ivf = 1,
+        Int32Bit = 2,
+        #[default]
+        Int64Bit = 3,
+    }
+}
+
+numbered! {
+    /// The type of vectors and queries given to `bfKnn`.
+    DistanceDataType {
+        #[default]
+        F32 = 1,
+        F16 = 2,
+        BF16 = 3,
+    }
+}
+
+numbered! {
+    /// The type of the ids that `bfKnn` writes.
+    IndicesDataType {
+        #[default]
+        I64 = 1,
+        I32 = 2,
+    }
+}
+
+/// What every GPU index is configured with.
+#[derive(Object, Clone, Debug, Default)]
+pub struct GpuIndexConfig {
+    /// GPU on which the index lives.
+    pub device: i32,
+    /// Where its vectors are kept: 1 on the device, 2 in managed memory.
+    #[object(name = "memorySpace")]
+    pub memory_space: MemorySpace,
+    /// Accepted and ignored: there is no cuVS here.
+    pub use_cuvs: bool,
+}
+
+/// Configuration of a [`GpuIndexFlat`](crate::GpuIndexFlat).
+#[derive(Object, Clone, Debug, Default)]
+pub struct GpuIndexFlatConfig {
+    #[object(parent)]
+    pub base: GpuIndexConfig,
+    /// Keep vectors as f16; queries are rounded to it, sums are f32.
+    #[object(name = "useFloat16")]
+    pub use_float16: bool,
+    /// Accepted and ignored: the layout is this library's own choice.
+    #[object(name = "storeTransposed")]
+    pub store_transposed: bool,
+}
+
+/// How an index becomes a GPU index.
+#[derive(Object, Clone, Debug)]
+pub struct GpuClonerOptions {
+    /// How ids are kept on the GPU, for IVF indexes.
+    #[object(name = "indicesOptions")]
+    pub indices_options: IndicesOptions,
+    /// Whether coarse quantizers keep f16.
+    #[object(name = "useFloat16CoarseQuantizer")]
+    pub use_float16_coarse_quantizer: bool,
+    /// Whether a flat index keeps f16, and IVFPQ tables are f16.
+    #[object(name = "useFloat16")]
+    pub use_float16: bool,
+    /// Whether IVFPQ uses precomputed tables.
+    #[object(name = "usePrecomputed")]
+    pub use_precomputed: bool,
+    /// Vectors to reserve memory for, for IVF indexes.
+    #[object(name = "reserveVecs")]
+    pub reserve_vecs: i64,
+    /// Accepted and ignored, as in `GpuIndexFlatConfig`.
+    #[object(name = "storeTransposed")]
+    pub store_transposed: bool,
+    /// Verbosity.
+    pub verbose: bool,
+    /// Accepted and ignored: there is no cuVS here.
+    pub use_cuvs: bool,
+    /// Whether a coarse quantizer without a GPU form may stay on the CPU.
+    #[object(name = "allowCpuCoarseQuantizer")]
+    pub allow_cpu_coarse_quantizer: bool,
+}
+
+impl Default for GpuClonerOptions {
+    fn default() -> Self {
+        GpuClonerOptions {
+            indices_options: IndicesOptions::default(),
+            use_float16_coarse_quantizer: false,
+            use_float16: false,
+            use_precomputed: false,
+            reserve_vecs: 0,
+            store_transposed: false,
+            verbose: false,
+            use_cuvs: false,
+            allow_cpu_coarse_quantizer: false,
+        }
+    }
+}
+
+/// How an index is spread over several GPUs.
+#[derive(Object, Clone, Debug)]
+pub struct GpuMultipleClonerOptions {
+    #[object(parent)]
+    pub base: GpuClonerOptions,
+    /// Split the vectors over the GPUs rather than copy them to each.
+    pub shard: bool,
+    /// How IVF indexes are split (1: by id modulo the GPUs, 2: by id range, 4: by list).
+    pub shard_type: i32,
+    /// Whether shards share one coarse quantizer.
+    pub common_ivf_quantizer: bool,
+}
+
+impl Default for GpuMultipleClonerOptions {
+    fn default() -> Self {
+        let base = GpuClonerOptions::default();
+        GpuMultipleClonerOptions { base, shard: false, shard_type: 1, common_ivf_quantizer: false }
+    }
+}

@@ -1,0 +1,70 @@
+//! What can go wrong on the way to a GPU and on it; each a sentence of what happened and one of what to do.
+
+use std::path::PathBuf;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    #[error("this installation has no GPU part: {path} does not exist. Install a faiss-gpu wheel for your CUDA major.")]
+    NoShim { path: PathBuf },
+    #[error("cannot open {path}: {message}")]
+    Shim { path: PathBuf, message: String },
+    #[error("{library} is not installed. Run: pip install {package}")]
+    MissingLibrary { library: String, package: String },
+    #[error(
+        "no NVIDIA driver was found on this machine. Install one (version {needed} of CUDA or newer) to use a GPU; the CPU part of faiss works without."
+    )]
+    NoDriver { needed: CudaVersion },
+    #[error(
+        "the NVIDIA driver is too old for this wheel: it supports CUDA {driver}, the wheel was built with CUDA {built} and needs a driver for CUDA {needed} or newer. Update the driver or install the wheel of an older CUDA major."
+    )]
+    DriverTooOld { driver: CudaVersion, built: CudaVersion, needed: CudaVersion },
+    #[error(
+        "no GPU is visible: the driver for CUDA {driver} works, but lists no device. Check nvidia-smi and CUDA_VISIBLE_DEVICES."
+    )]
+    NoGpu { driver: CudaVersion },
+    #[error("GPU {device} does not exist: {count} visible")]
+    NoSuchDevice { device: i32, count: i32 },
+    #[error(
+        "kernel family '{family}' has no image for GPU {device} of compute capability {capability}: the README lists the architectures of each wheel"
+    )]
+    NoImage { family: &'static str, device: i32, capability: String },
+    #[error("cannot read kernel family '{family}' from {path}: {message}. Reinstall the wheel.")]
+    KernelFile { family: &'static str, path: PathBuf, message: String },
+    #[error("GPU {device} has not enough memory: {bytes} bytes were asked for, {free} are free")]
+    OutOfMemory { device: i32, bytes: usize, free: usize },
+    #[error("{call} failed: {message} ({name})")]
+    Cuda { call: &'static str, name: String, message: String },
+    #[error("{call} failed with cuBLAS status {status}")]
+    Cublas { call: &'static str, status: i32 },
+    #[error("kernel '{0}' is not built for these types or sizes")]
+    NoInstance(&'static str),
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Error {
+    pub fn invalid(message: impl Into<String>) -> Error {
+        Error::Invalid(message.into())
+    }
+}
+
+impl From<Error> for faiss_core::base::Error {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::OutOfMemory { .. } => faiss_core::base::Error::Memory(error.to_string()),
+            _ => faiss_core::base::Error::failed("", error.to_string()),
+        }
+    }
+}
+
+/// A CUDA version as the driver counts it: 12010 is 12.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CudaVersion(pub i32);
+
+impl std::fmt::Display for CudaVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0 / 1000, self.0 % 1000 / 10)
+    }
+}

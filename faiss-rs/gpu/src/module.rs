@@ -1,0 +1,144 @@
+//! Kernel modules: a family's fatbin is loaded into a device at its first launch and stays.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, c_void};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::device::{check_device, device_properties};
+use crate::error::{Error, Result};
+use crate::launchers;
+use crate::sys::{self, Cuda, Function, Module, Stream};
+
+static LAUNCHES: AtomicU64 = AtomicU64::new(0);
+
+/// How many kernels of this crate were launched in this process.
+pub fn launch_count() -> u64 {
+    LAUNCHES.load(Ordering::Relaxed)
+}
+
+/// One kernel instance, as generated from kernels.toml.
+pub struct Entry {
+    pub family: &'static str,
+    pub symbol: &'static CStr,
+    pub threads: u32,
+    /// Its place among all instances.
+    pub index: usize,
+}
+
+/// Where and how large a launch is. The device is the calling thread's current one.
+#[derive(Clone, Copy)]
+pub struct Launch<'a> {
+    pub modules: &'a Modules,
+    pub stream: Stream,
+    pub blocks: u64,
+    /// Bytes of dynamic shared memory.
+    pub shared: u32,
+}
+
+impl Launch<'_> {
+    /// Launches an instance; nothing for no blocks.
+    ///
+    /// # Safety
+    /// `arguments` points to values of the number and types that the kernel takes.
+    pub unsafe fn run(self, entry: &Entry, arguments: &mut [*mut c_void]) -> Result<()> {
+        if self.blocks == 0 {
+            return Ok(());
+        }
+        let blocks = u32::try_from(self.blocks).ok().filter(|b| *b < 1 << 31);
+        let blocks =
+            blocks.ok_or_else(|| Error::invalid(format!("a launch of {} blocks is too large", self.blocks)))?;
+        let function = self.modules.function(entry)?;
+        let driver = &self.modules.cuda.driver;
+        if self.shared > 48 * 1024 {
+            driver.allow_shared(function, self.shared)?;
+        }
+        // SAFETY: the function is of the current device's module, and the caller vouches for the arguments.
+        let status = unsafe {
+            (driver.launch_kernel)(
+                function,
+                blocks,
+                1,
+                1,
+                entry.threads,
+                1,
+                1,
+                self.shared,
+                self.stream,
+                arguments.as_mut_ptr(),
+                std::ptr::null_mut(),
+            )
+        };
+        driver.check("cuLaunchKernel", status)?;
+        LAUNCHES.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// The kernels of one device.
+pub struct Modules {
+    cuda: &'static Cuda,
+    device: i32,
+    functions: Vec<AtomicPtr<c_void>>,
+    loaded: Mutex<HashMap<&'static str, usize>>,
+}
+
+/// The kernels of a device, shared by everything in this process.
+pub fn modules(device: i32) -> Result<&'static Modules> {
+    static ALL: Mutex<Vec<&'static Modules>> = Mutex::new(Vec::new());
+    let cuda = check_device(device)?;
+    let mut all = ALL.lock();
+    if let Some(modules) = all.iter().find(|m| m.device == device) {
+        return Ok(modules);
+    }
+    let functions = launchers::KERNELS.iter().map(|_| AtomicPtr::default()).collect();
+    let modules = Box::leak(Box::new(Modules { cuda, device, functions, loaded: Mutex::default() }));
+    all.push(modules);
+    Ok(modules)
+}
+
+impl Modules {
+    fn function(&self, entry: &Entry) -> Result<Function> {
+        let slot = &self.functions[entry.index];
+        let known = slot.load(Ordering::Acquire);
+        if !known.is_null() {
+            return Ok(known);
+        }
+        let module = self.module(entry.family)?;
+        let driver = &self.cuda.driver;
+        let mut function = std::ptr::null_mut();
+        // SAFETY: the module is loaded and never unloaded; the symbol ends in NUL.
+        let status = unsafe { (driver.module_get_function)(&mut function, module, entry.symbol.as_ptr()) };
+        driver.check("cuModuleGetFunction", status)?;
+        slot.store(function, Ordering::Release);
+        Ok(function)
+    }
+
+    fn module(&self, family: &'static str) -> Result<Module> {
+        let mut loaded = self.loaded.lock();
+        if let Some(module) = loaded.get(family) {
+            return Ok(*module as Module);
+        }
+        let path = sys::library_dir().join("kernels").join(format!("{family}.fatbin"));
+        let image = std::fs::read(&path).map_err(|e| Error::KernelFile {
+            family,
+            path: path.clone(),
+            message: e.to_string(),
+        })?;
+        if image.len() < 16 {
+            return Err(Error::KernelFile { family, path, message: "the file is cut short".to_owned() });
+        }
+        let mut module = std::ptr::null_mut();
+        // SAFETY: the image is a fatbin of the wheel and lives through the call, which copies it.
+        let status = unsafe { (self.cuda.driver.module_load_data)(&mut module, image.as_ptr().cast()) };
+        if status == sys::NO_BINARY_FOR_GPU {
+            let properties = device_properties(self.device)?;
+            let capability = format!("{}.{}", properties.major, properties.minor);
+            return Err(Error::NoImage { family, device: self.device, capability });
+        }
+        self.cuda.driver.check("cuModuleLoadData", status)?;
+        loaded.insert(family, module as usize);
+        Ok(module)
+    }
+}

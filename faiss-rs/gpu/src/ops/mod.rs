@@ -1,0 +1,8 @@
+//! Operations on device memory, each a few launches: what indexes are built from. They take a [`Context`] and addresses,
+//! check nothing about the host and never wait.
+//!
+//! [`Context`]: crate::resources::Context
+
+pub mod knn;
+pub mod rows;
+pub mod select;

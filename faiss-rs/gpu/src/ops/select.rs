@@ -1,0 +1,158 @@
+//! The k best values of each row: by block for k up to 2048, by radix and sort beyond. Ties go to the lower id.
+
+use crate::error::{Error, Result};
+use crate::launchers;
+use crate::memory::{Ptr, PtrMut};
+use crate::resources::Context;
+
+/// The most results of the block kernel.
+pub const BLOCK_K: usize = 2048;
+
+/// Values to choose from: `rows` x `columns`, `stride` apart.
+#[derive(Clone, Copy)]
+pub struct Values {
+    pub values: Ptr<f32>,
+    pub stride: usize,
+    pub rows: usize,
+    pub columns: usize,
+    /// Squared norms by row and by column, where the values are -2 times inner products and the squared distance is meant.
+    pub norms: Option<(Ptr<f32>, Ptr<f32>)>,
+    /// The id of the first column.
+    pub first_id: i64,
+    /// The larger value is the better one.
+    pub descending: bool,
+}
+
+impl Values {
+    fn norms(&self) -> (Ptr<f32>, Ptr<f32>) {
+        self.norms.unwrap_or((Ptr::null(), Ptr::null()))
+    }
+}
+
+/// Results of k a row, best first.
+#[derive(Clone, Copy)]
+pub struct Best {
+    pub values: PtrMut<f32>,
+    pub ids: PtrMut<i64>,
+}
+
+impl Best {
+    #[must_use]
+    pub fn at(self, count: usize) -> Best {
+        Best { values: self.values.at(count), ids: self.ids.at(count) }
+    }
+}
+
+/// Bytes of shared memory beside the k keys: the kernel's buffer.
+const BUFFER_KEYS: usize = 2048;
+/// A part of a row that is worth a block of its own.
+const COLUMNS_PER_SPLIT: usize = 4096;
+/// What one block merges in a moment.
+const MERGED_AT_ONCE: usize = 65_536;
+
+fn block(
+    context: &Context<'_>,
+    from: &Values,
+    ids: Ptr<i64>,
+    earlier: Option<Best>,
+    k: usize,
+    splits: usize,
+    out: Best,
+) -> Result<()> {
+    let k_size = k.next_power_of_two().max(32);
+    let mut launch = context.launch(from.rows * splits);
+    launch.shared = (8 * (k_size + BUFFER_KEYS)) as u32;
+    let (row_norms, column_norms) = from.norms();
+    let (best_values, best_ids) = earlier.map_or((Ptr::null(), Ptr::null()), |b| (b.values.read(), b.ids.read()));
+    launchers::select_block(
+        launch,
+        from.values,
+        from.stride as i64,
+        from.columns as u32,
+        row_norms,
+        column_norms,
+        ids,
+        from.first_id,
+        best_values,
+        best_ids,
+        k as u32,
+        k_size as u32,
+        u32::from(from.descending),
+        splits as u32,
+        out.values,
+        out.ids,
+    )
+}
+
+/// The best `k <= 2048` of each row and of an earlier result with lower ids. `out` may not be `earlier`.
+pub fn select(context: &Context<'_>, from: &Values, earlier: Option<Best>, k: usize, out: Best) -> Result<()> {
+    if k == 0 || k > BLOCK_K || from.columns + k > (u32::MAX - 4096) as usize {
+        return Err(Error::invalid(format!(
+            "selection of {k} of {} columns is not for the block kernel",
+            from.columns
+        )));
+    }
+    // Few rows are split so that every multiprocessor has work, then merged.
+    let wanted = (context.properties.multiprocessors as usize * 4).div_ceil(from.rows.max(1));
+    let splits = wanted.min(from.columns / COLUMNS_PER_SPLIT).min(MERGED_AT_ONCE / k);
+    if splits <= 1 {
+        return block(context, from, Ptr::null(), earlier, k, 1, out);
+    }
+    let count = from.rows * splits * k;
+    let (mut values, mut ids) = (context.take(count)?, context.take(count)?);
+    let parts = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+    block(context, from, Ptr::null(), None, k, splits, parts)?;
+    let merged =
+        Values { values: values.ptr(), stride: splits * k, columns: splits * k, norms: None, first_id: 0, ..*from };
+    block(context, &merged, ids.ptr(), earlier, k, 1, out)
+}
+
+/// Keys that the sort kernel holds in shared memory.
+const CHUNK: usize = 4096;
+
+/// The best `k` of each row, any k; `k` may exceed the columns.
+pub fn select_any(context: &Context<'_>, from: &Values, k: usize, out: Best) -> Result<()> {
+    let size = k.next_power_of_two().max(32);
+    if from.columns >= (u32::MAX - 4096) as usize || size > 1 << 31 {
+        return Err(Error::invalid(format!("k = {k} of {} vectors is more than can be sorted", from.columns)));
+    }
+    let keys_count = from.rows * size;
+    let mut keys = context.take::<u64>(keys_count)?;
+    let (row_norms, column_norms) = from.norms();
+    let descending = u32::from(from.descending);
+    let at = keys.ptr_mut();
+    launchers::select_radix(
+        context.launch(from.rows),
+        from.values,
+        from.stride as i64,
+        from.columns as u32,
+        row_norms,
+        column_norms,
+        k as u32,
+        descending,
+        at,
+        size as u32,
+    )?;
+    // Rows are powers of two long, so the phases of one sort work on all rows at once.
+    let chunk = size.min(CHUNK);
+    launchers::sort_chunks(context.launch(keys_count / chunk), at, chunk as u32, chunk as u32)?;
+    let mut run = 2 * chunk;
+    while run <= size {
+        let mut stride = run / 2;
+        while stride >= chunk {
+            launchers::sort_step(
+                context.stride(keys_count / 2, 256),
+                at,
+                keys_count as i64,
+                run as u32,
+                stride as u32,
+            )?;
+            stride /= 2;
+        }
+        launchers::sort_chunks(context.launch(keys_count / chunk), at, chunk as u32, run as u32)?;
+        run *= 2;
+    }
+    let launch = context.stride(from.rows * k, 256);
+    let (rows, size) = (from.rows as u32, size as u32);
+    launchers::unpack_keys(launch, keys.ptr(), rows, size, k as u32, descending, from.first_id, out.values, out.ids)
+}

@@ -1,0 +1,326 @@
+//! What work on a GPU needs beside the kernels: a stream, a cuBLAS handle, pinned staging and temporary memory, per device.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::blas::Blas;
+use crate::device::{DeviceGuard, DeviceProperties, check_device, device_properties};
+use crate::error::Result;
+use crate::memory::{Element, PinnedBuffer, Ptr, PtrMut, Temp, TempStack, copy_async};
+use crate::module::{Launch, Modules, modules};
+use crate::sys::{self, CopyKind, Cuda, Event, Stream};
+
+/// Temporary memory of a device unless set otherwise. Taken at first use only.
+pub const DEFAULT_TEMP_MEMORY: usize = 256 << 20;
+/// Pinned staging memory unless set otherwise.
+pub const DEFAULT_PINNED_MEMORY: usize = 16 << 20;
+
+/// Shared by every index that was made with it. Work on one device is done one call at a time.
+pub struct GpuResources {
+    settings: Mutex<Settings>,
+    devices: Mutex<BTreeMap<i32, Arc<Mutex<DeviceState>>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Settings {
+    temp_memory: usize,
+    pinned_memory: usize,
+    /// Streams that the user gave, by device; an address of a `cudaStream_t`.
+    streams: BTreeMap<i32, usize>,
+    null_streams: bool,
+}
+
+/// What [`GpuResources::memory_info`] reports of a device.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MemoryInfo {
+    pub device: i32,
+    /// Bytes of the temporary stack, and those not in use.
+    pub temp_size: usize,
+    pub temp_available: usize,
+    /// The most bytes of it that were in use at once.
+    pub temp_high_water: usize,
+    /// How often a piece did not fit and was taken from the device for one call.
+    pub temp_overflows: u64,
+    pub pinned: usize,
+}
+
+impl Default for GpuResources {
+    fn default() -> Self {
+        let settings = Settings {
+            temp_memory: DEFAULT_TEMP_MEMORY,
+            pinned_memory: DEFAULT_PINNED_MEMORY,
+            streams: BTreeMap::new(),
+            null_streams: false,
+        };
+        GpuResources { settings: Mutex::new(settings), devices: Mutex::default() }
+    }
+}
+
+impl GpuResources {
+    pub fn set_temp_memory(&self, bytes: usize) {
+        self.settings.lock().temp_memory = bytes;
+    }
+
+    pub fn set_pinned_memory(&self, bytes: usize) {
+        self.settings.lock().pinned_memory = bytes;
+    }
+
+    /// Work on `device` goes to this stream from now on; it must live as long as these resources or until it is replaced.
+    pub fn set_default_stream(&self, device: i32, stream: usize) -> Result<()> {
+        check_device(device)?;
+        self.settings.lock().streams.insert(device, stream);
+        Ok(())
+    }
+
+    pub fn revert_default_stream(&self, device: i32) {
+        self.settings.lock().streams.remove(&device);
+    }
+
+    /// Work on all devices goes to the legacy null stream, in step with everything else.
+    pub fn set_default_null_stream_all_devices(&self) {
+        self.settings.lock().null_streams = true;
+    }
+
+    /// The `cudaStream_t` that work on `device` goes to.
+    pub fn default_stream(&self, device: i32) -> Result<usize> {
+        self.with(device, |context| Ok(context.stream as usize))
+    }
+
+    /// Waits for the work on the current device of the calling thread.
+    pub fn sync_default_stream_current_device(&self) -> Result<()> {
+        let runtime = &sys::cuda()?.runtime;
+        let mut device = 0;
+        // SAFETY: the pointer is valid for the call.
+        runtime.check("cudaGetDevice", unsafe { (runtime.get_device)(&mut device) })?;
+        #[allow(clippy::redundant_closure_for_method_calls, reason = "the method is not general enough over lifetimes")]
+        self.with(device, |context| context.sync())
+    }
+
+    pub fn temp_memory_available(&self, device: i32) -> Result<usize> {
+        self.with(device, |context| Ok(context.temp.available()))
+    }
+
+    /// Memory held on every device that was used.
+    pub fn memory_info(&self) -> Vec<MemoryInfo> {
+        let devices = self.devices.lock();
+        let info = devices.iter().map(|(&device, state)| {
+            let state = state.lock();
+            let (temp_high_water, temp_overflows) = state.temp.report();
+            MemoryInfo {
+                device,
+                temp_size: state.temp.size(),
+                temp_available: state.temp.available(),
+                temp_high_water,
+                temp_overflows,
+                pinned: state.staging.as_ref().map_or(0, |s| s.buffer.len()),
+            }
+        });
+        info.collect()
+    }
+
+    /// Does work on a device and waits for its stream, so that host memory and temporaries that it used are free again.
+    /// Refuses no call of another thread, but makes it wait.
+    pub fn with<R>(&self, device: i32, work: impl FnOnce(&Context<'_>) -> Result<R>) -> Result<R> {
+        let _current = DeviceGuard::new(device)?;
+        let settings = self.settings.lock().clone();
+        let state = match self.devices.lock().entry(device) {
+            std::collections::btree_map::Entry::Occupied(entry) => entry.get().clone(),
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(Arc::new(Mutex::new(DeviceState::new(device, &settings)?))).clone()
+            }
+        };
+        let mut state = state.lock();
+        state.apply(device, &settings)?;
+        let stream = match settings.streams.get(&device) {
+            Some(stream) => *stream as Stream,
+            None if settings.null_streams => std::ptr::null_mut(),
+            None => state.stream.0,
+        };
+        let context = Context {
+            cuda: sys::cuda()?,
+            device,
+            stream,
+            modules: modules(device)?,
+            properties: device_properties(device)?,
+            temp: &state.temp,
+            blas: &state.blas,
+            staging: state.staging.as_ref(),
+        };
+        let result = work(&context);
+        let done = context.sync();
+        let value = result?;
+        done.map(|()| value)
+    }
+}
+
+struct OwnedStream(Stream);
+// SAFETY: a stream may be used from any thread.
+unsafe impl Send for OwnedStream {}
+
+impl Drop for OwnedStream {
+    fn drop(&mut self) {
+        if let Ok(cuda) = sys::cuda() {
+            // SAFETY: the stream was made by this crate and is destroyed once.
+            unsafe { (cuda.runtime.stream_destroy)(self.0) };
+        }
+    }
+}
+
+struct DeviceState {
+    temp: TempStack,
+    staging: Option<Staging>,
+    blas: Blas,
+    stream: OwnedStream,
+}
+
+impl DeviceState {
+    fn new(device: i32, settings: &Settings) -> Result<DeviceState> {
+        let runtime = &sys::cuda()?.runtime;
+        let mut stream = std::ptr::null_mut();
+        // SAFETY: the pointer is valid for the call; 1 is cudaStreamNonBlocking.
+        runtime.check("cudaStreamCreate", unsafe { (runtime.stream_create)(&mut stream, 1) })?;
+        let stream = OwnedStream(stream);
+        Ok(DeviceState {
+            temp: TempStack::new(device, settings.temp_memory),
+            staging: None,
+            blas: Blas::new()?,
+            stream,
+        })
+    }
+
+    /// Follows what was set since the last call; nothing of the former memory is in use between calls.
+    fn apply(&mut self, device: i32, settings: &Settings) -> Result<()> {
+        if self.temp.size() != settings.temp_memory.next_multiple_of(256) {
+            self.temp = TempStack::new(device, settings.temp_memory);
+        }
+        if self.staging.as_ref().map_or(0, |s| s.buffer.len()) != settings.pinned_memory {
+            self.staging = None;
+            if settings.pinned_memory > 0 {
+                self.staging = Some(Staging::new(settings.pinned_memory)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Two halves of pinned memory: one is filled while the other is copied.
+struct Staging {
+    buffer: PinnedBuffer,
+    events: [OwnedEvent; 2],
+}
+
+struct OwnedEvent(Event);
+// SAFETY: an event may be used from any thread.
+unsafe impl Send for OwnedEvent {}
+
+impl Drop for OwnedEvent {
+    fn drop(&mut self) {
+        if let Ok(cuda) = sys::cuda() {
+            // SAFETY: the event was made by this crate and is destroyed once.
+            unsafe { (cuda.runtime.event_destroy)(self.0) };
+        }
+    }
+}
+
+impl Staging {
+    fn new(bytes: usize) -> Result<Staging> {
+        let runtime = &sys::cuda()?.runtime;
+        let event = || -> Result<OwnedEvent> {
+            let mut event = std::ptr::null_mut();
+            // SAFETY: the pointer is valid for the call; 2 is cudaEventDisableTiming.
+            runtime.check("cudaEventCreate", unsafe { (runtime.event_create)(&mut event, 2) })?;
+            Ok(OwnedEvent(event))
+        };
+        Ok(Staging { buffer: PinnedBuffer::new(bytes)?, events: [event()?, event()?] })
+    }
+
+    fn upload<T: Element>(&self, source: &[T], target: PtrMut<T>, stream: Stream) -> Result<()> {
+        let runtime = &sys::cuda()?.runtime;
+        let half = self.buffer.len() / 2 / size_of::<T>();
+        for (i, chunk) in source.chunks(half.max(1)).enumerate() {
+            let event = self.events[i % 2].0;
+            // SAFETY: the event lives; one that was never recorded counts as done. The half is ours alone once its last copy
+            // is done, and holds a chunk.
+            let staged = unsafe {
+                runtime.check("cudaEventSynchronize", (runtime.event_synchronize)(event))?;
+                let staged = self.buffer.address().cast::<T>().add(i % 2 * half);
+                std::ptr::copy_nonoverlapping(chunk.as_ptr(), staged, chunk.len());
+                staged
+            };
+            copy_async(target.at(i * half).raw(), staged, chunk.len(), CopyKind::HostToDevice, stream)?;
+            // SAFETY: event and stream live.
+            runtime.check("cudaEventRecord", unsafe { (runtime.event_record)(event, stream) })?;
+        }
+        Ok(())
+    }
+}
+
+/// One call's hold on a device: the stream, handle and memory that it may use until it ends.
+pub struct Context<'a> {
+    pub cuda: &'static Cuda,
+    pub device: i32,
+    pub stream: Stream,
+    pub modules: &'static Modules,
+    pub properties: &'static DeviceProperties,
+    pub temp: &'a TempStack,
+    pub blas: &'a Blas,
+    staging: Option<&'a Staging>,
+}
+
+/// Smaller copies are staged by the driver well enough.
+const STAGED_FROM: usize = 256 << 10;
+
+impl Context<'_> {
+    /// Temporary memory with undefined contents.
+    pub fn take<T: Element>(&self, len: usize) -> Result<Temp<'_, T>> {
+        self.temp.take(len)
+    }
+
+    /// A launch of as many blocks; the kernel sets their threads.
+    pub fn launch(&self, blocks: usize) -> Launch<'static> {
+        Launch { modules: self.modules, stream: self.stream, blocks: blocks as u64, shared: 0 }
+    }
+
+    /// A launch whose threads stride over `items`, `per_block` a block and round: enough blocks to fill the GPU, no more.
+    pub fn stride(&self, items: usize, per_block: usize) -> Launch<'static> {
+        self.launch(items.div_ceil(per_block).min(self.properties.multiprocessors as usize * 16))
+    }
+
+    /// Copies from the host, which may reuse `source` when this returns.
+    pub fn upload_to<T: Element>(&self, source: &[T], target: PtrMut<T>) -> Result<()> {
+        match self.staging {
+            Some(staging) if size_of_val(source) >= STAGED_FROM => staging.upload(source, target, self.stream),
+            _ => {
+                copy_async(target.raw(), source.as_ptr(), source.len(), CopyKind::HostToDevice, self.stream)?;
+                self.sync()
+            }
+        }
+    }
+
+    /// Copies from the host into temporary memory.
+    pub fn upload<T: Element>(&self, source: &[T]) -> Result<Temp<'_, T>> {
+        let mut temp = self.take(source.len())?;
+        self.upload_to(source, temp.ptr_mut())?;
+        Ok(temp)
+    }
+
+    /// Copies to the host and waits for it.
+    pub fn download<T: Element>(&self, source: Ptr<T>, target: &mut [T]) -> Result<()> {
+        copy_async(target.as_mut_ptr(), source.raw(), target.len(), CopyKind::DeviceToHost, self.stream)?;
+        self.sync()
+    }
+
+    /// Copies within the device.
+    pub fn copy<T: Element>(&self, source: Ptr<T>, target: PtrMut<T>, count: usize) -> Result<()> {
+        copy_async(target.raw(), source.raw(), count, CopyKind::DeviceToDevice, self.stream)
+    }
+
+    /// Waits for this call's stream; other work on the device goes on.
+    pub fn sync(&self) -> Result<()> {
+        // SAFETY: the stream lives as long as the resources.
+        let status = unsafe { (self.cuda.runtime.stream_synchronize)(self.stream) };
+        self.cuda.runtime.check("cudaStreamSynchronize", status)
+    }
+}

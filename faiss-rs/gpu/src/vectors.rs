@@ -1,0 +1,198 @@
+//! Vectors that live on a GPU and grow: what a flat index keeps.
+
+use half::f16;
+
+use crate::error::{Error, Result};
+use crate::memory::{DeviceBuffer, Element, MemorySpace, PtrMut};
+use crate::ops::knn::Vectors;
+use crate::ops::rows::{self, Rows};
+use crate::resources::Context;
+
+/// A device array that grows by appending.
+pub struct DeviceVec<T> {
+    buffer: DeviceBuffer<T>,
+    len: usize,
+}
+
+impl<T: Element> DeviceVec<T> {
+    pub fn new(device: i32, space: MemorySpace) -> Result<DeviceVec<T>> {
+        Ok(DeviceVec { buffer: DeviceBuffer::new(device, 0, space)?, len: 0 })
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn capacity(&self) -> usize {
+        self.buffer.len()
+    }
+
+    pub fn buffer(&self) -> &DeviceBuffer<T> {
+        &self.buffer
+    }
+
+    /// Room for `more` elements past the end, and its address; they count after [`set_len`](Self::set_len).
+    pub fn room(&mut self, context: &Context<'_>, more: usize, exact: bool) -> Result<PtrMut<T>> {
+        let needed = self.len + more;
+        if needed > self.buffer.len() {
+            // The first addition is often the only one; later ones must not copy everything each time.
+            let capacity = if exact || self.len == 0 { needed } else { needed.max(self.len + self.len / 2) };
+            let mut larger = DeviceBuffer::new(self.buffer.device(), capacity, self.buffer.space())?;
+            context.copy(self.buffer.ptr(), larger.ptr_mut(), self.len)?;
+            context.sync()?;
+            self.buffer = larger;
+        }
+        Ok(self.buffer.ptr_mut().at(self.len))
+    }
+
+    pub fn set_len(&mut self, len: usize) {
+        debug_assert!(len <= self.buffer.len());
+        self.len = len;
+    }
+}
+
+enum Store {
+    F32(DeviceVec<f32>),
+    F16(DeviceVec<f16>),
+}
+
+/// Vectors as rows in f32 or f16, with their squared norms where those are wanted.
+pub struct DeviceVectors {
+    d: usize,
+    store: Store,
+    norms: Option<DeviceVec<f32>>,
+}
+
+/// Vectors uploaded at once where they have to be converted on the way.
+const PAGE_BYTES: usize = 32 << 20;
+
+impl DeviceVectors {
+    pub fn new(device: i32, space: MemorySpace, d: usize, half: bool, with_norms: bool) -> Result<DeviceVectors> {
+        let store =
+            if half { Store::F16(DeviceVec::new(device, space)?) } else { Store::F32(DeviceVec::new(device, space)?) };
+        let norms = with_norms.then(|| DeviceVec::new(device, space)).transpose()?;
+        Ok(DeviceVectors { d, store, norms })
+    }
+
+    pub fn count(&self) -> usize {
+        let numbers = match &self.store {
+            Store::F32(v) => v.len(),
+            Store::F16(v) => v.len(),
+        };
+        numbers.checked_div(self.d).unwrap_or(0)
+    }
+
+    pub fn rows(&self) -> Rows {
+        match &self.store {
+            Store::F32(v) => Rows::F32(v.buffer().ptr()),
+            Store::F16(v) => Rows::F16(v.buffer().ptr()),
+        }
+    }
+
+    pub fn is_half(&self) -> bool {
+        matches!(self.store, Store::F16(_))
+    }
+
+    /// Bytes held on the device.
+    pub fn bytes(&self) -> usize {
+        let store = match &self.store {
+            Store::F32(v) => 4 * v.capacity(),
+            Store::F16(v) => 2 * v.capacity(),
+        };
+        store + self.norms.as_ref().map_or(0, |n| 4 * n.capacity())
+    }
+
+    /// All of them, to be searched.
+    pub fn view(&self) -> Vectors {
+        let norms = self.norms.as_ref().map(|n| n.buffer().ptr());
+        Vectors { rows: self.rows(), count: self.count(), d: self.d, norms }
+    }
+
+    /// Appends vectors of the host. On an error nothing is added.
+    pub fn append(&mut self, context: &Context<'_>, x: &[f32]) -> Result<()> {
+        let (before, d) = (self.count(), self.d);
+        let added = x.len() / d;
+        match &mut self.store {
+            Store::F32(v) => {
+                let target = v.room(context, x.len(), false)?;
+                context.upload_to(x, target)?;
+            }
+            Store::F16(v) => {
+                let target = v.room(context, x.len(), false)?;
+                for (i, page) in x.chunks(PAGE_BYTES / 4).enumerate() {
+                    let wide = context.upload(page)?;
+                    rows::convert(context, wide.ptr(), target.at(i * (PAGE_BYTES / 4)), page.len())?;
+                }
+            }
+        }
+        let new = self.rows().skip(before, d);
+        if let Some(norms) = &mut self.norms {
+            let target = norms.room(context, added, false)?;
+            rows::norms(context, new, target, added, d)?;
+        }
+        context.sync()?;
+        if let Some(norms) = &mut self.norms {
+            norms.set_len(before + added);
+        }
+        match &mut self.store {
+            Store::F32(v) => v.set_len((before + added) * d),
+            Store::F16(v) => v.set_len((before + added) * d),
+        }
+        Ok(())
+    }
+
+    /// Vectors `first..` as f32 on the host, as many as `out` has room for.
+    pub fn read(&self, context: &Context<'_>, first: usize, out: &mut [f32]) -> Result<()> {
+        let at = first * self.d;
+        match &self.store {
+            Store::F32(v) => context.download(v.buffer().ptr().at(at), out),
+            Store::F16(v) => {
+                for (i, page) in out.chunks_mut(PAGE_BYTES / 4).enumerate() {
+                    let mut wide = context.take(page.len())?;
+                    let source = v.buffer().ptr().at(at + i * (PAGE_BYTES / 4));
+                    rows::convert(context, source, wide.ptr_mut(), page.len())?;
+                    context.download(wide.ptr(), page)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Vectors by id.
+    pub fn gather(&self, context: &Context<'_>, ids: &[i64], out: &mut [f32]) -> Result<()> {
+        let page = (PAGE_BYTES / 4 / self.d).max(1);
+        for (ids, out) in ids.chunks(page).zip(out.chunks_mut(page * self.d)) {
+            let device_ids = context.upload(ids)?;
+            let mut target = context.take(out.len())?;
+            rows::gather(context, (self.rows(), self.count()), device_ids.ptr(), target.ptr_mut(), ids.len(), self.d)?;
+            context.download(target.ptr(), out)?;
+        }
+        Ok(())
+    }
+
+    /// `residuals[i] = x[i] - vectors[ids[i]]`.
+    pub fn residuals(&self, context: &Context<'_>, x: &[f32], ids: &[i64], residuals: &mut [f32]) -> Result<()> {
+        let page = (PAGE_BYTES / 4 / self.d).max(1);
+        let parts = x.chunks(page * self.d).zip(ids.chunks(page)).zip(residuals.chunks_mut(page * self.d));
+        for ((x, ids), out) in parts {
+            let (device_x, device_ids) = (context.upload(x)?, context.upload(ids)?);
+            let mut target = context.take(out.len())?;
+            let from = (self.rows(), self.count());
+            rows::residuals(context, from, device_ids.ptr(), device_x.ptr(), target.ptr_mut(), ids.len(), self.d)?;
+            context.download(target.ptr(), out)?;
+        }
+        Ok(())
+    }
+}
+
+/// An error unless `x` is whole vectors of `d` numbers; how many they are.
+pub fn count_vectors(x: &[f32], d: usize) -> Result<usize> {
+    if d == 0 || !x.len().is_multiple_of(d) {
+        return Err(Error::invalid(format!("{} numbers are no whole vectors of dimension {d}", x.len())));
+    }
+    Ok(x.len() / d)
+}
