@@ -58,8 +58,9 @@ fn is_type(axis: &Axis) -> bool {
 
 fn function(kernel: &Kernel, first: usize, out: &mut String) {
     let name = &kernel.name;
+    out.push('\n');
     for line in kernel.doc.trim().lines() {
-        let _ = writeln!(out, "\n/// {}", line.trim());
+        let _ = writeln!(out, "/// {}", line.trim());
     }
     let types: Vec<String> =
         kernel.axes.iter().filter(|a| is_type(a)).map(|a| format!("{}: Element", a.name)).collect();

@@ -41,7 +41,7 @@ impl Blas {
     /// `products[i * stride + j] = scale * <x_i, y_j>` for rows x of `m` and y of `n`, both `d` wide. f32 stays f32 in every
     /// step: no TF32.
     #[allow(clippy::too_many_arguments)]
-    pub fn products<T: Factor>(
+    pub(crate) fn products<T: Factor>(
         &self,
         stream: Stream,
         scale: f32,

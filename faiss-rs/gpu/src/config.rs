@@ -101,7 +101,7 @@ pub struct GpuIndexFlatConfig {
 }
 
 /// How an index becomes a GPU index.
-#[derive(Object, Clone, Debug)]
+#[derive(Object, Clone, Debug, Default)]
 pub struct GpuClonerOptions {
     /// How ids are kept on the GPU, for IVF indexes.
     #[object(name = "indicesOptions")]
@@ -128,22 +128,6 @@ pub struct GpuClonerOptions {
     /// Whether a coarse quantizer without a GPU form may stay on the CPU.
     #[object(name = "allowCpuCoarseQuantizer")]
     pub allow_cpu_coarse_quantizer: bool,
-}
-
-impl Default for GpuClonerOptions {
-    fn default() -> Self {
-        GpuClonerOptions {
-            indices_options: IndicesOptions::default(),
-            use_float16_coarse_quantizer: false,
-            use_float16: false,
-            use_precomputed: false,
-            reserve_vecs: 0,
-            store_transposed: false,
-            verbose: false,
-            use_cuvs: false,
-            allow_cpu_coarse_quantizer: false,
-        }
-    }
 }
 
 /// How an index is spread over several GPUs.

@@ -42,6 +42,8 @@ pub enum Error {
     NoInstance(&'static str),
     #[error("{0}")]
     Invalid(String),
+    #[error("computation interrupted")]
+    Interrupted,
 }
 
 impl Error {
@@ -50,10 +52,16 @@ impl Error {
     }
 }
 
+/// An error if Ctrl-C was pressed or a callback asked to stop.
+pub fn check_interrupt() -> Result<()> {
+    faiss_core::base::interrupt::check().map_err(|_| Error::Interrupted)
+}
+
 impl From<Error> for faiss_core::base::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::OutOfMemory { .. } => faiss_core::base::Error::Memory(error.to_string()),
+            Error::Interrupted => faiss_core::base::Error::Interrupted,
             _ => faiss_core::base::Error::failed("", error.to_string()),
         }
     }

@@ -4,27 +4,48 @@
 //! |---|---|
 //! | [`sys`] | CUDA's C functions, found at first GPU use; nothing touches CUDA before |
 //! | [`error`] | what can go wrong, in words |
-//! | [`device`], [`memory`], [`module`] | GPUs, owned memory, loaded kernels |
+//! | [`device`], [`memory`], [`module`], [`blas`] | GPUs, owned memory, loaded kernels, matrix products |
 //! | [`launchers`] | a typed function for each kernel of kernels.toml |
+//! | [`resources`] | stream, handle, staging and temporary memory of each device; a call's hold on them |
+//! | [`ops`] | operations on device memory: distances, selection, conversion |
+//! | [`vectors`], [`index`] | vectors on a GPU that grow, and the indexes made of them |
+//! | [`bf_knn`], [`cloner`] | search without an index; CPU to GPU and back |
+//! | [`config`], [`standard`], [`registry`] | options, `StandardGpuResources`, and one row a type for Python |
 //!
-//! Sees faiss-core; knows nothing of Python. `unsafe` only where a C function or a device address is used, with its reason.
+//! Each sees only what stands before it, and faiss-core; nothing here knows of Python. `unsafe` only where a C function or
+//! an address is used, with its reason.
 
 pub mod bf_knn;
 pub mod blas;
+pub mod cloner;
 pub mod config;
 pub mod device;
-
 pub mod error;
+pub mod index;
 pub mod launchers;
 pub mod memory;
 pub mod module;
 pub mod ops;
+pub mod registry;
 pub mod resources;
+pub mod standard;
 pub mod sys;
 pub mod vectors;
 
+pub use bf_knn::{GpuDistanceParams, bf_knn, bf_knn_tiling, knn_gpu};
+pub use cloner::{index_cpu_to_gpu, index_cpu_to_gpu_multiple, index_gpu_to_cpu};
+pub use config::{
+    DistanceDataType, GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuMultipleClonerOptions, IndicesDataType,
+    IndicesOptions,
+};
 pub use device::{DeviceProperties, check_gpus, device_properties, get_num_gpus};
 pub use error::{Error, Result};
+pub use index::GpuIndex;
+pub use index::flat::GpuIndexFlat;
+pub use index::flat_ip::GpuIndexFlatIP;
+pub use index::flat_l2::GpuIndexFlatL2;
 pub use memory::MemorySpace;
 pub use module::launch_count;
+pub use resources::GpuResources;
+pub use standard::{GpuResourcesProvider, StandardGpuResources};
 pub use sys::set_library_dir;

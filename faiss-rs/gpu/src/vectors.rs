@@ -78,6 +78,10 @@ impl DeviceVectors {
         Ok(DeviceVectors { d, store, norms })
     }
 
+    pub fn dim(&self) -> usize {
+        self.d
+    }
+
     pub fn count(&self) -> usize {
         let numbers = match &self.store {
             Store::F32(v) => v.len(),

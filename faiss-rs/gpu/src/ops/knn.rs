@@ -2,7 +2,7 @@
 
 use faiss_core::base::MetricType;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_interrupt};
 use crate::launchers::{self, Metric};
 use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::rows::{self, Rows};
@@ -182,6 +182,11 @@ pub fn knn(
     let rows = if search.k > BLOCK_K { (tile / row).clamp(1, TILE_QUERIES) } else { TILE_QUERIES };
     let mut first = 0;
     while first < query_count {
+        if first > 0 {
+            // Launches only queue work: without waiting here, nothing could be interrupted.
+            context.sync()?;
+            check_interrupt()?;
+        }
         let count = rows.min(query_count - first);
         let batch = Distances::new(context, queries.skip(first, vectors.d), count, vectors.d, search)?;
         let out = out.at(first * search.k);

@@ -47,6 +47,7 @@ enum Lookup {
 }
 
 impl Driver {
+    #[allow(clippy::missing_transmute_annotations, reason = "the struct's fields state the types")]
     pub(super) fn find(shim: &Library, runtime: &Runtime, built: CudaVersion) -> Result<Driver> {
         // SAFETY: the types are those of the headers. The runtime of CUDA 11 takes three arguments; a fourth is ignored by
         // the calling convention of every platform that it exists on.
@@ -84,14 +85,14 @@ impl Driver {
         // SAFETY: the driver returns the functions of these names, whose types are those of cuda.h.
         unsafe {
             Ok(Driver {
-                module_load_data: std::mem::transmute::<Pointer, _>(find(c"cuModuleLoadData")?),
-                module_get_function: std::mem::transmute::<Pointer, _>(find(c"cuModuleGetFunction")?),
-                func_set_attribute: std::mem::transmute::<Pointer, _>(find(c"cuFuncSetAttribute")?),
-                launch_kernel: std::mem::transmute::<Pointer, _>(find(c"cuLaunchKernel")?),
-                device_get_name: std::mem::transmute::<Pointer, _>(find(c"cuDeviceGetName")?),
-                device_total_mem: std::mem::transmute::<Pointer, _>(find(c"cuDeviceTotalMem")?),
-                get_error_name: std::mem::transmute::<Pointer, _>(find(c"cuGetErrorName")?),
-                get_error_string: std::mem::transmute::<Pointer, _>(find(c"cuGetErrorString")?),
+                module_load_data: std::mem::transmute(find(c"cuModuleLoadData")?),
+                module_get_function: std::mem::transmute(find(c"cuModuleGetFunction")?),
+                func_set_attribute: std::mem::transmute(find(c"cuFuncSetAttribute")?),
+                launch_kernel: std::mem::transmute(find(c"cuLaunchKernel")?),
+                device_get_name: std::mem::transmute(find(c"cuDeviceGetName")?),
+                device_total_mem: std::mem::transmute(find(c"cuDeviceTotalMem")?),
+                get_error_name: std::mem::transmute(find(c"cuGetErrorName")?),
+                get_error_string: std::mem::transmute(find(c"cuGetErrorString")?),
             })
         }
     }
@@ -110,7 +111,7 @@ impl Driver {
     }
 
     /// Lets a kernel use more than 48 KiB of shared memory.
-    pub fn allow_shared(&self, function: Function, bytes: u32) -> Result<()> {
+    pub(crate) fn allow_shared(&self, function: Function, bytes: u32) -> Result<()> {
         // SAFETY: the function came from a loaded module.
         let status = unsafe { (self.func_set_attribute)(function, MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes as c_int) };
         self.check("cuFuncSetAttribute", status)

@@ -1,0 +1,317 @@
+//! Exact search over vectors that are kept on a GPU as they are, or as f16.
+
+use std::sync::Arc;
+
+use faiss_core::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
+use faiss_core::base::{Error, Handle, MetricType, Object, Result, Value};
+use faiss_core::index::flat::IndexFlat;
+use faiss_core::index::{Index, selector};
+use faiss_core::inherit_index;
+use faiss_core::registry::{Row, no_overload};
+use faiss_derive::Object;
+use half::f16;
+
+use super::GpuIndex;
+use crate::config::{GpuIndexConfig, GpuIndexFlatConfig};
+use crate::ops::knn::{self, Search, Strategy};
+use crate::ops::rows::{self, Rows};
+use crate::ops::select::Best;
+use crate::resources::{Context, GpuResources};
+use crate::standard::resources_of;
+use crate::vectors::DeviceVectors;
+
+/// Stores the full vectors on a GPU and searches them exhaustively, by any metric and for any k.
+#[derive(Object, Default)]
+#[object(methods = METHODS)]
+pub struct GpuIndexFlat {
+    #[object(parent)]
+    pub gpu: GpuIndex,
+    use_float16: bool,
+    /// Made with the first vectors, or when they are replaced.
+    vectors: Option<DeviceVectors>,
+}
+
+const SIGNATURES: &[&str] = &[
+    "(provider: GpuResourcesProvider, dims: int, metric: int, config: GpuIndexFlatConfig = ...)",
+    "(provider: GpuResourcesProvider, index: IndexFlat, config: GpuIndexFlatConfig = ...)",
+];
+
+pub const ROW: Row = Row::of::<GpuIndexFlat>()
+    .construct(|args| Ok(Handle::index(construct(args, None, "GpuIndexFlat", SIGNATURES)?)), SIGNATURES)
+    .clone(|object| Ok(Handle::index(receiver::<GpuIndexFlat>(object)?.duplicate()?)));
+
+/// Builds a flat index from constructor arguments, which name the metric unless the type does.
+pub(super) fn construct(
+    args: &[Value],
+    metric: Option<MetricType>,
+    name: &str,
+    signatures: &[&str],
+) -> Result<GpuIndexFlat> {
+    let wrong = || no_overload(name, signatures);
+    let [Value::Handle(provider), rest @ ..] = args else { return Err(wrong()) };
+    let resources = resources_of(&provider.object())?;
+    let (rest, config) = match rest {
+        [rest @ .., Value::Handle(Handle::Other(last))] => {
+            let config = last.read();
+            (rest, cast::<GpuIndexFlatConfig>(&*config).ok_or_else(wrong)?.clone())
+        }
+        _ => (rest, GpuIndexFlatConfig::default()),
+    };
+    match (rest, metric) {
+        ([Value::Int(d), Value::Int(number)], None) => {
+            GpuIndexFlat::new(resources, *d, MetricType::try_from(*number)?, &config)
+        }
+        ([Value::Int(d)], Some(metric)) => GpuIndexFlat::new(resources, *d, metric, &config),
+        ([Value::Handle(Handle::Index(index))], _) => {
+            let index = index.read();
+            let index = cast::<IndexFlat>(&*index).ok_or_else(wrong)?;
+            if metric.is_some_and(|m| m != index.metric_type) {
+                return Err(wrong());
+            }
+            let mut made = GpuIndexFlat::new(resources, index.d.into(), index.metric_type, &config)?;
+            made.copy_from(index)?;
+            Ok(made)
+        }
+        _ => Err(wrong()),
+    }
+}
+
+const METHODS: &[Method] = &[
+    Method {
+        name: "getNumVecs",
+        signature: "(self) -> int",
+        doc: "Number of vectors.",
+        call: MethodCall::Read(|object, args| match args {
+            [] => Ok(Value::Int(receiver::<GpuIndexFlat>(object)?.ntotal)),
+            _ => Err(no_overload("getNumVecs", &["()"])),
+        }),
+    },
+    Method {
+        name: "copyFrom",
+        signature: "(self, index: IndexFlat) -> None",
+        doc: "Becomes a copy of a CPU index: its dimension, metric and vectors.",
+        call: MethodCall::Write(|object, args| {
+            let [Value::Handle(Handle::Index(index))] = args else {
+                return Err(no_overload("copyFrom", &["(index: IndexFlat)"]));
+            };
+            let index = index.read();
+            receiver_mut::<GpuIndexFlat>(object)?.copy_from(receiver(&*index)?)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "copyTo",
+        signature: "(self, index: IndexFlat) -> None",
+        doc: "Makes a CPU index a copy of this one.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::Handle(Handle::Index(index))] = args else {
+                return Err(no_overload("copyTo", &["(index: IndexFlat)"]));
+            };
+            let mut index = index.write();
+            receiver::<GpuIndexFlat>(object)?.copy_to(receiver_mut(&mut *index)?)?;
+            Ok(Value::None)
+        }),
+    },
+];
+
+impl GpuIndexFlat {
+    pub fn new(resources: Arc<GpuResources>, d: i64, metric: MetricType, config: &GpuIndexFlatConfig) -> Result<Self> {
+        let gpu = GpuIndex::new(resources, d, metric, config.base.clone())?;
+        Ok(GpuIndexFlat { gpu, use_float16: config.use_float16, vectors: None })
+    }
+
+    /// Whether vectors are kept as f16.
+    pub fn use_float16(&self) -> bool {
+        self.use_float16
+    }
+
+    /// Bytes that the vectors take on the GPU.
+    pub fn device_bytes(&self) -> usize {
+        self.vectors.as_ref().map_or(0, DeviceVectors::bytes)
+    }
+
+    fn config(&self) -> &GpuIndexConfig {
+        self.gpu.config()
+    }
+
+    fn empty_vectors(&self, d: usize, metric: MetricType) -> crate::Result<DeviceVectors> {
+        let config = self.config();
+        DeviceVectors::new(config.device, config.memory_space, d, self.use_float16, metric == MetricType::L2)
+    }
+
+    fn with<R>(&self, work: impl FnOnce(&Context<'_>) -> crate::Result<R>) -> Result<R> {
+        Ok(self.gpu.resources().with(self.config().device, work)?)
+    }
+
+    /// The vectors, after a check that the public fields still fit to them.
+    fn stored(&self) -> Result<Option<&DeviceVectors>> {
+        let count = self.vectors.as_ref().map_or(0, DeviceVectors::count);
+        Error::check(self.ntotal == count as i64, "ntotal == number of vectors on the GPU")?;
+        let same = self.vectors.as_ref().is_none_or(|v| v.dim() == self.dim());
+        Error::check(same, "d == dimension of the vectors on the GPU")?;
+        Ok(self.vectors.as_ref().filter(|v| v.count() > 0))
+    }
+
+    /// Becomes a copy of a CPU index. On an error this index stays as it was.
+    pub fn copy_from(&mut self, index: &IndexFlat) -> Result<()> {
+        let x = index.get_xb();
+        Error::check(index.rows(x)? as i64 == index.ntotal, "codes.size() == ntotal * code_size")?;
+        let mut vectors = self.empty_vectors(index.dim(), index.metric_type)?;
+        if !x.is_empty() {
+            self.with(|context| vectors.append(context, x))?;
+        }
+        self.gpu.base = index.base().clone();
+        self.gpu.is_trained = true;
+        self.vectors = Some(vectors);
+        Ok(())
+    }
+
+    /// Makes a CPU index a copy of this one.
+    pub fn copy_to(&self, index: &mut IndexFlat) -> Result<()> {
+        let mut copy = IndexFlat::new(self.d.into(), self.metric_type)?;
+        copy.metric_arg = self.metric_arg;
+        copy.verbose = self.verbose;
+        copy.add(&self.host_vectors()?)?;
+        *index = copy;
+        Ok(())
+    }
+
+    fn host_vectors(&self) -> Result<Vec<f32>> {
+        let mut x = vec![0.0; self.ntotal.max(0) as usize * self.dim()];
+        if let Some(vectors) = self.stored()? {
+            self.with(|context| vectors.read(context, 0, &mut x))?;
+        }
+        Ok(x)
+    }
+
+    pub(super) fn duplicate(&self) -> Result<Self> {
+        let x = self.host_vectors()?;
+        let mut copy = GpuIndexFlat { gpu: self.gpu.clone(), use_float16: self.use_float16, vectors: None };
+        copy.gpu.ntotal = 0;
+        if !x.is_empty() {
+            copy.add(&x)?;
+        }
+        Ok(copy)
+    }
+}
+
+/// Queries as the vectors' type: f32 as they are, or rounded to f16 in `half`.
+fn as_stored(
+    context: &Context<'_>,
+    queries: crate::memory::Ptr<f32>,
+    count: usize,
+    half: Option<crate::memory::PtrMut<f16>>,
+) -> crate::Result<Rows> {
+    match half {
+        None => Ok(Rows::F32(queries)),
+        Some(target) => {
+            rows::convert(context, queries, target, count)?;
+            Ok(Rows::F16(target.read()))
+        }
+    }
+}
+
+impl Index for GpuIndexFlat {
+    inherit_index!(gpu);
+
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        self.stored()?;
+        let n = self.rows(x)?;
+        if n == 0 {
+            return Ok(());
+        }
+        let mut vectors = match self.vectors.take() {
+            Some(vectors) => vectors,
+            None => self.empty_vectors(self.dim(), self.metric_type)?,
+        };
+        let added = self.with(|context| vectors.append(context, x));
+        self.vectors = Some(vectors);
+        added?;
+        self.gpu.ntotal += n as i64;
+        Ok(())
+    }
+
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let n = self.queries(x, k, distances, labels)?;
+        if selector(params).is_some() {
+            return Err(Error::not_implemented(format!("{} takes no selector", self.info().name)));
+        }
+        let Some(vectors) = self.stored()? else {
+            distances.fill(faiss_core::distance::worst(self.metric_type));
+            labels.fill(-1);
+            return Ok(());
+        };
+        let (d, page) = (self.dim(), self.gpu.page_of_queries(k));
+        let (metric, arg) = (self.metric_type, self.metric_arg);
+        // One choice for the whole call, so that the pages of one search do not differ in rounding.
+        let search = Search { metric, arg, k, strategy: Strategy::choose(metric, n) };
+        self.with(|context| {
+            let results = distances.chunks_mut(page * k).zip(labels.chunks_mut(page * k));
+            for (x, (distances, labels)) in x.chunks(page * d).zip(results) {
+                let count = x.len() / d;
+                let queries = context.upload(x)?;
+                let mut half = vectors.is_half().then(|| context.take::<f16>(x.len())).transpose()?;
+                let queries = as_stored(context, queries.ptr(), x.len(), half.as_mut().map(|h| h.ptr_mut()))?;
+                let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
+                let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+                knn::knn(context, queries, count, &vectors.view(), search, 0, best)?;
+                context.download(values.ptr(), distances)?;
+                context.download(ids.ptr(), labels)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn reset(&mut self) -> Result<()> {
+        self.vectors = None;
+        self.gpu.ntotal = 0;
+        Ok(())
+    }
+
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.position(key)?;
+        self.reconstruct_n(key, 1, out)
+    }
+
+    fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
+        let end = i64::try_from(ni).ok().and_then(|n| i0.checked_add(n));
+        let inside = i0 >= 0 && end.is_some_and(|end| end <= self.ntotal);
+        Error::check(ni == 0 || inside, "ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)")?;
+        Error::check(ni.checked_mul(self.dim()) == Some(out.len()), "recons.size() == ni * d")?;
+        match self.stored()? {
+            Some(vectors) if ni > 0 => self.with(|context| vectors.read(context, i0 as usize, out)),
+            _ => Ok(()),
+        }
+    }
+
+    fn reconstruct_batch(&self, keys: &[i64], out: &mut [f32]) -> Result<()> {
+        Error::check(keys.len().checked_mul(self.dim()) == Some(out.len()), "recons.size() == n * d")?;
+        keys.iter().try_for_each(|key| self.position(*key).map(|_| ()))?;
+        match self.stored()? {
+            Some(vectors) if !keys.is_empty() => self.with(|context| vectors.gather(context, keys, out)),
+            _ => Ok(()),
+        }
+    }
+
+    fn compute_residual_n(&self, x: &[f32], residuals: &mut [f32], keys: &[i64]) -> Result<()> {
+        let size = keys.len().checked_mul(self.dim());
+        let agree = size == Some(x.len()) && size == Some(residuals.len());
+        Error::check(agree, "xs.size() == n * d && residuals.size() == n * d")?;
+        keys.iter().try_for_each(|key| self.position(*key).map(|_| ()))?;
+        match self.stored()? {
+            Some(vectors) if !keys.is_empty() => self.with(|context| vectors.residuals(context, x, keys, residuals)),
+            _ => Ok(()),
+        }
+    }
+
+    fn compute_residual(&self, x: &[f32], residual: &mut [f32], key: i64) -> Result<()> {
+        self.compute_residual_n(x, residual, &[key])
+    }
+}

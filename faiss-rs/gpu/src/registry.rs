@@ -1,0 +1,63 @@
+//! One row a type, as in faiss-core: what Python classes, stubs and docs of the GPU part are made from.
+
+use faiss_core::base::{Described, Handle};
+use faiss_core::registry::{Row, no_overload};
+
+use crate::bf_knn::GpuDistanceParams;
+use crate::config::{GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuMultipleClonerOptions};
+use crate::{index, standard};
+
+/// The row of a plain struct of options, which is made without arguments and then filled.
+macro_rules! options {
+    ($ty:ty) => {
+        Row::of::<$ty>()
+            .construct(
+                |args| match args {
+                    [] => Ok(Handle::other(<$ty>::default())),
+                    _ => Err(no_overload(<$ty>::INFO.name, &["()"])),
+                },
+                &["()"],
+            )
+            .clone(|object| {
+                let options = faiss_core::base::object::receiver::<$ty>(object)?;
+                Ok(Handle::other(options.clone()))
+            })
+    };
+}
+
+/// Every type of this crate.
+pub static REGISTRY: &[Row] = &[
+    standard::PROVIDER,
+    standard::ROW,
+    options!(GpuIndexConfig),
+    options!(GpuIndexFlatConfig),
+    options!(GpuClonerOptions),
+    options!(GpuMultipleClonerOptions),
+    options!(GpuDistanceParams),
+    index::ROW,
+    index::flat::ROW,
+    index::flat_l2::ROW,
+    index::flat_ip::ROW,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_parents_are_known() {
+        let mut names: Vec<_> = REGISTRY.iter().map(|r| r.info.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), REGISTRY.len());
+        for row in REGISTRY {
+            assert_eq!(row.construct.is_none(), row.info.is_abstract, "{}", row.info.name);
+            // Defaults, from which descriptions are made, must not need a GPU.
+            assert_eq!((row.info.default)().info().name, row.info.name);
+            let parent = row.info.parent.map(|p| p.name);
+            let known =
+                |name| REGISTRY.iter().any(|r| r.info.name == name) || faiss_core::registry::row_named(name).is_some();
+            assert!(parent.is_none_or(known), "the parent of {} has no row", row.info.name);
+        }
+    }
+}
