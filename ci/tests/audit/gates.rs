@@ -72,3 +72,15 @@ fn cuobjdump_lists_the_same_images() {
     assert!(!opinion.complete);
     assert_eq!(opinion.images, crate::support::images(&["sm_60"]));
 }
+
+#[test]
+fn cuobjdump_agrees_about_a_wheel() {
+    let Some(cuobjdump) = given("FAISS_CUOBJDUMP") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let zstd: &[u8] = include_bytes!("../../../kernels/src/fatbin/zstd.fatbin");
+    let sample = Sample::good().with("faiss/kernels/other.fatbin", zstd);
+    let check = gates::second_opinion(&cuobjdump, &sample.write(&folder, &name().to_string())).unwrap();
+    assert_eq!(check.findings, []);
+    let check = gates::second_opinion(folder.path(), &sample.write(&folder, &name().to_string())).unwrap();
+    assert_eq!(check.findings.len(), 2, "{check:?}");
+}

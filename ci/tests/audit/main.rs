@@ -3,6 +3,7 @@
 mod archive;
 mod cuda;
 mod gates;
+mod hostile;
 mod libraries;
 mod metadata;
 mod report;
