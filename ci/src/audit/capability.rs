@@ -10,10 +10,10 @@ use faiss_kernels::{Arch, Target};
 use super::Image;
 
 /// The lines around the table in a Markdown file.
-pub const BEGIN: &str = "<!-- capability table: generated from versions.toml, do not edit -->";
-pub const END: &str = "<!-- end of capability table -->";
+pub const BEGIN: &str = "<!-- capability table: begin -->";
+pub const END: &str = "<!-- capability table: end -->";
 
-/// A wheel's column: its heading (`CUDA 12.1`) and the images that it has.
+/// A wheel's column: its heading (`cu12 (CUDA 12.1)`) and the images that it has.
 #[derive(Clone, Debug)]
 pub struct Column {
     pub heading: String,
@@ -30,8 +30,9 @@ pub enum Support {
     No,
 }
 
-/// Compute capability, generation, and GPUs that people know.
-const GPUS: [(u8, u8, &str, &str); 13] = [
+/// Compute capability, generation, and GPUs that people know, of machines that a wheel can be installed on: those of
+/// Jetson and DGX Spark are aarch64.
+const GPUS: [(u8, u8, &str, &str); 11] = [
     (6, 0, "Pascal", "P100"),
     (6, 1, "Pascal", "GTX 10, P4, P40"),
     (7, 0, "Volta", "V100"),
@@ -42,9 +43,7 @@ const GPUS: [(u8, u8, &str, &str); 13] = [
     (9, 0, "Hopper", "H100, H200"),
     (10, 0, "Blackwell", "B200, GB200"),
     (10, 3, "Blackwell", "B300, GB300"),
-    (11, 0, "Blackwell", "Jetson Thor"),
     (12, 0, "Blackwell", "RTX 50, RTX PRO"),
-    (12, 1, "Blackwell", "GB10"),
 ];
 
 /// What a GPU of capability `gpu` (without a letter) makes of `images`: the newest machine code that it can run, or else
@@ -74,25 +73,29 @@ pub fn support(images: &[Image], gpu: Arch) -> Support {
     }
 }
 
-/// The table in Markdown, one row a GPU generation and one column a wheel, without the lines around it.
+/// The table in Markdown, one row a GPU generation and one column a wheel, without the lines around it. A cell is `code`
+/// for machine code of exactly that GPU, `by X` for that of X, `PTX`, or `-` where the wheel does not run.
 pub fn render(columns: &[Column]) -> String {
-    let mut out = String::from("| GPU | Compute capability |");
-    for column in columns {
-        write!(out, " {} |", column.heading).expect("writing to a string does not fail");
-    }
-    out.push_str("\n|---|---|");
-    out.push_str(&"---|".repeat(columns.len()));
-    out.push('\n');
+    let heading = ["GPU", "Capability"].map(str::to_owned).into_iter();
+    let mut rows = vec![heading.chain(columns.iter().map(|column| column.heading.clone())).collect::<Vec<String>>()];
     for (major, minor, generation, gpus) in GPUS {
         let gpu = Arch::new(major, minor);
-        write!(out, "| {generation} ({gpus}) | {gpu} |").expect("writing to a string does not fail");
-        for column in columns {
-            let cell = match support(&column.images, gpu) {
-                Support::MachineCode(arch) => format!("machine code {arch}"),
-                Support::Ptx(arch) => format!("PTX {arch}"),
-                Support::No => "no".to_owned(),
-            };
-            write!(out, " {cell} |").expect("writing to a string does not fail");
+        let cells = columns.iter().map(|column| match support(&column.images, gpu) {
+            Support::MachineCode(arch) if arch.base() == gpu => "code".to_owned(),
+            Support::MachineCode(arch) => format!("by {arch}"),
+            Support::Ptx(_) => "PTX".to_owned(),
+            Support::No => "-".to_owned(),
+        });
+        rows.push([format!("{generation}: {gpus}"), gpu.to_string()].into_iter().chain(cells).collect());
+    }
+    let widths: Vec<usize> =
+        (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or_default()).collect();
+    rows.insert(1, widths.iter().map(|width| "-".repeat(*width)).collect());
+    let mut out = String::new();
+    for row in rows {
+        out.push('|');
+        for (cell, width) in row.iter().zip(&widths) {
+            write!(out, " {cell:<width$} |").expect("writing to a string does not fail");
         }
         out.push('\n');
     }
@@ -141,11 +144,24 @@ mod tests {
 
     #[test]
     fn the_table_is_found_again() {
-        let columns = [Column { heading: "CUDA 12.1".into(), images: images(&["sm_60", "compute_90"]) }];
+        let columns =
+            [Column { heading: "cu12 (CUDA 12.1)".into(), images: images(&["sm_60", "sm_90a", "compute_90"]) }];
         let table = render(&columns);
-        assert!(table.starts_with("| GPU | Compute capability | CUDA 12.1 |\n|---|---|---|\n"), "{table}");
-        assert!(table.contains("| Pascal (GTX 10, P4, P40) | 6.1 | machine code 6.0 |\n"), "{table}");
-        assert!(table.contains("| Volta (V100) | 7.0 | no |\n"), "{table}");
+        insta::assert_snapshot!(table, @r"
+        | GPU                        | Capability | cu12 (CUDA 12.1) |
+        | -------------------------- | ---------- | ---------------- |
+        | Pascal: P100               | 6.0        | code             |
+        | Pascal: GTX 10, P4, P40    | 6.1        | by 6.0           |
+        | Volta: V100                | 7.0        | -                |
+        | Turing: T4, RTX 20         | 7.5        | -                |
+        | Ampere: A100, A30          | 8.0        | -                |
+        | Ampere: A10, A40, RTX 30   | 8.6        | -                |
+        | Ada: L4, L40S, RTX 40      | 8.9        | -                |
+        | Hopper: H100, H200         | 9.0        | code             |
+        | Blackwell: B200, GB200     | 10.0       | PTX              |
+        | Blackwell: B300, GB300     | 10.3       | PTX              |
+        | Blackwell: RTX 50, RTX PRO | 12.0       | PTX              |
+        ");
         let markdown = format!("# a\n\n{BEGIN}\nold\n{END}\n\nb\n");
         let updated = replace(&markdown, &table).unwrap();
         assert_eq!(extract(&updated).unwrap(), table.trim_end());
