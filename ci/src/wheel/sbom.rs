@@ -44,3 +44,26 @@ pub fn cyclonedx(name: &str, version: &str, components: &[Component]) -> String 
     });
     serde_json::to_string_pretty(&document).expect("plain data serializes") + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_components_does_not_matter() {
+        let component = |name: &str| Component {
+            name: name.into(),
+            version: "1.0".into(),
+            purl: format!("pkg:cargo/{name}@1.0"),
+            license: Some("MIT OR Apache-2.0".into()),
+            sha256: None,
+        };
+        let text = cyclonedx("faiss-gpu-cu12", "1.15.1.0", &[component("b"), component("a"), component("b")]);
+        assert_eq!(text, cyclonedx("faiss-gpu-cu12", "1.15.1.0", &[component("a"), component("b")]));
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(document["metadata"]["component"]["purl"], "pkg:pypi/faiss-gpu-cu12@1.15.1.0");
+        assert_eq!(document["components"][0]["purl"], "pkg:cargo/a@1.0");
+        assert_eq!(document["components"][1]["licenses"][0]["expression"], "MIT OR Apache-2.0");
+        assert!(document["components"][0].get("hashes").is_none());
+    }
+}
