@@ -1,0 +1,73 @@
+"""The file formats .fvecs, .ivecs and .bvecs: each vector is its dimension as a 32-bit integer, then its numbers."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+__all__ = ["bvecs_mmap", "fvecs_mmap", "fvecs_read", "fvecs_write", "ivecs_mmap", "ivecs_read", "ivecs_write"]
+
+if sys.byteorder != "little":
+    raise ImportError("these files are little-endian, and so must the machine be")
+
+
+def _table(a: Any, fname: Any) -> Any:
+    """Rows of 4-byte words, each with the dimension first."""
+    if a.size == 0:
+        return a.reshape(0, 0)
+    d = int(a[0])
+    if d <= 0 or a.size % (d + 1):
+        raise ValueError(f"{fname} holds no whole vectors of dimension {d}")
+    rows = a.reshape(-1, d + 1)
+    if (rows[:, 0] != d).any():
+        raise ValueError(f"the vectors of {fname} are not all of dimension {d}")
+    return rows[:, 1:]
+
+
+def ivecs_read(fname: str | Path) -> np.ndarray:
+    """The vectors of a file of int32, shape (n, d)."""
+    rows: np.ndarray = _table(np.fromfile(fname, dtype="int32"), fname)
+    return rows.copy()
+
+
+def ivecs_mmap(fname: str | Path) -> np.ndarray:
+    """As ivecs_read, mapped rather than read."""
+    a: np.ndarray = np.memmap(fname, dtype="int32", mode="r")
+    d = int(a[0])
+    if d <= 0 or a.size % (d + 1):
+        raise ValueError(f"{fname} holds no whole vectors of dimension {d}")
+    return a.reshape(-1, d + 1)[:, 1:]
+
+
+def fvecs_read(fname: str | Path) -> np.ndarray:
+    """The vectors of a file of float32, shape (n, d)."""
+    return ivecs_read(fname).view("float32")
+
+
+def fvecs_mmap(fname: str | Path) -> np.ndarray:
+    """As fvecs_read, mapped rather than read."""
+    return ivecs_mmap(fname).view("float32")
+
+
+def bvecs_mmap(fname: str | Path) -> np.ndarray:
+    """The vectors of a file of uint8, shape (n, d), mapped."""
+    a: np.ndarray = np.memmap(fname, dtype="uint8", mode="r")
+    d = int(a[:4].view("int32")[0])
+    if d <= 0 or a.size % (d + 4):
+        raise ValueError(f"{fname} holds no whole vectors of dimension {d}")
+    return a.reshape(-1, d + 4)[:, 4:]
+
+
+def ivecs_write(fname: str | Path, m: np.ndarray) -> None:
+    """Writes vectors of int32."""
+    n, d = m.shape
+    rows = np.empty((n, d + 1), dtype="int32")
+    rows[:, 0] = d
+    rows[:, 1:] = m
+    rows.tofile(fname)
+
+
+def fvecs_write(fname: str | Path, m: np.ndarray) -> None:
+    """Writes vectors of float32."""
+    ivecs_write(fname, np.ascontiguousarray(m, dtype="float32").view("int32"))
