@@ -4,9 +4,14 @@ The package offers what Faiss's own Python module does. Names are looked up when
 costs little; `dir(faiss)` lists them all, and the stubs (__init__.pyi) tell an editor what they are.
 """
 
+import os
+
 from faiss import _faiss, loader
 
 __version__: str = _faiss.VERSION
+
+# Where the kernels and the CUDA libraries' names are. Nothing is opened before a GPU is asked for.
+_faiss.gpu_set_library_dir(os.path.dirname(os.path.abspath(__file__)))
 
 
 def __getattr__(name: str) -> object:

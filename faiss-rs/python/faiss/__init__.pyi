@@ -127,95 +127,75 @@ class Float64Vector:
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
-class IDSelector:
-    """What all selectors are."""
+class GpuClonerOptions:
+    """How an index becomes a GPU index."""
 
     this: Any
     thisown: bool
-    def is_member(self, id: int) -> bool:
-        """True where the selector holds this id."""
-
-class IDSelectorAll(IDSelector):
-    """Every id."""
+    indicesOptions: int
+    """How ids are kept on the GPU, for IVF indexes."""
+    useFloat16CoarseQuantizer: bool
+    """Whether coarse quantizers keep f16."""
+    useFloat16: bool
+    """Whether a flat index keeps f16, and IVFPQ tables are f16."""
+    usePrecomputed: bool
+    """Whether IVFPQ uses precomputed tables."""
+    reserveVecs: int
+    """Vectors to reserve memory for, for IVF indexes."""
+    storeTransposed: bool
+    """Accepted and ignored, as in `GpuIndexFlatConfig`."""
+    verbose: bool
+    """Verbosity."""
+    use_cuvs: bool
+    """Accepted and ignored: there is no cuVS here."""
+    allowCpuCoarseQuantizer: bool
+    """Whether a coarse quantizer without a GPU form may stay on the CPU."""
     def __init__(self) -> None: ...
 
-class IDSelectorAnd(IDSelector):
-    """What both selectors hold."""
+class GpuDistanceParams:
+    """What [`bf_knn`] does and where everything is. Addresses are of the host or of the device, each as it may be."""
 
-    lhs: IDSelector | None
-    """One selector."""
-    rhs: IDSelector | None
-    """The other."""
-    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
-
-class IDSelectorArray(IDSelector):
-    """The ids of an array, looked up one after the other: for small sets."""
-    @property
-    def n(self) -> int:
-        """Number of ids."""
-    @property
-    def ids(self) -> Int64Vector:
-        """The ids, in any order."""
-    def __init__(self, *args: Any) -> None:
-        """Takes an array-like of ids, or their number and a pointer to them."""
-
-class IDSelectorBatch(IDSelector):
-    """The ids of a set, found by hash behind a Bloom filter: for large sets."""
-    @property
-    def nbits(self) -> int:
-        """The Bloom filter has `2^nbits` bits."""
-    @property
-    def mask(self) -> int:
-        """`2^nbits - 1`."""
-    def __init__(self, *args: Any) -> None:
-        """Takes an array-like of ids, or their number and a pointer to them."""
-
-class IDSelectorBitmap(IDSelector):
-    """The ids whose bit is set: bit `i % 8` of byte `i / 8`."""
-    @property
-    def n(self) -> int:
-        """Number of bytes that count."""
-    @property
-    def bitmap(self) -> UInt8Vector:
-        """The bits."""
-    def __init__(self, *args: Any) -> None:
-        """Takes an array of uint8, bit i % 8 of byte i / 8 for id i, or the number of bytes and a pointer to them."""
-
-class IDSelectorNot(IDSelector):
-    """What another selector leaves out."""
-
-    sel: IDSelector | None
-    """The other selector."""
-    def __init__(self, sel: IDSelector) -> None: ...
-
-class IDSelectorOr(IDSelector):
-    """What either selector holds."""
-
-    lhs: IDSelector | None
-    """One selector."""
-    rhs: IDSelector | None
-    """The other."""
-    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
-
-class IDSelectorRange(IDSelector):
-    """Ids in `[imin, imax)`."""
-
-    imin: int
-    """The first id that is a member."""
-    imax: int
-    """One past the last."""
-    assume_sorted: bool
-    """The ids of every inverted list are in ascending order, so that a list is searched between two bounds."""
-    def __init__(self, imin: int, imax: int, assume_sorted: bool = False) -> None: ...
-
-class IDSelectorXOr(IDSelector):
-    """What exactly one of two selectors holds."""
-
-    lhs: IDSelector | None
-    """One selector."""
-    rhs: IDSelector | None
-    """The other."""
-    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+    this: Any
+    thisown: bool
+    metric: int
+    """How vectors are compared."""
+    metricArg: float
+    """The power of METRIC_Lp."""
+    k: int
+    """How many results; -1 for all distances, numQueries x numVectors."""
+    dims: int
+    """Vector dimension."""
+    vectors: int
+    """Address of the vectors."""
+    vectorType: int
+    """Type of the vectors."""
+    vectorsRowMajor: bool
+    """Whether they are numVectors x dims; otherwise dims x numVectors."""
+    numVectors: int
+    """Number of vectors."""
+    vectorNorms: int
+    """Address of their squared L2 norms (f32), or 0."""
+    queries: int
+    """Address of the queries."""
+    queryType: int
+    """Type of the queries; must be the vectors'."""
+    queriesRowMajor: bool
+    """Whether they are numQueries x dims; otherwise dims x numQueries."""
+    numQueries: int
+    """Number of queries."""
+    outDistances: int
+    """Address of the results' distances (f32): numQueries x k, or x numVectors."""
+    ignoreOutDistances: bool
+    """Whether distances are not wanted."""
+    outIndicesType: int
+    """Type of the ids."""
+    outIndices: int
+    """Address of the results' ids: numQueries x k."""
+    device: int
+    """GPU to use; -1 for the calling thread's current one."""
+    use_cuvs: bool
+    """Accepted and ignored: there is no cuVS here."""
+    def __init__(self) -> None: ...
 
 class Index:
     """The fields that every index has."""
@@ -337,6 +317,177 @@ class Index:
     def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None: ...
     def sa_decode_c(self, n: int, bytes: Any, x: Any) -> None: ...
     def add_sa_codes_c(self, n: int, codes: Any, xids: Any) -> None: ...
+
+class GpuIndex(Index):
+    """Base of the indexes that live on a GPU."""
+    def getDevice(self) -> int:
+        """The GPU on which the index lives."""
+    def getMinPagingSize(self) -> int:
+        """Bytes of queries and results from which a search is done in pages."""
+    def setMinPagingSize(self, size: int) -> None:
+        """Sets the bytes of queries and results from which a search is done in pages."""
+
+class GpuIndexConfig:
+    """What every GPU index is configured with."""
+
+    this: Any
+    thisown: bool
+    device: int
+    """GPU on which the index lives."""
+    memorySpace: int
+    """Where its vectors are kept: 1 on the device, 2 in managed memory."""
+    use_cuvs: bool
+    """Accepted and ignored: there is no cuVS here."""
+    def __init__(self) -> None: ...
+
+class GpuIndexFlat(GpuIndex):
+    """Stores the full vectors on a GPU and searches them exhaustively, by any metric and for any k."""
+    @overload
+    def __init__(
+        self, provider: GpuResourcesProvider, dims: int, metric: int, config: GpuIndexFlatConfig = ...
+    ) -> None: ...
+    @overload
+    def __init__(self, provider: GpuResourcesProvider, index: IndexFlat, config: GpuIndexFlatConfig = ...) -> None: ...
+    def getNumVecs(self) -> int:
+        """Number of vectors."""
+    def copyFrom(self, index: IndexFlat) -> None:
+        """Becomes a copy of a CPU index: its dimension, metric and vectors."""
+    def copyTo(self, index: IndexFlat) -> None:
+        """Makes a CPU index a copy of this one."""
+
+class GpuIndexFlatConfig(GpuIndexConfig):
+    """Configuration of a [`GpuIndexFlat`](crate::GpuIndexFlat)."""
+
+    useFloat16: bool
+    """Keep vectors as f16; queries are rounded to it, sums are f32."""
+    storeTransposed: bool
+    """Accepted and ignored: the layout is this library's own choice."""
+    def __init__(self) -> None: ...
+
+class GpuIndexFlatIP(GpuIndexFlat):
+    """Exact search on a GPU by inner product."""
+    @overload
+    def __init__(self, provider: GpuResourcesProvider, dims: int, config: GpuIndexFlatConfig = ...) -> None: ...
+    @overload
+    def __init__(
+        self, provider: GpuResourcesProvider, index: IndexFlatIP, config: GpuIndexFlatConfig = ...
+    ) -> None: ...
+
+class GpuIndexFlatL2(GpuIndexFlat):
+    """Exact search on a GPU by squared L2 distance."""
+    @overload
+    def __init__(self, provider: GpuResourcesProvider, dims: int, config: GpuIndexFlatConfig = ...) -> None: ...
+    @overload
+    def __init__(
+        self, provider: GpuResourcesProvider, index: IndexFlatL2, config: GpuIndexFlatConfig = ...
+    ) -> None: ...
+
+class GpuMultipleClonerOptions(GpuClonerOptions):
+    """How an index is spread over several GPUs."""
+
+    shard: bool
+    """Split the vectors over the GPUs rather than copy them to each."""
+    shard_type: int
+    """How IVF indexes are split (1: by id modulo the GPUs, 2: by id range, 4: by list)."""
+    common_ivf_quantizer: bool
+    """Whether shards share one coarse quantizer."""
+    def __init__(self) -> None: ...
+
+class GpuResourcesProvider:
+    """Gives indexes their resources."""
+
+    this: Any
+    thisown: bool
+
+class IDSelector:
+    """What all selectors are."""
+
+    this: Any
+    thisown: bool
+    def is_member(self, id: int) -> bool:
+        """True where the selector holds this id."""
+
+class IDSelectorAll(IDSelector):
+    """Every id."""
+    def __init__(self) -> None: ...
+
+class IDSelectorAnd(IDSelector):
+    """What both selectors hold."""
+
+    lhs: IDSelector | None
+    """One selector."""
+    rhs: IDSelector | None
+    """The other."""
+    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+
+class IDSelectorArray(IDSelector):
+    """The ids of an array, looked up one after the other: for small sets."""
+    @property
+    def n(self) -> int:
+        """Number of ids."""
+    @property
+    def ids(self) -> Int64Vector:
+        """The ids, in any order."""
+    def __init__(self, *args: Any) -> None:
+        """Takes an array-like of ids, or their number and a pointer to them."""
+
+class IDSelectorBatch(IDSelector):
+    """The ids of a set, found by hash behind a Bloom filter: for large sets."""
+    @property
+    def nbits(self) -> int:
+        """The Bloom filter has `2^nbits` bits."""
+    @property
+    def mask(self) -> int:
+        """`2^nbits - 1`."""
+    def __init__(self, *args: Any) -> None:
+        """Takes an array-like of ids, or their number and a pointer to them."""
+
+class IDSelectorBitmap(IDSelector):
+    """The ids whose bit is set: bit `i % 8` of byte `i / 8`."""
+    @property
+    def n(self) -> int:
+        """Number of bytes that count."""
+    @property
+    def bitmap(self) -> UInt8Vector:
+        """The bits."""
+    def __init__(self, *args: Any) -> None:
+        """Takes an array of uint8, bit i % 8 of byte i / 8 for id i, or the number of bytes and a pointer to them."""
+
+class IDSelectorNot(IDSelector):
+    """What another selector leaves out."""
+
+    sel: IDSelector | None
+    """The other selector."""
+    def __init__(self, sel: IDSelector) -> None: ...
+
+class IDSelectorOr(IDSelector):
+    """What either selector holds."""
+
+    lhs: IDSelector | None
+    """One selector."""
+    rhs: IDSelector | None
+    """The other."""
+    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+
+class IDSelectorRange(IDSelector):
+    """Ids in `[imin, imax)`."""
+
+    imin: int
+    """The first id that is a member."""
+    imax: int
+    """One past the last."""
+    assume_sorted: bool
+    """The ids of every inverted list are in ascending order, so that a list is searched between two bounds."""
+    def __init__(self, imin: int, imax: int, assume_sorted: bool = False) -> None: ...
+
+class IDSelectorXOr(IDSelector):
+    """What exactly one of two selectors holds."""
+
+    lhs: IDSelector | None
+    """One selector."""
+    rhs: IDSelector | None
+    """The other."""
+    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
 
 class IndexFlatCodes(Index):
     """Base of the indexes that store one code of fixed size a vector."""
@@ -507,6 +658,30 @@ class SearchParameters:
     sel: IDSelector | None
     """If set, only these ids are returned."""
     def __init__(self, **fields: Any) -> None: ...
+
+class StandardGpuResources(GpuResourcesProvider):
+    """Streams, cuBLAS handles, pinned and temporary memory of every GPU that is used with it. Indexes share and keep them."""
+    def __init__(self) -> None: ...
+    def setTempMemory(self, size: int) -> None:
+        """Bytes of temporary memory on each GPU, taken at its next use."""
+    def noTempMemory(self) -> None:
+        """Temporary memory is taken from the device each time."""
+    def setPinnedMemory(self, size: int) -> None:
+        """Bytes of pinned host memory through which vectors are copied."""
+    def setDefaultStream(self, device: int, stream: int) -> None:
+        """Work on a GPU goes to this cudaStream_t, given as an address."""
+    def revertDefaultStream(self, device: int) -> None:
+        """Work on a GPU goes to a stream of its own again."""
+    def setDefaultNullStreamAllDevices(self) -> None:
+        """Work on every GPU goes to the null stream."""
+    def getDefaultStream(self, device: int) -> int:
+        """Address of the cudaStream_t that work on a GPU goes to."""
+    def syncDefaultStreamCurrentDevice(self) -> None:
+        """Waits for the work on the current GPU."""
+    def getTempMemoryAvailable(self, device: int) -> int:
+        """Bytes of temporary memory not in use."""
+    def getMemoryInfo(self) -> list[list[object]]:
+        """For each GPU in use: [device, kind of memory, number of allocations, bytes]."""
 
 class UInt16Vector:
     """A `std::vector` of its own."""
@@ -764,11 +939,94 @@ def swig_version() -> int:
 
 lrand = randint
 
+DistanceDataType_BF16: int
+
+DistanceDataType_F16: int
+
+DistanceDataType_F32: int
+
+INDICES_32_BIT: int
+
+INDICES_64_BIT: int
+
+INDICES_CPU: int
+
+INDICES_IVF: int
+
+IndicesDataType_I32: int
+
+IndicesDataType_I64: int
+
+MemorySpace_Device: int
+
+MemorySpace_Unified: int
+
+def bfKnn(res: Any, args: Any) -> None:
+    """Exhaustive search as GpuDistanceParams say. They hold addresses, which nothing checks; knn_gpu takes arrays."""
+
+def bfKnn_tiling(res: Any, args: Any, vectorsMemoryLimit: int, queriesMemoryLimit: int) -> None:
+    """As bfKnn, with at most so many bytes of vectors and of queries on the GPU at a time; 0 is no limit."""
+
 def get_num_gpus() -> int:
-    """Number of GPUs that can be used; 0 where there is no driver."""
+    """Number of GPUs that can be used; 0 where there is no driver or no GPU part, whose absence other calls explain."""
+
+def gpu_launch_count() -> int:
+    """Number of kernels that this process has launched: tests know by it that work was done on a GPU."""
 
 def gpu_report() -> dict[str, list[str]]:
     """What is known of kernels, driver, CUDA libraries and GPUs, for `python -m faiss`."""
+
+def gpu_sync_all_devices() -> None:
+    """Waits for all work on GPUs. Every call has already waited for its own when it returns, so that nothing is left to do."""
+
+def index_cpu_to_all_gpus(index: Any, co: Any = None, ngpu: int = -1) -> Any:
+    """A copy of a CPU index on all GPUs, or on the first ngpu."""
+
+def index_cpu_to_gpu(provider: Any, device: int, index: Any, options: Any = None) -> Any:
+    """A copy of a CPU index on a GPU.
+
+    provider: StandardGpuResources, shared by as many indexes as one likes. options: GpuClonerOptions.
+    """
+
+def index_cpu_to_gpu_multiple(provider: Any, devices: Any, index: Any, options: Any = None) -> Any:
+    """A copy of a CPU index on several GPUs: resources and numbers of the GPUs, one each. options: GpuMultipleClonerOptions."""
+
+def index_cpu_to_gpu_multiple_py(resources: Any, index: Any, co: Any = None, gpus: Any = None) -> Any:
+    """A copy of a CPU index on the GPUs with these numbers, by default as many as there are resources."""
+
+def index_cpu_to_gpus_list(index: Any, co: Any = None, gpus: Any = None, ngpu: int = -1) -> Any:
+    """A copy of a CPU index on the GPUs with these numbers, or on the first ngpu."""
+
+def index_gpu_to_cpu(index: Any) -> Any:
+    """A copy of a GPU index on the CPU."""
+
+def knn_gpu(
+    res: Any,
+    xq: np.ndarray,
+    xb: np.ndarray,
+    k: int,
+    D: np.ndarray | None = None,
+    I: np.ndarray | None = None,
+    metric: int = 1,
+    device: int = -1,
+    use_cuvs: bool = False,
+    vectorsMemoryLimit: int = 0,
+    queriesMemoryLimit: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest neighbours of each query, found exactly on a GPU, without an index.
+
+    res: StandardGpuResources. xq: queries, shape (nq, d). xb: database, shape (nb, d); float32 or float16, in C or Fortran order.
+    D, I: where to write the results; I may be int64 or int32. metric: METRIC_L2 (squared distances), ...
+    device: number of the GPU; -1 for the current one. vectorsMemoryLimit, queriesMemoryLimit: bytes of each on the GPU at a time;
+    0 is no limit. use_cuvs: accepted and ignored.
+
+    Returns distances (float32) and positions in xb, shape (nq, k), best first; -1 is no result.
+    """
+
+def pairwise_distance_gpu(
+    res: Any, xq: np.ndarray, xb: np.ndarray, D: np.ndarray | None = None, metric: int = 1, device: int = -1
+) -> np.ndarray:
+    """The distance of every query to every vector, computed on a GPU: float32, shape (nq, nb). Arguments as for knn_gpu."""
 
 class ByteVector(UInt8Vector): ...
 class CharVector(Int8Vector): ...

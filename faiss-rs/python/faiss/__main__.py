@@ -22,8 +22,9 @@ def report() -> Iterator[tuple[str, str]]:
     yield "instruction set", faiss.get_compile_options()
     yield "threads", str(faiss.omp_get_max_threads())
     yield "BLAS", _blas()
-    for part in ("kernels", "driver", "CUDA", "GPU"):
-        yield from ((part, text) for text in faiss.gpu_report()[part])
+    gpu = faiss.gpu_report()
+    for part in ("kernels", "CUDA", "GPU"):
+        yield from ((part, text) for text in gpu[part])
 
 
 def _processor() -> str:

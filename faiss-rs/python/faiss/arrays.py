@@ -1,12 +1,12 @@
 """Arrays as pointers, and vectors as arrays: what programs written for the C++ library's own calling conventions use."""
 
-import ctypes
 from typing import Any
 
 import numpy as np
 
 from faiss import _faiss
 from faiss.classes import Object
+from faiss.pointer import C_NAMES, Pointer
 
 __all__ = [
     "cast_integer_to_float_ptr",
@@ -21,61 +21,6 @@ __all__ = [
     "vector_float_to_array",
     "vector_to_array",
 ]
-
-C_NAMES = {
-    "float32": "float",
-    "float64": "double",
-    "int8": "signed char",
-    "uint8": "unsigned char",
-    "int16": "short",
-    "uint16": "unsigned short",
-    "float16": "unsigned short",
-    "int32": "int",
-    "uint32": "unsigned int",
-    "int64": "long",
-    "uint64": "unsigned long",
-    "bool": "bool",
-    "void": "void",
-}
-
-
-class Pointer:
-    """A pointer to numbers. Unlike one of C, it keeps what it points to alive and knows where that ends, as far as that is known at all."""
-
-    __slots__ = ("_address", "_array", "dtype")
-
-    def __init__(self, array: np.ndarray | None, dtype: str, address: int = 0) -> None:
-        self._array = array
-        self.dtype = dtype
-        self._address = address if array is None else array.ctypes.data
-
-    @classmethod
-    def to_native(cls, view: Any) -> "Pointer":
-        """A pointer into an object of the library: to a copy of the numbers, which can't be written to."""
-        array = view.to_array()
-        array.flags.writeable = False
-        return cls(array, array.dtype.name)
-
-    def view(self, n: int, dtype: str | None = None) -> np.ndarray:
-        """The first n numbers, as an array over the same memory."""
-        if dtype is not None and dtype != self.dtype and self.dtype != "void":
-            raise TypeError(f"a pointer to {C_NAMES[dtype]} is wanted, not to {C_NAMES[self.dtype]}")
-        wanted = np.dtype(dtype or self.dtype)
-        if n < 0:
-            raise ValueError("the number of elements is negative")
-        if self._array is None:
-            return np.frombuffer((ctypes.c_char * (n * wanted.itemsize)).from_address(self._address), wanted)
-        flat = self._array.reshape(-1)
-        flat = flat if self.dtype != "void" else flat.view(wanted)
-        if n > flat.size:
-            raise ValueError(f"{n} elements are wanted where the pointer leads to {flat.size}")
-        return flat[:n]
-
-    def __int__(self) -> int:
-        return self._address
-
-    def __repr__(self) -> str:
-        return f"<pointer of type '{C_NAMES[self.dtype]} *' at {self._address:#x}>"
 
 
 def swig_ptr(a: np.ndarray) -> Pointer:

@@ -1,11 +1,13 @@
 """Makes a Python class from the description of a type: its properties, methods and base class."""
 
 import ast
+import copy
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 import faiss
 from faiss import _faiss, loader
+from faiss.pointer import Pointer
 
 # What instances of the library's own classes may be given besides the fields of their description.
 EXTRA_ATTRIBUTES = frozenset({"this", "thisown", "referenced_objects"})
@@ -34,6 +36,19 @@ class Object:
             raise AttributeError(f"'{cls.__name__}' object has no attribute '{name}'.", name=name, obj=self)
         object.__setattr__(self, name, value)
 
+    def __copy__(self) -> Any:
+        """A copy of the object of the library; other attributes are shared."""
+        made = around(type(self), _faiss.clone_object(self.this))
+        for name, value in self.__dict__.items():
+            made.__dict__.setdefault(name, value)
+        return made
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        made = around(type(self), _faiss.clone_object(self.this))
+        for name, value in self.__dict__.items():
+            made.__dict__.setdefault(name, copy.deepcopy(value, memo) if name != "this" else value)
+        return made
+
     def __repr__(self) -> str:
         this = self.__dict__.get("this")
         where = f"at {int(this):#x}" if this is not None else "not initialized"
@@ -54,8 +69,6 @@ def wrap(value: Any) -> Any:
     elif isinstance(value, _faiss.Vector):
         cls = getattr(faiss, f"{value.element()}Vector")
     elif isinstance(value, _faiss.View):
-        from faiss.arrays import Pointer
-
         return Pointer.to_native(value)
     elif isinstance(value, tuple):
         return tuple(wrap(item) for item in value)
@@ -111,6 +124,10 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
     def put(self: Object, value: Any) -> None:
         if kind == "vector":
             self.this.get(field).assign(value.this.to_array() if isinstance(value, Object) else value)
+        elif isinstance(value, Pointer):
+            # As an address; what is there lives as long as the object that has it.
+            self.__dict__.setdefault("pointers", {})[field] = value
+            self.this.set(field, int(value))
         else:
             self.this.set(field, value)
 

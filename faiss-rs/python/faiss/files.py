@@ -58,7 +58,7 @@ def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
 
 def clone_index(index: Any) -> Any:
     """A deep copy."""
-    return wrap(_faiss.clone_index(native_index(index)))
+    return wrap(_faiss.clone_object(native_index(index)))
 
 
 def downcast_index(index: Any) -> Any:

@@ -1,13 +1,228 @@
-"""What programs call to use GPUs. No CUDA library is loaded before the first of these calls."""
+"""GPUs: how many there are, indexes to and from them, exhaustive search on them. No CUDA library is loaded before the first such call."""
 
-__all__ = ["get_num_gpus", "gpu_report"]
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import faiss
+from faiss import _faiss
+from faiss.classes import Object, wrap
+from faiss.index_methods import native_index, output
+
+__all__ = [
+    "INDICES_32_BIT",
+    "INDICES_64_BIT",
+    "INDICES_CPU",
+    "INDICES_IVF",
+    "DistanceDataType_BF16",
+    "DistanceDataType_F16",
+    "DistanceDataType_F32",
+    "IndicesDataType_I32",
+    "IndicesDataType_I64",
+    "MemorySpace_Device",
+    "MemorySpace_Unified",
+    "bfKnn",
+    "bfKnn_tiling",
+    "get_num_gpus",
+    "gpu_launch_count",
+    "gpu_report",
+    "gpu_sync_all_devices",
+    "index_cpu_to_all_gpus",
+    "index_cpu_to_gpu",
+    "index_cpu_to_gpu_multiple",
+    "index_cpu_to_gpu_multiple_py",
+    "index_cpu_to_gpus_list",
+    "index_gpu_to_cpu",
+    "knn_gpu",
+    "pairwise_distance_gpu",
+]
+
+DistanceDataType_F32, DistanceDataType_F16, DistanceDataType_BF16 = 1, 2, 3
+IndicesDataType_I64, IndicesDataType_I32 = 1, 2
+INDICES_CPU, INDICES_IVF, INDICES_32_BIT, INDICES_64_BIT = 0, 1, 2, 3
+MemorySpace_Device, MemorySpace_Unified = 1, 2
 
 
 def get_num_gpus() -> int:
-    """Number of GPUs that can be used; 0 where there is no driver."""
-    return 0
+    """Number of GPUs that can be used; 0 where there is no driver or no GPU part, whose absence other calls explain."""
+    return _faiss.gpu_count()
+
+
+def gpu_launch_count() -> int:
+    """Number of kernels that this process has launched: tests know by it that work was done on a GPU."""
+    return _faiss.gpu_launch_count()
+
+
+def _native(value: Any, cls: type, what: str) -> Any:
+    if not isinstance(value, cls):
+        raise TypeError(f"{what} must be {cls.__name__}, not {type(value).__name__}")
+    assert isinstance(value, Object)
+    return value.this
+
+
+def _provider(resources: Any) -> Any:
+    return _native(resources, faiss.GpuResourcesProvider, "the resources")
+
+
+def _options(options: Any) -> Any:
+    return None if options is None else _native(options, faiss.GpuClonerOptions, "the options")
+
+
+def index_cpu_to_gpu(provider: Any, device: int, index: Any, options: Any = None) -> Any:
+    """A copy of a CPU index on a GPU.
+
+    provider: StandardGpuResources, shared by as many indexes as one likes. options: GpuClonerOptions.
+    """
+    return wrap(_faiss.index_cpu_to_gpu(_provider(provider), device, native_index(index), _options(options)))
+
+
+def index_gpu_to_cpu(index: Any) -> Any:
+    """A copy of a GPU index on the CPU."""
+    return wrap(_faiss.index_gpu_to_cpu(native_index(index)))
+
+
+def index_cpu_to_gpu_multiple(provider: Any, devices: Any, index: Any, options: Any = None) -> Any:
+    """A copy of a CPU index on several GPUs: resources and numbers of the GPUs, one each. options: GpuMultipleClonerOptions."""
+    providers = [_provider(p) for p in provider]
+    numbers = [int(d) for d in (faiss.vector_to_array(devices) if isinstance(devices, Object) else devices)]
+    return wrap(_faiss.index_cpu_to_gpu_multiple(providers, numbers, native_index(index), _options(options)))
+
+
+def index_cpu_to_gpu_multiple_py(resources: Any, index: Any, co: Any = None, gpus: Any = None) -> Any:
+    """A copy of a CPU index on the GPUs with these numbers, by default as many as there are resources."""
+    return index_cpu_to_gpu_multiple(resources, range(len(resources)) if gpus is None else gpus, index, co)
+
+
+def index_cpu_to_all_gpus(index: Any, co: Any = None, ngpu: int = -1) -> Any:
+    """A copy of a CPU index on all GPUs, or on the first ngpu."""
+    return index_cpu_to_gpus_list(index, co=co, gpus=None, ngpu=ngpu)
+
+
+def index_cpu_to_gpus_list(index: Any, co: Any = None, gpus: Any = None, ngpu: int = -1) -> Any:
+    """A copy of a CPU index on the GPUs with these numbers, or on the first ngpu."""
+    if gpus is None:
+        # Raises the reason where there is none.
+        count = _faiss.gpu_check()
+        gpus = range(count if ngpu == -1 else ngpu)
+    return index_cpu_to_gpu_multiple_py([faiss.StandardGpuResources() for _ in gpus], index, co, gpus)
+
+
+def gpu_sync_all_devices() -> None:
+    """Waits for all work on GPUs. Every call has already waited for its own when it returns, so that nothing is left to do."""
+
+
+def bfKnn(res: Any, args: Any) -> None:
+    """Exhaustive search as GpuDistanceParams say. They hold addresses, which nothing checks; knn_gpu takes arrays."""
+    bfKnn_tiling(res, args, 0, 0)
+
+
+def bfKnn_tiling(res: Any, args: Any, vectorsMemoryLimit: int, queriesMemoryLimit: int) -> None:
+    """As bfKnn, with at most so many bytes of vectors and of queries on the GPU at a time; 0 is no limit."""
+    params = _native(args, faiss.GpuDistanceParams, "args")
+    _faiss.bf_knn(_provider(res), params, vectorsMemoryLimit, queriesMemoryLimit)
+
+
+def _set_vectors(args: Any, name: str, plural: str, x: np.ndarray) -> np.ndarray:
+    """Lets the parameters name an array; returns it, or the copy of it that they name."""
+    n, _ = x.shape
+    if x.dtype not in (np.float32, np.float16):
+        x = x.astype("float32")
+    row_major = x.flags.c_contiguous
+    if not (row_major or x.flags.f_contiguous) or not x.flags.aligned:
+        x, row_major = np.ascontiguousarray(x).copy(), True
+    setattr(args, plural, x.ctypes.data)
+    setattr(args, f"{name}Type", DistanceDataType_F32 if x.dtype == np.float32 else DistanceDataType_F16)
+    setattr(args, f"{plural}RowMajor", row_major)
+    setattr(args, f"num{plural.capitalize()}", n)
+    return x
+
+
+def _exhaustive(
+    res: Any,
+    xq: np.ndarray,
+    xb: np.ndarray,
+    metric: int,
+    device: int,
+    D: np.ndarray,
+    labels: np.ndarray | None,
+    limits: tuple[int, int] = (0, 0),
+) -> None:
+    args = faiss.GpuDistanceParams()
+    args.metric = metric
+    args.k = D.shape[1] if labels is not None else -1
+    args.dims = xb.shape[1]
+    # Both must be of one type: f16 only if both are.
+    if xq.dtype != xb.dtype:
+        xq, xb = xq.astype("float32"), xb.astype("float32")
+    kept = _set_vectors(args, "vector", "vectors", xb), _set_vectors(args, "query", "queries", xq)
+    args.outDistances = D.ctypes.data
+    if labels is not None:
+        args.outIndicesType = IndicesDataType_I64 if labels.dtype == np.int64 else IndicesDataType_I32
+        args.outIndices = labels.ctypes.data
+    args.device = device
+    bfKnn_tiling(res, args, *limits)
+    del kept
+
+
+def _check_pair(xq: np.ndarray, xb: np.ndarray) -> tuple[int, int]:
+    (nq, d), (nb, d2) = xq.shape, xb.shape
+    assert d == d2, f"the queries have {d} dimensions, the database {d2}"
+    return nq, nb
+
+
+def knn_gpu(
+    res: Any,
+    xq: np.ndarray,
+    xb: np.ndarray,
+    k: int,
+    D: np.ndarray | None = None,
+    I: np.ndarray | None = None,  # noqa: E741
+    metric: int = 1,
+    device: int = -1,
+    use_cuvs: bool = False,
+    vectorsMemoryLimit: int = 0,
+    queriesMemoryLimit: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest neighbours of each query, found exactly on a GPU, without an index.
+
+    res: StandardGpuResources. xq: queries, shape (nq, d). xb: database, shape (nb, d); float32 or float16, in C or Fortran order.
+    D, I: where to write the results; I may be int64 or int32. metric: METRIC_L2 (squared distances), ...
+    device: number of the GPU; -1 for the current one. vectorsMemoryLimit, queriesMemoryLimit: bytes of each on the GPU at a time;
+    0 is no limit. use_cuvs: accepted and ignored.
+
+    Returns distances (float32) and positions in xb, shape (nq, k), best first; -1 is no result.
+    """
+    nq, _ = _check_pair(xq, xb)
+    assert k > 0, "k must be positive"
+    D = output(D, (nq, k), "float32")
+    I = output(I, (nq, k), "int32" if I is not None and I.dtype == np.int32 else "int64")  # noqa: E741
+    _exhaustive(res, xq, xb, metric, device, D, I, (vectorsMemoryLimit, queriesMemoryLimit))
+    return D, I
+
+
+def pairwise_distance_gpu(
+    res: Any, xq: np.ndarray, xb: np.ndarray, D: np.ndarray | None = None, metric: int = 1, device: int = -1
+) -> np.ndarray:
+    """The distance of every query to every vector, computed on a GPU: float32, shape (nq, nb). Arguments as for knn_gpu."""
+    nq, nb = _check_pair(xq, xb)
+    D = output(D, (nq, nb), "float32")
+    _exhaustive(res, xq, xb, metric, device, D, None)
+    return D
 
 
 def gpu_report() -> dict[str, list[str]]:
     """What is known of kernels, driver, CUDA libraries and GPUs, for `python -m faiss`."""
-    return {"kernels": ["none"], "driver": ["none"], "CUDA": ["none"], "GPU": ["none"]}
+    families = sorted(p.stem for p in Path(faiss.__file__).with_name("kernels").glob("*.fatbin"))
+    report = {"kernels": [", ".join(families) or "none: this is a wheel for CPUs"], "CUDA": [], "GPU": []}
+    try:
+        count = _faiss.gpu_check()
+        built, driver = (f"{v // 1000}.{v % 1000 // 10}" for v in _faiss.gpu_versions())
+        report["CUDA"] = [f"built with {built}, the driver supports {driver}"]
+        for device in range(count):
+            p = _faiss.gpu_properties(device)
+            major, minor = p["capability"]
+            report["GPU"].append(f"{device}: {p['name']}, capability {major}.{minor}, {p['memory'] / 2**30:.0f} GiB")
+    except RuntimeError as reason:
+        report["GPU"] = [f"none: {str(reason).removeprefix('Error: ')}"]
+    return report

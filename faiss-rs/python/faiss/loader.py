@@ -32,7 +32,7 @@ def find(name: str) -> Any:
             contents = importlib.import_module(f"faiss.{module}")
             if name in contents.__all__:
                 return getattr(contents, name)
-        if name in upstream()["classes"] or name in upstream()["functions"]:
+        if name in placeholder_classes() or name in upstream()["functions"]:
             from faiss import placeholders
 
             return placeholders.make(name)
@@ -43,7 +43,7 @@ def names() -> list[str]:
     """Every name that is here, and every name of Faiss that is not."""
     written = [n for module in MODULES for n in importlib.import_module(f"faiss.{module}").__all__]
     listed = upstream()
-    return sorted({*described(), *written, *listed["constants"], *listed["classes"], *listed["functions"]})
+    return sorted({*described(), *written, *listed["constants"], *placeholder_classes(), *listed["functions"]})
 
 
 @lru_cache(maxsize=1)
@@ -53,8 +53,15 @@ def described() -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
+def placeholder_classes() -> dict[str, Any]:
+    """All classes that Faiss's modules for CPUs and for GPUs have."""
+    return {**upstream()["classes"], **upstream()["gpu_classes"]}
+
+
+@lru_cache(maxsize=1)
 def upstream() -> dict[str, Any]:
-    """Faiss's public names: `classes` with their direct bases and own constants, `functions`, and `constants` with their values."""
+    """Faiss's public names: `classes` with their direct bases and own constants, `functions`, and `constants` with their values. Those
+    are of the module for CPUs; `gpu_classes` are further classes of the one for GPUs."""
     text = Path(__file__).with_name("names.json").read_text(encoding="utf-8")
     listed: dict[str, Any] = json.loads(text)
     return listed

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from faiss import _faiss
-from faiss.arrays import Pointer
 from faiss.classes import Object, construct
+from faiss.pointer import Pointer
 
 
 class SearchParametersMethods(Object):

@@ -12,7 +12,7 @@ MARK = "_faiss_placeholder"
 
 def make(name: str) -> Any:
     """The placeholder of a name that loader.upstream() lists."""
-    described = loader.upstream()["classes"].get(name)
+    described = loader.placeholder_classes().get(name)
     return _function(name) if described is None else _class(name, described)
 
 

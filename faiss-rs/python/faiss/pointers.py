@@ -6,7 +6,8 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
-from faiss.arrays import Pointer, elements
+from faiss.arrays import elements
+from faiss.pointer import Pointer
 
 __all__ = [
     "RangeSearchResult",

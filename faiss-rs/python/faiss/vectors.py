@@ -5,8 +5,8 @@ from typing import Any
 
 import faiss
 from faiss import _faiss
-from faiss.arrays import Pointer
 from faiss.classes import Object
+from faiss.pointer import Pointer
 
 __all__ = [
     "ByteVector",

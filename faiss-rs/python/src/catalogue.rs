@@ -4,24 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use faiss_core::base::object::ElementKind;
-use faiss_core::base::{Handle, Kind, Result, TypeInfo, Value};
+use faiss_core::base::{Handle, Kind, Object, Result, TypeInfo, Value};
 use faiss_core::registry::Row;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 pub type Construct = fn(&[Value]) -> Result<Handle>;
+pub type Clone = fn(&dyn Object) -> Result<Handle>;
 
 pub struct Entry {
     pub info: &'static TypeInfo,
     pub construct: Option<Construct>,
+    pub clone: Option<Clone>,
     signatures: &'static [&'static str],
 }
 
 static ENTRIES: LazyLock<BTreeMap<&'static str, Entry>> = LazyLock::new(|| {
     let mut entries = BTreeMap::new();
     for row in rows() {
-        entries.insert(row.info.name, Entry { info: row.info, construct: row.construct, signatures: row.signatures });
+        let entry = Entry { info: row.info, construct: row.construct, clone: row.clone, signatures: row.signatures };
+        entries.insert(row.info.name, entry);
     }
     let listed: Vec<_> = entries.values().map(|e| e.info).collect();
     for info in listed {
@@ -31,14 +34,14 @@ static ENTRIES: LazyLock<BTreeMap<&'static str, Entry>> = LazyLock::new(|| {
 });
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    faiss_core::registry::REGISTRY.iter().chain(crate::own_types::REGISTRY)
+    faiss_core::registry::REGISTRY.iter().chain(faiss_gpu::registry::REGISTRY).chain(crate::own_types::REGISTRY)
 }
 
 /// Base classes and parts have descriptions without needing rows of their own.
 fn add_related(entries: &mut BTreeMap<&'static str, Entry>, info: &'static TypeInfo) {
     let parts = info.fields.iter().filter_map(|f| if let Kind::Part(part) = f.kind { Some(part()) } else { None });
     for related in info.parent.into_iter().chain(parts) {
-        entries.entry(related.name).or_insert(Entry { info: related, construct: None, signatures: &[] });
+        entries.entry(related.name).or_insert(Entry { info: related, construct: None, clone: None, signatures: &[] });
         add_related(entries, related);
     }
 }

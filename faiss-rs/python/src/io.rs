@@ -7,6 +7,7 @@ use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::callbacks::{PyCallbackIOReader, PyCallbackIOWriter};
+use crate::catalogue;
 use crate::doorway::enter;
 use crate::object::NativeObject;
 
@@ -35,9 +36,16 @@ pub fn deserialize_index(py: Python<'_>, data: PyReadonlyArray1<'_, u8>, io_flag
 }
 
 #[pyfunction]
-pub fn clone_index(py: Python<'_>, this: &NativeObject) -> PyResult<NativeObject> {
+pub fn clone_object(py: Python<'_>, this: &NativeObject) -> PyResult<NativeObject> {
     let object = this.root.object();
-    enter(py, || io::clone_index(&*object.read())).map(NativeObject::root)
+    let copy = enter(py, || {
+        let object = object.read();
+        let name = object.info().name;
+        let clone = catalogue::find(name).and_then(|entry| entry.clone);
+        let clone = clone.ok_or_else(|| Error::failed("", format!("clone not supported for this type: {name}")))?;
+        clone(&*object)
+    });
+    copy.map(NativeObject::root)
 }
 
 fn sink(object: &mut dyn Object) -> Result<&mut dyn Sink> {

@@ -8,6 +8,7 @@
 //! | value | arguments and results |
 //! | object, vector | handles to objects, their parts and their vectors |
 //! | index, io, functions | the methods that every index has, files, functions on arrays |
+//! | gpu | GPUs, cloners, search without an index |
 //! | own_types, callbacks | types that exist for Python only: vectors of their own, and what calls Python back |
 //!
 //! Nothing here knows numpy conventions of Faiss or makes Python classes: the package does that, in Python.
@@ -16,6 +17,7 @@ mod callbacks;
 mod catalogue;
 mod doorway;
 mod functions;
+mod gpu;
 mod index;
 mod interrupt;
 mod io;
@@ -41,6 +43,11 @@ mod _faiss {
         set_deserialization_limit, set_global, simd_level,
     };
     #[pymodule_export]
+    use gpu::{
+        bf_knn, gpu_check, gpu_count, gpu_launch_count, gpu_properties, gpu_set_library_dir, gpu_versions,
+        index_cpu_to_gpu, index_cpu_to_gpu_multiple, index_gpu_to_cpu,
+    };
+    #[pymodule_export]
     use index::{
         add, add_sa_codes, add_with_ids, assign, check_compatible_for_merge, is_member, merge_from, range_search,
         reconstruct, reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size, sa_decode, sa_encode, search,
@@ -50,7 +57,7 @@ mod _faiss {
     use interrupt::set_timeout;
     #[pymodule_export]
     use io::{
-        clone_index, deserialize_index, read_index, read_index_from, serialize_index, write_index, write_index_to,
+        clone_object, deserialize_index, read_index, read_index_from, serialize_index, write_index, write_index_to,
     };
     #[pymodule_export]
     use object::{NativeObject, construct};

@@ -3,7 +3,7 @@
 import faiss
 import numpy as np
 import pytest
-from conftest import assert_same_neighbours, naive_knn
+from reference import assert_same_neighbours, naive_knn
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import faiss
 import numpy as np
 import pytest
-from conftest import assert_same_neighbours
+from reference import assert_same_neighbours
 
 METRICS = ["L2", "INNER_PRODUCT", "L1", "Linf", "Lp", "Canberra", "BrayCurtis", "JensenShannon", "Jaccard"]
 

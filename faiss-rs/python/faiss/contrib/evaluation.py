@@ -11,7 +11,7 @@ def knn_intersection_measure(I1: np.ndarray, I2: np.ndarray) -> float:
     """The share of ids that two tables of results have in common, row by row."""
     nq, rank = I1.shape
     assert I2.shape == (nq, rank), f"tables of shapes {I1.shape} and {I2.shape} can't be compared"
-    return faiss.eval_intersection(I1, I2) / (rank * nq)
+    return float(faiss.eval_intersection(I1, I2) / (rank * nq))
 
 
 def check_ref_knn_with_draws(

@@ -1,0 +1,134 @@
+//! The GPU part: what is not a method of its types. No CUDA library is opened before the first of these calls that needs one.
+
+use std::path::PathBuf;
+
+use faiss_core::base::object::{cast, receiver};
+use faiss_core::base::{Object, Result, Shared};
+use faiss_gpu::standard::resources_of;
+use faiss_gpu::{GpuClonerOptions, GpuDistanceParams, GpuMultipleClonerOptions};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::doorway::enter;
+use crate::object::NativeObject;
+
+/// Names the folder that holds `libfaiss_cuda.so` and `kernels/`.
+#[pyfunction]
+pub fn gpu_set_library_dir(path: PathBuf) {
+    faiss_gpu::set_library_dir(&path);
+}
+
+/// How many GPUs can be used; 0 where none can, whatever the reason.
+#[pyfunction]
+pub fn gpu_count(py: Python<'_>) -> PyResult<usize> {
+    enter(py, || Ok(faiss_gpu::get_num_gpus()))
+}
+
+/// As gpu_count, but raises the reason why there is none.
+#[pyfunction]
+pub fn gpu_check(py: Python<'_>) -> PyResult<usize> {
+    enter(py, || Ok(faiss_gpu::check_gpus()?))
+}
+
+/// How many kernels this process has launched.
+#[pyfunction]
+pub fn gpu_launch_count() -> u64 {
+    faiss_gpu::launch_count()
+}
+
+#[pyfunction]
+pub fn gpu_properties(py: Python<'_>, device: i32) -> PyResult<Bound<'_, PyDict>> {
+    let properties = enter(py, || Ok(faiss_gpu::device_properties(device)?))?;
+    let described = PyDict::new(py);
+    described.set_item("name", &properties.name)?;
+    described.set_item("capability", (properties.major, properties.minor))?;
+    described.set_item("memory", properties.total_memory)?;
+    described.set_item("multiprocessors", properties.multiprocessors)?;
+    Ok(described)
+}
+
+/// The CUDA version that the wheel was built with and the newest that the driver supports, as in (12010, 12080).
+#[pyfunction]
+pub fn gpu_versions(py: Python<'_>) -> PyResult<(i32, i32)> {
+    enter(py, || {
+        let cuda = faiss_gpu::sys::cuda()?;
+        Ok((cuda.built.0, cuda.driver_version.0))
+    })
+}
+
+/// Options that Python passed, or the defaults; a type derived from them counts as them.
+fn options<T: Object + Default + Clone + faiss_core::base::Described>(given: Option<&Shared<dyn Object>>) -> Result<T> {
+    match given {
+        None => Ok(T::default()),
+        Some(object) => receiver::<T>(&*object.read()).cloned(),
+    }
+}
+
+#[pyfunction]
+#[pyo3(signature = (provider, device, index, given))]
+pub fn index_cpu_to_gpu(
+    py: Python<'_>,
+    provider: &NativeObject,
+    device: i32,
+    index: &NativeObject,
+    given: Option<PyRef<'_, NativeObject>>,
+) -> PyResult<NativeObject> {
+    let (provider, index) = (provider.root.object(), index.index()?);
+    let given = given.map(|g| g.root.object());
+    let made = enter(py, || {
+        let resources = resources_of(&provider)?;
+        let options = options::<GpuClonerOptions>(given.as_ref())?;
+        faiss_gpu::index_cpu_to_gpu(&resources, device, &*index.read(), &options)
+    });
+    made.map(NativeObject::root)
+}
+
+#[pyfunction]
+#[pyo3(signature = (providers, devices, index, given))]
+pub fn index_cpu_to_gpu_multiple(
+    py: Python<'_>,
+    providers: Vec<PyRef<'_, NativeObject>>,
+    devices: Vec<i32>,
+    index: &NativeObject,
+    given: Option<PyRef<'_, NativeObject>>,
+) -> PyResult<NativeObject> {
+    let providers: Vec<_> = providers.iter().map(|p| p.root.object()).collect();
+    let (index, given) = (index.index()?, given.map(|g| g.root.object()));
+    let made = enter(py, || {
+        let resources = providers.iter().map(resources_of).collect::<Result<Vec<_>>>()?;
+        let options = match &given {
+            // Plain options say nothing of several GPUs.
+            Some(object) if cast::<GpuMultipleClonerOptions>(&*object.read()).is_none() => {
+                GpuMultipleClonerOptions { base: options(Some(object))?, ..Default::default() }
+            }
+            other => options(other.as_ref())?,
+        };
+        faiss_gpu::index_cpu_to_gpu_multiple(&resources, &devices, &*index.read(), &options)
+    });
+    made.map(NativeObject::root)
+}
+
+#[pyfunction]
+pub fn index_gpu_to_cpu(py: Python<'_>, index: &NativeObject) -> PyResult<NativeObject> {
+    let index = index.index()?;
+    enter(py, || faiss_gpu::index_gpu_to_cpu(&*index.read())).map(NativeObject::root)
+}
+
+/// Exhaustive search as the parameters say, whose addresses nothing can check: `faiss.knn_gpu` makes them from arrays.
+#[pyfunction]
+pub fn bf_knn(
+    py: Python<'_>,
+    provider: &NativeObject,
+    params: &NativeObject,
+    vectors_limit: usize,
+    queries_limit: usize,
+) -> PyResult<()> {
+    let (provider, params) = (provider.root.object(), params.root.object());
+    enter(py, || {
+        let params = receiver::<GpuDistanceParams>(&*params.read()).cloned()?;
+        let resources = resources_of(&provider)?;
+        // SAFETY: the caller of `bfKnn` vouches for its addresses, as in C++; `knn_gpu` takes them from arrays that it holds.
+        unsafe { faiss_gpu::bf_knn_tiling(&resources, &params, vectors_limit, queries_limit) }?;
+        Ok(())
+    })
+}
