@@ -22,6 +22,20 @@ pub fn distances_ny(metric: MetricType, arg: f32, dis: &mut [f32], x: &[f32], y:
     }
 }
 
+/// Distances of each row of `x` to each row of `y`, both `d` wide: `dis[i * ny + j]`.
+pub fn distances_tile(metric: MetricType, arg: f32, dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
+    match metric {
+        MetricType::InnerProduct => simd::fvec_inner_products_tile(dis, x, y, d),
+        MetricType::L2 => simd::fvec_L2sqr_tile(dis, x, y, d),
+        MetricType::L1 => simd::fvec_L1_tile(dis, x, y, d),
+        _ if d == 0 => distances_ny(metric, arg, dis, x, y),
+        _ => {
+            let ny = y.len() / d;
+            dis.chunks_exact_mut(ny).zip(x.chunks_exact(d)).for_each(|(row, x)| distances_ny(metric, arg, row, x, y));
+        }
+    }
+}
+
 /// The distance of two vectors.
 pub fn distance(metric: MetricType, arg: f32, x: &[f32], y: &[f32]) -> f32 {
     let mut dis = [0.0];

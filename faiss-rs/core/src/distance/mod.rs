@@ -29,8 +29,9 @@ pub use merge::merge_knn_results;
 pub use norms::{fvec_norms_L2, fvec_norms_L2sqr, fvec_renorm_L2};
 pub use pairwise::{distances_by_idx, pairwise_distances};
 
-/// From how many queries on the matrix path is used.
-pub static DISTANCE_COMPUTE_BLAS_THRESHOLD: AtomicUsize = AtomicUsize::new(20);
+/// From how many numbers of queries (`nq * d`) on the matrix path is used. It is faster there, but loses digits where norms are much larger
+/// than distances.
+pub static DISTANCE_COMPUTE_BLAS_THRESHOLD: AtomicUsize = AtomicUsize::new(128_000);
 /// The most queries of one block of the matrix path.
 pub static DISTANCE_COMPUTE_BLAS_QUERY_BS: AtomicUsize = AtomicUsize::new(4096);
 /// The vectors of one block of the matrix path.

@@ -10,13 +10,12 @@ use super::{Database, Thresholds, extra};
 use crate::base::{MetricType, Result, interrupt, threads};
 use crate::{blas, simd};
 
-/// Bytes of vectors in a block of the direct path: half of a second-level cache.
-const DIRECT_BLOCK_BYTES: usize = 128 << 10;
-/// Queries of one task of the matrix path: BLAS copies every block of vectors once a task, so many queries share that cost.
+/// Queries of one task: a block of vectors is loaded, or copied by BLAS, once for all of them.
 const MAX_QUERIES: usize = 512;
-const MIN_QUERIES: usize = 32;
-/// Bytes of a tile of keys: a second-level cache.
+const MAX_DIRECT_QUERIES: usize = 128;
+/// Bytes of a tile of keys, or of the vectors of a direct tile, which stay in a second-level cache.
 const TILE_BYTES: usize = 1 << 20;
+const DIRECT_BYTES: usize = 128 << 10;
 /// Fewer vectors than this are not worth a task of their own.
 const MIN_PART: usize = 4096;
 
@@ -32,15 +31,17 @@ impl Plan {
     fn new(nq: usize, db: &Database<'_>, metric: MetricType) -> Plan {
         let limits = Thresholds::get();
         let threads = threads::available();
-        let use_blas =
-            matches!(metric, MetricType::L2 | MetricType::InnerProduct) && nq >= limits.blas_threshold && db.d > 0;
-        let (queries, rows) = if use_blas {
-            let blocks = nq.div_ceil(MAX_QUERIES).next_multiple_of(threads);
-            let queries = nq.div_ceil(blocks).max(MIN_QUERIES).min(limits.blas_query_bs.max(1));
-            (queries, (TILE_BYTES / 4 / queries).clamp(64, limits.blas_database_bs.max(64)))
+        let has_matrix_path = matches!(metric, MetricType::L2 | MetricType::InnerProduct) && db.d > 0;
+        let use_blas = has_matrix_path && nq.saturating_mul(db.d) >= limits.blas_threshold;
+        // Blocks of one size, as many for each thread; few queries stay together, and the database is shared out instead.
+        let (max, rows) = if use_blas {
+            (MAX_QUERIES.min(limits.blas_query_bs.max(1)), TILE_BYTES / 4 / nq.clamp(1, MAX_QUERIES))
         } else {
-            (nq.div_ceil(threads).clamp(1, MIN_QUERIES), (DIRECT_BLOCK_BYTES / 4 / db.d.max(1)).clamp(16, 1024))
+            (MAX_DIRECT_QUERIES, DIRECT_BYTES / 4 / db.d.max(1))
         };
+        let rows = rows.clamp(16, limits.blas_database_bs.max(16));
+        let queries =
+            if nq <= MAX_DIRECT_QUERIES { nq.max(1) } else { nq.div_ceil(nq.div_ceil(max).next_multiple_of(threads)) };
         let blocks = nq.div_ceil(queries);
         // With fewer blocks of queries than threads, the database is shared out too.
         let parts = if blocks >= threads { 1 } else { (threads * 2).div_ceil(blocks) };
@@ -139,16 +140,16 @@ fn scan_block<C: Collector>(
         if plan.use_blas {
             let alpha = if metric == MetricType::L2 { -2.0 } else { -1.0 };
             blas::sgemm_nt(nq, n, d, alpha, x, block.y, tile);
+        } else {
+            extra::distances_tile(metric, arg, tile, x, block.y, d);
+            if metric.is_similarity() {
+                simd::fvec_scale(tile, -1.0);
+            }
         }
         for (q, collector) in collectors.iter_mut().enumerate() {
             let row = &mut tile[q * n..(q + 1) * n];
             if with_norms {
                 simd::products_to_L2sqr(row, x_norms[q], &norms[..n]);
-            } else if !plan.use_blas {
-                extra::distances_ny(metric, arg, row, &x[q * d..(q + 1) * d], block.y);
-                if metric.is_similarity() {
-                    simd::fvec_scale(row, -1.0);
-                }
             }
             collect(row, start, block.ids, collector, &mut hits);
         }

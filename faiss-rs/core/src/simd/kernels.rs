@@ -1,268 +1,266 @@
-//! The kernels, generic over the number of lanes `W` and over whether a fused multiply-add is one instruction.
-//!
-//! Sums are kept in `W` lanes, as a vector register holds them: this is what lets the compiler vectorise a floating-point sum.
-#![allow(non_snake_case)]
+//! The kernels, generic over the register type.
 
-#[inline(always)]
-fn madd<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
-    // Without the instruction mul_add is a call into libm.
-    if FMA { a.mul_add(b, c) } else { a * b + c }
+use super::lanes::Lanes;
+
+/// What a kernel does with a pair of numbers and what it has so far; a pair of zeros must leave that as it is.
+trait Step {
+    fn step<R: Lanes>(x: R, y: R, sum: R) -> R;
 }
 
-/// The lanes added up to four: additions of whole registers, which the compiler sees as such.
+struct L2;
+impl Step for L2 {
+    #[inline(always)]
+    fn step<R: Lanes>(x: R, y: R, sum: R) -> R {
+        let t = x.sub(y);
+        t.madd(t, sum)
+    }
+}
+
+struct Product;
+impl Step for Product {
+    #[inline(always)]
+    fn step<R: Lanes>(x: R, y: R, sum: R) -> R {
+        x.madd(y, sum)
+    }
+}
+
+struct L1;
+impl Step for L1 {
+    #[inline(always)]
+    fn step<R: Lanes>(x: R, y: R, sum: R) -> R {
+        sum.add(x.sub(y).abs())
+    }
+}
+
+/// Not a sum but the largest so far.
+struct Linf;
+impl Step for Linf {
+    #[inline(always)]
+    fn step<R: Lanes>(x: R, y: R, largest: R) -> R {
+        x.sub(y).abs().max(largest)
+    }
+}
+
+/// Steps over two vectors, in two registers, so that one step need not wait for the last.
 #[inline(always)]
-fn quarter<const W: usize>(lanes: [f32; W]) -> [f32; 4] {
-    let mut sums = [0f32; 4];
-    for part in lanes.chunks_exact(4) {
-        for i in 0..4 {
-            sums[i] += part[i];
+fn fold<R: Lanes, S: Step>(x: &[f32], y: &[f32]) -> (R, R) {
+    let n = x.len().min(y.len());
+    let (x, y) = (&x[..n], &y[..n]);
+    let (mut a, mut b) = (R::zero(), R::zero());
+    let (mut xs, mut ys) = (x.chunks_exact(2 * R::WIDTH), y.chunks_exact(2 * R::WIDTH));
+    for (p, q) in (&mut xs).zip(&mut ys) {
+        a = S::step(R::load(p), R::load(q), a);
+        b = S::step(R::load(&p[R::WIDTH..]), R::load(&q[R::WIDTH..]), b);
+    }
+    let (mut xs, mut ys) = (xs.remainder().chunks_exact(R::WIDTH), ys.remainder().chunks_exact(R::WIDTH));
+    for (p, q) in (&mut xs).zip(&mut ys) {
+        a = S::step(R::load(p), R::load(q), a);
+    }
+    if !xs.remainder().is_empty() {
+        b = S::step(R::load_part(xs.remainder()), R::load_part(ys.remainder()), b);
+    }
+    (a, b)
+}
+
+#[inline(always)]
+fn sum<R: Lanes, S: Step>(x: &[f32], y: &[f32]) -> f32 {
+    let (a, b) = fold::<R, S>(x, y);
+    a.add(b).total()
+}
+
+/// One register of `x` with one of each of four rows of `y`.
+#[inline(always)]
+fn four<R: Lanes, S: Step>(p: R, q: [R; 4], sums: [R; 4]) -> [R; 4] {
+    [S::step(p, q[0], sums[0]), S::step(p, q[1], sums[1]), S::step(p, q[2], sums[2]), S::step(p, q[3], sums[3])]
+}
+
+/// Steps over `Q` (1, 2 or 4) rows of `x` and four rows of `y`, all `d` wide: a number that was loaded is used `Q` or four times.
+///
+/// Written out row by row: of a loop over the rows the compiler would keep the sums in memory.
+#[inline(always)]
+fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: &[f32], d: usize) -> [[f32; 4]; Q] {
+    let row = |i: usize| if i < Q { &x[i * d..(i + 1) * d] } else { &[] };
+    let (x0, x1, x2, x3) = (&x[..d], row(1), row(2), row(3));
+    let (y0, y1, y2, y3) = (&y[..d], &y[d..2 * d], &y[2 * d..3 * d], &y[3 * d..4 * d]);
+    let zero = [R::zero(); 4];
+    let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
+    let mut at = 0;
+    while at + R::WIDTH <= d {
+        let end = at + R::WIDTH;
+        let q = [R::load(&y0[at..end]), R::load(&y1[at..end]), R::load(&y2[at..end]), R::load(&y3[at..end])];
+        s0 = four::<R, S>(R::load(&x0[at..end]), q, s0);
+        if Q > 1 {
+            s1 = four::<R, S>(R::load(&x1[at..end]), q, s1);
+        }
+        if Q > 2 {
+            s2 = four::<R, S>(R::load(&x2[at..end]), q, s2);
+            s3 = four::<R, S>(R::load(&x3[at..end]), q, s3);
+        }
+        at = end;
+    }
+    if at < d {
+        let q = [R::load_part(&y0[at..]), R::load_part(&y1[at..]), R::load_part(&y2[at..]), R::load_part(&y3[at..])];
+        s0 = four::<R, S>(R::load_part(&x0[at..]), q, s0);
+        if Q > 1 {
+            s1 = four::<R, S>(R::load_part(&x1[at..]), q, s1);
+        }
+        if Q > 2 {
+            s2 = four::<R, S>(R::load_part(&x2[at..]), q, s2);
+            s3 = four::<R, S>(R::load_part(&x3[at..]), q, s3);
         }
     }
-    sums
-}
-
-/// The sum of the lanes.
-#[inline(always)]
-fn total<const W: usize>(lanes: [f32; W]) -> f32 {
-    let [a, b, c, d] = quarter(lanes);
-    (a + c) + (b + d)
-}
-
-/// The sums of four sets of lanes at once. `W` lanes of a register imply its instruction set: 16 are only used with AVX-512, 8 with AVX2.
-#[inline(always)]
-fn totals<const W: usize>(a: [f32; W], b: [f32; W], c: [f32; W], d: [f32; W]) -> [f32; 4] {
-    #[cfg(target_arch = "x86_64")]
-    if W >= 8 {
-        // Left alone, the compiler transposes the registers element by element.
-        use std::arch::x86_64::*;
-        // SAFETY: the instruction set is that of the caller's entry point; loads and stores are of whole arrays and need no alignment.
-        unsafe {
-            let half = |lanes: &[f32; W]| {
-                if W == 16 {
-                    let all = _mm512_loadu_ps(lanes.as_ptr());
-                    _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps::<1>(all))
-                } else {
-                    _mm256_loadu_ps(lanes.as_ptr())
-                }
-            };
-            let pairs = _mm256_hadd_ps(_mm256_hadd_ps(half(&a), half(&b)), _mm256_hadd_ps(half(&c), half(&d)));
-            let sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
-            let mut out = [0f32; 4];
-            _mm_storeu_ps(out.as_mut_ptr(), sums);
-            return out;
-        }
+    let mut out = [[0.0; 4]; Q];
+    for (out, sums) in out.iter_mut().zip([s0, s1, s2, s3]) {
+        *out = R::totals(sums);
     }
-    [total(a), total(b), total(c), total(d)]
-}
-
-/// Fewer than `W` numbers as a register, completed by zeros, which leave every sum as it is.
-#[inline(always)]
-fn padded<const W: usize>(x: &[f32]) -> [f32; W] {
-    debug_assert!(x.len() < W);
-    let mut out = [0f32; W];
-    #[cfg(target_arch = "x86_64")]
-    if W >= 8 {
-        use std::arch::x86_64::*;
-        // SAFETY: the instruction set is that of the caller's entry point; the masks cover `x.len()` numbers, which is less than `W`.
-        unsafe {
-            if W == 16 {
-                let all = _mm512_maskz_loadu_ps((1u32 << x.len()) as u16 - 1, x.as_ptr());
-                _mm512_storeu_ps(out.as_mut_ptr(), all);
-            } else {
-                let count = _mm256_set1_epi32(x.len() as i32);
-                let mask = _mm256_cmpgt_epi32(count, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-                _mm256_storeu_ps(out.as_mut_ptr(), _mm256_maskload_ps(x.as_ptr(), mask));
-            }
-        }
-        return out;
-    }
-    out[..x.len()].copy_from_slice(x);
     out
 }
 
-/// Folds `step`, which leaves the sum as it is for a pair of zeros, over pairs of elements.
+/// `Q` rows of `x` and all rows of `y`; the sums of row `i` go to row `i` of `dis`.
 #[inline(always)]
-fn fold<const W: usize>(x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32) -> f32 {
-    let n = x.len().min(y.len());
-    let (x, y) = (&x[..n], &y[..n]);
-    // Two registers, so that one addition need not wait for the last.
-    let (mut a, mut b) = ([0f32; W], [0f32; W]);
-    let (mut xs, mut ys) = (x.chunks_exact(2 * W), y.chunks_exact(2 * W));
-    for (p, q) in (&mut xs).zip(&mut ys) {
-        for i in 0..W {
-            a[i] = step(p[i], q[i], a[i]);
-            b[i] = step(p[W + i], q[W + i], b[i]);
+fn rows<R: Lanes, S: Step, const Q: usize>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
+    let ny = dis.len() / Q;
+    let fours = ny / 4 * 4;
+    for j in (0..fours).step_by(4) {
+        let sums = block::<R, S, Q>(x, &y[j * d..], d);
+        for i in 0..Q {
+            dis[i * ny + j..i * ny + j + 4].copy_from_slice(&sums[i]);
         }
     }
-    let (mut xs, mut ys) = (xs.remainder().chunks_exact(W), ys.remainder().chunks_exact(W));
-    for (p, q) in (&mut xs).zip(&mut ys) {
-        for i in 0..W {
-            a[i] = step(p[i], q[i], a[i]);
+    for j in fours..ny {
+        for i in 0..Q {
+            dis[i * ny + j] = sum::<R, S>(&x[i * d..(i + 1) * d], &y[j * d..(j + 1) * d]);
         }
     }
-    if !xs.remainder().is_empty() {
-        let (p, q) = (padded::<W>(xs.remainder()), padded::<W>(ys.remainder()));
-        for i in 0..W {
-            b[i] = step(p[i], q[i], b[i]);
-        }
-    }
-    for i in 0..W {
-        a[i] += b[i];
-    }
-    total(a)
 }
 
-/// Folds `step` over `x` and each row of `y`, four rows at a time, so that `x` is loaded once for four.
 #[inline(always)]
-fn fold_ny<const W: usize>(dis: &mut [f32], x: &[f32], y: &[f32], step: impl Fn(f32, f32, f32) -> f32 + Copy) {
+fn ny<R: Lanes, S: Step>(dis: &mut [f32], x: &[f32], y: &[f32]) {
     let d = x.len();
+    assert!(y.len() >= dis.len() * d, "fewer rows than distances");
+    rows::<R, S, 1>(dis, x, y, d);
+}
+
+#[inline(always)]
+fn tile<R: Lanes, S: Step>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
     if d == 0 {
         dis.fill(0.0);
         return;
     }
-    let rows = dis.len();
-    assert!(y.len() >= rows * d, "fewer rows than distances");
-    let whole = d / W * W;
-    let fours = rows / 4 * 4;
-    for (out, y) in dis[..fours].chunks_exact_mut(4).zip(y.chunks_exact(4 * d)) {
-        let (y0, y1, y2, y3) = (&y[..d], &y[d..2 * d], &y[2 * d..3 * d], &y[3 * d..4 * d]);
-        let (mut a0, mut a1, mut a2, mut a3) = ([0f32; W], [0f32; W], [0f32; W], [0f32; W]);
-        let chunks = x
-            .chunks_exact(W)
-            .zip(y0.chunks_exact(W))
-            .zip(y1.chunks_exact(W))
-            .zip(y2.chunks_exact(W))
-            .zip(y3.chunks_exact(W));
-        for ((((p, q0), q1), q2), q3) in chunks {
-            for i in 0..W {
-                a0[i] = step(p[i], q0[i], a0[i]);
-                a1[i] = step(p[i], q1[i], a1[i]);
-                a2[i] = step(p[i], q2[i], a2[i]);
-                a3[i] = step(p[i], q3[i], a3[i]);
-            }
+    let (nx, ny) = (x.len() / d, y.len() / d);
+    assert!(dis.len() == nx * ny, "a distance for each pair");
+    let mut i = 0;
+    while i + R::TILE_ROWS <= nx {
+        let out = &mut dis[i * ny..(i + R::TILE_ROWS) * ny];
+        if R::TILE_ROWS == 4 {
+            rows::<R, S, 4>(out, &x[i * d..], y, d);
+        } else {
+            rows::<R, S, 2>(out, &x[i * d..], y, d);
         }
-        if whole < d {
-            let p = padded::<W>(&x[whole..]);
-            let [q0, q1, q2, q3]: [[f32; W]; 4] = [y0, y1, y2, y3].map(|y| padded(&y[whole..]));
-            for i in 0..W {
-                a0[i] = step(p[i], q0[i], a0[i]);
-                a1[i] = step(p[i], q1[i], a1[i]);
-                a2[i] = step(p[i], q2[i], a2[i]);
-                a3[i] = step(p[i], q3[i], a3[i]);
-            }
-        }
-        out.copy_from_slice(&totals(a0, a1, a2, a3));
+        i += R::TILE_ROWS;
     }
-    for (j, out) in dis.iter_mut().enumerate().skip(fours) {
-        *out = fold::<W>(x, &y[j * d..(j + 1) * d], step);
+    while i < nx {
+        rows::<R, S, 1>(&mut dis[i * ny..(i + 1) * ny], &x[i * d..], y, d);
+        i += 1;
     }
 }
 
 #[inline(always)]
-fn l2_step<const FMA: bool>(a: f32, b: f32, sum: f32) -> f32 {
-    let t = a - b;
-    madd::<FMA>(t, t, sum)
+pub fn fvec_L2sqr<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
+    sum::<R, L2>(x, y)
 }
 
 #[inline(always)]
-fn l1_step(a: f32, b: f32, sum: f32) -> f32 {
-    sum + (a - b).abs()
+pub fn fvec_inner_product<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
+    sum::<R, Product>(x, y)
 }
 
 #[inline(always)]
-fn linf_step(a: f32, b: f32, max: f32) -> f32 {
-    let t = (a - b).abs();
-    if t > max { t } else { max }
+pub fn fvec_L1<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
+    sum::<R, L1>(x, y)
 }
 
 #[inline(always)]
-pub fn fvec_L2sqr<const W: usize, const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
-    fold::<W>(x, y, l2_step::<FMA>)
+pub fn fvec_Linf<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
+    let (a, b) = fold::<R, Linf>(x, y);
+    a.max(b).largest()
 }
 
 #[inline(always)]
-pub fn fvec_inner_product<const W: usize, const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
-    fold::<W>(x, y, madd::<FMA>)
+pub fn fvec_norm_L2sqr<R: Lanes>(x: &[f32]) -> f32 {
+    sum::<R, Product>(x, x)
 }
 
 #[inline(always)]
-pub fn fvec_L1<const W: usize, const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
-    fold::<W>(x, y, l1_step)
-}
-
-/// The lanes hold maxima, so they are not summed.
-#[inline(always)]
-pub fn fvec_Linf<const W: usize, const FMA: bool>(x: &[f32], y: &[f32]) -> f32 {
-    let n = x.len().min(y.len());
-    let mut lanes = [0f32; W];
-    let (mut xs, mut ys) = (x[..n].chunks_exact(W), y[..n].chunks_exact(W));
-    for (p, q) in (&mut xs).zip(&mut ys) {
-        for i in 0..W {
-            lanes[i] = linf_step(p[i], q[i], lanes[i]);
-        }
-    }
-    let tail = xs.remainder().iter().zip(ys.remainder()).fold(0.0, |max, (p, q)| linf_step(*p, *q, max));
-    lanes.iter().fold(tail, |max, v| if *v > max { *v } else { max })
+pub fn fvec_L2sqr_ny<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32]) {
+    ny::<R, L2>(dis, x, y);
 }
 
 #[inline(always)]
-pub fn fvec_norm_L2sqr<const W: usize, const FMA: bool>(x: &[f32]) -> f32 {
-    fold::<W>(x, x, madd::<FMA>)
+pub fn fvec_inner_products_ny<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32]) {
+    ny::<R, Product>(dis, x, y);
 }
 
 #[inline(always)]
-pub fn fvec_L2sqr_ny<const W: usize, const FMA: bool>(dis: &mut [f32], x: &[f32], y: &[f32]) {
-    fold_ny::<W>(dis, x, y, l2_step::<FMA>);
+pub fn fvec_L1_ny<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32]) {
+    ny::<R, L1>(dis, x, y);
 }
 
 #[inline(always)]
-pub fn fvec_inner_products_ny<const W: usize, const FMA: bool>(dis: &mut [f32], x: &[f32], y: &[f32]) {
-    fold_ny::<W>(dis, x, y, madd::<FMA>);
-}
-
-#[inline(always)]
-pub fn fvec_L1_ny<const W: usize, const FMA: bool>(dis: &mut [f32], x: &[f32], y: &[f32]) {
-    fold_ny::<W>(dis, x, y, l1_step);
-}
-
-#[inline(always)]
-pub fn fvec_Linf_ny<const W: usize, const FMA: bool>(dis: &mut [f32], x: &[f32], y: &[f32]) {
+pub fn fvec_Linf_ny<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32]) {
     let d = x.len();
     for (j, out) in dis.iter_mut().enumerate() {
-        *out = fvec_Linf::<W, FMA>(x, &y[j * d..(j + 1) * d]);
+        *out = fvec_Linf::<R>(x, &y[j * d..(j + 1) * d]);
     }
 }
 
 #[inline(always)]
-pub fn fvec_norms_L2sqr<const W: usize, const FMA: bool>(norms: &mut [f32], x: &[f32], d: usize) {
+pub fn fvec_L2sqr_tile<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
+    tile::<R, L2>(dis, x, y, d);
+}
+
+#[inline(always)]
+pub fn fvec_inner_products_tile<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
+    tile::<R, Product>(dis, x, y, d);
+}
+
+#[inline(always)]
+pub fn fvec_L1_tile<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
+    tile::<R, L1>(dis, x, y, d);
+}
+
+#[inline(always)]
+pub fn fvec_norms_L2sqr<R: Lanes>(norms: &mut [f32], x: &[f32], d: usize) {
     for (j, norm) in norms.iter_mut().enumerate() {
-        *norm = fvec_norm_L2sqr::<W, FMA>(&x[j * d..(j + 1) * d]);
+        *norm = fvec_norm_L2sqr::<R>(&x[j * d..(j + 1) * d]);
     }
 }
 
+// What follows is one operation a number: the compiler vectorises it for the entry point's instruction set.
+
 #[inline(always)]
-pub fn fvec_sub<const W: usize, const FMA: bool>(out: &mut [f32], x: &[f32], y: &[f32]) {
+pub fn fvec_sub<R: Lanes>(out: &mut [f32], x: &[f32], y: &[f32]) {
     for ((o, a), b) in out.iter_mut().zip(x).zip(y) {
         *o = a - b;
     }
 }
 
 #[inline(always)]
-pub fn fvec_madd<const W: usize, const FMA: bool>(out: &mut [f32], a: &[f32], factor: f32, b: &[f32]) {
+pub fn fvec_madd<R: Lanes>(out: &mut [f32], a: &[f32], factor: f32, b: &[f32]) {
     for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-        *o = madd::<FMA>(factor, *b, *a);
+        *o = a + factor * b;
     }
 }
 
 #[inline(always)]
-pub fn fvec_scale<const W: usize, const FMA: bool>(x: &mut [f32], factor: f32) {
+pub fn fvec_scale<R: Lanes>(x: &mut [f32], factor: f32) {
     for v in x {
         *v *= factor;
     }
 }
 
 #[inline(always)]
-pub fn products_to_L2sqr<const W: usize, const FMA: bool>(row: &mut [f32], x_norm: f32, y_norms: &[f32]) {
+pub fn products_to_L2sqr<R: Lanes>(row: &mut [f32], x_norm: f32, y_norms: &[f32]) {
     for (v, norm) in row.iter_mut().zip(y_norms) {
         let distance = (x_norm + norm) + *v;
         // Rounding may lead below 0; a NaN stays one.

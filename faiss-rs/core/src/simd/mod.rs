@@ -1,9 +1,10 @@
 //! Kernels on slices, compiled once for each instruction set and chosen at run time. Sees nothing of this crate.
 //!
-//! Kernels are plain generic Rust over a number of lanes (`kernels.rs`); the compiler vectorises them for the instruction set whose feature
-//! the entry point enables. Only what it can't express well is written with intrinsics (`scan.rs`).
+//! Kernels (`kernels.rs`) are generic over a register type (`lanes.rs`), one for each instruction set; a function of the set's features calls
+//! them, into which all of it is inlined.
 
 mod kernels;
+mod lanes;
 mod scan;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -75,7 +76,7 @@ pub fn set_level(level: Level) -> bool {
     usable
 }
 
-/// Public functions that call a generic kernel `kernel::<LANES, FMA>` compiled for the instruction set in use.
+/// Public functions that call the kernel of that name, compiled for the instruction set in use.
 macro_rules! dispatch {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {$(
         $(#[$doc])*
@@ -84,9 +85,9 @@ macro_rules! dispatch {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-                fn avx512($($arg: $ty),*) $(-> $ret)? { kernels::$name::<16, true>($($arg),*) }
+                fn avx512($($arg: $ty),*) $(-> $ret)? { kernels::$name::<lanes::Avx512>($($arg),*) }
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2($($arg: $ty),*) $(-> $ret)? { kernels::$name::<8, true>($($arg),*) }
+                fn avx2($($arg: $ty),*) $(-> $ret)? { kernels::$name::<lanes::Avx2>($($arg),*) }
                 match level() {
                     // SAFETY: the level is only ever one whose features were detected.
                     Level::Avx512 => return unsafe { avx512($($arg),*) },
@@ -95,7 +96,7 @@ macro_rules! dispatch {
                     _ => {}
                 }
             }
-            kernels::$name::<4, { cfg!(target_arch = "aarch64") }>($($arg),*)
+            kernels::$name::<lanes::Portable>($($arg),*)
         }
     )*};
 }
@@ -119,6 +120,12 @@ dispatch! {
     fvec_L1_ny(dis: &mut [f32], x: &[f32], y: &[f32]);
     /// Linf distances of `x` to each row of `y`.
     fvec_Linf_ny(dis: &mut [f32], x: &[f32], y: &[f32]);
+    /// Squared L2 distances of each row of `x` to each row of `y`, all `d` wide: `dis[i * ny + j]`.
+    fvec_L2sqr_tile(dis: &mut [f32], x: &[f32], y: &[f32], d: usize);
+    /// Inner products of each row of `x` with each row of `y`.
+    fvec_inner_products_tile(dis: &mut [f32], x: &[f32], y: &[f32], d: usize);
+    /// L1 distances of each row of `x` to each row of `y`.
+    fvec_L1_tile(dis: &mut [f32], x: &[f32], y: &[f32], d: usize);
     /// Squared norms of the rows of `x`, each `d` wide.
     fvec_norms_L2sqr(norms: &mut [f32], x: &[f32], d: usize);
     /// `out = x - y`.
@@ -177,6 +184,24 @@ mod tests {
                             close(dis[m][j], want[m]) && close(single[m], want[m]),
                             "{wanted:?} kernel {m} d {d} row {j}"
                         );
+                    }
+                }
+            }
+            for (nx, ny, d) in [(0, 3, 4), (1, 1, 1), (5, 7, 9), (8, 12, 32), (9, 6, 37), (3, 0, 8)] {
+                let (x, y) = (randn(nx * d, 4), randn(ny * d, 5));
+                let (mut tile, mut row) = (vec![0.0; nx * ny], vec![0.0; ny]);
+                type Pair = (fn(&mut [f32], &[f32], &[f32], usize), fn(&mut [f32], &[f32], &[f32]));
+                let kernels: [Pair; 3] = [
+                    (fvec_L2sqr_tile, fvec_L2sqr_ny),
+                    (fvec_inner_products_tile, fvec_inner_products_ny),
+                    (fvec_L1_tile, fvec_L1_ny),
+                ];
+                for (tile_kernel, row_kernel) in kernels {
+                    tile_kernel(&mut tile, &x, &y, d);
+                    for i in 0..nx {
+                        row_kernel(&mut row, &x[i * d..(i + 1) * d], &y);
+                        let same = tile[i * ny..(i + 1) * ny].iter().zip(&row).all(|(a, b)| close(*a, f64::from(*b)));
+                        assert!(same, "{wanted:?} tile {nx} x {ny}, d {d}, row {i}");
                     }
                 }
             }
