@@ -42,7 +42,7 @@ impl Plan {
         let rows = rows.clamp(16, limits.blas_database_bs.max(16));
         let queries =
             if nq <= MAX_DIRECT_QUERIES { nq.max(1) } else { nq.div_ceil(nq.div_ceil(max).next_multiple_of(threads)) };
-        let blocks = nq.div_ceil(queries);
+        let blocks = nq.div_ceil(queries).max(1);
         // With fewer blocks of queries than threads, the database is shared out too.
         let parts = if blocks >= threads { 1 } else { (threads * 2).div_ceil(blocks) };
         let parts = if threads == 1 { 1 } else { parts.min(db.n.div_ceil(MIN_PART)).max(1) };
