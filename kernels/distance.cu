@@ -66,19 +66,24 @@ __device__ __forceinline__ Four load_four(const __half* p) {
     return {low.x, low.y, high.x, high.y};
 }
 
+// Halves 2 * HALF values of each lane to HALF, each half of the lanes keeping other ones; then goes on with the rest. Sizes
+// are template arguments: as loop variables they cost the compiler its registers.
+template <u32 HALF, u32 STEP> __device__ __forceinline__ void fold(float* v, u32 lane) {
+    const bool upper = lane & STEP;
+#pragma unroll
+    for (u32 i = 0; i < HALF; ++i) {
+        const float low = v[i], high = v[i + HALF];
+        const float sent = upper ? low : high;
+        v[i] = (upper ? high : low) + __shfl_xor_sync(FULL_WARP, sent, STEP);
+    }
+    if constexpr (HALF > 1) fold<HALF / 2, STEP / 2>(v, lane);
+}
+
 // Sums each of N values over the warp with N - 1 shuffles and a few: lane i returns the sum of value i / (32 / N).
 template <u32 N> __device__ __forceinline__ float warp_sum_many(float (&v)[N], u32 lane) {
-    u32 step = 16;
+    fold<N / 2, 16>(v, lane);
 #pragma unroll
-    for (u32 half = N / 2; half > 0; half /= 2, step /= 2) {
-        const bool upper = lane & step;
-#pragma unroll
-        for (u32 i = 0; i < half; ++i) {
-            const float sent = __shfl_xor_sync(FULL_WARP, upper ? v[i] : v[i + half], step);
-            v[i] = (upper ? v[i + half] : v[i]) + sent;
-        }
-    }
-    for (; step > 0; step /= 2) v[0] += __shfl_xor_sync(FULL_WARP, v[0], step);
+    for (u32 step = 16 / N; step > 0; step /= 2) v[0] += __shfl_xor_sync(FULL_WARP, v[0], step);
     return v[0];
 }
 

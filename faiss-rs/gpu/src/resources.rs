@@ -195,10 +195,12 @@ impl DeviceState {
         if self.temp.size() != settings.temp_memory.next_multiple_of(256) {
             self.temp = TempStack::new(device, settings.temp_memory);
         }
-        if self.staging.as_ref().map_or(0, |s| s.buffer.len()) != settings.pinned_memory {
+        // Less than this is no help, and would not hold an element of every type.
+        let pinned = if settings.pinned_memory < 4096 { 0 } else { settings.pinned_memory };
+        if self.staging.as_ref().map_or(0, |s| s.buffer.len()) != pinned {
             self.staging = None;
-            if settings.pinned_memory > 0 {
-                self.staging = Some(Staging::new(settings.pinned_memory)?);
+            if pinned > 0 {
+                self.staging = Some(Staging::new(pinned)?);
             }
         }
         Ok(())
@@ -239,7 +241,7 @@ impl Staging {
     fn upload<T: Element>(&self, source: &[T], target: PtrMut<T>, stream: Stream) -> Result<()> {
         let runtime = &sys::cuda()?.runtime;
         let half = self.buffer.len() / 2 / size_of::<T>();
-        for (i, chunk) in source.chunks(half.max(1)).enumerate() {
+        for (i, chunk) in source.chunks(half).enumerate() {
             let event = self.events[i % 2].0;
             // SAFETY: the event lives; one that was never recorded counts as done. The half is ours alone once its last copy
             // is done, and holds a chunk.
@@ -269,9 +271,6 @@ pub struct Context<'a> {
     staging: Option<&'a Staging>,
 }
 
-/// Smaller copies are staged by the driver well enough.
-const STAGED_FROM: usize = 256 << 10;
-
 impl Context<'_> {
     /// Temporary memory with undefined contents.
     pub fn take<T: Element>(&self, len: usize) -> Result<Temp<'_, T>> {
@@ -291,8 +290,8 @@ impl Context<'_> {
     /// Copies from the host, which may reuse `source` when this returns.
     pub fn upload_to<T: Element>(&self, source: &[T], target: PtrMut<T>) -> Result<()> {
         match self.staging {
-            Some(staging) if size_of_val(source) >= STAGED_FROM => staging.upload(source, target, self.stream),
-            _ => {
+            Some(staging) => staging.upload(source, target, self.stream),
+            None => {
                 copy_async(target.raw(), source.as_ptr(), source.len(), CopyKind::HostToDevice, self.stream)?;
                 self.sync()
             }

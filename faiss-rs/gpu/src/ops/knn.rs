@@ -201,11 +201,14 @@ pub fn knn(
     Ok(())
 }
 
-/// Vectors of one tile, for a tile of `queries`.
-fn tile_columns(tile: usize, queries: usize, vectors: &Vectors) -> usize {
-    // Products and conversions work on this many vectors at once: their copy as f32 must stay of the tile's size, too.
-    let columns = (tile / queries).min(tile / vectors.d.max(1)).max(1024) / 256 * 256;
-    columns.min(vectors.count)
+/// Vectors of one tile, for a batch of queries.
+fn tile_columns(tile: usize, batch: &Distances<'_>, vectors: &Vectors) -> usize {
+    let mut columns = tile / batch.query_count.max(1);
+    if batch.search.strategy == Strategy::Pairwise && matches!(vectors.rows, Rows::F16(_)) {
+        // Their copy as f32 must stay of the tile's size, too.
+        columns = columns.min(tile / vectors.d.max(1));
+    }
+    (columns.max(1024) / 256 * 256).min(vectors.count).max(1)
 }
 
 fn values_of(batch: &Distances<'_>, vectors: &Vectors, first: usize, columns: usize, first_id: i64) -> Values {
@@ -230,7 +233,7 @@ fn knn_tiled(
     tile: usize,
 ) -> Result<()> {
     let (nq, k) = (batch.query_count, batch.search.k);
-    let columns = tile_columns(tile, nq, vectors).max(1);
+    let columns = tile_columns(tile, batch, vectors);
     let mut distances = context.take::<f32>(nq * columns)?;
     let tiles = vectors.count.div_ceil(columns).max(1);
     // The running result goes back and forth between two places and ends in `out`.
@@ -261,7 +264,7 @@ fn knn_large(
 ) -> Result<()> {
     let (nq, n) = (batch.query_count, vectors.count);
     let mut distances = context.take::<f32>(nq * n)?;
-    let columns = tile_columns(tile, nq, vectors).max(1);
+    let columns = tile_columns(tile, batch, vectors);
     for first in (0..n).step_by(columns) {
         let count = columns.min(n - first);
         batch.compute(context, vectors.rows.skip(first, vectors.d), count, distances.ptr_mut().at(first), n)?;
@@ -283,7 +286,7 @@ pub fn all_distances(
     // Products leave the norms to selection, so distances that are wanted themselves come from the other kernels.
     let search = Search { strategy: Strategy::Pairwise, ..search };
     let batch = Distances::new(context, queries, query_count, vectors.d, search)?;
-    let columns = tile_columns(tile, query_count.max(1), vectors).max(1);
+    let columns = tile_columns(tile, &batch, vectors);
     for first in (0..vectors.count).step_by(columns) {
         let count = columns.min(vectors.count - first);
         batch.compute(context, vectors.rows.skip(first, vectors.d), count, out.at(first), vectors.count)?;

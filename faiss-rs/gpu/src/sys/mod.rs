@@ -73,7 +73,6 @@ fn open(path: &Path) -> Result<Cuda> {
         (number(b"faiss_cuda_version\0")?, number(b"faiss_cuda_minimum_driver\0")?)
     };
     let runtime = Runtime::find(&shim).map_err(|e| shim_error(path, &e))?;
-    let cublas = Cublas::find(&shim).map_err(|e| shim_error(path, &e))?;
 
     let mut version = 0;
     // SAFETY: the pointer is valid for the call.
@@ -93,6 +92,7 @@ fn open(path: &Path) -> Result<Cuda> {
         runtime::INSUFFICIENT_DRIVER => return Err(Error::DriverTooOld { driver: driver_version, built, needed }),
         status => return Err(runtime.error("cudaGetDeviceCount", status)),
     }
+    let cublas = Cublas::find(&shim).map_err(|e| shim_error(path, &e))?;
     let driver = Driver::find(&shim, &runtime, built)?;
     Ok(Cuda { runtime, cublas, driver, built, driver_version, device_count, _shim: shim })
 }
