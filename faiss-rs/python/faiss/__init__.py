@@ -15,9 +15,11 @@ _faiss.gpu_set_library_dir(os.path.dirname(os.path.abspath(__file__)))
 
 
 def __getattr__(name: str) -> object:
-    value = loader.find(name)
-    globals()[name] = value
-    return value
+    # Two threads that ask for a class at the same time must get the same one.
+    with loader.LOCK:
+        if name not in globals():
+            globals()[name] = loader.find(name)
+        return globals()[name]
 
 
 def __dir__() -> list[str]:

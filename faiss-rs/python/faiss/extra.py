@@ -43,7 +43,8 @@ INNER_PRODUCT, L2 = 0, 1
 
 def _pair(xq: np.ndarray, xb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     (_, d), (_, d2) = xq.shape, xb.shape
-    assert d == d2, f"the queries have {d} dimensions, the database {d2}"
+    if d != d2:
+        raise AssertionError(f"the queries have {d} dimensions, the database {d2}")
     return contiguous(xq, "float32"), contiguous(xb, "float32")
 
 

@@ -167,7 +167,8 @@ def _exhaustive(
 
 def _check_pair(xq: np.ndarray, xb: np.ndarray) -> tuple[int, int]:
     (nq, d), (nb, d2) = xq.shape, xb.shape
-    assert d == d2, f"the queries have {d} dimensions, the database {d2}"
+    if d != d2:
+        raise AssertionError(f"the queries have {d} dimensions, the database {d2}")
     return nq, nb
 
 

@@ -65,7 +65,9 @@ class IndexMethods(Object):
     def _vectors(self, x: np.ndarray) -> np.ndarray:
         _, d = x.shape
         x = contiguous(x, "float32")
-        assert d == self.d, f"the vectors have {d} dimensions, the index {self.d}"
+        # Not an assert statement: without this check, `python -O` would take the numbers for other vectors.
+        if d != self.d:
+            raise AssertionError(f"the vectors have {d} dimensions, the index {self.d}")
         return x
 
     def train(self, x: np.ndarray, *, numeric_type: int = 0, xq_train: np.ndarray | None = None) -> None:

@@ -9,9 +9,13 @@ import json
 import sys
 from functools import lru_cache
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from faiss import _faiss
+
+# Held while a name is looked for; looking for one may need others.
+LOCK = RLock()
 
 # Each lists in `__all__` what it adds to the package.
 MODULES = ("arrays", "files", "extra", "gpu", "vectors", "pointers", "compatibility")

@@ -68,6 +68,21 @@ def test_dir_lists_what_is_here_and_what_is_not():
     assert names == sorted(names)
 
 
+def test_without_asserts_and_docs():
+    code = """
+import faiss, numpy as np
+index = faiss.IndexFlatL2(4)
+try:
+    index.add(np.zeros((2, 6), 'f4'))
+except AssertionError:
+    print(index.ntotal, faiss.knn(np.eye(4, dtype='f4'), np.eye(4, dtype='f4'), 1)[1].ravel())
+"""
+    done = subprocess.run(
+        [sys.executable, "-OO", "-W", "error", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr) == ("0 [0 1 2 3]\n", "")
+
+
 def test_hierarchy():
     index = faiss.IndexFlatL2(4)
     for base in ("IndexFlatL2", "IndexFlat", "IndexFlatCodes", "Index"):

@@ -30,6 +30,22 @@ def test_searches_run_beside_each_other(index, rng):
             np.testing.assert_array_equal(D, wanted[0])
 
 
+def test_classes_are_made_once():
+    code = """
+import faiss
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+barrier = Barrier(16)
+def make(i):
+    barrier.wait()
+    return faiss.IndexFlatL2 if i % 2 else faiss.IndexFlat1D.__mro__[2]
+with ThreadPoolExecutor(16) as pool:
+    print(len(set(pool.map(make, range(16)))))
+"""
+    for _ in range(5):
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
 def test_changes_and_searches_at_once(rng):
     index = faiss.IndexFlatL2(4)
     x = rng.random((100, 4), dtype="f4")
