@@ -351,7 +351,7 @@ impl Shape {
             metric: params.metric,
             arg: params.metric_arg,
             k,
-            strategy: Strategy::choose(params.metric, count),
+            strategy: Strategy::choose(params.metric, count, matches!(queries, Rows::F16(_))),
         };
         let size = count * k;
         let (mut values, mut ids) = (context.take(size)?, context.take(size)?);

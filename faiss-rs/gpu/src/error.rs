@@ -6,6 +6,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
+    #[error("nobody said where the GPU part is: set FAISS_CUDA_DIR to the folder with libfaiss_cuda.so and kernels/")]
+    NoLibraryDir,
     #[error("this installation has no GPU part: {path} does not exist. Install a faiss-gpu wheel for your CUDA major.")]
     NoShim { path: PathBuf },
     #[error("cannot open {path}: {message}")]

@@ -120,7 +120,7 @@ impl Modules {
         if let Some(module) = loaded.get(family) {
             return Ok(*module as Module);
         }
-        let path = sys::library_dir().join("kernels").join(format!("{family}.fatbin"));
+        let path = sys::library_dir()?.join("kernels").join(format!("{family}.fatbin"));
         let image = std::fs::read(&path).map_err(|e| Error::KernelFile {
             family,
             path: path.clone(),

@@ -251,7 +251,7 @@ impl Index for GpuIndexFlat {
         let (d, page) = (self.dim(), self.gpu.page_of_queries(k));
         let (metric, arg) = (self.metric_type, self.metric_arg);
         // One choice for the whole call, so that the pages of one search do not differ in rounding.
-        let search = Search { metric, arg, k, strategy: Strategy::choose(metric, n) };
+        let search = Search { metric, arg, k, strategy: Strategy::choose(metric, n, self.use_float16) };
         self.with(|context| {
             let results = distances.chunks_mut(page * k).zip(labels.chunks_mut(page * k));
             for (x, (distances, labels)) in x.chunks(page * d).zip(results) {

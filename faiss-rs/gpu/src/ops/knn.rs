@@ -29,13 +29,15 @@ pub enum Strategy {
     Pairwise,
 }
 
-/// From this many queries on, matrix products beat reading the vectors once for every eight.
-const PRODUCT_FROM: usize = 33;
+/// From this many queries on, matrix products beat reading the vectors once for every eight; in f16 they are cheaper.
+const PRODUCT_FROM: usize = 20;
+const PRODUCT_FROM_F16: usize = 8;
 
 impl Strategy {
-    pub fn choose(metric: MetricType, queries: usize) -> Strategy {
+    pub fn choose(metric: MetricType, queries: usize, half: bool) -> Strategy {
+        let few = if half { PRODUCT_FROM_F16 } else { PRODUCT_FROM };
         match metric {
-            MetricType::L2 | MetricType::InnerProduct if queries < PRODUCT_FROM => Strategy::Scan,
+            MetricType::L2 | MetricType::InnerProduct if queries < few => Strategy::Scan,
             MetricType::L2 | MetricType::InnerProduct => Strategy::Product,
             _ => Strategy::Pairwise,
         }

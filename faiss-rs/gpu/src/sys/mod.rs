@@ -41,9 +41,11 @@ pub fn set_library_dir(path: &Path) {
     *LIBRARY_DIR.lock() = Some(path.to_path_buf());
 }
 
-pub fn library_dir() -> PathBuf {
+/// The folder that was named; never the current one, from which nobody wants to load a library unasked.
+pub fn library_dir() -> Result<PathBuf> {
     let named = LIBRARY_DIR.lock().clone();
-    named.or_else(|| std::env::var_os("FAISS_CUDA_DIR").map(PathBuf::from)).unwrap_or_else(|| PathBuf::from("."))
+    let named = named.or_else(|| std::env::var_os("FAISS_CUDA_DIR").filter(|dir| !dir.is_empty()).map(PathBuf::from));
+    named.ok_or(Error::NoLibraryDir)
 }
 
 /// The CUDA functions; the first successful call opens the libraries and asks the driver for its devices.
@@ -52,7 +54,7 @@ pub fn cuda() -> Result<&'static Cuda> {
     if let Some(cuda) = *loaded {
         return Ok(cuda);
     }
-    let cuda: &'static Cuda = Box::leak(Box::new(open(&library_dir().join("libfaiss_cuda.so"))?));
+    let cuda: &'static Cuda = Box::leak(Box::new(open(&library_dir()?.join("libfaiss_cuda.so"))?));
     *loaded = Some(cuda);
     Ok(cuda)
 }
