@@ -68,6 +68,11 @@ class IOReader:
     thisown: bool
     name: str
     """What errors call the source."""
+    def read_bytes(self, totsz: int) -> bytes:
+        """Up to so many bytes; fewer only at the end."""
+    def __call__(self, ptr: Any, size: int, nitems: int) -> int:
+        """Reads up to nitems items of `size` bytes each to where a pointer leads; returns how many."""
+    def filedescriptor(self) -> int: ...
 
 class FileIOReader(IOReader):
     """Reads a file from its start."""
@@ -80,6 +85,11 @@ class IOWriter:
     thisown: bool
     name: str
     """What errors call the sink."""
+    def write_bytes(self, b: bytes) -> int:
+        """Writes bytes; returns how many."""
+    def __call__(self, ptr: Any, size: int, nitems: int) -> int:
+        """Writes nitems items of `size` bytes each from where a pointer leads; returns how many."""
+    def filedescriptor(self) -> int: ...
 
 class FileIOWriter(IOWriter):
     """Writes a new file; one of that name is overwritten."""
@@ -313,6 +323,11 @@ class Index:
     def reconstruct_c(self, key: int, recons: Any) -> None: ...
     def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None: ...
     def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None: ...
+    def train_with_queries(self, n: int, x: Any, n_train_q: int, xq_train: Any) -> None: ...
+    def search_subset(self, n: int, x: Any, k_base: int, base_labels: Any, k: int, distances: Any, labels: Any) -> None:
+        """Searches, for each of n queries, among its own k_base candidates; all are pointers."""
+    def get_distance_computer(self) -> Any:
+        """A DistanceComputer, for distances of one query after the other to single stored vectors."""
     def remove_ids_c(self, sel: Any) -> int: ...
     def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None: ...
     def sa_decode_c(self, n: int, bytes: Any, x: Any) -> None: ...
@@ -1038,6 +1053,12 @@ class LongVector(Int64Vector): ...
 
 class MaybeOwnedVectorUInt8(UInt8Vector):
     """A vector of bytes that may be mapped from a file."""
+    @property
+    def c_size(self) -> int:
+        """Number of elements."""
+    @property
+    def c_ptr(self) -> Any:
+        """A pointer to a copy of the elements."""
     def byte_size(self) -> int:
         """Number of bytes."""
 
@@ -1047,14 +1068,25 @@ deprecated_name_map: dict[str, str]
 
 vector_name_map: dict[str, str]
 
+class DistanceComputer:
+    """Distances of a query to stored vectors, one at a time. Made by Index.get_distance_computer."""
+    def __init__(self, index: Any) -> None: ...
+    def set_query(self, x: Any) -> None:
+        """The query: a pointer to d numbers, which are copied."""
+    def __call__(self, i: int) -> float:
+        """The distance of the query to vector i."""
+    def symmetric_dis(self, i: int, j: int) -> float:
+        """The distance between the vectors i and j."""
+    def distances_batch_4(
+        self, idx0: int, idx1: int, idx2: int, idx3: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
+    ) -> None:
+        """The distances of the query to four vectors, each written to where a pointer leads."""
+
 class RangeSearchResult:
     """Results of range_search_c: `lims` points to nq + 1 offsets, `labels` and `distances` to the results of all queries."""
 
     nq: Any
     lims: Any
-    labels: Any
-    distances: Any
-    buffer_size: Any
     def __init__(self, nq: int, alloc_lims: bool = True) -> None: ...
     def do_allocation(self) -> None:
         """Makes room for as many results as `lims` states."""

@@ -25,9 +25,14 @@ class Object:
     this: Any
     # Memory is managed by reference counts, so that ownership never needs to be told; the attribute is for programs that do.
     thisown: bool = True
+    referenced_objects: list[Any]
 
     def __init__(self, *args: Any) -> None:
         construct(self, *args)
+        # The library's objects hold each other by themselves; programs look here for the Python objects that they passed.
+        referenced = [a for a in args if isinstance(a, Object)]
+        if referenced:
+            self.referenced_objects = referenced
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt field must not pass unnoticed. Users' own subclasses may have attributes of their own.

@@ -319,6 +319,21 @@ class IndexMethods(Object):
     def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None:
         _faiss.reconstruct_n(self.this, i0, ni, self._pointed(ni, recons))
 
+    def train_with_queries(self, n: int, x: Any, n_train_q: int, xq_train: Any) -> None:
+        self._pointed(n_train_q, xq_train)
+        self.train_c(n, x)
+
+    def search_subset(self, n: int, x: Any, k_base: int, base_labels: Any, k: int, distances: Any, labels: Any) -> None:
+        """Searches, for each of n queries, among its own k_base candidates; all are pointers."""
+        candidates = elements(base_labels, n * k_base, "int64").reshape(n, k_base)
+        D = elements(distances, n * k, "float32").reshape(n, k)
+        labels = elements(labels, n * k, "int64").reshape(n, k)
+        _faiss.search_subset(self.this, self._pointed(n, x), candidates, D, labels)
+
+    def get_distance_computer(self) -> Any:
+        """A DistanceComputer, for distances of one query after the other to single stored vectors."""
+        return faiss.DistanceComputer(self)
+
     def remove_ids_c(self, sel: Any) -> int:
         return self.remove_ids(sel)
 

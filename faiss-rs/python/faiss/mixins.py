@@ -16,6 +16,8 @@ MIXINS = {
     "IDSelectorBatch": ("parameters", "SelectorOfIds"),
     "IDSelectorBitmap": ("parameters", "SelectorOfBits"),
     "PyCallbackIDSelector": ("parameters", "CallbackMethods"),
+    "IOReader": ("streams", "ReaderMethods"),
+    "IOWriter": ("streams", "WriterMethods"),
     "PyCallbackIOReader": ("streams", "ReaderOfCallback"),
     "PyCallbackIOWriter": ("streams", "WriterToCallback"),
 }

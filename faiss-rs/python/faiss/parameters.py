@@ -60,7 +60,10 @@ class SelectorOfBits(Object):
 
 
 class CallbackMethods(Object):
+    callback: Callable[[int], object] | None = None
+
     def __init__(self, callback: Callable[[int], object]) -> None:
         if not callable(callback):
             raise TypeError("the callback must be callable")
+        self.callback = callback
         self.this = _faiss.callback_selector(callback)

@@ -10,6 +10,7 @@ from faiss.arrays import elements
 from faiss.pointer import Pointer
 
 __all__ = [
+    "DistanceComputer",
     "RangeSearchResult",
     "bvec_checksum",
     "bvecs_checksum",
@@ -40,15 +41,45 @@ __all__ = [
 ]
 
 
+class DistanceComputer:
+    """Distances of a query to stored vectors, one at a time. Made by Index.get_distance_computer."""
+
+    def __init__(self, index: Any) -> None:
+        self._index = index
+        self._query = np.zeros(index.d, "float32")
+
+    def set_query(self, x: Any) -> None:
+        """The query: a pointer to d numbers, which are copied."""
+        self._query = elements(x, self._index.d, "float32").copy()
+
+    def __call__(self, i: int) -> float:
+        """The distance of the query to vector i."""
+        return _faiss.distance_to(self._index.this, self._query, i)
+
+    def symmetric_dis(self, i: int, j: int) -> float:
+        """The distance between the vectors i and j."""
+        return _faiss.distance_between(self._index.this, i, j)
+
+    def distances_batch_4(
+        self, idx0: int, idx1: int, idx2: int, idx3: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
+    ) -> None:
+        """The distances of the query to four vectors, each written to where a pointer leads."""
+        for i, out in ((idx0, dis0), (idx1, dis1), (idx2, dis2), (idx3, dis3)):
+            elements(out, 1, "float32")[0] = self(i)
+
+
 class RangeSearchResult:
     """Results of range_search_c: `lims` points to nq + 1 offsets, `labels` and `distances` to the results of all queries."""
 
+    nq: int = 0
+    lims: Pointer | None = None
+    labels: Pointer | None = None
+    distances: Pointer | None = None
+    buffer_size: int = 1 << 18
+
     def __init__(self, nq: int, alloc_lims: bool = True) -> None:
         self.nq = nq
-        self.lims: Pointer | None = _pointer(np.zeros(nq + 1, "uint64")) if alloc_lims else None
-        self.labels: Pointer | None = None
-        self.distances: Pointer | None = None
-        self.buffer_size = 1 << 18
+        self.lims = _pointer(np.zeros(nq + 1, "uint64")) if alloc_lims else None
 
     def do_allocation(self) -> None:
         """Makes room for as many results as `lims` states."""

@@ -1,8 +1,12 @@
-"""Readers and writers that call Python functions, so that an index can come from or go to anything that has bytes."""
+"""Readers and writers, among them those that call Python functions, so that an index can come from or go to anything that has bytes."""
 
 from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 
 from faiss import _faiss
+from faiss.arrays import elements
 from faiss.classes import Object
 
 # Bytes handed over at a time.
@@ -17,13 +21,50 @@ def _checked(callback: Callable[..., object], bs: int) -> int:
     return bs
 
 
+class ReaderMethods(Object):
+    def read_bytes(self, totsz: int) -> bytes:
+        """Up to so many bytes; fewer only at the end."""
+        return _faiss.read_bytes(self.this, totsz)
+
+    def __call__(self, ptr: Any, size: int, nitems: int) -> int:
+        """Reads up to nitems items of `size` bytes each to where a pointer leads; returns how many."""
+        out = elements(ptr, size * nitems, "uint8")
+        data = self.read_bytes(size * nitems)
+        out[: len(data)] = np.frombuffer(data, "uint8")
+        return len(data) // size if size else 0
+
+    def filedescriptor(self) -> int:
+        raise RuntimeError("Error: IOReader does not support memory mapping")
+
+
+class WriterMethods(Object):
+    def write_bytes(self, b: bytes) -> int:
+        """Writes bytes; returns how many."""
+        _faiss.write_bytes(self.this, b)
+        return len(b)
+
+    def __call__(self, ptr: Any, size: int, nitems: int) -> int:
+        """Writes nitems items of `size` bytes each from where a pointer leads; returns how many."""
+        self.write_bytes(elements(ptr, size * nitems, "uint8").tobytes())
+        return nitems
+
+    def filedescriptor(self) -> int:
+        raise RuntimeError("Error: IOWriter does not support memory mapping")
+
+
 class ReaderOfCallback(Object):
+    callback: Callable[[int], bytes] | None = None
+
     def __init__(self, callback: Callable[[int], bytes], bs: int = BLOCK) -> None:
         """callback(n) returns at most n bytes, and none at the end: `file.read` is one."""
+        self.callback = callback
         self.this = _faiss.callback_stream(True, callback, _checked(callback, bs))
 
 
 class WriterToCallback(Object):
+    callback: Callable[[bytes], object] | None = None
+
     def __init__(self, callback: Callable[[bytes], object], bs: int = BLOCK) -> None:
         """callback(b) takes bytes: `file.write` is one."""
+        self.callback = callback
         self.this = _faiss.callback_stream(False, callback, _checked(callback, bs))

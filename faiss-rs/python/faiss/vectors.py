@@ -82,6 +82,19 @@ class MaybeOwnedVectorUInt8(VectorMethods):
     """A vector of bytes that may be mapped from a file."""
 
     faiss_name = "UInt8Vector"
+    # Nothing is mapped here yet.
+    is_owned: bool = True
+    view_size: int = 0
+
+    @property
+    def c_size(self) -> int:
+        """Number of elements."""
+        return self.this.size()
+
+    @property
+    def c_ptr(self) -> Pointer:
+        """A pointer to a copy of the elements."""
+        return self.data()
 
     def byte_size(self) -> int:
         """Number of bytes."""

@@ -3,7 +3,10 @@
 use faiss_core::base::{Error, Handle, Object, Result, Shared, Value};
 use faiss_core::index::Index;
 use faiss_core::selector::IDSelector;
-use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArray3};
+use numpy::{
+    PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArray3,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
@@ -254,4 +257,44 @@ pub fn add_sa_codes(
     let (index, codes) = (this.index()?, codes.as_slice()?);
     let ids = ids.as_ref().map(|ids| ids.as_slice()).transpose()?;
     enter(py, || index.write().add_sa_codes(codes, ids))
+}
+
+#[pyfunction]
+pub fn search_subset(
+    py: Python<'_>,
+    this: &NativeObject,
+    x: PyReadonlyArray2<'_, f32>,
+    candidates: PyReadonlyArray2<'_, i64>,
+    mut distances: PyReadwriteArray2<'_, f32>,
+    mut labels: PyReadwriteArray2<'_, i64>,
+) -> PyResult<()> {
+    let (k_base, k) = (candidates.shape()[1], labels.shape()[1]);
+    let (index, x, candidates) = (this.index()?, x.as_slice()?, candidates.as_slice()?);
+    let (d, l) = (distances.as_slice_mut()?, labels.as_slice_mut()?);
+    enter(py, || index.read().search_subset(x, k_base, candidates, k, d, l))
+}
+
+/// The distance of a vector to the stored vector `i`.
+#[pyfunction]
+pub fn distance_to(py: Python<'_>, this: &NativeObject, x: PyReadonlyArray1<'_, f32>, i: i64) -> PyResult<f32> {
+    let (index, x) = (this.index()?, x.as_slice()?);
+    enter(py, || {
+        let index = index.read();
+        Error::check(x.len() == index.base().dim(), "x.size() == d")?;
+        let i = index.base().position(i)?;
+        let mut computer = index.get_distance_computer()?;
+        computer.set_query(x)?;
+        Ok(computer.distance(i))
+    })
+}
+
+/// The distance between two stored vectors.
+#[pyfunction]
+pub fn distance_between(py: Python<'_>, this: &NativeObject, i: i64, j: i64) -> PyResult<f32> {
+    let index = this.index()?;
+    enter(py, || {
+        let index = index.read();
+        let (i, j) = (index.base().position(i)?, index.base().position(j)?);
+        Ok(index.get_distance_computer()?.symmetric_distance(i, j))
+    })
 }

@@ -5,6 +5,7 @@ use faiss_core::io;
 use faiss_core::stream::{Sink, Source, as_sink, as_source};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::callbacks::{PyCallbackIOReader, PyCallbackIOWriter};
 use crate::catalogue;
@@ -88,4 +89,31 @@ pub fn write_index_to(py: Python<'_>, this: &NativeObject, writer: &NativeObject
 pub fn read_index_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<NativeObject> {
     let reader = reader.root.object();
     enter(py, || io::read_index(source(&mut *reader.write())?, io_flags)).map(NativeObject::root)
+}
+
+/// Up to `n` bytes from a reader; fewer only at its end.
+#[pyfunction]
+pub fn read_bytes<'py>(py: Python<'py>, reader: &NativeObject, n: usize) -> PyResult<Bound<'py, PyBytes>> {
+    let reader = reader.root.object();
+    let bytes = enter(py, || {
+        let mut reader = reader.write();
+        let source = source(&mut *reader)?;
+        // Memory for what is there, not for what is asked for.
+        let (mut bytes, mut block) = (Vec::new(), vec![0; n.min(1 << 20)]);
+        while bytes.len() < n {
+            let wanted = block.len().min(n - bytes.len());
+            match source.read(&mut block[..wanted])? {
+                0 => break,
+                got => bytes.extend_from_slice(&block[..got]),
+            }
+        }
+        Ok(bytes)
+    })?;
+    Ok(PyBytes::new(py, &bytes))
+}
+
+#[pyfunction]
+pub fn write_bytes(py: Python<'_>, writer: &NativeObject, bytes: &[u8]) -> PyResult<()> {
+    let writer = writer.root.object();
+    enter(py, || sink(&mut *writer.write())?.write(bytes))
 }

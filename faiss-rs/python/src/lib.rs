@@ -49,15 +49,16 @@ mod _faiss {
     };
     #[pymodule_export]
     use index::{
-        add, add_sa_codes, add_with_ids, assign, check_compatible_for_merge, is_member, merge_from, range_search,
-        reconstruct, reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size, sa_decode, sa_encode, search,
-        search_and_reconstruct, train,
+        add, add_sa_codes, add_with_ids, assign, check_compatible_for_merge, distance_between, distance_to, is_member,
+        merge_from, range_search, reconstruct, reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size,
+        sa_decode, sa_encode, search, search_and_reconstruct, search_subset, train,
     };
     #[pymodule_export]
     use interrupt::set_timeout;
     #[pymodule_export]
     use io::{
-        clone_object, deserialize_index, read_index, read_index_from, serialize_index, write_index, write_index_to,
+        clone_object, deserialize_index, read_bytes, read_index, read_index_from, serialize_index, write_bytes,
+        write_index, write_index_to,
     };
     #[pymodule_export]
     use object::{NativeObject, construct};

@@ -131,3 +131,59 @@ def test_integers_as_pointers():
     b = np.zeros(6, dtype="f4")
     faiss.memcpy(faiss.swig_ptr(b), faiss.swig_ptr(a), 12)
     np.testing.assert_array_equal(b, [0, 1, 2, 0, 0, 0])
+
+
+def test_distance_computer(rng):
+    x = rng.random((6, 4), dtype="f4")
+    index = faiss.IndexFlatL2(4)
+    index.add(x)
+    computer = index.get_distance_computer()
+    computer.set_query(faiss.swig_ptr(x[0]))
+    assert computer(3) == pytest.approx(((x[0] - x[3]) ** 2).sum(), rel=1e-5)
+    assert computer.symmetric_dis(1, 2) == pytest.approx(((x[1] - x[2]) ** 2).sum(), rel=1e-5)
+    outs = [np.zeros(1, "f4") for _ in range(4)]
+    computer.distances_batch_4(0, 1, 2, 3, *map(faiss.swig_ptr, outs))
+    np.testing.assert_allclose(np.concatenate(outs), ((x[:4] - x[0]) ** 2).sum(1), rtol=1e-5, atol=1e-6)
+    for call in (lambda: computer(6), lambda: computer(-1), lambda: computer.symmetric_dis(0, 6)):
+        with pytest.raises(RuntimeError):
+            call()
+    with pytest.raises(ValueError):
+        computer.set_query(faiss.swig_ptr(x[0, :3].copy()))
+
+
+def test_search_subset(rng):
+    x = rng.random((6, 4), dtype="f4")
+    index = faiss.IndexFlatL2(4)
+    index.add(x)
+    base = np.array([[1, 3, -1], [0, 5, 2]])
+    D, ids = np.zeros((2, 2), "f4"), np.zeros((2, 2), "i8")
+    index.search_subset(
+        2, *map(faiss.swig_ptr, (x[:2],)), 3, faiss.swig_ptr(base), 2, faiss.swig_ptr(D), faiss.swig_ptr(ids)
+    )
+    for q in range(2):
+        wanted = sorted((((x[q] - x[i]) ** 2).sum(), i) for i in base[q] if i >= 0)[:2]
+        assert ids[q].tolist() == [i for _, i in wanted]
+
+
+def test_bytes_of_streams():
+    writer = faiss.VectorIOWriter()
+    assert writer.write_bytes(b"abcdef") == 6
+    assert writer(faiss.swig_ptr(np.arange(4, dtype="u1")), 2, 2) == 2
+    reader = faiss.VectorIOReader()
+    faiss.copy_array_to_vector(faiss.vector_to_array(writer.data), reader.data)
+    assert reader.read_bytes(4) == b"abcd"
+    out = np.zeros(4, "u1")
+    assert reader(faiss.swig_ptr(out), 1, 4) == 4
+    assert out.tobytes() == b"ef\x00\x01"
+    assert reader.read_bytes(10) == b"\x02\x03"
+    assert reader.read_bytes(10) == b""
+    assert faiss.PyCallbackIOReader(lambda n: b"").read_bytes(1 << 60) == b""
+    with pytest.raises(RuntimeError):
+        reader.filedescriptor()
+
+
+def test_referenced_objects():
+    low, high = faiss.IDSelectorRange(0, 3), faiss.IDSelectorRange(3, 5)
+    both = faiss.IDSelectorOr(low, high)
+    assert both.referenced_objects == [low, high]
+    assert not hasattr(low, "referenced_objects")
