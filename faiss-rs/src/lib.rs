@@ -26,6 +26,7 @@
 //! ```
 
 pub use faiss_core::base::{self, Error, Handle, MetricType, Object, Result, Shared, TypeInfo, Value};
+pub use faiss_core::cluster::{self, Clustering, ClusteringParameters, kmeans_clustering};
 pub use faiss_core::distance::{self, knn, merge_knn_results, pairwise_distances};
 pub use faiss_core::index::flat::IndexFlat;
 pub use faiss_core::index::flat_1d::IndexFlat1D;

@@ -8,6 +8,7 @@ extern crate self as faiss_core;
 
 pub mod base;
 pub mod blas;
+pub mod cluster;
 pub mod distance;
 pub mod index;
 pub mod io;

@@ -1,6 +1,7 @@
 //! One row a type. Adding a type is one file, which ends in its row, and one line here; Python, stubs, docs, files and clones read the rows.
 
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
+use crate::cluster;
 use crate::index;
 use crate::selector;
 use crate::stream::{self, FourCC, Reader, Writer};
@@ -72,6 +73,8 @@ pub static REGISTRY: &[Row] = &[
     index::flat_l2::ROW,
     index::flat_ip::ROW,
     index::flat_1d::ROW,
+    cluster::PARAMETERS,
+    cluster::ROW,
     selector::ROW,
     selector::RANGE,
     selector::ALL,

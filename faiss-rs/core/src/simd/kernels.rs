@@ -253,6 +253,13 @@ pub fn fvec_madd<R: Lanes>(out: &mut [f32], a: &[f32], factor: f32, b: &[f32]) {
 }
 
 #[inline(always)]
+pub fn fvec_add_scaled<R: Lanes>(sum: &mut [f32], factor: f32, x: &[f32]) {
+    for (s, v) in sum.iter_mut().zip(x) {
+        *s += factor * v;
+    }
+}
+
+#[inline(always)]
 pub fn fvec_scale<R: Lanes>(x: &mut [f32], factor: f32) {
     for v in x {
         *v *= factor;

@@ -132,6 +132,8 @@ dispatch! {
     fvec_sub(out: &mut [f32], x: &[f32], y: &[f32]);
     /// `out = a + factor * b`.
     fvec_madd(out: &mut [f32], a: &[f32], factor: f32, b: &[f32]);
+    /// `sum += factor * x`.
+    fvec_add_scaled(sum: &mut [f32], factor: f32, x: &[f32]);
     /// Multiplies in place.
     fvec_scale(x: &mut [f32], factor: f32);
     /// From products `row[j] = -2 <x, y_j>` to squared distances, not below 0: `row[j] + x_norm + y_norms[j]`.

@@ -1,0 +1,265 @@
+//! k-means clustering. Sees the layers below and the [`Index`] trait, by which points find their centroid.
+
+mod parameters;
+mod update;
+
+use std::time::Instant;
+
+use faiss_derive::Object;
+
+use crate::base::object::{Method, MethodCall, cast, receiver};
+use crate::base::{Error, Handle, Result, Value, interrupt, progress};
+use crate::index::Index;
+use crate::index::flat_l2::IndexFlatL2;
+use crate::random::{SplitMix64RandomGenerator, rand_perm};
+use crate::registry::{Row, no_overload};
+use crate::simd;
+
+pub use parameters::{ClusteringParameters, ROW as PARAMETERS};
+
+/// What one round of the clustering was like.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct ClusteringIterationStats {
+    /// Sum of the points' distances to their centroids.
+    pub obj: f32,
+    /// Seconds since the clustering began, and of them in searches.
+    pub time: f64,
+    pub time_search: f64,
+    /// 1 where all clusters are of one size, larger where they are not.
+    pub imbalance_factor: f64,
+    /// Number of empty clusters that took a half of another.
+    pub nsplit: i32,
+}
+
+/// k-means over d-dimensional vectors.
+#[derive(Object, Default, Clone)]
+#[object(methods = METHODS)]
+pub struct Clustering {
+    #[object(parent)]
+    pub cp: ClusteringParameters,
+    /// Dimension of the vectors.
+    pub d: usize,
+    /// Number of centroids.
+    pub k: usize,
+    /// The centroids, `k * d` numbers. Those present before the training are its first ones.
+    pub centroids: Vec<f32>,
+    /// One entry a round, over all redos.
+    #[object(skip)]
+    pub iteration_stats: Vec<ClusteringIterationStats>,
+}
+
+const SIGNATURES: &[&str] = &["()", "(d: int, k: int)", "(d: int, k: int, cp: ClusteringParameters)"];
+
+pub const ROW: Row = Row::of::<Clustering>()
+    .construct(
+        |args| {
+            let (d, k, cp) = match args {
+                [] => (0, 0, ClusteringParameters::default()),
+                [Value::Int(d), Value::Int(k)] => (*d, *k, ClusteringParameters::default()),
+                [Value::Int(d), Value::Int(k), Value::Handle(Handle::Other(cp))] => {
+                    (*d, *k, receiver::<ClusteringParameters>(&*cp.read())?.clone())
+                }
+                _ => return Err(no_overload("Clustering", SIGNATURES)),
+            };
+            let size = |v: i64, name: &str| usize::try_from(v).map_err(|_| Error::value(format!("{name} is negative")));
+            Ok(Handle::other(Clustering { cp, ..Clustering::new(size(d, "d")?, size(k, "k")?) }))
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::other(receiver::<Clustering>(object)?.clone())));
+
+const METHODS: &[Method] = &[Method {
+    name: "iteration_stats_table",
+    signature: "(self) -> numpy.ndarray",
+    doc: "One row a round: obj, time, time_search, imbalance_factor, nsplit.",
+    call: MethodCall::Read(|object, args| {
+        let stats = match (args, cast::<Clustering>(object)) {
+            ([], Some(clustering)) => &clustering.iteration_stats,
+            _ => return Err(no_overload("iteration_stats_table", &["()"])),
+        };
+        let row = |s: &ClusteringIterationStats| {
+            [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
+        };
+        Ok(Value::F64(stats.iter().flat_map(row).collect(), vec![stats.len(), 5]))
+    }),
+}];
+
+impl Clustering {
+    pub fn new(d: usize, k: usize) -> Self {
+        Clustering { d, k, ..Default::default() }
+    }
+
+    /// Trains the centroids on `x`, with `index` to assign points to them; it ends up holding the centroids. `weights` are the points'.
+    pub fn train(&mut self, x: &[f32], index: &mut dyn Index, weights: Option<&[f32]>) -> Result<()> {
+        let (d, k) = (self.d, self.k);
+        Error::check(d > 0 && k > 0, "d > 0 && k > 0")?;
+        Error::check(x.len().is_multiple_of(d), "x.size() % d == 0")?;
+        let nx = x.len() / d;
+        if nx < k {
+            let message =
+                format!("Number of training points ({nx}) should be at least as large as number of clusters ({k})");
+            return Err(Error::failed("nx >= k", message));
+        }
+        if index.base().dim() != d {
+            return Err(Error::failed(
+                "index.d == d",
+                format!("Index dimension {} not the same as data dimension {d}", index.base().d),
+            ));
+        }
+        Error::check(weights.is_none_or(|w| w.len() == nx), "weights.size() == nx")?;
+        Error::check(
+            self.centroids.len().is_multiple_of(d) && self.centroids.len() <= k * d,
+            "size of provided input centroids is a multiple of d, and no more than k",
+        )?;
+        if self.check_input_data_for_NaNs && !x.iter().all(|v| v.is_finite()) {
+            return Err(Error::failed("std::isfinite(x[i])", "input contains NaN's or Inf's"));
+        }
+        self.check_supported()?;
+
+        let all = x;
+        let sampled = self.subsample(x, weights);
+        let (x, weights) = match &sampled {
+            Some((x, weights)) => (&x[..], weights.as_deref()),
+            None => (x, weights),
+        };
+        let nx = x.len() / d;
+        if nx < k.saturating_mul(self.min_points_per_centroid.max(0) as usize) {
+            eprintln!(
+                "WARNING clustering {nx} points to {k} centroids: please provide at least {} training points",
+                k * self.min_points_per_centroid.max(0) as usize
+            );
+        }
+        if nx == k {
+            // Every point is a centroid. Of a larger training set Faiss takes the first points here, not the sample, and so does this.
+            self.centroids = all[..k * d].to_vec();
+            self.iteration_stats = vec![ClusteringIterationStats::default()];
+            index.reset()?;
+            return index.add(&self.centroids);
+        }
+        self.rounds(x, weights, index)
+    }
+
+    fn rounds(&mut self, x: &[f32], weights: Option<&[f32]>, index: &mut dyn Index) -> Result<()> {
+        let (d, k, nx) = (self.d, self.k, x.len() / self.d);
+        let given = std::mem::take(&mut self.centroids);
+        let similarity = index.base().metric_type.is_similarity();
+        let (mut labels, mut distances) = (vec![0i64; nx], vec![0f32; nx]);
+        let mut best: Option<(f32, Vec<f32>)> = None;
+        self.iteration_stats.clear();
+        let started = Instant::now();
+        let mut time_search = 0.0;
+        for redo in 0..self.nredo.max(1) {
+            let mut centroids = given.clone();
+            let mut perm = vec![0i32; nx];
+            rand_perm(&mut perm, self.actual_seed() + 1 + i64::from(redo) * 15_486_557);
+            for i in given.len() / d..k {
+                let at = perm[i] as usize * d;
+                centroids.extend_from_slice(&x[at..at + d]);
+            }
+            self.post_process(&mut centroids);
+            index.reset()?;
+            if !index.base().is_trained {
+                index.train(&centroids)?;
+            }
+            index.add(&centroids)?;
+            let mut stats: Vec<ClusteringIterationStats> = Vec::new();
+            for round in 0..self.niter.max(0) {
+                interrupt::check()?;
+                progress::report("k-means", round as usize, self.niter as usize);
+                let searched = Instant::now();
+                index.search(x, 1, None, &mut distances, &mut labels)?;
+                time_search += searched.elapsed().as_secs_f64();
+                let obj = distances.iter().sum::<f32>();
+                let frozen = if self.frozen_centroids { given.len() / d } else { 0 };
+                let mut sizes = update::means(x, d, &labels, weights, &mut centroids, frozen)?;
+                let nsplit = update::split_clusters(d, nx, &mut sizes, &mut centroids, frozen);
+                stats.push(ClusteringIterationStats {
+                    obj,
+                    time: started.elapsed().as_secs_f64(),
+                    time_search,
+                    imbalance_factor: update::imbalance_factor(&labels, k),
+                    nsplit,
+                });
+                if self.verbose {
+                    eprintln!(
+                        "  Iteration {round} ({:.2} s, search {time_search:.2} s): objective={obj} nsplit={nsplit}",
+                        started.elapsed().as_secs_f64()
+                    );
+                }
+                self.post_process(&mut centroids);
+                index.reset()?;
+                if self.update_index {
+                    index.train(&centroids)?;
+                }
+                index.add(&centroids)?;
+                if let [.., before, last] = &stats[..]
+                    && self.early_stop_threshold > 0.0
+                    && f64::from((before.obj - last.obj).abs())
+                        < f64::from(before.obj.abs()) * self.early_stop_threshold
+                {
+                    break;
+                }
+            }
+            progress::report("k-means", self.niter.max(0) as usize, self.niter.max(0) as usize);
+            let obj = stats.last().map_or(0.0, |s| s.obj);
+            self.iteration_stats.append(&mut stats);
+            let better = best.as_ref().is_none_or(|(b, _)| if similarity { obj > *b } else { obj < *b });
+            if better {
+                best = Some((obj, centroids));
+            }
+        }
+        if let Some((_, centroids)) = best {
+            self.centroids = centroids;
+        }
+        if self.nredo > 1 {
+            index.reset()?;
+            index.add(&self.centroids)?;
+        }
+        Ok(())
+    }
+
+    /// Fewer points if there are more than the parameters want, with their weights.
+    #[allow(clippy::type_complexity)]
+    fn subsample(&self, x: &[f32], weights: Option<&[f32]>) -> Option<(Vec<f32>, Option<Vec<f32>>)> {
+        let (d, nx) = (self.d, x.len() / self.d);
+        let wanted = self.k.saturating_mul(self.max_points_per_centroid.max(1) as usize);
+        if nx <= wanted {
+            return None;
+        }
+        let perm: Vec<i32> = if self.use_faster_subsampling {
+            let mut rng = SplitMix64RandomGenerator::new(self.actual_seed());
+            (0..wanted).map(|_| (rng.rand_int64() % nx as i64) as i32).collect()
+        } else {
+            let mut perm = vec![0; nx];
+            rand_perm(&mut perm, self.actual_seed());
+            perm.truncate(wanted);
+            perm
+        };
+        let rows = perm.iter().flat_map(|p| &x[*p as usize * d..(*p as usize + 1) * d]).copied().collect();
+        Some((rows, weights.map(|w| perm.iter().map(|p| w[*p as usize]).collect())))
+    }
+
+    /// Unit length or whole numbers, if the parameters want them.
+    fn post_process(&self, centroids: &mut [f32]) {
+        if self.spherical {
+            for row in centroids.chunks_exact_mut(self.d) {
+                let norm = simd::fvec_norm_L2sqr(row);
+                if norm > 0.0 {
+                    simd::fvec_scale(row, 1.0 / norm.sqrt());
+                }
+            }
+        }
+        if self.int_centroids {
+            centroids.iter_mut().for_each(|v| *v = v.round());
+        }
+    }
+}
+
+/// Clusters `x` with default parameters, writes the `k` centroids, and returns the sum of the distances to them.
+pub fn kmeans_clustering(d: usize, x: &[f32], k: usize, centroids: &mut [f32]) -> Result<f32> {
+    Error::check(k.checked_mul(d) == Some(centroids.len()), "centroids.size() == k * d")?;
+    let mut clustering = Clustering::new(d, k);
+    clustering.train(x, &mut IndexFlatL2::new(d as i64)?, None)?;
+    centroids.copy_from_slice(&clustering.centroids);
+    Ok(clustering.iteration_stats.last().map_or(0.0, |s| s.obj))
+}

@@ -1,0 +1,102 @@
+//! The parameters of k-means.
+
+use faiss_derive::Object;
+
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, Result};
+use crate::registry::{Row, no_overload};
+
+/// How a clustering is trained.
+#[derive(Object, Clone)]
+pub struct ClusteringParameters {
+    /// Number of rounds.
+    pub niter: i32,
+    /// How often to begin anew; the best result is kept.
+    pub nredo: i32,
+    /// Says on stderr how it goes.
+    pub verbose: bool,
+    /// Scales centroids to unit length after each round.
+    pub spherical: bool,
+    /// Rounds centroids to whole numbers after each round.
+    pub int_centroids: bool,
+    /// Trains the assignment index on the centroids after each round.
+    pub update_index: bool,
+    /// Leaves the centroids that were given as they are.
+    pub frozen_centroids: bool,
+    /// With fewer points a centroid, a warning.
+    pub min_points_per_centroid: i32,
+    /// With more points a centroid, only a sample is used.
+    pub max_points_per_centroid: i32,
+    /// Seed of the random numbers; a negative one stands for the time.
+    pub seed: i32,
+    /// Vectors decoded at once when training on codes.
+    pub decode_block_size: usize,
+    /// Refuses points that are no finite numbers.
+    pub check_input_data_for_NaNs: bool,
+    /// Samples with repetition, which needs no permutation of all points.
+    pub use_faster_subsampling: bool,
+    /// How the first centroids are chosen: 0, at random, is the one that is here.
+    pub init_method: i32,
+    /// Length of the chain of the AFK-MC2 initialisation.
+    pub afkmc2_chain_length: i32,
+    /// Ends when a round changes the objective by less than this part of it; 0 for never.
+    pub early_stop_threshold: f64,
+    /// Faiss's pruned variant, which is not here.
+    pub use_super_kmeans: bool,
+}
+
+impl Default for ClusteringParameters {
+    fn default() -> Self {
+        ClusteringParameters {
+            niter: 25,
+            nredo: 1,
+            verbose: false,
+            spherical: false,
+            int_centroids: false,
+            update_index: false,
+            frozen_centroids: false,
+            min_points_per_centroid: 39,
+            max_points_per_centroid: 256,
+            seed: 1234,
+            decode_block_size: 32768,
+            check_input_data_for_NaNs: true,
+            use_faster_subsampling: false,
+            init_method: 0,
+            afkmc2_chain_length: 50,
+            early_stop_threshold: 0.0,
+            use_super_kmeans: false,
+        }
+    }
+}
+
+impl ClusteringParameters {
+    /// The seed in use.
+    pub(super) fn actual_seed(&self) -> i64 {
+        if self.seed >= 0 {
+            return i64::from(self.seed);
+        }
+        std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |t| t.as_nanos() as i64 & 0x7fff_ffff)
+    }
+
+    pub(super) fn check_supported(&self) -> Result<()> {
+        if self.init_method != 0 {
+            return Err(Error::not_implemented("init_method: only 0 (random) is implemented"));
+        }
+        if self.use_super_kmeans {
+            return Err(Error::not_implemented("use_super_kmeans is not implemented"));
+        }
+        Ok(())
+    }
+}
+
+pub const ROW: Row = Row::of::<ClusteringParameters>()
+    .construct(
+        |args| match args {
+            [] => Ok(Handle::other(ClusteringParameters::default())),
+            _ => Err(no_overload("ClusteringParameters", &["()"])),
+        },
+        &["()"],
+    )
+    .clone(|object| Ok(Handle::other(receiver::<ClusteringParameters>(object)?.clone())));
