@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::doorway::enter;
+use crate::lock::read;
 use crate::object::NativeObject;
 
 /// Names the folder that holds `libfaiss_cuda.so` and `kernels/`.
@@ -60,7 +61,7 @@ pub fn gpu_versions(py: Python<'_>) -> PyResult<(i32, i32)> {
 fn options<T: Object + Default + Clone + faiss_core::base::Described>(given: Option<&Shared<dyn Object>>) -> Result<T> {
     match given {
         None => Ok(T::default()),
-        Some(object) => receiver::<T>(&*object.read()).cloned(),
+        Some(object) => receiver::<T>(&*read(object)?).cloned(),
     }
 }
 
@@ -78,7 +79,7 @@ pub fn index_cpu_to_gpu(
     let made = enter(py, || {
         let resources = resources_of(&provider)?;
         let options = options::<GpuClonerOptions>(given.as_ref())?;
-        faiss_gpu::index_cpu_to_gpu(&resources, device, &*index.read(), &options)
+        faiss_gpu::index_cpu_to_gpu(&resources, device, &*read(index)?, &options)
     });
     made.map(NativeObject::root)
 }
@@ -98,12 +99,12 @@ pub fn index_cpu_to_gpu_multiple(
         let resources = providers.iter().map(resources_of).collect::<Result<Vec<_>>>()?;
         let options = match &given {
             // Plain options say nothing of several GPUs.
-            Some(object) if cast::<GpuMultipleClonerOptions>(&*object.read()).is_none() => {
+            Some(object) if cast::<GpuMultipleClonerOptions>(&*read(object)?).is_none() => {
                 GpuMultipleClonerOptions { base: options(Some(object))?, ..Default::default() }
             }
             other => options(other.as_ref())?,
         };
-        faiss_gpu::index_cpu_to_gpu_multiple(&resources, &devices, &*index.read(), &options)
+        faiss_gpu::index_cpu_to_gpu_multiple(&resources, &devices, &*read(index)?, &options)
     });
     made.map(NativeObject::root)
 }
@@ -111,7 +112,7 @@ pub fn index_cpu_to_gpu_multiple(
 #[pyfunction]
 pub fn index_gpu_to_cpu(py: Python<'_>, index: &NativeObject) -> PyResult<NativeObject> {
     let index = index.index()?;
-    enter(py, || faiss_gpu::index_gpu_to_cpu(&*index.read())).map(NativeObject::root)
+    enter(py, || faiss_gpu::index_gpu_to_cpu(&*read(index)?)).map(NativeObject::root)
 }
 
 /// Exhaustive search as the parameters say, whose addresses nothing can check: `faiss.knn_gpu` makes them from arrays.
@@ -125,7 +126,7 @@ pub fn bf_knn(
 ) -> PyResult<()> {
     let (provider, params) = (provider.root.object(), params.root.object());
     enter(py, || {
-        let params = receiver::<GpuDistanceParams>(&*params.read()).cloned()?;
+        let params = receiver::<GpuDistanceParams>(&*read(&params)?).cloned()?;
         let resources = resources_of(&provider)?;
         // SAFETY: the caller of `bfKnn` vouches for its addresses, as in C++; `knn_gpu` takes them from arrays that it holds.
         unsafe { faiss_gpu::bf_knn_tiling(&resources, &params, vectors_limit, queries_limit) }?;

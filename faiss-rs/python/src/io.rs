@@ -10,12 +10,13 @@ use pyo3::types::PyBytes;
 use crate::callbacks::{PyCallbackIOReader, PyCallbackIOWriter};
 use crate::catalogue;
 use crate::doorway::enter;
+use crate::lock::{read, write};
 use crate::object::NativeObject;
 
 #[pyfunction]
 pub fn write_index(py: Python<'_>, this: &NativeObject, path: &str, io_flags: i32) -> PyResult<()> {
     let object = this.root.object();
-    enter(py, || io::write_index_file(&*object.read(), path, io_flags))
+    enter(py, || io::write_index_file(&*read(&object)?, path, io_flags))
 }
 
 #[pyfunction]
@@ -26,7 +27,7 @@ pub fn read_index(py: Python<'_>, path: &str, io_flags: i32) -> PyResult<NativeO
 #[pyfunction]
 pub fn serialize_index<'py>(py: Python<'py>, this: &NativeObject, io_flags: i32) -> PyResult<Bound<'py, PyArray1<u8>>> {
     let object = this.root.object();
-    let bytes = enter(py, || io::serialize_index(&*object.read(), io_flags))?;
+    let bytes = enter(py, || io::serialize_index(&*read(&object)?, io_flags))?;
     Ok(PyArray1::from_vec(py, bytes))
 }
 
@@ -40,7 +41,7 @@ pub fn deserialize_index(py: Python<'_>, data: PyReadonlyArray1<'_, u8>, io_flag
 pub fn clone_object(py: Python<'_>, this: &NativeObject) -> PyResult<NativeObject> {
     let object = this.root.object();
     let copy = enter(py, || {
-        let object = object.read();
+        let object = read(&object)?;
         let name = object.info().name;
         let clone = catalogue::find(name).and_then(|entry| entry.clone);
         let clone = clone.ok_or_else(|| Error::failed("", format!("clone not supported for this type: {name}")))?;
@@ -82,13 +83,13 @@ fn no_reader() -> Error {
 #[pyfunction]
 pub fn write_index_to(py: Python<'_>, this: &NativeObject, writer: &NativeObject, io_flags: i32) -> PyResult<()> {
     let (object, writer) = (this.root.object(), writer.root.object());
-    enter(py, || io::write_index(&*object.read(), sink(&mut *writer.write())?, io_flags))
+    enter(py, || io::write_index(&*read(&object)?, sink(&mut *write(&writer)?)?, io_flags))
 }
 
 #[pyfunction]
 pub fn read_index_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<NativeObject> {
     let reader = reader.root.object();
-    enter(py, || io::read_index(source(&mut *reader.write())?, io_flags)).map(NativeObject::root)
+    enter(py, || io::read_index(source(&mut *write(&reader)?)?, io_flags)).map(NativeObject::root)
 }
 
 /// Up to `n` bytes from a reader; fewer only at its end.
@@ -96,7 +97,7 @@ pub fn read_index_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> 
 pub fn read_bytes<'py>(py: Python<'py>, reader: &NativeObject, n: usize) -> PyResult<Bound<'py, PyBytes>> {
     let reader = reader.root.object();
     let bytes = enter(py, || {
-        let mut reader = reader.write();
+        let mut reader = write(&reader)?;
         let source = source(&mut *reader)?;
         // Memory for what is there, not for what is asked for.
         let (mut bytes, mut block) = (Vec::new(), vec![0; n.min(1 << 20)]);
@@ -115,5 +116,5 @@ pub fn read_bytes<'py>(py: Python<'py>, reader: &NativeObject, n: usize) -> PyRe
 #[pyfunction]
 pub fn write_bytes(py: Python<'_>, writer: &NativeObject, bytes: &[u8]) -> PyResult<()> {
     let writer = writer.root.object();
-    enter(py, || sink(&mut *writer.write())?.write(bytes))
+    enter(py, || sink(&mut *write(&writer)?)?.write(bytes))
 }

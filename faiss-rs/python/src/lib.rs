@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | doorway | the one way in: releases the GIL, converts errors and panics |
-//! | interrupt | Ctrl-C |
+//! | interrupt, lock | Ctrl-C, also while another thread has the object |
 //! | catalogue | the descriptions of all types, as Python data |
 //! | value | arguments and results |
 //! | object, vector | handles to objects, their parts and their vectors |
@@ -21,6 +21,7 @@ mod gpu;
 mod index;
 mod interrupt;
 mod io;
+mod lock;
 mod object;
 mod own_types;
 mod value;

@@ -8,6 +8,7 @@ use pyo3::types::PyTuple;
 use crate::callbacks::callback_error;
 use crate::catalogue;
 use crate::doorway::enter;
+use crate::lock::{read, write};
 use crate::value::{from_python, to_python};
 use crate::vector::{NativeVector, NativeView};
 
@@ -35,13 +36,13 @@ impl NativeObject {
     /// Runs `work` on the object as others see it at the same time.
     fn read<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&dyn Object) -> Result<T> + Send) -> PyResult<T> {
         let object = self.root.object();
-        enter(py, || work(descend(&*object.read(), &self.path)?))
+        enter(py, || work(descend(&*read(&object)?, &self.path)?))
     }
 
     /// Runs `work` on the object alone.
     fn write<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut dyn Object) -> Result<T> + Send) -> PyResult<T> {
         let object = self.root.object();
-        enter(py, || work(descend_mut(&mut *object.write(), &self.path)?))
+        enter(py, || work(descend_mut(&mut *write(&object)?, &self.path)?))
     }
 
     fn below(&self, field: &'static str) -> Vec<&'static str> {

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::catalogue::element_name;
 use crate::doorway::enter;
+use crate::lock::{read, write};
 use crate::object::{descend, descend_mut, no_field};
 
 /// A vector inside an object: which one, the way to the part that has it, and the field's name.
@@ -73,7 +74,7 @@ impl NativeVector {
     fn read<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&dyn VectorField) -> Result<T> + Send) -> PyResult<T> {
         let object = self.root.object();
         enter(py, || {
-            let guard = object.read();
+            let guard = read(&object)?;
             let owner = descend(&*guard, &self.path)?;
             match owner.field(self.field) {
                 Some(FieldRef::Vector(vector)) => work(vector),
@@ -89,7 +90,7 @@ impl NativeVector {
     ) -> PyResult<T> {
         let object = self.root.object();
         enter(py, || {
-            let mut guard = object.write();
+            let mut guard = write(&object)?;
             let owner = descend_mut(&mut *guard, &self.path)?;
             let error = no_field(owner, self.field);
             work(owner.field_mut(self.field).and_then(|f| f.vector_mut()).ok_or(error)?)

@@ -143,6 +143,34 @@ def test_a_signal_handler_of_the_programs_own():
     assert done.stdout.splitlines() == ["ready", "mine"], done.stderr
 
 
+def test_ctrl_c_while_another_thread_has_the_index():
+    code = """
+import faiss, numpy as np, signal, threading, time
+index = faiss.IndexFlatL2(4)
+index.add(np.zeros((1000, 4), 'f4'))
+started = threading.Event()
+def slow(i):
+    started.set()
+    time.sleep(0.003)
+    return False
+thread = threading.Thread(target=index.remove_ids, args=(faiss.PyCallbackIDSelector(slow),))
+thread.start()
+started.wait()
+def handler(*_): raise ZeroDivisionError('mine')
+signal.signal(signal.SIGALRM, handler)
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+start = time.monotonic()
+try:
+    index.ntotal
+except ZeroDivisionError:
+    print(time.monotonic() - start < 1)
+thread.join()
+print(index.ntotal)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.split() == ["True", "1000"], done.stderr
+
+
 def test_time_limit(rng):
     index = faiss.IndexFlatL2(64)
     index.add(rng.random((200000, 64), dtype="f4"))
