@@ -36,6 +36,7 @@ pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchPar
 pub use faiss_core::io::{
     self, clone_index, deserialize_index, read_index, read_index_file, serialize_index, write_index, write_index_file,
 };
+pub use faiss_core::quantize::product::ProductQuantizer;
 pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr, IDSelectorXOr};
 pub use faiss_core::selector::sets::{IDSelectorArray, IDSelectorBatch, IDSelectorBitmap};
 pub use faiss_core::selector::{IDSelector, IDSelectorAll, IDSelectorRange};

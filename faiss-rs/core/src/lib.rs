@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod distance;
 pub mod index;
 pub mod io;
+pub mod quantize;
 pub mod random;
 pub mod registry;
 pub mod selector;

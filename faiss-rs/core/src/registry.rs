@@ -3,6 +3,7 @@
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
 use crate::cluster;
 use crate::index;
+use crate::quantize;
 use crate::selector;
 use crate::stream::{self, FourCC, Reader, Writer};
 
@@ -75,6 +76,8 @@ pub static REGISTRY: &[Row] = &[
     index::flat_1d::ROW,
     cluster::PARAMETERS,
     cluster::ROW,
+    quantize::ROW,
+    quantize::product::ROW,
     selector::ROW,
     selector::RANGE,
     selector::ALL,

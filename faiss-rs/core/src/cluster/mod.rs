@@ -152,8 +152,8 @@ impl Clustering {
             let mut centroids = given.clone();
             let mut perm = vec![0i32; nx];
             rand_perm(&mut perm, self.actual_seed() + 1 + i64::from(redo) * 15_486_557);
-            for i in given.len() / d..k {
-                let at = perm[i] as usize * d;
+            for point in &perm[given.len() / d..k] {
+                let at = *point as usize * d;
                 centroids.extend_from_slice(&x[at..at + d]);
             }
             self.post_process(&mut centroids);

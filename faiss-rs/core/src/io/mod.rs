@@ -1,6 +1,7 @@
 //! Indexes to and from files, bytes and any stream. Sees everything; the formats themselves are with their types, in the registry.
 
 use crate::base::{Error, Handle, Object, Result};
+use crate::quantize::product::ProductQuantizer;
 use crate::registry::{self, Format, REGISTRY};
 use crate::stream::file::{FileIOReader, FileIOWriter};
 use crate::stream::{FourCC, Reader, Sink, Source, Writer};
@@ -86,6 +87,18 @@ pub fn serialize_index(object: &dyn Object, flags: i32) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     write_index(object, &mut bytes, flags)?;
     Ok(bytes)
+}
+
+/// Writes a product quantizer by itself, without a code before it.
+pub fn write_ProductQuantizer(pq: &ProductQuantizer, sink: &mut dyn Sink) -> Result<()> {
+    let mut out = Writer::new(sink, 0);
+    pq.write(&mut out)?;
+    out.flush()
+}
+
+/// Reads what [`write_ProductQuantizer`] wrote.
+pub fn read_ProductQuantizer(source: &mut dyn Source) -> Result<ProductQuantizer> {
+    ProductQuantizer::read(&mut Reader::new(source, 0))
 }
 
 /// A deep copy, of the same type.

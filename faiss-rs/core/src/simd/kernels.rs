@@ -229,6 +229,33 @@ pub fn fvec_L1_tile<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
     tile::<R, L1>(dis, x, y, d);
 }
 
+/// Few dimensions and many rows: registers run along the rows.
+#[inline(always)]
+pub fn fvec_L2sqr_columns<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32]) {
+    let n = dis.len();
+    dis.fill(0.0);
+    for (v, column) in x.iter().zip(y.chunks_exact(n.max(1))) {
+        for (sum, w) in dis.iter_mut().zip(column) {
+            let t = v - w;
+            *sum += t * t;
+        }
+    }
+}
+
+#[inline(always)]
+pub fn fvec_min<R: Lanes>(x: &[f32]) -> f32 {
+    // Sixteen candidates, so that the comparisons do not wait for each other.
+    let mut smallest = [f32::INFINITY; 16];
+    let chunks = x.chunks_exact(16);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (s, v) in smallest.iter_mut().zip(chunk) {
+            *s = if *v < *s { *v } else { *s };
+        }
+    }
+    smallest.iter().chain(rest).fold(f32::INFINITY, |s, v| if *v < s { *v } else { s })
+}
+
 #[inline(always)]
 pub fn fvec_norms_L2sqr<R: Lanes>(norms: &mut [f32], x: &[f32], d: usize) {
     for (j, norm) in norms.iter_mut().enumerate() {

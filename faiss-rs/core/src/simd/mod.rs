@@ -114,6 +114,10 @@ dispatch! {
     fvec_norm_L2sqr(x: &[f32]) -> f32;
     /// Squared L2 distances of `x` to each row of `y`, as many as `dis` has room for.
     fvec_L2sqr_ny(dis: &mut [f32], x: &[f32], y: &[f32]);
+    /// As [`fvec_L2sqr_ny`] with the rows of `y` lying side by side: number `j` of row `k` is `y[j * dis.len() + k]`.
+    fvec_L2sqr_columns(dis: &mut [f32], x: &[f32], y: &[f32]);
+    /// The smallest number; a NaN never is. Infinite if there is none.
+    fvec_min(x: &[f32]) -> f32;
     /// Inner products of `x` with each row of `y`.
     fvec_inner_products_ny(dis: &mut [f32], x: &[f32], y: &[f32]);
     /// L1 distances of `x` to each row of `y`.
