@@ -23,13 +23,16 @@ __device__ __forceinline__ float key_value(u64 key, bool descending) {
     return __uint_as_float(ascending & 0x80000000u ? ascending & 0x7fffffffu : ~ascending);
 }
 
-// A row of values; with norms given they are -2 times inner products, and the squared distance is meant.
+// A row of values; with norms given they are -2 times inner products, and the squared distance is meant. Where `allowed` is
+// given, a column counts only if its byte is not 0.
 struct Row {
     const float* values;
     const float* column_norms;
+    const unsigned char* allowed;
     float norm;
 
     __device__ __forceinline__ float operator[](u32 column) const {
+        if (allowed && !allowed[column]) return __uint_as_float(0x7fc00000u);
         const float value = values[column];
         if (!column_norms) return value;
         const float distance = norm + column_norms[column] + value;
@@ -38,8 +41,8 @@ struct Row {
 };
 
 __device__ __forceinline__ Row make_row(const float* values, i64 stride, const float* row_norms,
-                                        const float* column_norms, i64 row) {
-    return {values + row * stride, column_norms, column_norms ? row_norms[row] : 0.0f};
+                                        const float* column_norms, const unsigned char* allowed, i64 row) {
+    return {values + row * stride, column_norms, allowed, column_norms ? row_norms[row] : 0.0f};
 }
 
 __device__ __forceinline__ void order(u64& low, u64& high) {
@@ -87,8 +90,8 @@ constexpr u32 BUFFER = 2048, PER_THREAD = 4;
 // the same rows with lower ids, which takes part first. k_size is k rounded up to a power of two; shared memory holds
 // k_size + 2048 keys.
 __device__ inline void select_block(const float* values, i64 stride, u32 columns, const float* row_norms,
-                                    const float* column_norms, const i64* ids, i64 first_id, const float* best_values,
-                                    const i64* best_ids, u32 k, u32 k_size, u32 descending, u32 splits,
+                                    const float* column_norms, const unsigned char* allowed, const i64* ids,
+                                    i64 first_id, const float* best_values, const i64* best_ids, u32 k, u32 k_size, u32 descending, u32 splits,
                                     float* out_values, i64* out_ids) {
     extern __shared__ u64 shared_keys[];
     __shared__ u32 filled;
@@ -96,7 +99,7 @@ __device__ inline void select_block(const float* values, i64 stride, u32 columns
     u64* buffer = shared_keys + k_size;
     const i64 row_number = blockIdx.x / splits;
     const u32 split = blockIdx.x % splits, thread = threadIdx.x;
-    const Row row = make_row(values, stride, row_norms, column_norms, row_number);
+    const Row row = make_row(values, stride, row_norms, column_norms, allowed, row_number);
     const u32 earlier = best_values ? k : 0;
     const u32 part = (columns + splits - 1) / splits;
     const u32 begin = min(split * part, columns), end = min(begin + part, columns);
@@ -167,11 +170,12 @@ __device__ inline void select_block(const float* values, i64 stride, u32 columns
 // Any k, one block a row: finds the k-th smallest key digit by digit, then writes the keys up to it in any order, and
 // NO_KEY up to `size`.
 __device__ inline void select_radix(const float* values, i64 stride, u32 columns, const float* row_norms,
-                                    const float* column_norms, u32 k, u32 descending, u64* keys, u32 size) {
+                                    const float* column_norms, const unsigned char* allowed, u32 k, u32 descending,
+                                    u64* keys, u32 size) {
     __shared__ u32 counts[256];
     __shared__ u64 shared_prefix;
     __shared__ u32 shared_left, done, written;
-    const Row row = make_row(values, stride, row_norms, column_norms, blockIdx.x);
+    const Row row = make_row(values, stride, row_norms, column_norms, allowed, blockIdx.x);
     const u32 thread = threadIdx.x;
     u64* out = keys + (i64)blockIdx.x * size;
     u64 prefix = 0; // the digits known so far, in place

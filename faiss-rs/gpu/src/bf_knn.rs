@@ -367,7 +367,7 @@ impl Shape {
                 address => Some(Array::at(address)?.bring::<f32>(context, first, n)?),
             };
             let norms_at = norms.as_ref().map(|n| n.0);
-            let searched = Vectors { rows: part.rows, count: n, d: self.d, norms: norms_at };
+            let searched = Vectors { rows: part.rows, count: n, d: self.d, norms: norms_at, allowed: None };
             knn::knn(context, queries, count, &searched, search, first as i64, best)?;
             if shards > 1 {
                 let (mut new_values, mut new_ids) = (vec![0.0; size], vec![0; size]);
@@ -416,7 +416,7 @@ impl Shape {
         count: usize,
     ) -> Result<()> {
         let part = self.bring(context, vectors, params.vector_type, params.vectors_row_major, 0, self.n, self.n)?;
-        let searched = Vectors { rows: part.rows, count: self.n, d: self.d, norms: None };
+        let searched = Vectors { rows: part.rows, count: self.n, d: self.d, norms: None, allowed: None };
         let search = Search { metric: params.metric, arg: params.metric_arg, k: 0, strategy: Strategy::Pairwise };
         let out = Array::at(params.out_distances)?;
         // Rows of the result at a time, as many as are small beside the device's memory.

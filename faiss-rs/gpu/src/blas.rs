@@ -1,5 +1,7 @@
 //! Matrix products by cuBLAS.
 
+use std::cell::OnceCell;
+
 use half::f16;
 
 use crate::error::{Error, Result};
@@ -8,9 +10,10 @@ use crate::sys::{
     self, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT, CUBLAS_OP_N, CUBLAS_OP_T, CublasHandle, CudaType, Stream,
 };
 
-/// A cuBLAS handle of one device.
+/// A cuBLAS handle of one device, made at the first product: it costs the device memory and the caller time.
+#[derive(Default)]
 pub struct Blas {
-    handle: CublasHandle,
+    handle: OnceCell<CublasHandle>,
 }
 
 // SAFETY: a handle may be used from any thread, one at a time; the lock of the resources sees to that.
@@ -30,12 +33,15 @@ impl Factor for f16 {
 }
 
 impl Blas {
-    /// A handle of the current device.
-    pub fn new() -> Result<Blas> {
+    /// The handle, of the device that is current at the first call.
+    fn handle(&self) -> Result<CublasHandle> {
+        if let Some(handle) = self.handle.get() {
+            return Ok(*handle);
+        }
         let mut handle = std::ptr::null_mut();
         // SAFETY: the pointer is valid for the call.
         check("cublasCreate", unsafe { (sys::cuda()?.cublas.create)(&mut handle) })?;
-        Ok(Blas { handle })
+        Ok(*self.handle.get_or_init(|| handle))
     }
 
     /// `products[i * stride + j] = scale * <x_i, y_j>` for rows x of `m` and y of `n`, both `d` wide. f32 stays f32 in every
@@ -57,14 +63,14 @@ impl Blas {
             i32::try_from(value)
                 .map_err(|_| Error::invalid(format!("a matrix of {value} rows is too large for cuBLAS")))
         };
-        let cublas = &sys::cuda()?.cublas;
+        let (cublas, handle) = (&sys::cuda()?.cublas, self.handle()?);
         let (zero, kind) = (0.0f32, T::CUDA_TYPE as i32);
         // SAFETY: the addresses cover the matrices, by this crate's callers; scalars are read before the call returns.
         // cuBLAS counts columns first: its rows are the y, its columns the x.
         unsafe {
-            check("cublasSetStream", (cublas.set_stream)(self.handle, stream))?;
+            check("cublasSetStream", (cublas.set_stream)(handle, stream))?;
             let status = (cublas.gemm_ex)(
-                self.handle,
+                handle,
                 CUBLAS_OP_T,
                 CUBLAS_OP_N,
                 int(n)?,
@@ -91,9 +97,9 @@ impl Blas {
 
 impl Drop for Blas {
     fn drop(&mut self) {
-        if let Ok(cuda) = sys::cuda() {
+        if let (Some(handle), Ok(cuda)) = (self.handle.get(), sys::cuda()) {
             // SAFETY: the handle was made by cublasCreate and is destroyed once.
-            unsafe { (cuda.cublas.destroy)(self.handle) };
+            unsafe { (cuda.cublas.destroy)(*handle) };
         }
     }
 }

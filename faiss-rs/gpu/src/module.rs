@@ -126,9 +126,7 @@ impl Modules {
             path: path.clone(),
             message: e.to_string(),
         })?;
-        if image.len() < 16 {
-            return Err(Error::KernelFile { family, path, message: "the file is cut short".to_owned() });
-        }
+        check_fatbin(&image).map_err(|message| Error::KernelFile { family, path, message: message.to_owned() })?;
         let mut module = std::ptr::null_mut();
         // SAFETY: the image is a fatbin of the wheel and lives through the call, which copies it.
         let status = unsafe { (self.cuda.driver.module_load_data)(&mut module, image.as_ptr().cast()) };
@@ -140,5 +138,39 @@ impl Modules {
         self.cuda.driver.check("cuModuleLoadData", status)?;
         loaded.insert(family, module as usize);
         Ok(module)
+    }
+}
+
+/// The driver trusts the length that a fatbin states, so a file that was cut short would be read beyond its end.
+fn check_fatbin(image: &[u8]) -> std::result::Result<(), &'static str> {
+    const MAGIC: u32 = 0xba55_ed50;
+    let number = |range: std::ops::Range<usize>| {
+        image.get(range).map(|b| b.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b)))
+    };
+    let (Some(magic), Some(header), Some(body)) = (number(0..4), number(6..8), number(8..16)) else {
+        return Err("the file is cut short");
+    };
+    if magic != u64::from(MAGIC) {
+        return Err("the file is no fatbin");
+    }
+    if header.checked_add(body).is_none_or(|length| length > image.len() as u64) {
+        return Err("the file is cut short");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_fatbin_is_refused() {
+        let mut image = vec![0x50, 0xed, 0x55, 0xba, 1, 0, 16, 0, 8, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(check_fatbin(&image[..12]), Err("the file is cut short"));
+        assert_eq!(check_fatbin(&image), Err("the file is cut short"));
+        image.extend([0; 8]);
+        assert_eq!(check_fatbin(&image), Ok(()));
+        image[0] = 0x7f;
+        assert_eq!(check_fatbin(&image), Err("the file is no fatbin"));
     }
 }

@@ -185,7 +185,7 @@ impl DeviceState {
         Ok(DeviceState {
             temp: TempStack::new(device, settings.temp_memory),
             staging: None,
-            blas: Blas::new()?,
+            blas: Blas::default(),
             stream,
         })
     }

@@ -113,7 +113,7 @@ impl DeviceVectors {
     /// All of them, to be searched.
     pub fn view(&self) -> Vectors {
         let norms = self.norms.as_ref().map(|n| n.buffer().ptr());
-        Vectors { rows: self.rows(), count: self.count(), d: self.d, norms }
+        Vectors { rows: self.rows(), count: self.count(), d: self.d, norms, allowed: None }
     }
 
     /// Appends vectors of the host. On an error nothing is added.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use common::{Random, check_results, distances, gpu, on_gpu, small};
 use faiss_core::base::object::cast;
 use faiss_core::base::{Handle, MetricType, Object};
-use faiss_core::index::Index;
 use faiss_core::index::flat::IndexFlat;
+use faiss_core::index::{Index, SearchParameters};
+use faiss_core::selector::sets::IDSelectorBatch;
 use faiss_gpu::{
     DistanceDataType, GpuClonerOptions, GpuDistanceParams, GpuIndexFlat, GpuIndexFlatConfig, GpuIndexFlatIP,
     GpuIndexFlatL2, GpuMultipleClonerOptions, GpuResources, IndicesDataType,
@@ -124,6 +125,28 @@ fn small_temporary_memory_and_pages_change_nothing() {
     let faiss_core::base::MethodCall::Write(call) = set.call else { panic!("setMinPagingSize changes the index") };
     call(&mut index, &[faiss_core::base::Value::Int(1000)]).unwrap();
     check(&index);
+}
+
+#[test]
+fn a_selector_says_which_vectors_count() {
+    let Some(resources) = gpu() else { return };
+    let mut random = Random(16);
+    let (d, n) = (12, 5000);
+    let mut index = GpuIndexFlatL2::new(resources, d as i64, &config(false)).unwrap();
+    let vectors = random.vector(n * d, -1.0, 1.0);
+    index.add(&vectors).unwrap();
+    let allowed: Vec<i64> = (0..n as i64).filter(|i| i % 7 == 3).collect();
+    let Handle::Selector(sel) = Handle::selector(IDSelectorBatch::new(&allowed)) else { panic!("not a selector") };
+    let params = SearchParameters { sel: Some(sel) };
+    for (nq, k) in [(2, 5), (60, 30), (2, 2100)] {
+        let queries = random.vector(nq * d, -1.0, 1.0);
+        let (mut values, mut ids) = (vec![0.0; nq * k], vec![0; nq * k]);
+        on_gpu(|| index.search(&queries, k, Some(&params), &mut values, &mut ids)).unwrap();
+        let all = distances(MetricType::L2, 0.0, &queries, &vectors, d);
+        let reference: Vec<f64> =
+            all.iter().enumerate().map(|(i, v)| if i % n % 7 == 3 { *v } else { f64::INFINITY }).collect();
+        check_results(&reference, n, k, false, 2e-5, (&values, &ids));
+    }
 }
 
 #[test]

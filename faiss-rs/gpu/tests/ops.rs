@@ -47,7 +47,7 @@ fn search(
         };
         let (mut out_values, mut out_ids) = (c.take(values.len())?, c.take(ids.len())?);
         let out = Best { values: out_values.ptr_mut(), ids: out_ids.ptr_mut() };
-        let searched = Vectors { rows: v, count: n, d, norms: None };
+        let searched = Vectors { rows: v, count: n, d, norms: None, allowed: None };
         knn::knn(c, q, nq, &searched, search, 0, out)?;
         c.download(out_values.ptr(), &mut values)?;
         c.download(out_ids.ptr(), &mut ids)
@@ -141,6 +141,7 @@ fn run_select(
             rows,
             columns: columns_here,
             norms: None,
+            allowed: None,
             first_id: first as i64,
             descending,
         };

@@ -13,7 +13,7 @@ use half::f16;
 
 use super::GpuIndex;
 use crate::config::{GpuIndexConfig, GpuIndexFlatConfig};
-use crate::ops::knn::{self, Search, Strategy};
+use crate::ops::knn::{self, Search, Strategy, Vectors};
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::Best;
 use crate::resources::{Context, GpuResources};
@@ -240,9 +240,6 @@ impl Index for GpuIndexFlat {
         labels: &mut [i64],
     ) -> Result<()> {
         let n = self.queries(x, k, distances, labels)?;
-        if selector(params).is_some() {
-            return Err(Error::not_implemented(format!("{} takes no selector", self.info().name)));
-        }
         let Some(vectors) = self.stored()? else {
             distances.fill(faiss_core::distance::worst(self.metric_type));
             labels.fill(-1);
@@ -250,9 +247,16 @@ impl Index for GpuIndexFlat {
         };
         let (d, page) = (self.dim(), self.gpu.page_of_queries(k));
         let (metric, arg) = (self.metric_type, self.metric_arg);
+        let marks = selector(params).map(|selector| {
+            let mut marks = vec![false; vectors.count()];
+            selector.read().mark(0..self.ntotal, &mut marks);
+            marks.into_iter().map(u8::from).collect::<Vec<u8>>()
+        });
         // One choice for the whole call, so that the pages of one search do not differ in rounding.
         let search = Search { metric, arg, k, strategy: Strategy::choose(metric, n, self.use_float16) };
         self.with(|context| {
+            let marks = marks.map(|marks| context.upload(&marks)).transpose()?;
+            let searched = Vectors { allowed: marks.as_ref().map(|m| m.ptr()), ..vectors.view() };
             let results = distances.chunks_mut(page * k).zip(labels.chunks_mut(page * k));
             for (x, (distances, labels)) in x.chunks(page * d).zip(results) {
                 let count = x.len() / d;
@@ -261,7 +265,7 @@ impl Index for GpuIndexFlat {
                 let queries = as_stored(context, queries.ptr(), x.len(), half.as_mut().map(|h| h.ptr_mut()))?;
                 let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
                 let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-                knn::knn(context, queries, count, &vectors.view(), search, 0, best)?;
+                knn::knn(context, queries, count, &searched, search, 0, best)?;
                 context.download(values.ptr(), distances)?;
                 context.download(ids.ptr(), labels)?;
             }

@@ -16,6 +16,8 @@ pub struct Vectors {
     pub count: usize,
     pub d: usize,
     pub norms: Option<Ptr<f32>>,
+    /// A byte for each vector: only those that are not 0 are found.
+    pub allowed: Option<Ptr<u8>>,
 }
 
 /// How distances are computed. One chooser, [`Strategy::choose`]; the tests run all of them against each other.
@@ -221,6 +223,7 @@ fn values_of(batch: &Distances<'_>, vectors: &Vectors, first: usize, columns: us
         rows: batch.query_count,
         columns,
         norms,
+        allowed: vectors.allowed.map(|a| a.at(first)),
         first_id: first_id + first as i64,
         descending: batch.search.metric.is_similarity(),
     }

@@ -17,6 +17,8 @@ pub struct Values {
     pub columns: usize,
     /// Squared norms by row and by column, where the values are -2 times inner products and the squared distance is meant.
     pub norms: Option<(Ptr<f32>, Ptr<f32>)>,
+    /// A byte for each column: only those that are not 0 count.
+    pub allowed: Option<Ptr<u8>>,
     /// The id of the first column.
     pub first_id: i64,
     /// The larger value is the better one.
@@ -71,6 +73,7 @@ fn block(
         from.columns as u32,
         row_norms,
         column_norms,
+        from.allowed.unwrap_or(Ptr::null()),
         ids,
         from.first_id,
         best_values,
@@ -102,8 +105,15 @@ pub fn select(context: &Context<'_>, from: &Values, earlier: Option<Best>, k: us
     let (mut values, mut ids) = (context.take(count)?, context.take(count)?);
     let parts = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
     block(context, from, Ptr::null(), None, k, splits, parts)?;
-    let merged =
-        Values { values: values.ptr(), stride: splits * k, columns: splits * k, norms: None, first_id: 0, ..*from };
+    let merged = Values {
+        values: values.ptr(),
+        stride: splits * k,
+        columns: splits * k,
+        norms: None,
+        allowed: None,
+        first_id: 0,
+        ..*from
+    };
     block(context, &merged, ids.ptr(), earlier, k, 1, out)
 }
 
@@ -128,6 +138,7 @@ pub fn select_any(context: &Context<'_>, from: &Values, k: usize, out: Best) -> 
         from.columns as u32,
         row_norms,
         column_norms,
+        from.allowed.unwrap_or(Ptr::null()),
         k as u32,
         descending,
         at,
