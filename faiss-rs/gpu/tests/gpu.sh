@@ -30,8 +30,10 @@ for what in "$@"; do
     sanitize)
         for tool in memcheck racecheck synccheck initcheck; do
             for t in ops index; do
+                # initcheck does not see what some of cuBLAS's half-precision kernels write: the sizes of `index` use those.
+                [ $tool-$t = initcheck-index ] && continue
                 FAISS_TEST_SMALL=1 run $t-$tool compute-sanitizer --tool $tool --error-exitcode 9 \
-                    --kernel-name-exclude kns=cublas "$folder/$t" --test-threads 1
+                    "$folder/$t" --test-threads 1
             done
         done
         ;;
