@@ -61,6 +61,75 @@ SINGLE_SIMD_LEVEL_256: int
 SINGLE_SIMD_LEVEL_512: int
 UInt8: int
 
+class ClusteringParameters:
+    """How a clustering is trained."""
+
+    this: Any
+    thisown: bool
+    niter: int
+    """Number of rounds."""
+    nredo: int
+    """How often to begin anew; the best result is kept."""
+    verbose: bool
+    """Says on stderr how it goes."""
+    spherical: bool
+    """Scales centroids to unit length after each round."""
+    int_centroids: bool
+    """Rounds centroids to whole numbers after each round."""
+    update_index: bool
+    """Trains the assignment index on the centroids after each round."""
+    frozen_centroids: bool
+    """Leaves the centroids that were given as they are."""
+    min_points_per_centroid: int
+    """With fewer points a centroid, a warning."""
+    max_points_per_centroid: int
+    """With more points a centroid, only a sample is used."""
+    seed: int
+    """Seed of the random numbers; a negative one stands for the time."""
+    decode_block_size: int
+    """Vectors decoded at once when training on codes."""
+    check_input_data_for_NaNs: bool
+    """Refuses points that are no finite numbers."""
+    use_faster_subsampling: bool
+    """Samples with repetition, which needs no permutation of all points."""
+    init_method: int
+    """How the first centroids are chosen: 0, at random, is the one that is here."""
+    afkmc2_chain_length: int
+    """Length of the chain of the AFK-MC2 initialisation."""
+    early_stop_threshold: float
+    """Ends when a round changes the objective by less than this part of it; 0 for never."""
+    use_super_kmeans: bool
+    """Faiss's pruned variant, which is not here."""
+    def __init__(self) -> None: ...
+
+class Clustering(ClusteringParameters):
+    """k-means over d-dimensional vectors."""
+
+    d: int
+    """Dimension of the vectors."""
+    k: int
+    """Number of centroids."""
+    centroids: Float32Vector
+    """The centroids, `k * d` numbers. Those present before the training are its first ones."""
+    def train(self, x: np.ndarray, index: Any, weights: np.ndarray | None = None) -> None:
+        """Computes the centroids.
+
+        x: training vectors, shape (n, d). index: assigns vectors to centroids, and holds the centroids afterwards.
+        weights: of the vectors, shape (n,).
+        """
+    def train_c(self, n: int, x: Any, index: Any, x_weights: Any = None) -> None: ...
+    @property
+    def iteration_stats(self) -> ClusteringIterationStatsVector:
+        """What each round was like."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, k: int) -> None: ...
+    @overload
+    def __init__(self, d: int, k: int, cp: ClusteringParameters) -> None: ...
+    def iteration_stats_table(self) -> np.ndarray:
+        """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
+
 class IOReader:
     """What all readers are."""
 
@@ -1043,6 +1112,53 @@ def pairwise_distance_gpu(
 ) -> np.ndarray:
     """The distance of every query to every vector, computed on a GPU: float32, shape (nq, nb). Arguments as for knn_gpu."""
 
+class ClusteringIterationStats:
+    """What one round of a clustering was like."""
+
+    obj: float
+    time: float
+    time_search: float
+    imbalance_factor: float
+    nsplit: int
+
+class ClusteringIterationStatsVector:
+    """What the rounds of a clustering were like, over all redos."""
+    def __init__(self, table: np.ndarray | None = None) -> None: ...
+    def size(self) -> int:
+        """Number of rounds."""
+    def at(self, n: int) -> ClusteringIterationStats:
+        """Round n."""
+
+class Kmeans:
+    """k-means clustering of d-dimensional vectors.
+
+    Keywords are the fields of ClusteringParameters (niter, nredo, verbose, spherical, seed, ...), and `gpu`: True for all GPUs, or their
+    number; without a GPU the CPU does the work.
+
+    After training: `centroids`, shape (k, d); `obj`, the objective after each round; `iteration_stats`, a dict for each round.
+    """
+
+    d: Any
+    gpu: Any
+    cp: Any
+    def __init__(self, d: int, k: int, **kwargs: Any) -> None: ...
+    def set_index(self) -> None:
+        """Makes the index that assigns vectors to centroids."""
+    def reset(self, k: int | None = None) -> None:
+        """Forgets the training, for another one, of other vectors perhaps or with another number of centroids."""
+    def train(
+        self, x: np.ndarray, weights: np.ndarray | None = None, init_centroids: np.ndarray | None = None
+    ) -> float:
+        """Trains on vectors of shape (n, d); returns the objective after the last round.
+
+        weights: of the vectors, shape (n,). init_centroids: the first centroids, at most k, shape (m, d).
+        """
+    def assign(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The distance to the nearest centroid, and which it is, for vectors of shape (n, d)."""
+
+def kmeans_clustering(d: int, n: int, k: int, x: Any, centroids: Any) -> float:
+    """Clusters n vectors; writes k centroids to where the last pointer leads, and returns the sum of the distances to them."""
+
 class ByteVector(UInt8Vector): ...
 class CharVector(Int8Vector): ...
 class DoubleVector(Float64Vector): ...
@@ -1053,6 +1169,9 @@ class LongVector(Int64Vector): ...
 
 class MaybeOwnedVectorUInt8(UInt8Vector):
     """A vector of bytes that may be mapped from a file."""
+
+    is_owned: bool
+    view_size: int
     @property
     def c_size(self) -> int:
         """Number of elements."""
@@ -1085,8 +1204,11 @@ class DistanceComputer:
 class RangeSearchResult:
     """Results of range_search_c: `lims` points to nq + 1 offsets, `labels` and `distances` to the results of all queries."""
 
-    nq: Any
-    lims: Any
+    nq: int
+    lims: Any | None
+    labels: Any | None
+    distances: Any | None
+    buffer_size: int
     def __init__(self, nq: int, alloc_lims: bool = True) -> None: ...
     def do_allocation(self) -> None:
         """Makes room for as many results as `lims` states."""

@@ -10,6 +10,7 @@ MIXINS = {
     "IndexFlatCodes": ("index_methods", "FlatCodesMethods"),
     "IndexFlat": ("index_methods", "FlatMethods"),
     "IndexFlat1D": ("index_methods", "Flat1DMethods"),
+    "Clustering": ("clustering", "ClusteringMethods"),
     "SearchParameters": ("parameters", "SearchParametersMethods"),
     "IDSelector": ("parameters", "SelectorMethods"),
     "IDSelectorArray": ("parameters", "SelectorOfIds"),

@@ -7,7 +7,7 @@
 //! | catalogue | the descriptions of all types, as Python data |
 //! | value | arguments and results |
 //! | object, vector | handles to objects, their parts and their vectors |
-//! | index, io, functions | the methods that every index has, files, functions on arrays |
+//! | index, io, functions, clustering | the methods that every index has, files, functions on arrays, k-means |
 //! | gpu | GPUs, cloners, search without an index |
 //! | own_types, callbacks | types that exist for Python only: vectors of their own, and what calls Python back |
 //!
@@ -15,6 +15,7 @@
 
 mod callbacks;
 mod catalogue;
+mod clustering;
 mod doorway;
 mod functions;
 mod gpu;
@@ -37,6 +38,8 @@ mod _faiss {
     use callbacks::{callback_selector, callback_stream};
     #[pymodule_export]
     use catalogue::{describe, type_names};
+    #[pymodule_export]
+    use clustering::{clustering_train, kmeans_clustering};
     #[pymodule_export]
     use functions::{
         byte_rand, float_rand, float_randn, get_deserialization_limit, get_global, int64_rand, is_similarity_metric,

@@ -194,12 +194,17 @@ def written_module(module: str) -> Iterator[list[str]]:
 
 
 def _attributes(node: ast.ClassDef) -> list[str]:
-    """Attributes that the constructor sets and that are not private."""
-    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), None)
-    stored = (
-        n.attr for n in ast.walk(init or ast.Module()) if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store)
-    )
-    return [f"    {n}: Any" for n in dict.fromkeys(stored) if n != "this" and not n.startswith("_")]
+    """Attributes that the class states or its constructor sets, and that are not private."""
+    found = {
+        n.target.id: ast.unparse(_Spelt().visit(n.annotation))
+        for n in node.body
+        if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+    }
+    init = next((n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"), ast.Module())
+    for n in ast.walk(init):
+        if isinstance(n, ast.Attribute) and isinstance(n.ctx, ast.Store):
+            found.setdefault(n.attr, "Any")
+    return [f"    {name}: {kind}" for name, kind in found.items() if name != "this" and not name.startswith("_")]
 
 
 def _value_type(value: object) -> str:
