@@ -1,1 +1,5 @@
-fn main() {}
+//! `cargo ci`: see `cargo ci --help`.
+
+fn main() -> std::process::ExitCode {
+    ci::cli::main()
+}

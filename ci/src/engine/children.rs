@@ -1,0 +1,90 @@
+//! Child processes that end when this program ends. Each leads a process group, so that what it started ends with it.
+
+use std::fs::File;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use crate::failure::{Failure, Result};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on Ctrl-C and the signal to end are noted, and whoever runs children stops them.
+pub fn listen() {
+    // A second call is refused, and changes nothing.
+    let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst));
+}
+
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::SeqCst)
+}
+
+/// A child whose words go to a log.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    started: Instant,
+}
+
+impl Running {
+    pub fn start(command: &mut Command, log: &Path) -> Result<Running> {
+        let file = File::create(log).map_err(Failure::io("cannot write", log))?;
+        let copy = file.try_clone().map_err(Failure::io("cannot write", log))?;
+        command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0);
+        let program = command.get_program().to_owned();
+        let child = command.spawn().map_err(Failure::io("cannot run", Path::new(&program)))?;
+        Ok(Running { child, started: Instant::now() })
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+
+    /// None while it runs.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Waits until the child ends, or stops it on Ctrl-C.
+    pub fn wait(mut self) -> Result<ExitStatus> {
+        loop {
+            if let Some(status) = self.ended() {
+                return Ok(status);
+            }
+            if interrupted() {
+                stop(vec![self]);
+                return Err(Failure::interrupted());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Ok(id) = i32::try_from(self.child.id()) {
+            // The group may be gone already.
+            let _ = killpg(Pid::from_raw(id), signal);
+        }
+    }
+}
+
+/// Asks all to end, and ends those that do not within two seconds.
+pub fn stop(mut running: Vec<Running>) {
+    running.iter().for_each(|child| child.signal(Signal::SIGTERM));
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < deadline {
+        running.retain_mut(|child| child.ended().is_none());
+        if running.is_empty() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for mut child in running {
+        child.signal(Signal::SIGKILL);
+        let _ = child.child.wait();
+    }
+}

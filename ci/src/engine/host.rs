@@ -1,0 +1,134 @@
+//! The engine that runs a plan on this machine: every step a process of its own (`ci step NAME`), as many side by side as
+//! there are jobs. Needs nothing but Rust and Python.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::children::{self, Running};
+use super::{Engine, Event, Outcome, Reporter, StepOutcome, need};
+use crate::failure::{Failure, Kind, Result};
+use crate::plan::{Action, Plan, Step};
+use crate::store::Store;
+
+#[derive(Debug)]
+pub struct Host<'a> {
+    pub root: &'a Path,
+    pub store: &'a Store,
+    pub jobs: usize,
+}
+
+/// How many of a log's last lines are shown when a step fails.
+const LAST_LINES: usize = 40;
+
+impl Engine for Host<'_> {
+    fn run(&self, plan: &Plan, targets: &[String], reporter: &mut dyn Reporter) -> Result<Outcome> {
+        children::listen();
+        let need = need(plan, targets, self.store)?;
+        for (step, file) in &need.corrupt {
+            reporter.event(&Event::Corrupt { step, file });
+        }
+        let cached = need.cached.iter();
+        let mut outcome: Outcome =
+            cached.map(|(name, entry)| (name.clone(), StepOutcome { cached: true, seconds: entry.seconds })).collect();
+        if need.run.is_empty() {
+            return Ok(outcome);
+        }
+        reporter.event(&Event::Begin { steps: need.run.len() });
+        let logs = self.root.join("target/ci/logs");
+        fs::create_dir_all(&logs).map_err(Failure::io("cannot create", &logs))?;
+        let frozen = tempfile::NamedTempFile::new_in(self.store.root().join("tmp"))
+            .map_err(Failure::io("cannot write into", self.store.root()))?;
+        fs::write(frozen.path(), plan.to_json()).map_err(Failure::io("cannot write", frozen.path()))?;
+
+        let mut waiting: Vec<&Step> = Vec::new();
+        for name in &need.run {
+            waiting.push(plan.step(name)?);
+        }
+        // The extension takes longest: it must not be the last to start.
+        waiting.sort_by_key(|step| !matches!(step.action, Action::Extension { .. }));
+        let mut done: BTreeSet<&str> = need.cached.keys().map(String::as_str).collect();
+        let mut running: BTreeMap<&str, (Running, PathBuf)> = BTreeMap::new();
+        loop {
+            while running.len() < self.jobs.max(1) {
+                let ready = |step: &&Step| step.needs.iter().all(|need| done.contains(need.as_str()));
+                let Some(index) = waiting.iter().position(ready) else { break };
+                let step = waiting.remove(index);
+                let log = logs.join(format!("{}.log", step.name.replace([':', '+'], "-")));
+                let started = Running::start(&mut self.command(frozen.path(), step)?, &log);
+                let started = started.inspect_err(|_| stop(&mut running))?;
+                reporter.event(&Event::Start { step: &step.name });
+                running.insert(&step.name, (started, log));
+            }
+            if running.is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(15));
+            if children::interrupted() {
+                stop(&mut running);
+                return Err(Failure::interrupted());
+            }
+            let mut ended = Vec::new();
+            for (name, (child, _)) in &mut running {
+                if let Some(status) = child.ended() {
+                    ended.push((*name, status));
+                }
+            }
+            for (name, status) in ended {
+                let Some((child, log)) = running.remove(name) else { continue };
+                if !status.success() {
+                    reporter.event(&Event::Failed { step: name, seconds: child.seconds() });
+                    stop(&mut running);
+                    return Err(failed(name, &log, status.code()));
+                }
+                reporter.event(&Event::Done { step: name, seconds: child.seconds() });
+                outcome.insert(name.to_owned(), StepOutcome { cached: false, seconds: child.seconds() });
+                done.insert(name);
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+impl Host<'_> {
+    fn command(&self, plan: &Path, step: &Step) -> Result<Command> {
+        let program = env::current_exe().map_err(Failure::io("cannot find", Path::new("ci")))?;
+        let mut command = Command::new(program);
+        command.arg("step").arg(&step.name).arg("--plan").arg(plan);
+        command.arg("--root").arg(self.root).arg("--cache").arg(self.store.root());
+        command.args(["--color", "never"]).env("CARGO_BUILD_JOBS", self.jobs.max(1).to_string());
+        Ok(command)
+    }
+}
+
+fn stop(running: &mut BTreeMap<&str, (Running, PathBuf)>) {
+    children::stop(std::mem::take(running).into_values().map(|(child, _)| child).collect());
+}
+
+/// The step's own failure is the end of its log: what happened, and what to do.
+fn failed(name: &str, log: &Path, code: Option<i32>) -> Failure {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let (todo, what) = (lines.pop(), lines.pop());
+    let kind = [Kind::Check, Kind::Usage, Kind::Build, Kind::Machine, Kind::Interrupted]
+        .into_iter()
+        .find(|kind| Some(*kind as i32) == code)
+        .unwrap_or(Kind::Build);
+    let what = match what.and_then(|what| what.strip_prefix("error: ")) {
+        Some(what) => format!("The step {name} failed: {what}"),
+        None => {
+            // It was killed, or crashed: there are no last words of its own.
+            lines.extend(todo);
+            let ended =
+                code.map_or_else(|| "was ended by a signal".to_owned(), |code| format!("ended with code {code}"));
+            return Failure::new(kind, format!("The step {name} {ended}."), format!("Its log is {}.", log.display()))
+                .with_log(text);
+        }
+    };
+    let first = lines.len().saturating_sub(LAST_LINES);
+    let todo = format!("{} (whole log: {})", todo.unwrap_or_default(), log.display());
+    Failure::new(kind, what, todo).with_log(lines[first..].join("\n"))
+}

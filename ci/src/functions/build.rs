@@ -1,0 +1,120 @@
+//! build-gpu-wheels and build-cpu-wheels.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Context, jobs, manifest, readable, write_whole};
+use crate::cli::table::Values;
+use crate::engine::dry_run::DryRun;
+use crate::engine::host::Host;
+use crate::engine::{Engine, Event, Outcome};
+use crate::failure::{Failure, Result};
+use crate::matrix::Matrix;
+use crate::plan::{Plan, WheelPlan, show};
+use crate::store::{Found, Store};
+
+pub fn gpu(context: &Context, values: &Values) -> Result<()> {
+    let versions = context.versions()?;
+    let machine = values.text("platform").unwrap_or_default();
+    let matrix = Matrix::gpu(&versions, &values.numbers("cuda-major"), values.list("arch"), machine)?;
+    build(context, values, &matrix)
+}
+
+pub fn cpu(context: &Context, values: &Values) -> Result<()> {
+    let versions = context.versions()?;
+    build(context, values, &Matrix::cpu(&versions, values.text("platform").unwrap_or_default())?)
+}
+
+fn build(context: &Context, values: &Values, matrix: &Matrix) -> Result<()> {
+    let plan = context.plan(&context.versions()?, matrix)?;
+    let store = context.store()?;
+    if values.flag("dry-run") {
+        return dry_run(context, &plan, &store, values.text("format") == Some("json"));
+    }
+    let several = plan.wheels.len() > 1;
+    let output = values.path("output");
+    let folder = |wheel: &WheelPlan| match &output {
+        Some(output) if several => output.join(&wheel.name),
+        Some(output) => output.clone(),
+        None => context.wheelhouse(&wheel.folder),
+    };
+    // A folder that can't be written to is known before an hour of work, not after it.
+    for wheel in &plan.wheels {
+        writable(&folder(wheel))?;
+    }
+    let wheels = make(context, &plan, &store, jobs(&values.numbers("jobs")), folder)?;
+    for path in wheels {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
+
+fn dry_run(context: &Context, plan: &Plan, store: &Store, json: bool) -> Result<()> {
+    if json {
+        print!("{}", plan.to_json());
+        return Ok(());
+    }
+    let mut silent = crate::engine::report::Silent;
+    let outcome = DryRun { store }.run(plan, &targets(plan), &mut silent)?;
+    let state = |step: &crate::plan::Step| match store.look(&step.key) {
+        Ok(Found::Entry(_)) => "cached",
+        _ => "run",
+    };
+    print!("{}", show::text(plan, state));
+    context.say(&format!("{} of {} wanted steps are cached; nothing was run", outcome.len(), plan.steps.len()));
+    Ok(())
+}
+
+/// The plan as text comes first: what a person sees while they wait.
+fn announce(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
+    let need = crate::engine::need(plan, &targets(plan), store)?;
+    let names: Vec<&str> = plan.wheels.iter().map(|wheel| wheel.file_name.as_str()).collect();
+    context.say(&format!("Plan: {} ({} steps, {} to run)", names.join(", "), plan.steps.len(), need.run.len()));
+    Ok(())
+}
+
+fn targets(plan: &Plan) -> Vec<String> {
+    plan.wheels.iter().flat_map(|wheel| [wheel.archive.clone(), wheel.verify.clone()]).collect()
+}
+
+/// Runs the plan on this machine and puts each wheel, with its manifest, into the folder that `folder` names.
+pub fn make(
+    context: &Context,
+    plan: &Plan,
+    store: &Store,
+    jobs: usize,
+    folder: impl Fn(&WheelPlan) -> PathBuf,
+) -> Result<Vec<PathBuf>> {
+    announce(context, plan, store)?;
+    let mut reporter = context.reporter();
+    let outcome = Host { root: &context.root, store, jobs }.run(plan, &targets(plan), reporter.as_mut())?;
+    let mut wheels = Vec::new();
+    for wheel in &plan.wheels {
+        let path = deliver(plan, wheel, store, &outcome, &folder(wheel))?;
+        let bytes = fs::metadata(&path).map_err(Failure::io("cannot read", &path))?.len();
+        reporter.event(&Event::Note { text: &format!("{}: {:.1} MB", wheel.file_name, bytes as f64 / 1e6) });
+        wheels.push(path);
+    }
+    Ok(wheels)
+}
+
+/// Copies the wheel out of the store in one move, the manifest after it.
+fn deliver(plan: &Plan, wheel: &WheelPlan, store: &Store, outcome: &Outcome, folder: &Path) -> Result<PathBuf> {
+    let from = store.output(&plan.step(&wheel.archive)?.key).join(&wheel.file_name);
+    let to = folder.join(&wheel.file_name);
+    let same = fs::read(&from).map_err(Failure::io("cannot read", &from))?;
+    if fs::read(&to).ok().as_deref() != Some(&same) {
+        write_whole(&to, &same)?;
+        readable(&to)?;
+    }
+    let manifest = manifest::of(plan, wheel, store, outcome)?;
+    let text = serde_json::to_vec_pretty(&manifest).expect("plain data serializes");
+    write_whole(&folder.join("manifest.json"), &[text.as_slice(), b"\n"].concat())?;
+    Ok(to)
+}
+
+fn writable(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).map_err(Failure::io("cannot create", folder))?;
+    tempfile::tempfile_in(folder).map_err(Failure::io("cannot write into", folder))?;
+    Ok(())
+}

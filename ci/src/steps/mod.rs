@@ -1,0 +1,88 @@
+//! What each step of a plan does, one file a kind. A step reads the outputs of the steps it needs, its sources and nothing
+//! else, and writes into a folder of its own; the store makes that folder an entry when the step has ended well.
+
+mod archive;
+mod compile;
+mod extension;
+mod fetch;
+mod openblas;
+mod pack;
+mod shim;
+mod stage;
+mod tool;
+pub mod verify;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::failure::{Failure, Result};
+use crate::plan::{Action, Plan, Step};
+use crate::store::{Entry, Found, Store};
+
+/// A step at work.
+struct Work<'a> {
+    plan: &'a Plan,
+    root: &'a Path,
+    store: &'a Store,
+    /// Where what the step makes goes.
+    out: PathBuf,
+    /// For what is only needed meanwhile.
+    scratch: PathBuf,
+}
+
+impl Work<'_> {
+    /// What another step made.
+    fn need(&self, step: &str) -> Result<PathBuf> {
+        Ok(self.store.output(&self.plan.step(step)?.key))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.out.join(name);
+        fs::write(&path, bytes).map_err(Failure::io("cannot write", &path))
+    }
+}
+
+/// Runs the step `name` of `plan`, whose needs must be in the store, and puts what it made there.
+pub fn run(plan: &Plan, name: &str, root: &Path, store: &Store) -> Result<Entry> {
+    let step = plan.step(name)?;
+    if let Found::Entry(entry) = store.look(&step.key)? {
+        return Ok(entry);
+    }
+    for need in &step.needs {
+        if !matches!(store.look(&plan.step(need)?.key)?, Found::Entry(_)) {
+            return Err(Failure::usage(
+                format!("The step {name} needs {need}, which has not run."),
+                format!("Run `cargo ci step {need}` first, or the whole plan with `cargo ci build-gpu-wheels`."),
+            ));
+        }
+    }
+    let scratch = store.scratch(name)?;
+    let (out, extra) = (scratch.path().join("out"), scratch.path().join("scratch"));
+    for folder in [&out, &extra] {
+        fs::create_dir(folder).map_err(Failure::io("cannot create", folder))?;
+    }
+    let started = Instant::now();
+    act(step, &Work { plan, root, store, out, scratch: extra.clone() })?;
+    fs::remove_dir_all(&extra).map_err(Failure::io("cannot remove", &extra))?;
+    let whole = !matches!(step.action, Action::Fetch { .. });
+    store.commit(&step.key, name, scratch, started.elapsed().as_secs_f64(), whole)
+}
+
+fn act(step: &Step, work: &Work) -> Result<()> {
+    match &step.action {
+        Action::Fetch { file, python, glibc, machine, keep } => fetch::run(work, file, *python, *glibc, machine, keep),
+        Action::Openblas { fetch, patchelf, soname } => openblas::run(work, fetch, patchelf, soname),
+        Action::Compile { family, arch, ptx, nvrtc, headers } => compile::run(work, family, arch, *ptx, nvrtc, headers),
+        Action::Pack { family, nvfatbin, images } => pack::run(work, family, nvfatbin, images),
+        Action::Extension { zig, zigbuild, openblas, target, blas, prefix } => {
+            extension::run(work, &extension::Tools { zig, zigbuild, openblas }, target, blas, prefix)
+        }
+        Action::Shim { zig, target, version, minimum_driver, needed, runpath } => {
+            shim::run(work, zig, target, (*version, *minimum_driver), needed, runpath)
+        }
+        Action::Stage(stage) => stage::run(work, stage),
+        Action::Archive { stage, name } => archive::run(work, stage, name),
+        Action::Verify { archive, file_name, expected } => verify::run(work, archive, file_name, expected),
+    }
+}

@@ -1,0 +1,30 @@
+//! Opens the finished wheel, proves what it holds, and keeps the report and the inventory for the manifest.
+
+use serde::{Deserialize, Serialize};
+
+use super::Work;
+use crate::audit::{self, Expected, Inventory, Report};
+use crate::failure::{Failure, Result};
+
+/// report.json
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Verified {
+    pub report: Report,
+    pub inventory: Inventory,
+}
+
+pub(super) fn run(work: &Work, archive: &str, file_name: &str, expected: &Expected) -> Result<()> {
+    let wheel = work.need(archive)?.join(file_name);
+    let report = audit::verify(&wheel, expected);
+    if !report.passed() {
+        return Err(Failure::check(
+            format!("{file_name} is not what it should be."),
+            "Each finding above names the member and what is wrong; the wheel was not put into the wheelhouse.",
+        )
+        .with_log(report.to_string()));
+    }
+    let inventory = audit::inspect(&wheel)
+        .map_err(|error| Failure::build(format!("{file_name} can't be read: {error}."), "Build it again."))?;
+    let text = serde_json::to_vec_pretty(&Verified { report, inventory }).expect("plain data serializes");
+    work.write("report.json", &text)
+}

@@ -1,0 +1,196 @@
+//! What was made before, outside the checkout and shared between clones: downloaded files by their hash, and what each
+//! step made by the step's key. Nothing appears under its final name before it is complete, and everything is checked
+//! again when it is used.
+//!
+//! ```text
+//! $XDG_CACHE_HOME/faiss-rs/files/SHA256/NAME       a downloaded file
+//! $XDG_CACHE_HOME/faiss-rs/steps/KE/KEY/entry.json what a step made, with the hash of each file
+//! $XDG_CACHE_HOME/faiss-rs/steps/KE/KEY/out/...    the files themselves
+//! $XDG_CACHE_HOME/faiss-rs/tmp/                    what is being made now
+//! ```
+
+mod entry;
+mod files;
+pub mod unpack;
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use crate::failure::{Failure, Result};
+pub use entry::{Entry, Output};
+
+#[derive(Clone, Debug)]
+pub struct Store {
+    root: PathBuf,
+}
+
+/// What a look into the store found.
+#[derive(Debug)]
+pub enum Found {
+    Entry(Entry),
+    Nothing,
+    /// An entry was there, and a file of it was not what it should be. It is gone now.
+    Corrupt {
+        file: String,
+    },
+}
+
+impl Store {
+    /// Where the store lies unless a person says otherwise.
+    pub fn default_root() -> Result<PathBuf> {
+        let cache = env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = || env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+        let cache = cache.or_else(home).ok_or_else(|| {
+            Failure::machine(
+                "There is no folder for the cache: neither XDG_CACHE_HOME nor HOME is set.",
+                "Set one of them.",
+            )
+        })?;
+        Ok(cache.join("faiss-rs"))
+    }
+
+    pub fn open(root: &Path) -> Result<Store> {
+        let store = Store { root: root.to_owned() };
+        for folder in ["files", "steps", "tmp"] {
+            let path = root.join(folder);
+            fs::create_dir_all(&path).map_err(Failure::io("cannot create", &path))?;
+        }
+        store.sweep();
+        Ok(store)
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder with what the step of this key made, once it is complete.
+    pub fn output(&self, key: &str) -> PathBuf {
+        self.place(key).join("out")
+    }
+
+    fn place(&self, key: &str) -> PathBuf {
+        self.root.join("steps").join(&key[..2]).join(key)
+    }
+
+    /// Looks for an entry and checks its files. A corrupt entry is removed, so that its step runs again.
+    pub fn look(&self, key: &str) -> Result<Found> {
+        let place = self.place(key);
+        let entry = match Entry::read(&place) {
+            Ok(Some(entry)) => entry,
+            Ok(None) => return Ok(Found::Nothing),
+            Err(_) => return self.discard(&place, "entry.json"),
+        };
+        match entry.first_wrong_file(&place.join("out")) {
+            None => Ok(Found::Entry(entry)),
+            Some(file) => self.discard(&place, &file),
+        }
+    }
+
+    fn discard(&self, place: &Path, file: &str) -> Result<Found> {
+        // Renamed first: a removal that is interrupted must not leave half an entry under its key.
+        let scratch = self.scratch("corrupt")?;
+        fs::rename(place, scratch.path().join("entry")).map_err(Failure::io("cannot move", place))?;
+        Ok(Found::Corrupt { file: file.to_owned() })
+    }
+
+    /// A folder to work in, on the same disk as the entries; it vanishes when it is dropped.
+    pub fn scratch(&self, name: &str) -> Result<TempDir> {
+        let tmp = self.root.join("tmp");
+        let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        tempfile::Builder::new()
+            .prefix(&format!("{clean}-"))
+            .tempdir_in(&tmp)
+            .map_err(Failure::io("cannot write into", &tmp))
+    }
+
+    /// Makes `scratch/out` the entry of `key`. `whole` says whether every file is hashed, or only its size is noted.
+    pub fn commit(&self, key: &str, step: &str, scratch: TempDir, seconds: f64, whole: bool) -> Result<Entry> {
+        let entry = Entry::describe(step, &scratch.path().join("out"), seconds, whole)?;
+        entry.write(scratch.path())?;
+        let place = self.place(key);
+        let parent = place.parent().unwrap_or(&self.root);
+        fs::create_dir_all(parent).map_err(Failure::io("cannot create", parent))?;
+        let path = scratch.keep();
+        if let Err(error) = fs::rename(&path, &place) {
+            let taken = matches!(self.look(key)?, Found::Entry(_));
+            // Another run made the same entry meanwhile: keys say that it holds the same.
+            let outcome = if taken { Ok(()) } else { fs::rename(&path, &place) };
+            if path.exists() {
+                fs::remove_dir_all(&path).map_err(Failure::io("cannot remove", &path))?;
+            }
+            outcome.map_err(|_| Failure::io("cannot create", &place)(error))?;
+        }
+        Ok(entry)
+    }
+
+    /// Removes what runs that were killed left behind: anything being made for more than a day.
+    fn sweep(&self) {
+        let day_ago = SystemTime::now() - Duration::from_secs(86_400);
+        let Ok(entries) = self.root.join("tmp").read_dir() else { return };
+        for entry in entries.flatten() {
+            let old = entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|time| time < day_ago);
+            if old {
+                // Only room is lost when this fails.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "00aa";
+
+    fn made(store: &Store) -> PathBuf {
+        let scratch = store.scratch("step:one").unwrap();
+        fs::create_dir_all(scratch.path().join("out/folder")).unwrap();
+        fs::write(scratch.path().join("out/folder/file"), "content").unwrap();
+        store.commit(KEY, "step:one", scratch, 0.5, true).unwrap();
+        store.output(KEY).join("folder/file")
+    }
+
+    #[test]
+    fn what_is_committed_is_found_and_what_is_not_is_not() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        assert!(matches!(store.look(KEY).unwrap(), Found::Nothing));
+        drop(store.scratch("given-up").unwrap());
+        let file = made(&store);
+        assert_eq!(fs::read_to_string(file).unwrap(), "content");
+        assert!(matches!(store.look(KEY).unwrap(), Found::Entry(entry) if entry.step == "step:one"));
+        assert_eq!(fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn committing_twice_keeps_one() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        made(&store);
+        made(&store);
+        assert!(matches!(store.look(KEY).unwrap(), Found::Entry(_)));
+        assert_eq!(fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn corrupt_entries_are_noticed_and_removed() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path()).unwrap();
+        let changes: [fn(&Path); 4] = [
+            |file| fs::write(file, "kontent").unwrap(),
+            |file| fs::write(file, "").unwrap(),
+            |file| fs::remove_file(file).unwrap(),
+            |file| fs::write(file.ancestors().nth(3).unwrap().join("entry.json"), "{").unwrap(),
+        ];
+        for change in changes {
+            change(&made(&store));
+            assert!(matches!(store.look(KEY).unwrap(), Found::Corrupt { .. }));
+            assert!(matches!(store.look(KEY).unwrap(), Found::Nothing));
+        }
+    }
+}
