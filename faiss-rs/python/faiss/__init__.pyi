@@ -4,7 +4,7 @@
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from typing_extensions import Self
@@ -713,6 +713,70 @@ class Int8Vector:
         """A pointer to a copy of the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
+
+class Quantizer:
+    """What all quantizers are."""
+
+    this: Any
+    thisown: bool
+    d: int
+    """Dimension of the vectors."""
+    code_size: int
+    """Bytes of one code."""
+    def train(self, x: np.ndarray) -> None:
+        """Trains on vectors of shape (n, d)."""
+    def compute_codes(self, x: np.ndarray) -> np.ndarray:
+        """The codes of vectors: uint8, shape (n, code_size)."""
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """The vectors that codes stand for, shape (n, d)."""
+    def train_c(self, n: int, x: Any) -> None: ...
+    def compute_codes_c(self, x: Any, codes: Any, n: int) -> None: ...
+    def decode_c(self, code: Any, x: Any, n: int = 1) -> None: ...
+
+class ProductQuantizer(Quantizer):
+    """Product quantizer, trained by k-means."""
+
+    Train_default: ClassVar[int]
+    Train_hot_start: ClassVar[int]
+    Train_hypercube: ClassVar[int]
+    Train_hypercube_pca: ClassVar[int]
+    Train_shared: ClassVar[int]
+    M: int
+    """Number of parts."""
+    nbits: int
+    """Bits of a part's code."""
+    dsub: int
+    """Dimension of a part."""
+    ksub: int
+    """Number of centroids of a part."""
+    verbose: bool
+    """Says on stderr how the training goes."""
+    train_type: int
+    """How the codebooks are trained: 0 each by itself, 1 from the centroids that are there, 2 one for all parts."""
+    cp: ClusteringParameters
+    """Parameters of the k-means."""
+    assign_index: Index | None
+    """If set, this index of dimension dsub assigns points in the training."""
+    centroids: Float32Vector
+    """The codebooks, `(M, ksub, dsub)`."""
+    sdc_table: Float32Vector
+    """Distances between centroids, `(M, ksub, ksub)`, once `compute_sdc_table` was called."""
+    def compute_distance_tables(self, nx: int, x: Any, dis_tables: Any) -> None:
+        """Squared distances of the parts of nx vectors to all centroids, M * ksub each; x and dis_tables are pointers."""
+    def compute_inner_prod_tables(self, nx: int, x: Any, dis_tables: Any) -> None:
+        """As compute_distance_tables, for inner products."""
+    def compute_distance_table(self, x: Any, dis_table: Any) -> None:
+        """As compute_distance_tables, for one vector."""
+    def compute_inner_prod_table(self, x: Any, dis_table: Any) -> None:
+        """As compute_inner_prod_tables, for one vector."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int) -> None: ...
+    def compute_sdc_table(self) -> None:
+        """Computes the distances between the centroids of each part."""
+    def set_derived_values(self) -> None:
+        """Computes dsub, ksub and code_size from d, M and nbits."""
 
 class PyCallbackIDSelector(IDSelector):
     """Asks a Python function which ids are members. After an exception no id is one, so that the work ends soon."""

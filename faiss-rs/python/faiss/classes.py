@@ -106,7 +106,7 @@ def make(name: str) -> type[Object]:
     for field, kind, detail, doc, readonly in fields:
         namespace[field] = _property(name, field, kind, detail, doc, readonly)
     for method, signature, doc in described["methods"]:
-        if mixin is None or method not in mixin.__dict__:
+        if mixin is None or not hasattr(mixin, method):
             namespace[method] = _method(name, method, signature, doc)
     namespace.update(loader.upstream()["classes"].get(name, {}).get("constants", {}))
     base = getattr(faiss, parent) if parent else Object

@@ -11,6 +11,8 @@ MIXINS = {
     "IndexFlat": ("index_methods", "FlatMethods"),
     "IndexFlat1D": ("index_methods", "Flat1DMethods"),
     "Clustering": ("clustering", "ClusteringMethods"),
+    "Quantizer": ("quantizer_methods", "QuantizerMethods"),
+    "ProductQuantizer": ("quantizer_methods", "ProductQuantizerMethods"),
     "SearchParameters": ("parameters", "SearchParametersMethods"),
     "IDSelector": ("parameters", "SelectorMethods"),
     "IDSelectorArray": ("parameters", "SelectorOfIds"),

@@ -138,6 +138,8 @@ def described_class(name: str) -> list[str]:
             line for s in overloads for line in function_lines("__init__", s, "", "    ", decorators)
         ]
     for method, signature, doc in described["methods"]:
+        if hasattr(mixins.find(name), method):
+            continue
         methods.setdefault(method, function_lines(method, signature, doc, "    "))
     for method in methods.values():
         body += method

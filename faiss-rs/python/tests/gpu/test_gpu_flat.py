@@ -208,6 +208,15 @@ def test_errors(resources):
     index = faiss.GpuIndexFlatL2(resources, 4)
     with pytest.raises(RuntimeError):
         index.add_with_ids(np.zeros((2, 4), "f4"), np.arange(2))
-    params = faiss.SearchParameters(sel=faiss.IDSelectorAll())
-    with pytest.raises(NotImplementedError, match="selector"):
-        index.search(np.zeros((2, 4), "f4"), 1, params=params)
+
+
+def test_selectors(resources, rng):
+    x = rng.random((400, 6), dtype="f4")
+    cpu, gpu = both(resources, 6)
+    cpu.add(x)
+    gpu.add(x)
+    for sel in (faiss.IDSelectorRange(30, 60), faiss.IDSelectorNot(faiss.IDSelectorBatch(np.arange(0, 400, 3)))):
+        params = faiss.SearchParameters(sel=sel)
+        found, wanted = gpu.search(x[:9], 40, params=params), cpu.search(x[:9], 40, params=params)
+        np.testing.assert_array_equal(found[1] < 0, wanted[1] < 0)
+        assert_same_neighbours((found[0][:, :20], found[1][:, :20]), (wanted[0][:, :20], wanted[1][:, :20]), rtol=1e-4)

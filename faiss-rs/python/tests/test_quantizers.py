@@ -1,0 +1,62 @@
+"""Quantizers, against faiss-cpu and against what they promise."""
+
+import faiss
+import numpy as np
+import pytest
+
+
+@pytest.fixture
+def x(rng):
+    return rng.random((600, 12), dtype="f4")
+
+
+def test_product_quantizer(x):
+    pq = faiss.ProductQuantizer(12, 4, 6)
+    assert (pq.d, pq.M, pq.nbits, pq.dsub, pq.ksub, pq.code_size) == (12, 4, 6, 3, 64, 3)
+    pq.cp.niter = 5
+    assert pq.cp.niter == 5
+    pq.train(x.astype("f8"))
+    codes = pq.compute_codes(np.asfortranarray(x))
+    assert (codes.shape, codes.dtype) == ((600, 3), np.uint8)
+    decoded = pq.decode(codes)
+    assert ((decoded - x) ** 2).sum(1).mean() < 0.5 * ((x - x.mean(0)) ** 2).sum(1).mean()
+    centroids = faiss.vector_to_array(pq.centroids).reshape(4, 64, 3)
+    dis = ((x.reshape(-1, 4, 1, 3) - centroids[None]) ** 2).sum(-1)
+    np.testing.assert_allclose(decoded.reshape(-1, 4, 3), centroids[np.arange(4), dis.argmin(-1)], rtol=1e-6)
+    tables = np.empty((5, 4, 64), "f4")
+    pq.compute_distance_tables(5, faiss.swig_ptr(x[:5].copy()), faiss.swig_ptr(tables))
+    np.testing.assert_allclose(tables, dis[:5], rtol=1e-4, atol=1e-5)
+    assert isinstance(pq, faiss.Quantizer)
+
+
+def test_the_codes_of_faiss(oracle, x):
+    code = """
+for name, args in {'8': (12, 4, 8), '4': (12, 6, 4), '5': (12, 3, 5), '1': (12, 12, 1)}.items():
+    pq = faiss.ProductQuantizer(*args)
+    pq.train(given['x'])
+    result[name + ' centroids'] = faiss.vector_to_array(pq.centroids)
+    result[name + ' codes'] = pq.compute_codes(given['x'])
+"""
+    wanted = oracle(code, x=x)
+    scope = {"faiss": faiss, "np": np, "given": {"x": x}, "result": {}}
+    exec(code, scope)
+    for key, value in wanted.items():
+        np.testing.assert_allclose(scope["result"][key], value, rtol=1e-4, atol=1e-4, err_msg=key)
+
+
+def test_bad_input(x):
+    pq = faiss.ProductQuantizer(12, 4, 4)
+    with pytest.raises(AssertionError):
+        pq.train(x[:, :4])
+    with pytest.raises(ValueError):
+        pq.train(x[0])
+    pq.train(x)
+    with pytest.raises(AssertionError):
+        pq.compute_codes(x[:, :4])
+    with pytest.raises(AssertionError):
+        pq.decode(np.zeros((3, 5), "u1"))
+    with pytest.raises(TypeError):
+        pq.decode(np.zeros((3, 2), "i8"))
+    for args in ((12, 5, 8), (12, 4, 99), (12, 4, -1), (-12, 4, 8), (12, 0, 8), ("a", 4, 8)):
+        with pytest.raises((RuntimeError, TypeError, ValueError)):
+            faiss.ProductQuantizer(*args)
