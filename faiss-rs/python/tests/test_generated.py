@@ -13,8 +13,6 @@ PACKAGE = Path(faiss.__file__).resolve().parent
 
 @pytest.mark.parametrize("tool", ["stubs.py", "api_table.py"])
 def test_up_to_date(tool):
-    if TOOLS.parent / "faiss" != PACKAGE:
-        pytest.skip("an installed wheel is under test, not this checkout's package")
     done = subprocess.run([sys.executable, TOOLS / tool, "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
