@@ -265,4 +265,29 @@ __device__ inline void unpack_keys(const u64* keys, u32 rows, u32 size, u32 k, u
     }
 }
 
+// Keys of the squared distances of each query to its k candidates, computed by differences: where products and norms decided
+// who the candidates are, this tells their distances without cancellation. One warp a candidate; NO_KEY from k to `size`.
+template <typename T>
+__device__ void exact_keys(const T* queries, const T* vectors, u32 d, u32 query_count, u32 k, u32 size, i64 first_id,
+                           const i64* ids, u64* keys) {
+    const u32 lane = threadIdx.x % 32;
+    for (i64 at = grid_thread() / 32; at < (i64)query_count * size; at += grid_threads() / 32) {
+        const i64 row = at / size;
+        const u32 place = at % size;
+        const i64 id = place < k ? ids[row * k + place] : -1;
+        u64 key = NO_KEY;
+        if (id >= 0) {
+            const T *x = queries + row * d, *y = vectors + (id - first_id) * d;
+            float sum = 0;
+#pragma unroll 4
+            for (u32 i = lane; i < d; i += 32) {
+                const float difference = to_float(x[i]) - to_float(y[i]);
+                sum = fmaf(difference, difference, sum);
+            }
+            key = make_key(warp_sum(sum), (u32)(id - first_id), false);
+        }
+        if (lane == 0) keys[at] = key;
+    }
+}
+
 } // namespace faiss

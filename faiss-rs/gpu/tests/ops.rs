@@ -254,6 +254,33 @@ fn rows_are_converted_gathered_and_transposed() {
 }
 
 #[test]
+fn products_lose_no_digits_where_vectors_are_near() {
+    let Some(resources) = gpu() else { return };
+    let mut random = Random(5);
+    let (d, nq, n, k) = (32, 40, 700, 9);
+    // Clusters of a few vectors, far from the origin and near each other: the squared norms are 10^6 times the distances.
+    let centres = random.vector(n / 7 * d, -10.0, 10.0);
+    let vectors: Vec<f32> = (0..n * d).map(|i| centres[i / d % (n / 7) * d + i % d] + 0.05 * random.unit()).collect();
+    let queries: Vec<f32> = vectors[..nq * d].iter().map(|v| v + 0.001).collect();
+    let reference = distances(MetricType::L2, 0.0, &queries, &vectors, d);
+    let how = Search { metric: MetricType::L2, arg: 0.0, k, strategy: Strategy::Product };
+    let (values, ids) = search(&resources, &queries, &vectors, d, false, how);
+    for (q, (values, ids)) in values.chunks(k).zip(ids.chunks(k)).enumerate() {
+        let mut order: Vec<usize> = (0..n).collect();
+        order.sort_by(|a, b| reference[q * n + a].total_cmp(&reference[q * n + b]));
+        for i in 0..k {
+            let exact = reference[q * n + order[i]];
+            assert_eq!(ids[i], order[i] as i64, "query {q}, place {i}");
+            assert!(
+                (f64::from(values[i]) - exact).abs() <= 1e-5 * exact,
+                "query {q}, place {i}: {} is not {exact}",
+                values[i]
+            );
+        }
+    }
+}
+
+#[test]
 fn results_are_the_same_bits_on_every_run() {
     let Some(resources) = gpu() else { return };
     let mut random = Random(4);

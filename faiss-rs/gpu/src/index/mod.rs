@@ -15,8 +15,8 @@ use faiss_derive::Object;
 use crate::config::GpuIndexConfig;
 use crate::resources::GpuResources;
 
-/// Host memory of queries and results that is worth more than one page on the device.
-const DEFAULT_MIN_PAGE: usize = 256 << 20;
+/// Bytes of queries and results on the device at a time: with a tile of distances they fit into the temporary memory.
+const DEFAULT_MIN_PAGE: usize = 64 << 20;
 
 /// Base of the indexes that live on a GPU.
 #[derive(Object, Clone)]

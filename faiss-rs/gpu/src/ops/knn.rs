@@ -6,7 +6,7 @@ use crate::error::{Error, Result, check_interrupt};
 use crate::launchers::{self, Metric};
 use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::rows::{self, Rows};
-use crate::ops::select::{self, BLOCK_K, Best, Values};
+use crate::ops::select::{self, BLOCK_K, Best, Compared, Values};
 use crate::resources::Context;
 
 /// What is searched: `count` vectors of `d` numbers, and their squared norms if they are known.
@@ -150,9 +150,9 @@ fn mixed_types() -> Error {
     Error::invalid("queries and vectors must have the same type")
 }
 
-/// Bytes of one tile of distances: half of the temporary memory, so that the rest of a call fits beside it.
+/// Bytes of one tile of distances: so much of the temporary memory that the rest of a call fits beside it.
 fn tile_bytes(context: &Context<'_>) -> usize {
-    (context.temp.size() / 2).clamp(32 << 20, 1 << 30)
+    (context.temp.size() / 8 * 3).clamp(32 << 20, 1 << 30)
 }
 
 /// Queries of one tile: enough for products at full speed.
@@ -194,15 +194,42 @@ pub fn knn(
         let count = rows.min(query_count - first);
         let batch = Distances::new(context, queries.skip(first, vectors.d), count, vectors.d, search)?;
         let out = out.at(first * search.k);
-        if search.k > BLOCK_K {
-            knn_large(context, &batch, &vectors, first_id, out, tile)?;
+        let refined = batch.query_norms.is_some() && vectors.count <= u32::MAX as usize;
+        if refined {
+            let wide = if search.k > BLOCK_K { search.k } else { (search.k + SPARE_CANDIDATES).min(BLOCK_K) };
+            let (mut values, mut ids) = (context.take(count * wide)?, context.take(count * wide)?);
+            let candidates = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+            search_tile(context, &batch, &vectors, first_id, wide, candidates, tile)?;
+            let (queries, rows, d) = (batch.queries, vectors.rows, vectors.d);
+            let compared = Compared { queries, query_count: count, vectors: rows, d, first_id };
+            select::refine(context, compared, candidates, wide, search.k, out)?;
         } else {
-            knn_tiled(context, &batch, &vectors, first_id, out, tile)?;
+            search_tile(context, &batch, &vectors, first_id, search.k, out, tile)?;
         }
         first += count;
     }
     drop(owned_norms);
     Ok(())
+}
+
+/// Norms and products cancel where vectors are near each other: distances by them choose a few candidates more than are
+/// wanted, and differences decide.
+const SPARE_CANDIDATES: usize = 16;
+
+fn search_tile(
+    context: &Context<'_>,
+    batch: &Distances<'_>,
+    vectors: &Vectors,
+    first_id: i64,
+    k: usize,
+    out: Best,
+    tile: usize,
+) -> Result<()> {
+    if k > BLOCK_K {
+        knn_large(context, batch, vectors, first_id, k, out, tile)
+    } else {
+        knn_tiled(context, batch, vectors, first_id, k, out, tile)
+    }
 }
 
 /// Vectors of one tile, for a batch of queries.
@@ -234,10 +261,11 @@ fn knn_tiled(
     batch: &Distances<'_>,
     vectors: &Vectors,
     first_id: i64,
+    k: usize,
     out: Best,
     tile: usize,
 ) -> Result<()> {
-    let (nq, k) = (batch.query_count, batch.search.k);
+    let nq = batch.query_count;
     let columns = tile_columns(tile, batch, vectors);
     let mut distances = context.take::<f32>(nq * columns)?;
     let tiles = vectors.count.div_ceil(columns).max(1);
@@ -264,6 +292,7 @@ fn knn_large(
     batch: &Distances<'_>,
     vectors: &Vectors,
     first_id: i64,
+    k: usize,
     out: Best,
     tile: usize,
 ) -> Result<()> {
@@ -275,7 +304,7 @@ fn knn_large(
         batch.compute(context, vectors.rows.skip(first, vectors.d), count, distances.ptr_mut().at(first), n)?;
     }
     let values = Values { values: distances.ptr(), ..values_of(batch, vectors, 0, n, first_id) };
-    select::select_any(context, &values, batch.search.k, out)
+    select::select_any(context, &values, k, out)
 }
 
 /// All distances of queries to vectors, `vectors.count` a row.

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::launchers;
 use crate::memory::{Ptr, PtrMut};
+use crate::ops::rows::Rows;
 use crate::resources::Context;
 
 /// The most results of the block kernel.
@@ -144,26 +145,72 @@ pub fn select_any(context: &Context<'_>, from: &Values, k: usize, out: Best) -> 
         at,
         size as u32,
     )?;
+    sort(context, at, keys_count, size)?;
+    unpack(context, keys.ptr(), from.rows, size, k, from.descending, from.first_id, out)
+}
+
+/// Sorts each row of `size` keys, a power of two.
+fn sort(context: &Context<'_>, keys: PtrMut<u64>, count: usize, size: usize) -> Result<()> {
     // Rows are powers of two long, so the phases of one sort work on all rows at once.
     let chunk = size.min(CHUNK);
-    launchers::sort_chunks(context.launch(keys_count / chunk), at, chunk as u32, chunk as u32)?;
+    launchers::sort_chunks(context.launch(count / chunk), keys, chunk as u32, chunk as u32)?;
     let mut run = 2 * chunk;
     while run <= size {
         let mut stride = run / 2;
         while stride >= chunk {
-            launchers::sort_step(
-                context.stride(keys_count / 2, 256),
-                at,
-                keys_count as i64,
-                run as u32,
-                stride as u32,
-            )?;
+            launchers::sort_step(context.stride(count / 2, 256), keys, count as i64, run as u32, stride as u32)?;
             stride /= 2;
         }
-        launchers::sort_chunks(context.launch(keys_count / chunk), at, chunk as u32, run as u32)?;
+        launchers::sort_chunks(context.launch(count / chunk), keys, chunk as u32, run as u32)?;
         run *= 2;
     }
-    let launch = context.stride(from.rows * k, 256);
-    let (rows, size) = (from.rows as u32, size as u32);
-    launchers::unpack_keys(launch, keys.ptr(), rows, size, k as u32, descending, from.first_id, out.values, out.ids)
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+fn unpack(
+    context: &Context<'_>,
+    keys: Ptr<u64>,
+    rows: usize,
+    size: usize,
+    k: usize,
+    descending: bool,
+    first_id: i64,
+    out: Best,
+) -> Result<()> {
+    let launch = context.stride(rows * k, 256);
+    let (rows, size, descending) = (rows as u32, size as u32, u32::from(descending));
+    launchers::unpack_keys(launch, keys, rows, size, k as u32, descending, first_id, out.values, out.ids)
+}
+
+/// Queries and the vectors that candidates are of, in one type.
+#[derive(Clone, Copy)]
+pub struct Compared {
+    pub queries: Rows,
+    pub query_count: usize,
+    /// Vector `first_id` and those behind it; fewer than 2^32.
+    pub vectors: Rows,
+    pub d: usize,
+    pub first_id: i64,
+}
+
+/// The best `k` of `wide >= k` candidates a query, by squared distances computed without cancellation.
+pub fn refine(context: &Context<'_>, of: Compared, candidates: Best, wide: usize, k: usize, out: Best) -> Result<()> {
+    let size = wide.next_power_of_two().max(32);
+    let count = of.query_count * size;
+    let mut keys = context.take::<u64>(count)?;
+    let at = keys.ptr_mut();
+    let (launch, ids) = (context.stride(count, 8), candidates.ids.read());
+    let (d, nq, k_wide, row) = (of.d as u32, of.query_count as u32, wide as u32, size as u32);
+    match (of.queries, of.vectors) {
+        (Rows::F32(x), Rows::F32(y)) => {
+            launchers::exact_keys(launch, x, y, d, nq, k_wide, row, of.first_id, ids, at)?;
+        }
+        (Rows::F16(x), Rows::F16(y)) => {
+            launchers::exact_keys(launch, x, y, d, nq, k_wide, row, of.first_id, ids, at)?;
+        }
+        _ => return Err(Error::invalid("queries and vectors must have the same type")),
+    }
+    sort(context, at, count, size)?;
+    unpack(context, keys.ptr(), of.query_count, size, k, false, of.first_id, out)
 }
