@@ -973,6 +973,9 @@ def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
 def downcast_index(index: Any) -> Any:
     """The index as the most derived of its classes, which it is already here."""
 
+def read_ProductQuantizer(where: Any) -> Any:
+    """Reads a product quantizer from a file (a path) or from an IOReader."""
+
 def read_index(where: Any, io_flags: int = 0) -> Any:
     """Reads an index from a file (a path) or from an IOReader, as the class that it was written as.
 
@@ -981,6 +984,9 @@ def read_index(where: Any, io_flags: int = 0) -> Any:
 
 def serialize_index(index: Any, io_flags: int = 0) -> np.ndarray:
     """The file of an index, as an array of uint8."""
+
+def write_ProductQuantizer(pq: Any, where: Any) -> None:
+    """Writes a product quantizer to a file (a path) or to an IOWriter."""
 
 def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
     """Writes an index to a file (a path) or to an IOWriter.

@@ -10,7 +10,16 @@ from faiss import _faiss
 from faiss.classes import wrap
 from faiss.index_methods import native_index
 
-__all__ = ["clone_index", "deserialize_index", "downcast_index", "read_index", "serialize_index", "write_index"]
+__all__ = [
+    "clone_index",
+    "deserialize_index",
+    "downcast_index",
+    "read_ProductQuantizer",
+    "read_index",
+    "serialize_index",
+    "write_ProductQuantizer",
+    "write_index",
+]
 
 
 def _path(where: Any, what: str) -> str:
@@ -64,3 +73,19 @@ def clone_index(index: Any) -> Any:
 def downcast_index(index: Any) -> Any:
     """The index as the most derived of its classes, which it is already here."""
     return None if index is None else wrap(native_index(index))
+
+
+def write_ProductQuantizer(pq: Any, where: Any) -> None:
+    """Writes a product quantizer to a file (a path) or to an IOWriter."""
+    if not isinstance(pq, faiss.ProductQuantizer):
+        raise TypeError(f"a ProductQuantizer is wanted, not {type(pq).__name__}")
+    if not isinstance(where, faiss.IOWriter):
+        where = faiss.FileIOWriter(_path(where, "the file"))
+    _faiss.write_product_quantizer(pq.this, where.this)
+
+
+def read_ProductQuantizer(where: Any) -> Any:
+    """Reads a product quantizer from a file (a path) or from an IOReader."""
+    if not isinstance(where, faiss.IOReader):
+        where = faiss.FileIOReader(_path(where, "the file"))
+    return wrap(_faiss.read_product_quantizer(where.this))

@@ -1,6 +1,7 @@
 //! Indexes to and from files, streams and bytes.
 
-use faiss_core::base::{Error, Object, Result};
+use faiss_core::base::object::receiver;
+use faiss_core::base::{Error, Handle, Object, Result};
 use faiss_core::io;
 use faiss_core::stream::{Sink, Source, as_sink, as_source};
 use numpy::{PyArray1, PyReadonlyArray1};
@@ -90,6 +91,20 @@ pub fn write_index_to(py: Python<'_>, this: &NativeObject, writer: &NativeObject
 pub fn read_index_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<NativeObject> {
     let reader = reader.root.object();
     enter(py, || io::read_index(source(&mut *write(&reader)?)?, io_flags)).map(NativeObject::root)
+}
+
+/// Writes a product quantizer, which may be a part of an index.
+#[pyfunction]
+pub fn write_product_quantizer(py: Python<'_>, this: &NativeObject, writer: &NativeObject) -> PyResult<()> {
+    let writer = writer.root.object();
+    this.read(py, |object| io::write_ProductQuantizer(receiver(object)?, sink(&mut *write(&writer)?)?))
+}
+
+#[pyfunction]
+pub fn read_product_quantizer(py: Python<'_>, reader: &NativeObject) -> PyResult<NativeObject> {
+    let reader = reader.root.object();
+    let read = enter(py, || io::read_ProductQuantizer(source(&mut *write(&reader)?)?));
+    read.map(|pq| NativeObject::root(Handle::other(pq)))
 }
 
 /// Up to `n` bytes from a reader; fewer only at its end.

@@ -34,7 +34,7 @@ impl NativeObject {
     }
 
     /// Runs `work` on the object as others see it at the same time.
-    fn read<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&dyn Object) -> Result<T> + Send) -> PyResult<T> {
+    pub fn read<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&dyn Object) -> Result<T> + Send) -> PyResult<T> {
         let object = self.root.object();
         enter(py, || work(descend(&*read(&object)?, &self.path)?))
     }

@@ -60,3 +60,32 @@ def test_bad_input(x):
     for args in ((12, 5, 8), (12, 4, 99), (12, 4, -1), (-12, 4, 8), (12, 0, 8), ("a", 4, 8)):
         with pytest.raises((RuntimeError, TypeError, ValueError)):
             faiss.ProductQuantizer(*args)
+
+
+def test_files(oracle, x, tmp_path):
+    pq = faiss.ProductQuantizer(12, 4, 4)
+    pq.train(x)
+    path = str(tmp_path / "a.pq")
+    faiss.write_ProductQuantizer(pq, path)
+    made = faiss.read_ProductQuantizer(path)
+    np.testing.assert_array_equal(made.compute_codes(x), pq.compute_codes(x))
+    writer = faiss.VectorIOWriter()
+    faiss.write_ProductQuantizer(pq, writer)
+    data = faiss.vector_to_array(writer.data)
+    code = """
+r = faiss.VectorIOReader(); faiss.copy_array_to_vector(given['bytes'], r.data)
+pq = faiss.read_ProductQuantizer(r)
+result['codes'] = pq.compute_codes(given['x'])
+w = faiss.VectorIOWriter(); faiss.write_ProductQuantizer(pq, w)
+result['bytes'] = faiss.vector_to_array(w.data)
+"""
+    wanted = oracle(code, bytes=data, x=x)
+    np.testing.assert_array_equal(wanted["codes"], pq.compute_codes(x))
+    np.testing.assert_array_equal(wanted["bytes"], data)
+    for n in range(len(data)):
+        reader = faiss.VectorIOReader()
+        faiss.copy_array_to_vector(data[:n], reader.data)
+        with pytest.raises(RuntimeError):
+            faiss.read_ProductQuantizer(reader)
+    with pytest.raises(TypeError):
+        faiss.write_ProductQuantizer(3, path)
