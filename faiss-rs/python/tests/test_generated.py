@@ -1,5 +1,6 @@
 """What is generated from the descriptions is as they are now."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -29,3 +30,14 @@ def test_stub_knows_every_implemented_name():
         and not any(start in stub for start in (f"class {n}", f"def {n}(", f"\n{n}: ", f"\n{n} = "))
     ]
     assert not missing
+
+
+def test_the_extensions_stub_names_what_it_has():
+    tree = ast.parse((PACKAGE / "_faiss.pyi").read_text(encoding="utf-8"))
+    stated = {n.name for n in tree.body if isinstance(n, ast.FunctionDef | ast.ClassDef)} | {"VERSION"}
+    assert stated == {n for n in dir(faiss._faiss) if not n.startswith("_")}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            methods = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+            has = {n for n in vars(getattr(faiss._faiss, node.name)) if not n.startswith("__")}
+            assert {m for m in methods if not m.startswith("__")} == has
