@@ -973,6 +973,9 @@ def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
 def downcast_index(index: Any) -> Any:
     """The index as the most derived of its classes, which it is already here."""
 
+def extract_index_ivf(index: Any) -> Any:
+    """As try_extract_index_ivf; RuntimeError where there is none."""
+
 def read_ProductQuantizer(where: Any) -> Any:
     """Reads a product quantizer from a file (a path) or from an IOReader."""
 
@@ -984,6 +987,9 @@ def read_index(where: Any, io_flags: int = 0) -> Any:
 
 def serialize_index(index: Any, io_flags: int = 0) -> np.ndarray:
     """The file of an index, as an array of uint8."""
+
+def try_extract_index_ivf(index: Any) -> Any:
+    """The IndexIVF inside an index, behind transforms and id maps; None where there is none."""
 
 def write_ProductQuantizer(pq: Any, where: Any) -> None:
     """Writes a product quantizer to a file (a path) or to an IOWriter."""
@@ -1019,6 +1025,9 @@ class TimeoutGuard:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+def add_to_referenced_objects(self: Any, ref: Any) -> None:
+    """Lets an object keep another alive."""
 
 def check_openmp() -> bool:
     """True: threads work here."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from faiss.arrays import contiguous
 __all__ = [
     "ResultHeap",
     "TimeoutGuard",
+    "add_to_referenced_objects",
     "check_openmp",
     "checksum",
     "eval_intersection",
@@ -251,6 +253,11 @@ def get_version() -> str:
 def swig_version() -> int:
     """A version of SWIG that makes the same API as is here; SWIG itself is not used."""
     return 0x040300
+
+
+def add_to_referenced_objects(self: Any, ref: Any) -> None:
+    """Lets an object keep another alive."""
+    self.referenced_objects = [*getattr(self, "referenced_objects", []), ref]
 
 
 class TimeoutGuard:

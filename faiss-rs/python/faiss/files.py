@@ -14,9 +14,11 @@ __all__ = [
     "clone_index",
     "deserialize_index",
     "downcast_index",
+    "extract_index_ivf",
     "read_ProductQuantizer",
     "read_index",
     "serialize_index",
+    "try_extract_index_ivf",
     "write_ProductQuantizer",
     "write_index",
 ]
@@ -73,6 +75,26 @@ def clone_index(index: Any) -> Any:
 def downcast_index(index: Any) -> Any:
     """The index as the most derived of its classes, which it is already here."""
     return None if index is None else wrap(native_index(index))
+
+
+def try_extract_index_ivf(index: Any) -> Any:
+    """The IndexIVF inside an index, behind transforms and id maps; None where there is none."""
+    inner = {faiss.IndexPreTransform: "index", faiss.IndexIDMap: "index", faiss.IndexRefine: "base_index"}
+    while not isinstance(index, faiss.IndexIVF):
+        native_index(index)
+        fields = [field for cls, field in inner.items() if isinstance(index, cls)]
+        if not fields:
+            return None
+        index = getattr(index, fields[0])
+    return index
+
+
+def extract_index_ivf(index: Any) -> Any:
+    """As try_extract_index_ivf; RuntimeError where there is none."""
+    found = try_extract_index_ivf(index)
+    if found is None:
+        raise RuntimeError(f"Error: 'ivf' failed: there is no IndexIVF in {type(index).__name__}")
+    return found
 
 
 def write_ProductQuantizer(pq: Any, where: Any) -> None:

@@ -187,3 +187,5 @@ def test_referenced_objects():
     both = faiss.IDSelectorOr(low, high)
     assert both.referenced_objects == [low, high]
     assert not hasattr(low, "referenced_objects")
+    faiss.add_to_referenced_objects(both, high)
+    assert both.referenced_objects == [low, high, high]

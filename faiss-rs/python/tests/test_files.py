@@ -256,3 +256,11 @@ while True:
     else:
         with pytest.raises(RuntimeError, match="read error"):
             faiss.read_index(str(path))
+
+
+def test_no_inverted_file_inside():
+    assert faiss.try_extract_index_ivf(faiss.IndexFlatL2(4)) is None
+    with pytest.raises(RuntimeError, match="'ivf' failed"):
+        faiss.extract_index_ivf(faiss.IndexFlatL2(4))
+    with pytest.raises(TypeError):
+        faiss.try_extract_index_ivf(3)
