@@ -79,14 +79,16 @@ def downcast_index(index: Any) -> Any:
 
 def try_extract_index_ivf(index: Any) -> Any:
     """The IndexIVF inside an index, behind transforms and id maps; None where there is none."""
-    inner = {faiss.IndexPreTransform: "index", faiss.IndexIDMap: "index", faiss.IndexRefine: "base_index"}
-    while not isinstance(index, faiss.IndexIVF):
+    inner = {"IndexPreTransform": "index", "IndexIDMap": "index", "IndexRefine": "base_index"}
+    while True:
         native_index(index)
-        fields = [field for cls, field in inner.items() if isinstance(index, cls)]
+        lineage = [cls.__name__ for cls in type(index).__mro__]
+        if "IndexIVF" in lineage:
+            return index
+        fields = [inner[name] for name in lineage if name in inner]
         if not fields:
             return None
         index = getattr(index, fields[0])
-    return index
 
 
 def extract_index_ivf(index: Any) -> Any:
