@@ -10,11 +10,33 @@ use std::path::PathBuf;
 use std::{env, fs};
 
 /// Fortran routines, without their trailing underscore, and their arguments.
-const ROUTINES: &[(&str, &str)] = &[(
-    "sgemm",
-    "transa: *const u8, transb: *const u8, m: *const Int, n: *const Int, k: *const Int, alpha: *const f32, \
-     a: *const f32, lda: *const Int, b: *const f32, ldb: *const Int, beta: *const f32, c: *mut f32, ldc: *const Int",
-)];
+const ROUTINES: &[(&str, &str)] = &[
+    (
+        "sgemm",
+        "transa: *const u8, transb: *const u8, m: *const Int, n: *const Int, k: *const Int, alpha: *const f32, \
+         a: *const f32, lda: *const Int, b: *const f32, ldb: *const Int, beta: *const f32, c: *mut f32, ldc: *const Int",
+    ),
+    (
+        "dsyev",
+        "jobz: *const u8, uplo: *const u8, n: *const Int, a: *mut f64, lda: *const Int, w: *mut f64, work: *mut f64, \
+         lwork: *const Int, info: *mut Int",
+    ),
+    (
+        "sgesvd",
+        "jobu: *const u8, jobvt: *const u8, m: *const Int, n: *const Int, a: *mut f32, lda: *const Int, s: *mut f32, \
+         u: *mut f32, ldu: *const Int, vt: *mut f32, ldvt: *const Int, work: *mut f32, lwork: *const Int, info: *mut Int",
+    ),
+    (
+        "sgeqrf",
+        "m: *const Int, n: *const Int, a: *mut f32, lda: *const Int, tau: *mut f32, work: *mut f32, lwork: *const Int, \
+         info: *mut Int",
+    ),
+    (
+        "sorgqr",
+        "m: *const Int, n: *const Int, k: *const Int, a: *mut f32, lda: *const Int, tau: *const f32, work: *mut f32, \
+         lwork: *const Int, info: *mut Int",
+    ),
+];
 
 /// OpenBLAS's own routines.
 const OPENBLAS: &[(&str, &str)] = &[("openblas_set_num_threads", "n: std::ffi::c_int")];

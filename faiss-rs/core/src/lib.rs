@@ -19,3 +19,4 @@ pub mod selector;
 pub mod simd;
 pub mod storage;
 pub mod stream;
+pub mod transform;

@@ -3,9 +3,13 @@
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
 use crate::cluster;
 use crate::index;
+use crate::index::ivf::InvertedFile;
 use crate::quantize;
 use crate::selector;
+use crate::storage;
+use crate::storage::lists::InvertedLists;
 use crate::stream::{self, FourCC, Reader, Writer};
+use crate::transform::{self, VectorTransform};
 
 /// Builds an object from positional arguments.
 pub type Construct = fn(&[Value]) -> Result<Handle>;
@@ -22,6 +26,33 @@ pub struct Row {
     pub clone: Option<fn(&dyn Object) -> Result<Handle>>,
     /// How files hold the type; without one, the nearest ancestor's is used.
     pub format: Option<Format>,
+    /// The family's trait, where one beyond `Index` exists; without one, the nearest ancestor's is used.
+    pub role: Option<Role>,
+}
+
+/// How an object, known as no more than that, is seen as what its family can do. Made by [`role!`](crate::role).
+#[derive(Clone, Copy)]
+pub enum Role {
+    InvertedFile(fn(&dyn Object) -> Option<&dyn InvertedFile>, fn(&mut dyn Object) -> Option<&mut dyn InvertedFile>),
+    Lists(fn(&dyn Object) -> Option<&dyn InvertedLists>, fn(&mut dyn Object) -> Option<&mut dyn InvertedLists>),
+    Transform(fn(&dyn Object) -> Option<&dyn VectorTransform>, fn(&mut dyn Object) -> Option<&mut dyn VectorTransform>),
+}
+
+impl Role {
+    pub fn of(object: &dyn Object) -> Option<Role> {
+        object.info().lineage().find_map(|info| row(info)?.role)
+    }
+}
+
+/// `role!(Lists, ArrayInvertedLists)`: the [`Role`] of a type that implements that trait.
+#[macro_export]
+macro_rules! role {
+    ($role:ident, $ty:ty) => {
+        $crate::registry::Role::$role(
+            |object| $crate::base::object::cast::<$ty>(object).map(|o| o as _),
+            |object| $crate::base::object::cast_mut::<$ty>(object).map(|o| o as _),
+        )
+    };
 }
 
 /// How files hold a type.
@@ -37,7 +68,7 @@ pub struct Format {
 
 impl Row {
     pub const fn of<T: Described>() -> Row {
-        Row { info: T::INFO, construct: None, signatures: &[], clone: None, format: None }
+        Row { info: T::INFO, construct: None, signatures: &[], clone: None, format: None, role: None }
     }
 
     pub const fn construct(mut self, construct: Construct, signatures: &'static [&'static str]) -> Row {
@@ -48,6 +79,11 @@ impl Row {
 
     pub const fn clone(mut self, clone: fn(&dyn Object) -> Result<Handle>) -> Row {
         self.clone = Some(clone);
+        self
+    }
+
+    pub const fn role(mut self, role: Role) -> Row {
+        self.role = Some(role);
         self
     }
 
@@ -67,6 +103,12 @@ pub fn no_overload(name: &str, signatures: &[&str]) -> Error {
 
 /// Every type of this crate. The GPU crate has a list of its own, of the same rows.
 pub static REGISTRY: &[Row] = &[
+    index::ivf::ROW,
+    index::ivf::flat::ROW,
+    index::ivf::pq::ROW,
+    index::ivf::params::ROW,
+    index::ivf::params::PQ_ROW,
+    index::ivf::params::STATS,
     index::INDEX,
     index::SEARCH_PARAMETERS,
     index::flat_codes::ROW,
@@ -77,7 +119,18 @@ pub static REGISTRY: &[Row] = &[
     cluster::PARAMETERS,
     cluster::ROW,
     quantize::ROW,
-    quantize::product::ROW,
+    quantize::product_methods::ROW,
+    transform::ROW,
+    transform::linear::ROW,
+    transform::linear::RANDOM_ROTATION,
+    transform::pca::ROW,
+    transform::opq::ROW,
+    transform::simple::REMAP,
+    transform::simple::NORMALIZATION,
+    transform::simple::CENTERING,
+    storage::lists::ROW,
+    storage::lists::ARRAY,
+    storage::direct_map::ROW,
     selector::ROW,
     selector::RANGE,
     selector::ALL,

@@ -68,7 +68,7 @@ fn training_types_and_symmetric_tables() {
     pq.train_type = 2;
     pq.train(&x).unwrap();
     assert_eq!(pq.get_centroids(0), pq.get_centroids(1));
-    pq.train_type = 3;
+    pq.train_type = 9;
     assert!(pq.train(&x).is_err());
 }
 

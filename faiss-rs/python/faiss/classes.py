@@ -114,7 +114,7 @@ def make(name: str) -> type[Object]:
 
 
 def _property(class_name: str, field: str, kind: str, detail: str, doc: str, readonly: bool) -> property:
-    if kind in ("part", "pointer", "vector"):
+    if kind in ("part", "pointer", "vector", "list"):
         own_class = OWN_VECTORS.get((class_name, field)) if kind == "vector" else None
 
         def get(self: Object) -> Any:

@@ -86,6 +86,7 @@ fn kind_name(kind: Kind) -> (&'static str, &'static str) {
         Kind::Vector(element) => ("vector", element_name(element)),
         Kind::Part(info) => ("part", info().name),
         Kind::Pointer(base) => ("pointer", base),
+        Kind::List(class) => ("list", class),
     }
 }
 

@@ -10,6 +10,8 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::object::Object;
 use crate::index::Index;
 use crate::selector::IDSelector;
+use crate::storage::lists::InvertedLists;
+use crate::transform::VectorTransform;
 
 /// A shared, locked object. Reads are re-entrant: a selector that calls back into the index it filters does not deadlock.
 pub struct Shared<T: ?Sized>(Arc<RwLock<T>>);
@@ -71,6 +73,8 @@ impl<T: ?Sized> Clone for Shared<T> {
 pub enum Handle {
     Index(Shared<dyn Index>),
     Selector(Shared<dyn IDSelector>),
+    Lists(Shared<dyn InvertedLists>),
+    Transform(Shared<dyn VectorTransform>),
     Other(Shared<dyn Object>),
 }
 
@@ -83,6 +87,14 @@ impl Handle {
         Handle::Selector(Shared::selector(value))
     }
 
+    pub fn lists(value: impl InvertedLists + 'static) -> Self {
+        Handle::Lists(Shared::from_arc(Arc::new(RwLock::new(value))))
+    }
+
+    pub fn transform(value: impl VectorTransform + 'static) -> Self {
+        Handle::Transform(Shared::from_arc(Arc::new(RwLock::new(value))))
+    }
+
     pub fn other(value: impl Object + 'static) -> Self {
         Handle::Other(Shared::from_arc(Arc::new(RwLock::new(value))))
     }
@@ -92,6 +104,8 @@ impl Handle {
         match self {
             Handle::Index(h) => Shared::from_arc(h.clone().into_arc()),
             Handle::Selector(h) => Shared::from_arc(h.clone().into_arc()),
+            Handle::Lists(h) => Shared::from_arc(h.clone().into_arc()),
+            Handle::Transform(h) => Shared::from_arc(h.clone().into_arc()),
             Handle::Other(h) => h.clone(),
         }
     }

@@ -9,6 +9,8 @@ use super::error::{Error, Result};
 use super::handle::{Handle, Shared};
 use crate::index::Index;
 use crate::selector::IDSelector;
+use crate::storage::lists::InvertedLists;
+use crate::transform::VectorTransform;
 
 /// The kind of a field's value, in C++'s terms where Python shows them.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,8 @@ pub enum Kind {
     Part(fn() -> &'static TypeInfo),
     /// A shared handle (a pointer in C++) to this class or one derived from it; may be null.
     Pointer(&'static str),
+    /// `std::vector` of objects of this class, or of pointers to them.
+    List(&'static str),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,4 +347,4 @@ macro_rules! pointer_fields {
         }
     )*};
 }
-pointer_fields! { Index => Index; IDSelector => Selector; }
+pointer_fields! { Index => Index; IDSelector => Selector; InvertedLists => Lists; VectorTransform => Transform; }

@@ -1,8 +1,12 @@
-//! The one doorway to BLAS. Sees nothing of this crate.
+//! The one doorway to BLAS and LAPACK. Sees only base.
 //!
 //! This library shares work among its own threads, each of which calls BLAS for its part: so BLAS itself works with one thread.
 
+mod lapack;
+
 use std::sync::Once;
+
+pub use lapack::{Components, Product, orthonormal_columns, principal_components, singular_vectors, symmetric_eigen};
 
 /// BLAS's integer (Faiss's FINTEGER).
 #[cfg(not(feature = "blas64"))]

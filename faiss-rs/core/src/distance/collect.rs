@@ -15,6 +15,10 @@ pub trait Collector: Send {
     /// Only keys below this are of interest.
     fn threshold(&self) -> f32;
     fn push(&mut self, key: f32, id: i64);
+    /// How many were pushed, for searches that end when nothing more comes; only range searches count.
+    fn count(&self) -> usize {
+        0
+    }
     /// What was kept, best first for searches with a `k`, in order of ids for range searches.
     fn finish(self) -> Vec<Hit>;
 }
@@ -103,6 +107,9 @@ impl Collector for InRange {
     #[inline]
     fn push(&mut self, key: f32, id: i64) {
         self.hits.push((key, id));
+    }
+    fn count(&self) -> usize {
+        self.hits.len()
     }
     fn finish(self) -> Vec<Hit> {
         self.hits

@@ -9,7 +9,7 @@
 //! | [`extra`] | a distance by metric |
 //! | [`computer`] | distances to stored vectors one by one, behind a trait |
 
-mod collect;
+pub(crate) mod collect;
 pub mod computer;
 pub mod extra;
 mod merge;

@@ -6,6 +6,7 @@ pub mod flat_codes;
 pub mod flat_ip;
 pub mod flat_l2;
 pub mod header;
+pub mod ivf;
 
 use faiss_derive::Object;
 

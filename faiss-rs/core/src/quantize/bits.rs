@@ -1,34 +1,52 @@
-//! Numbers of any width, packed into bytes from the lowest bit up.
+//! Numbers of a few bits each, packed one after the other into bytes, lowest bits first.
 
-/// The bits of number `i` of `nbits` bits (at most 32) in `code`; those beyond its end are 0.
-#[inline]
-pub fn get(code: &[u8], nbits: usize, i: usize) -> usize {
-    match nbits {
-        8 => usize::from(code[i]),
-        16 => usize::from(u16::from_le_bytes([code[2 * i], code[2 * i + 1]])),
-        _ => {
-            let (start, mut value) = (i * nbits, 0u64);
-            for (at, byte) in code.iter().skip(start / 8).take(5).enumerate() {
-                value |= u64::from(*byte) << (8 * at);
-            }
-            ((value >> (start % 8)) & ((1 << nbits) - 1)) as usize
+/// Writes `values`, each of `nbits` bits, to the start of `code`.
+pub fn pack(values: impl Iterator<Item = u32>, nbits: usize, code: &mut [u8]) {
+    let (mut buffer, mut filled, mut at) = (0u64, 0, 0);
+    for value in values {
+        buffer |= u64::from(value) << filled;
+        filled += nbits;
+        while filled >= 8 {
+            code[at] = buffer as u8;
+            buffer >>= 8;
+            filled -= 8;
+            at += 1;
         }
+    }
+    if filled > 0 {
+        code[at] = buffer as u8;
     }
 }
 
-/// Writes number `i` of `nbits` bits; its place must be zero.
-#[inline]
-pub fn put(code: &mut [u8], nbits: usize, i: usize, value: usize) {
-    match nbits {
-        8 => code[i] = value as u8,
-        16 => code[2 * i..2 * i + 2].copy_from_slice(&(value as u16).to_le_bytes()),
-        _ => {
-            let start = i * nbits;
-            let shifted = (value as u64) << (start % 8);
-            for (at, byte) in code.iter_mut().skip(start / 8).take(5).enumerate() {
-                *byte |= (shifted >> (8 * at)) as u8;
-            }
+/// Reads packed numbers of `nbits` bits from the start of `code`.
+pub struct Unpacker<'a> {
+    code: &'a [u8],
+    nbits: usize,
+    buffer: u64,
+    filled: usize,
+}
+
+impl<'a> Unpacker<'a> {
+    pub fn new(code: &'a [u8], nbits: usize) -> Self {
+        Unpacker { code, nbits, buffer: 0, filled: 0 }
+    }
+}
+
+impl Iterator for Unpacker<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        while self.filled < self.nbits {
+            let (byte, rest) = self.code.split_first()?;
+            self.code = rest;
+            self.buffer |= u64::from(*byte) << self.filled;
+            self.filled += 8;
         }
+        let value = (self.buffer & ((1 << self.nbits) - 1)) as u32;
+        self.buffer >>= self.nbits;
+        self.filled -= self.nbits;
+        Some(value)
     }
 }
 
@@ -39,13 +57,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_was_put_is_got(nbits in 1usize..=24, values in prop::collection::vec(any::<u32>(), 1..40)) {
-            let values: Vec<usize> = values.into_iter().map(|v| v as usize & ((1 << nbits) - 1)).collect();
-            let mut code = vec![0; (values.len() * nbits).div_ceil(8)];
-            values.iter().enumerate().for_each(|(i, v)| put(&mut code, nbits, i, *v));
-            for (i, v) in values.iter().enumerate() {
-                prop_assert_eq!(get(&code, nbits, i), *v);
-            }
+        fn what_is_packed_is_unpacked(nbits in 1usize..=24, raw in prop::collection::vec(any::<u32>(), 0..40)) {
+            let values: Vec<u32> = raw.iter().map(|v| v & ((1 << nbits) - 1)).collect();
+            let mut code = vec![0xffu8; (values.len() * nbits).div_ceil(8)];
+            pack(values.iter().copied(), nbits, &mut code);
+            let read: Vec<u32> = Unpacker::new(&code, nbits).take(values.len()).collect();
+            prop_assert_eq!(read, values);
         }
+    }
+
+    #[test]
+    fn lowest_bits_first() {
+        let mut code = [0; 2];
+        pack([1, 2, 3].into_iter(), 5, &mut code);
+        assert_eq!(code, [0b010_00001, 0b0_00011_00]);
     }
 }

@@ -1,21 +1,25 @@
-//! Quantizers: from vectors to short codes and back. Sees the layers below and, for training, k-means.
+//! Quantizers: vectors to short codes and back. A folder's file is a kind of quantizer. Sees base, simd, blas, distance, cluster and the
+//! trait `Index`.
 
 pub mod bits;
 pub mod product;
-mod product_methods;
+pub mod product_methods;
+mod product_train;
 
 use faiss_derive::Object;
 
 use crate::registry::Row;
 
-/// What all quantizers are.
-#[derive(Object, Default, Clone)]
-#[object(abstract)]
-pub struct Quantizer {
+pub use product::ProductQuantizer;
+
+/// What all quantizers have.
+#[derive(Object, Default, Clone, Debug)]
+#[object(name = "Quantizer", abstract)]
+pub struct QuantizerBase {
     /// Dimension of the vectors.
     pub d: usize,
     /// Bytes of one code.
     pub code_size: usize,
 }
 
-pub const ROW: Row = Row::of::<Quantizer>();
+pub const ROW: Row = Row::of::<QuantizerBase>();

@@ -1,75 +1,65 @@
-//! The product quantizer: a vector is cut into `M` parts, each of which becomes the number of the nearest of `2^nbits` centroids.
+//! The product quantizer: a vector is cut into `M` parts, each of which is named by its nearest centroid.
 
 use faiss_derive::Object;
 
-use super::{Quantizer, bits, product_methods};
-use crate::base::object::receiver;
-use crate::base::{Error, Handle, Result, Shared, Value, interrupt, threads};
-use crate::cluster::{Clustering, ClusteringParameters};
+use super::QuantizerBase;
+use super::bits::{Unpacker, pack};
+use crate::base::{Error, Result, Shared, threads};
+use crate::cluster::ClusteringParameters;
 use crate::index::Index;
-use crate::index::flat_l2::IndexFlatL2;
-use crate::registry::{Row, no_overload};
 use crate::simd;
 use crate::stream::{Reader, Writer};
 
-/// How the codebooks are trained.
+/// K-means on each part.
 pub const TRAIN_DEFAULT: i32 = 0;
-/// The centroids are already close.
+/// The centroids are those that are there already, before k-means.
 pub const TRAIN_HOT_START: i32 = 1;
-/// All parts share one codebook.
+/// All parts share one set of centroids.
 pub const TRAIN_SHARED: i32 = 2;
+/// K-means starts at the corners of a cube.
+pub const TRAIN_HYPERCUBE: i32 = 3;
+/// K-means starts at the corners of a cube along the principal components.
+pub const TRAIN_HYPERCUBE_PCA: i32 = 4;
 
-/// Product quantizer, trained by k-means.
+/// Vectors of one task of encoding or decoding.
+const MIN_ROWS: usize = 16;
+
+/// Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits.
 #[derive(Object, Clone)]
-#[object(methods = product_methods::METHODS)]
-#[allow(non_snake_case)]
+#[object(methods = super::product_methods::METHODS)]
 pub struct ProductQuantizer {
     #[object(parent)]
-    base: Quantizer,
+    pub base: QuantizerBase,
     /// Number of parts.
     pub M: usize,
-    /// Bits of a part's code.
+    /// Bits of the number of a centroid.
     pub nbits: usize,
     /// Dimension of a part.
     pub dsub: usize,
     /// Number of centroids of a part.
     pub ksub: usize,
-    /// Says on stderr how the training goes.
+    /// Print what training does.
     pub verbose: bool,
-    /// How the codebooks are trained: 0 each by itself, 1 from the centroids that are there, 2 one for all parts.
+    /// How training starts: 0 default, 1 hot start, 2 shared, 3 hypercube, 4 hypercube after PCA.
     pub train_type: i32,
-    /// Parameters of the k-means.
+    /// Parameters of the k-means of each part.
     pub cp: ClusteringParameters,
-    /// If set, this index of dimension dsub assigns points in the training.
+    /// If set, assigns points to centroids in training.
     pub assign_index: Option<Shared<dyn Index>>,
-    /// The codebooks, `(M, ksub, dsub)`.
+    /// The centroids, `M * ksub * dsub` numbers.
     pub centroids: Vec<f32>,
-    /// Distances between centroids, `(M, ksub, ksub)`, once `compute_sdc_table` was called.
+    /// The centroids with the coordinate outermost, `dsub * M * ksub`; empty unless `sync_transposed_centroids` was called.
+    pub transposed_centroids: Vec<f32>,
+    /// Squared norms of the centroids, `M * ksub`, beside `transposed_centroids`.
+    pub centroids_sq_lengths: Vec<f32>,
+    /// Distances between centroids, `M * ksub * ksub`; empty unless `compute_sdc_table` was called.
     pub sdc_table: Vec<f32>,
 }
-
-const SIGNATURES: &[&str] = &["()", "(d: int, M: int, nbits: int)"];
-
-pub const ROW: Row = Row::of::<ProductQuantizer>()
-    .construct(
-        |args| {
-            let size = |v: &i64| usize::try_from(*v).map_err(|_| Error::value("a size is negative"));
-            Ok(Handle::other(match args {
-                [] => ProductQuantizer::default(),
-                [Value::Int(d), Value::Int(m), Value::Int(nbits)] => {
-                    ProductQuantizer::new(size(d)?, size(m)?, size(nbits)?)?
-                }
-                _ => return Err(no_overload("ProductQuantizer", SIGNATURES)),
-            }))
-        },
-        SIGNATURES,
-    )
-    .clone(|object| Ok(Handle::other(receiver::<ProductQuantizer>(object)?.clone())));
 
 impl Default for ProductQuantizer {
     fn default() -> Self {
         ProductQuantizer {
-            base: Quantizer::default(),
+            base: QuantizerBase::default(),
             M: 1,
             nbits: 0,
             dsub: 0,
@@ -79,187 +69,189 @@ impl Default for ProductQuantizer {
             cp: ClusteringParameters::default(),
             assign_index: None,
             centroids: Vec::new(),
+            transposed_centroids: Vec::new(),
+            centroids_sq_lengths: Vec::new(),
             sdc_table: Vec::new(),
         }
     }
 }
 
-impl ProductQuantizer {
-    /// For `d`-dimensional vectors in `m` parts of `nbits` bits each. The centroids are zeros until they are trained.
-    pub fn new(d: usize, m: usize, nbits: usize) -> Result<Self> {
-        let mut pq = ProductQuantizer { M: m, nbits, ..Default::default() };
-        pq.base.d = d;
-        pq.set_derived_values()?;
-        let size = d.checked_mul(pq.ksub).ok_or_else(|| Error::failed("d * ksub fits", ""))?;
-        pq.centroids
-            .try_reserve_exact(size)
-            .map_err(|_| Error::Memory(format!("could not get memory for {size} numbers")))?;
-        pq.centroids.resize(size, 0.0);
-        Ok(pq)
-    }
+/// The centroids of each part with the coordinate outermost: how the kernels want them.
+pub struct Transposed {
+    dsub: usize,
+    ksub: usize,
+    y: Vec<f32>,
+}
 
-    /// Computes `dsub`, `ksub` and `code_size` from `d`, `M` and `nbits`.
-    pub fn set_derived_values(&mut self) -> Result<()> {
-        if self.M == 0 {
+impl Transposed {
+    fn part(&self, m: usize) -> &[f32] {
+        let size = self.dsub * self.ksub;
+        &self.y[m * size..(m + 1) * size]
+    }
+}
+
+impl ProductQuantizer {
+    /// An untrained quantizer of `d`-dimensional vectors: `m` parts of `d / m`, `2^nbits` centroids each.
+    pub fn new(d: usize, m: usize, nbits: usize) -> Result<Self> {
+        if m == 0 {
             return Err(Error::failed("!(M > 0)", "M must be > 0"));
         }
-        if !self.d.is_multiple_of(self.M) {
+        if !d.is_multiple_of(m) {
             let message = "The dimension of the vector (d) should be a multiple of the number of subquantizers (M)";
             return Err(Error::failed("!(d % M == 0)", message));
         }
-        if self.nbits > 24 {
+        if nbits > 24 {
             return Err(Error::failed("nbits > 24", "nbits larger than 24 is not practical."));
         }
-        self.dsub = self.d / self.M;
-        self.ksub = 1 << self.nbits;
-        self.base.code_size = (self.nbits * self.M).div_ceil(8);
-        Ok(())
+        let (dsub, ksub) = (d / m, 1usize << nbits);
+        let size = d.checked_mul(ksub).filter(|s| *s < 1 << 40);
+        let size = size.ok_or_else(|| Error::Memory(format!("{d} x {ksub} centroids are too many")))?;
+        let bits = m.checked_mul(nbits).ok_or_else(|| Error::failed("nbits * M fits", ""))?;
+        let mut centroids = Vec::new();
+        centroids.try_reserve_exact(size).map_err(|e| Error::Memory(format!("{size} numbers of centroids: {e}")))?;
+        centroids.resize(size, 0.0);
+        Ok(ProductQuantizer {
+            base: QuantizerBase { d, code_size: bits.div_ceil(8) },
+            M: m,
+            nbits,
+            dsub,
+            ksub,
+            centroids,
+            ..Default::default()
+        })
     }
 
-    /// Public fields may have been changed: they must fit together before codes are made or read.
-    fn check(&self) -> Result<()> {
-        let fits = self.dsub.checked_mul(self.M) == Some(self.d)
+    /// An error where the public fields do not fit together.
+    pub fn check(&self) -> Result<()> {
+        let sizes = self.M > 0
             && self.nbits <= 24
             && self.ksub == 1 << self.nbits
-            && self.centroids.len() == self.d * self.ksub
-            && self.code_size == (self.nbits * self.M).div_ceil(8);
-        Error::check(fits, "centroids.size() == d * ksub && d == M * dsub && code_size == (nbits * M + 7) / 8")
+            && self.dsub.checked_mul(self.M) == Some(self.d)
+            && self.code_size == (self.M * self.nbits).div_ceil(8);
+        Error::check(sizes, "ksub == 1 << nbits && d == dsub * M && code_size == (nbits * M + 7) / 8")?;
+        Error::check(self.centroids.len() == self.d * self.ksub, "centroids.size() == d * ksub")
     }
 
-    /// The codebook of part `m`, `(ksub, dsub)`.
+    fn rows(&self, x: &[f32]) -> Result<usize> {
+        self.check()?;
+        Error::check(self.d > 0 && x.len().is_multiple_of(self.d), "x.size() % d == 0")?;
+        Ok(x.len() / self.d)
+    }
+
+    /// The centroids of part `m`, `ksub * dsub` numbers.
     pub fn get_centroids(&self, m: usize) -> &[f32] {
         let size = self.ksub * self.dsub;
         &self.centroids[m * size..(m + 1) * size]
     }
 
-    /// Trains the codebooks on `n` vectors.
-    pub fn train(&mut self, x: &[f32]) -> Result<()> {
-        self.check()?;
-        Error::check(self.d > 0 && x.len().is_multiple_of(self.d), "x.size() % d == 0")?;
-        let size = self.ksub * self.dsub;
-        match self.train_type {
-            TRAIN_SHARED => {
-                // The parts of all vectors together, in their order.
-                let centroids = self.train_part(x.to_vec(), None)?;
-                (0..self.M).for_each(|m| self.centroids[m * size..(m + 1) * size].copy_from_slice(&centroids));
-            }
-            TRAIN_DEFAULT | TRAIN_HOT_START => {
-                // Codebooks change only when all are trained.
-                let mut all = Vec::with_capacity(self.M * size);
-                for m in 0..self.M {
-                    interrupt::check()?;
-                    if self.verbose {
-                        eprintln!("Training PQ slice {m}/{}", self.M);
-                    }
-                    let part = x
-                        .chunks_exact(self.d)
-                        .flat_map(|row| &row[m * self.dsub..(m + 1) * self.dsub])
-                        .copied()
-                        .collect();
-                    let start = (self.train_type == TRAIN_HOT_START).then(|| self.get_centroids(m).to_vec());
-                    all.extend(self.train_part(part, start)?);
-                }
-                self.centroids = all;
-            }
-            other => return Err(Error::not_implemented(format!("train_type {other} is not implemented"))),
-        }
-        Ok(())
-    }
-
-    fn train_part(&self, x: Vec<f32>, start: Option<Vec<f32>>) -> Result<Vec<f32>> {
-        let mut clustering = Clustering { cp: self.cp.clone(), ..Clustering::new(self.dsub, self.ksub) };
-        clustering.centroids = start.unwrap_or_default();
-        match &self.assign_index {
-            Some(index) => clustering.train(&x, &mut *index.write(), None)?,
-            None => clustering.train(&x, &mut IndexFlatL2::new(self.dsub as i64)?, None)?,
-        }
-        Ok(clustering.centroids)
-    }
-
-    /// Encodes vectors to `n * code_size` bytes.
-    pub fn compute_codes(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
-        self.check()?;
-        let n = x.len().checked_div(self.d).unwrap_or(0);
-        Error::check(x.len() == n * self.d && codes.len() == n * self.code_size, "codes.size() == n * code_size")?;
-        // Dimension by dimension the centroids of a part lie side by side, so that all are compared at once.
-        let mut transposed = vec![0f32; self.centroids.len()];
+    pub fn transposed(&self) -> Transposed {
+        let (dsub, ksub) = (self.dsub, self.ksub);
+        let mut y = vec![0.0; self.centroids.len()];
         for m in 0..self.M {
-            let base = m * self.ksub * self.dsub;
-            for (k, centroid) in self.get_centroids(m).chunks_exact(self.dsub).enumerate() {
-                centroid.iter().enumerate().for_each(|(j, v)| transposed[base + j * self.ksub + k] = *v);
+            let (from, to) = (self.get_centroids(m), &mut y[m * ksub * dsub..(m + 1) * ksub * dsub]);
+            for (j, row) in to.chunks_exact_mut(ksub).enumerate() {
+                row.iter_mut().zip(from.iter().skip(j).step_by(dsub.max(1))).for_each(|(t, f)| *t = *f);
             }
         }
-        threads::parallel_rows(codes, self.code_size, 64, |first, rows| {
-            let mut distances = vec![0f32; self.ksub];
-            for (i, code) in rows.chunks_exact_mut(self.code_size).enumerate() {
-                let x = &x[(first + i) * self.d..(first + i + 1) * self.d];
-                code.fill(0);
-                for m in 0..self.M {
-                    let part = &x[m * self.dsub..(m + 1) * self.dsub];
-                    simd::fvec_L2sqr_columns(&mut distances, part, &transposed[m * self.ksub * self.dsub..]);
-                    bits::put(code, self.nbits, m, nearest(&distances));
+        Transposed { dsub, ksub, y }
+    }
+
+    /// The numbers of a code.
+    #[inline]
+    pub fn numbers<'a>(&self, code: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        Unpacker::new(code, self.nbits).take(self.M).map(|v| v as usize)
+    }
+
+    /// Encodes `n` vectors to `n * code_size` bytes.
+    pub fn compute_codes(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
+        let n = self.rows(x)?;
+        Error::check(codes.len() == n * self.code_size, "codes.size() == n * code_size")?;
+        if self.nbits == 0 || n == 0 {
+            return Ok(());
+        }
+        let transposed = self.transposed();
+        threads::parallel_rows(codes, self.code_size, MIN_ROWS, |first, codes| {
+            let mut scratch = vec![0f32; self.ksub];
+            let mut numbers = vec![0u32; self.M];
+            for (i, code) in codes.chunks_exact_mut(self.code_size).enumerate() {
+                let row = &x[(first + i) * self.d..(first + i + 1) * self.d];
+                for (m, number) in numbers.iter_mut().enumerate() {
+                    let part = &row[m * self.dsub..(m + 1) * self.dsub];
+                    *number = simd::nearest_L2sqr_transposed(part, transposed.part(m), &mut scratch) as u32;
+                }
+                if self.nbits == 8 {
+                    code.iter_mut().zip(&numbers).for_each(|(c, n)| *c = *n as u8);
+                } else {
+                    pack(numbers.iter().copied(), self.nbits, code);
                 }
             }
             Ok(())
         })
     }
 
-    /// Decodes `n` codes to `n * d` numbers.
+    /// The vector of one code.
+    pub fn decode_one(&self, code: &[u8], x: &mut [f32]) {
+        if self.nbits == 0 {
+            return x.copy_from_slice(&self.centroids);
+        }
+        for ((m, number), part) in self.numbers(code).enumerate().zip(x.chunks_exact_mut(self.dsub)) {
+            part.copy_from_slice(&self.get_centroids(m)[number * self.dsub..(number + 1) * self.dsub]);
+        }
+    }
+
+    /// Decodes `n * code_size` bytes to `n` vectors.
     pub fn decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
-        self.check()?;
-        let n = codes.len().checked_div(self.code_size).unwrap_or(0);
-        Error::check(codes.len() == n * self.code_size && x.len() == n * self.d, "x.size() == n * d")?;
-        for (code, row) in codes.chunks_exact(self.code_size.max(1)).zip(x.chunks_exact_mut(self.d.max(1))) {
-            for m in 0..self.M {
-                let k = bits::get(code, self.nbits, m);
-                row[m * self.dsub..(m + 1) * self.dsub]
-                    .copy_from_slice(&self.get_centroids(m)[k * self.dsub..(k + 1) * self.dsub]);
+        let n = self.rows(x)?;
+        Error::check(codes.len() == n * self.code_size, "codes.size() == n * code_size")?;
+        threads::parallel_rows(x, self.d, MIN_ROWS * 16, |first, rows| {
+            for (i, row) in rows.chunks_exact_mut(self.d).enumerate() {
+                self.decode_one(&codes[(first + i) * self.code_size..(first + i + 1) * self.code_size], row);
             }
+            Ok(())
+        })
+    }
+
+    /// Squared distances of each part of the vector `x` to its centroids: `M * ksub` numbers.
+    pub fn distance_table_with(&self, transposed: &Transposed, x: &[f32], table: &mut [f32]) {
+        for (m, row) in table.chunks_exact_mut(self.ksub).enumerate() {
+            simd::fvec_L2sqr_ny_transposed(row, &x[m * self.dsub..(m + 1) * self.dsub], transposed.part(m));
         }
-        Ok(())
     }
 
-    /// Squared distances of the parts of `x` to the centroids, `(M, ksub)` for each vector.
-    pub fn compute_distance_tables(&self, x: &[f32], tables: &mut [f32]) -> Result<()> {
-        self.tables(x, tables, simd::fvec_L2sqr_ny)
+    /// Inner products of each part of the vector `x` with its centroids: `M * ksub` numbers.
+    pub fn inner_prod_table_with(&self, transposed: &Transposed, x: &[f32], table: &mut [f32]) {
+        for (m, row) in table.chunks_exact_mut(self.ksub).enumerate() {
+            simd::fvec_inner_products_ny_transposed(row, &x[m * self.dsub..(m + 1) * self.dsub], transposed.part(m));
+        }
     }
 
-    /// Inner products of the parts of `x` with the centroids, `(M, ksub)` for each vector.
-    pub fn compute_inner_prod_tables(&self, x: &[f32], tables: &mut [f32]) -> Result<()> {
-        self.tables(x, tables, simd::fvec_inner_products_ny)
-    }
-
-    fn tables(&self, x: &[f32], tables: &mut [f32], kernel: fn(&mut [f32], &[f32], &[f32])) -> Result<()> {
-        self.check()?;
-        let n = x.len().checked_div(self.d).unwrap_or(0);
+    /// [`ProductQuantizer::distance_table_with`], or inner products, for `n` vectors: `n * M * ksub` numbers.
+    pub fn tables(&self, x: &[f32], inner_products: bool, tables: &mut [f32]) -> Result<()> {
+        let n = self.rows(x)?;
         let size = self.M * self.ksub;
-        Error::check(x.len() == n * self.d && tables.len() == n * size, "dis_tables.size() == n * M * ksub")?;
-        threads::parallel_rows(tables, size, 1, |first, rows| {
-            for (i, table) in rows.chunks_exact_mut(size).enumerate() {
-                let x = &x[(first + i) * self.d..(first + i + 1) * self.d];
-                for (m, row) in table.chunks_exact_mut(self.ksub).enumerate() {
-                    kernel(row, &x[m * self.dsub..(m + 1) * self.dsub], self.get_centroids(m));
+        Error::check(n.checked_mul(size) == Some(tables.len()), "tables.size() == n * M * ksub")?;
+        let transposed = self.transposed();
+        threads::parallel_rows(tables, size, 1, |first, tables| {
+            for (i, table) in tables.chunks_exact_mut(size).enumerate() {
+                let row = &x[(first + i) * self.d..(first + i + 1) * self.d];
+                if inner_products {
+                    self.inner_prod_table_with(&transposed, row, table);
+                } else {
+                    self.distance_table_with(&transposed, row, table);
                 }
             }
             Ok(())
         })
     }
 
-    /// The distances between the centroids of each part.
-    pub fn compute_sdc_table(&mut self) -> Result<()> {
-        self.check()?;
-        let size = self.ksub.checked_mul(self.ksub).and_then(|s| s.checked_mul(self.M));
-        let size = size
-            .filter(|s| *s < 1 << 40)
-            .ok_or_else(|| Error::failed("M * ksub * ksub fits", "too many centroids for a table"))?;
-        let mut table = Vec::new();
-        table.try_reserve_exact(size).map_err(|_| Error::Memory(format!("could not get memory for {size} numbers")))?;
-        table.resize(size, 0.0);
-        for (m, table) in table.chunks_exact_mut(self.ksub * self.ksub).enumerate() {
-            simd::fvec_L2sqr_tile(table, self.get_centroids(m), self.get_centroids(m), self.dsub);
-        }
-        self.sdc_table = table;
-        Ok(())
+    /// Squared distances of the parts of vectors to the centroids: `n * M * ksub` numbers.
+    pub fn compute_distance_tables(&self, x: &[f32], tables: &mut [f32]) -> Result<()> {
+        self.tables(x, false, tables)
+    }
+
+    /// Inner products of the parts of vectors with the centroids: `n * M * ksub` numbers.
+    pub fn compute_inner_prod_tables(&self, x: &[f32], tables: &mut [f32]) -> Result<()> {
+        self.tables(x, true, tables)
     }
 
     pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
@@ -274,19 +266,56 @@ impl ProductQuantizer {
         if !(1..=24).contains(&nbits) {
             return Err(Error::failed("nbits >= 1 && nbits <= 24", format!("invalid PQ nbits {nbits}")));
         }
-        let mut pq = ProductQuantizer { M: m, nbits, ..Default::default() };
-        pq.base.d = d;
-        pq.set_derived_values()?;
-        pq.centroids = input.vec()?;
-        let size = d.checked_mul(pq.ksub);
-        Error::check(size == Some(pq.centroids.len()), "pq->centroids.size() == pq->d * pq->ksub")?;
+        Error::check(m > 0 && d.is_multiple_of(m) && d <= 1 << 20, "pq->M > 0 && pq->d % pq->M == 0")?;
+        // The centroids come first: a size that is not in the file must not be allocated.
+        let centroids: Vec<f32> = input.vec()?;
+        let size = d.checked_mul(1 << nbits);
+        Error::check(size == Some(centroids.len()), "pq->centroids.size() == pq->d * pq->ksub")?;
+        let mut pq = ProductQuantizer::new(d, m, nbits)?;
+        pq.centroids = centroids;
         Ok(pq)
     }
-}
 
-/// The number of the smallest distance, the first of equal ones.
-#[inline]
-fn nearest(distances: &[f32]) -> usize {
-    let smallest = simd::fvec_min(distances);
-    distances.iter().position(|v| *v == smallest).unwrap_or(0)
+    /// The distance of each of `out.len()` codes by a table: the sum of the entries that a code names.
+    pub fn lookup(&self, table: &[f32], codes: &[u8], out: &mut [f32]) {
+        if self.nbits == 8 {
+            return simd::pq8_lookup(table, self.M, codes, out);
+        }
+        if self.nbits == 0 {
+            return out.fill(table.iter().sum());
+        }
+        for (code, sum) in codes.chunks_exact(self.code_size).zip(out) {
+            *sum = self.numbers(code).zip(table.chunks_exact(self.ksub)).map(|(n, row)| row[n]).sum();
+        }
+    }
+
+    /// Fills `sdc_table`.
+    pub fn compute_sdc_table(&mut self) -> Result<()> {
+        self.check()?;
+        let transposed = self.transposed();
+        let (ksub, dsub) = (self.ksub, self.dsub);
+        let mut table = vec![0f32; self.M * ksub * ksub];
+        threads::parallel_rows(&mut table, ksub, 16, |first, rows| {
+            for (i, row) in rows.chunks_exact_mut(ksub).enumerate() {
+                let c = (first + i) * dsub;
+                simd::fvec_L2sqr_ny_transposed(row, &self.centroids[c..c + dsub], transposed.part((first + i) / ksub));
+            }
+            Ok(())
+        })?;
+        self.sdc_table = table;
+        Ok(())
+    }
+
+    /// Fills `transposed_centroids` and `centroids_sq_lengths`. Searches do not need them; they are for programs that read them.
+    pub fn sync_transposed_centroids(&mut self) -> Result<()> {
+        self.check()?;
+        let (m, k) = (self.M, self.ksub);
+        let mut transposed = vec![0f32; self.centroids.len()];
+        for (c, centroid) in self.centroids.chunks_exact(self.dsub.max(1)).enumerate() {
+            centroid.iter().enumerate().for_each(|(j, v)| transposed[j * m * k + c] = *v);
+        }
+        let norms = self.centroids.chunks_exact(self.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect();
+        (self.transposed_centroids, self.centroids_sq_lengths) = (transposed, norms);
+        Ok(())
+    }
 }

@@ -301,3 +301,51 @@ pub fn products_to_L2sqr<R: Lanes>(row: &mut [f32], x_norm: f32, y_norms: &[f32]
         *v = if distance < 0.0 { 0.0 } else { distance };
     }
 }
+
+/// `sum + step`, fused where that is one instruction.
+#[inline(always)]
+fn fused<R: Lanes>(a: f32, b: f32, sum: f32) -> f32 {
+    if R::WIDTH > 4 || cfg!(target_arch = "aarch64") { a.mul_add(b, sum) } else { a * b + sum }
+}
+
+/// Sums over the coordinates of `x` for the columns of `yt`, which has the coordinate outermost. The sums of a block stay in registers.
+#[inline(always)]
+fn by_columns(dis: &mut [f32], x: &[f32], yt: &[f32], step: impl Fn(f32, f32, f32) -> f32) {
+    const BLOCK: usize = 64;
+    let n = dis.len();
+    assert!(yt.len() >= n * x.len(), "fewer columns than results");
+    if n == 0 {
+        return;
+    }
+    let mut at = 0;
+    for block in dis.chunks_exact_mut(BLOCK) {
+        let mut sums = [0f32; BLOCK];
+        for (v, row) in x.iter().zip(yt.chunks_exact(n)) {
+            for (sum, w) in sums.iter_mut().zip(&row[at..at + BLOCK]) {
+                *sum = step(*v, *w, *sum);
+            }
+        }
+        block.copy_from_slice(&sums);
+        at += BLOCK;
+    }
+    for (j, out) in dis.iter_mut().enumerate().skip(at) {
+        *out = x.iter().zip(yt.chunks_exact(n)).fold(0.0, |sum, (v, row)| step(*v, row[j], sum));
+    }
+}
+
+#[inline(always)]
+pub fn fvec_L2sqr_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
+    by_columns(dis, x, yt, |a, b, sum| fused::<R>(a - b, a - b, sum));
+}
+
+#[inline(always)]
+pub fn fvec_inner_products_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
+    by_columns(dis, x, yt, fused::<R>);
+}
+
+#[inline(always)]
+pub fn nearest_L2sqr_transposed<R: Lanes>(x: &[f32], yt: &[f32], dis: &mut [f32]) -> usize {
+    fvec_L2sqr_ny_transposed::<R>(dis, x, yt);
+    let smallest = fvec_min::<R>(dis);
+    dis.iter().position(|v| *v == smallest).unwrap_or(0)
+}

@@ -5,10 +5,12 @@
 
 mod kernels;
 mod lanes;
+mod lookup;
 mod scan;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+pub use lookup::pq8_lookup;
 pub use scan::below;
 
 /// An instruction set.
@@ -142,6 +144,12 @@ dispatch! {
     fvec_scale(x: &mut [f32], factor: f32);
     /// From products `row[j] = -2 <x, y_j>` to squared distances, not below 0: `row[j] + x_norm + y_norms[j]`.
     products_to_L2sqr(row: &mut [f32], x_norm: f32, y_norms: &[f32]);
+    /// Squared L2 distances of `x` to the columns of `yt`, as many as `dis` has room for: `yt` has a row a coordinate.
+    fvec_L2sqr_ny_transposed(dis: &mut [f32], x: &[f32], yt: &[f32]);
+    /// Inner products of `x` with the columns of `yt`.
+    fvec_inner_products_ny_transposed(dis: &mut [f32], x: &[f32], yt: &[f32]);
+    /// The column of `yt` nearest to `x`, the first of equals; `dis` has room for a distance a column.
+    nearest_L2sqr_transposed(x: &[f32], yt: &[f32], dis: &mut [f32]) -> usize;
 }
 
 #[cfg(test)]

@@ -70,6 +70,13 @@ impl Codes {
         self.reserve_words(bytes.div_ceil(WIDTH), true)
     }
 
+    /// Room for so many bytes more.
+    pub fn try_reserve_more(&mut self, bytes: usize) -> Result<()> {
+        let total = self.len.checked_add(bytes);
+        let total = total.ok_or_else(|| Error::Memory("more codes than can be addressed".into()))?;
+        self.reserve_words(total.div_ceil(WIDTH), false)
+    }
+
     /// Changes the number of bytes; new ones are zero.
     pub fn try_resize(&mut self, bytes: usize) -> Result<()> {
         let words = bytes.div_ceil(WIDTH);

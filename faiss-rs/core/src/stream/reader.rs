@@ -163,6 +163,11 @@ impl<'a> Reader<'a> {
         self.code_bytes(count, 4)
     }
 
+    /// So many bytes, without a count before them.
+    pub fn code_bytes_of(&mut self, bytes: usize) -> Result<Codes> {
+        self.code_bytes(bytes, 1)
+    }
+
     fn code_bytes(&mut self, count: usize, width: usize) -> Result<Codes> {
         let bytes = self.checked_bytes(count, width)?;
         let mut out = Codes::default();

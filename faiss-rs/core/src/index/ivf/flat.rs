@@ -1,0 +1,158 @@
+//! Inverted file of vectors stored as they are.
+
+use std::borrow::Cow;
+
+use faiss_derive::Object;
+
+use super::{IndexIVF, InvertedFile, Scanner, Searcher, first_arguments, format};
+use crate::base::object::{Object, cast, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::distance::extra;
+use crate::index::Index;
+use crate::registry::{Format, Row, no_overload};
+use crate::simd;
+use crate::storage::lists::InvertedLists;
+
+/// Stores full vectors in the lists of a coarse quantizer.
+#[derive(Object, Clone)]
+pub struct IndexIVFFlat {
+    #[object(parent)]
+    pub ivf: IndexIVF,
+}
+
+impl Default for IndexIVFFlat {
+    fn default() -> Self {
+        IndexIVFFlat { ivf: IndexIVF { by_residual: false, ..Default::default() } }
+    }
+}
+
+const SIGNATURES: &[&str] =
+    &["()", "(quantizer: Index, d: int, nlist: int, metric: int = METRIC_L2, own_invlists: bool = True)"];
+
+pub const ROW: Row = Row::of::<IndexIVFFlat>()
+    .construct(
+        |args| {
+            if args.is_empty() {
+                return Ok(Handle::index(IndexIVFFlat::default()));
+            }
+            let Some(first) = first_arguments(args) else { return Err(no_overload("IndexIVFFlat", SIGNATURES)) };
+            let (quantizer, d, nlist) = first?;
+            let (metric, own) = match &args[3..] {
+                [] => (MetricType::L2, true),
+                [Value::Int(metric)] => (MetricType::try_from(*metric)?, true),
+                [Value::Int(metric), Value::Bool(own)] => (MetricType::try_from(*metric)?, *own),
+                _ => return Err(no_overload("IndexIVFFlat", SIGNATURES)),
+            };
+            Ok(Handle::index(IndexIVFFlat::new(quantizer, d, nlist, metric, own)?))
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::index(IndexIVFFlat { ivf: receiver::<IndexIVFFlat>(object)?.ivf.deep_copy()? })))
+    .format(Format {
+        fourccs: &["IwFl"],
+        read: |input, _| {
+            let mut ivf = format::read_header(input)?;
+            ivf.code_size = ivf.dim() * size_of::<f32>();
+            ivf.by_residual = false;
+            format::read_lists(&mut ivf, input)?;
+            Ok(Handle::index(IndexIVFFlat { ivf }))
+        },
+        write: |object, out| {
+            let ivf = &receiver::<IndexIVFFlat>(object)?.ivf;
+            out.fourcc("IwFl")?;
+            format::write_header(ivf, out)?;
+            format::write_lists(ivf, out)
+        },
+    })
+    .role(crate::role!(InvertedFile, IndexIVFFlat));
+
+impl IndexIVFFlat {
+    /// Over `nlist` lists of `quantizer`, which has dimension `d` and is or will be trained.
+    pub fn new(quantizer: Shared<dyn Index>, d: i64, nlist: usize, metric: MetricType, own_invlists: bool) -> Result<Self> {
+        let code_size = usize::try_from(d).unwrap_or(0).saturating_mul(size_of::<f32>());
+        let mut ivf = IndexIVF::new(quantizer, d, nlist, code_size, metric, own_invlists)?;
+        ivf.by_residual = false;
+        Ok(IndexIVFFlat { ivf })
+    }
+}
+
+impl Index for IndexIVFFlat {
+    crate::inverted_file_index!();
+}
+
+/// The floats that codes are, copied only where they are not aligned.
+fn floats(codes: &[u8]) -> Cow<'_, [f32]> {
+    match bytemuck::try_cast_slice(codes) {
+        Ok(floats) => Cow::Borrowed(floats),
+        Err(_) => Cow::Owned(codes.chunks_exact(4).map(|c| f32::from_ne_bytes([c[0], c[1], c[2], c[3]])).collect()),
+    }
+}
+
+impl InvertedFile for IndexIVFFlat {
+    fn ivf(&self) -> &IndexIVF {
+        &self.ivf
+    }
+    fn ivf_mut(&mut self) -> &mut IndexIVF {
+        &mut self.ivf
+    }
+    fn encode_vectors(&self, x: &[f32], _list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
+        Error::check(codes.len() == size_of_val(x), "codes.size() == n * code_size")?;
+        codes.copy_from_slice(bytemuck::cast_slice(x));
+        Ok(())
+    }
+    fn decode_vectors(&self, codes: &[u8], _list_nos: &[i64], x: &mut [f32]) -> Result<()> {
+        Error::check(codes.len() == size_of_val(x), "codes.size() == n * code_size")?;
+        x.copy_from_slice(&floats(codes));
+        Ok(())
+    }
+    fn searcher<'a>(
+        &'a self,
+        _quantizer: &'a dyn Index,
+        _lists: &'a dyn InvertedLists,
+        _visits: usize,
+        _params: Option<&dyn Object>,
+    ) -> Result<Box<dyn Searcher + 'a>> {
+        Error::check(self.code_size == self.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
+        Ok(Box::new(FlatSearcher { metric: self.metric_type, arg: self.metric_arg, d: self.dim() }))
+    }
+    fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
+        Error::check(cast::<IndexIVFFlat>(other).is_some(), "other is an IndexIVFFlat")
+    }
+}
+
+struct FlatSearcher {
+    metric: MetricType,
+    arg: f32,
+    d: usize,
+}
+
+impl Searcher for FlatSearcher {
+    fn scanner(&self) -> Box<dyn Scanner + '_> {
+        Box::new(FlatScanner { shared: self, query: vec![0.0; self.d] })
+    }
+    fn list_by_list(&self) -> bool {
+        true
+    }
+}
+
+struct FlatScanner<'a> {
+    shared: &'a FlatSearcher,
+    query: Vec<f32>,
+}
+
+impl Scanner for FlatScanner<'_> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        self.query.copy_from_slice(x);
+        Ok(())
+    }
+    fn set_list(&mut self, _list: usize, _coarse: f32) -> Result<()> {
+        Ok(())
+    }
+    fn keys(&mut self, _first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
+        extra::distances_ny(self.shared.metric, self.shared.arg, keys, &self.query, &floats(codes));
+        if self.shared.metric.is_similarity() {
+            simd::fvec_scale(keys, -1.0);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,354 @@
+//! Inverted files: a coarse quantizer assigns each vector to a list, and a search looks into the lists nearest to the query.
+//!
+//! | file | what lives there |
+//! |---|---|
+//! | `mod.rs` | the fields of all inverted files, and the trait [`InvertedFile`]: what one kind must define |
+//! | `macro` [`inverted_file_index`](crate::inverted_file_index) | the rest of `Index`, the same for all kinds |
+//! | `params.rs` | search parameters and statistics |
+//! | `train.rs`, `edit.rs`, `search.rs`, `scan.rs` | what all kinds do |
+//! | `format.rs` | the shared parts of files |
+//! | `flat.rs`, `pq.rs` | one kind each |
+
+pub mod edit;
+pub mod flat;
+pub mod format;
+mod methods;
+pub mod params;
+pub mod pq;
+pub mod scan;
+pub mod search;
+pub mod train;
+
+use faiss_derive::Object;
+use parking_lot::RwLockReadGuard;
+
+use super::{Index, IndexBase};
+use crate::base::object::Object;
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::cluster::ClusteringParameters;
+use crate::registry::{self, Role, Row};
+use crate::storage::direct_map::DirectMap;
+use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
+
+pub use scan::{Scanner, Searcher};
+
+/// Base of the inverted files: a coarse quantizer, and lists of codes.
+#[derive(Object, Clone)]
+#[object(abstract, methods = methods::METHODS)]
+pub struct IndexIVF {
+    #[object(parent)]
+    pub base: IndexBase,
+    /// Assigns vectors to lists.
+    pub quantizer: Option<Shared<dyn Index>>,
+    /// Number of lists.
+    pub nlist: usize,
+    /// 0: k-means trains the quantizer; 1: it trains itself; 2: k-means trains centroids, which are then added to it.
+    pub quantizer_trains_alone: u8,
+    /// Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says.
+    pub own_fields: bool,
+    /// Parameters of the k-means of the quantizer.
+    pub cp: ClusteringParameters,
+    /// If set, assigns points to centroids in that k-means.
+    pub clustering_index: Option<Shared<dyn Index>>,
+    /// Number of lists that a search looks into.
+    pub nprobe: usize,
+    /// A search looks at this many codes at most; 0 for no limit.
+    pub max_codes: usize,
+    /// The lists.
+    pub invlists: Option<Shared<dyn InvertedLists>>,
+    /// Whether the lists belong to this index. Memory is managed by reference counts, whatever this says.
+    pub own_invlists: bool,
+    /// Bytes of one code.
+    pub code_size: usize,
+    /// How a search is shared among threads, 0 to 3, plus 1024; results are the same.
+    pub parallel_mode: i32,
+    /// From ids to entries of the lists.
+    pub direct_map: DirectMap,
+    /// Whether codes are of the residual to the list's centroid.
+    pub by_residual: bool,
+}
+
+/// The flag of `parallel_mode` that results are added to those in the arrays.
+pub const PARALLEL_MODE_NO_HEAP_INIT: i32 = 1024;
+
+pub const ROW: Row = Row::of::<IndexIVF>();
+
+impl Default for IndexIVF {
+    fn default() -> Self {
+        IndexIVF {
+            base: IndexBase { is_trained: false, ..Default::default() },
+            quantizer: None,
+            nlist: 0,
+            quantizer_trains_alone: 0,
+            own_fields: false,
+            cp: ClusteringParameters { niter: 10, ..Default::default() },
+            clustering_index: None,
+            nprobe: 1,
+            max_codes: 0,
+            invlists: None,
+            own_invlists: false,
+            code_size: 0,
+            parallel_mode: 0,
+            direct_map: DirectMap::default(),
+            by_residual: true,
+        }
+    }
+}
+
+impl IndexIVF {
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        code_size: usize,
+        metric: MetricType,
+        own_invlists: bool,
+    ) -> Result<Self> {
+        let mut base = IndexBase::new(d, metric)?;
+        let (quantizer_d, ready) = {
+            let q = quantizer.read();
+            (q.base().d, q.base().is_trained && q.base().ntotal == nlist as i64)
+        };
+        if quantizer_d != base.d {
+            let message = format!("the quantizer has dimension {quantizer_d}, the index {d}");
+            return Err(Error::failed("static_cast<int>(d_in) == quantizer_in->d", message));
+        }
+        base.is_trained = ready;
+        let spherical = metric == MetricType::InnerProduct;
+        let lists = ArrayInvertedLists::new(nlist, code_size)?;
+        Ok(IndexIVF {
+            base,
+            quantizer: Some(quantizer),
+            nlist,
+            cp: ClusteringParameters { niter: 10, spherical, ..Default::default() },
+            invlists: own_invlists.then(|| lists_handle(lists)),
+            own_invlists,
+            code_size,
+            ..Default::default()
+        })
+    }
+
+    /// The quantizer, or an error where it was taken away.
+    pub fn quantizer(&self) -> Result<&Shared<dyn Index>> {
+        self.quantizer.as_ref().ok_or_else(|| Error::failed("quantizer", "the index has no quantizer"))
+    }
+
+    /// The lists' handle, or an error where they were taken away.
+    pub fn lists_handle(&self) -> Result<&Shared<dyn InvertedLists>> {
+        self.invlists.as_ref().ok_or_else(|| Error::failed("invlists", "the index has no inverted lists"))
+    }
+
+    /// The lists, read, after a check that they fit the index.
+    pub fn lists(&self) -> Result<RwLockReadGuard<'_, dyn InvertedLists>> {
+        let lists = self.lists_handle()?.read();
+        self.check_lists(&*lists)?;
+        Ok(lists)
+    }
+
+    pub fn check_lists(&self, lists: &dyn InvertedLists) -> Result<()> {
+        let base = lists.base();
+        Error::check(base.nlist == self.nlist, "invlists->nlist == nlist")?;
+        Error::check(base.code_size == self.code_size, "invlists->code_size == code_size")
+    }
+
+    /// An error where the quantizer and the index differ in dimension or number of lists.
+    pub fn check_quantizer(&self, quantizer: &dyn Index) -> Result<()> {
+        Error::check(quantizer.base().d == self.d, "quantizer->d == d")?;
+        Error::check(quantizer.base().ntotal == self.nlist as i64, "quantizer->ntotal == nlist")
+    }
+
+    /// Bytes of a list's number.
+    pub fn coarse_code_size(&self) -> usize {
+        let most = self.nlist.saturating_sub(1);
+        (usize::BITS - most.leading_zeros()).div_ceil(8) as usize
+    }
+
+    pub fn encode_listno(&self, list: usize, code: &mut [u8]) {
+        code.iter_mut().enumerate().for_each(|(i, byte)| *byte = (list >> (8 * i)) as u8);
+    }
+
+    /// The number of a list, if there is such a one.
+    pub fn decode_listno(&self, code: &[u8]) -> Result<usize> {
+        let list = code.iter().enumerate().fold(0, |list, (i, byte)| list | usize::from(*byte) << (8 * i));
+        if list >= self.nlist {
+            return Err(Error::failed("list_no >= 0 && list_no < nlist", format!("there is no list {list}")));
+        }
+        Ok(list)
+    }
+
+    /// Takes other lists; those that were here are let go.
+    pub fn replace_invlists(&mut self, lists: Option<Shared<dyn InvertedLists>>, own: bool) -> Result<()> {
+        if let Some(lists) = &lists {
+            self.check_lists(&*lists.read())?;
+        }
+        (self.invlists, self.own_invlists) = (lists, own);
+        Ok(())
+    }
+
+    /// A copy that shares nothing with this index.
+    pub fn deep_copy(&self) -> Result<Self> {
+        let mut copy = self.clone();
+        copy.quantizer = self.quantizer.as_ref().map(copy_index).transpose()?;
+        copy.clustering_index = None;
+        copy.invlists = self.invlists.as_ref().map(copy_lists).transpose()?;
+        copy.own_fields = true;
+        copy.own_invlists = true;
+        Ok(copy)
+    }
+}
+
+pub fn lists_handle(lists: impl InvertedLists + 'static) -> Shared<dyn InvertedLists> {
+    Shared::from_arc(std::sync::Arc::new(parking_lot::RwLock::new(lists)))
+}
+
+/// A deep copy of a sub-index.
+pub fn copy_index(index: &Shared<dyn Index>) -> Result<Shared<dyn Index>> {
+    match crate::io::clone_index(&*index.read())? {
+        Handle::Index(copy) => Ok(copy),
+        _ => Err(Error::type_error("the copy of an index is an index")),
+    }
+}
+
+fn copy_lists(lists: &Shared<dyn InvertedLists>) -> Result<Shared<dyn InvertedLists>> {
+    let lists = lists.read();
+    let clone = registry::row(lists.info()).and_then(|row| row.clone);
+    match clone.map(|clone| clone(&*lists)) {
+        Some(Ok(Handle::Lists(copy))) => Ok(copy),
+        Some(Err(error)) => Err(error),
+        _ => Err(Error::failed("", format!("clone not supported for this type of lists: {}", lists.info().name))),
+    }
+}
+
+/// What a kind of inverted file defines; the rest is the same for all.
+pub trait InvertedFile: Index {
+    fn ivf(&self) -> &IndexIVF;
+    fn ivf_mut(&mut self) -> &mut IndexIVF;
+    /// Encodes vectors for their lists, to `n * code_size` bytes. Vectors of a negative list may get any code.
+    fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()>;
+    /// The reverse.
+    fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()>;
+    /// Learns to encode: from vectors, or from residuals if `by_residual`.
+    fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
+        Ok(())
+    }
+    /// The most vectors that [`InvertedFile::train_encoder`] needs; 0 for all.
+    fn train_encoder_num_vectors(&self) -> usize {
+        0
+    }
+    /// What scanning needs for a search of `visits` pairs of query and list. The quantizer and the lists are this index's, locked.
+    fn searcher<'a>(
+        &'a self,
+        quantizer: &'a dyn Index,
+        lists: &'a dyn InvertedLists,
+        visits: usize,
+        params: Option<&dyn Object>,
+    ) -> Result<Box<dyn Searcher + 'a>>;
+    /// An error where codes of `other`, of the same type, mean something else.
+    fn check_same_codes(&self, _other: &dyn InvertedFile) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Role {
+    /// The inverted file that an object is.
+    pub fn inverted_file(object: &dyn Object) -> Option<&dyn InvertedFile> {
+        match Role::of(object)? {
+            Role::InvertedFile(cast, _) => cast(object),
+            _ => None,
+        }
+    }
+    pub fn inverted_file_mut(object: &mut dyn Object) -> Option<&mut dyn InvertedFile> {
+        match Role::of(object)? {
+            Role::InvertedFile(_, cast) => cast(object),
+            _ => None,
+        }
+    }
+}
+
+/// The arguments that all constructors of inverted files begin with: quantizer, dimension, number of lists.
+pub(super) fn first_arguments(args: &[Value]) -> Option<Result<(Shared<dyn Index>, i64, usize)>> {
+    let [Value::Handle(Handle::Index(quantizer)), Value::Int(d), Value::Int(nlist), ..] = args else { return None };
+    let nlist = usize::try_from(*nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"));
+    Some(nlist.map(|nlist| (quantizer.clone(), *d, nlist)))
+}
+
+/// Inside `impl Index for T`, where `T` is an [`InvertedFile`]: all of it.
+#[macro_export]
+macro_rules! inverted_file_index {
+    () => {
+        fn base(&self) -> &$crate::index::IndexBase {
+            self
+        }
+        fn base_mut(&mut self) -> &mut $crate::index::IndexBase {
+            self
+        }
+        fn train(&mut self, x: &[f32]) -> $crate::base::Result<()> {
+            $crate::index::ivf::train::train(self, x)
+        }
+        fn add(&mut self, x: &[f32]) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::add(self, x, None)
+        }
+        fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::add(self, x, Some(ids))
+        }
+        fn search(
+            &self,
+            x: &[f32],
+            k: usize,
+            params: Option<&dyn $crate::base::Object>,
+            distances: &mut [f32],
+            labels: &mut [i64],
+        ) -> $crate::base::Result<()> {
+            $crate::index::ivf::search::search(self, x, k, params, distances, labels, false)
+        }
+        fn range_search(
+            &self,
+            x: &[f32],
+            radius: f32,
+            params: Option<&dyn $crate::base::Object>,
+        ) -> $crate::base::Result<$crate::index::RangeSearchResult> {
+            $crate::index::ivf::search::range_search(self, x, radius, params)
+        }
+        fn reset(&mut self) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::reset(self)
+        }
+        fn reconstruct(&self, key: i64, out: &mut [f32]) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::reconstruct(self, key, out)
+        }
+        fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::reconstruct_n(self, i0, ni, out)
+        }
+        fn search_and_reconstruct(
+            &self,
+            x: &[f32],
+            k: usize,
+            params: Option<&dyn $crate::base::Object>,
+            distances: &mut [f32],
+            labels: &mut [i64],
+            recons: &mut [f32],
+        ) -> $crate::base::Result<()> {
+            $crate::index::ivf::search::search_and_reconstruct(self, x, k, params, distances, labels, recons)
+        }
+        fn remove_ids(&mut self, sel: &dyn $crate::selector::IDSelector) -> $crate::base::Result<usize> {
+            $crate::index::ivf::edit::remove_ids(self, sel)
+        }
+        fn sa_code_size(&self) -> $crate::base::Result<usize> {
+            Ok(self.coarse_code_size() + self.code_size)
+        }
+        fn sa_encode(&self, x: &[f32], codes: &mut [u8]) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::sa_encode(self, x, codes)
+        }
+        fn sa_decode(&self, codes: &[u8], x: &mut [f32]) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::sa_decode(self, codes, x)
+        }
+        fn add_sa_codes(&mut self, codes: &[u8], ids: Option<&[i64]>) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::add_sa_codes(self, codes, ids)
+        }
+        fn check_compatible_for_merge(&self, other: &dyn $crate::index::Index) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::check_compatible_for_merge(self, other)
+        }
+        fn merge_from(&mut self, other: &mut dyn $crate::index::Index, add_id: i64) -> $crate::base::Result<()> {
+            $crate::index::ivf::edit::merge_from(self, other, add_id)
+        }
+    };
+}

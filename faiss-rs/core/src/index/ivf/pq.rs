@@ -1,0 +1,392 @@
+//! Inverted file of product-quantized codes.
+//!
+//! With residuals and L2, the distance of a query x to a code is
+//! `||x - c||² + (||r||² + 2 <c, r>) - 2 <x, r>` for a centroid c and a decoded residual r. The first part comes from the quantizer, the second
+//! does not depend on the query, the third not on the list. Where lists are visited by several queries, the second is computed once for each
+//! code; where not, it comes from the precomputed table, added to the query's.
+
+use std::sync::OnceLock;
+
+use faiss_derive::Object;
+
+use super::edit::{add_centroids, to_encode};
+use super::params::IVFPQSearchParameters;
+use super::{IndexIVF, InvertedFile, Scanner, Searcher, first_arguments, format};
+use crate::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use crate::index::Index;
+use crate::io::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
+use crate::quantize::ProductQuantizer;
+use crate::quantize::product::Transposed;
+use crate::registry::{Format, Row, no_overload};
+use crate::simd;
+use crate::storage::lists::InvertedLists;
+
+/// The largest precomputed table, in bytes.
+const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
+
+/// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
+#[derive(Object, Clone)]
+#[object(methods = METHODS)]
+pub struct IndexIVFPQ {
+    #[object(parent)]
+    pub ivf: IndexIVF,
+    /// Makes the codes.
+    pub pq: ProductQuantizer,
+    /// Polysemous training is not here: true makes training fail.
+    pub do_polysemous_training: bool,
+    /// Accepted for compatibility.
+    pub scan_table_threshold: usize,
+    /// Hamming threshold of polysemous search; only 0 (off) is known.
+    pub polysemous_ht: i32,
+    /// -1: make no precomputed table; 0: decide when it is made; 1: it is there.
+    pub use_precomputed_table: i32,
+    /// The parts of distances that do not depend on the query, `nlist * M * ksub` numbers.
+    pub precomputed_table: Vec<f32>,
+}
+
+impl Default for IndexIVFPQ {
+    fn default() -> Self {
+        IndexIVFPQ {
+            ivf: IndexIVF::default(),
+            pq: ProductQuantizer::default(),
+            do_polysemous_training: false,
+            scan_table_threshold: 0,
+            polysemous_ht: 0,
+            use_precomputed_table: 0,
+            precomputed_table: Vec::new(),
+        }
+    }
+}
+
+const SIGNATURES: &[&str] = &[
+    "()",
+    "(quantizer: Index, d: int, nlist: int, M: int, nbits_per_idx: int, metric: int = METRIC_L2, own_invlists: bool = True)",
+];
+
+pub const ROW: Row = Row::of::<IndexIVFPQ>()
+    .construct(
+        |args| {
+            if args.is_empty() {
+                return Ok(Handle::index(IndexIVFPQ::default()));
+            }
+            let Some(first) = first_arguments(args) else { return Err(no_overload("IndexIVFPQ", SIGNATURES)) };
+            let (quantizer, d, nlist) = first?;
+            let (m, nbits, metric, own) = match &args[3..] {
+                [Value::Int(m), Value::Int(nbits)] => (*m, *nbits, MetricType::L2, true),
+                [Value::Int(m), Value::Int(nbits), Value::Int(metric)] => (*m, *nbits, MetricType::try_from(*metric)?, true),
+                [Value::Int(m), Value::Int(nbits), Value::Int(metric), Value::Bool(own)] => {
+                    (*m, *nbits, MetricType::try_from(*metric)?, *own)
+                }
+                _ => return Err(no_overload("IndexIVFPQ", SIGNATURES)),
+            };
+            let size = |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+            Ok(Handle::index(IndexIVFPQ::new(quantizer, d, nlist, size(m)?, size(nbits)?, metric, own)?))
+        },
+        SIGNATURES,
+    )
+    .clone(|object| {
+        let index = receiver::<IndexIVFPQ>(object)?;
+        Ok(Handle::index(IndexIVFPQ { ivf: index.ivf.deep_copy()?, ..index.clone() }))
+    })
+    .format(Format {
+        fourccs: &["IwPQ"],
+        read: |input, _| {
+            let mut ivf = format::read_header(input)?;
+            ivf.by_residual = input.bool("by_residual")?;
+            ivf.code_size = input.usize()?;
+            let pq = ProductQuantizer::read(input)?;
+            let same = pq.code_size == ivf.code_size && pq.d == ivf.dim();
+            Error::check(same, "code_size == pq.code_size && d == pq.d")?;
+            format::read_lists(&mut ivf, input)?;
+            let mut index = IndexIVFPQ { ivf, pq, ..Default::default() };
+            if index.is_trained && !input.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
+                index.precompute_table()?;
+            }
+            Ok(Handle::index(index))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexIVFPQ>(object)?;
+            out.fourcc("IwPQ")?;
+            format::write_header(index, out)?;
+            out.bool(index.by_residual)?;
+            out.usize(index.code_size)?;
+            index.pq.write(out)?;
+            format::write_lists(index, out)
+        },
+    })
+    .role(crate::role!(InvertedFile, IndexIVFPQ));
+
+const METHODS: &[Method] = &[Method {
+    name: "precompute_table",
+    signature: "(self) -> None",
+    doc: "Makes the precomputed table where `use_precomputed_table` does not forbid it.",
+    call: MethodCall::Write(|object, _| {
+        receiver_mut::<IndexIVFPQ>(object)?.precompute_table()?;
+        Ok(Value::None)
+    }),
+}];
+
+impl IndexIVFPQ {
+    /// Over `nlist` lists of `quantizer`, with codes of `m` numbers of `nbits` bits.
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        m: usize,
+        nbits: usize,
+        metric: MetricType,
+        own_invlists: bool,
+    ) -> Result<Self> {
+        if !matches!(metric, MetricType::L2 | MetricType::InnerProduct) {
+            let message = "IndexIVFPQ knows the metrics L2 and inner product only";
+            return Err(Error::failed("metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT", message));
+        }
+        let width = usize::try_from(d).map_err(|_| Error::failed("d >= 0", "the dimension is out of range"))?;
+        let pq = ProductQuantizer::new(width, m, nbits)?;
+        let mut ivf = IndexIVF::new(quantizer, d, nlist, pq.code_size, metric, own_invlists)?;
+        ivf.is_trained = false;
+        Ok(IndexIVFPQ { ivf, pq, ..Default::default() })
+    }
+
+    fn check(&self) -> Result<()> {
+        self.pq.check()?;
+        Error::check(self.pq.d == self.dim() && self.pq.code_size == self.code_size, "pq.d == d && pq.code_size == code_size")
+    }
+
+    /// Squared norms of the product quantizer's centroids.
+    fn norms(&self) -> Vec<f32> {
+        self.pq.centroids.chunks_exact(self.pq.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect()
+    }
+
+    /// Writes the part of distances of the list that does not depend on the query: `M * ksub` numbers.
+    fn list_table(&self, centroid: &[f32], norms: &[f32], transposed: &Transposed, table: &mut [f32]) {
+        self.pq.inner_prod_table_with(transposed, centroid, table);
+        table.iter_mut().zip(norms).for_each(|(t, n)| *t = n + 2.0 * *t);
+    }
+
+    /// Makes the precomputed table where residuals are compared by L2 and it is not too large.
+    pub fn precompute_table(&mut self) -> Result<()> {
+        self.check()?;
+        self.precomputed_table = Vec::new();
+        let quantizer = self.quantizer()?.clone();
+        let quantizer = quantizer.read();
+        if self.use_precomputed_table == -1 {
+            return Ok(());
+        }
+        let size = self.pq.M * self.pq.ksub;
+        let numbers = size.saturating_mul(self.nlist);
+        let l2 = self.metric_type == MetricType::L2 && quantizer.base().metric_type == MetricType::L2;
+        let fits = numbers.saturating_mul(size_of::<f32>()) <= PRECOMPUTED_TABLE_MAX_BYTES;
+        if !(self.by_residual && l2 && fits) || quantizer.base().ntotal != self.nlist as i64 {
+            self.use_precomputed_table = 0;
+            return Ok(());
+        }
+        let (norms, transposed) = (self.norms(), self.pq.transposed());
+        let mut table = vec![0f32; numbers];
+        threads::parallel_rows(&mut table, size, 4, |first, rows| {
+            let mut centroid = vec![0f32; self.pq.d];
+            for (i, row) in rows.chunks_exact_mut(size).enumerate() {
+                quantizer.reconstruct((first + i) as i64, &mut centroid)?;
+                self.list_table(&centroid, &norms, &transposed, row);
+            }
+            Ok(())
+        })?;
+        self.precomputed_table = table;
+        self.use_precomputed_table = 1;
+        Ok(())
+    }
+}
+
+impl Index for IndexIVFPQ {
+    crate::inverted_file_index!();
+}
+
+impl InvertedFile for IndexIVFPQ {
+    fn ivf(&self) -> &IndexIVF {
+        &self.ivf
+    }
+    fn ivf_mut(&mut self) -> &mut IndexIVF {
+        &mut self.ivf
+    }
+    fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
+        self.check()?;
+        self.pq.compute_codes(&to_encode(self, x, list_nos)?, codes)
+    }
+    fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()> {
+        self.check()?;
+        self.pq.decode(codes, x)?;
+        if self.by_residual { add_centroids(self, list_nos, x) } else { Ok(()) }
+    }
+    fn train_encoder_num_vectors(&self) -> usize {
+        usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub)
+    }
+    fn train_encoder(&mut self, x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
+        if self.do_polysemous_training {
+            return Err(Error::not_implemented("polysemous training"));
+        }
+        self.pq.verbose |= self.ivf.verbose;
+        self.pq.train(x)?;
+        if self.by_residual { self.precompute_table() } else { Ok(()) }
+    }
+    fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
+        let other = cast::<IndexIVFPQ>(other).ok_or_else(|| Error::type_error("an IndexIVFPQ is wanted here"))?;
+        let same = other.pq.M == self.pq.M && other.pq.nbits == self.pq.nbits;
+        Error::check(same, "other->pq.M == pq.M && other->pq.nbits == pq.nbits")
+    }
+
+    fn searcher<'a>(
+        &'a self,
+        quantizer: &'a dyn Index,
+        lists: &'a dyn InvertedLists,
+        visits: usize,
+        params: Option<&dyn Object>,
+    ) -> Result<Box<dyn Searcher + 'a>> {
+        self.check()?;
+        let asked = params.and_then(cast::<IVFPQSearchParameters>).map_or(self.polysemous_ht, |p| p.polysemous_ht);
+        if asked != 0 {
+            return Err(Error::not_implemented("polysemous search"));
+        }
+        let size = self.pq.M * self.pq.ksub;
+        let similarity = self.metric_type.is_similarity();
+        let residual_l2 = self.by_residual && !similarity;
+        let has_table = self.use_precomputed_table == 1 && self.precomputed_table.len() == size * self.nlist;
+        // The quantizer's distance is that of the formula only if it is L2.
+        let own_coarse = self.by_residual && quantizer.base().metric_type != self.metric_type;
+        let terms = if residual_l2 && visits >= self.nlist { (0..self.nlist).map(|_| OnceLock::new()).collect() } else { Vec::new() };
+        let norms = if residual_l2 && !has_table { self.norms() } else { Vec::new() };
+        let transposed = self.pq.transposed();
+        Ok(Box::new(PqSearcher { index: self, quantizer, lists, transposed, norms, terms, has_table, own_coarse, residual_l2, similarity }))
+    }
+}
+
+struct PqSearcher<'a> {
+    index: &'a IndexIVFPQ,
+    quantizer: &'a dyn Index,
+    lists: &'a dyn InvertedLists,
+    transposed: Transposed,
+    norms: Vec<f32>,
+    /// For each list and each of its codes, what does not depend on the query. Empty where lists are hardly visited twice.
+    terms: Vec<OnceLock<Vec<f32>>>,
+    has_table: bool,
+    own_coarse: bool,
+    residual_l2: bool,
+    similarity: bool,
+}
+
+impl PqSearcher<'_> {
+    /// The list's part of the distances, by table or made in `buffer`.
+    fn list_table<'b>(&'b self, list: usize, centroid: &mut [f32], buffer: &'b mut [f32]) -> Result<&'b [f32]> {
+        let size = buffer.len();
+        if self.has_table {
+            return Ok(&self.index.precomputed_table[list * size..(list + 1) * size]);
+        }
+        self.quantizer.reconstruct(list as i64, centroid)?;
+        self.index.list_table(centroid, &self.norms, &self.transposed, buffer);
+        Ok(buffer)
+    }
+
+    fn list_terms(&self, list: usize, centroid: &mut [f32], buffer: &mut [f32]) -> Result<&[f32]> {
+        let slot = &self.terms[list];
+        if slot.get().is_none() {
+            let mut terms = vec![0f32; self.lists.list_size(list)];
+            let table = self.list_table(list, centroid, buffer)?;
+            self.index.pq.lookup(table, &self.lists.codes(list), &mut terms);
+            slot.get_or_init(|| terms);
+        }
+        slot.get().map(|v| &v[..]).ok_or_else(|| Error::failed("terms", "a list's terms were made above"))
+    }
+}
+
+impl Searcher for PqSearcher<'_> {
+    fn scanner(&self) -> Box<dyn Scanner + '_> {
+        let (size, d) = (self.index.pq.M * self.index.pq.ksub, self.index.pq.d);
+        Box::new(PqScanner {
+            shared: self,
+            query: vec![0.0; d],
+            centroid: vec![0.0; d],
+            query_table: vec![0.0; size],
+            table: vec![0.0; size],
+            terms: &[],
+            offset: 0.0,
+        })
+    }
+    fn list_by_list(&self) -> bool {
+        false
+    }
+}
+
+struct PqScanner<'a> {
+    shared: &'a PqSearcher<'a>,
+    query: Vec<f32>,
+    centroid: Vec<f32>,
+    /// What depends on the query only, `M * ksub` numbers.
+    query_table: Vec<f32>,
+    /// What depends on the list too.
+    table: Vec<f32>,
+    /// What is added to the keys of the list's codes.
+    terms: &'a [f32],
+    offset: f32,
+}
+
+impl PqScanner<'_> {
+    fn tables_are_joined(&self) -> bool {
+        self.shared.residual_l2 && self.shared.terms.is_empty()
+    }
+}
+
+impl Scanner for PqScanner<'_> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        let shared = self.shared;
+        self.query.copy_from_slice(x);
+        if shared.residual_l2 || shared.similarity {
+            shared.index.pq.inner_prod_table_with(&shared.transposed, x, &mut self.query_table);
+            simd::fvec_scale(&mut self.query_table, if shared.similarity { -1.0 } else { -2.0 });
+        } else {
+            shared.index.pq.distance_table_with(&shared.transposed, x, &mut self.query_table);
+        }
+        Ok(())
+    }
+
+    fn set_list(&mut self, list: usize, coarse: f32) -> Result<()> {
+        let shared = self.shared;
+        if !shared.index.by_residual {
+            return Ok(());
+        }
+        let mut coarse = coarse;
+        if shared.own_coarse {
+            shared.quantizer.reconstruct(list as i64, &mut self.centroid)?;
+            coarse = if shared.similarity {
+                simd::fvec_inner_product(&self.query, &self.centroid)
+            } else {
+                simd::fvec_L2sqr(&self.query, &self.centroid)
+            };
+        }
+        self.offset = if shared.similarity { -coarse } else { coarse };
+        if !shared.terms.is_empty() {
+            self.terms = shared.list_terms(list, &mut self.centroid, &mut self.table)?;
+        } else if shared.residual_l2 {
+            if shared.has_table {
+                let size = self.table.len();
+                let own = &shared.index.precomputed_table[list * size..(list + 1) * size];
+                simd::fvec_madd(&mut self.table, own, 1.0, &self.query_table);
+            } else {
+                shared.list_table(list, &mut self.centroid, &mut self.table)?;
+                self.table.iter_mut().zip(&self.query_table).for_each(|(t, q)| *t += q);
+            }
+        }
+        Ok(())
+    }
+
+    fn keys(&mut self, first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
+        let table = if self.tables_are_joined() { &self.table } else { &self.query_table };
+        self.shared.index.pq.lookup(table, codes, keys);
+        if !self.shared.terms.is_empty() {
+            let terms = &self.terms[first..first + keys.len()];
+            keys.iter_mut().zip(terms).for_each(|(k, t)| *k += self.offset + t);
+        } else if self.shared.index.by_residual {
+            keys.iter_mut().for_each(|k| *k += self.offset);
+        }
+        Ok(())
+    }
+}

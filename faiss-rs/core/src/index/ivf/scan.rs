@@ -1,0 +1,101 @@
+//! What happens within a list: keys of its codes, and what is kept of them.
+
+use crate::base::Result;
+use crate::distance::collect::Collector;
+use crate::selector::IDSelector;
+use crate::simd;
+use crate::storage::direct_map::lo_build;
+use crate::storage::lists::InvertedLists;
+
+/// Codes whose keys are computed at a time.
+const BLOCK: usize = 512;
+
+/// What all queries of a search share.
+pub trait Searcher: Send + Sync {
+    /// One for each thread.
+    fn scanner(&self) -> Box<dyn Scanner + '_>;
+    /// True where going through lists and, for each, through queries is better than the other way round: a list then stays in the cache, but
+    /// `set_query` is called for every pair.
+    fn list_by_list(&self) -> bool;
+}
+
+/// Computes keys of codes for one query and one list at a time. The smaller key is the better: a similarity is negated.
+pub trait Scanner {
+    fn set_query(&mut self, x: &[f32]) -> Result<()>;
+    /// The list that comes next, and the distance of the query to its centroid as the quantizer gave it.
+    fn set_list(&mut self, list: usize, coarse: f32) -> Result<()>;
+    /// Keys of entries of the list, from entry `first` on, as many as `keys` has room for.
+    fn keys(&mut self, first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()>;
+}
+
+/// The lists, and which entries of them count as what.
+pub struct Lists<'a> {
+    pub lists: &'a dyn InvertedLists,
+    pub sel: Option<&'a dyn IDSelector>,
+    /// Results are places in lists instead of ids.
+    pub store_pairs: bool,
+}
+
+impl Lists<'_> {
+    /// Offers the entries of a list, at most `most`, to a collector. Returns how many were looked at.
+    pub fn scan<C: Collector>(
+        &self,
+        list: usize,
+        scanner: &mut dyn Scanner,
+        most: usize,
+        collector: &mut C,
+        buffers: &mut Buffers,
+    ) -> Result<usize> {
+        let n = self.lists.list_size(list).min(most);
+        if n == 0 {
+            return Ok(0);
+        }
+        let size = self.lists.base().code_size;
+        let (codes, ids) = (self.lists.codes(list), self.lists.ids(list));
+        let mut first = 0;
+        while first < n {
+            let end = (first + BLOCK).min(n);
+            let keys = &mut buffers.keys[..end - first];
+            scanner.keys(first, &codes[first * size..end * size], keys)?;
+            self.offer(list, first, &ids, keys, collector, &mut buffers.hits);
+            first = end;
+        }
+        Ok(n)
+    }
+
+    #[inline]
+    fn offer<C: Collector>(
+        &self,
+        list: usize,
+        first: usize,
+        ids: &[i64],
+        keys: &[f32],
+        collector: &mut C,
+        hits: &mut [u32],
+    ) {
+        // Short pieces, so that the threshold is not long behind what has been seen.
+        const PIECE: usize = 128;
+        for (p, piece) in keys.chunks(PIECE).enumerate() {
+            let count = simd::below(piece, collector.threshold(), hits);
+            for hit in &hits[..count] {
+                let (key, at) = (piece[*hit as usize], first + p * PIECE + *hit as usize);
+                let id = ids[at];
+                if key < collector.threshold() && self.sel.is_none_or(|sel| sel.is_member(id)) {
+                    collector.push(key, if self.store_pairs { lo_build(list, at) } else { id });
+                }
+            }
+        }
+    }
+}
+
+/// Memory that a thread uses again and again.
+pub struct Buffers {
+    keys: Vec<f32>,
+    hits: Vec<u32>,
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        Buffers { keys: vec![0.0; BLOCK], hits: vec![0; BLOCK] }
+    }
+}

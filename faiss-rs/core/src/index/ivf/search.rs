@@ -1,0 +1,373 @@
+//! Searches: first in the quantizer, then in the lists that it names.
+
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use super::params::{self, INDEX_IVF_STATS, SearchParametersIVF};
+use super::scan::{Buffers, Lists};
+use super::{InvertedFile, PARALLEL_MODE_NO_HEAP_INIT, edit};
+use crate::base::object::Object;
+use crate::base::{Error, Result, interrupt, threads};
+use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir, order};
+use crate::distance::worst;
+use crate::index::{RangeSearchResult, selector};
+use crate::storage::direct_map;
+
+/// Pairs of query and list that are searched for in the quantizer at a time.
+const MAX_PAIRS: usize = 1 << 22;
+/// Queries of one task.
+const MAX_QUERIES: usize = 512;
+/// Codes of a query that are worth being shared among threads.
+const MIN_SHARED_CODES: usize = 1 << 14;
+
+/// What a search was asked for, by parameters or by the index itself.
+struct Plan {
+    nprobe: usize,
+    max_codes: usize,
+    /// Lists without results after which a range search ends.
+    max_empty: usize,
+}
+
+impl Plan {
+    fn new(index: &dyn InvertedFile, params: Option<&SearchParametersIVF>) -> Result<Plan> {
+        let ivf = index.ivf();
+        if !ivf.is_trained {
+            return Err(Error::failed("!(is_trained)", "IVF index is not trained"));
+        }
+        let nprobe = params.map_or(ivf.nprobe, |p| p.nprobe).min(ivf.nlist);
+        Error::check(nprobe > 0, "cur_nprobe > 0")?;
+        let mode = ivf.parallel_mode & !PARALLEL_MODE_NO_HEAP_INIT;
+        if !(0..=3).contains(&mode) {
+            return Err(Error::failed("", format!("parallel_mode {mode} not supported")));
+        }
+        let limit = params.map_or(ivf.max_codes, |p| p.max_codes);
+        Ok(Plan {
+            nprobe: params.filter(|p| p.max_lists_num > 0).map_or(nprobe, |p| nprobe.min(p.max_lists_num)),
+            max_codes: if limit == 0 || params.is_some_and(|p| p.ensure_topk_full) { usize::MAX } else { limit },
+            max_empty: params.map_or(0, |p| p.max_empty_result_buckets),
+        })
+    }
+}
+
+/// The lists nearest to each query and the distances to their centroids.
+fn probe(
+    index: &dyn InvertedFile,
+    x: &[f32],
+    nprobe: usize,
+    params: Option<&SearchParametersIVF>,
+) -> Result<(Vec<f32>, Vec<i64>)> {
+    let start = Instant::now();
+    let n = index.ivf().rows(x)?;
+    let (mut coarse, mut list_nos) = (vec![0f32; n * nprobe], vec![-1i64; n * nprobe]);
+    let quantizer = index.ivf().quantizer()?.read();
+    let mut search = |p: Option<&dyn Object>| quantizer.search(x, nprobe, p, &mut coarse, &mut list_nos);
+    match params {
+        Some(params) => params.quantizer_params.with(search)?,
+        None => search(None)?,
+    }
+    INDEX_IVF_STATS.write().quantization_time += start.elapsed().as_secs_f64() * 1e3;
+    Ok((coarse, list_nos))
+}
+
+/// The `k` best of the lists nearest to each query. With `store_pairs`, labels are places in lists instead of ids.
+pub fn search(
+    index: &dyn InvertedFile,
+    x: &[f32],
+    k: usize,
+    params: Option<&dyn Object>,
+    distances: &mut [f32],
+    labels: &mut [i64],
+    store_pairs: bool,
+) -> Result<()> {
+    let ivf_params = params::of_search(params)?;
+    let ivf = index.ivf();
+    let n = ivf.queries(x, k, distances, labels)?;
+    let plan = Plan::new(index, ivf_params)?;
+    let (d, block) = (ivf.dim(), (MAX_PAIRS / plan.nprobe).max(1));
+    for first in (0..n).step_by(block) {
+        let end = (first + block).min(n);
+        let x = &x[first * d..end * d];
+        let (coarse, list_nos) = probe(index, x, plan.nprobe, ivf_params)?;
+        let (distances, labels) = (&mut distances[first * k..end * k], &mut labels[first * k..end * k]);
+        search_lists(index, x, k, &plan, &list_nos, &coarse, params, distances, labels, store_pairs)?;
+    }
+    Ok(())
+}
+
+/// The `k` best of the given lists: `list_nos` and the distances to their centroids `coarse` hold `n * nprobe`; negative numbers are none.
+pub fn search_preassigned(
+    index: &dyn InvertedFile,
+    x: &[f32],
+    k: usize,
+    list_nos: &[i64],
+    coarse: &[f32],
+    params: Option<&dyn Object>,
+    distances: &mut [f32],
+    labels: &mut [i64],
+    store_pairs: bool,
+) -> Result<()> {
+    let ivf_params = params::of_search(params)?;
+    let n = index.ivf().queries(x, k, distances, labels)?;
+    let mut plan = Plan::new(index, ivf_params)?;
+    Error::check(list_nos.len() == coarse.len() && (n == 0 || list_nos.len() % n == 0), "assign.size() == n * nprobe")?;
+    plan.nprobe = list_nos.len().checked_div(n).unwrap_or(0);
+    if let Some(list) = list_nos.iter().find(|list| **list >= index.ivf().nlist as i64) {
+        let message = format!("Invalid key={list} nlist={}", index.ivf().nlist);
+        return Err(Error::failed("key < (idx_t)nlist", message));
+    }
+    search_lists(index, x, k, &plan, list_nos, coarse, params, distances, labels, store_pairs)
+}
+
+fn search_lists(
+    index: &dyn InvertedFile,
+    x: &[f32],
+    k: usize,
+    plan: &Plan,
+    list_nos: &[i64],
+    coarse: &[f32],
+    params: Option<&dyn Object>,
+    distances: &mut [f32],
+    labels: &mut [i64],
+    store_pairs: bool,
+) -> Result<()> {
+    let metric = index.ivf().metric_type;
+    let (similarity, worst) = (metric.is_similarity(), worst(metric));
+    let out: Vec<Mutex<(&mut [f32], &mut [i64])>> =
+        distances.chunks_exact_mut(k).zip(labels.chunks_exact_mut(k)).map(Mutex::new).collect();
+    let done = |q: usize, hits: &[Hit]| {
+        let mut row = out[q].lock();
+        let (distances, labels) = &mut *row;
+        for (i, (key, id)) in hits.iter().enumerate() {
+            distances[i] = if similarity { -key } else { *key };
+            labels[i] = *id;
+        }
+        distances[hits.len()..].fill(worst);
+        labels[hits.len()..].fill(-1);
+    };
+    let pairs = Pairs { x, n: out.len(), plan, list_nos, coarse, params, store_pairs };
+    if k == 1 {
+        pairs.visit(index, Best1::default, Some(1), done)
+    } else {
+        pairs.visit(index, || Reservoir::new(k), Some(k), done)
+    }
+}
+
+/// All entries of the lists nearest to each query that are nearer than `radius`; for a similarity, more similar.
+pub fn range_search(
+    index: &dyn InvertedFile,
+    x: &[f32],
+    radius: f32,
+    params: Option<&dyn Object>,
+) -> Result<RangeSearchResult> {
+    let ivf_params = params::of_search(params)?;
+    let plan = Plan::new(index, ivf_params)?;
+    let n = index.ivf().rows(x)?;
+    let (coarse, list_nos) = probe(index, x, plan.nprobe, ivf_params)?;
+    let similarity = index.ivf().metric_type.is_similarity();
+    let limit = if similarity { -radius } else { radius };
+    let found: Vec<Mutex<Vec<Hit>>> = (0..n).map(|_| Mutex::new(Vec::new())).collect();
+    let pairs = Pairs { x, n, plan: &plan, list_nos: &list_nos, coarse: &coarse, params, store_pairs: false };
+    pairs.visit(index, || InRange::new(limit), None, |q, hits: &[Hit]| *found[q].lock() = hits.to_vec())?;
+    let mut result = RangeSearchResult { lims: vec![0], ..Default::default() };
+    for hits in found {
+        for (key, id) in hits.into_inner() {
+            result.distances.push(if similarity { -key } else { key });
+            result.labels.push(id);
+        }
+        result.lims.push(result.labels.len());
+    }
+    Ok(result)
+}
+
+/// A search, and the vectors found as their codes give them; NaN where there is no result.
+pub fn search_and_reconstruct(
+    index: &dyn InvertedFile,
+    x: &[f32],
+    k: usize,
+    params: Option<&dyn Object>,
+    distances: &mut [f32],
+    labels: &mut [i64],
+    recons: &mut [f32],
+) -> Result<()> {
+    let d = index.ivf().dim();
+    Error::check(labels.len().checked_mul(d) == Some(recons.len()), "recons.size() == n * k * d")?;
+    search(index, x, k, params, distances, labels, true)?;
+    let lists = index.ivf().lists()?;
+    for (label, out) in labels.iter_mut().zip(recons.chunks_exact_mut(d.max(1))) {
+        if *label < 0 {
+            out.fill(f32::from_bits(u32::MAX));
+            continue;
+        }
+        let (list, offset) = (direct_map::lo_listno(*label), direct_map::lo_offset(*label));
+        edit::reconstruct_from_offset(index, list as i64, offset as i64, out)?;
+        *label = lists.ids(list)[offset];
+    }
+    Ok(())
+}
+
+/// Queries and the lists that each looks into.
+struct Pairs<'a> {
+    x: &'a [f32],
+    n: usize,
+    plan: &'a Plan,
+    list_nos: &'a [i64],
+    coarse: &'a [f32],
+    params: Option<&'a dyn Object>,
+    store_pairs: bool,
+}
+
+impl Pairs<'_> {
+    /// Looks into the lists. `collector` makes one for each query, or several whose results are put together, the best `keep` of them if
+    /// that is given; `done` gets each query's results.
+    fn visit<C: Collector>(
+        &self,
+        index: &dyn InvertedFile,
+        collector: impl Fn() -> C + Sync,
+        keep: Option<usize>,
+        done: impl Fn(usize, &[Hit]) + Sync,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let ivf = index.ivf();
+        let (n, nprobe) = (self.n, self.plan.nprobe);
+        let guard = ivf.lists()?;
+        let sel = selector(self.params);
+        let sel = sel.as_ref().map(|sel| sel.read());
+        let lists = Lists { lists: &*guard, sel: sel.as_deref(), store_pairs: self.store_pairs };
+        let quantizer = ivf.quantizer()?.read();
+        let searcher = index.searcher(&*quantizer, &*guard, n * nprobe, self.params)?;
+        let threads = threads::available();
+        let unlimited = self.plan.max_codes == usize::MAX && self.plan.max_empty == 0;
+        let counts = Mutex::new((0usize, 0usize));
+        let count = |visited: usize, codes: usize| {
+            let mut counts = counts.lock();
+            *counts = (counts.0 + visited, counts.1 + codes);
+        };
+
+        let codes_a_query = (ivf.ntotal.max(0) as usize / ivf.nlist.max(1)).saturating_mul(nprobe);
+        if n < threads && unlimited && codes_a_query >= MIN_SHARED_CODES {
+            // Fewer queries than threads: each query's lists are shared among them.
+            let parts = threads.div_ceil(n.max(1)).min(nprobe);
+            let partial: Vec<Mutex<Vec<Hit>>> = (0..n * parts).map(|_| Mutex::new(Vec::new())).collect();
+            threads::parallel_for(n * parts, |task| {
+                let (q, part) = (task / parts, task % parts);
+                let mut own = collector();
+                let (mut scanner, mut buffers) = (searcher.scanner(), Buffers::default());
+                scanner.set_query(self.query(ivf.dim(), q))?;
+                let probes = part * nprobe / parts..(part + 1) * nprobe / parts;
+                let (visited, codes) = self.scan_query(&lists, &mut *scanner, q, probes, &mut own, &mut buffers)?;
+                count(visited, codes);
+                *partial[task].lock() = own.finish();
+                Ok(())
+            })?;
+            for q in 0..n {
+                let mut hits: Vec<Hit> = (0..parts).flat_map(|p| std::mem::take(&mut *partial[q * parts + p].lock())).collect();
+                if let Some(k) = keep {
+                    hits.sort_unstable_by(order);
+                    hits.truncate(k);
+                }
+                done(q, &hits);
+            }
+        } else {
+            let by_list = searcher.list_by_list() && unlimited;
+            let share = n.div_ceil(threads * if by_list { 1 } else { 8 }).clamp(1, MAX_QUERIES);
+            threads::parallel_for(n.div_ceil(share), |task| {
+                let queries = task * share..((task + 1) * share).min(n);
+                let (mut scanner, mut buffers) = (searcher.scanner(), Buffers::default());
+                if by_list && queries.len() * nprobe >= 2 * ivf.nlist {
+                    let mut own: Vec<C> = queries.clone().map(|_| collector()).collect();
+                    let (visited, codes) = self.scan_by_list(&lists, &mut *scanner, ivf.nlist, ivf.dim(), queries.clone(), &mut own, &mut buffers)?;
+                    count(visited, codes);
+                    queries.zip(own).for_each(|(q, own)| done(q, &own.finish()));
+                    return Ok(());
+                }
+                for q in queries {
+                    interrupt::check()?;
+                    let mut own = collector();
+                    scanner.set_query(self.query(ivf.dim(), q))?;
+                    let (visited, codes) = self.scan_query(&lists, &mut *scanner, q, 0..nprobe, &mut own, &mut buffers)?;
+                    count(visited, codes);
+                    done(q, &own.finish());
+                }
+                Ok(())
+            })?;
+        }
+        let (visited, codes) = counts.into_inner();
+        let mut stats = INDEX_IVF_STATS.write();
+        stats.nq += n;
+        stats.nlist += visited;
+        stats.ndis += codes;
+        stats.search_time += start.elapsed().as_secs_f64() * 1e3;
+        Ok(())
+    }
+
+    fn query(&self, d: usize, q: usize) -> &[f32] {
+        &self.x[q * d..(q + 1) * d]
+    }
+
+    /// Some of one query's lists, nearest first. Returns the numbers of lists and of codes.
+    fn scan_query<C: Collector>(
+        &self,
+        lists: &Lists<'_>,
+        scanner: &mut dyn super::Scanner,
+        q: usize,
+        probes: std::ops::Range<usize>,
+        collector: &mut C,
+        buffers: &mut Buffers,
+    ) -> Result<(usize, usize)> {
+        let (mut visited, mut codes, mut empty) = (0, 0, 0);
+        for at in probes.map(|p| q * self.plan.nprobe + p) {
+            let Ok(list) = usize::try_from(self.list_nos[at]) else { continue };
+            if lists.lists.list_size(list) == 0 {
+                continue;
+            }
+            scanner.set_list(list, self.coarse[at])?;
+            let before = collector.count();
+            codes += lists.scan(list, scanner, self.plan.max_codes - codes, collector, buffers)?;
+            visited += 1;
+            empty = if collector.count() == before { empty + 1 } else { 0 };
+            if codes >= self.plan.max_codes || (self.plan.max_empty > 0 && empty >= self.plan.max_empty) {
+                break;
+            }
+        }
+        Ok((visited, codes))
+    }
+
+    /// List after list, and for each the queries that look into it.
+    fn scan_by_list<C: Collector>(
+        &self,
+        lists: &Lists<'_>,
+        scanner: &mut dyn super::Scanner,
+        nlist: usize,
+        d: usize,
+        queries: std::ops::Range<usize>,
+        collectors: &mut [C],
+        buffers: &mut Buffers,
+    ) -> Result<(usize, usize)> {
+        let nprobe = self.plan.nprobe;
+        let pairs = queries.start * nprobe..queries.end * nprobe;
+        // A list's pairs, by counting.
+        let mut ends = vec![0u32; nlist + 1];
+        self.list_nos[pairs.clone()].iter().filter(|l| **l >= 0).for_each(|l| ends[*l as usize + 1] += 1);
+        (0..nlist).for_each(|l| ends[l + 1] += ends[l]);
+        let mut next = ends.clone();
+        let mut sorted = vec![0u32; ends[nlist] as usize];
+        for at in pairs.clone().filter(|at| self.list_nos[*at] >= 0) {
+            let list = self.list_nos[at] as usize;
+            sorted[next[list] as usize] = (at - pairs.start) as u32;
+            next[list] += 1;
+        }
+        let (mut visited, mut codes) = (0, 0);
+        for list in 0..nlist {
+            interrupt::check()?;
+            for at in sorted[ends[list] as usize..ends[list + 1] as usize].iter().map(|at| *at as usize) {
+                let q = at / nprobe;
+                scanner.set_query(self.query(d, queries.start + q))?;
+                scanner.set_list(list, self.coarse[pairs.start + at])?;
+                codes += lists.scan(list, scanner, usize::MAX, &mut collectors[q], buffers)?;
+                visited += 1;
+            }
+        }
+        Ok((visited, codes))
+    }
+}

@@ -1,0 +1,324 @@
+//! Inverted lists: for each cluster, the ids and codes of its vectors.
+
+use std::borrow::Cow;
+
+use faiss_derive::Object;
+use parking_lot::Mutex;
+
+use super::codes::Codes;
+use crate::base::object::{Object, receiver};
+use crate::base::{Error, Handle, Result, Value, threads};
+use crate::registry::{Role, Row, no_overload};
+
+/// Copy the ids from `a1` to before `a2`.
+pub const SUBSET_TYPE_ID_RANGE: i32 = 0;
+/// Copy the ids that are `a2` modulo `a1`.
+pub const SUBSET_TYPE_ID_MOD: i32 = 1;
+/// Copy the entries from number `a1` to before `a2`, counted over all lists.
+pub const SUBSET_TYPE_ELEMENT_RANGE: i32 = 2;
+/// Copy the part `a2` of each list, cut into `a1` parts.
+pub const SUBSET_TYPE_INVLIST_FRACTION: i32 = 3;
+/// Copy the lists from `a1` to before `a2`.
+pub const SUBSET_TYPE_INVLIST: i32 = 4;
+
+/// What all inverted lists have.
+#[derive(Object, Default, Clone, Debug)]
+#[object(name = "InvertedLists", abstract, methods = super::lists_methods::METHODS)]
+pub struct InvertedListsBase {
+    /// Number of lists.
+    #[object(readonly)]
+    pub nlist: usize,
+    /// Bytes of one code.
+    #[object(readonly)]
+    pub code_size: usize,
+    /// Accepted for compatibility: lists are always read as arrays here.
+    pub use_iterator: bool,
+}
+
+pub const ROW: Row = Row::of::<InvertedListsBase>();
+
+/// Lists of ids and codes. List numbers are below `nlist`; anything else is an error of the caller that the `check_` methods find.
+pub trait InvertedLists: Object {
+    fn base(&self) -> &InvertedListsBase;
+    fn list_size(&self, list: usize) -> usize;
+    /// `list_size * code_size` bytes.
+    fn codes(&self, list: usize) -> Cow<'_, [u8]>;
+    fn ids(&self, list: usize) -> Cow<'_, [i64]>;
+    /// Appends entries and returns where the first of them is.
+    fn add_entries(&mut self, list: usize, ids: &[i64], codes: &[u8]) -> Result<usize>;
+    /// Overwrites entries from `offset` on.
+    fn update_entries(&mut self, list: usize, offset: usize, ids: &[i64], codes: &[u8]) -> Result<()>;
+    /// Changes the number of entries; new ones are zero.
+    fn resize(&mut self, list: usize, n: usize) -> Result<()>;
+
+    /// The number of the list, if there is such a one.
+    fn check_list(&self, list: i64) -> Result<usize> {
+        let nlist = self.base().nlist;
+        match usize::try_from(list) {
+            Ok(at) if at < nlist => Ok(at),
+            _ => Err(Error::failed("list_no < nlist", format!("there is no list {list} among {nlist}"))),
+        }
+    }
+    /// The entry's place in its list, if there is such a one.
+    fn check_entry(&self, list: i64, offset: i64) -> Result<(usize, usize)> {
+        let at = self.check_list(list)?;
+        match usize::try_from(offset) {
+            Ok(offset) if offset < self.list_size(at) => Ok((at, offset)),
+            _ => Err(Error::failed("offset < list_size(list_no)", format!("list {list} has no entry {offset}"))),
+        }
+    }
+    /// Appends entry `i` to list `list_nos[i]`, in order, but for those of a negative number; writes where it came to `offsets[i]`.
+    fn add_many(&mut self, list_nos: &[i64], ids: &[i64], codes: &[u8], offsets: &mut [i64]) -> Result<()> {
+        let size = self.base().code_size;
+        for (i, list) in list_nos.iter().enumerate().filter(|(_, list)| **list >= 0) {
+            let list = self.check_list(*list)?;
+            offsets[i] = self.add_entries(list, &ids[i..=i], &codes[i * size..(i + 1) * size])? as i64;
+        }
+        Ok(())
+    }
+    fn reset(&mut self) -> Result<()> {
+        (0..self.base().nlist).try_for_each(|list| self.resize(list, 0))
+    }
+    fn compute_ntotal(&self) -> usize {
+        (0..self.base().nlist).map(|list| self.list_size(list)).sum()
+    }
+    /// 1 where all lists have the same size, more where they differ.
+    fn imbalance_factor(&self) -> f64 {
+        let sizes = (0..self.base().nlist).map(|list| self.list_size(list) as f64);
+        let (total, squares) = sizes.fold((0.0, 0.0), |(t, s), n| (t + n, s + n * n));
+        squares * self.base().nlist as f64 / (total * total)
+    }
+    /// Moves all entries of `other` here, with `add_id` added to their ids.
+    fn merge_from(&mut self, other: &mut dyn InvertedLists, add_id: i64) -> Result<()> {
+        for list in 0..self.base().nlist {
+            let ids: Vec<i64> = other.ids(list).iter().map(|id| id.wrapping_add(add_id)).collect();
+            self.add_entries(list, &ids, &other.codes(list))?;
+            other.resize(list, 0)?;
+        }
+        Ok(())
+    }
+    /// Copies some entries to `other`, chosen by one of the `SUBSET_TYPE`s. Returns how many they are.
+    fn copy_subset_to(&self, other: &mut dyn InvertedLists, subset_type: i32, a1: i64, a2: i64) -> Result<usize> {
+        let (nlist, size) = (self.base().nlist, self.base().code_size);
+        Error::check(other.base().nlist == nlist && other.base().code_size == size, "nlist == oivf.nlist && code_size == oivf.code_size")?;
+        Error::check((0..=4).contains(&subset_type), "subset type 0 to 4")?;
+        let positive = matches!(subset_type, SUBSET_TYPE_ID_MOD | SUBSET_TYPE_INVLIST_FRACTION);
+        Error::check(!positive || a1 > 0, "a1 > 0")?;
+        let (mut before, mut copied) = (0i64, 0);
+        for list in 0..nlist {
+            let (ids, codes) = (self.ids(list), self.codes(list));
+            let n = ids.len() as i64;
+            let (from, to) = match subset_type {
+                SUBSET_TYPE_ELEMENT_RANGE => ((a1 - before).clamp(0, n), (a2 - before).clamp(0, n)),
+                SUBSET_TYPE_INVLIST_FRACTION => ((n * a2 / a1).clamp(0, n), (n * (a2 + 1) / a1).clamp(0, n)),
+                SUBSET_TYPE_INVLIST if (a1..a2).contains(&(list as i64)) => (0, n),
+                SUBSET_TYPE_INVLIST => (0, 0),
+                _ => (0, n),
+            };
+            before += n;
+            let member = |id: i64| match subset_type {
+                SUBSET_TYPE_ID_RANGE => a1 <= id && id < a2,
+                SUBSET_TYPE_ID_MOD => id.rem_euclid(a1) == a2,
+                _ => true,
+            };
+            for i in (from as usize..to.max(from) as usize).filter(|i| member(ids[*i])) {
+                other.add_entries(list, &ids[i..=i], &codes[i * size..(i + 1) * size])?;
+                copied += 1;
+            }
+        }
+        Ok(copied)
+    }
+}
+
+#[derive(Default, Clone)]
+struct List {
+    ids: Vec<i64>,
+    codes: Codes,
+}
+
+impl List {
+    fn append(&mut self, ids: &[i64], codes: &[u8]) -> Result<()> {
+        self.ids.try_reserve(ids.len()).map_err(|e| Error::Memory(e.to_string()))?;
+        self.codes.extend_from_slice(codes)?;
+        self.ids.extend_from_slice(ids);
+        Ok(())
+    }
+}
+
+/// Inverted lists in memory, as one array of ids and one of codes a list.
+#[derive(Object, Default, Clone)]
+pub struct ArrayInvertedLists {
+    #[object(parent)]
+    base: InvertedListsBase,
+    lists: Vec<List>,
+}
+
+const SIGNATURES: &[&str] = &["(nlist: int, code_size: int)"];
+
+pub const ARRAY: Row = Row::of::<ArrayInvertedLists>()
+    .construct(
+        |args| match args {
+            [Value::Int(nlist), Value::Int(code_size)] => {
+                let size = |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+                Ok(Handle::lists(ArrayInvertedLists::new(size(*nlist)?, size(*code_size)?)?))
+            }
+            _ => Err(no_overload("ArrayInvertedLists", SIGNATURES)),
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::lists(receiver::<ArrayInvertedLists>(object)?.clone())))
+    .role(crate::role!(Lists, ArrayInvertedLists));
+
+impl ArrayInvertedLists {
+    /// Empty lists.
+    pub fn new(nlist: usize, code_size: usize) -> Result<Self> {
+        let mut lists = Vec::new();
+        lists.try_reserve_exact(nlist).map_err(|e| Error::Memory(format!("{nlist} lists: {e}")))?;
+        lists.resize_with(nlist, List::default);
+        Ok(ArrayInvertedLists { base: InvertedListsBase { nlist, code_size, use_iterator: false }, lists })
+    }
+
+    /// Fills a list, as it comes from a file.
+    pub fn set_list(&mut self, list: usize, ids: Vec<i64>, codes: Codes) -> Result<()> {
+        Error::check(codes.len() == ids.len() * self.code_size, "codes.size() == ids.size() * code_size")?;
+        self.lists[list] = List { ids, codes };
+        Ok(())
+    }
+}
+
+impl InvertedLists for ArrayInvertedLists {
+    fn base(&self) -> &InvertedListsBase {
+        self
+    }
+    fn list_size(&self, list: usize) -> usize {
+        self.lists[list].ids.len()
+    }
+    fn codes(&self, list: usize) -> Cow<'_, [u8]> {
+        Cow::Borrowed(self.lists[list].codes.as_slice())
+    }
+    fn ids(&self, list: usize) -> Cow<'_, [i64]> {
+        Cow::Borrowed(&self.lists[list].ids)
+    }
+    fn add_entries(&mut self, list: usize, ids: &[i64], codes: &[u8]) -> Result<usize> {
+        Error::check(codes.len() == ids.len() * self.code_size, "codes.size() == n * code_size")?;
+        let list = &mut self.lists[list];
+        let first = list.ids.len();
+        list.append(ids, codes)?;
+        Ok(first)
+    }
+    fn update_entries(&mut self, list: usize, offset: usize, ids: &[i64], codes: &[u8]) -> Result<()> {
+        let size = self.code_size;
+        let list = &mut self.lists[list];
+        let fits = offset.checked_add(ids.len()).is_some_and(|end| end <= list.ids.len());
+        Error::check(fits && codes.len() == ids.len() * size, "n_entry + offset <= ids[list_no].size()")?;
+        list.ids[offset..offset + ids.len()].copy_from_slice(ids);
+        list.codes.as_mut_slice()[offset * size..(offset + ids.len()) * size].copy_from_slice(codes);
+        Ok(())
+    }
+    fn resize(&mut self, list: usize, n: usize) -> Result<()> {
+        let bytes = n.checked_mul(self.code_size).ok_or_else(|| Error::Memory("a list too long".into()))?;
+        let list = &mut self.lists[list];
+        list.codes.try_resize(bytes)?;
+        list.ids.resize(n, 0);
+        Ok(())
+    }
+
+    /// Entries are sorted by list first, then each thread fills some of the lists.
+    fn add_many(&mut self, list_nos: &[i64], ids: &[i64], codes: &[u8], offsets: &mut [i64]) -> Result<()> {
+        let size = self.code_size;
+        let mut ends = vec![0usize; self.nlist + 1];
+        for list in list_nos.iter().filter(|list| **list >= 0) {
+            ends[self.check_list(*list)? + 1] += 1;
+        }
+        for list in 0..self.nlist {
+            ends[list + 1] += ends[list];
+        }
+        let mut next = ends.clone();
+        let mut order = vec![0u32; ends[self.nlist]];
+        for (i, list) in list_nos.iter().enumerate().filter(|(_, list)| **list >= 0) {
+            let list = *list as usize;
+            offsets[i] = (self.lists[list].ids.len() + next[list] - ends[list]) as i64;
+            order[next[list]] = i as u32;
+            next[list] += 1;
+        }
+        let chunk = self.nlist.div_ceil(threads::available() * 8).max(1);
+        let pieces: Vec<Mutex<&mut [List]>> = self.lists.chunks_mut(chunk).map(Mutex::new).collect();
+        threads::parallel_for(pieces.len(), |p| {
+            for (at, list) in pieces[p].lock().iter_mut().enumerate() {
+                let list_no = p * chunk + at;
+                let own = &order[ends[list_no]..ends[list_no + 1]];
+                list.codes.try_reserve_more(own.len() * size)?;
+                for i in own.iter().map(|i| *i as usize) {
+                    list.append(&ids[i..=i], &codes[i * size..(i + 1) * size])?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Role {
+    /// The lists that an object is.
+    pub fn lists(object: &dyn Object) -> Option<&dyn InvertedLists> {
+        match Role::of(object)? {
+            Role::Lists(cast, _) => cast(object),
+            _ => None,
+        }
+    }
+    pub fn lists_mut(object: &mut dyn Object) -> Option<&mut dyn InvertedLists> {
+        match Role::of(object)? {
+            Role::Lists(_, cast) => cast(object),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> ArrayInvertedLists {
+        let mut lists = ArrayInvertedLists::new(3, 2).unwrap();
+        let mut offsets = [-1; 5];
+        lists.add_many(&[2, 0, -1, 2, 2], &[10, 11, 12, 13, 14], &[0, 0, 1, 1, 2, 2, 3, 3, 4, 4], &mut offsets).unwrap();
+        assert_eq!(offsets, [0, 0, -1, 1, 2]);
+        lists
+    }
+
+    #[test]
+    fn entries_keep_their_order() {
+        let mut lists = filled();
+        assert_eq!((&*lists.ids(2), &*lists.codes(2)), (&[10, 13, 14][..], &[0, 0, 3, 3, 4, 4][..]));
+        assert_eq!(lists.add_entries(2, &[5], &[9, 9]).unwrap(), 3);
+        lists.update_entries(2, 1, &[7], &[8, 8]).unwrap();
+        assert_eq!(&*lists.ids(2), &[10, 7, 14, 5]);
+        assert!(lists.update_entries(2, 4, &[7], &[8, 8]).is_err());
+        assert!(lists.add_many(&[3], &[1], &[0, 0], &mut [0]).is_err());
+        assert_eq!(lists.compute_ntotal(), 5);
+    }
+
+    #[test]
+    fn subsets() {
+        let lists = filled();
+        let copied = |kind, a1, a2| {
+            let mut other = ArrayInvertedLists::new(3, 2).unwrap();
+            let n = lists.copy_subset_to(&mut other, kind, a1, a2).unwrap();
+            let ids: Vec<i64> = (0..3).flat_map(|l| other.ids(l).to_vec()).collect();
+            assert_eq!(ids.len(), n);
+            ids
+        };
+        assert_eq!(copied(SUBSET_TYPE_ID_RANGE, 11, 14), [11, 13]);
+        assert_eq!(copied(SUBSET_TYPE_ID_MOD, 2, 1), [11, 13]);
+        assert_eq!(copied(SUBSET_TYPE_ELEMENT_RANGE, 1, 3), [10, 13]);
+        assert_eq!(copied(SUBSET_TYPE_INVLIST, 1, 3), [10, 13, 14]);
+        assert_eq!(copied(SUBSET_TYPE_INVLIST_FRACTION, 3, 1), [13]);
+    }
+
+    #[test]
+    fn merging_empties_the_other() {
+        let (mut one, mut two) = (filled(), filled());
+        one.merge_from(&mut two, 100).unwrap();
+        assert_eq!(&*one.ids(2), &[10, 13, 14, 110, 113, 114]);
+        assert_eq!(two.compute_ntotal(), 0);
+    }
+}

@@ -1,0 +1,280 @@
+//! Linear transforms: `A x + b`, and random rotations.
+
+use faiss_derive::Object;
+
+use super::{VectorTransform, VectorTransformBase};
+use crate::base::object::{Object, receiver};
+use crate::base::{Error, Handle, Result, Value, threads};
+use crate::blas::{Product, orthonormal_columns};
+use crate::random::float_randn;
+use crate::registry::{Format, Row, no_overload};
+use crate::stream::{Reader, Writer};
+
+/// Vectors of one task.
+const MIN_ROWS: usize = 256;
+
+/// `A x + b`.
+#[derive(Object, Default, Clone)]
+#[object(methods = METHODS)]
+pub struct LinearTransform {
+    #[object(parent)]
+    pub base: VectorTransformBase,
+    /// Whether there is a bias.
+    pub have_bias: bool,
+    /// Whether the rows of `A` are orthonormal, so that its transpose reverses it.
+    pub is_orthonormal: bool,
+    /// The matrix, `d_out * d_in` numbers, row-major.
+    pub A: Vec<f32>,
+    /// The bias, `d_out` numbers.
+    pub b: Vec<f32>,
+    /// Print what training does.
+    pub verbose: bool,
+}
+
+/// The dimensions of a constructor.
+pub(super) fn dims(args: &[Value]) -> Option<(i64, i64)> {
+    match args {
+        [] => Some((0, 0)),
+        [Value::Int(d_in)] => Some((*d_in, 0)),
+        [Value::Int(d_in), Value::Int(d_out)] => Some((*d_in, *d_out)),
+        _ => None,
+    }
+}
+
+pub(super) fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(v) => Some(*v),
+        Value::Int(v) => Some(*v != 0),
+        _ => None,
+    }
+}
+
+const SIGNATURES: &[&str] = &["(d_in: int = 0, d_out: int = 0, have_bias: bool = False)"];
+
+pub const ROW: Row = Row::of::<LinearTransform>()
+    .construct(
+        |args| {
+            let (bias, args) = match args {
+                [rest @ .., bias] if rest.len() == 2 => (flag(bias), rest),
+                _ => (Some(false), args),
+            };
+            let (Some((d_in, d_out)), Some(bias)) = (dims(args), bias) else {
+                return Err(no_overload("LinearTransform", SIGNATURES));
+            };
+            Ok(Handle::transform(LinearTransform::new(d_in, d_out, bias)?))
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(receiver::<LinearTransform>(object)?.copy()))
+    .format(Format {
+        fourccs: &["LTra"],
+        read: |input, _| Ok(Handle::transform(LinearTransform::read(input)?.finish(input)?)),
+        write: |object, out| {
+            out.fourcc("LTra")?;
+            receiver::<LinearTransform>(object)?.write(out)
+        },
+    })
+    .role(crate::role!(Transform, LinearTransform));
+
+const METHODS: &[crate::base::Method] = &[crate::base::Method {
+    name: "set_is_orthonormal",
+    signature: "(self) -> None",
+    doc: "Finds out whether the rows of `A` are orthonormal.",
+    call: crate::base::MethodCall::Write(|object, _| {
+        crate::base::object::receiver_mut::<LinearTransform>(object)?.set_is_orthonormal()?;
+        Ok(Value::None)
+    }),
+}];
+
+impl LinearTransform {
+    pub fn new(d_in: i64, d_out: i64, have_bias: bool) -> Result<Self> {
+        Ok(LinearTransform { base: VectorTransformBase::new(d_in, d_out, false)?, have_bias, ..Default::default() })
+    }
+
+    /// An error where the transform is not trained or its public fields do not fit together.
+    fn check(&self) -> Result<(usize, usize)> {
+        if !self.is_trained {
+            return Err(Error::failed("!(is_trained)", "Transformation not trained yet"));
+        }
+        let (d_in, d_out) = self.dims();
+        Error::check(d_in.checked_mul(d_out) == Some(self.A.len()), "A.size() == d_out * d_in")?;
+        let message = "Bias not initialized";
+        if self.have_bias && self.b.len() != d_out {
+            return Err(Error::failed("b.size() == d_out", message));
+        }
+        Ok((d_in, d_out))
+    }
+
+    pub fn set_is_orthonormal(&mut self) -> Result<()> {
+        let (d_in, d_out) = self.dims();
+        if d_out > d_in || self.A.len() != d_in * d_out {
+            self.is_orthonormal = false;
+            return Ok(());
+        }
+        let mut products = vec![0f32; d_out * d_out];
+        Product { transpose_b: true, ..Product::of(&self.A, &self.A) }.write(d_out, d_out, d_in, &mut products)?;
+        let wanted = |i: usize| if i / d_out.max(1) == i % d_out.max(1) { 1.0 } else { 0.0 };
+        self.is_orthonormal = products.iter().enumerate().all(|(i, v)| (v - wanted(i)).abs() <= 4e-5);
+        Ok(())
+    }
+
+    /// `(y - b) A`: the transpose, whatever the matrix.
+    pub fn transform_transpose(&self, y: &[f32], x: &mut [f32]) -> Result<()> {
+        let (d_in, d_out) = self.check()?;
+        self.pair(y, d_out, x, d_in)?;
+        threads::parallel_rows(x, d_in, MIN_ROWS, |first, rows| {
+            let n = rows.len() / d_in;
+            let y = &y[first * d_out..(first + n) * d_out];
+            if !self.have_bias {
+                return Product::of(y, &self.A).write(n, d_in, d_out, rows);
+            }
+            let y: Vec<f32> = y.chunks_exact(d_out).flat_map(|y| y.iter().zip(&self.b).map(|(y, b)| y - b)).collect();
+            Product::of(&y, &self.A).write(n, d_in, d_out, rows)
+        })
+    }
+
+    /// The fields in a file before the common tail.
+    pub(super) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+        out.bool(self.have_bias)?;
+        out.vec(&self.A)?;
+        out.vec(&self.b)?;
+        self.base.write(out)
+    }
+
+    pub(super) fn read(input: &mut Reader<'_>) -> Result<Self> {
+        Ok(LinearTransform { have_bias: input.bool("have_bias")?, A: input.vec()?, b: input.vec()?, ..Default::default() })
+    }
+
+    /// The common tail of a file, and what follows from it.
+    pub(super) fn finish(mut self, input: &mut Reader<'_>) -> Result<Self> {
+        self.base = VectorTransformBase::read(input)?;
+        let (d_in, d_out) = self.dims();
+        let sized = !self.is_trained || (d_in.checked_mul(d_out) == Some(self.A.len()) && (!self.have_bias || self.b.len() == d_out));
+        Error::check(sized, "A.size() == d_out * d_in && (!have_bias || b.size() == d_out)")?;
+        if self.is_trained {
+            self.set_is_orthonormal()?;
+        }
+        Ok(self)
+    }
+}
+
+impl VectorTransform for LinearTransform {
+    fn base(&self) -> &VectorTransformBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut VectorTransformBase {
+        self
+    }
+    fn copy(&self) -> Handle {
+        Handle::transform(self.clone())
+    }
+    fn apply_noalloc(&self, x: &[f32], xt: &mut [f32]) -> Result<()> {
+        let (d_in, d_out) = self.check()?;
+        self.pair(x, d_in, xt, d_out)?;
+        threads::parallel_rows(xt, d_out, MIN_ROWS, |first, rows| {
+            let n = rows.len() / d_out;
+            if self.have_bias {
+                rows.chunks_exact_mut(d_out).for_each(|row| row.copy_from_slice(&self.b));
+            }
+            let beta = if self.have_bias { 1.0 } else { 0.0 };
+            let x = &x[first * d_in..(first + n) * d_in];
+            Product { transpose_b: true, beta, ..Product::of(x, &self.A) }.write(n, d_out, d_in, rows)
+        })
+    }
+    fn reverse_transform(&self, xt: &[f32], x: &mut [f32]) -> Result<()> {
+        if !self.is_orthonormal {
+            return Err(Error::failed("is_orthonormal", "reverse transform not implemented for non-orthonormal matrices"));
+        }
+        self.transform_transpose(xt, x)
+    }
+}
+
+/// A matrix of `d_out` orthonormal rows of `d_in` numbers at random; with `d_out > d_in` its columns are orthonormal.
+pub fn random_rotation(d_in: usize, d_out: usize, seed: i64) -> Result<Vec<f32>> {
+    let wide = d_in.max(d_out);
+    let mut a = vec![0f32; wide * d_out];
+    float_randn(&mut a, seed)?;
+    orthonormal_columns(wide, d_out, &mut a)?;
+    if d_out > d_in {
+        for i in 0..d_out {
+            a.copy_within(i * d_out..i * d_out + d_in, i * d_in);
+        }
+        a.truncate(d_in * d_out);
+    }
+    Ok(a)
+}
+
+/// Randomly rotates a set of vectors.
+#[derive(Object, Default, Clone)]
+#[object(methods = RANDOM_METHODS)]
+pub struct RandomRotationMatrix {
+    #[object(parent)]
+    pub linear: LinearTransform,
+}
+
+const RANDOM_SIGNATURES: &[&str] = &["()", "(d_in: int, d_out: int)"];
+
+pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
+    .construct(
+        |args| match dims(args) {
+            Some((d_in, d_out)) => Ok(Handle::transform(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? })),
+            None => Err(no_overload("RandomRotationMatrix", RANDOM_SIGNATURES)),
+        },
+        RANDOM_SIGNATURES,
+    )
+    .clone(|object| Ok(receiver::<RandomRotationMatrix>(object)?.copy()))
+    .format(Format {
+        fourccs: &["rrot"],
+        read: |input, _| Ok(Handle::transform(RandomRotationMatrix { linear: LinearTransform::read(input)?.finish(input)? })),
+        write: |object: &dyn Object, out| {
+            out.fourcc("rrot")?;
+            receiver::<LinearTransform>(object)?.write(out)
+        },
+    })
+    .role(crate::role!(Transform, RandomRotationMatrix));
+
+const RANDOM_METHODS: &[crate::base::Method] = &[crate::base::Method {
+    name: "init",
+    signature: "(self, seed: int) -> None",
+    doc: "Makes the matrix from random numbers of that seed.",
+    call: crate::base::MethodCall::Write(|object, args| {
+        let [Value::Int(seed)] = args else { return Err(no_overload("init", &["(seed: int)"])) };
+        crate::base::object::receiver_mut::<RandomRotationMatrix>(object)?.init(*seed)?;
+        Ok(Value::None)
+    }),
+}];
+
+impl RandomRotationMatrix {
+    pub fn new(d_in: i64, d_out: i64) -> Result<Self> {
+        Ok(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? })
+    }
+
+    pub fn init(&mut self, seed: i64) -> Result<()> {
+        let (d_in, d_out) = self.dims();
+        self.A = random_rotation(d_in, d_out, seed)?;
+        self.is_orthonormal = true;
+        self.is_trained = true;
+        Ok(())
+    }
+}
+
+impl VectorTransform for RandomRotationMatrix {
+    fn base(&self) -> &VectorTransformBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut VectorTransformBase {
+        self
+    }
+    fn copy(&self) -> Handle {
+        Handle::transform(self.clone())
+    }
+    fn train(&mut self, _x: &[f32]) -> Result<()> {
+        self.init(12345)
+    }
+    fn apply_noalloc(&self, x: &[f32], xt: &mut [f32]) -> Result<()> {
+        self.linear.apply_noalloc(x, xt)
+    }
+    fn reverse_transform(&self, xt: &[f32], x: &mut [f32]) -> Result<()> {
+        self.transform_transpose(xt, x)
+    }
+}

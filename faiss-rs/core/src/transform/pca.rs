@@ -1,0 +1,206 @@
+//! Principal component analysis.
+
+use faiss_derive::Object;
+
+use super::linear::{LinearTransform, dims, flag, random_rotation};
+use super::{VectorTransform, VectorTransformBase, maybe_subsample};
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, Result, Value};
+use crate::blas::{Product, principal_components};
+use crate::registry::{Format, Row, no_overload};
+use crate::stream::{FourCC, Reader};
+
+/// Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again.
+#[derive(Object, Clone)]
+#[object(methods = METHODS)]
+pub struct PCAMatrix {
+    #[object(parent)]
+    pub linear: LinearTransform,
+    /// Components are scaled by the eigenvalue to this power: -0.5 whitens.
+    pub eigen_power: f32,
+    /// Added to eigenvalues before the power, so that none is 0.
+    pub epsilon: f32,
+    /// Rotate at random afterwards.
+    pub random_rotation: bool,
+    /// Training uses at most this many vectors a dimension.
+    pub max_points_per_d: usize,
+    /// Distribute the components to this many groups of similar total variance; 0 for none.
+    pub balanced_bins: i32,
+    /// The mean of the training vectors, `d_in` numbers.
+    pub mean: Vec<f32>,
+    /// Sums of squares along the components.
+    pub eigenvalues: Vec<f32>,
+    /// The components, one a row of `d_in`.
+    pub PCAMat: Vec<f32>,
+}
+
+impl Default for PCAMatrix {
+    fn default() -> Self {
+        PCAMatrix {
+            linear: LinearTransform { have_bias: true, ..Default::default() },
+            eigen_power: 0.0,
+            epsilon: 0.0,
+            random_rotation: false,
+            max_points_per_d: 1000,
+            balanced_bins: 0,
+            mean: Vec::new(),
+            eigenvalues: Vec::new(),
+            PCAMat: Vec::new(),
+        }
+    }
+}
+
+const SIGNATURES: &[&str] =
+    &["(d_in: int = 0, d_out: int = 0, eigen_power: float = 0, random_rotation: bool = False)"];
+
+pub const ROW: Row = Row::of::<PCAMatrix>()
+    .construct(
+        |args| {
+            let (first, rest) = args.split_at(args.len().min(2));
+            let power = match rest.first() {
+                None => Some(0.0),
+                Some(Value::Float(v)) => Some(*v as f32),
+                Some(Value::Int(v)) => Some(*v as f32),
+                Some(_) => None,
+            };
+            let rotation = rest.get(1).map_or(Some(false), flag);
+            match (dims(first), power, rotation, rest.len()) {
+                (Some((d_in, d_out)), Some(power), Some(rotation), 0..=2) => {
+                    Ok(Handle::transform(PCAMatrix::new(d_in, d_out, power, rotation)?))
+                }
+                _ => Err(no_overload("PCAMatrix", SIGNATURES)),
+            }
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(receiver::<PCAMatrix>(object)?.copy()))
+    .format(Format {
+        fourccs: &["Pcam", "PcAm", "PCAm"],
+        read: |input, code| Ok(Handle::transform(PCAMatrix::read(input, code)?)),
+        write: |object, out| {
+            let pca = receiver::<PCAMatrix>(object)?;
+            out.fourcc("Pcam")?;
+            out.f32(pca.eigen_power)?;
+            out.f32(pca.epsilon)?;
+            out.bool(pca.random_rotation)?;
+            out.i32(pca.balanced_bins)?;
+            out.vec(&pca.mean)?;
+            out.vec(&pca.eigenvalues)?;
+            out.vec(&pca.PCAMat)?;
+            pca.linear.write(out)
+        },
+    })
+    .role(crate::role!(Transform, PCAMatrix));
+
+const METHODS: &[crate::base::Method] = &[crate::base::Method {
+    name: "prepare_Ab",
+    signature: "(self) -> None",
+    doc: "Makes `A` and `b` from the mean, the eigenvalues and the components.",
+    call: crate::base::MethodCall::Write(|object, _| {
+        crate::base::object::receiver_mut::<PCAMatrix>(object)?.prepare_Ab()?;
+        Ok(Value::None)
+    }),
+}];
+
+impl PCAMatrix {
+    pub fn new(d_in: i64, d_out: i64, eigen_power: f32, random_rotation: bool) -> Result<Self> {
+        let linear = LinearTransform::new(d_in, d_out, true)?;
+        Ok(PCAMatrix { linear, eigen_power, random_rotation, ..Default::default() })
+    }
+
+    /// Makes `A` and `b`.
+    pub fn prepare_Ab(&mut self) -> Result<()> {
+        let (d_in, d_out) = self.dims();
+        if d_in * d_out > self.PCAMat.len() || self.eigenvalues.len() < d_out || self.mean.len() != d_in {
+            let rows = self.PCAMat.len() / d_in.max(1);
+            let message = format!("PCA matrix cannot output {d_out} dimensions from {d_in} ({rows} components are known)");
+            return Err(Error::failed("static_cast<size_t>(d_out) * d_in <= PCAMat.size()", message));
+        }
+        let mut scaled = self.PCAMat[..d_in * d_out].to_vec();
+        let scale = |i: usize| (self.eigenvalues[i] + self.epsilon).powf(self.eigen_power);
+        if self.eigen_power != 0.0 {
+            for (i, row) in scaled.chunks_exact_mut(d_in.max(1)).enumerate() {
+                let factor = scale(i);
+                row.iter_mut().for_each(|v| *v *= factor);
+            }
+        }
+        if self.balanced_bins != 0 {
+            Error::check(!self.random_rotation, "both balancing bins and applying a random rotation does not make sense")?;
+            scaled = self.balance(&scaled, d_in, d_out)?;
+        }
+        if self.random_rotation {
+            let rotation = random_rotation(d_out, d_out, 5)?;
+            let mut rotated = vec![0f32; d_in * d_out];
+            Product::of(&rotation, &scaled).write(d_out, d_in, d_out, &mut rotated)?;
+            scaled = rotated;
+        }
+        self.b = scaled
+            .chunks_exact(d_in.max(1))
+            .map(|row| row.iter().zip(&self.mean).fold(0f32, |sum, (a, m)| sum - m * a))
+            .collect();
+        self.A = scaled;
+        self.is_orthonormal = self.eigen_power == 0.0;
+        self.is_trained = true;
+        Ok(())
+    }
+
+    /// The rows of `scaled`, each in the group that has the least variance so far and room.
+    fn balance(&self, scaled: &[f32], d_in: usize, d_out: usize) -> Result<Vec<f32>> {
+        let bins = usize::try_from(self.balanced_bins).unwrap_or(0);
+        Error::check(bins > 0 && d_out.is_multiple_of(bins), "d_out % balanced_bins == 0")?;
+        let room = d_out / bins;
+        let (mut totals, mut counts) = (vec![0f32; bins], vec![0usize; bins]);
+        let mut balanced = vec![0f32; d_in * d_out];
+        for (i, row) in scaled.chunks_exact(d_in.max(1)).enumerate() {
+            let open = (0..bins).filter(|b| counts[*b] < room);
+            let bin = open.min_by(|a, b| totals[*a].total_cmp(&totals[*b])).unwrap_or(0);
+            let at = (bin * room + counts[bin]) * d_in;
+            balanced[at..at + d_in].copy_from_slice(row);
+            totals[bin] += self.eigenvalues[i];
+            counts[bin] += 1;
+        }
+        Ok(balanced)
+    }
+
+    fn read(input: &mut Reader<'_>, code: FourCC) -> Result<Self> {
+        let eigen_power = input.f32()?;
+        let epsilon = if code.is("Pcam") { input.f32()? } else { 0.0 };
+        let random_rotation = input.bool("random_rotation")?;
+        let balanced_bins = if code.is("PCAm") { 0 } else { input.i32()? };
+        let (mean, eigenvalues, PCAMat) = (input.vec()?, input.vec()?, input.vec()?);
+        let linear = LinearTransform::read(input)?.finish(input)?;
+        let known = PCAMatrix { linear, eigen_power, epsilon, random_rotation, balanced_bins, ..Default::default() };
+        Ok(PCAMatrix { mean, eigenvalues, PCAMat, ..known })
+    }
+}
+
+impl VectorTransform for PCAMatrix {
+    fn base(&self) -> &VectorTransformBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut VectorTransformBase {
+        self
+    }
+    fn copy(&self) -> Handle {
+        Handle::transform(self.clone())
+    }
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        let (d_in, d_out) = self.dims();
+        Error::check(d_in > 0 && x.len() >= d_in, "n > 0 && d_in > 0")?;
+        let x = maybe_subsample(x, d_in, self.max_points_per_d.saturating_mul(d_in), 1234)?;
+        let n = x.len() / d_in;
+        if n.min(d_in) < d_out {
+            let message = format!("PCA matrix cannot output {d_out} dimensions from {n} vectors of {d_in}");
+            return Err(Error::failed("static_cast<size_t>(d_out) * d_in <= PCAMat.size()", message));
+        }
+        let found = principal_components(&x, n, d_in)?;
+        (self.mean, self.eigenvalues, self.PCAMat) = (found.mean, found.eigenvalues, found.vectors);
+        self.prepare_Ab()
+    }
+    fn apply_noalloc(&self, x: &[f32], xt: &mut [f32]) -> Result<()> {
+        self.linear.apply_noalloc(x, xt)
+    }
+    fn reverse_transform(&self, xt: &[f32], x: &mut [f32]) -> Result<()> {
+        self.linear.reverse_transform(xt, x)
+    }
+}

@@ -1,0 +1,285 @@
+//! Transforms without a matrix: choice of dimensions, normalization, centering.
+
+use faiss_derive::Object;
+
+use super::linear::flag;
+use super::{VectorTransform, VectorTransformBase};
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, Result, Value};
+use crate::distance::fvec_renorm_L2;
+use crate::registry::{Format, Row, no_overload};
+
+macro_rules! vector_transform_base {
+    () => {
+        fn base(&self) -> &VectorTransformBase {
+            self
+        }
+        fn base_mut(&mut self) -> &mut VectorTransformBase {
+            self
+        }
+        fn copy(&self) -> Handle {
+            Handle::transform(self.clone())
+        }
+    };
+}
+
+/// Chooses, repeats or adds dimensions: coordinate `i` is what coordinate `map[i]` was, or 0 where that is -1.
+#[derive(Object, Default, Clone)]
+pub struct RemapDimensionsTransform {
+    #[object(parent)]
+    pub base: VectorTransformBase,
+    /// For each coordinate that goes out, the one that comes in, or -1.
+    pub map: Vec<i32>,
+}
+
+const REMAP_SIGNATURES: &[&str] =
+    &["()", "(d_in: int, d_out: int, uniform: bool = True)", "(d_in: int, d_out: int, map: numpy.ndarray)"];
+
+pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
+    .construct(
+        |args| {
+            let made = match args {
+                [] => RemapDimensionsTransform::default(),
+                [Value::Int(d_in), Value::Int(d_out)] => RemapDimensionsTransform::new(*d_in, *d_out, true)?,
+                [Value::Int(d_in), Value::Int(d_out), Value::I32(map, _)] => {
+                    RemapDimensionsTransform::with_map(*d_in, *d_out, map.clone())?
+                }
+                [Value::Int(d_in), Value::Int(d_out), uniform] => match flag(uniform) {
+                    Some(uniform) => RemapDimensionsTransform::new(*d_in, *d_out, uniform)?,
+                    None => return Err(no_overload("RemapDimensionsTransform", REMAP_SIGNATURES)),
+                },
+                _ => return Err(no_overload("RemapDimensionsTransform", REMAP_SIGNATURES)),
+            };
+            Ok(Handle::transform(made))
+        },
+        REMAP_SIGNATURES,
+    )
+    .clone(|object| Ok(receiver::<RemapDimensionsTransform>(object)?.copy()))
+    .format(Format {
+        fourccs: &["RmDT"],
+        read: |input, _| {
+            let map: Vec<i32> = input.vec()?;
+            let base = VectorTransformBase::read(input)?;
+            let mut made = RemapDimensionsTransform::with_map(i64::from(base.d_in), i64::from(base.d_out), map)?;
+            made.base = base;
+            Ok(Handle::transform(made))
+        },
+        write: |object, out| {
+            let vt = receiver::<RemapDimensionsTransform>(object)?;
+            out.fourcc("RmDT")?;
+            out.vec(&vt.map)?;
+            vt.base.write(out)
+        },
+    })
+    .role(crate::role!(Transform, RemapDimensionsTransform));
+
+impl RemapDimensionsTransform {
+    /// Keeps the first dimensions and adds zeros at the end; if `uniform`, leaves out or adds dimensions at equal intervals.
+    pub fn new(d_in: i64, d_out: i64, uniform: bool) -> Result<Self> {
+        let base = VectorTransformBase::new(d_in, d_out, true)?;
+        let (n_in, n_out) = base.dims();
+        let map = match (uniform, n_in < n_out) {
+            (true, true) => {
+                let mut map = vec![-1; n_out];
+                (0..n_in).for_each(|i| map[i * n_out / n_in] = i as i32);
+                map
+            }
+            (true, false) => (0..n_out).map(|i| (i * n_in / n_out) as i32).collect(),
+            (false, _) => (0..n_out).map(|i| if i < n_in { i as i32 } else { -1 }).collect(),
+        };
+        Ok(RemapDimensionsTransform { base, map })
+    }
+
+    pub fn with_map(d_in: i64, d_out: i64, map: Vec<i32>) -> Result<Self> {
+        let base = VectorTransformBase::new(d_in, d_out, true)?;
+        let vt = RemapDimensionsTransform { base, map };
+        vt.check()?;
+        Ok(vt)
+    }
+
+    fn check(&self) -> Result<()> {
+        let fits = self.map.len() == self.dims().1 && self.map.iter().all(|m| (-1..self.d_in).contains(m));
+        Error::check(fits, "map.size() == d_out && map[i] < d_in")
+    }
+}
+
+impl VectorTransform for RemapDimensionsTransform {
+    vector_transform_base!();
+
+    fn apply_noalloc(&self, x: &[f32], xt: &mut [f32]) -> Result<()> {
+        self.check()?;
+        let (d_in, d_out) = self.dims();
+        self.pair(x, d_in, xt, d_out)?;
+        for (to, from) in xt.chunks_exact_mut(d_out.max(1)).zip(x.chunks_exact(d_in)) {
+            to.iter_mut().zip(&self.map).for_each(|(t, m)| *t = usize::try_from(*m).map_or(0.0, |m| from[m]));
+        }
+        Ok(())
+    }
+
+    fn reverse_transform(&self, xt: &[f32], x: &mut [f32]) -> Result<()> {
+        self.check()?;
+        let (d_in, d_out) = self.dims();
+        self.pair(xt, d_out, x, d_in)?;
+        x.fill(0.0);
+        for (to, from) in x.chunks_exact_mut(d_in.max(1)).zip(xt.chunks_exact(d_out)) {
+            from.iter().zip(&self.map).filter(|(_, m)| **m >= 0).for_each(|(v, m)| to[*m as usize] = *v);
+        }
+        Ok(())
+    }
+}
+
+/// Scales each vector to an L2 norm of 1.
+#[derive(Object, Clone)]
+pub struct NormalizationTransform {
+    #[object(parent)]
+    pub base: VectorTransformBase,
+    /// Which norm; only 2 is known.
+    pub norm: f32,
+}
+
+impl Default for NormalizationTransform {
+    fn default() -> Self {
+        NormalizationTransform { base: VectorTransformBase { d_in: -1, d_out: -1, is_trained: true }, norm: -1.0 }
+    }
+}
+
+const NORMALIZATION_SIGNATURES: &[&str] = &["()", "(d: int, norm: float = 2.0)"];
+
+pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
+    .construct(
+        |args| {
+            let made = match args {
+                [] => NormalizationTransform::default(),
+                [Value::Int(d)] => NormalizationTransform::new(*d, 2.0)?,
+                [Value::Int(d), Value::Float(norm)] => NormalizationTransform::new(*d, *norm as f32)?,
+                [Value::Int(d), Value::Int(norm)] => NormalizationTransform::new(*d, *norm as f32)?,
+                _ => return Err(no_overload("NormalizationTransform", NORMALIZATION_SIGNATURES)),
+            };
+            Ok(Handle::transform(made))
+        },
+        NORMALIZATION_SIGNATURES,
+    )
+    .clone(|object| Ok(receiver::<NormalizationTransform>(object)?.copy()))
+    .format(Format {
+        fourccs: &["VNrm"],
+        read: |input, _| {
+            let norm = input.f32()?;
+            Ok(Handle::transform(NormalizationTransform { norm, base: VectorTransformBase::read(input)? }))
+        },
+        write: |object, out| {
+            let vt = receiver::<NormalizationTransform>(object)?;
+            out.fourcc("VNrm")?;
+            out.f32(vt.norm)?;
+            vt.base.write(out)
+        },
+    })
+    .role(crate::role!(Transform, NormalizationTransform));
+
+impl NormalizationTransform {
+    pub fn new(d: i64, norm: f32) -> Result<Self> {
+        Ok(NormalizationTransform { base: VectorTransformBase::new(d, d, true)?, norm })
+    }
+}
+
+impl VectorTransform for NormalizationTransform {
+    vector_transform_base!();
+
+    fn apply_noalloc(&self, x: &[f32], xt: &mut [f32]) -> Result<()> {
+        let (d_in, d_out) = self.dims();
+        if self.norm != 2.0 {
+            return Err(Error::failed("norm == 2.0", "not implemented"));
+        }
+        self.pair(x, d_in, xt, d_out)?;
+        xt.copy_from_slice(x);
+        fvec_renorm_L2(xt, d_in)
+    }
+    /// The norms are lost: the vectors stay as they are.
+    fn reverse_transform(&self, xt: &[f32], x: &mut [f32]) -> Result<()> {
+        let (d_in, d_out) = self.dims();
+        self.pair(xt, d_out, x, d_in)?;
+        x.copy_from_slice(xt);
+        Ok(())
+    }
+}
+
+/// Subtracts the mean of the training vectors.
+#[derive(Object, Clone, Default)]
+pub struct CenteringTransform {
+    #[object(parent)]
+    pub base: VectorTransformBase,
+    /// The mean, `d_in` numbers.
+    pub mean: Vec<f32>,
+}
+
+pub const CENTERING: Row = Row::of::<CenteringTransform>()
+    .construct(
+        |args| match args {
+            [] => Ok(Handle::transform(CenteringTransform::new(-1)?)),
+            [Value::Int(d)] => Ok(Handle::transform(CenteringTransform::new(*d)?)),
+            _ => Err(no_overload("CenteringTransform", &["(d: int = -1)"])),
+        },
+        &["(d: int = -1)"],
+    )
+    .clone(|object| Ok(receiver::<CenteringTransform>(object)?.copy()))
+    .format(Format {
+        fourccs: &["VCnt"],
+        read: |input, _| {
+            let mean: Vec<f32> = input.vec()?;
+            let base = VectorTransformBase::read(input)?;
+            Error::check(!base.is_trained || mean.len() == base.dims().0, "mean.size() == d_in")?;
+            Ok(Handle::transform(CenteringTransform { base, mean }))
+        },
+        write: |object, out| {
+            let vt = receiver::<CenteringTransform>(object)?;
+            out.fourcc("VCnt")?;
+            out.vec(&vt.mean)?;
+            vt.base.write(out)
+        },
+    })
+    .role(crate::role!(Transform, CenteringTransform));
+
+impl CenteringTransform {
+    pub fn new(d: i64) -> Result<Self> {
+        let base = match d {
+            -1 => VectorTransformBase { d_in: -1, d_out: -1, is_trained: false },
+            d => VectorTransformBase::new(d, d, false)?,
+        };
+        Ok(CenteringTransform { base, mean: Vec::new() })
+    }
+
+    /// Writes `from + sign * mean` to `to`.
+    fn shift(&self, from: &[f32], to: &mut [f32], sign: f32) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        let d = self.dims().0;
+        self.pair(from, d, to, d)?;
+        Error::check(self.mean.len() == d, "mean.size() == d_in")?;
+        for (to, from) in to.chunks_exact_mut(d).zip(from.chunks_exact(d)) {
+            to.iter_mut().zip(from.iter().zip(&self.mean)).for_each(|(t, (v, m))| *t = v + sign * m);
+        }
+        Ok(())
+    }
+}
+
+impl VectorTransform for CenteringTransform {
+    vector_transform_base!();
+
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        let d = self.dims().0;
+        let n = VectorTransformBase::rows(x, d)?;
+        if n == 0 {
+            return Err(Error::failed("n > 0", "need at least one training vector"));
+        }
+        let mut mean = vec![0f32; d];
+        x.chunks_exact(d).for_each(|row| mean.iter_mut().zip(row).for_each(|(m, v)| *m += v));
+        mean.iter_mut().for_each(|m| *m /= n as f32);
+        self.mean = mean;
+        self.is_trained = true;
+        Ok(())
+    }
+    fn apply_noalloc(&self, x: &[f32], xt: &mut [f32]) -> Result<()> {
+        self.shift(x, xt, -1.0)
+    }
+    fn reverse_transform(&self, xt: &[f32], x: &mut [f32]) -> Result<()> {
+        self.shift(xt, x, 1.0)
+    }
+}
