@@ -12,7 +12,8 @@ pub const ROW: Row = Row::of::<ProductQuantizer>()
         |args| match args {
             [] => Ok(Handle::other(ProductQuantizer::default())),
             [Value::Int(d), Value::Int(m), Value::Int(nbits)] => {
-                let size = |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+                let size =
+                    |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
                 Ok(Handle::other(ProductQuantizer::new(size(*d)?, size(*m)?, size(*nbits)?)?))
             }
             _ => Err(no_overload("ProductQuantizer", SIGNATURES)),

@@ -57,7 +57,10 @@ impl DirectMap {
 
     /// Makes a map of that kind from the lists.
     pub fn set_type(&mut self, kind: i32, lists: &dyn InvertedLists, ntotal: usize) -> Result<()> {
-        Error::check((NO_MAP..=HASHTABLE).contains(&kind), "new_type == NoMap || new_type == Array || new_type == Hashtable")?;
+        Error::check(
+            (NO_MAP..=HASHTABLE).contains(&kind),
+            "new_type == NoMap || new_type == Array || new_type == Hashtable",
+        )?;
         if kind == self.kind {
             return Ok(());
         }
@@ -73,7 +76,10 @@ impl DirectMap {
                 } else if let Some(place) = usize::try_from(*id).ok().and_then(|id| made.array.get_mut(id)) {
                     *place = lo_build(list, offset);
                 } else {
-                    return Err(Error::failed("0 <= idlist[ofs] && idlist[ofs] < ntotal", "direct map supported only for sequential ids"));
+                    return Err(Error::failed(
+                        "0 <= idlist[ofs] && idlist[ofs] < ntotal",
+                        "direct map supported only for sequential ids",
+                    ));
                 }
             }
         }
@@ -156,11 +162,18 @@ impl DirectMap {
                 Ok(count)
             }
             HASHTABLE => {
-                let Some(sel) = (sel as &dyn Object).as_any().downcast_ref::<IDSelectorArray>() else {
-                    return Err(Error::failed("sela", "remove with hashtable works only with IDSelectorArray"));
+                // Faiss takes lists of ids only; here any selector will do.
+                let ids = match (sel as &dyn Object).as_any().downcast_ref::<IDSelectorArray>() {
+                    Some(array) => array.ids.clone(),
+                    None => {
+                        let mut ids: Vec<i64> =
+                            self.hashtable.keys().copied().filter(|id| sel.is_member(*id)).collect();
+                        ids.sort_unstable();
+                        ids
+                    }
                 };
                 let mut count = 0;
-                for id in &sel.ids {
+                for id in &ids {
                     let Some(lo) = self.hashtable.remove(id) else { continue };
                     let (list, offset) = (lo_listno(lo), lo_offset(lo));
                     self.fill_hole(lists, list, offset)?;
@@ -191,7 +204,13 @@ impl DirectMap {
     }
 
     /// Gives the ids new codes in maybe other lists. Only for a map by array.
-    pub fn update_codes(&mut self, lists: &mut dyn InvertedLists, ids: &[i64], list_nos: &[i64], codes: &[u8]) -> Result<()> {
+    pub fn update_codes(
+        &mut self,
+        lists: &mut dyn InvertedLists,
+        ids: &[i64],
+        list_nos: &[i64],
+        codes: &[u8],
+    ) -> Result<()> {
         Error::check(self.kind == ARRAY, "type == Array")?;
         let size = lists.base().code_size;
         ids.iter().try_for_each(|id| self.get(*id).map(drop))?;

@@ -100,7 +100,10 @@ pub trait InvertedLists: Object {
     /// Copies some entries to `other`, chosen by one of the `SUBSET_TYPE`s. Returns how many they are.
     fn copy_subset_to(&self, other: &mut dyn InvertedLists, subset_type: i32, a1: i64, a2: i64) -> Result<usize> {
         let (nlist, size) = (self.base().nlist, self.base().code_size);
-        Error::check(other.base().nlist == nlist && other.base().code_size == size, "nlist == oivf.nlist && code_size == oivf.code_size")?;
+        Error::check(
+            other.base().nlist == nlist && other.base().code_size == size,
+            "nlist == oivf.nlist && code_size == oivf.code_size",
+        )?;
         Error::check((0..=4).contains(&subset_type), "subset type 0 to 4")?;
         let positive = matches!(subset_type, SUBSET_TYPE_ID_MOD | SUBSET_TYPE_INVLIST_FRACTION);
         Error::check(!positive || a1 > 0, "a1 > 0")?;
@@ -159,7 +162,8 @@ pub const ARRAY: Row = Row::of::<ArrayInvertedLists>()
     .construct(
         |args| match args {
             [Value::Int(nlist), Value::Int(code_size)] => {
-                let size = |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+                let size =
+                    |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
                 Ok(Handle::lists(ArrayInvertedLists::new(size(*nlist)?, size(*code_size)?)?))
             }
             _ => Err(no_overload("ArrayInvertedLists", SIGNATURES)),
@@ -280,7 +284,9 @@ mod tests {
     fn filled() -> ArrayInvertedLists {
         let mut lists = ArrayInvertedLists::new(3, 2).unwrap();
         let mut offsets = [-1; 5];
-        lists.add_many(&[2, 0, -1, 2, 2], &[10, 11, 12, 13, 14], &[0, 0, 1, 1, 2, 2, 3, 3, 4, 4], &mut offsets).unwrap();
+        lists
+            .add_many(&[2, 0, -1, 2, 2], &[10, 11, 12, 13, 14], &[0, 0, 1, 1, 2, 2, 3, 3, 4, 4], &mut offsets)
+            .unwrap();
         assert_eq!(offsets, [0, 0, -1, 1, 2]);
         lists
     }

@@ -142,14 +142,20 @@ impl LinearTransform {
     }
 
     pub(super) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        Ok(LinearTransform { have_bias: input.bool("have_bias")?, A: input.vec()?, b: input.vec()?, ..Default::default() })
+        Ok(LinearTransform {
+            have_bias: input.bool("have_bias")?,
+            A: input.vec()?,
+            b: input.vec()?,
+            ..Default::default()
+        })
     }
 
     /// The common tail of a file, and what follows from it.
     pub(super) fn finish(mut self, input: &mut Reader<'_>) -> Result<Self> {
         self.base = VectorTransformBase::read(input)?;
         let (d_in, d_out) = self.dims();
-        let sized = !self.is_trained || (d_in.checked_mul(d_out) == Some(self.A.len()) && (!self.have_bias || self.b.len() == d_out));
+        let sized = !self.is_trained
+            || (d_in.checked_mul(d_out) == Some(self.A.len()) && (!self.have_bias || self.b.len() == d_out));
         Error::check(sized, "A.size() == d_out * d_in && (!have_bias || b.size() == d_out)")?;
         if self.is_trained {
             self.set_is_orthonormal()?;
@@ -183,7 +189,10 @@ impl VectorTransform for LinearTransform {
     }
     fn reverse_transform(&self, xt: &[f32], x: &mut [f32]) -> Result<()> {
         if !self.is_orthonormal {
-            return Err(Error::failed("is_orthonormal", "reverse transform not implemented for non-orthonormal matrices"));
+            return Err(Error::failed(
+                "is_orthonormal",
+                "reverse transform not implemented for non-orthonormal matrices",
+            ));
         }
         self.transform_transpose(xt, x)
     }
@@ -217,7 +226,9 @@ const RANDOM_SIGNATURES: &[&str] = &["()", "(d_in: int, d_out: int)"];
 pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
     .construct(
         |args| match dims(args) {
-            Some((d_in, d_out)) => Ok(Handle::transform(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? })),
+            Some((d_in, d_out)) => {
+                Ok(Handle::transform(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? }))
+            }
             None => Err(no_overload("RandomRotationMatrix", RANDOM_SIGNATURES)),
         },
         RANDOM_SIGNATURES,
@@ -225,7 +236,9 @@ pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
     .clone(|object| Ok(receiver::<RandomRotationMatrix>(object)?.copy()))
     .format(Format {
         fourccs: &["rrot"],
-        read: |input, _| Ok(Handle::transform(RandomRotationMatrix { linear: LinearTransform::read(input)?.finish(input)? })),
+        read: |input, _| {
+            Ok(Handle::transform(RandomRotationMatrix { linear: LinearTransform::read(input)?.finish(input)? }))
+        },
         write: |object: &dyn Object, out| {
             out.fourcc("rrot")?;
             receiver::<LinearTransform>(object)?.write(out)

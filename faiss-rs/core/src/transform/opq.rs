@@ -84,7 +84,8 @@ impl VectorTransform for OPQMatrix {
         let M = usize::try_from(self.M).unwrap_or(0);
         let mut pq = ProductQuantizer::new(d_out, M, 8)?;
         if n < pq.ksub {
-            let message = format!("Number of training points ({n}) should be at least as large as number of clusters (256)");
+            let message =
+                format!("Number of training points ({n}) should be at least as large as number of clusters (256)");
             return Err(Error::failed("nx >= static_cast<idx_t>(k)", message));
         }
         // With more dimensions out than in, vectors are padded with zeros.
@@ -127,8 +128,12 @@ impl VectorTransform for OPQMatrix {
             Product { transpose_a: true, ..Product::of(&centered, &decoded) }.write(d, d_out, n, &mut products)?;
             let (u, v) = singular_vectors(d, d_out, &mut products)?;
             let least = d.min(d_out);
-            Product { transpose_a: true, ..Product::of(&v[..least * d_out], &u[..least * d]) }
-                .write(d_out, d, least, &mut rotation)?;
+            Product { transpose_a: true, ..Product::of(&v[..least * d_out], &u[..least * d]) }.write(
+                d_out,
+                d,
+                least,
+                &mut rotation,
+            )?;
             pq.train_type = TRAIN_HOT_START;
         }
         self.A = match d > d_in {

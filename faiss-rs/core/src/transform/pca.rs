@@ -50,8 +50,7 @@ impl Default for PCAMatrix {
     }
 }
 
-const SIGNATURES: &[&str] =
-    &["(d_in: int = 0, d_out: int = 0, eigen_power: float = 0, random_rotation: bool = False)"];
+const SIGNATURES: &[&str] = &["(d_in: int = 0, d_out: int = 0, eigen_power: float = 0, random_rotation: bool = False)"];
 
 pub const ROW: Row = Row::of::<PCAMatrix>()
     .construct(
@@ -113,7 +112,8 @@ impl PCAMatrix {
         let (d_in, d_out) = self.dims();
         if d_in * d_out > self.PCAMat.len() || self.eigenvalues.len() < d_out || self.mean.len() != d_in {
             let rows = self.PCAMat.len() / d_in.max(1);
-            let message = format!("PCA matrix cannot output {d_out} dimensions from {d_in} ({rows} components are known)");
+            let message =
+                format!("PCA matrix cannot output {d_out} dimensions from {d_in} ({rows} components are known)");
             return Err(Error::failed("static_cast<size_t>(d_out) * d_in <= PCAMat.size()", message));
         }
         let mut scaled = self.PCAMat[..d_in * d_out].to_vec();
@@ -125,7 +125,10 @@ impl PCAMatrix {
             }
         }
         if self.balanced_bins != 0 {
-            Error::check(!self.random_rotation, "both balancing bins and applying a random rotation does not make sense")?;
+            Error::check(
+                !self.random_rotation,
+                "both balancing bins and applying a random rotation does not make sense",
+            )?;
             scaled = self.balance(&scaled, d_in, d_out)?;
         }
         if self.random_rotation {

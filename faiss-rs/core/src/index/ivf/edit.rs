@@ -1,7 +1,7 @@
 //! Adding, removing, moving and reading back vectors.
 
 use super::train::compute_residuals;
-use super::{InvertedFile, IndexIVF};
+use super::{IndexIVF, InvertedFile};
 use crate::base::{Error, Result, interrupt, progress};
 use crate::index::Index;
 use crate::index::flat_codes::check_same_type;
@@ -52,7 +52,10 @@ pub fn add_core(index: &mut dyn InvertedFile, x: &[f32], ids: Option<&[i64]>, li
     let ivf = index.ivf();
     Error::check(ivf.is_trained, "is_trained")?;
     let n = ivf.rows(x)?;
-    Error::check(list_nos.len() == n && ids.is_none_or(|ids| ids.len() == n), "coarse_idx.size() == n && ids.size() == n")?;
+    Error::check(
+        list_nos.len() == n && ids.is_none_or(|ids| ids.len() == n),
+        "coarse_idx.size() == n && ids.size() == n",
+    )?;
     check_list_nos(ivf, list_nos)?;
     ivf.direct_map.check_can_add(ids)?;
     let mut codes = vec![0u8; n * ivf.code_size];
@@ -226,7 +229,10 @@ pub fn check_compatible_for_merge(index: &dyn InvertedFile, other: &dyn Index) -
     Error::check(its.code_size == ours.code_size, "other->code_size == code_size")?;
     Error::check(its.by_residual == ours.by_residual, "other->by_residual == by_residual")?;
     if !ours.direct_map.no() || !its.direct_map.no() {
-        return Err(Error::failed("this->direct_map.no() && other->direct_map.no()", "direct map copy not implemented"));
+        return Err(Error::failed(
+            "this->direct_map.no() && other->direct_map.no()",
+            "direct map copy not implemented",
+        ));
     }
     index.check_same_codes(theirs)
 }

@@ -68,7 +68,13 @@ pub const ROW: Row = Row::of::<IndexIVFFlat>()
 
 impl IndexIVFFlat {
     /// Over `nlist` lists of `quantizer`, which has dimension `d` and is or will be trained.
-    pub fn new(quantizer: Shared<dyn Index>, d: i64, nlist: usize, metric: MetricType, own_invlists: bool) -> Result<Self> {
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        metric: MetricType,
+        own_invlists: bool,
+    ) -> Result<Self> {
         let code_size = usize::try_from(d).unwrap_or(0).saturating_mul(size_of::<f32>());
         let mut ivf = IndexIVF::new(quantizer, d, nlist, code_size, metric, own_invlists)?;
         ivf.by_residual = false;

@@ -12,13 +12,15 @@ fn file(object: &dyn Object) -> Result<&dyn InvertedFile> {
 
 fn file_mut(object: &mut dyn Object) -> Result<&mut dyn InvertedFile> {
     let name = object.info().name;
-    Role::inverted_file_mut(object).ok_or_else(|| Error::type_error(format!("an IndexIVF is wanted here, not a {name}")))
+    Role::inverted_file_mut(object)
+        .ok_or_else(|| Error::type_error(format!("an IndexIVF is wanted here, not a {name}")))
 }
 
 const PREASSIGNED: &str = "(self, x: numpy.ndarray, k: int, Iq: numpy.ndarray, Dq: numpy.ndarray, params: SearchParametersIVF | None = None, store_pairs: bool = False) -> tuple[numpy.ndarray, numpy.ndarray]";
 
 fn search_preassigned(object: &dyn Object, args: &[Value]) -> Result<Value> {
-    let ([Value::F32(x, _), Value::Int(k), Value::I64(list_nos, _), Value::F32(coarse, _)], rest) = args.split_at(args.len().min(4))
+    let ([Value::F32(x, _), Value::Int(k), Value::I64(list_nos, _), Value::F32(coarse, _)], rest) =
+        args.split_at(args.len().min(4))
     else {
         return Err(no_overload("search_preassigned", &[PREASSIGNED]));
     };
@@ -50,7 +52,9 @@ fn search_preassigned(object: &dyn Object, args: &[Value]) -> Result<Value> {
 
 /// An index among the arguments, as the inverted file it is.
 fn with_file_mut<T>(value: &Value, work: impl FnOnce(&mut dyn InvertedFile) -> Result<T>) -> Result<T> {
-    let Value::Handle(Handle::Index(other)) = value else { return Err(Error::type_error("an IndexIVF is wanted here")) };
+    let Value::Handle(Handle::Index(other)) = value else {
+        return Err(Error::type_error("an IndexIVF is wanted here"));
+    };
     let mut other = other.write();
     work(file_mut(&mut *other)?)
 }
@@ -162,7 +166,9 @@ pub(super) const METHODS: &[Method] = &[
         doc: "Takes other lists.",
         call: MethodCall::Write(|object, args| {
             let lists = match args {
-                [Value::Handle(Handle::Lists(lists))] | [Value::Handle(Handle::Lists(lists)), Value::Bool(_)] => Some(lists.clone()),
+                [Value::Handle(Handle::Lists(lists))] | [Value::Handle(Handle::Lists(lists)), Value::Bool(_)] => {
+                    Some(lists.clone())
+                }
                 [Value::None] | [Value::None, Value::Bool(_)] => None,
                 _ => return Err(no_overload("replace_invlists", &["(il: InvertedLists, own: bool = False)"])),
             };

@@ -73,7 +73,9 @@ impl Default for SearchParametersIVF {
     }
 }
 
-const SIGNATURES: &[&str] = &["(*, sel: IDSelector | None = None, nprobe: int = 1, max_codes: int = 0, quantizer_params: SearchParameters | None = None)"];
+const SIGNATURES: &[&str] = &[
+    "(*, sel: IDSelector | None = None, nprobe: int = 1, max_codes: int = 0, quantizer_params: SearchParameters | None = None)",
+];
 
 pub const ROW: Row = Row::of::<SearchParametersIVF>().construct(
     |args| match args {

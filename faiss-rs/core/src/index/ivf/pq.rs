@@ -74,13 +74,16 @@ pub const ROW: Row = Row::of::<IndexIVFPQ>()
             let (quantizer, d, nlist) = first?;
             let (m, nbits, metric, own) = match &args[3..] {
                 [Value::Int(m), Value::Int(nbits)] => (*m, *nbits, MetricType::L2, true),
-                [Value::Int(m), Value::Int(nbits), Value::Int(metric)] => (*m, *nbits, MetricType::try_from(*metric)?, true),
+                [Value::Int(m), Value::Int(nbits), Value::Int(metric)] => {
+                    (*m, *nbits, MetricType::try_from(*metric)?, true)
+                }
                 [Value::Int(m), Value::Int(nbits), Value::Int(metric), Value::Bool(own)] => {
                     (*m, *nbits, MetricType::try_from(*metric)?, *own)
                 }
                 _ => return Err(no_overload("IndexIVFPQ", SIGNATURES)),
             };
-            let size = |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+            let size =
+                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
             Ok(Handle::index(IndexIVFPQ::new(quantizer, d, nlist, size(m)?, size(nbits)?, metric, own)?))
         },
         SIGNATURES,
@@ -151,7 +154,10 @@ impl IndexIVFPQ {
 
     fn check(&self) -> Result<()> {
         self.pq.check()?;
-        Error::check(self.pq.d == self.dim() && self.pq.code_size == self.code_size, "pq.d == d && pq.code_size == code_size")
+        Error::check(
+            self.pq.d == self.dim() && self.pq.code_size == self.code_size,
+            "pq.d == d && pq.code_size == code_size",
+        )
     }
 
     /// Squared norms of the product quantizer's centroids.
@@ -253,10 +259,25 @@ impl InvertedFile for IndexIVFPQ {
         let has_table = self.use_precomputed_table == 1 && self.precomputed_table.len() == size * self.nlist;
         // The quantizer's distance is that of the formula only if it is L2.
         let own_coarse = self.by_residual && quantizer.base().metric_type != self.metric_type;
-        let terms = if residual_l2 && visits >= self.nlist { (0..self.nlist).map(|_| OnceLock::new()).collect() } else { Vec::new() };
+        let terms = if residual_l2 && visits >= self.nlist {
+            (0..self.nlist).map(|_| OnceLock::new()).collect()
+        } else {
+            Vec::new()
+        };
         let norms = if residual_l2 && !has_table { self.norms() } else { Vec::new() };
         let transposed = self.pq.transposed();
-        Ok(Box::new(PqSearcher { index: self, quantizer, lists, transposed, norms, terms, has_table, own_coarse, residual_l2, similarity }))
+        Ok(Box::new(PqSearcher {
+            index: self,
+            quantizer,
+            lists,
+            transposed,
+            norms,
+            terms,
+            has_table,
+            own_coarse,
+            residual_l2,
+            similarity,
+        }))
     }
 }
 

@@ -261,7 +261,8 @@ impl Pairs<'_> {
                 Ok(())
             })?;
             for q in 0..n {
-                let mut hits: Vec<Hit> = (0..parts).flat_map(|p| std::mem::take(&mut *partial[q * parts + p].lock())).collect();
+                let mut hits: Vec<Hit> =
+                    (0..parts).flat_map(|p| std::mem::take(&mut *partial[q * parts + p].lock())).collect();
                 if let Some(k) = keep {
                     hits.sort_unstable_by(order);
                     hits.truncate(k);
@@ -276,7 +277,15 @@ impl Pairs<'_> {
                 let (mut scanner, mut buffers) = (searcher.scanner(), Buffers::default());
                 if by_list && queries.len() * nprobe >= 2 * ivf.nlist {
                     let mut own: Vec<C> = queries.clone().map(|_| collector()).collect();
-                    let (visited, codes) = self.scan_by_list(&lists, &mut *scanner, ivf.nlist, ivf.dim(), queries.clone(), &mut own, &mut buffers)?;
+                    let (visited, codes) = self.scan_by_list(
+                        &lists,
+                        &mut *scanner,
+                        ivf.nlist,
+                        ivf.dim(),
+                        queries.clone(),
+                        &mut own,
+                        &mut buffers,
+                    )?;
                     count(visited, codes);
                     queries.zip(own).for_each(|(q, own)| done(q, &own.finish()));
                     return Ok(());
@@ -285,7 +294,8 @@ impl Pairs<'_> {
                     interrupt::check()?;
                     let mut own = collector();
                     scanner.set_query(self.query(ivf.dim(), q))?;
-                    let (visited, codes) = self.scan_query(&lists, &mut *scanner, q, 0..nprobe, &mut own, &mut buffers)?;
+                    let (visited, codes) =
+                        self.scan_query(&lists, &mut *scanner, q, 0..nprobe, &mut own, &mut buffers)?;
                     count(visited, codes);
                     done(q, &own.finish());
                 }
