@@ -134,7 +134,7 @@ fn read_inverted_lists(input: &mut Reader<'_>) -> Result<Option<ArrayInvertedLis
         Error::check(numbers.len() == nlist, "sizes.size() == nlist")?;
         numbers.iter().map(|n| *n as usize).enumerate().collect()
     } else if kind.is("sprs") {
-        let inside = numbers.len() % 2 == 0 && numbers.chunks_exact(2).all(|p| (p[0] as usize) < nlist);
+        let inside = numbers.len().is_multiple_of(2) && numbers.chunks_exact(2).all(|p| (p[0] as usize) < nlist);
         Error::check(inside, "idsizes[j] < sizes.size()")?;
         numbers.chunks_exact(2).map(|p| (p[0] as usize, p[1] as usize)).collect()
     } else {

@@ -26,7 +26,7 @@ use crate::storage::lists::InvertedLists;
 const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
-#[derive(Object, Clone)]
+#[derive(Object, Clone, Default)]
 #[object(methods = METHODS)]
 pub struct IndexIVFPQ {
     #[object(parent)]
@@ -43,20 +43,6 @@ pub struct IndexIVFPQ {
     pub use_precomputed_table: i32,
     /// The parts of distances that do not depend on the query, `nlist * M * ksub` numbers.
     pub precomputed_table: Vec<f32>,
-}
-
-impl Default for IndexIVFPQ {
-    fn default() -> Self {
-        IndexIVFPQ {
-            ivf: IndexIVF::default(),
-            pq: ProductQuantizer::default(),
-            do_polysemous_training: false,
-            scan_table_threshold: 0,
-            polysemous_ht: 0,
-            use_precomputed_table: 0,
-            precomputed_table: Vec::new(),
-        }
-    }
 }
 
 const SIGNATURES: &[&str] = &[

@@ -110,7 +110,10 @@ pub fn search_preassigned(
     let ivf_params = params::of_search(params)?;
     let n = index.ivf().queries(x, k, distances, labels)?;
     let mut plan = Plan::new(index, ivf_params)?;
-    Error::check(list_nos.len() == coarse.len() && (n == 0 || list_nos.len() % n == 0), "assign.size() == n * nprobe")?;
+    Error::check(
+        list_nos.len() == coarse.len() && (n == 0 || list_nos.len().is_multiple_of(n)),
+        "assign.size() == n * nprobe",
+    )?;
     plan.nprobe = list_nos.len().checked_div(n).unwrap_or(0);
     if let Some(list) = list_nos.iter().find(|list| **list >= index.ivf().nlist as i64) {
         let message = format!("Invalid key={list} nlist={}", index.ivf().nlist);
