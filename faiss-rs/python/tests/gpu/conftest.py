@@ -36,7 +36,3 @@ def kernels_ran(request):
     yield
     if "launches_none" not in request.keywords:
         assert faiss.gpu_launch_count() > before, "no kernel was launched"
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "launches_none: a test on a GPU that launches no kernel")
