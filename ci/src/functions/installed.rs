@@ -155,11 +155,9 @@ pub fn test(
         .args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--rootdir"])
         .arg(&tests);
     match suite {
-        Suite::Whole => drop(command.arg(&tests)),
-        Suite::Smoke => {
-            drop(command.args(["test_import.py", "test_flat.py", "test_files.py"].map(|file| tests.join(file))))
-        }
-    }
+        Suite::Whole => command.arg(&tests),
+        Suite::Smoke => command.args(["test_import.py", "test_flat.py", "test_files.py"].map(|file| tests.join(file))),
+    };
     for name in ["PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"] {
         command.env_remove(name);
     }
