@@ -78,9 +78,9 @@ fn long_description(versions: &Versions, cuda: Option<&Cuda>, distribution: &str
         text.push_str("index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)   # leave this line out where there is no GPU\n");
     }
     text.push_str("index.add(vectors)\ndistances, ids = index.search(vectors[:10], 5)\n```\n\n");
-    let _ = write!(
+    let _ = writeln!(
         text,
-        "Needs Linux x86_64 with glibc {glibc_major}.{glibc_minor} or newer and CPython {python} or newer; numpy comes with it. OpenBLAS is inside.\n"
+        "Needs Linux x86_64 with glibc {glibc_major}.{glibc_minor} or newer and CPython {python} or newer; numpy comes with it. OpenBLAS is inside."
     );
     let Some(cuda) = cuda else {
         text.push_str("\nThis distribution runs on the CPU alone.\n");

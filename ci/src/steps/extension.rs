@@ -78,7 +78,7 @@ pub fn run(work: &Work, tools: &Tools, target: &str, blas: &str, prefix: &str) -
         // The stable ABI needs no interpreter at build time.
         .env("PYO3_NO_PYTHON", "1")
         .env("SOURCE_DATE_EPOCH", "315532800");
-    tool::run(&mut command, "cargo zigbuild").map_err(|failure| explain(failure))?;
+    tool::run(&mut command, "cargo zigbuild").map_err(explain)?;
 
     // The target's folder goes by its name without the version of glibc.
     let triple = target.split('.').next().unwrap_or(target);

@@ -122,7 +122,8 @@ def rand_smooth_vectors(n: int, d: int, seed: int = 1234) -> np.ndarray:
     latent = 10
     x = randn((n, latent), seed) @ rand((latent, d), seed + 1)
     scaled: np.ndarray = x * (rand(d, seed + 2) * np.float32(4) + np.float32(0.1))
-    return np.sin(scaled, out=scaled)
+    np.sin(scaled, out=scaled)
+    return scaled
 
 
 def checksum(a: np.ndarray) -> int | np.ndarray:
