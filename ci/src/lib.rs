@@ -2,7 +2,7 @@
 //!
 //! `versions` and `lock` say what is pinned, `matrix` and `plan` turn that into a frozen list of steps without touching
 //! anything, `engine` runs the list, `steps` holds what each step does and `store` keeps what they made. `functions` is
-//! what a person asks for, `cli` the command line of it. `wheel` writes archives and `audit` opens finished ones; neither
+//! what a person asks for, `cli` the command line of it, `module` the same for a Dagger engine. `wheel` writes archives and `audit` opens finished ones; neither
 //! knows of plans or engines.
 
 pub mod audit;
@@ -15,6 +15,7 @@ pub mod failure;
 pub mod functions;
 pub mod lock;
 pub mod matrix;
+pub mod module;
 pub mod plan;
 pub mod python;
 pub mod steps;

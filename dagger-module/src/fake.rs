@@ -25,8 +25,8 @@ const TOKEN: &str = "token";
 /// Chains of calls are nested as deep as they are long.
 const DEEPEST: usize = 4000;
 
-/// Decides what a field gives: `("Container", "stdout", chain)`, where the chain is the text of the calls that led there.
-/// None leaves it to the fake.
+/// Decides what a field gives: `("Container", "stdout", chain)`, where the chain is the text of the calls up to that field,
+/// with their arguments. None leaves it to the fake.
 pub type Script = Box<dyn Fn(&str, &str, &str) -> Option<Result<Value, Error>> + Send + Sync>;
 
 /// An engine on a port of loopback. Its thread ends with the process.
@@ -170,7 +170,11 @@ impl Shared {
 
     fn execute(&self, operation: &str) -> Result<Value, Error> {
         let mut parser = Parser::new().recursion_limit(DEEPEST);
-        let refusal = |errors: DiagnosticList| Error::new(format!("not in the schema: {operation}\n{errors}"));
+        let refusal = |errors: DiagnosticList| {
+            let reasons: Vec<String> = errors.iter().map(|reason| reason.error.to_string()).collect();
+            let start: String = operation.chars().take(200).collect();
+            Error::new(format!("not in the schema: {} in {start}", reasons.join("; ")))
+        };
         let document =
             parser.parse_executable(&self.schema, operation, "operation.graphql").map_err(|e| refusal(e.errors))?;
         let document = document.validate(&self.schema).map_err(|e| refusal(e.errors))?;
@@ -197,7 +201,7 @@ impl Shared {
     }
 
     fn field(&self, parent: &str, field: &Field, chain: &str) -> Result<Value, Error> {
-        if let Some(outcome) = (self.script)(parent, &field.name, chain) {
+        if let Some(outcome) = (self.script)(parent, &field.name, &longer(chain, field)) {
             return outcome;
         }
         if let Some(value) = self.function_call(parent, field) {

@@ -1,7 +1,9 @@
-//! Engines run plans. `host` runs one on this machine, `dry_run` only says what would run. Both decide in the same way
-//! which steps are needed, and tell a [`Reporter`] what happens.
+//! Engines run plans. `host` runs one on this machine, `dry_run` only says what would run; both decide in the same way
+//! which steps are needed. `dagger` runs every step in a container of its own, and leaves that decision to its engine. All
+//! of them tell a [`Reporter`] what happens.
 
 pub mod children;
+pub mod dagger;
 pub mod dry_run;
 pub mod host;
 pub mod report;

@@ -1,0 +1,347 @@
+//! What happens when the engine calls one of the pipeline's functions.
+
+use std::num::NonZero;
+use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use dagger_module::{Call, Error, Query, Session, Value};
+
+use super::table::{BASE_IMAGE, RUST_IMAGE, known, name_here, settings_of, state};
+use crate::cli::table::{Argument, Caching, Function, Type, Values};
+use crate::engine::dagger::environment::{mount, run, variable};
+use crate::engine::dagger::{Dagger, Environment, ROOT, STORE, Settings, Tree, from_dagger};
+use crate::engine::report::{Format, to_stderr};
+use crate::failure::{Failure, Result};
+use crate::lock::Lock;
+use crate::matrix::Matrix;
+use crate::plan::{self, Plan, Sources};
+use crate::versions::Versions;
+
+pub type Handler = fn(&Call, &'static Function) -> Result<Value>;
+
+/// Where folders and files that were given as arguments lie.
+const ARGUMENTS: &str = "/arguments";
+
+/// The constructor: what was set, for the functions to find.
+pub fn settings(call: &Call) -> Result<Value, Error> {
+    Ok(state(&Settings {
+        base_image: call.arg("base-image")?,
+        rust_image: call.arg("rust-image")?,
+        pip_config: call.arg("pip-config")?,
+        certificates: call.arg("certificates")?,
+    }))
+}
+
+/// Everything that a call works with.
+pub struct Work<'a> {
+    pub session: &'a Session,
+    pub tree: Tree,
+    pub versions: Versions,
+    pub environment: Environment,
+}
+
+impl<'a> Work<'a> {
+    pub fn open(call: &Call<'a>) -> Result<Work<'a>> {
+        let source: String = argument(call, "host-directory")?;
+        Work::on(call, &source)
+    }
+
+    /// The source is the directory of this id.
+    pub fn on(call: &Call<'a>, source: &str) -> Result<Work<'a>> {
+        let session = call.session;
+        let tree = Tree::load(session, source)?;
+        let versions = Versions::load(&tree.root)?;
+        let settings = settings_of(call).map_err(|error| from_dagger(&error))?;
+        let base = settings.base_image.clone().map_or_else(|| image(&versions, BASE_IMAGE), Ok)?;
+        let rust = settings.rust_image.clone().map_or_else(|| image(&versions, RUST_IMAGE), Ok)?;
+        let environment = Environment::new(session, &settings, &base, &rust)?;
+        Ok(Work { session, tree, versions, environment })
+    }
+
+    /// The container with the whole source, and a Rust toolchain.
+    pub fn container(&self) -> Result<Query> {
+        let container = self.tree.mount_all(self.session, self.environment.with_rust())?;
+        Ok(container.call("withWorkdir").arg("path", ROOT))
+    }
+
+    pub fn plan(&self, matrix: &Matrix) -> Result<Plan> {
+        let root = &self.tree.root;
+        plan::build(&self.versions, &Lock::load(root)?, &Sources::read(root, &self.versions)?, matrix)
+    }
+
+    /// Builds what `matrix` asks for; the folder that `command` leaves for it.
+    ///
+    /// The steps come first, each in its own container. Then the command itself runs where all that they made is in the
+    /// store, and so has only the folder to lay out: wheels and manifests are written by the same code as on the host.
+    pub fn build(&self, matrix: &Matrix, command: Vec<String>, jobs: Option<usize>) -> Result<String> {
+        let plan = self.plan(matrix)?;
+        let targets: Vec<String> =
+            plan.wheels.iter().flat_map(|wheel| [wheel.archive.clone(), wheel.verify.clone()]).collect();
+        let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get));
+        let engine = Dagger { session: self.session, environment: &self.environment, tree: &self.tree, jobs };
+        let (outputs, _) = engine.make(&plan, &targets, &mut *to_stderr(Format::Text))?;
+        let container = outputs.lay(self.container()?, &plan.steps);
+        let command = self.command(command, &["--output", "/wheels"]);
+        let query = run(container, command).call("directory").arg("path", "/wheels");
+        self.session.sync(&query).map_err(|error| from_dagger(&error))
+    }
+
+    /// `ci` with what every command of it needs in a container.
+    pub fn command(&self, mut command: Vec<String>, more: &[&str]) -> Vec<String> {
+        command.insert(0, "ci".to_owned());
+        command.extend(
+            more.iter().chain(&["--root", ROOT, "--cache", STORE, "--color", "never"]).map(|&word| word.to_owned()),
+        );
+        command
+    }
+
+    pub fn stdout(&self, container: Query, command: Vec<String>) -> Result<String> {
+        let query = run(container, self.command(command, &[])).call("stdout");
+        self.session.get(&query).map_err(|error| from_dagger(&error))
+    }
+
+    /// What it prints as its result, and what it tells on the way.
+    pub fn output(&self, container: Query, command: Vec<String>) -> Result<String> {
+        let query = run(container, self.command(command, &[])).call("combinedOutput");
+        self.session.get(&query).map_err(|error| from_dagger(&error))
+    }
+}
+
+fn image(versions: &Versions, name: &str) -> Result<String> {
+    let image = versions.images.get(name).ok_or_else(|| {
+        Failure::usage(
+            format!("versions.toml names no image \"{name}\"."),
+            "Add it below [images], or pass one as an argument.",
+        )
+    })?;
+    let digest = image.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
+    Ok(format!("{}:{}{digest}", image.name, image.tag))
+}
+
+pub fn argument<T: serde::de::DeserializeOwned>(call: &Call, name: &str) -> Result<T> {
+    call.arg(name).map_err(|error| Failure::usage(error.message().to_owned(), "Correct the argument."))
+}
+
+/// The arguments as the command line has them: values, and words. Directories and files are not among them.
+pub fn given(call: &Call, function: &Function) -> Result<(Values, Vec<String>)> {
+    let mut values = Values::default();
+    let mut words = vec![function.name.to_owned()];
+    let mut positional = Vec::new();
+    for one in function.arguments {
+        if matches!(one.ty, Type::Path) {
+            continue;
+        }
+        let texts = texts(one, argument(call, name_here(one))?);
+        for text in &texts {
+            match one.ty {
+                _ if one.positional => positional.push(text.clone()),
+                Type::Flag if text == "true" => words.push(format!("--{}", one.name)),
+                Type::Flag => {}
+                _ => words.extend([format!("--{}", one.name), text.clone()]),
+            }
+        }
+        values.set(one.name, texts);
+    }
+    words.extend(positional);
+    Ok((values, words))
+}
+
+fn texts(argument: &Argument, value: Value) -> Vec<String> {
+    match value {
+        Value::Null => Vec::new(),
+        Value::Array(items) => items.into_iter().flat_map(|item| texts(argument, item)).collect(),
+        // Members of enums are choices in capitals.
+        Value::String(text) => match argument.ty {
+            Type::Choice(choices) => {
+                choices.iter().filter(|choice| super::table::member(choice) == text).map(|c| (*c).to_owned()).collect()
+            }
+            _ => vec![text],
+        },
+        other => vec![other.to_string()],
+    }
+}
+
+/// The wheels that a call asks for.
+pub fn matrix(versions: &Versions, function: &Function, values: &Values) -> Result<Matrix> {
+    let machine = values.text("platform").unwrap_or("x86_64");
+    match function.name {
+        "build-cpu-wheels" | "test-cpu-wheels" => Matrix::cpu(versions, machine),
+        _ => Matrix::gpu(versions, &values.numbers("cuda-major"), values.list("arch"), machine),
+    }
+}
+
+pub fn build(call: &Call, function: &'static Function) -> Result<Value> {
+    let work = Work::open(call)?;
+    build_with(call, &work, function).map(Value::from)
+}
+
+pub fn build_with(call: &Call, work: &Work, function: &'static Function) -> Result<String> {
+    let (values, words) = given(call, function)?;
+    let jobs = values.numbers("jobs").first().map(|&jobs| jobs as usize);
+    work.build(&matrix(&work.versions, function, &values)?, words, jobs)
+}
+
+/// Any function that prints: the command in a container.
+pub fn text(call: &Call, function: &'static Function) -> Result<Value> {
+    let work = Work::open(call)?;
+    let (container, words) = with_folders(call, &work, function)?;
+    work.stdout(anew(container, function), words).map(Value::from)
+}
+
+/// Any function that leaves a folder.
+pub fn folder(call: &Call, function: &'static Function) -> Result<Value> {
+    let work = Work::open(call)?;
+    let (container, words) = with_folders(call, &work, function)?;
+    let query = run(anew(container, function), work.command(words, &["--output", "/output"]));
+    work.session
+        .sync(&query.call("directory").arg("path", "/output"))
+        .map(Value::from)
+        .map_err(|error| from_dagger(&error))
+}
+
+fn with_folders(call: &Call, work: &Work, function: &'static Function) -> Result<(Query, Vec<String>)> {
+    let mut container = work.container()?;
+    let (_, mut words) = given(call, function)?;
+    for one in function.arguments.iter().filter(|one| matches!(one.ty, Type::Path)) {
+        let Ok(Some(id)) = call.arg::<Option<String>>(name_here(one)) else { continue };
+        let path = format!("{ARGUMENTS}/{}", one.name);
+        let what = if one.name == "diff" { "withMountedFile" } else { "withMountedDirectory" };
+        container = container.call(what).arg("path", &path).arg("source", id);
+        if !one.positional {
+            words.push(format!("--{}", one.name));
+        }
+        words.push(path);
+    }
+    Ok((container, words))
+}
+
+/// What must run each time gets a variable that was never there before: nothing is answered from memory.
+pub fn anew(container: Query, function: &Function) -> Query {
+    if function.caching == Caching::ByInputs {
+        return container;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_nanos());
+    variable(container, "FAISS_RS_CALL", &now.to_string())
+}
+
+/// Resolves versions.toml anew and gives what that changes.
+pub fn lock(call: &Call, function: &'static Function) -> Result<Value> {
+    let work = Work::open(call)?;
+    let container = run(anew(work.container()?, function), work.command(vec!["lock".to_owned()], &[]));
+    let query = container.call("directory").arg("path", ROOT).call("changes").arg("from", &work.tree.directory);
+    // Asked for something that only the finished command knows, so that its failure is told here.
+    let changed = query.clone().call("modifiedPaths");
+    work.session.get::<Vec<String>>(&changed).map_err(|error| from_dagger(&error))?;
+    work.session.id(&query).map(Value::from).map_err(|error| from_dagger(&error))
+}
+
+pub fn test(call: &Call, function: &'static Function) -> Result<Value> {
+    let work = Work::open(call)?;
+    let (values, _) = given(call, function)?;
+    let wheels = match argument::<Option<String>>(call, "wheels")? {
+        Some(wheels) => wheels,
+        None => {
+            let build = known(if function.name == "test-cpu-wheels" { "build-cpu-wheels" } else { "build-gpu-wheels" });
+            let majors = values.numbers("cuda-major").into_iter().map(|major| format!("--cuda-major={major}"));
+            let command = std::iter::once(build.name.to_owned()).chain(majors).collect();
+            work.build(&matrix(&work.versions, function, &values)?, command, None)?
+        }
+    };
+    test_wheels(call, &work, function, &values, &wheels).map(Value::from)
+}
+
+/// Installs the wheels of a folder into containers that hold nothing else, one for each Python, and runs their tests.
+pub fn test_wheels(
+    call: &Call,
+    work: &Work,
+    function: &'static Function,
+    values: &Values,
+    wheels: &str,
+) -> Result<String> {
+    let gpu = function.name == "test-gpu-wheels" && !argument::<bool>(call, "no-gpu")?;
+    let wheel = only_wheel(work, wheels)?;
+    let mut base = work.tree.mount_all(work.session, work.environment.base())?;
+    base = mount(base, "/wheels", wheels);
+    let mut words = vec![function.name.to_owned(), "--wheel".to_owned(), format!("/wheels/{wheel}")];
+    words.extend(values.numbers("cuda-major").iter().map(|major| format!("--cuda-major={major}")));
+    if values.flag("fix-cuda") {
+        words.push("--fix-cuda".to_owned());
+    }
+    if function.arguments.iter().any(|one| one.name == "find-links")
+        && let Some(links) = argument::<Option<String>>(call, "find-links")?
+    {
+        base = mount(base, "/links", &links);
+        words.push("--find-links=/links".to_owned());
+    }
+    if gpu {
+        base = variable(base.call("experimentalWithAllGPUs"), "NVIDIA_DRIVER_CAPABILITIES", "compute,utility");
+    }
+    let pythons = match values.list("python") {
+        [] => pythons(work)?,
+        some => some.to_vec(),
+    };
+    let mut report = String::new();
+    for python in pythons {
+        let mut words = words.clone();
+        words.push(format!("--python={python}"));
+        let text = work.output(anew(base.clone(), function), words)?;
+        if !ran_something(&text) {
+            let todo = "Look at the report above: a test that does not run proves nothing.";
+            return Err(Failure::check(format!("No test ran under Python {python}."), todo).with_log(text));
+        }
+        report.push_str(&text);
+    }
+    Ok(report)
+}
+
+/// Whether a report counts tests that passed: `12 passed`.
+fn ran_something(report: &str) -> bool {
+    let words: Vec<&str> = report.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    words.windows(2).any(|pair| pair[1] == "passed" && pair[0].parse::<u64>().is_ok_and(|count| count > 0))
+}
+
+fn only_wheel(work: &Work, wheels: &str) -> Result<String> {
+    let query = Query::node("Directory", wheels).call("glob").arg("pattern", "**/*.whl");
+    let found: Vec<String> = work.session.get(&query).map_err(|error| from_dagger(&error))?;
+    match found.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::usage(
+            "The folder holds no wheel.",
+            "Pass a folder with the wheel, as build-gpu-wheels leaves it.",
+        )),
+        several => {
+            let what = format!("The folder holds several wheels: {}.", several.join(", "));
+            Err(Failure::usage(what, "Pass the folder of one of them."))
+        }
+    }
+}
+
+/// The Pythons of versions.toml that the base image has.
+fn pythons(work: &Work) -> Result<Vec<String>> {
+    let minors: Vec<String> = work.versions.wheel.pythons.iter().map(|python| python.0.to_string()).collect();
+    let script = format!(
+        "for m in {}; do if command -v python3.$m >&2 || [ -x /opt/python/cp3$m-cp3$m/bin/python3 ]; then echo 3.$m; fi; done",
+        minors.join(" ")
+    );
+    let query = run(work.environment.base(), vec!["sh", "-c", &script]).call("stdout");
+    let text: String = work.session.get(&query).map_err(|error| from_dagger(&error))?;
+    let found: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if found.is_empty() {
+        let wanted: Vec<String> = work.versions.wheel.pythons.iter().map(ToString::to_string).collect();
+        let what = format!("The base image has none of the Pythons {}.", wanted.join(", "));
+        return Err(Failure::machine(what, "Choose another --base-image."));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ran_something;
+
+    #[test]
+    fn a_report_without_a_passed_test_is_none() {
+        assert!(ran_something("Python 3.11: 12 passed, 0 failed, 3 skipped"));
+        assert!(!ran_something("0 passed, 3 skipped"));
+        assert!(!ran_something("skipped: no NVIDIA driver"));
+    }
+}
