@@ -36,6 +36,8 @@ const READ: &[&str] = &[
     "LICENSE",
     "ci/Cargo.toml",
     "ci/src",
+    "dagger-module/Cargo.toml",
+    "dagger-module/examples/greeter/Cargo.toml",
     "faiss-rs",
     "kernels",
     "rust-toolchain.toml",
