@@ -1,11 +1,10 @@
 //! What a wheel says of itself: core metadata, the long description and the table of GPUs. All of it comes from
 //! versions.toml, so that no page promises what no wheel holds.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use faiss_kernels::Arch;
-
+use crate::audit::Image;
+use crate::audit::capability::{self, Column};
 use crate::versions::{Cuda, Versions};
 use crate::wheel::{CudaRequirement, Metadata, WheelName, requirements};
 
@@ -100,50 +99,12 @@ fn long_description(versions: &Versions, cuda: Option<&Cuda>, distribution: &str
     text
 }
 
-/// One row a compute capability, one column a CUDA major.
+/// The table of GPUs that README.md and the long descriptions hold, from what versions.toml promises; verification holds
+/// finished wheels to the same.
 pub fn capability_table(cuda: &[Cuda]) -> String {
-    let mut rows: BTreeSet<Arch> = BTreeSet::new();
-    for arch in cuda.iter().flat_map(|cuda| cuda.architectures.iter().chain(&cuda.ptx)) {
-        rows.insert(arch.base());
-    }
-    // GPUs that live on the machine code of another of their major.
-    rows.extend([(8, 7), (10, 3), (12, 1)].map(|(major, minor)| Arch::new(major, minor)));
-    let mut cells: Vec<Vec<String>> = vec![
-        std::iter::once("GPU".to_owned())
-            .chain(cuda.iter().map(|cuda| format!("cu{} (CUDA {})", cuda.major, cuda.toolkit)))
-            .collect(),
-    ];
-    for row in rows {
-        cells.push(std::iter::once(row.to_string()).chain(cuda.iter().map(|cuda| cell(cuda, row))).collect());
-    }
-    let newer = |cuda: &Cuda| if cuda.ptx.is_empty() { "-" } else { "PTX" }.to_owned();
-    cells.push(std::iter::once("newer".to_owned()).chain(cuda.iter().map(newer)).collect());
-    table(&cells)
-}
-
-fn cell(cuda: &Cuda, gpu: Arch) -> String {
-    if cuda.architectures.iter().any(|arch| arch.base() == gpu) {
-        return "code".to_owned();
-    }
-    // Machine code runs on later GPUs of its own major, unless a letter ties it to one.
-    let plain = cuda.architectures.iter().filter(|arch| arch.suffix.is_none());
-    if let Some(arch) = plain.filter(|arch| arch.major == gpu.major && arch.minor <= gpu.minor).max() {
-        return format!("by {arch}");
-    }
-    if cuda.ptx.iter().any(|ptx| *ptx <= gpu) { "PTX".to_owned() } else { "-".to_owned() }
-}
-
-fn table(cells: &[Vec<String>]) -> String {
-    let widths: Vec<usize> =
-        (0..cells[0].len()).map(|column| cells.iter().map(|row| row[column].len()).max().unwrap_or(3).max(3)).collect();
-    let mut text = String::new();
-    for (index, row) in cells.iter().enumerate() {
-        let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let _ = writeln!(text, "| {} |", line.join(" | "));
-        if index == 0 {
-            let rule: Vec<String> = widths.iter().map(|width| "-".repeat(*width)).collect();
-            let _ = writeln!(text, "| {} |", rule.join(" | "));
-        }
-    }
-    text
+    let column = |cuda: &Cuda| Column {
+        heading: format!("cu{} (CUDA {})", cuda.major, cuda.toolkit),
+        images: cuda.targets().into_iter().map(Image).collect(),
+    };
+    capability::render(&cuda.iter().map(column).collect::<Vec<_>>())
 }

@@ -1,0 +1,37 @@
+//! README.md and the wheels say the same of the GPUs that they run on.
+
+use std::path::Path;
+
+use ci::audit::capability;
+use ci::describe::{capability_table, metadata};
+use ci::versions::Versions;
+use ci::wheel::WheelName;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+#[test]
+fn the_table_of_gpus_is_the_one_that_versions_toml_gives() {
+    let versions = Versions::load(root()).unwrap();
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let table = capability_table(&versions.cuda);
+    let found = capability::extract(&readme).map(str::trim).unwrap_or_default();
+    assert_eq!(
+        found,
+        table.trim(),
+        "put this between {} and {} of README.md:\n\n{table}",
+        capability::BEGIN,
+        capability::END
+    );
+}
+
+#[test]
+fn long_descriptions_hold_the_column_of_their_wheel() {
+    let versions = Versions::load(root()).unwrap();
+    for cuda in &versions.cuda {
+        let name = WheelName::abi3(&cuda.distribution(&versions.wheel), "1.15.1.0", "manylinux_2_28_x86_64").unwrap();
+        let table = capability_table(std::slice::from_ref(cuda));
+        assert!(metadata(&versions, Some(cuda), &name).description.contains(&table), "CUDA {}", cuda.major);
+    }
+}
