@@ -61,6 +61,91 @@ SINGLE_SIMD_LEVEL_256: int
 SINGLE_SIMD_LEVEL_512: int
 UInt8: int
 
+class InvertedLists:
+    """What all inverted lists have."""
+
+    this: Any
+    thisown: bool
+    INVALID_CODE_SIZE: ClassVar[int]
+    SUBSET_TYPE_ELEMENT_RANGE: ClassVar[int]
+    SUBSET_TYPE_ID_MOD: ClassVar[int]
+    SUBSET_TYPE_ID_RANGE: ClassVar[int]
+    SUBSET_TYPE_INVLIST: ClassVar[int]
+    SUBSET_TYPE_INVLIST_FRACTION: ClassVar[int]
+    @property
+    def nlist(self) -> int:
+        """Number of lists."""
+    @property
+    def code_size(self) -> int:
+        """Bytes of one code."""
+    use_iterator: bool
+    """Accepted for compatibility: lists are always read as arrays here."""
+    def get_ids(self, list_no: int) -> Any:
+        """A pointer to a copy of a list's ids."""
+    def get_codes(self, list_no: int) -> Any:
+        """A pointer to a copy of a list's codes."""
+    def get_single_code(self, list_no: int, offset: int) -> Any:
+        """A pointer to a copy of one code of a list."""
+    def release_ids(self, list_no: int, ids: Any) -> None:
+        """Says that get_ids' result is no longer needed, which nothing has to know here."""
+    def release_codes(self, list_no: int, codes: Any) -> None:
+        """Says that get_codes' result is no longer needed, which nothing has to know here."""
+    def prefetch_lists(self, list_nos: Any, nlist: int) -> None:
+        """Says which lists will be looked into: a hint that means nothing for lists in memory."""
+    def add_entries(self, list_no: int, n_entry: int, ids: Any, code: Any) -> int:
+        """Appends n_entry ids and codes to a list; returns the offset of the first."""
+    def list_size(self, list_no: int) -> int:
+        """Number of entries of a list."""
+    def get_single_id(self, list_no: int, offset: int) -> int:
+        """The id of one entry."""
+    def resize(self, list_no: int, new_size: int) -> None:
+        """Changes the number of entries of a list; new ones are zero."""
+    def reset(self) -> None:
+        """Empties all lists."""
+    def compute_ntotal(self) -> int:
+        """Number of entries of all lists."""
+    def imbalance_factor(self) -> float:
+        """1 where all lists have the same size, more where they differ."""
+    def is_empty(self, list_no: int) -> bool:
+        """True for a list without entries."""
+    def merge_from(self, oivf: InvertedLists, add_id: int) -> None:
+        """Moves all entries of other lists here; `add_id` is added to their ids."""
+
+class ArrayInvertedLists(InvertedLists):
+    """Inverted lists in memory, as one array of ids and one of codes a list."""
+    def __init__(self, nlist: int, code_size: int) -> None: ...
+
+class VectorTransform:
+    """What all transforms have."""
+
+    this: Any
+    thisown: bool
+    d_in: int
+    """Dimension of the vectors that come in."""
+    d_out: int
+    """Dimension of the vectors that go out."""
+    is_trained: bool
+    """Whether the transform needs no training, or has been trained."""
+    def train(self, x: np.ndarray) -> None:
+        """Trains on vectors of shape (n, d_in)."""
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """Transforms vectors: shape (n, d_in) to (n, d_out)."""
+    def apply_py(self, x: np.ndarray) -> np.ndarray:
+        """As apply."""
+    def reverse_transform(self, x: np.ndarray) -> np.ndarray:
+        """Undoes apply, as well as that can be: shape (n, d_out) to (n, d_in)."""
+    def train_c(self, n: int, x: Any) -> None: ...
+    def apply_noalloc(self, n: int, x: Any, xt: Any) -> None:
+        """As apply, from and to where pointers lead."""
+    def reverse_transform_c(self, n: int, xt: Any, x: Any) -> None: ...
+
+class CenteringTransform(VectorTransform):
+    """Subtracts the mean of the training vectors."""
+
+    mean: Float32Vector
+    """The mean, `d_in` numbers."""
+    def __init__(self, d: int = -1) -> None: ...
+
 class ClusteringParameters:
     """How a clustering is trained."""
 
@@ -129,6 +214,22 @@ class Clustering(ClusteringParameters):
     def __init__(self, d: int, k: int, cp: ClusteringParameters) -> None: ...
     def iteration_stats_table(self) -> np.ndarray:
         """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
+
+class DirectMap:
+    """From ids to places in inverted lists: none, an array (ids count up from 0) or a hash table (any ids)."""
+
+    this: Any
+    thisown: bool
+    Array: ClassVar[int]
+    DMT_count: ClassVar[int]
+    Hashtable: ClassVar[int]
+    NoMap: ClassVar[int]
+    @property
+    def type(self) -> int:
+        """0 none, 1 array, 2 hash table."""
+    array: Int64Vector
+    """The place of each id, -1 for ids that are in no list."""
+    def __init__(self) -> None: ...
 
 class IOReader:
     """What all readers are."""
@@ -573,6 +674,55 @@ class IDSelectorXOr(IDSelector):
     """The other."""
     def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
 
+class SearchParameters:
+    """Parameters of one search call; derived types add their own."""
+
+    this: Any
+    thisown: bool
+    sel: IDSelector | None
+    """If set, only these ids are returned."""
+    def __init__(self, **fields: Any) -> None: ...
+
+class SearchParametersIVF(SearchParameters):
+    """Parameters of one search in an inverted file."""
+
+    nprobe: int
+    """Number of lists to look into."""
+    max_codes: int
+    """Number of codes to look at, at most; 0 for no limit."""
+    quantizer_params: SearchParameters | None
+    """Parameters of the search in the quantizer."""
+    max_empty_result_buckets: int
+    """Number of lists that may give no result before a range search ends; 0 for no limit."""
+    ensure_topk_full: bool
+    """Look into more lists where `max_codes` would leave fewer than `k` results."""
+    max_lists_num: int
+    """Number of lists to look into at most, by their order; 0 for no limit."""
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        nprobe: int = 1,
+        max_codes: int = 0,
+        quantizer_params: SearchParameters | None = None,
+    ) -> None: ...
+
+class IVFPQSearchParameters(SearchParametersIVF):
+    """Parameters of one search in an inverted file of product-quantized codes."""
+
+    scan_table_threshold: int
+    """Accepted for compatibility."""
+    polysemous_ht: int
+    """Hamming threshold of polysemous search; only 0 (off) is known."""
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        nprobe: int = 1,
+        max_codes: int = 0,
+        quantizer_params: SearchParameters | None = None,
+    ) -> None: ...
+
 class IndexFlatCodes(Index):
     """Base of the indexes that store one code of fixed size a vector."""
 
@@ -629,6 +779,132 @@ class IndexFlatIP(IndexFlat):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int) -> None: ...
+
+class IndexIVF(Index):
+    """Base of the inverted files: a coarse quantizer, and lists of codes."""
+
+    quantizer: Index | None
+    """Assigns vectors to lists."""
+    nlist: int
+    """Number of lists."""
+    quantizer_trains_alone: int
+    """0: k-means trains the quantizer; 1: it trains itself; 2: k-means trains centroids, which are then added to it."""
+    own_fields: bool
+    """Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says."""
+    cp: ClusteringParameters
+    """Parameters of the k-means of the quantizer."""
+    clustering_index: Index | None
+    """If set, assigns points to centroids in that k-means."""
+    nprobe: int
+    """Number of lists that a search looks into."""
+    max_codes: int
+    """A search looks at this many codes at most; 0 for no limit."""
+    invlists: InvertedLists | None
+    """The lists."""
+    own_invlists: bool
+    """Whether the lists belong to this index. Memory is managed by reference counts, whatever this says."""
+    code_size: int
+    """Bytes of one code."""
+    parallel_mode: int
+    """How a search is shared among threads, 0 to 3, plus 1024; results are the same."""
+    direct_map: DirectMap
+    """From ids to entries of the lists."""
+    by_residual: bool
+    """Whether codes are of the residual to the list's centroid."""
+    def search_preassigned(
+        self,
+        x: np.ndarray,
+        k: int,
+        Iq: np.ndarray,
+        Dq: np.ndarray | None,
+        *,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As search, in lists that the caller chose: Iq, int64, shape (nq, nprobe), and the distances of their centroids, Dq."""
+    def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
+        """Replaces the vectors with these ids; needs a direct map."""
+    def update_vectors_c(self, nv: int, idx: Any, v: Any) -> None: ...
+    def reconstruct_from_offset(self, list_no: int, offset: int, recons: Any = None) -> np.ndarray:
+        """The vector at an offset of a list, shape (d,); written to where `recons` points too, if it is given."""
+    def train_q1(self, n: int, x: Any, verbose: bool, metric_type: int) -> None:
+        """Trains the coarse quantizer on n vectors that a pointer leads to."""
+    def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
+        """Makes a map from ids to entries, by array, so that vectors can be reconstructed; or drops it."""
+    def set_direct_map_type(self, type: int) -> None:
+        """Makes a map from ids to entries: 0 none, 1 by array (ids count up from 0), 2 by hash table (any ids)."""
+    def get_list_size(self, list_no: int) -> int:
+        """Number of entries of a list."""
+    def add_core(self, x: np.ndarray, ids: np.ndarray | None, coarse_idx: np.ndarray) -> None:
+        """Adds vectors (n, d) to the given lists (n,); -1 means that the vector is counted but in no list."""
+    def copy_subset_to(self, other: IndexIVF, subset_type: int, a1: int, a2: int) -> None:
+        """Copies entries to another index: by id from a1 to before a2 (0), by id modulo a1 being a2 (1), by number of entry (2), the part a2 of a1 of each list (3), by number of list (4)."""
+    def replace_invlists(self, il: InvertedLists, own: bool = False) -> None:
+        """Takes other lists."""
+    def coarse_code_size(self) -> int:
+        """Bytes of a list's number in standalone codes."""
+
+class IndexIVFFlat(IndexIVF):
+    """Stores full vectors in the lists of a coarse quantizer."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, quantizer: Index, d: int, nlist: int, metric: int = ..., own_invlists: bool = True) -> None: ...
+
+class IndexIVFPQ(IndexIVF):
+    """Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer."""
+
+    ScannerMode_OnTheFly: ClassVar[int]
+    ScannerMode_Precomputed: ClassVar[int]
+    pq: ProductQuantizer
+    """Makes the codes."""
+    do_polysemous_training: bool
+    """Polysemous training is not here: true makes training fail."""
+    scan_table_threshold: int
+    """Accepted for compatibility."""
+    polysemous_ht: int
+    """Hamming threshold of polysemous search; only 0 (off) is known."""
+    use_precomputed_table: int
+    """-1: make no precomputed table; 0: decide when it is made; 1: it is there."""
+    precomputed_table: Float32Vector
+    """The parts of distances that do not depend on the query, `nlist * M * ksub` numbers."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        M: int,
+        nbits_per_idx: int,
+        metric: int = ...,
+        own_invlists: bool = True,
+    ) -> None: ...
+    def precompute_table(self) -> None:
+        """Makes the precomputed table where `use_precomputed_table` does not forbid it."""
+
+class IndexIVFStats:
+    """What searches in inverted files did so far."""
+
+    this: Any
+    thisown: bool
+    nq: int
+    """Number of queries."""
+    nlist: int
+    """Number of lists looked into."""
+    ndis: int
+    """Number of distances computed."""
+    nheap_updates: int
+    """Number of results that came into a query's best."""
+    quantization_time: float
+    """Milliseconds spent in the quantizer."""
+    search_time: float
+    """Milliseconds spent in the lists."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets everything to 0."""
 
 class Int16Vector:
     """A `std::vector` of its own."""
@@ -714,8 +990,75 @@ class Int8Vector:
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
+class LinearTransform(VectorTransform):
+    """`A x + b`."""
+
+    have_bias: bool
+    """Whether there is a bias."""
+    is_orthonormal: bool
+    """Whether the rows of `A` are orthonormal, so that its transpose reverses it."""
+    A: Float32Vector
+    """The matrix, `d_out * d_in` numbers, row-major."""
+    b: Float32Vector
+    """The bias, `d_out` numbers."""
+    verbose: bool
+    """Print what training does."""
+    def __init__(self, d_in: int = 0, d_out: int = 0, have_bias: bool = False) -> None: ...
+    def set_is_orthonormal(self) -> None:
+        """Finds out whether the rows of `A` are orthonormal."""
+
+class NormalizationTransform(VectorTransform):
+    """Scales each vector to an L2 norm of 1."""
+
+    norm: float
+    """Which norm; only 2 is known."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, norm: float = 2.0) -> None: ...
+
+class OPQMatrix(LinearTransform):
+    """A rotation trained so that a product quantizer of `M` parts loses least afterwards."""
+
+    M: int
+    """Number of parts of the product quantizer."""
+    niter: int
+    """Number of iterations."""
+    niter_pq: int
+    """Iterations of k-means in each."""
+    niter_pq_0: int
+    """Iterations of k-means in the first."""
+    max_train_points: int
+    """Training uses at most this many vectors."""
+    def __init__(self, d: int = 0, M: int = 1, d2: int = -1) -> None: ...
+
+class PCAMatrix(LinearTransform):
+    """Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again."""
+
+    eigen_power: float
+    """Components are scaled by the eigenvalue to this power: -0.5 whitens."""
+    epsilon: float
+    """Added to eigenvalues before the power, so that none is 0."""
+    random_rotation: bool
+    """Rotate at random afterwards."""
+    max_points_per_d: int
+    """Training uses at most this many vectors a dimension."""
+    balanced_bins: int
+    """Distribute the components to this many groups of similar total variance; 0 for none."""
+    mean: Float32Vector
+    """The mean of the training vectors, `d_in` numbers."""
+    eigenvalues: Float32Vector
+    """Sums of squares along the components."""
+    PCAMat: Float32Vector
+    """The components, one a row of `d_in`."""
+    def __init__(
+        self, d_in: int = 0, d_out: int = 0, eigen_power: float = 0, random_rotation: bool = False
+    ) -> None: ...
+    def prepare_Ab(self) -> None:
+        """Makes `A` and `b` from the mean, the eigenvalues and the components."""
+
 class Quantizer:
-    """What all quantizers are."""
+    """What all quantizers have."""
 
     this: Any
     thisown: bool
@@ -734,7 +1077,7 @@ class Quantizer:
     def decode_c(self, code: Any, x: Any, n: int = 1) -> None: ...
 
 class ProductQuantizer(Quantizer):
-    """Product quantizer, trained by k-means."""
+    """Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits."""
 
     Train_default: ClassVar[int]
     Train_hot_start: ClassVar[int]
@@ -744,23 +1087,27 @@ class ProductQuantizer(Quantizer):
     M: int
     """Number of parts."""
     nbits: int
-    """Bits of a part's code."""
+    """Bits of the number of a centroid."""
     dsub: int
     """Dimension of a part."""
     ksub: int
     """Number of centroids of a part."""
     verbose: bool
-    """Says on stderr how the training goes."""
+    """Print what training does."""
     train_type: int
-    """How the codebooks are trained: 0 each by itself, 1 from the centroids that are there, 2 one for all parts."""
+    """How training starts: 0 default, 1 hot start, 2 shared, 3 hypercube, 4 hypercube after PCA."""
     cp: ClusteringParameters
-    """Parameters of the k-means."""
+    """Parameters of the k-means of each part."""
     assign_index: Index | None
-    """If set, this index of dimension dsub assigns points in the training."""
+    """If set, assigns points to centroids in training."""
     centroids: Float32Vector
-    """The codebooks, `(M, ksub, dsub)`."""
+    """The centroids, `M * ksub * dsub` numbers."""
+    transposed_centroids: Float32Vector
+    """The centroids with the coordinate outermost, `dsub * M * ksub`; empty unless `sync_transposed_centroids` was called."""
+    centroids_sq_lengths: Float32Vector
+    """Squared norms of the centroids, `M * ksub`, beside `transposed_centroids`."""
     sdc_table: Float32Vector
-    """Distances between centroids, `(M, ksub, ksub)`, once `compute_sdc_table` was called."""
+    """Distances between centroids, `M * ksub * ksub`; empty unless `compute_sdc_table` was called."""
     def compute_distance_tables(self, nx: int, x: Any, dis_tables: Any) -> None:
         """Squared distances of the parts of nx vectors to all centroids, M * ksub each; x and dis_tables are pointers."""
     def compute_inner_prod_tables(self, nx: int, x: Any, dis_tables: Any) -> None:
@@ -774,9 +1121,11 @@ class ProductQuantizer(Quantizer):
     @overload
     def __init__(self, d: int, M: int, nbits: int) -> None: ...
     def compute_sdc_table(self) -> None:
-        """Computes the distances between the centroids of each part."""
-    def set_derived_values(self) -> None:
-        """Computes dsub, ksub and code_size from d, M and nbits."""
+        """Fills `sdc_table` with the squared distances between centroids."""
+    def sync_transposed_centroids(self) -> None:
+        """Fills `transposed_centroids` and `centroids_sq_lengths`."""
+    def clear_transposed_centroids(self) -> None:
+        """Drops `transposed_centroids` and `centroids_sq_lengths`."""
 
 class PyCallbackIDSelector(IDSelector):
     """Asks a Python function which ids are members. After an exception no id is one, so that the work ends soon."""
@@ -798,14 +1147,26 @@ class PyCallbackIOWriter(IOWriter):
     def __init__(self, callback: Callable[[bytes], object], bs: int = ...) -> None:
         """callback(b) takes bytes: `file.write` is one."""
 
-class SearchParameters:
-    """Parameters of one search call; derived types add their own."""
+class RandomRotationMatrix(LinearTransform):
+    """Randomly rotates a set of vectors."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d_in: int, d_out: int) -> None: ...
+    def init(self, seed: int) -> None:
+        """Makes the matrix from random numbers of that seed."""
 
-    this: Any
-    thisown: bool
-    sel: IDSelector | None
-    """If set, only these ids are returned."""
-    def __init__(self, **fields: Any) -> None: ...
+class RemapDimensionsTransform(VectorTransform):
+    """Chooses, repeats or adds dimensions: coordinate `i` is what coordinate `map[i]` was, or 0 where that is -1."""
+
+    map: Int32Vector
+    """For each coordinate that goes out, the one that comes in, or -1."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d_in: int, d_out: int, uniform: bool = True) -> None: ...
+    @overload
+    def __init__(self, d_in: int, d_out: int, map: np.ndarray) -> None: ...
 
 class StandardGpuResources(GpuResourcesProvider):
     """Streams, cuBLAS handles, pinned and temporary memory of every GPU that is used with it. Indexes share and keep them."""
@@ -1238,6 +1599,7 @@ class Kmeans:
 def kmeans_clustering(d: int, n: int, k: int, x: Any, centroids: Any) -> float:
     """Clusters n vectors; writes k centroids to where the last pointer leads, and returns the sum of the distances to them."""
 
+class IVFSearchParameters(SearchParameters): ...
 class ByteVector(UInt8Vector): ...
 class CharVector(Int8Vector): ...
 class DoubleVector(Float64Vector): ...

@@ -27,6 +27,10 @@ class Object:
     thisown: bool = True
     referenced_objects: list[Any]
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        # Before that of further bases, which may not be here.
+        return object.__new__(cls)
+
     def __init__(self, *args: Any) -> None:
         construct(self, *args)
         # The library's objects hold each other by themselves; programs look here for the Python objects that they passed.
@@ -110,7 +114,11 @@ def make(name: str) -> type[Object]:
             namespace[method] = _method(name, method, signature, doc)
     namespace.update(loader.upstream()["classes"].get(name, {}).get("constants", {}))
     base = getattr(faiss, parent) if parent else Object
-    return type(name, (base,) if mixin is None else (mixin, base), namespace)
+    # Bases that the library has no need of are there for isinstance.
+    known = {cls.__name__ for cls in base.__mro__}
+    further = [b for b in loader.upstream()["classes"].get(name, {}).get("bases", []) if b not in known]
+    bases = [base, *(getattr(faiss, b) for b in further)]
+    return type(name, tuple(bases if mixin is None else [mixin, *bases]), namespace)
 
 
 def _property(class_name: str, field: str, kind: str, detail: str, doc: str, readonly: bool) -> property:

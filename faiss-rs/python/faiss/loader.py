@@ -18,7 +18,7 @@ from faiss import _faiss
 LOCK = RLock()
 
 # Each lists in `__all__` what it adds to the package.
-MODULES = ("arrays", "files", "extra", "gpu", "clustering", "vectors", "pointers", "compatibility")
+MODULES = ("arrays", "files", "extra", "gpu", "clustering", "ivf_methods", "vectors", "pointers", "compatibility")
 
 
 def find(name: str) -> Any:

@@ -58,7 +58,7 @@ def test_bad_input(x):
     with pytest.raises(TypeError):
         pq.decode(np.zeros((3, 2), "i8"))
     for args in ((12, 5, 8), (12, 4, 99), (12, 4, -1), (-12, 4, 8), (12, 0, 8), ("a", 4, 8)):
-        with pytest.raises((RuntimeError, TypeError, ValueError)):
+        with pytest.raises((RuntimeError, TypeError, ValueError, OverflowError)):
             faiss.ProductQuantizer(*args)
 
 

@@ -7,7 +7,14 @@ import numpy as np
 import faiss
 from faiss import _faiss
 
-__all__ = ["get_flat_codes", "get_flat_data", "print_object_fields"]
+__all__ = [
+    "get_flat_codes",
+    "get_flat_data",
+    "get_invlist",
+    "get_invlist_sizes",
+    "get_pq_centroids",
+    "print_object_fields",
+]
 
 
 def get_flat_data(index: "faiss.IndexFlat") -> np.ndarray:
@@ -18,6 +25,24 @@ def get_flat_data(index: "faiss.IndexFlat") -> np.ndarray:
 def get_flat_codes(index_flat: "faiss.IndexFlatCodes") -> np.ndarray:
     """A copy of the codes of an index, shape (ntotal, code_size)."""
     return faiss.vector_to_array(index_flat.codes).reshape(index_flat.ntotal, index_flat.code_size)
+
+
+def get_invlist(invlists: "faiss.InvertedLists", l: int) -> tuple[np.ndarray, np.ndarray]:  # noqa: E741
+    """Copies of the ids and the codes of a list: int64, shape (n,), and uint8, shape (n, code_size)."""
+    n = invlists.list_size(l)
+    ids = faiss.rev_swig_ptr(invlists.get_ids(l), n).copy()
+    codes = faiss.rev_swig_ptr(invlists.get_codes(l), n * invlists.code_size).copy()
+    return ids, codes.reshape(n, invlists.code_size)
+
+
+def get_invlist_sizes(invlists: "faiss.InvertedLists") -> np.ndarray:
+    """The number of entries of each list."""
+    return np.array([invlists.list_size(i) for i in range(invlists.nlist)], dtype="int64")
+
+
+def get_pq_centroids(pq: "faiss.ProductQuantizer") -> np.ndarray:
+    """The centroids of a product quantizer, shape (M, ksub, dsub)."""
+    return faiss.vector_to_array(pq.centroids).reshape(pq.M, pq.ksub, pq.dsub)
 
 
 def print_object_fields(obj: Any) -> None:
