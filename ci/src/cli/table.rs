@@ -216,10 +216,16 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
         arguments: &[
             argument(
                 "only",
-                Type::Choice(&["rust", "python", "crates", "wheels", "audit", "installed"]),
+                Type::Choice(&["rust", "python", "crates", "wheels", "engines", "audit", "installed"]),
                 "Only these parts; repeat it for several",
             )
             .list(),
+            argument(
+                "engine",
+                Type::Choice(&["host", "dagger"]),
+                "With dagger, its engine builds a wheel as well, which must be the host's byte by byte",
+            )
+            .default("host"),
             JOBS,
         ],
         gives: Gives::Text,

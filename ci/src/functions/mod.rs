@@ -4,6 +4,7 @@
 pub mod build;
 pub mod clean;
 pub mod doctor;
+pub mod engines;
 pub mod environment;
 pub mod house;
 pub mod installed;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::installed::{self, Dependencies, Suite};
 use super::tally::{Ended, Tally, quiet};
-use super::{Context, build, environment, jobs, verify};
+use super::{Context, build, engines, environment, jobs, verify};
 use crate::audit::gates;
 use crate::cli::table::Values;
 use crate::engine::{Engine, host::Host};
@@ -41,6 +41,10 @@ pub fn all(context: &Context, values: &Values) -> Result<()> {
     }
     if wanted("wheels") {
         run.wheels()?;
+    }
+    if wanted("engines") {
+        let dagger = values.text("engine") == Some("dagger");
+        run.tally.part("the same wheel from the Dagger engine", || engines::compare(context, dagger))?;
     }
     if wanted("audit") {
         run.audit()?;

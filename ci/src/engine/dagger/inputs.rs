@@ -82,6 +82,8 @@ impl Tree {
         }
         let extension = matches!(step.action, Action::Extension { .. });
         if extension {
+            // The launchers come from the catalogue, which finds its sources and takes nothing from them.
+            empty.extend(self.families.iter().filter_map(|(_, sources)| sources.first().cloned()));
             // Cargo reads the manifest of every member before it builds one of them.
             for member in &self.members {
                 paths.insert(format!("{member}/Cargo.toml"));
