@@ -10,6 +10,7 @@ pub mod base;
 pub mod blas;
 pub mod cluster;
 pub mod distance;
+pub mod factory;
 pub mod index;
 pub mod io;
 pub mod quantize;

@@ -2,6 +2,7 @@
 
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
 use crate::cluster;
+use crate::factory;
 use crate::index;
 use crate::index::ivf::InvertedFile;
 use crate::quantize;
@@ -103,6 +104,15 @@ pub fn no_overload(name: &str, signatures: &[&str]) -> Error {
 
 /// Every type of this crate. The GPU crate has a list of its own, of the same rows.
 pub static REGISTRY: &[Row] = &[
+    factory::PARAMETER_SPACE,
+    index::pq::ROW,
+    index::id_map::ROW,
+    index::id_map::ROW2,
+    index::pretransform::ROW,
+    index::pretransform::PARAMETERS,
+    index::refine::ROW,
+    index::refine::FLAT,
+    index::refine::PARAMETERS,
     index::ivf::ROW,
     index::ivf::flat::ROW,
     index::ivf::pq::ROW,

@@ -15,6 +15,7 @@ __all__ = [
     "deserialize_index",
     "downcast_index",
     "extract_index_ivf",
+    "index_factory",
     "read_ProductQuantizer",
     "read_index",
     "serialize_index",
@@ -70,6 +71,11 @@ def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
 def clone_index(index: Any) -> Any:
     """A deep copy."""
     return wrap(_faiss.clone_object(native_index(index)))
+
+
+def index_factory(d: int, description: str, metric: int = 1) -> Any:
+    """The index over d-dimensional vectors that the description describes, as in 'OPQ16,IVF1024,PQ16'; it may have to be trained."""
+    return wrap(_faiss.index_factory(d, description, metric))
 
 
 def downcast_index(index: Any) -> Any:

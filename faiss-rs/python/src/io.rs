@@ -1,7 +1,7 @@
 //! Indexes to and from files, streams and bytes.
 
 use faiss_core::base::object::receiver;
-use faiss_core::base::{Error, Handle, Object, Result};
+use faiss_core::base::{Error, Handle, MetricType, Object, Result};
 use faiss_core::io;
 use faiss_core::stream::{Sink, Source, as_sink, as_source};
 use numpy::{PyArray1, PyReadonlyArray1};
@@ -36,6 +36,13 @@ pub fn serialize_index<'py>(py: Python<'py>, this: &NativeObject, io_flags: i32)
 pub fn deserialize_index(py: Python<'_>, data: PyReadonlyArray1<'_, u8>, io_flags: i32) -> PyResult<NativeObject> {
     let bytes = data.as_slice()?;
     enter(py, || io::deserialize_index(bytes, io_flags)).map(NativeObject::root)
+}
+
+/// The index that a description describes.
+#[pyfunction]
+pub fn index_factory(py: Python<'_>, d: i64, description: &str, metric: i64) -> PyResult<NativeObject> {
+    let made = enter(py, || faiss_core::factory::index_factory(d, description, MetricType::try_from(metric)?));
+    made.map(NativeObject::root)
 }
 
 #[pyfunction]

@@ -6,7 +6,11 @@ pub mod flat_codes;
 pub mod flat_ip;
 pub mod flat_l2;
 pub mod header;
+pub mod id_map;
 pub mod ivf;
+pub mod pq;
+pub mod pretransform;
+pub mod refine;
 
 use faiss_derive::Object;
 
@@ -106,6 +110,21 @@ pub fn selector(params: Option<&dyn Object>) -> Option<Shared<dyn IDSelector>> {
         FieldRef::Value(Value::Handle(Handle::Selector(sel))) => Some(sel),
         _ => None,
     }
+}
+
+/// A copy of search parameters, of whatever type, with another selector.
+pub fn params_with_selector(params: &dyn Object, sel: Handle) -> Result<Box<dyn Object>> {
+    let mut copy = (params.info().default)();
+    for field in params.info().lineage().flat_map(|info| info.fields) {
+        if let (Some(FieldRef::Value(value)), Some(to)) = (params.field(field.name), copy.field_mut(field.name)) {
+            to.set(value)?;
+        }
+    }
+    match copy.field_mut("sel") {
+        Some(to) => to.set(Value::Handle(sel))?,
+        None => return Err(Error::type_error(format!("{} has no selector", params.info().name))),
+    }
+    Ok(copy)
 }
 
 /// An index over `d`-dimensional f32 vectors. Vectors come as slices of `n * d` numbers, row-major.

@@ -33,7 +33,7 @@ pub struct IndexIVFPQ {
     pub ivf: IndexIVF,
     /// Makes the codes.
     pub pq: ProductQuantizer,
-    /// Polysemous training is not here: true makes training fail.
+    /// Accepted for compatibility: polysemous training would only renumber centroids, which searches without a Hamming threshold don't see.
     pub do_polysemous_training: bool,
     /// Accepted for compatibility.
     pub scan_table_threshold: usize,
@@ -214,9 +214,6 @@ impl InvertedFile for IndexIVFPQ {
         usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub)
     }
     fn train_encoder(&mut self, x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
-        if self.do_polysemous_training {
-            return Err(Error::not_implemented("polysemous training"));
-        }
         self.pq.verbose |= self.ivf.verbose;
         self.pq.train(x)?;
         if self.by_residual { self.precompute_table() } else { Ok(()) }

@@ -1,0 +1,359 @@
+//! Ids of the user's own for indexes whose ids count up.
+
+use faiss_derive::Object;
+use rustc_hash::FxHashMap;
+
+use super::ivf::copy_index;
+use super::ivf::format::{read_index, write_index};
+use super::{Index, IndexBase, RangeSearchResult, header, params_with_selector, selector};
+use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
+use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::index::flat_codes::check_same_type;
+use crate::registry::{Format, Row, no_overload};
+use crate::selector::IDSelector;
+use crate::selector::sets::IDSelectorBitmap;
+use crate::stream::{Reader, Writer};
+
+/// Translates the ids of another index to the user's.
+#[derive(Object, Default, Clone)]
+pub struct IndexIDMap {
+    #[object(parent)]
+    pub base: IndexBase,
+    /// The index whose ids count up.
+    pub index: Option<Shared<dyn Index>>,
+    /// Whether that index belongs to this one. Memory is managed by reference counts, whatever this says.
+    pub own_fields: bool,
+    /// The user's id of each vector.
+    pub id_map: Vec<i64>,
+}
+
+const SIGNATURES: &[&str] = &["()", "(index: Index)"];
+
+pub const ROW: Row = Row::of::<IndexIDMap>()
+    .construct(
+        |args| match args {
+            [] => Ok(Handle::index(IndexIDMap::default())),
+            [Value::Handle(Handle::Index(index))] => Ok(Handle::index(IndexIDMap::new(index.clone())?)),
+            _ => Err(no_overload("IndexIDMap", SIGNATURES)),
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::index(receiver::<IndexIDMap>(object)?.deep_copy()?)))
+    .format(Format {
+        fourccs: &["IxMp"],
+        read: |input, _| Ok(Handle::index(IndexIDMap::read(input)?)),
+        write: |object, out| receiver::<IndexIDMap>(object)?.write("IxMp", out),
+    });
+
+impl IndexIDMap {
+    /// Over an empty index.
+    pub fn new(index: Shared<dyn Index>) -> Result<Self> {
+        let base = index.read().base().clone();
+        if base.ntotal != 0 {
+            return Err(Error::failed("!(index_->ntotal == 0)", "index must be empty on input"));
+        }
+        Ok(IndexIDMap { base, index: Some(index), ..Default::default() })
+    }
+
+    fn inner(&self) -> Result<&Shared<dyn Index>> {
+        self.index.as_ref().ok_or_else(|| Error::failed("index", "the index map has no index"))
+    }
+
+    fn deep_copy(&self) -> Result<Self> {
+        let index = self.index.as_ref().map(copy_index).transpose()?;
+        Ok(IndexIDMap { index, own_fields: true, ..self.clone() })
+    }
+
+    /// The selector of the user's ids as one of the inner index's.
+    fn translate(&self, sel: &dyn IDSelector) -> IDSelectorBitmap {
+        let mut bits = vec![0u8; self.id_map.len().div_ceil(8)];
+        for (i, id) in self.id_map.iter().enumerate().filter(|(_, id)| sel.is_member(**id)) {
+            let _ = id;
+            bits[i / 8] |= 1 << (i % 8);
+        }
+        IDSelectorBitmap::new(self.id_map.len(), bits)
+    }
+
+    /// Calls `search` with the parameters as the inner index needs them.
+    fn with_params<T>(
+        &self,
+        params: Option<&dyn Object>,
+        search: impl FnOnce(Option<&dyn Object>) -> Result<T>,
+    ) -> Result<T> {
+        let (Some(sel), Some(params)) = (selector(params), params) else { return search(params) };
+        let translated = Handle::selector(self.translate(&*sel.read()));
+        search(Some(&*params_with_selector(params, translated)?))
+    }
+
+    fn map_labels(&self, labels: &mut [i64]) -> Result<()> {
+        for label in labels.iter_mut().filter(|label| **label >= 0) {
+            let id = self.id_map.get(*label as usize);
+            *label = *id.ok_or_else(|| Error::failed("label < id_map.size()", format!("no id for vector {label}")))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
+        out.fourcc(code)?;
+        header::write(self, out)?;
+        write_index(self.index.as_ref(), out)?;
+        out.vec(&self.id_map)
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let base = header::read(input)?;
+        let index = read_index(input)?;
+        let id_map: Vec<i64> = input.vec()?;
+        Error::check(id_map.len() as i64 == base.ntotal, "id_map.size() == ntotal")?;
+        if let Some(index) = &index {
+            Error::check(index.read().base().d == base.d, "index->d == d")?;
+        }
+        Ok(IndexIDMap { base, index, own_fields: true, id_map })
+    }
+}
+
+impl Index for IndexIDMap {
+    fn base(&self) -> &IndexBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut IndexBase {
+        self
+    }
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        let index = self.inner()?.clone();
+        let mut index = index.write();
+        index.train(x)?;
+        self.is_trained = index.base().is_trained;
+        Ok(())
+    }
+    fn add(&mut self, _x: &[f32]) -> Result<()> {
+        Err(Error::failed("", "add does not make sense with IndexIDMap, use add_with_ids"))
+    }
+    fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
+        Error::check(self.rows(x)? == ids.len(), "xids.size() == n")?;
+        let index = self.inner()?.clone();
+        let mut index = index.write();
+        index.add(x)?;
+        self.id_map.extend_from_slice(ids);
+        self.ntotal = index.base().ntotal;
+        Ok(())
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        self.with_params(params, |params| self.inner()?.read().search(x, k, params, distances, labels))?;
+        self.map_labels(labels)
+    }
+    fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        let mut result = self.with_params(params, |params| self.inner()?.read().range_search(x, radius, params))?;
+        self.map_labels(&mut result.labels)?;
+        Ok(result)
+    }
+    fn search_and_reconstruct(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+        recons: &mut [f32],
+    ) -> Result<()> {
+        self.with_params(params, |params| {
+            self.inner()?.read().search_and_reconstruct(x, k, params, distances, labels, recons)
+        })?;
+        self.map_labels(labels)
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.inner()?.write().reset()?;
+        self.id_map.clear();
+        self.ntotal = 0;
+        Ok(())
+    }
+    fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
+        let translated = self.translate(sel);
+        let index = self.inner()?.clone();
+        let mut index = index.write();
+        let removed = index.remove_ids(&translated)?;
+        let mut at = 0..;
+        self.id_map.retain(|_| at.next().is_some_and(|i| !translated.is_member(i)));
+        self.ntotal = index.base().ntotal;
+        Ok(removed)
+    }
+    fn sa_code_size(&self) -> Result<usize> {
+        self.inner()?.read().sa_code_size()
+    }
+    fn sa_encode(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
+        self.inner()?.read().sa_encode(x, codes)
+    }
+    fn sa_decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
+        self.inner()?.read().sa_decode(codes, x)
+    }
+    fn add_sa_codes(&mut self, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
+        let ids = ids.ok_or_else(|| Error::failed("xids", "ids are needed"))?;
+        let index = self.inner()?.clone();
+        let mut index = index.write();
+        Error::check(codes.len() == ids.len() * index.sa_code_size()?, "codes.size() == n * sa_code_size()")?;
+        index.add_sa_codes(codes, None)?;
+        self.id_map.extend_from_slice(ids);
+        self.ntotal = index.base().ntotal;
+        Ok(())
+    }
+    fn check_compatible_for_merge(&self, other: &dyn Index) -> Result<()> {
+        check_same_type(self, other)?;
+        let theirs = receiver::<IndexIDMap>(other)?.inner()?.read();
+        self.inner()?.read().check_compatible_for_merge(&*theirs)
+    }
+    fn merge_from(&mut self, other: &mut dyn Index, add_id: i64) -> Result<()> {
+        check_same_type(self, other)?;
+        merge(self, other, add_id)
+    }
+}
+
+fn merge(this: &mut IndexIDMap, other: &mut dyn Index, add_id: i64) -> Result<()> {
+    let theirs = receiver_mut::<IndexIDMap>(other)?;
+    let (from, to) = (theirs.inner()?.clone(), this.inner()?.clone());
+    if from.same(&to) {
+        return Err(Error::value("both indexes map the same one"));
+    }
+    let mut to = to.write();
+    to.merge_from(&mut *from.write(), 0)?;
+    this.id_map.extend(theirs.id_map.drain(..).map(|id| id.wrapping_add(add_id)));
+    this.ntotal = to.base().ntotal;
+    theirs.ntotal = 0;
+    Ok(())
+}
+
+/// As [`IndexIDMap`], with a map back, so that vectors can be reconstructed by the user's ids.
+#[derive(Object, Default, Clone)]
+#[object(methods = METHODS)]
+pub struct IndexIDMap2 {
+    #[object(parent)]
+    pub map: IndexIDMap,
+    rev_map: FxHashMap<i64, i64>,
+}
+
+pub const ROW2: Row = Row::of::<IndexIDMap2>()
+    .construct(
+        |args| match args {
+            [] => Ok(Handle::index(IndexIDMap2::default())),
+            [Value::Handle(Handle::Index(index))] => Ok(Handle::index(IndexIDMap2::new(index.clone())?)),
+            _ => Err(no_overload("IndexIDMap2", SIGNATURES)),
+        },
+        SIGNATURES,
+    )
+    .clone(|object| {
+        let index = receiver::<IndexIDMap2>(object)?;
+        Ok(Handle::index(IndexIDMap2 { map: index.map.deep_copy()?, rev_map: index.rev_map.clone() }))
+    })
+    .format(Format {
+        fourccs: &["IxM2"],
+        read: |input, _| {
+            let mut index = IndexIDMap2 { map: IndexIDMap::read(input)?, ..Default::default() };
+            index.construct_rev_map();
+            Ok(Handle::index(index))
+        },
+        write: |object, out| receiver::<IndexIDMap>(object)?.write("IxM2", out),
+    });
+
+const METHODS: &[Method] = &[
+    Method {
+        name: "construct_rev_map",
+        signature: "(self) -> None",
+        doc: "Makes the map back from `id_map`, after that was changed.",
+        call: MethodCall::Write(|object, _| {
+            receiver_mut::<IndexIDMap2>(object)?.construct_rev_map();
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "check_consistency",
+        signature: "(self) -> None",
+        doc: "Raises where the two maps disagree.",
+        call: MethodCall::Read(|object, _| {
+            let index = receiver::<IndexIDMap2>(object)?;
+            let n = index.id_map.len();
+            Error::check(index.rev_map.len() == n && index.ntotal == n as i64, "rev_map.size() == id_map.size()")?;
+            let same = |(i, id): (usize, &i64)| index.rev_map.get(id) == Some(&(i as i64));
+            Error::check(index.id_map.iter().enumerate().all(same), "rev_map[id_map[i]] == i")?;
+            Ok(Value::None)
+        }),
+    },
+];
+
+impl IndexIDMap2 {
+    pub fn new(index: Shared<dyn Index>) -> Result<Self> {
+        Ok(IndexIDMap2 { map: IndexIDMap::new(index)?, ..Default::default() })
+    }
+
+    pub fn construct_rev_map(&mut self) {
+        self.rev_map = self.map.id_map.iter().enumerate().map(|(i, id)| (*id, i as i64)).collect();
+    }
+}
+
+impl Index for IndexIDMap2 {
+    crate::inherit_index!(map);
+
+    fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
+        let before = self.id_map.len() as i64;
+        self.map.add_with_ids(x, ids)?;
+        self.rev_map.extend(ids.iter().zip(before..).map(|(id, at)| (*id, at)));
+        Ok(())
+    }
+    fn add_sa_codes(&mut self, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
+        self.map.add_sa_codes(codes, ids)?;
+        self.construct_rev_map();
+        Ok(())
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.map.reset()?;
+        self.rev_map.clear();
+        Ok(())
+    }
+    fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
+        let removed = self.map.remove_ids(sel)?;
+        self.construct_rev_map();
+        Ok(removed)
+    }
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        match self.rev_map.get(&key) {
+            Some(at) => self.inner()?.read().reconstruct(*at, out),
+            None => Err(Error::failed("", format!("key {key} not found"))),
+        }
+    }
+    fn search_and_reconstruct(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+        recons: &mut [f32],
+    ) -> Result<()> {
+        self.map.search_and_reconstruct(x, k, params, distances, labels, recons)
+    }
+    fn check_compatible_for_merge(&self, other: &dyn Index) -> Result<()> {
+        check_same_type(self, other)?;
+        let theirs = receiver::<IndexIDMap>(other)?.inner()?.read();
+        self.inner()?.read().check_compatible_for_merge(&*theirs)
+    }
+    fn merge_from(&mut self, other: &mut dyn Index, add_id: i64) -> Result<()> {
+        check_same_type(self, other)?;
+        merge(&mut self.map, other, add_id)?;
+        self.construct_rev_map();
+        receiver_mut::<IndexIDMap2>(other)?.rev_map.clear();
+        Ok(())
+    }
+}
+
+impl From<IndexIDMap> for IndexIDMap2 {
+    fn from(map: IndexIDMap) -> Self {
+        let mut made = IndexIDMap2 { map, ..Default::default() };
+        made.construct_rev_map();
+        made
+    }
+}

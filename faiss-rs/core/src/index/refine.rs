@@ -1,0 +1,308 @@
+//! A coarse index, whose results a finer one ranks again.
+
+use faiss_derive::Object;
+use parking_lot::Mutex;
+
+use super::flat::IndexFlat;
+use super::flat_ip::IndexFlatIP;
+use super::flat_l2::IndexFlatL2;
+use super::ivf::copy_index;
+use super::ivf::format::{read_index, write_index};
+use super::ivf::params::ParametersPointer;
+use super::{Index, IndexBase, SearchParameters, header};
+use crate::base::object::{Object, cast, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use crate::registry::{Format, Row, no_overload};
+
+/// Ranks the results of `base_index` again by the distances of `refine_index`.
+#[derive(Object, Clone)]
+pub struct IndexRefine {
+    #[object(parent)]
+    pub base: IndexBase,
+    /// Gives the candidates.
+    pub base_index: Option<Shared<dyn Index>>,
+    /// Ranks them.
+    pub refine_index: Option<Shared<dyn Index>>,
+    /// Whether the base index belongs to this one. Memory is managed by reference counts, whatever this says.
+    pub own_fields: bool,
+    /// Whether the refining index does.
+    pub own_refine_index: bool,
+    /// How many candidates there are for each result.
+    pub k_factor: f32,
+}
+
+impl Default for IndexRefine {
+    fn default() -> Self {
+        IndexRefine {
+            base: IndexBase::default(),
+            base_index: None,
+            refine_index: None,
+            own_fields: false,
+            own_refine_index: false,
+            k_factor: 1.0,
+        }
+    }
+}
+
+const SIGNATURES: &[&str] = &["()", "(base_index: Index, refine_index: Index)"];
+
+pub const ROW: Row = Row::of::<IndexRefine>()
+    .construct(
+        |args| match args {
+            [] => Ok(Handle::index(IndexRefine::default())),
+            [Value::Handle(Handle::Index(base)), Value::Handle(Handle::Index(refine))] => {
+                Ok(Handle::index(IndexRefine::new(base.clone(), refine.clone())?))
+            }
+            _ => Err(no_overload("IndexRefine", SIGNATURES)),
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::index(receiver::<IndexRefine>(object)?.deep_copy()?)))
+    .format(Format {
+        fourccs: &["IxRF"],
+        read: |input, _| {
+            let base = header::read(input)?;
+            let (base_index, refine_index) = (read_index(input)?, read_index(input)?);
+            let k_factor = input.f32()?;
+            Error::check((1.0..=1000.0).contains(&k_factor), "k_factor >= 1 && k_factor <= 1000")?;
+            for index in [&base_index, &refine_index].into_iter().flatten() {
+                Error::check(index.read().base().d == base.d, "base_index->d == d && refine_index->d == d")?;
+            }
+            let flat = refine_index.as_ref().is_some_and(|index| cast::<IndexFlat>(&*index.read()).is_some());
+            let refine =
+                IndexRefine { base, base_index, refine_index, own_fields: true, own_refine_index: true, k_factor };
+            Ok(if flat { Handle::index(IndexRefineFlat { refine }) } else { Handle::index(refine) })
+        },
+        write: |object, out| {
+            let index = receiver::<IndexRefine>(object)?;
+            out.fourcc("IxRF")?;
+            header::write(index, out)?;
+            write_index(index.base_index.as_ref(), out)?;
+            write_index(index.refine_index.as_ref(), out)?;
+            out.f32(index.k_factor)
+        },
+    });
+
+/// Parameters of one search in an [`IndexRefine`].
+#[derive(Object, Clone)]
+pub struct IndexRefineSearchParameters {
+    #[object(parent)]
+    pub base: SearchParameters,
+    /// How many candidates there are for each result.
+    pub k_factor: f32,
+    /// Parameters of the search for candidates.
+    pub base_index_params: ParametersPointer,
+}
+
+impl Default for IndexRefineSearchParameters {
+    fn default() -> Self {
+        let base = SearchParameters::default();
+        IndexRefineSearchParameters { base, k_factor: 1.0, base_index_params: ParametersPointer::default() }
+    }
+}
+
+pub const PARAMETERS: Row = Row::of::<IndexRefineSearchParameters>().construct(
+    |args| match args {
+        [] => Ok(Handle::other(IndexRefineSearchParameters::default())),
+        _ => Err(no_overload(
+            "IndexRefineSearchParameters",
+            &["(*, k_factor: float = 1, base_index_params: SearchParameters | None = None)"],
+        )),
+    },
+    &["(*, k_factor: float = 1, base_index_params: SearchParameters | None = None)"],
+);
+
+impl IndexRefine {
+    /// Over two indexes of the same vectors.
+    pub fn new(base_index: Shared<dyn Index>, refine_index: Shared<dyn Index>) -> Result<Self> {
+        let base = {
+            let (b, r) = (base_index.read(), refine_index.read());
+            Error::check(b.base().d == r.base().d, "base_index->d == refine_index->d")?;
+            Error::check(
+                b.base().metric_type == r.base().metric_type,
+                "base_index->metric_type == refine_index->metric_type",
+            )?;
+            Error::check(b.base().ntotal == r.base().ntotal, "base_index->ntotal == refine_index->ntotal")?;
+            IndexBase { is_trained: b.base().is_trained && r.base().is_trained, ..b.base().clone() }
+        };
+        Ok(IndexRefine { base, base_index: Some(base_index), refine_index: Some(refine_index), ..Default::default() })
+    }
+
+    fn pair(&self) -> Result<(&Shared<dyn Index>, &Shared<dyn Index>)> {
+        match (&self.base_index, &self.refine_index) {
+            (Some(base), Some(refine)) => Ok((base, refine)),
+            _ => Err(Error::failed("base_index && refine_index", "an index is missing")),
+        }
+    }
+
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexRefine {
+            base_index: self.base_index.as_ref().map(copy_index).transpose()?,
+            refine_index: self.refine_index.as_ref().map(copy_index).transpose()?,
+            own_fields: true,
+            own_refine_index: true,
+            ..self.clone()
+        })
+    }
+}
+
+impl Index for IndexRefine {
+    fn base(&self) -> &IndexBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut IndexBase {
+        self
+    }
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        let (base, refine) = self.pair()?;
+        base.write().train(x)?;
+        refine.write().train(x)?;
+        self.is_trained = true;
+        Ok(())
+    }
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        let (base, refine) = self.pair()?;
+        base.write().add(x)?;
+        refine.write().add(x)?;
+        let ntotal = refine.read().base().ntotal;
+        self.ntotal = ntotal;
+        Ok(())
+    }
+    fn reset(&mut self) -> Result<()> {
+        let (base, refine) = self.pair()?;
+        base.write().reset()?;
+        refine.write().reset()?;
+        self.ntotal = 0;
+        Ok(())
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let own = match params {
+            None => None,
+            Some(params) => match cast::<IndexRefineSearchParameters>(params) {
+                Some(own) => Some(own),
+                None => return Err(Error::failed("!(params)", "IndexRefine params have incorrect type")),
+            },
+        };
+        let n = self.queries(x, k, distances, labels)?;
+        Error::check(self.is_trained, "is_trained")?;
+        let k_base = (k as f32 * own.map_or(self.k_factor, |p| p.k_factor)) as usize;
+        Error::check(k_base >= k, "k_base >= k")?;
+        let (base, refine) = self.pair()?;
+        let size = n.checked_mul(k_base).ok_or_else(|| Error::failed("n * k_base fits", ""))?;
+        let (mut base_distances, mut base_labels) = (vec![0f32; size], vec![-1i64; size]);
+        let mut search =
+            |p: Option<&dyn Object>| base.read().search(x, k_base, p, &mut base_distances, &mut base_labels);
+        match own {
+            Some(own) => own.base_index_params.with(search)?,
+            None => search(None)?,
+        }
+        let (refine, d) = (refine.read(), self.dim());
+        let share = n.div_ceil(threads::available() * 4).max(1);
+        let pieces: Vec<Mutex<(&mut [f32], &mut [i64])>> =
+            distances.chunks_mut(share * k).zip(labels.chunks_mut(share * k)).map(Mutex::new).collect();
+        threads::parallel_for(pieces.len(), |i| {
+            let (distances, labels) = &mut *pieces[i].lock();
+            let queries = i * share..(i * share + labels.len() / k);
+            let candidates = &base_labels[queries.start * k_base..queries.end * k_base];
+            refine.search_subset(&x[queries.start * d..queries.end * d], k_base, candidates, k, distances, labels)
+        })
+    }
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.pair()?.1.read().reconstruct(key, out)
+    }
+    fn sa_code_size(&self) -> Result<usize> {
+        let (base, refine) = self.pair()?;
+        Ok(base.read().sa_code_size()? + refine.read().sa_code_size()?)
+    }
+    fn sa_encode(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
+        let (base, refine) = self.pair()?;
+        let (base, refine) = (base.read(), refine.read());
+        let (first, second, n) = (base.sa_code_size()?, refine.sa_code_size()?, self.rows(x)?);
+        Error::check(codes.len() == n * (first + second), "bytes.size() == n * sa_code_size()")?;
+        let (mut a, mut b) = (vec![0u8; n * first], vec![0u8; n * second]);
+        base.sa_encode(x, &mut a)?;
+        refine.sa_encode(x, &mut b)?;
+        for (i, code) in codes.chunks_exact_mut((first + second).max(1)).enumerate() {
+            code[..first].copy_from_slice(&a[i * first..(i + 1) * first]);
+            code[first..].copy_from_slice(&b[i * second..(i + 1) * second]);
+        }
+        Ok(())
+    }
+    /// By the finer code.
+    fn sa_decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
+        let (base, refine) = self.pair()?;
+        let (first, refine) = (base.read().sa_code_size()?, refine.read());
+        let second = refine.sa_code_size()?;
+        let fine: Vec<u8> = codes.chunks_exact((first + second).max(1)).flat_map(|c| &c[first..]).copied().collect();
+        refine.sa_decode(&fine, x)
+    }
+}
+
+/// Ranks the results of an index again by exact distances.
+#[derive(Object, Clone, Default)]
+pub struct IndexRefineFlat {
+    #[object(parent)]
+    pub refine: IndexRefine,
+}
+
+const FLAT_SIGNATURES: &[&str] = &["()", "(base_index: Index)", "(base_index: Index, xb: numpy.ndarray)"];
+
+pub const FLAT: Row = Row::of::<IndexRefineFlat>()
+    .construct(
+        |args| match args {
+            [] => Ok(Handle::index(IndexRefineFlat::default())),
+            [Value::Handle(Handle::Index(base))] => Ok(Handle::index(IndexRefineFlat::new(base.clone(), &[])?)),
+            [Value::Handle(Handle::Index(base)), Value::F32(xb, _)] => {
+                Ok(Handle::index(IndexRefineFlat::new(base.clone(), xb)?))
+            }
+            _ => Err(no_overload("IndexRefineFlat", FLAT_SIGNATURES)),
+        },
+        FLAT_SIGNATURES,
+    )
+    .clone(|object| {
+        let index = receiver::<IndexRefineFlat>(object)?;
+        Ok(Handle::index(IndexRefineFlat { refine: index.refine.deep_copy()? }))
+    });
+
+impl IndexRefineFlat {
+    /// Over an index that holds the vectors `xb`.
+    pub fn new(base_index: Shared<dyn Index>, xb: &[f32]) -> Result<Self> {
+        let (d, metric, ntotal) = {
+            let base = base_index.read();
+            (i64::from(base.base().d), base.base().metric_type, base.base().ntotal)
+        };
+        let mut flat = flat_index(d, metric)?;
+        let missing = "base_index should be empty in the beginning";
+        if flat.base().rows(xb)? as i64 != ntotal {
+            return Err(Error::failed("base_index->ntotal == 0", missing));
+        }
+        flat.add(xb)?;
+        let flat: Shared<dyn Index> = Shared::from_arc(std::sync::Arc::new(parking_lot::RwLock::new(flat)));
+        Ok(IndexRefineFlat { refine: IndexRefine { own_refine_index: true, ..IndexRefine::new(base_index, flat)? } })
+    }
+}
+
+fn flat_index(d: i64, metric: MetricType) -> Result<IndexFlat> {
+    IndexFlat::new(d, metric)
+}
+
+/// A flat index of the class that Faiss chooses for the metric.
+pub fn flat_handle(d: i64, metric: MetricType) -> Result<Handle> {
+    Ok(match metric {
+        MetricType::L2 => Handle::index(IndexFlatL2::new(d)?),
+        MetricType::InnerProduct => Handle::index(IndexFlatIP::new(d)?),
+        other => Handle::index(IndexFlat::new(d, other)?),
+    })
+}
+
+impl Index for IndexRefineFlat {
+    crate::inherit_index!(refine);
+}
