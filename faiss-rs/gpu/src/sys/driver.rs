@@ -48,7 +48,9 @@ enum Lookup {
 
 impl Driver {
     #[allow(clippy::missing_transmute_annotations, reason = "the struct's fields state the types")]
-    pub(super) fn find(shim: &Library, runtime: &Runtime, built: CudaVersion) -> Result<Driver> {
+    /// `wanted` is the version whose functions are asked for: that of the oldest driver that the wheel takes. A newer one, such as that of
+    /// the build's toolkit, is refused by an installed runtime that is older than the toolkit.
+    pub(super) fn find(shim: &Library, runtime: &Runtime, wanted: CudaVersion) -> Result<Driver> {
         // SAFETY: the types are those of the headers. The runtime of CUDA 11 takes three arguments; a fourth is ignored by
         // the calling convention of every platform that it exists on.
         let lookup = unsafe {
@@ -69,7 +71,7 @@ impl Driver {
             let status = unsafe {
                 match &lookup {
                     Lookup::Plain(f) => f(name.as_ptr(), &mut found, 0, &mut state),
-                    Lookup::ByVersion(f) => f(name.as_ptr(), &mut found, built.0 as c_uint, 0, &mut state),
+                    Lookup::ByVersion(f) => f(name.as_ptr(), &mut found, wanted.0 as c_uint, 0, &mut state),
                 }
             };
             runtime.check("cudaGetDriverEntryPoint", status)?;

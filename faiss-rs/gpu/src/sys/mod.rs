@@ -95,7 +95,7 @@ fn open(path: &Path) -> Result<Cuda> {
         status => return Err(runtime.error("cudaGetDeviceCount", status)),
     }
     let cublas = Cublas::find(&shim).map_err(|e| shim_error(path, &e))?;
-    let driver = Driver::find(&shim, &runtime, built)?;
+    let driver = Driver::find(&shim, &runtime, needed)?;
     Ok(Cuda { runtime, cublas, driver, built, driver_version, device_count, _shim: shim })
 }
 
