@@ -183,7 +183,7 @@ pub fn orthonormal_columns(m: usize, n: usize, matrix: &mut [f32]) -> Result<()>
 #[derive(Clone, Debug, Default)]
 pub struct Components {
     pub mean: Vec<f32>,
-    /// Sums of squares along the components, as many as there are components.
+    /// Sums of squares along the components; 0 beyond the last.
     pub eigenvalues: Vec<f32>,
     /// The components, one a row.
     pub vectors: Vec<f32>,
@@ -221,7 +221,9 @@ pub fn principal_components(x: &[f32], n: usize, d: usize) -> Result<Components>
             row.iter_mut().for_each(|v| *v /= norm);
         }
     }
-    Ok(Components { mean, eigenvalues: eigenvalues.into_iter().map(|v| v as f32).collect(), vectors })
+    let mut eigenvalues: Vec<f32> = eigenvalues.into_iter().map(|v| v as f32).collect();
+    eigenvalues.resize(d, 0.0);
+    Ok(Components { mean, eigenvalues, vectors })
 }
 
 #[cfg(test)]

@@ -115,8 +115,17 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
             return id_map(first, again(rest, d)?);
         }
         if let Some((transform, d_out)) = transform(first, d)? {
+            // Transforms that follow each other are one chain.
+            let (mut chain, mut d_out, mut rest) = (vec![transform], d_out, rest);
+            while let [next, behind @ ..] = rest
+                && !behind.is_empty()
+                && let Some((transform, d_next)) = self::transform(next, d_out)?
+            {
+                chain.push(transform);
+                (d_out, rest) = (d_next, behind);
+            }
             let mut index = IndexPreTransform::new(again(rest, d_out)?);
-            index.prepend_transform(transform)?;
+            chain.into_iter().rev().try_for_each(|transform| index.prepend_transform(transform))?;
             index.own_fields = true;
             return handle(Handle::index(index));
         }
