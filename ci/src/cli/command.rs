@@ -18,7 +18,7 @@ Exit codes:
   4    this machine lacks something: Python, the network, disk space, a permission
   130  interrupted; run the same command again, finished steps are kept";
 
-const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}\n\n{after-help}\n";
+const TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{before-help}Options:\n{options}{after-help}\n";
 
 pub fn command() -> Command {
     let mut command = Command::new("ci")
@@ -85,12 +85,27 @@ fn overview() -> String {
 fn subcommand(function: &Function) -> Command {
     let mut command = Command::new(function.name).about(function.about);
     if !function.more.is_empty() {
-        command = command.after_help(function.more);
+        command = command.after_help(unwrapped(function.more));
     }
     for argument in function.arguments {
         command = command.arg(arg(argument));
     }
     command
+}
+
+/// Joins the lines of each paragraph, since clap wraps them to the terminal's width. Indented lines stay as they are, and so
+/// do those before them.
+fn unwrapped(text: &str) -> String {
+    let mut out = String::new();
+    let mut lines = text.lines().peekable();
+    while let Some(line) = lines.next() {
+        out.push_str(line);
+        let ends = line.is_empty()
+            || line.starts_with(' ')
+            || lines.peek().is_none_or(|next| next.is_empty() || next.starts_with(' '));
+        out.push(if ends { '\n' } else { ' ' });
+    }
+    out.trim_end().to_owned()
 }
 
 fn arg(argument: &Argument) -> Arg {
@@ -103,7 +118,7 @@ fn arg(argument: &Argument) -> Arg {
     }
     arg = match argument.ty {
         Type::Flag => return arg.action(ArgAction::SetTrue),
-        Type::Number => arg.value_name("N").value_parser(value_parser!(u32)),
+        Type::Number => arg.value_name("N").value_parser(value_parser!(u32).range(1..)),
         Type::Text(name) => arg.value_name(name),
         Type::Path => arg.value_name("PATH").value_hint(clap::ValueHint::AnyPath),
         Type::Choice(choices) => arg.value_name("WHICH").value_parser(PossibleValuesParser::new(choices)),
@@ -151,6 +166,7 @@ mod tests {
 
     #[test]
     fn the_help_names_every_function_and_exit_code() {
-        insta::assert_snapshot!(super::command().render_help());
+        // The width is fixed, since clap would take that of the terminal.
+        insta::assert_snapshot!(super::command().term_width(100).render_help());
     }
 }

@@ -235,7 +235,7 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
     Function {
         name: "test-gpu-wheels",
         group: Group::Tests,
-        about: "Install a GPU wheel with its real dependencies into a clean environment and run its tests",
+        about: "Install a GPU wheel with its dependencies into a clean environment and test it",
         more: "Without an NVIDIA driver the GPU tests say so and are skipped; the CPU tests run all the same.",
         arguments: &[
             argument("cuda-major", Type::Number, "CUDA major of the wheel").required(),
@@ -261,7 +261,7 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
     Function {
         name: "verify-wheels",
         group: Group::Tests,
-        about: "Prove what wheels claim: tags, RECORD, metadata, symbols, libraries, images; works on any wheel",
+        about: "Prove what any wheel claims: tags, RECORD, metadata, symbols, libraries, images",
         more: "\
 A wheel of this project is compared with versions.toml and the kernel catalogue; of a foreign wheel only what its name
 promises can be checked. A folder stands for the wheels in it.",

@@ -55,13 +55,14 @@ fn dry_run(context: &Context, plan: &Plan, store: &Store, json: bool) -> Result<
         return Ok(());
     }
     let mut silent = crate::engine::report::Silent;
-    let outcome = DryRun { store }.run(plan, &targets(plan), &mut silent)?;
+    DryRun { store }.run(plan, &targets(plan), &mut silent)?;
     let state = |step: &crate::plan::Step| match store.look(&step.key) {
         Ok(Found::Entry(_)) => "cached",
         _ => "run",
     };
     print!("{}", show::text(plan, state));
-    context.say(&format!("{} of {} wanted steps are cached; nothing was run", outcome.len(), plan.steps.len()));
+    let run = crate::engine::need(plan, &targets(plan), store)?.run.len();
+    context.say(&format!("{run} of {} steps would run; nothing was run", plan.steps.len()));
     Ok(())
 }
 

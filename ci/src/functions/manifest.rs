@@ -9,7 +9,7 @@ use crate::engine::Outcome;
 use crate::failure::{Failure, Result};
 use crate::plan::{Input, Plan, WheelPlan};
 use crate::steps::verify::Verified;
-use crate::store::Store;
+use crate::store::{Found, Store};
 
 #[derive(Debug, Serialize)]
 pub struct Manifest {
@@ -66,10 +66,15 @@ pub fn of(plan: &Plan, wheel: &WheelPlan, store: &Store, outcome: &Outcome) -> R
                 pins.insert(Pin { package, version, file: file.clone(), sha256: sha256.clone() });
             }
         }
-        if let Some(done) = outcome.get(name) {
-            let figures = StepFigures { key: step.key.clone(), seconds: done.seconds, cached: done.cached };
-            steps.insert(name.to_owned(), figures);
-        }
+        // The engine did not look at what lies behind a step that it found; its figures are in the store.
+        let (seconds, cached) = match outcome.get(name) {
+            Some(done) => (done.seconds, done.cached),
+            None => match store.look(&step.key)? {
+                Found::Entry(entry) => (entry.seconds, true),
+                _ => continue,
+            },
+        };
+        steps.insert(name.to_owned(), StepFigures { key: step.key.clone(), seconds, cached });
     }
     Ok(Manifest {
         wheel: wheel.file_name.clone(),

@@ -169,7 +169,17 @@ impl Run<'_> {
         let program = folder.join("nvidia/cu13/bin/cuobjdump");
         if !program.is_file() {
             let wheel = environment::fetch(&store, &self.versions, &[file], self.versions.python_floor())?.remove(0);
-            crate::store::unpack::unpack(&wheel, &[], &folder)?;
+            // Moved there when it is whole: what an interruption leaves must not be taken for the program.
+            let scratch = store.scratch("cuobjdump")?;
+            crate::store::unpack::unpack(&wheel, &[], scratch.path())?;
+            if let Some(parent) = folder.parent() {
+                std::fs::create_dir_all(parent).map_err(Failure::io("cannot create", parent))?;
+            }
+            if let Err(error) = std::fs::rename(scratch.path(), &folder)
+                && !program.is_file()
+            {
+                return Err(Failure::io("cannot create", &folder)(error));
+            }
         }
         Ok(program)
     }

@@ -28,7 +28,7 @@ pub fn verify(context: &Context, values: &Values) -> Result<()> {
             add_gates(context, &versions, wheel, &mut report)?;
         }
         if values.text("format") != Some("json") {
-            print!("{report}");
+            println!("{report}\n");
         }
         reports.push(report);
     }

@@ -142,7 +142,8 @@ impl Plan {
             let todo = if close.is_empty() {
                 "`cargo ci plan` lists the steps.".to_owned()
             } else {
-                format!("Did you mean {}?", close.join(", "))
+                let more = if close.len() > 5 { ", ..." } else { "" };
+                format!("Did you mean {}{more}?", close[..close.len().min(5)].join(", "))
             };
             Failure::usage(format!("The plan has no step {name}."), todo)
         })
