@@ -71,6 +71,18 @@ def construct(self: Object, *args: Any) -> None:
     self.this = _faiss.construct(self.faiss_name, *args)
 
 
+class Items(tuple[Any, ...]):
+    """The objects of a `std::vector`, with the methods that Faiss gives it."""
+
+    __slots__ = ()
+
+    def size(self) -> int:
+        return len(self)
+
+    def at(self, i: int) -> Any:
+        return self[i]
+
+
 def wrap(value: Any) -> Any:
     """Puts a Python object around a native one; other values pass as they are."""
     if isinstance(value, _faiss.Object):
@@ -127,6 +139,8 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
 
         def get(self: Object) -> Any:
             native = self.this.get(field)
+            if kind == "list":
+                return Items(wrap(item) for item in native)
             return wrap(native) if own_class is None else around(getattr(faiss, own_class), native)
 
     else:
