@@ -174,7 +174,7 @@ fn a_build_is_one_container_for_each_step() {
     let compile: Vec<&String> = steps.keys().filter(|step| step.starts_with("cuda12:compile:rows:")).collect();
     assert!(compile.len() >= 8, "{compile:?}");
     for (name, query) in &steps {
-        assert_eq!(query.contains("/opt/rust"), false, "{name} mounts its toolchain by the container's id");
+        assert!(!query.contains("/opt/rust"), "{name} mounts its toolchain by the container's id");
         assert_eq!(query.contains("target/extension"), name == "extension", "{name}");
     }
 }
