@@ -57,7 +57,7 @@ impl Running {
                 return Ok(status);
             }
             if interrupted() {
-                stop(vec![self]);
+                stop(vec![self], PATIENCE * 3);
                 return Err(Failure::interrupted());
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -72,10 +72,14 @@ impl Running {
     }
 }
 
-/// Asks all to end, and ends those that do not within two seconds.
-pub fn stop(mut running: Vec<Running>) {
+/// How long a program gets to end by itself.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks all to end, and ends those that do not within `patience`. A child that has children of its own needs more than
+/// [`PATIENCE`], since that is what it gives them.
+pub fn stop(mut running: Vec<Running>, patience: Duration) {
     running.iter().for_each(|child| child.signal(Signal::SIGTERM));
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         running.retain_mut(|child| child.ended().is_none());
         if running.is_empty() {

@@ -105,7 +105,7 @@ impl Host<'_> {
 }
 
 fn stop(running: &mut BTreeMap<&str, (Running, PathBuf)>) {
-    children::stop(std::mem::take(running).into_values().map(|(child, _)| child).collect());
+    children::stop(std::mem::take(running).into_values().map(|(child, _)| child).collect(), children::PATIENCE);
 }
 
 /// The step's own failure is the end of its log: what happened, and what to do.

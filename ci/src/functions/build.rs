@@ -66,11 +66,16 @@ fn dry_run(context: &Context, plan: &Plan, store: &Store, json: bool) -> Result<
     Ok(())
 }
 
-/// The plan as text comes first: what a person sees while they wait.
+/// The plan comes first: what is to run, and how much is there already.
 fn announce(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
     let need = crate::engine::need(plan, &targets(plan), store)?;
-    let names: Vec<&str> = plan.wheels.iter().map(|wheel| wheel.file_name.as_str()).collect();
-    context.say(&format!("Plan: {} ({} steps, {} to run)", names.join(", "), plan.steps.len(), need.run.len()));
+    for wheel in &plan.wheels {
+        context.say(&format!("Plan: {}/{}", wheel.folder, wheel.file_name));
+    }
+    for name in &need.run {
+        context.say(&format!("  {name}: {}", show::about(plan.step(name)?)));
+    }
+    context.say(&format!("{} of {} steps to run", need.run.len(), plan.steps.len()));
     Ok(())
 }
 
@@ -91,12 +96,28 @@ pub fn make(
     let outcome = Host { root: &context.root, store, jobs }.run(plan, &targets(plan), reporter.as_mut())?;
     let mut wheels = Vec::new();
     for wheel in &plan.wheels {
-        let path = deliver(plan, wheel, store, &outcome, &folder(wheel))?;
+        let folder = folder(wheel);
+        let path = deliver(plan, wheel, store, &outcome, &folder)?;
+        if folder == context.wheelhouse(&wheel.folder) {
+            remove_earlier(&folder, wheel)?;
+        }
         let bytes = fs::metadata(&path).map_err(Failure::io("cannot read", &path))?.len();
         reporter.event(&Event::Note { text: &format!("{}: {:.1} MB", wheel.file_name, bytes as f64 / 1e6) });
         wheels.push(path);
     }
     Ok(wheels)
+}
+
+/// The wheelhouse holds one wheel a folder, so that `wheelhouse/gpu/cuda12/*.whl` names one; an earlier version goes.
+fn remove_earlier(folder: &Path, wheel: &WheelPlan) -> Result<()> {
+    let distribution = |name: &str| name.split('-').next().map(str::to_owned);
+    for path in super::verify::wheels_at(folder)? {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if name != wheel.file_name && distribution(&name) == distribution(&wheel.file_name) {
+            fs::remove_file(&path).map_err(Failure::io("cannot remove", &path))?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies the wheel out of the store in one move, the manifest after it.

@@ -73,7 +73,7 @@ pub fn reproduce(context: &Context, values: &Values) -> Result<()> {
         match child.wait() {
             Ok(status) => ended.push((status, folder, log)),
             Err(failure) => {
-                children::stop(rest.map(|(child, _, _)| child).collect());
+                children::stop(rest.map(|(child, _, _)| child).collect(), children::PATIENCE * 3);
                 return Err(failure);
             }
         }

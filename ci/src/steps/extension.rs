@@ -44,6 +44,7 @@ pub fn run(work: &Work, tools: &Tools, target: &str, blas: &str, prefix: &str) -
         .ok_or_else(|| Failure::machine("Neither CARGO_HOME nor HOME is set.", "Set one of them."))?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let sysroot = sysroot(work)?;
+    same_compiler(work)?;
     let flags = [(work.root, "/faiss"), (&cargo_home, "/cargo"), (&sysroot, "/rust")]
         .map(|(path, name)| format!("--remap-path-prefix={}={name}", path.display()))
         .join("\u{1f}");
@@ -97,6 +98,24 @@ fn sysroot(work: &Work) -> Result<PathBuf> {
         return Err(Failure::machine("rustc does not say where it is installed.", "Install Rust anew.").with_log(log));
     }
     Ok(PathBuf::from(path))
+}
+
+/// Another compiler makes other bytes from the same inputs, so only that of rust-toolchain.toml, which is one of them, will do.
+fn same_compiler(work: &Work) -> Result<()> {
+    let path = work.root.join("rust-toolchain.toml");
+    let text = fs::read_to_string(&path).map_err(Failure::io("cannot read", &path))?;
+    let wanted = text.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap_or_default().trim_matches('"');
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(&rustc).current_dir(work.root).arg("--version").output();
+    let words = output.map_err(Failure::io("cannot run", rustc.as_ref()))?.stdout;
+    let words = String::from_utf8_lossy(&words).into_owned();
+    if words.split(' ').nth(1) == Some(wanted) {
+        return Ok(());
+    }
+    Err(Failure::machine(
+        format!("The compiler is {}, and rust-toolchain.toml wants {wanted}.", words.trim()),
+        "Install that release (rustup does so by itself), and unset RUSTC and RUSTUP_TOOLCHAIN.",
+    ))
 }
 
 fn executable(path: &std::path::Path) -> Result<()> {
