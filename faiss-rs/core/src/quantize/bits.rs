@@ -70,6 +70,7 @@ mod tests {
     fn lowest_bits_first() {
         let mut code = [0; 2];
         pack([1, 2, 3].into_iter(), 5, &mut code);
-        assert_eq!(code, [0b010_00001, 0b0_00011_00]);
+        // 1, 2 and 3 in five bits each: 00001, 00010 and 00011, read from the right.
+        assert_eq!(code, [0b0100_0001, 0b0000_1100]);
     }
 }
