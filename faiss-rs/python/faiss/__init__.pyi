@@ -780,6 +780,31 @@ class IndexFlatIP(IndexFlat):
     @overload
     def __init__(self, d: int) -> None: ...
 
+class IndexIDMap(Index):
+    """Translates the ids of another index to the user's."""
+
+    index: Index | None
+    """The index whose ids count up."""
+    own_fields: bool
+    """Whether that index belongs to this one. Memory is managed by reference counts, whatever this says."""
+    id_map: Int64Vector
+    """The user's id of each vector."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, index: Index) -> None: ...
+
+class IndexIDMap2(IndexIDMap):
+    """As [`IndexIDMap`], with a map back, so that vectors can be reconstructed by the user's ids."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, index: Index) -> None: ...
+    def construct_rev_map(self) -> None:
+        """Makes the map back from `id_map`, after that was changed."""
+    def check_consistency(self) -> None:
+        """Raises where the two maps disagree."""
+
 class IndexIVF(Index):
     """Base of the inverted files: a coarse quantizer, and lists of codes."""
 
@@ -860,7 +885,7 @@ class IndexIVFPQ(IndexIVF):
     pq: ProductQuantizer
     """Makes the codes."""
     do_polysemous_training: bool
-    """Polysemous training is not here: true makes training fail."""
+    """Accepted for compatibility: polysemous training would only renumber centroids, which searches without a Hamming threshold don't see."""
     scan_table_threshold: int
     """Accepted for compatibility."""
     polysemous_ht: int
@@ -905,6 +930,84 @@ class IndexIVFStats:
     def __init__(self) -> None: ...
     def reset(self) -> None:
         """Sets everything to 0."""
+
+class IndexPQ(IndexFlatCodes):
+    """Stores product-quantized codes and searches them exhaustively."""
+
+    ST_HE: ClassVar[int]
+    ST_PQ: ClassVar[int]
+    ST_SDC: ClassVar[int]
+    ST_generalized_HE: ClassVar[int]
+    ST_polysemous: ClassVar[int]
+    ST_polysemous_generalize: ClassVar[int]
+    pq: ProductQuantizer
+    """Makes the codes."""
+    do_polysemous_training: bool
+    """Accepted for compatibility: polysemous training would only renumber centroids, which these searches don't see."""
+    search_type: int
+    """0: queries as they are; 3: encoded too. The polysemous and Hamming searches are not here."""
+    encode_signs: bool
+    """Accepted for compatibility."""
+    polysemous_ht: int
+    """Hamming threshold of polysemous searches."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, metric: int = ...) -> None: ...
+
+class IndexPreTransform(Index):
+    """Applies transforms to vectors before another index gets them."""
+    @property
+    def chain(self) -> list:
+        """The transforms, in the order in which they are applied."""
+    index: Index | None
+    """The index of the transformed vectors."""
+    own_fields: bool
+    """Whether transforms and index belong to this one. Memory is managed by reference counts, whatever this says."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, index: Index) -> None: ...
+    @overload
+    def __init__(self, ltrans: VectorTransform, index: Index) -> None: ...
+    def prepend_transform(self, ltrans: VectorTransform) -> None:
+        """Adds a transform that is applied before all others."""
+
+class IndexRefine(Index):
+    """Ranks the results of `base_index` again by the distances of `refine_index`."""
+
+    base_index: Index | None
+    """Gives the candidates."""
+    refine_index: Index | None
+    """Ranks them."""
+    own_fields: bool
+    """Whether the base index belongs to this one. Memory is managed by reference counts, whatever this says."""
+    own_refine_index: bool
+    """Whether the refining index does."""
+    k_factor: float
+    """How many candidates there are for each result."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, base_index: Index, refine_index: Index) -> None: ...
+
+class IndexRefineFlat(IndexRefine):
+    """Ranks the results of an index again by exact distances."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, base_index: Index) -> None: ...
+    @overload
+    def __init__(self, base_index: Index, xb: np.ndarray) -> None: ...
+
+class IndexRefineSearchParameters(SearchParameters):
+    """Parameters of one search in an [`IndexRefine`]."""
+
+    k_factor: float
+    """How many candidates there are for each result."""
+    base_index_params: SearchParameters | None
+    """Parameters of the search for candidates."""
+    def __init__(self, *, k_factor: float = 1, base_index_params: SearchParameters | None = None) -> None: ...
 
 class Int16Vector:
     """A `std::vector` of its own."""
@@ -1057,6 +1160,19 @@ class PCAMatrix(LinearTransform):
     def prepare_Ab(self) -> None:
         """Makes `A` and `b` from the mean, the eigenvalues and the components."""
 
+class ParameterSpace:
+    """Sets parameters of indexes by name."""
+
+    this: Any
+    thisown: bool
+    verbose: int
+    """Verbosity."""
+    def __init__(self) -> None: ...
+    def set_index_parameter(self, index: Index, name: str, value: float) -> None:
+        """Sets the parameter of that name of the index, or of one within it. `quantizer_nprobe` is the quantizer's `nprobe`."""
+    def set_index_parameters(self, index: Index, param_string: str) -> None:
+        """Sets several, as in `nprobe=16,k_factor_rf=4`."""
+
 class Quantizer:
     """What all quantizers have."""
 
@@ -1167,6 +1283,13 @@ class RemapDimensionsTransform(VectorTransform):
     def __init__(self, d_in: int, d_out: int, uniform: bool = True) -> None: ...
     @overload
     def __init__(self, d_in: int, d_out: int, map: np.ndarray) -> None: ...
+
+class SearchParametersPreTransform(SearchParameters):
+    """Search parameters that are passed on to the index of the transformed vectors."""
+
+    index_params: SearchParameters | None
+    """The parameters of that index."""
+    def __init__(self, *, index_params: SearchParameters | None = None) -> None: ...
 
 class StandardGpuResources(GpuResourcesProvider):
     """Streams, cuBLAS handles, pinned and temporary memory of every GPU that is used with it. Indexes share and keep them."""
@@ -1336,6 +1459,9 @@ def downcast_index(index: Any) -> Any:
 
 def extract_index_ivf(index: Any) -> Any:
     """As try_extract_index_ivf; RuntimeError where there is none."""
+
+def index_factory(d: int, description: str, metric: int = 1) -> Any:
+    """The index over d-dimensional vectors that the description describes, as in 'OPQ16,IVF1024,PQ16'; it may have to be trained."""
 
 def read_ProductQuantizer(where: Any) -> Any:
     """Reads a product quantizer from a file (a path) or from an IOReader."""
