@@ -35,3 +35,21 @@ fn long_descriptions_hold_the_column_of_their_wheel() {
         assert!(metadata(&versions, Some(cuda), &name).description.contains(&table), "CUDA {}", cuda.major);
     }
 }
+
+#[test]
+fn every_function_of_the_readme_exists() {
+    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
+    let mut called = 0;
+    for rest in readme.split("cargo ci ").skip(1) {
+        let name: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
+        if name.is_empty() || name.starts_with('-') {
+            continue;
+        }
+        called += 1;
+        assert!(
+            ci::cli::table::FUNCTIONS.iter().any(|function| function.name == name),
+            "README.md speaks of `cargo ci {name}`, which does not exist"
+        );
+    }
+    assert!(called > 5);
+}

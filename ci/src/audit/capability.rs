@@ -1,7 +1,8 @@
 //! The table of GPUs: which wheel has machine code for which generation, and which leaves it to PTX.
 //!
 //! Rendered from images, either those that versions.toml promises or those that were read from a finished wheel. The
-//! README and the wheels' long descriptions hold the text between [`BEGIN`] and [`END`], and a test compares it.
+//! README holds the text between [`BEGIN`] and [`END`], and a test compares it; the wheels' long descriptions are made
+//! with it.
 
 use std::fmt::Write;
 

@@ -33,7 +33,13 @@ pub fn main() -> ExitCode {
 
 fn run(function: &Function, values: &Values, matches: &clap::ArgMatches, json: bool) -> Result<()> {
     let root = match matches.get_one::<PathBuf>("root") {
-        Some(root) => std::path::absolute(root).map_err(Failure::io("cannot find", root))?,
+        Some(root) if root.join("versions.toml").is_file() => {
+            std::path::absolute(root).map_err(Failure::io("cannot find", root))?
+        }
+        Some(root) => {
+            let what = format!("{} is no checkout: there is no versions.toml in it.", root.display());
+            return Err(Failure::usage(what, "Name the checkout's own folder."));
+        }
         None => find_root()?,
     };
     let format = if json { Format::Json } else { Format::Text };

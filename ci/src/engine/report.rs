@@ -58,14 +58,6 @@ pub fn to_stderr(format: Format) -> Box<dyn Reporter> {
     }
 }
 
-/// Tells nobody.
-#[derive(Debug)]
-pub struct Silent;
-
-impl Reporter for Silent {
-    fn event(&mut self, _: &Event) {}
-}
-
 struct Json;
 
 impl Reporter for Json {

@@ -1,5 +1,6 @@
 //! build-gpu-wheels and build-cpu-wheels.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,7 +8,7 @@ use super::{Context, jobs, manifest, readable, write_whole};
 use crate::cli::table::Values;
 use crate::engine::dry_run::DryRun;
 use crate::engine::host::Host;
-use crate::engine::{Engine, Event, Outcome};
+use crate::engine::{Engine, Event, Outcome, Reporter};
 use crate::failure::{Failure, Result};
 use crate::matrix::Matrix;
 use crate::plan::{Plan, WheelPlan, show};
@@ -54,21 +55,41 @@ fn dry_run(context: &Context, plan: &Plan, store: &Store, json: bool) -> Result<
         print!("{}", plan.to_json());
         return Ok(());
     }
-    let mut silent = crate::engine::report::Silent;
-    DryRun { store }.run(plan, &targets(plan), &mut silent)?;
+    let mut wanted = Wanted { context, run: BTreeSet::new() };
+    DryRun { store }.run(plan, &targets(plan), &mut wanted)?;
     let state = |step: &crate::plan::Step| match store.look(&step.key) {
+        _ if wanted.run.contains(&step.name) => "run",
         Ok(Found::Entry(_)) => "cached",
-        _ => "run",
+        // What it makes is in something that is cached.
+        _ => "-",
     };
     print!("{}", show::text(plan, state));
-    let run = crate::engine::need(plan, &targets(plan), store)?.run.len();
-    context.say(&format!("{run} of {} steps would run; nothing was run", plan.steps.len()));
+    context.say(&format!("{} of {} steps would run; nothing was run", wanted.run.len(), plan.steps.len()));
     Ok(())
+}
+
+/// Notes which steps would run, and tells of corrupt entries.
+struct Wanted<'a> {
+    context: &'a Context,
+    run: BTreeSet<String>,
+}
+
+impl Reporter for Wanted<'_> {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::WouldRun { step } => drop(self.run.insert((*step).to_owned())),
+            other => self.context.reporter().event(other),
+        }
+    }
 }
 
 /// The plan comes first: what is to run, and how much is there already.
 fn announce(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
     let need = crate::engine::need(plan, &targets(plan), store)?;
+    // The engine looks again, and finds no longer what this look removed.
+    for (step, file) in &need.corrupt {
+        context.reporter().event(&Event::Corrupt { step, file });
+    }
     for wheel in &plan.wheels {
         context.say(&format!("Plan: {}/{}", wheel.folder, wheel.file_name));
     }

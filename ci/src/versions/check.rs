@@ -148,6 +148,13 @@ impl Checker<'_> {
         for value in raw.ptx.get_ref().iter().filter(|value| value.get_ref().ends_with(|c: char| c.is_alphabetic())) {
             self.problem(value.span(), format!("PTX for \"{}\" would serve no other architecture", value.get_ref()));
         }
+        // A wheel with fewer architectures keeps the PTX of those that it has.
+        let known = !architectures.is_empty() && architectures.len() == raw.architectures.get_ref().len();
+        for (value, arch) in raw.ptx.get_ref().iter().zip(&ptx) {
+            if known && architectures.iter().all(|code| code.base() != arch.base()) {
+                self.problem(value.span(), format!("PTX for \"{arch}\" has no machine code of the same architecture"));
+            }
+        }
         let driver_version = *raw.driver.version.get_ref();
         if driver_version / 1000 != major {
             self.problem(raw.driver.version.span(), format!("{driver_version} is not a driver of CUDA {major}; cuDriverGetVersion gives 1000 * major + 10 * minor"));
