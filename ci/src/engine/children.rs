@@ -45,6 +45,10 @@ impl Running {
         self.started.elapsed().as_secs_f64()
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// None while it runs.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

@@ -59,7 +59,7 @@ impl Engine for Host<'_> {
                 let step = waiting.remove(index);
                 let log = logs.join(format!("{}.log", step.name.replace([':', '+'], "-")));
                 let started = Running::start(&mut self.command(frozen.path(), step)?, &log);
-                let started = started.inspect_err(|_| stop(&mut running))?;
+                let started = started.inspect_err(|_| self.stop(&mut running))?;
                 reporter.event(&Event::Start { step: &step.name });
                 running.insert(&step.name, (started, log));
             }
@@ -68,7 +68,7 @@ impl Engine for Host<'_> {
             }
             std::thread::sleep(Duration::from_millis(15));
             if children::interrupted() {
-                stop(&mut running);
+                self.stop(&mut running);
                 return Err(Failure::interrupted());
             }
             let mut ended = Vec::new();
@@ -80,8 +80,10 @@ impl Engine for Host<'_> {
             for (name, status) in ended {
                 let Some((child, log)) = running.remove(name) else { continue };
                 if !status.success() {
+                    // One that was killed could not do so itself.
+                    self.store.forget(child.id());
                     reporter.event(&Event::Failed { step: name, seconds: child.seconds() });
-                    stop(&mut running);
+                    self.stop(&mut running);
                     return Err(failed(name, &log, status.code()));
                 }
                 reporter.event(&Event::Done { step: name, seconds: child.seconds() });
@@ -102,10 +104,14 @@ impl Host<'_> {
         command.args(["--color", "never"]).env("CARGO_BUILD_JOBS", self.jobs.max(1).to_string());
         Ok(command)
     }
-}
 
-fn stop(running: &mut BTreeMap<&str, (Running, PathBuf)>) {
-    children::stop(std::mem::take(running).into_values().map(|(child, _)| child).collect(), children::PATIENCE);
+    /// Ends what runs, and removes what it was making.
+    fn stop(&self, running: &mut BTreeMap<&str, (Running, PathBuf)>) {
+        let children: Vec<Running> = std::mem::take(running).into_values().map(|(child, _)| child).collect();
+        let ids: Vec<u32> = children.iter().map(Running::id).collect();
+        children::stop(children, children::PATIENCE);
+        ids.into_iter().for_each(|id| self.store.forget(id));
+    }
 }
 
 /// The step's own failure is the end of its log: what happened, and what to do.

@@ -16,8 +16,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::digest;
 use crate::failure::{Failure, Result};
-use crate::plan::{Action, Plan, Step};
+use crate::plan::{Action, Input, Plan, Step};
 use crate::store::{Entry, Found, Store};
 
 /// A step at work.
@@ -64,9 +65,27 @@ pub fn run(plan: &Plan, name: &str, root: &Path, store: &Store) -> Result<Entry>
     }
     let started = Instant::now();
     act(step, &Work { plan, root, store, out, scratch: extra.clone() })?;
+    unchanged(step, root)?;
     fs::remove_dir_all(&extra).map_err(Failure::io("cannot remove", &extra))?;
     let whole = !matches!(step.action, Action::Fetch { .. });
     store.commit(&step.key, name, scratch, started.elapsed().as_secs_f64(), whole)
+}
+
+/// Someone may edit files while a build runs: what was made of the new ones must not be kept under the old ones' key.
+/// (Kernels are compared before they are compiled.)
+fn unchanged(step: &Step, root: &Path) -> Result<()> {
+    if !matches!(step.action, Action::Extension { .. } | Action::Stage(_)) {
+        return Ok(());
+    }
+    for input in &step.inputs {
+        // The pipeline's own files say how this program was built, and it runs already.
+        let Input::Source { path, sha256 } = input else { continue };
+        if !path.starts_with("ci/") && digest::of_file(&root.join(path)).ok().as_ref() != Some(sha256) {
+            let what = format!("{path} changed after the plan was made.");
+            return Err(Failure::build(what, "Run the command again; it plans anew."));
+        }
+    }
+    Ok(())
 }
 
 fn act(step: &Step, work: &Work) -> Result<()> {

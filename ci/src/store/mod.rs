@@ -93,7 +93,11 @@ impl Store {
     fn discard(&self, place: &Path, file: &str) -> Result<Found> {
         // Renamed first: a removal that is interrupted must not leave half an entry under its key.
         let scratch = self.scratch("corrupt")?;
-        fs::rename(place, scratch.path().join("entry")).map_err(Failure::io("cannot move", place))?;
+        match fs::rename(place, scratch.path().join("entry")) {
+            // Another run noticed it at the same time.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Nothing),
+            moved => moved.map_err(Failure::io("cannot move", place))?,
+        }
         Ok(Found::Corrupt { file: file.to_owned() })
     }
 
@@ -102,7 +106,7 @@ impl Store {
         let tmp = self.root.join("tmp");
         let clean: String = name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         tempfile::Builder::new()
-            .prefix(&format!("{clean}-"))
+            .prefix(&format!("{clean}-{}-", std::process::id()))
             .tempdir_in(&tmp)
             .map_err(Failure::io("cannot write into", &tmp))
     }
@@ -125,6 +129,18 @@ impl Store {
             outcome.map_err(|_| Failure::io("cannot create", &place)(error))?;
         }
         Ok(entry)
+    }
+
+    /// Removes what the process `id` was making when it was stopped. It must have ended.
+    pub fn forget(&self, id: u32) {
+        let Ok(entries) = self.root.join("tmp").read_dir() else { return };
+        let id = id.to_string();
+        for entry in entries.flatten() {
+            if entry.file_name().to_string_lossy().rsplit('-').nth(1) == Some(&id) {
+                // Only room is lost when this fails, until it is swept.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 
     /// Removes what runs that were killed left behind: anything being made for more than a day.

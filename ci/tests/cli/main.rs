@@ -8,5 +8,6 @@ mod help;
 mod locks;
 mod plans;
 mod support;
+mod toolchain;
 
 mod versions;

@@ -146,8 +146,13 @@ impl Place {
 
     /// The program on this checkout and cache, with nothing of the caller's settings for it or pip.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        self.command_with(arguments, &self.cache())
+    }
+
+    /// The same with another cache.
+    pub fn command_with(&self, arguments: &[&str], cache: &Path) -> Command {
         let mut command = program(arguments);
-        command.arg("--root").arg(self.root()).arg("--cache").arg(self.cache()).current_dir(self.folder());
+        command.arg("--root").arg(self.root()).arg("--cache").arg(cache).current_dir(self.folder());
         command
     }
 

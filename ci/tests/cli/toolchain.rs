@@ -1,0 +1,205 @@
+//! Builds with the real compilers, on a copy of this checkout. What takes long or comes from the network, the downloads
+//! and the extension, is lent by the usual cache; `cargo ci test` runs this when they are there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use ci::store::{Found, Store};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Place, Said, said};
+
+/// One architecture, so that little is compiled.
+const BUILD: &[&str] = &["build-gpu-wheels", "--cuda-major", "12", "--arch", "8.0", "--jobs", "2"];
+
+/// The steps of the plan that `BUILD` makes: key by name.
+fn keys(place: &Place) -> BTreeMap<String, String> {
+    let text = place.output(&["plan", "--cuda-major", "12", "--arch", "8.0", "--format", "json"]);
+    let plan: ci::plan::Plan = serde_json::from_str(&text).unwrap();
+    plan.steps.into_iter().map(|step| (step.name, step.key)).collect()
+}
+
+/// A copy of this checkout, with a cache that has all but kernels and the wheel. None where the usual one lacks something.
+fn lent(test: &str) -> Option<Place> {
+    let place = Place::real();
+    let usual = Store::default_root().and_then(|root| Store::open(&root)).ok()?;
+    for (name, key) in keys(&place) {
+        let made_here = ["compile", "pack", "stage", "archive", "verify"].iter().any(|part| name.contains(part));
+        if made_here {
+            continue;
+        }
+        let found = matches!(usual.look(&key), Ok(Found::Entry(_))).then(|| key.clone());
+        // Any earlier extension does: what is in it is not asked here.
+        let found = found.or_else(|| earlier(&usual).filter(|_| name == "extension"));
+        let Some(found) = found else {
+            println!("skipped: {test}: {name} is not in the usual cache; build a wheel first");
+            return None;
+        };
+        let to = place.cache().join("steps").join(&key[..2]);
+        fs::create_dir_all(&to).unwrap();
+        std::os::unix::fs::symlink(usual.output(&found).parent().unwrap(), to.join(&key)).unwrap();
+    }
+    Some(place)
+}
+
+/// The key of some extension that was built before.
+fn earlier(usual: &Store) -> Option<String> {
+    let folders = fs::read_dir(usual.root().join("steps")).ok()?.flatten();
+    let entries = folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten());
+    let says = |entry: &fs::DirEntry| {
+        let text = fs::read_to_string(entry.path().join("entry.json")).unwrap_or_default();
+        text.contains("\"step\":\"extension\"")
+    };
+    let mut keys = entries.filter(says).filter_map(|entry| entry.file_name().into_string().ok());
+    keys.find(|key| matches!(usual.look(key), Ok(Found::Entry(_))))
+}
+
+fn wheel(folder: &Path) -> PathBuf {
+    let name = "faiss_gpu_cu12-1.15.1.0-cp310-abi3-manylinux_2_28_x86_64.whl";
+    folder.join("wheelhouse/gpu/cuda12").join(name)
+}
+
+fn build(place: &Place) -> Said {
+    place.run(BUILD)
+}
+
+#[test]
+fn a_kernel_that_does_not_compile_shows_the_compilers_words() {
+    let Some(place) = lent("a kernel that does not compile shows the compiler's words") else { return };
+    let before = place.finished();
+    place.write("wheelhouse/gpu/cuda12/manifest.json", "an earlier one");
+    let path = place.root().join("kernels/rows.cu");
+    let text = fs::read_to_string(&path).unwrap();
+    let line = text.lines().count() + 1;
+    fs::write(&path, text + "__global__ void wrong() { return 1 +; }\n").unwrap();
+    let failed = keys(&place);
+    let built = build(&place);
+    assert_eq!(built.code, 3, "{built}");
+    assert!(built.stderr.contains(&format!("kernels/rows.cu({line}): error: expected an expression")), "{built}");
+    let last: Vec<&str> = built.stderr.lines().rev().take(2).collect();
+    assert!(last[1].ends_with("Kernel family rows does not compile for sm_80."), "{built}");
+    assert!(last[0].starts_with("NVRTC's log above names file and line"), "{built}");
+    // Nothing of it is kept, and what was there is as it was.
+    let finished = place.finished();
+    assert!(before.iter().all(|key| finished.contains(key)));
+    assert!(!finished.contains(&failed["cuda12:compile:rows:8.0"]));
+    assert_eq!(place.unfinished(), Vec::<PathBuf>::new());
+    assert_eq!(fs::read_to_string(place.root().join("wheelhouse/gpu/cuda12/manifest.json")).unwrap(), "an earlier one");
+    assert!(!wheel(&place.root()).exists());
+}
+
+/// One story, since each part needs what the one before it made.
+#[test]
+fn interrupted_finished_damaged_and_shared() {
+    let Some(place) = lent("interrupted, finished, damaged and shared") else { return };
+    interrupt(&place);
+    let built = build(&place);
+    assert_eq!(built.code, 0, "{built}");
+    assert_eq!(place.unfinished(), Vec::<PathBuf>::new());
+    let bytes = fs::read(wheel(&place.root())).unwrap();
+    let finished = place.finished();
+
+    // Nothing has changed: nothing runs, and that is quick.
+    let started = Instant::now();
+    let built = build(&place);
+    assert!(built.code == 0 && built.stderr.contains("0 of "), "{built}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+
+    // Every file that this cache made is damaged, from the wheel back to the kernels.
+    let mut damaged = 0;
+    for key in &finished {
+        let entry = place.cache().join("steps").join(&key[..2]).join(key);
+        if entry.is_symlink() {
+            continue;
+        }
+        for file in files(&entry.join("out")) {
+            let mut content = fs::read(&file).unwrap();
+            if let Some(byte) = content.first_mut() {
+                *byte ^= 0x55;
+                fs::write(&file, content).unwrap();
+                damaged += 1;
+            }
+        }
+    }
+    assert!(damaged > 10);
+    fs::remove_file(wheel(&place.root())).unwrap();
+    let built = build(&place);
+    assert_eq!(built.code, 0, "{built}");
+    for name in keys(&place).keys().filter(|name| name.starts_with("cuda12:") && *name != "cuda12:shim") {
+        assert!(built.stderr.contains(&format!("[corrupt] {name}: ")), "{name}: {built}");
+    }
+    assert!(fs::read(wheel(&place.root())).unwrap() == bytes, "the wheel differs");
+    assert_eq!(place.finished(), finished);
+
+    // Another clone finds everything, and leaves the first one's folders alone.
+    let clone = Place::real();
+    let logs = || files(&place.root().join("target/ci/logs")).len();
+    let before = logs();
+    let built = said(&mut clone.command_with(BUILD, &place.cache()), clone.folder());
+    assert!(built.code == 0 && built.stderr.contains("0 of "), "{built}");
+    assert!(fs::read(wheel(&clone.root())).unwrap() == bytes);
+    assert_eq!(logs(), before);
+    assert!(!clone.cache().exists());
+}
+
+/// Starts a build and sends it Ctrl-C's signal while kernels are compiled.
+fn interrupt(place: &Place) {
+    let before = place.finished();
+    let mut command = place.command(&[BUILD, &["--log-format", "json"]].concat());
+    let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut events = Vec::new();
+    for line in &mut lines {
+        let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        let compiling = event["event"] == "start" && event["step"].as_str().unwrap().contains(":compile:");
+        events.push(event);
+        if compiling {
+            break;
+        }
+    }
+    std::thread::sleep(Duration::from_millis(150));
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    let started = Instant::now();
+    events.extend(lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()));
+    let status = child.wait().unwrap();
+    assert_eq!(status.code(), Some(130), "{events:?}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    let last = events.last().unwrap();
+    assert_eq!((&last["event"], &last["failure"]["kind"]), (&"failure".into(), &"interrupted".into()), "{events:?}");
+    assert_eq!(place.unfinished(), Vec::<PathBuf>::new());
+    assert!(!wheel(&place.root()).exists());
+    assert_eq!(children(place), Vec::<String>::new());
+    // What had ended well by then is whole.
+    let store = Store::open(&place.cache()).unwrap();
+    for key in place.finished().iter().filter(|key| !before.contains(key)) {
+        assert!(matches!(store.look(key), Ok(Found::Entry(_))));
+    }
+}
+
+/// Programs that still work on this place.
+fn children(place: &Place) -> Vec<String> {
+    let folder = place.folder().display().to_string();
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").unwrap().flatten() {
+        let words = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words).replace('\0', " ");
+        if words.contains(&folder) {
+            found.push(words);
+        }
+    }
+    found
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found
+}
