@@ -964,6 +964,10 @@ class IndexPreTransform(Index):
     """The index of the transformed vectors."""
     own_fields: bool
     """Whether transforms and index belong to this one. Memory is managed by reference counts, whatever this says."""
+    def apply_chain(self, n: int, x: Any) -> Any:
+        """A pointer to n vectors, given by a pointer too, as the index within gets them."""
+    def reverse_chain(self, n: int, xt: Any, x: Any) -> None:
+        """Undoes apply_chain, as well as that can be, from and to where pointers lead."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -993,12 +997,8 @@ class IndexRefine(Index):
 
 class IndexRefineFlat(IndexRefine):
     """Ranks the results of an index again by exact distances."""
-    @overload
-    def __init__(self) -> None: ...
-    @overload
-    def __init__(self, base_index: Index) -> None: ...
-    @overload
-    def __init__(self, base_index: Index, xb: np.ndarray) -> None: ...
+    def __init__(self, *args: Any) -> None:
+        """Over an empty index; over one that has vectors, with a pointer to these vectors."""
 
 class IndexRefineSearchParameters(SearchParameters):
     """Parameters of one search in an [`IndexRefine`]."""
@@ -1167,11 +1167,13 @@ class ParameterSpace:
     thisown: bool
     verbose: int
     """Verbosity."""
+    def set_index_parameter(self, index: Any, name: str, value: float) -> None:
+        """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
+        quantizer's nprobe. RuntimeError where none has it.
+        """
+    def set_index_parameters(self, index: Any, param_string: str) -> None:
+        """Sets several parameters, as in 'nprobe=16,k_factor_rf=4'."""
     def __init__(self) -> None: ...
-    def set_index_parameter(self, index: Index, name: str, value: float) -> None:
-        """Sets the parameter of that name of the index, or of one within it. `quantizer_nprobe` is the quantizer's `nprobe`."""
-    def set_index_parameters(self, index: Index, param_string: str) -> None:
-        """Sets several, as in `nprobe=16,k_factor_rf=4`."""
 
 class Quantizer:
     """What all quantizers have."""
@@ -1454,6 +1456,12 @@ def clone_index(index: Any) -> Any:
 def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
     """The index that serialize_index made an array of."""
 
+def downcast_InvertedLists(il: Any) -> Any:
+    """The inverted lists as the most derived of their classes, which they are already here."""
+
+def downcast_VectorTransform(vt: Any) -> Any:
+    """The transform as the most derived of its classes, which it is already here."""
+
 def downcast_index(index: Any) -> Any:
     """The index as the most derived of its classes, which it is already here."""
 
@@ -1465,6 +1473,9 @@ def index_factory(d: int, description: str, metric: int = 1) -> Any:
 
 def read_ProductQuantizer(where: Any) -> Any:
     """Reads a product quantizer from a file (a path) or from an IOReader."""
+
+def read_VectorTransform(where: Any) -> Any:
+    """Reads a transform from a file (a path) or from an IOReader, as the class that it was written as."""
 
 def read_index(where: Any, io_flags: int = 0) -> Any:
     """Reads an index from a file (a path) or from an IOReader, as the class that it was written as.
@@ -1480,6 +1491,9 @@ def try_extract_index_ivf(index: Any) -> Any:
 
 def write_ProductQuantizer(pq: Any, where: Any) -> None:
     """Writes a product quantizer to a file (a path) or to an IOWriter."""
+
+def write_VectorTransform(vt: Any, where: Any) -> None:
+    """Writes a transform to a file (a path) or to an IOWriter."""
 
 def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
     """Writes an index to a file (a path) or to an IOWriter.

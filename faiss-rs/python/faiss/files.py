@@ -13,14 +13,18 @@ from faiss.index_methods import native_index
 __all__ = [
     "clone_index",
     "deserialize_index",
+    "downcast_InvertedLists",
+    "downcast_VectorTransform",
     "downcast_index",
     "extract_index_ivf",
     "index_factory",
     "read_ProductQuantizer",
+    "read_VectorTransform",
     "read_index",
     "serialize_index",
     "try_extract_index_ivf",
     "write_ProductQuantizer",
+    "write_VectorTransform",
     "write_index",
 ]
 
@@ -83,10 +87,28 @@ def downcast_index(index: Any) -> Any:
     return None if index is None else wrap(native_index(index))
 
 
+def _checked(value: Any, name: str) -> Any:
+    if not isinstance(value, getattr(faiss, name)):
+        raise TypeError(f"an object of type {name} is wanted, not {type(value).__name__}")
+    return value
+
+
+def downcast_VectorTransform(vt: Any) -> Any:
+    """The transform as the most derived of its classes, which it is already here."""
+    return wrap(_checked(vt, "VectorTransform").this)
+
+
+def downcast_InvertedLists(il: Any) -> Any:
+    """The inverted lists as the most derived of their classes, which they are already here."""
+    return wrap(_checked(il, "InvertedLists").this)
+
+
 def try_extract_index_ivf(index: Any) -> Any:
     """The IndexIVF inside an index, behind transforms and id maps; None where there is none."""
     inner = {"IndexPreTransform": "index", "IndexIDMap": "index", "IndexRefine": "base_index"}
     while True:
+        if index is None:
+            return None
         native_index(index)
         lineage = [cls.__name__ for cls in type(index).__mro__]
         if "IndexIVF" in lineage:
@@ -119,3 +141,21 @@ def read_ProductQuantizer(where: Any) -> Any:
     if not isinstance(where, faiss.IOReader):
         where = faiss.FileIOReader(_path(where, "the file"))
     return wrap(_faiss.read_product_quantizer(where.this))
+
+
+def write_VectorTransform(vt: Any, where: Any) -> None:
+    """Writes a transform to a file (a path) or to an IOWriter."""
+    this = _checked(vt, "VectorTransform").this
+    if not isinstance(where, faiss.IOWriter):
+        where = faiss.FileIOWriter(_path(where, "the file"))
+    _faiss.write_index_to(this, where.this, 0)
+
+
+def read_VectorTransform(where: Any) -> Any:
+    """Reads a transform from a file (a path) or from an IOReader, as the class that it was written as."""
+    if not isinstance(where, faiss.IOReader):
+        where = faiss.FileIOReader(_path(where, "the file"))
+    made = wrap(_faiss.read_object_from(where.this, 0))
+    if not isinstance(made, faiss.VectorTransform):
+        raise RuntimeError(f"Error: this is no VectorTransform but {type(made).__name__}")
+    return made

@@ -22,7 +22,7 @@ pub fn write_index(py: Python<'_>, this: &NativeObject, path: &str, io_flags: i3
 
 #[pyfunction]
 pub fn read_index(py: Python<'_>, path: &str, io_flags: i32) -> PyResult<NativeObject> {
-    enter(py, || io::read_index_file(path, io_flags)).map(NativeObject::root)
+    enter(py, || io::read_index_file(path, io_flags).and_then(index_only)).map(NativeObject::root)
 }
 
 #[pyfunction]
@@ -35,7 +35,7 @@ pub fn serialize_index<'py>(py: Python<'py>, this: &NativeObject, io_flags: i32)
 #[pyfunction]
 pub fn deserialize_index(py: Python<'_>, data: PyReadonlyArray1<'_, u8>, io_flags: i32) -> PyResult<NativeObject> {
     let bytes = data.as_slice()?;
-    enter(py, || io::deserialize_index(bytes, io_flags)).map(NativeObject::root)
+    enter(py, || io::deserialize_index(bytes, io_flags).and_then(index_only)).map(NativeObject::root)
 }
 
 /// The index that a description describes.
@@ -88,16 +88,36 @@ fn no_reader() -> Error {
     Error::type_error("an IOReader is wanted")
 }
 
+/// Files of transforms have the form of an index's, but are none.
+fn index_only(read: Handle) -> Result<Handle> {
+    match read {
+        Handle::Index(_) => Ok(read),
+        _ => Err(Error::failed(
+            "",
+            format!("this is no index: Index type {} not recognized", read.object().read().info().name),
+        )),
+    }
+}
+
+/// Writes an index or a transform.
 #[pyfunction]
 pub fn write_index_to(py: Python<'_>, this: &NativeObject, writer: &NativeObject, io_flags: i32) -> PyResult<()> {
     let (object, writer) = (this.root.object(), writer.root.object());
     enter(py, || io::write_index(&*read(&object)?, sink(&mut *write(&writer)?)?, io_flags))
 }
 
+/// Reads what [`write_index_to`] wrote, whether it is an index or not.
+#[pyfunction]
+pub fn read_object_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<NativeObject> {
+    let reader = reader.root.object();
+    enter(py, || io::read_index(source(&mut *write(&reader)?)?, io_flags)).map(NativeObject::root)
+}
+
 #[pyfunction]
 pub fn read_index_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<NativeObject> {
     let reader = reader.root.object();
-    enter(py, || io::read_index(source(&mut *write(&reader)?)?, io_flags)).map(NativeObject::root)
+    let read = enter(py, || io::read_index(source(&mut *write(&reader)?)?, io_flags).and_then(index_only));
+    read.map(NativeObject::root)
 }
 
 /// Writes a product quantizer, which may be a part of an index.

@@ -61,7 +61,7 @@ mod _faiss {
     use interrupt::set_timeout;
     #[pymodule_export]
     use io::{
-        clone_object, deserialize_index, index_factory, read_bytes, read_index, read_index_from,
+        clone_object, deserialize_index, index_factory, read_bytes, read_index, read_index_from, read_object_from,
         read_product_quantizer, serialize_index, write_bytes, write_index, write_index_to, write_product_quantizer,
     };
     #[pymodule_export]

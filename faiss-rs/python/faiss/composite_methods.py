@@ -1,0 +1,66 @@
+"""Indexes around other indexes, and parameters by name whatever is around the index that has them."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+from faiss.arrays import elements
+from faiss.classes import Object
+from faiss.index_methods import native_index
+from faiss.pointer import Pointer
+
+
+class PreTransformMethods(Object):
+    d: int
+    chain: tuple[Any, ...]
+    index: Any
+
+    def apply_chain(self, n: int, x: Any) -> Pointer:
+        """A pointer to n vectors, given by a pointer too, as the index within gets them."""
+        rows = elements(x, n * self.d, "float32").reshape(n, self.d)
+        for transform in self.chain:
+            rows = transform.apply(rows)
+        return Pointer(np.array(rows).reshape(-1), "float32")
+
+    def reverse_chain(self, n: int, xt: Any, x: Any) -> None:
+        """Undoes apply_chain, as well as that can be, from and to where pointers lead."""
+        d = self.index.d
+        rows = elements(xt, n * d, "float32").reshape(n, d)
+        for transform in list(self.chain)[::-1]:
+            rows = transform.reverse_transform(rows)
+        elements(x, n * self.d, "float32")[...] = rows.reshape(-1)
+
+
+class RefineFlatMethods(Object):
+    def __init__(self, *args: Any) -> None:
+        """Over an empty index; over one that has vectors, with a pointer to these vectors."""
+        if len(args) != 2:
+            super().__init__(*args)
+            return
+        base, xb = args
+        native_index(base)
+        super().__init__(base, elements(xb, base.ntotal * base.d, "float32").reshape(base.ntotal, base.d))
+
+
+class ParameterSpaceMethods(Object):
+    def set_index_parameter(self, index: Any, name: str, value: float) -> None:
+        """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
+        quantizer's nprobe. RuntimeError where none has it."""
+        native_index(index)
+        # All parameters but this one are whole numbers.
+        number = float(value) if name.endswith("k_factor_rf") else int(value)
+        self.this.call("set_index_parameter", index, name, number)
+
+    def set_index_parameters(self, index: Any, param_string: str) -> None:
+        """Sets several parameters, as in 'nprobe=16,k_factor_rf=4'."""
+        for part in re.split("[ ,;]+", param_string):
+            name, equals, value = part.partition("=")
+            try:
+                number = float(value) if equals else None
+            except ValueError:
+                number = None
+            if number is not None:
+                self.set_index_parameter(index, name, number)
+            elif part:
+                raise RuntimeError(f"Error: 'ret == 2' failed: could not interpret parameters {part}")
