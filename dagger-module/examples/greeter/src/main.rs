@@ -35,18 +35,12 @@ pub fn module() -> Module {
         )
         .function(
             Function::new("shout", "Says it in a container.", Type::object("Container"), shout)
-                .arg(
-                    Arg::new("image", Type::String, "The container's image.")
-                        .default("docker.io/library/debian:stable-slim"),
-                )
+                .arg(Arg::new("image", Type::String, "The container's image.").default("debian:stable-slim"))
                 .arg(Arg::new("words", Type::String.optional(), "What to say.")),
         )
         .function(
             Function::new("run", "Runs a command in a container, each time anew.", Type::String, run)
-                .arg(
-                    Arg::new("image", Type::String, "The container's image.")
-                        .default("docker.io/library/debian:stable-slim"),
-                )
+                .arg(Arg::new("image", Type::String, "The container's image.").default("debian:stable-slim"))
                 .arg(Arg::new("command", Type::String.list(), "The command."))
                 .cache(Cache::Never),
         )
