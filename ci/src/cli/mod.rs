@@ -14,6 +14,10 @@ use crate::functions::Context;
 use table::{Function, Values};
 
 pub fn main() -> ExitCode {
+    // `cargo ci plan | head` ends this program as it ends any other, instead of by a panic in println!.
+    // SAFETY: no handler is installed, and no thread runs yet.
+    let _ =
+        unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) };
     let matches = command::command().get_matches();
     let json = matches.get_one::<String>("log-format").is_some_and(|format| format == "json");
     let colour = match matches.get_one::<String>("color").map(String::as_str) {

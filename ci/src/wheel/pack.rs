@@ -112,7 +112,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
         return Err(Error::member(name, "its name holds a backslash, a colon or a control character"));
     }
     if name.len() > usize::from(u16::MAX) {
-        return Err(Error::member(&name[..64.min(name.len())], "its name is over 65535 bytes"));
+        return Err(Error::member(&name.chars().take(64).collect::<String>(), "its name is over 65535 bytes"));
     }
     Ok(())
 }
