@@ -127,7 +127,8 @@ impl Run<'_> {
     }
 
     fn crates(&mut self) -> Result<()> {
-        let mut command = self.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+        // What a passed test prints is shown, since a test that skips something says so there.
+        let mut command = self.cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"]);
         command.envs(self.blas()?);
         let interpreter = python::for_pip(self.versions.python_floor())?;
         let audit = environment::locked(self.context, &self.versions, "audit", &interpreter)?;
