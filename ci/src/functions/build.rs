@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Context, jobs, manifest, readable, write_whole};
+use super::{Context, jobs, manifest, write_whole};
 use crate::cli::table::Values;
 use crate::engine::dry_run::DryRun;
 use crate::engine::host::Host;
@@ -148,7 +148,6 @@ fn deliver(plan: &Plan, wheel: &WheelPlan, store: &Store, outcome: &Outcome, fol
     let same = fs::read(&from).map_err(Failure::io("cannot read", &from))?;
     if fs::read(&to).ok().as_deref() != Some(&same) {
         write_whole(&to, &same)?;
-        readable(&to)?;
     }
     let manifest = manifest::of(plan, wheel, store, outcome)?;
     let text = serde_json::to_vec_pretty(&manifest).expect("plain data serializes");

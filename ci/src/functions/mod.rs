@@ -90,7 +90,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// Temporary files are their owner's alone; what is handed over is for everyone.
-pub fn readable(path: &Path) -> Result<()> {
+fn readable(path: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).map_err(Failure::io("cannot change", path))
 }
