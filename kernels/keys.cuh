@@ -1,0 +1,63 @@
+// Keys by which the best of many values are found: a value and its position make one 64-bit key, smaller for the better value,
+// so all keys differ and the order in which threads meet them does not matter. And sorts of keys by one block.
+#pragma once
+
+#include "common.cuh"
+
+namespace faiss {
+
+constexpr u64 NO_KEY = ~0ull;
+constexpr float WORST = 3.402823466e+38f;
+
+__device__ __forceinline__ u64 make_key(float value, u32 position, bool descending) {
+    if (descending ? !(value > -WORST) : !(value < WORST)) return NO_KEY;
+    const u32 bits = __float_as_uint(value + 0.0f); // -0 becomes 0: they are equal, so the position decides
+    const u32 ascending = bits & 0x80000000u ? ~bits : bits | 0x80000000u;
+    return (u64)(descending ? ~ascending : ascending) << 32 | position;
+}
+
+__device__ __forceinline__ float key_value(u64 key, bool descending) {
+    u32 ascending = (u32)(key >> 32);
+    if (descending) ascending = ~ascending;
+    return __uint_as_float(ascending & 0x80000000u ? ascending & 0x7fffffffu : ~ascending);
+}
+
+__device__ __forceinline__ void order(u64& low, u64& high) {
+    if (high < low) {
+        const u64 kept = low;
+        low = high;
+        high = kept;
+    }
+}
+
+// Makes a bitonic run of `size` keys (a power of two) ascending.
+__device__ inline void merge_keys(u64* keys, u32 size) {
+    for (u32 stride = size / 2; stride > 0; stride /= 2) {
+        for (u32 i = threadIdx.x; i < size / 2; i += blockDim.x) {
+            const u32 low = 2 * i - (i & (stride - 1));
+            order(keys[low], keys[low + stride]);
+        }
+        __syncthreads();
+    }
+}
+
+// Sorts `size` keys (a power of two).
+__device__ inline void sort_keys(u64* keys, u32 size) {
+    for (u32 run = 2; run <= size; run *= 2) {
+        // The first step of a phase compares mirrored places, so every run is ascending and no direction is needed.
+        for (u32 i = threadIdx.x; i < size / 2; i += blockDim.x) {
+            const u32 half = run / 2, inner = i & (half - 1), start = (i - inner) * 2;
+            order(keys[start + inner], keys[start + run - 1 - inner]);
+        }
+        __syncthreads();
+        for (u32 stride = run / 4; stride > 0; stride /= 2) {
+            for (u32 i = threadIdx.x; i < size / 2; i += blockDim.x) {
+                const u32 low = 2 * i - (i & (stride - 1));
+                order(keys[low], keys[low + stride]);
+            }
+            __syncthreads();
+        }
+    }
+}
+
+} // namespace faiss
