@@ -1,4 +1,5 @@
 //! What the GPU tests share: a GPU or the reason why there is none, reproducible numbers, and naive references in f64.
+#![allow(dead_code, reason = "each test program uses a part of this")]
 
 use faiss_core::base::MetricType;
 use faiss_gpu::GpuResources;
