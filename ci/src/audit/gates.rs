@@ -18,7 +18,7 @@ use crate::wheel::Error;
 pub fn run(bin: &Path, wheel: &Path, exclude: &[String]) -> Vec<Check> {
     let gate = |name: &'static str, result: Result<Vec<Finding>, String>| {
         let findings = result.unwrap_or_else(|error| vec![Finding::wheel("gate.failed", error)]);
-        Check { name: name.into(), findings }
+        Check { name: name.into(), findings, not_compared: None }
     };
     vec![
         gate("auditwheel", auditwheel(bin, wheel, exclude)),
@@ -200,7 +200,7 @@ pub fn second_opinion(program: &Path, wheel: &Path) -> Result<Check, Error> {
             findings.push(Finding::member("cuobjdump.surplus", member, message));
         }
     }
-    Ok(Check { name: "cuobjdump".into(), findings })
+    Ok(Check { name: "cuobjdump".into(), findings, not_compared: None })
 }
 
 /// Lists a fatbin's images with NVIDIA's own tool. It does not tell the suffix `f` from none.

@@ -41,6 +41,9 @@ impl fmt::Display for Finding {
 pub struct Check {
     pub name: Cow<'static, str>,
     pub findings: Vec<Finding>,
+    /// What it had nothing to compare with, where nothing is known of the wheel but its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_compared: Option<Cow<'static, str>>,
 }
 
 /// Every check that ran on a wheel.
@@ -62,7 +65,14 @@ impl Report {
 
     /// Adds a check, also one that ran elsewhere (see [`super::gates`]).
     pub fn add(&mut self, name: impl Into<Cow<'static, str>>, findings: Vec<Finding>) {
-        self.checks.push(Check { name: name.into(), findings });
+        self.checks.push(Check { name: name.into(), findings, not_compared: None });
+    }
+
+    /// Says of the last check that it left something out.
+    pub(super) fn not_compared(&mut self, what: &'static str) {
+        if let Some(check) = self.checks.last_mut() {
+            check.not_compared = Some(what.into());
+        }
     }
 
     pub fn passed(&self) -> bool {
@@ -79,16 +89,20 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         writeln!(f, "{} ({} bytes, sha256 {})", self.wheel, self.bytes, self.sha256)?;
         for check in &self.checks {
-            match check.findings.len() {
-                0 => writeln!(f, "  ok      {}", check.name)?,
-                _ => writeln!(f, "  FAILED  {}", check.name)?,
+            let state = if check.findings.is_empty() { "ok    " } else { "FAILED" };
+            match &check.not_compared {
+                None => writeln!(f, "  {state}  {}", check.name)?,
+                Some(what) => writeln!(f, "  {state}  {} (not compared: {what})", check.name)?,
             }
             for finding in &check.findings {
                 writeln!(f, "          {finding}")?;
             }
         }
         match self.findings().count() {
-            0 => write!(f, "{} checks passed", self.checks.len()),
+            0 => match self.checks.iter().filter(|check| check.not_compared.is_some()).count() {
+                0 => write!(f, "{} checks passed", self.checks.len()),
+                partly => write!(f, "{} checks passed, {partly} of them in part", self.checks.len()),
+            },
             1 => write!(f, "1 finding"),
             count => write!(f, "{count} findings"),
         }
