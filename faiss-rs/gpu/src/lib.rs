@@ -7,6 +7,7 @@
 //! | [`device`], [`memory`], [`module`], [`blas`] | GPUs, owned memory, loaded kernels, matrix products |
 //! | [`launchers`] | a typed function for each kernel of kernels.toml |
 //! | [`resources`] | stream, handle, staging and temporary memory of each device; a call's hold on them |
+//! | `stream`, `staging` | owned streams and events; host memory to the device by several threads and pinned slots |
 //! | [`ops`] | operations on device memory: distances, selection, conversion |
 //! | [`vectors`], [`index`] | vectors on a GPU that grow, and the indexes made of them |
 //! | [`bf_knn`], [`cloner`] | search without an index; CPU to GPU and back |
@@ -28,7 +29,9 @@ pub mod module;
 pub mod ops;
 pub mod registry;
 pub mod resources;
+mod staging;
 pub mod standard;
+mod stream;
 pub mod sys;
 pub mod vectors;
 

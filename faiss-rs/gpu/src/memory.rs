@@ -161,6 +161,8 @@ pub struct PinnedBuffer {
 
 // SAFETY: it is plain host memory with one owner.
 unsafe impl Send for PinnedBuffer {}
+// SAFETY: a shared reference gives the address only; who follows it sees to it that nobody else does.
+unsafe impl Sync for PinnedBuffer {}
 
 impl PinnedBuffer {
     /// Needs a current device.

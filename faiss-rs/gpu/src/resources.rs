@@ -8,9 +8,11 @@ use parking_lot::Mutex;
 use crate::blas::Blas;
 use crate::device::{DeviceGuard, DeviceProperties, check_device, device_properties};
 use crate::error::Result;
-use crate::memory::{Element, PinnedBuffer, Ptr, PtrMut, Temp, TempStack, copy_async};
+use crate::memory::{Element, Ptr, PtrMut, Temp, TempStack, copy_async};
 use crate::module::{Launch, Modules, modules};
-use crate::sys::{self, CopyKind, Cuda, Event, Stream};
+use crate::staging::Staging;
+use crate::stream::OwnedStream;
+use crate::sys::{self, CopyKind, Cuda, Stream};
 
 /// Temporary memory of a device unless set otherwise. Taken at first use only.
 pub const DEFAULT_TEMP_MEMORY: usize = 256 << 20;
@@ -114,7 +116,7 @@ impl GpuResources {
                 temp_available: state.temp.available(),
                 temp_high_water,
                 temp_overflows,
-                pinned: state.staging.as_ref().map_or(0, |s| s.buffer.len()),
+                pinned: state.staging.as_ref().map_or(0, Staging::bytes),
             }
         });
         info.collect()
@@ -136,7 +138,7 @@ impl GpuResources {
         let stream = match settings.streams.get(&device) {
             Some(stream) => *stream as Stream,
             None if settings.null_streams => std::ptr::null_mut(),
-            None => state.stream.0,
+            None => state.stream.raw(),
         };
         let context = Context {
             cuda: sys::cuda()?,
@@ -155,19 +157,6 @@ impl GpuResources {
     }
 }
 
-struct OwnedStream(Stream);
-// SAFETY: a stream may be used from any thread.
-unsafe impl Send for OwnedStream {}
-
-impl Drop for OwnedStream {
-    fn drop(&mut self) {
-        if let Ok(cuda) = sys::cuda() {
-            // SAFETY: the stream was made by this crate and is destroyed once.
-            unsafe { (cuda.runtime.stream_destroy)(self.0) };
-        }
-    }
-}
-
 struct DeviceState {
     temp: TempStack,
     staging: Option<Staging>,
@@ -177,16 +166,11 @@ struct DeviceState {
 
 impl DeviceState {
     fn new(device: i32, settings: &Settings) -> Result<DeviceState> {
-        let runtime = &sys::cuda()?.runtime;
-        let mut stream = std::ptr::null_mut();
-        // SAFETY: the pointer is valid for the call; 1 is cudaStreamNonBlocking.
-        runtime.check("cudaStreamCreate", unsafe { (runtime.stream_create)(&mut stream, 1) })?;
-        let stream = OwnedStream(stream);
         Ok(DeviceState {
             temp: TempStack::new(device, settings.temp_memory),
             staging: None,
             blas: Blas::default(),
-            stream,
+            stream: OwnedStream::new()?,
         })
     }
 
@@ -196,64 +180,12 @@ impl DeviceState {
             self.temp = TempStack::new(device, settings.temp_memory);
         }
         // Less than this is no help, and would not hold an element of every type.
-        let pinned = if settings.pinned_memory < 4096 { 0 } else { settings.pinned_memory };
-        if self.staging.as_ref().map_or(0, |s| s.buffer.len()) != pinned {
+        let pinned = if settings.pinned_memory < 1 << 16 { 0 } else { settings.pinned_memory };
+        if self.staging.as_ref().map_or(0, Staging::bytes) != pinned {
             self.staging = None;
             if pinned > 0 {
                 self.staging = Some(Staging::new(pinned)?);
             }
-        }
-        Ok(())
-    }
-}
-
-/// Two halves of pinned memory: one is filled while the other is copied.
-struct Staging {
-    buffer: PinnedBuffer,
-    events: [OwnedEvent; 2],
-}
-
-struct OwnedEvent(Event);
-// SAFETY: an event may be used from any thread.
-unsafe impl Send for OwnedEvent {}
-
-impl Drop for OwnedEvent {
-    fn drop(&mut self) {
-        if let Ok(cuda) = sys::cuda() {
-            // SAFETY: the event was made by this crate and is destroyed once.
-            unsafe { (cuda.runtime.event_destroy)(self.0) };
-        }
-    }
-}
-
-impl Staging {
-    fn new(bytes: usize) -> Result<Staging> {
-        let runtime = &sys::cuda()?.runtime;
-        let event = || -> Result<OwnedEvent> {
-            let mut event = std::ptr::null_mut();
-            // SAFETY: the pointer is valid for the call; 2 is cudaEventDisableTiming.
-            runtime.check("cudaEventCreate", unsafe { (runtime.event_create)(&mut event, 2) })?;
-            Ok(OwnedEvent(event))
-        };
-        Ok(Staging { buffer: PinnedBuffer::new(bytes)?, events: [event()?, event()?] })
-    }
-
-    fn upload<T: Element>(&self, source: &[T], target: PtrMut<T>, stream: Stream) -> Result<()> {
-        let runtime = &sys::cuda()?.runtime;
-        let half = self.buffer.len() / 2 / size_of::<T>();
-        for (i, chunk) in source.chunks(half).enumerate() {
-            let event = self.events[i % 2].0;
-            // SAFETY: the event lives; one that was never recorded counts as done. The half is ours alone once its last copy
-            // is done, and holds a chunk.
-            let staged = unsafe {
-                runtime.check("cudaEventSynchronize", (runtime.event_synchronize)(event))?;
-                let staged = self.buffer.address().cast::<T>().add(i % 2 * half);
-                std::ptr::copy_nonoverlapping(chunk.as_ptr(), staged, chunk.len());
-                staged
-            };
-            copy_async(target.at(i * half).raw(), staged, chunk.len(), CopyKind::HostToDevice, stream)?;
-            // SAFETY: event and stream live.
-            runtime.check("cudaEventRecord", unsafe { (runtime.event_record)(event, stream) })?;
         }
         Ok(())
     }
@@ -268,7 +200,7 @@ pub struct Context<'a> {
     pub properties: &'static DeviceProperties,
     pub temp: &'a TempStack,
     pub blas: &'a Blas,
-    staging: Option<&'a Staging>,
+    pub(crate) staging: Option<&'a Staging>,
 }
 
 impl Context<'_> {
@@ -290,7 +222,7 @@ impl Context<'_> {
     /// Copies from the host, which may reuse `source` when this returns.
     pub fn upload_to<T: Element>(&self, source: &[T], target: PtrMut<T>) -> Result<()> {
         match self.staging {
-            Some(staging) => staging.upload(source, target, self.stream),
+            Some(staging) => staging.upload(self, source, target),
             None => {
                 copy_async(target.raw(), source.as_ptr(), source.len(), CopyKind::HostToDevice, self.stream)?;
                 self.sync()

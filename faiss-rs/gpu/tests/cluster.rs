@@ -2,10 +2,15 @@
 
 mod common;
 
-use common::{Random, gpu, on_gpu, small};
+use common::{Random, distances, gpu, on_gpu, small};
+use faiss_core::base::MetricType;
+use faiss_gpu::memory::Ptr;
+use faiss_gpu::ops::assign::{self, Strategy};
 use faiss_gpu::ops::group;
+use faiss_gpu::ops::knn::Vectors;
+use faiss_gpu::ops::rows::Rows;
 use faiss_gpu::resources::Context;
-use faiss_gpu::{GpuResources, Result};
+use faiss_gpu::{Error, GpuResources, Result};
 
 fn grouped(resources: &GpuResources, keys: &[i32], groups: usize) -> (Vec<u32>, Vec<u32>) {
     let (mut offsets, mut order) = (vec![7; groups + 1], vec![7; keys.len()]);
@@ -47,6 +52,147 @@ fn groups_hold_their_items_in_order() {
                 (0..groups).for_each(|g| offsets[g + 1] += offsets[g]);
                 assert_eq!(grouped(&resources, &keys, groups), (offsets, order), "{count} items, {groups} groups");
             }
+        }
+    }
+}
+
+/// Rows of the device, one stream: what a streamed upload brought, batch by batch.
+fn streamed(resources: &GpuResources, x: &[f32], d: usize, chosen: Option<&[i32]>, batch: usize) -> Vec<f32> {
+    let rows = chosen.map_or(x.len() / d, <[i32]>::len);
+    let (mut out, mut next) = (vec![f32::NAN; rows * d], 0);
+    let work = |c: &Context<'_>| -> Result<()> {
+        let mut target = c.take::<f32>(rows * d)?;
+        let at = target.ptr_mut();
+        let each = |batch: Ptr<f32>, first: usize, count: usize| {
+            assert_eq!(first, next, "batches come in order");
+            next += count;
+            c.copy(batch, at.at(first * d), count * d)
+        };
+        match chosen {
+            None => c.stream_rows(x, d, batch, each)?,
+            Some(chosen) => c.stream_chosen_rows(x, d, chosen, batch, each)?,
+        }
+        c.download(target.ptr(), &mut out)
+    };
+    resources.with(0, work).unwrap();
+    assert_eq!(next, rows);
+    out
+}
+
+#[test]
+fn streamed_rows_arrive_whole_and_in_order() {
+    let Some(resources) = gpu() else { return };
+    let mut random = Random(4);
+    for pinned in [0, 1 << 16, 1 << 20, 16 << 20] {
+        let resources_now = GpuResources::default();
+        resources_now.set_pinned_memory(pinned);
+        let shapes: &[(usize, usize, usize)] = if small() || pinned == 1 << 16 {
+            &[(1, 3, 1), (70, 13, 9), (5, 3000, 2)]
+        } else {
+            &[(1, 1, 1), (100_000, 96, 7000), (7, 700_000, 2), (300_001, 5, 1 << 30)]
+        };
+        for &(n, d, batch) in shapes {
+            let x = random.vector(n * d, -1.0, 1.0);
+            assert!(streamed(&resources_now, &x, d, None, batch) == x, "{n} x {d} by {batch}, {pinned} pinned");
+            let chosen: Vec<i32> = (0..n + 3).map(|_| random.below(n) as i32).collect();
+            let expected: Vec<f32> =
+                chosen.iter().flat_map(|r| &x[*r as usize * d..(*r as usize + 1) * d]).copied().collect();
+            assert!(streamed(&resources_now, &x, d, Some(&chosen), batch) == expected, "{n} x {d} chosen");
+        }
+    }
+    let bad = resources.with(0, |c| c.stream_chosen_rows(&[0.0; 8], 2, &[4], 1, |_, _, _| Ok(())));
+    assert_eq!(bad.unwrap_err().to_string(), "row 4 of 4 does not exist");
+    // An error of the work ends the upload, and the next one finds everything free.
+    let x = random.vector(3_000_000, 0.0, 1.0);
+    let stopped = resources.with(0, |c| c.stream_rows(&x, 3, 1000, |_, _, _| Err(Error::invalid("enough"))));
+    assert_eq!(stopped.unwrap_err().to_string(), "enough");
+    assert!(streamed(&resources, &x, 3, None, 400_000) == x);
+}
+
+fn assigned(
+    resources: &GpuResources,
+    strategy: Strategy,
+    x: &[f32],
+    centroids: &[f32],
+    d: usize,
+    metric: MetricType,
+) -> (Vec<i64>, Vec<f32>) {
+    let n = x.len() / d;
+    let (mut labels, mut distances) = (vec![7; n], vec![7.0; n]);
+    let work = |c: &Context<'_>| -> Result<()> {
+        let (rows, centres) = (c.upload(x)?, c.upload(centroids)?);
+        let vectors =
+            Vectors { rows: Rows::F32(centres.ptr()), count: centroids.len() / d, d, norms: None, allowed: None };
+        let (mut out, mut values) = (c.take(n)?, c.take(n)?);
+        let to = Some(values.ptr_mut());
+        assign::nearest_by(c, strategy, rows.ptr(), n, &vectors, metric, out.ptr_mut(), to)?;
+        c.download(out.ptr(), &mut labels)?;
+        c.download(values.ptr(), &mut distances)
+    };
+    on_gpu(|| resources.with(0, work)).unwrap();
+    (labels.into_iter().map(i64::from).collect(), distances)
+}
+
+#[test]
+fn rows_go_to_their_nearest_centroid() {
+    let Some(resources) = gpu() else { return };
+    let mut random = Random(5);
+    let dims: &[usize] = if small() { &[1, 20, 130] } else { &[1, 2, 7, 16, 31, 64, 128, 300, 1025] };
+    let sizes: &[(usize, usize)] = if small() {
+        &[(130, 70), (3, 1)]
+    } else {
+        &[(1, 1), (1, 300), (129, 127), (1000, 128), (777, 1030), (70, 140_000)]
+    };
+    for metric in [MetricType::L2, MetricType::InnerProduct] {
+        for &d in dims {
+            for &(n, k) in sizes.iter().filter(|s| s.1 < 10_000 || d < 20) {
+                for (low, high) in [(-1.0, 1.0), (1000.0, 1001.0), (0.0, 1e-4)] {
+                    let (x, c) = (random.vector(n * d, low, high), random.vector(k * d, low, high));
+                    let reference = distances(metric, 0.0, &x, &c, d);
+                    // A large offset makes norms and products cancel: only that much is asked of f32 there.
+                    let tolerance = if low == 1000.0 && metric == MetricType::L2 { 1e-1 * d as f64 } else { 2e-5 };
+                    for strategy in Strategy::ALL {
+                        println!("{strategy:?} {metric:?} d={d} n={n} k={k} {low}..{high}");
+                        let (labels, values) = assigned(&resources, strategy, &x, &c, d, metric);
+                        assert_eq!(assigned(&resources, strategy, &x, &c, d, metric), (labels.clone(), values.clone()));
+                        for (row, (label, value)) in labels.iter().zip(&values).enumerate() {
+                            let row = &reference[row * k..(row + 1) * k];
+                            let own = row[usize::try_from(*label).unwrap()];
+                            assert!(
+                                (f64::from(*value) - own).abs() <= 2e-5 * own.abs().max(1e-9),
+                                "{value} is not {own}"
+                            );
+                            let best = row
+                                .iter()
+                                .copied()
+                                .fold(f64::NAN, if metric == MetricType::L2 { f64::min } else { f64::max });
+                            let scale = row.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+                            assert!((own - best).abs() <= tolerance * scale, "{own} is not the best, {best}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn equal_centroids_and_rows_that_are_near_to_none() {
+    let Some(resources) = gpu() else { return };
+    let mut random = Random(6);
+    let (n, k, d) = (300, 260, 24);
+    let one = random.vector(d, -1.0, 1.0);
+    let mut x = random.vector(n * d, -1.0, 1.0);
+    x[5 * d + 3] = f32::NAN;
+    for strategy in Strategy::ALL {
+        for metric in [MetricType::L2, MetricType::InnerProduct] {
+            let (labels, values) = assigned(&resources, strategy, &x, &one.repeat(k), d, metric);
+            for (row, label) in labels.iter().enumerate() {
+                assert_eq!(*label, if row == 5 { -1 } else { 0 }, "{strategy:?} {metric:?}: row {row}");
+            }
+            assert_eq!(values[5], if metric == MetricType::L2 { f32::MAX } else { -f32::MAX });
+            let (labels, _) = assigned(&resources, strategy, &x, &[], d, metric);
+            assert!(labels.iter().all(|l| *l == -1));
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! [`Context`]: crate::resources::Context
 
+pub mod assign;
 pub mod group;
 pub mod knn;
 pub mod rows;
