@@ -26,6 +26,8 @@ const ARGUMENTS: &str = "/arguments";
 pub fn settings(call: &Call) -> Result<Value, Error> {
     Ok(state(&Settings {
         base_image: call.arg("base-image")?,
+        base_archive: call.arg("base-archive")?,
+        base_directory: call.arg("base-directory")?,
         rust_image: call.arg("rust-image")?,
         pip_config: call.arg("pip-config")?,
         certificates: call.arg("certificates")?,
@@ -60,7 +62,7 @@ impl<'a> Work<'a> {
 
     /// The container with the whole source, and a Rust toolchain.
     pub fn container(&self) -> Result<Query> {
-        let container = self.tree.mount_all(self.session, self.environment.with_rust())?;
+        let container = self.tree.mount_all(self.session, self.environment.with_rust(self.session)?)?;
         Ok(container.call("withWorkdir").arg("path", ROOT))
     }
 

@@ -53,12 +53,22 @@ pub fn module() -> Module {
     enums.into_iter().fold(module, Module::enumeration)
 }
 
-fn settings() -> [Arg; 4] {
+fn settings() -> [Arg; 6] {
     let image = |name, which: &str| {
         Arg::new(name, Type::String.optional(), format!("{which} Empty for the one that versions.toml names"))
     };
     [
         image("base-image", "Image that steps and tests run in: Linux with Python 3.10 or newer, pip and a C linker."),
+        Arg::new(
+            "base-archive",
+            Type::object("File").optional(),
+            "The same image as a file, as `docker save` and `skopeo copy` to docker-archive or oci-archive write it",
+        ),
+        Arg::new(
+            "base-directory",
+            Type::object("Directory").optional(),
+            "The same image as a folder with its root file system",
+        ),
         image("rust-image", "Image whose Rust toolchain builds the extension."),
         Arg::new(
             "pip-config",

@@ -3,6 +3,7 @@
 use std::env;
 use std::fs;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use dagger_module::{Error, Literal, Query, Session};
 
@@ -13,12 +14,20 @@ const RUST: &str = "/opt/rust";
 const CERTIFICATES: &str = "/etc/faiss-rs/certificates.pem";
 /// Where module programs run, and the only folder that the engine reads back from them.
 const PROGRAM: &str = "ci";
+/// Where a bare file system has its programs; an image says so itself.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a caller may set. Without an image, the one of versions.toml is taken.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Settings {
     pub base_image: Option<String>,
+    /// The id of a file with an image in it, in place of one with a name.
+    #[serde(default)]
+    pub base_archive: Option<String>,
+    /// The id of a directory with a root file system, likewise.
+    #[serde(default)]
+    pub base_directory: Option<String>,
     pub rust_image: Option<String>,
     /// The id of a secret: pip's configuration.
     #[serde(default)]
@@ -31,17 +40,18 @@ pub struct Settings {
 #[derive(Clone, Debug)]
 pub struct Environment {
     base: String,
-    rust: String,
+    rust_image: String,
+    /// Made when it is first wanted: tests of finished wheels need no Rust.
+    rust: OnceLock<String>,
     /// The volume for what cargo compiled of the extension.
     pub target: String,
 }
 
 impl Environment {
-    /// Makes both containers known to the engine, and checks that this program runs in the base image.
+    /// Makes the base container known to the engine, and checks that this program runs in it.
     pub fn new(session: &Session, settings: &Settings, base_image: &str, rust_image: &str) -> Result<Environment> {
         let program = own_program(session).map_err(|error| from_dagger(&error))?;
-        let image = |address: &str| Query::new("container").call("from").arg("address", address);
-        let mut base = image(base_image);
+        let (mut base, base_image) = settings.base(base_image);
         base = base.call("withFile").arg("path", "/usr/local/bin/ci").arg("source", program.as_str());
         for (name, value) in [("HOME", "/root"), ("LANG", "C.UTF-8"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1")] {
             base = variable(base, name, value);
@@ -58,22 +68,9 @@ impl Environment {
         }
         let ask = exec(base.clone(), ["ci", "--version"]).call("stdout");
         session.get::<String>(&ask).map_err(|error| unfit(base_image, &error))?;
-
-        let rust = image(rust_image);
-        let ask = exec(rust.clone(), ["rustc", "--print", "sysroot"]).call("stdout");
-        let sysroot: String = session.get(&ask).map_err(|error| no_rust(rust_image, &error))?;
-        let sysroot = rust.call("directory").arg("path", sysroot.trim());
-        let sysroot = session.id(&sysroot).map_err(|error| from_dagger(&error))?;
         let base = session.id(&base).map_err(|error| from_dagger(&error))?;
-        let mut rust = mount(Query::node("Container", &base), RUST, &sysroot);
-        rust = rust
-            .call("withEnvVariable")
-            .arg("name", "PATH")
-            .arg("value", format!("{RUST}/bin:${{PATH}}"))
-            .arg("expand", true);
-        rust = cache(variable(rust, "CARGO_HOME", "/var/cache/cargo"), "/var/cache/cargo", &volume(session, "cargo")?);
-        let rust = session.id(&rust).map_err(|error| from_dagger(&error))?;
-        Ok(Environment { base, rust, target: volume(session, "extension")? })
+        let target = volume(session, "extension")?;
+        Ok(Environment { base, rust_image: rust_image.to_owned(), rust: OnceLock::new(), target })
     }
 
     /// The base image with this program.
@@ -82,9 +79,51 @@ impl Environment {
     }
 
     /// The same, with a Rust toolchain and cargo's caches.
-    pub fn with_rust(&self) -> Query {
-        Query::node("Container", &self.rust)
+    pub fn with_rust(&self, session: &Session) -> Result<Query> {
+        let id = match self.rust.get() {
+            Some(id) => id.clone(),
+            None => {
+                let id = self.add_rust(session)?;
+                self.rust.get_or_init(|| id).clone()
+            }
+        };
+        Ok(Query::node("Container", &id))
     }
+
+    fn add_rust(&self, session: &Session) -> Result<String> {
+        let rust = from(&self.rust_image);
+        let ask = exec(rust.clone(), ["rustc", "--print", "sysroot"]).call("stdout");
+        let sysroot: String = session.get(&ask).map_err(|error| no_rust(&self.rust_image, &error))?;
+        let sysroot = rust.call("directory").arg("path", sysroot.trim());
+        let sysroot = session.id(&sysroot).map_err(|error| from_dagger(&error))?;
+        let mut rust = mount(self.base(), RUST, &sysroot);
+        rust = rust
+            .call("withEnvVariable")
+            .arg("name", "PATH")
+            .arg("value", format!("{RUST}/bin:${{PATH}}"))
+            .arg("expand", true);
+        rust = cache(variable(rust, "CARGO_HOME", "/var/cache/cargo"), "/var/cache/cargo", &volume(session, "cargo")?);
+        session.id(&rust).map_err(|error| from_dagger(&error))
+    }
+}
+
+impl Settings {
+    /// The container that everything starts from, and what to call it.
+    fn base<'a>(&self, image: &'a str) -> (Query, &'a str) {
+        let empty = Query::new("container");
+        if let Some(file) = &self.base_archive {
+            return (empty.call("import").arg("source", file), "of --base-archive");
+        }
+        if let Some(directory) = &self.base_directory {
+            let container = empty.call("withRootfs").arg("directory", directory);
+            return (variable(container, "PATH", PATH), "of --base-directory");
+        }
+        (from(image), image)
+    }
+}
+
+fn from(image: &str) -> Query {
+    Query::new("container").call("from").arg("address", image)
 }
 
 /// This program as a file of the engine: the one that plans is the one that runs the steps.

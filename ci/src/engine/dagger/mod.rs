@@ -134,7 +134,7 @@ impl Dagger<'_> {
         steps.push(step.clone());
         let own = Plan { format: plan.format, steps, wheels: Vec::new() };
         let rust = matches!(step.action, Action::Extension { .. });
-        let mut container = if rust { self.environment.with_rust() } else { self.environment.base() };
+        let mut container = if rust { self.environment.with_rust(self.session)? } else { self.environment.base() };
         container = self.tree.mount(self.session, container, step)?;
         if rust {
             container = environment::cache(container, &format!("{ROOT}/target/extension"), &self.environment.target);
