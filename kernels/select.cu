@@ -32,10 +32,11 @@ constexpr u32 BUFFER = 2048, PER_THREAD = 4;
 
 // k up to 2048. Block b does part b % splits of row b / splits: it keeps the best k in order, and collects what beats the
 // worst of them in a buffer that is sorted and merged when it may overflow. `best_*`, where given, is an earlier result of
-// the same rows with lower ids, which takes part first. k_size is k rounded up to a power of two; shared memory holds
+// the same rows with lower ids, which takes part first. `row_columns`, where given, is the number of columns of each row. k_size is k rounded up to a power of two; shared memory holds
 // k_size + 2048 keys.
 __device__ inline void select_block(const float* values, i64 stride, u32 columns, const float* row_norms,
-                                    const float* column_norms, const unsigned char* allowed, const i64* ids,
+                                    const float* column_norms, const unsigned char* allowed,
+                                    const u32* row_columns, const i64* ids,
                                     i64 first_id, const float* best_values, const i64* best_ids, u32 k, u32 k_size, u32 descending, u32 splits,
                                     float* out_values, i64* out_ids) {
     extern __shared__ u64 shared_keys[];
@@ -45,6 +46,7 @@ __device__ inline void select_block(const float* values, i64 stride, u32 columns
     const i64 row_number = blockIdx.x / splits;
     const u32 split = blockIdx.x % splits, thread = threadIdx.x;
     const Row row = make_row(values, stride, row_norms, column_norms, allowed, row_number);
+    if (row_columns) columns = row_columns[row_number];
     const u32 earlier = best_values ? k : 0;
     const u32 part = (columns + splits - 1) / splits;
     const u32 begin = min(split * part, columns), end = min(begin + part, columns);
@@ -115,13 +117,14 @@ __device__ inline void select_block(const float* values, i64 stride, u32 columns
 // Any k, one block a row: finds the k-th smallest key digit by digit, then writes the keys up to it in any order, and
 // NO_KEY up to `size`.
 __device__ inline void select_radix(const float* values, i64 stride, u32 columns, const float* row_norms,
-                                    const float* column_norms, const unsigned char* allowed, u32 k, u32 descending,
-                                    u64* keys, u32 size) {
+                                    const float* column_norms, const unsigned char* allowed,
+                                    const u32* row_columns, u32 k, u32 descending, u64* keys, u32 size) {
     __shared__ u32 counts[256];
     __shared__ u64 shared_prefix;
     __shared__ u32 shared_left, done, written;
     const Row row = make_row(values, stride, row_norms, column_norms, allowed, blockIdx.x);
     const u32 thread = threadIdx.x;
+    if (row_columns) columns = row_columns[blockIdx.x];
     u64* out = keys + (i64)blockIdx.x * size;
     u64 prefix = 0; // the digits known so far, in place
     u32 left = k;   // the rank that is looked for among the keys with this prefix

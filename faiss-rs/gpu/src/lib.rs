@@ -9,7 +9,7 @@
 //! | [`resources`] | stream, handle, staging and temporary memory of each device; a call's hold on them |
 //! | `stream`, `staging` | owned streams and events; host memory to the device by several threads and pinned slots |
 //! | [`ops`] | operations on device memory: distances, selection, conversion |
-//! | [`vectors`], [`index`] | vectors on a GPU that grow, and the indexes made of them |
+//! | [`vectors`], [`lists`], [`index`] | vectors and inverted lists on a GPU that grow, and the indexes made of them |
 //! | [`bf_knn`], [`cloner`] | search without an index; CPU to GPU and back |
 //! | [`config`], [`standard`], [`registry`] | options, `StandardGpuResources`, and one row a type for Python |
 //!
@@ -24,6 +24,7 @@ pub mod device;
 pub mod error;
 pub mod index;
 pub mod launchers;
+pub mod lists;
 pub mod memory;
 pub mod module;
 pub mod ops;

@@ -251,6 +251,7 @@ fn values_of(batch: &Distances<'_>, vectors: &Vectors, first: usize, columns: us
         columns,
         norms,
         allowed: vectors.allowed.map(|a| a.at(first)),
+        row_columns: None,
         first_id: first_id + first as i64,
         descending: batch.search.metric.is_similarity(),
     }

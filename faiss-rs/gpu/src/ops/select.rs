@@ -20,6 +20,8 @@ pub struct Values {
     pub norms: Option<(Ptr<f32>, Ptr<f32>)>,
     /// A byte for each column: only those that are not 0 count.
     pub allowed: Option<Ptr<u8>>,
+    /// The number of columns of each row, up to `columns`, where they differ.
+    pub row_columns: Option<Ptr<u32>>,
     /// The id of the first column.
     pub first_id: i64,
     /// The larger value is the better one.
@@ -75,6 +77,7 @@ fn block(
         row_norms,
         column_norms,
         from.allowed.unwrap_or(Ptr::null()),
+        from.row_columns.unwrap_or(Ptr::null()),
         ids,
         from.first_id,
         best_values,
@@ -112,6 +115,7 @@ pub fn select(context: &Context<'_>, from: &Values, earlier: Option<Best>, k: us
         columns: splits * k,
         norms: None,
         allowed: None,
+        row_columns: None,
         first_id: 0,
         ..*from
     };
@@ -140,6 +144,7 @@ pub fn select_any(context: &Context<'_>, from: &Values, k: usize, out: Best) -> 
         row_norms,
         column_norms,
         from.allowed.unwrap_or(Ptr::null()),
+        from.row_columns.unwrap_or(Ptr::null()),
         k as u32,
         descending,
         at,
