@@ -68,7 +68,13 @@ fn alignment(code_size: usize) -> usize {
 }
 
 impl Arena {
-    fn new(context: &Context<'_>, space: MemorySpace, code_size: usize, ids: IndicesOptions, room: &[usize]) -> Result<Arena> {
+    fn new(
+        context: &Context<'_>,
+        space: MemorySpace,
+        code_size: usize,
+        ids: IndicesOptions,
+        room: &[usize],
+    ) -> Result<Arena> {
         let align = alignment(code_size);
         let mut starts = Vec::with_capacity(room.len() + 1);
         let mut end = 0;
@@ -124,8 +130,15 @@ impl DeviceLists {
         let arena = Arena::new(context, space, code_size, indices, &vec![0; nlist])?;
         let device_lengths = DeviceBuffer::new(context.device, nlist, space)?;
         let host_ids = vec![Vec::new(); if indices == IndicesOptions::Cpu { nlist } else { 0 }];
-        let mut lists =
-            DeviceLists { code_size, indices, arena, device_lengths, lengths: Vec::new(), host_ids, largest: Vec::new() };
+        let mut lists = DeviceLists {
+            code_size,
+            indices,
+            arena,
+            device_lengths,
+            lengths: Vec::new(),
+            host_ids,
+            largest: Vec::new(),
+        };
         lists.set_lengths(context, vec![0; nlist])?;
         Ok(lists)
     }
@@ -244,7 +257,8 @@ impl DeviceLists {
             return Ok(Vec::new());
         }
         let narrow = |id: &i64| {
-            i32::try_from(*id).map_err(|_| Error::invalid(format!("id {id} needs more than the 32 bits of INDICES_32_BIT")))
+            i32::try_from(*id)
+                .map_err(|_| Error::invalid(format!("id {id} needs more than the 32 bits of INDICES_32_BIT")))
         };
         ids.iter().map(narrow).collect()
     }
