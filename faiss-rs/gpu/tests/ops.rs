@@ -142,6 +142,7 @@ fn run_select(
             columns: columns_here,
             norms: None,
             allowed: None,
+            row_columns: None,
             first_id: first as i64,
             descending,
         };
