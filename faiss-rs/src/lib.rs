@@ -2,7 +2,7 @@
 //!
 //! | concept | here | in Faiss |
 //! |---|---|---|
-//! | an index | [`Index`], one type a kind: [`IndexFlatL2`], ... | `faiss::Index` and its subclasses |
+//! | an index | [`Index`], one type a kind: [`IndexFlatL2`], [`IndexIVFPQ`], ... or [`index_factory`] | `faiss::Index` and its subclasses |
 //! | inheritance | the parent is an embedded field, reached by `Deref`: `index.d` | C++ inheritance |
 //! | another object, pointed to | [`Shared`]: clones are aliases | raw pointers and `own_fields` |
 //! | which ids count | [`IDSelector`], inside [`SearchParameters`] | `faiss::IDSelector` |
@@ -28,10 +28,19 @@
 pub use faiss_core::base::{self, Error, Handle, MetricType, Object, Result, Shared, TypeInfo, Value};
 pub use faiss_core::cluster::{self, Clustering, ClusteringParameters, kmeans_clustering};
 pub use faiss_core::distance::{self, knn, merge_knn_results, pairwise_distances};
+pub use faiss_core::factory::index_factory;
 pub use faiss_core::index::flat::IndexFlat;
 pub use faiss_core::index::flat_1d::IndexFlat1D;
 pub use faiss_core::index::flat_ip::IndexFlatIP;
 pub use faiss_core::index::flat_l2::IndexFlatL2;
+pub use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
+pub use faiss_core::index::ivf::IndexIVF;
+pub use faiss_core::index::ivf::flat::IndexIVFFlat;
+pub use faiss_core::index::ivf::params::{IVFPQSearchParameters, SearchParametersIVF};
+pub use faiss_core::index::ivf::pq::IndexIVFPQ;
+pub use faiss_core::index::pq::IndexPQ;
+pub use faiss_core::index::pretransform::IndexPreTransform;
+pub use faiss_core::index::refine::{IndexRefine, IndexRefineFlat};
 pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchParameters};
 pub use faiss_core::io::{
     self, clone_index, deserialize_index, read_index, read_index_file, serialize_index, write_index, write_index_file,
@@ -40,7 +49,7 @@ pub use faiss_core::quantize::product::ProductQuantizer;
 pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr, IDSelectorXOr};
 pub use faiss_core::selector::sets::{IDSelectorArray, IDSelectorBatch, IDSelectorBitmap};
 pub use faiss_core::selector::{IDSelector, IDSelectorAll, IDSelectorRange};
-pub use faiss_core::{random, registry, selector, simd, storage, stream};
+pub use faiss_core::{random, registry, selector, simd, storage, stream, transform};
 
 #[cfg(feature = "gpu")]
 pub use faiss_gpu as gpu;

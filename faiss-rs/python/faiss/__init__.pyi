@@ -1598,6 +1598,9 @@ def randint(n: int | tuple[int, ...], seed: int = 12345, vmax: int | None = None
 def randn(n: int | tuple[int, ...], seed: int = 12345) -> np.ndarray:
     """Numbers of the standard normal distribution: float32, of shape n."""
 
+def show_progress(on: bool = True) -> None:
+    """Shows a progress bar for training and adding on the standard error, where that is a terminal; off when the package is imported."""
+
 def swig_version() -> int:
     """A version of SWIG that makes the same API as is here; SWIG itself is not used."""
 

@@ -34,6 +34,7 @@ __all__ = [
     "rand_smooth_vectors",
     "randint",
     "randn",
+    "show_progress",
     "swig_version",
 ]
 
@@ -229,6 +230,11 @@ def omp_set_num_threads(num_threads: int) -> None:
 def omp_get_max_threads() -> int:
     """Number of threads that a call may use."""
     return _faiss.omp_get_max_threads()
+
+
+def show_progress(on: bool = True) -> None:
+    """Shows a progress bar for training and adding on the standard error, where that is a terminal; off when the package is imported."""
+    _faiss.show_progress(on)
 
 
 def check_openmp() -> bool:

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use faiss_core::base::{Error, MetricType, threads};
+use faiss_core::base::{Error, MetricType, progress, threads};
 use faiss_core::{distance, random, simd, stream};
 use numpy::{PyArray1, PyArray2, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyAttributeError, PyMemoryError};
@@ -177,6 +177,12 @@ pub fn omp_set_num_threads(n: i32) {
 #[pyfunction]
 pub fn omp_get_max_threads() -> usize {
     threads::omp_get_max_threads()
+}
+
+/// A progress bar on the terminal, or no longer one.
+#[pyfunction]
+pub fn show_progress(on: bool) {
+    progress::show_bar(on);
 }
 
 /// The instruction set in use, as Faiss names it.

@@ -44,7 +44,7 @@ mod _faiss {
     use functions::{
         byte_rand, float_rand, float_randn, get_deserialization_limit, get_global, int64_rand, is_similarity_metric,
         knn, merge_knn_results, normalize_l2, omp_get_max_threads, omp_set_num_threads, pairwise_distances,
-        set_deserialization_limit, set_global, simd_level,
+        set_deserialization_limit, set_global, show_progress, simd_level,
     };
     #[pymodule_export]
     use gpu::{

@@ -62,12 +62,13 @@ impl ProductQuantizer {
             if self.verbose {
                 println!("Training PQ slice {m}/{}", self.M);
             }
-            *parts[m].lock() = self.cluster(&slice, initial)?;
+            *parts[m].lock() = progress::within(|| self.cluster(&slice, initial))?;
             let mut done = done.lock();
             *done += 1;
             progress::report("product quantizer parts", *done, self.M);
             Ok(())
         };
+        progress::report("product quantizer parts", 0, self.M);
         // An index of the user's must not be used by several threads at once; few parts leave threads idle.
         if self.assign_index.is_some() || self.M < threads::available() {
             (0..self.M).try_for_each(train_part)?;

@@ -36,6 +36,7 @@ pub fn add(index: &mut dyn InvertedFile, x: &[f32], ids: Option<&[i64]>) -> Resu
     Error::check(ids.is_none_or(|ids| ids.len() == n), "ids.size() == n")?;
     ivf.direct_map.check_can_add(ids)?;
     drop(ivf.lists()?);
+    progress::report("adding vectors", 0, n);
     for first in (0..n).step_by(BLOCK) {
         interrupt::check()?;
         let end = (first + BLOCK).min(n);

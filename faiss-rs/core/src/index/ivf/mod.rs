@@ -27,7 +27,7 @@ use crate::base::object::Object;
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
 use crate::cluster::ClusteringParameters;
 use crate::registry::{self, Role, Row};
-use crate::storage::direct_map::DirectMap;
+use crate::storage::direct_map::{self, DirectMap};
 use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
 
 pub use scan::{Scanner, Searcher};
@@ -183,6 +183,11 @@ impl IndexIVF {
         }
         (self.invlists, self.own_invlists) = (lists, own);
         Ok(())
+    }
+
+    /// Makes an array from ids, which must count up from 0, to entries of the lists; or drops the map.
+    pub fn make_direct_map(&mut self, on: bool) -> Result<()> {
+        edit::set_direct_map_type(self, if on { direct_map::ARRAY } else { direct_map::NO_MAP })
     }
 
     /// A copy that shares nothing with this index.
