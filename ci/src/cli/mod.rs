@@ -37,7 +37,8 @@ pub fn main() -> ExitCode {
 
 fn run(function: &Function, values: &Values, matches: &clap::ArgMatches, json: bool) -> Result<()> {
     let root = match matches.get_one::<PathBuf>("root") {
-        Some(root) if root.join("versions.toml").is_file() => {
+        // A step reads its plan, and of the checkout what that plan names: engines give it no more.
+        Some(root) if root.join("versions.toml").is_file() || function.name == "step" => {
             std::path::absolute(root).map_err(Failure::io("cannot find", root))?
         }
         Some(root) => {

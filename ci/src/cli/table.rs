@@ -318,6 +318,7 @@ Examples:
         arguments: &[
             argument("step", Type::Text("STEP"), "Its name in the plan").positional().required(),
             argument("plan", Type::Path, "A plan in JSON").required(),
+            argument("kept", Type::Path, "Take from this folder what was made there before, and leave there what is made"),
         ],
         gives: Gives::Folder,
         caching: Caching::ByInputs,

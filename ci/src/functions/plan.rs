@@ -6,7 +6,7 @@ use crate::failure::Result;
 use crate::matrix::Matrix;
 use crate::plan::{Plan, show};
 use crate::steps;
-use crate::store::Found;
+use crate::store::{Found, Store};
 use crate::versions::Versions;
 
 /// The wheels that the arguments name; all, when they name none.
@@ -59,7 +59,8 @@ pub fn step(context: &Context, values: &Values) -> Result<()> {
     let plan = Plan::load(&values.path("plan").unwrap_or_default())?;
     let store = context.store()?;
     let name = values.text("step").unwrap_or_default();
-    steps::run(&plan, name, &context.root, &store)?;
+    let kept = values.path("kept").map(|path| Store::open(&path)).transpose()?;
+    steps::run(&plan, name, &context.root, &store, kept.as_ref())?;
     println!("{}", store.output(&plan.step(name)?.key).display());
     Ok(())
 }

@@ -44,11 +44,19 @@ impl Work<'_> {
     }
 }
 
-/// Runs the step `name` of `plan`, whose needs must be in the store, and puts what it made there.
-pub fn run(plan: &Plan, name: &str, root: &Path, store: &Store) -> Result<Entry> {
+/// Runs the step `name` of `plan`, whose needs must be in the store, and puts what it made there. With `kept`, a store that
+/// outlives this one, it takes from there what that has, and leaves there what it had to make.
+pub fn run(plan: &Plan, name: &str, root: &Path, store: &Store, kept: Option<&Store>) -> Result<Entry> {
     let step = plan.step(name)?;
     if let Found::Entry(entry) = store.look(&step.key)? {
         return Ok(entry);
+    }
+    if let Some(kept) = kept {
+        if let Found::Entry(entry) = kept.look(&step.key)? {
+            return store.copy(kept, &step.key, &entry);
+        }
+        let entry = run(plan, name, root, store, None)?;
+        return kept.copy(store, &step.key, &entry);
     }
     for need in &step.needs {
         if !matches!(store.look(&plan.step(need)?.key)?, Found::Entry(_)) {

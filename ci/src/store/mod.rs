@@ -131,6 +131,21 @@ impl Store {
         Ok(entry)
     }
 
+    /// Takes over an entry of another store, which `look` has found good there.
+    pub fn copy(&self, from: &Store, key: &str, entry: &Entry) -> Result<Entry> {
+        let scratch = self.scratch(&entry.step)?;
+        let out = scratch.path().join("out");
+        fs::create_dir(&out).map_err(Failure::io("cannot create", &out))?;
+        for output in &entry.outputs {
+            let (source, to) = (from.output(key).join(&output.path), out.join(&output.path));
+            let folder = to.parent().unwrap_or(&out);
+            fs::create_dir_all(folder).map_err(Failure::io("cannot create", folder))?;
+            fs::copy(&source, &to).map_err(Failure::io("cannot copy", &source))?;
+        }
+        let whole = entry.outputs.iter().all(|output| output.sha256.is_some());
+        self.commit(key, &entry.step, scratch, entry.seconds, whole)
+    }
+
     /// Removes what the process `id` was making when it was stopped. It must have ended.
     pub fn forget(&self, id: u32) {
         let Ok(entries) = self.root.join("tmp").read_dir() else { return };
@@ -181,6 +196,21 @@ mod tests {
         assert_eq!(fs::read_to_string(file).unwrap(), "content");
         assert!(matches!(store.look(KEY).unwrap(), Found::Entry(entry) if entry.step == "step:one"));
         assert_eq!(fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn another_store_takes_an_entry_over() {
+        let roots = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [store, other] = roots.each_ref().map(|root| Store::open(root.path()).unwrap());
+        made(&store);
+        let Found::Entry(entry) = store.look(KEY).unwrap() else { panic!("nothing is there") };
+        for _ in 0..2 {
+            let copied = other.copy(&store, KEY, &entry).unwrap();
+            assert_eq!(serde_json::to_string(&copied).unwrap(), serde_json::to_string(&entry).unwrap());
+            assert!(matches!(other.look(KEY).unwrap(), Found::Entry(_)));
+        }
+        fs::write(other.output(KEY).join("folder/file"), "kontent").unwrap();
+        assert!(matches!(other.look(KEY).unwrap(), Found::Corrupt { .. }));
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Environment {
     rust: OnceLock<String>,
     /// The volume for what cargo compiled of the extension.
     pub target: String,
+    /// The volume for kernel images and extensions that are finished.
+    pub kept: String,
 }
 
 impl Environment {
@@ -69,8 +71,8 @@ impl Environment {
         let ask = exec(base.clone(), ["ci", "--version"]).call("stdout");
         session.get::<String>(&ask).map_err(|error| unfit(base_image, &error))?;
         let base = session.id(&base).map_err(|error| from_dagger(&error))?;
-        let target = volume(session, "extension")?;
-        Ok(Environment { base, rust_image: rust_image.to_owned(), rust: OnceLock::new(), target })
+        let (target, kept) = (volume(session, "extension")?, volume(session, "kept")?);
+        Ok(Environment { base, rust_image: rust_image.to_owned(), rust: OnceLock::new(), target, kept })
     }
 
     /// The base image with this program.

@@ -27,6 +27,9 @@ pub const STORE: &str = "/var/cache/faiss-rs";
 /// Where the checkout lies in every container.
 pub const ROOT: &str = "/src";
 const PLAN: &str = "/plan.json";
+/// What takes long to make is in a volume as well, by its key: the engine runs a step again when this program changed, and
+/// the step then finds what it would make.
+const KEPT: &str = "/var/cache/kept";
 
 #[derive(Debug)]
 pub struct Dagger<'a> {
@@ -139,10 +142,18 @@ impl Dagger<'_> {
         if rust {
             container = environment::cache(container, &format!("{ROOT}/target/extension"), &self.environment.target);
         }
+        let slow = matches!(step.action, Action::Compile { .. } | Action::Extension { .. });
+        if slow {
+            container = environment::cache(container, KEPT, &self.environment.kept);
+        }
         container = outputs.lay(container, needs);
         container = container.call("withNewFile").arg("path", PLAN).arg("contents", own.to_json());
-        let command = ["ci", "step", &step.name, "--plan", PLAN, "--root", ROOT, "--cache", STORE, "--color", "never"];
-        Ok(environment::exec(container, command).call("directory").arg("path", entry(step)))
+        let mut command = vec!["ci", "step", &step.name, "--plan", PLAN];
+        if slow {
+            command.extend(["--kept", KEPT]);
+        }
+        command.extend(["--root", ROOT, "--cache", STORE, "--color", "never"]);
+        Ok(environment::run(container, command).call("directory").arg("path", entry(step)))
     }
 }
 
