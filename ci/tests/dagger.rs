@@ -180,6 +180,40 @@ fn a_build_is_one_container_for_each_step() {
 }
 
 #[test]
+fn a_step_runs_where_its_container_has_only_what_it_reads() {
+    let (_guard, folder) = alone();
+    let engine = engine(no_edit, None);
+    call(&engine, "buildCpuWheels", json!({"jobs": 1})).unwrap();
+    let (cache, root, plan) = (folder.path().join("cache"), folder.path().join("src"), folder.path().join("plan.json"));
+    let steps = steps(&engine);
+    assert!(steps["extension"].contains(r#""--kept","/var/cache/kept""#) && !steps["cpu:stage"].contains("--kept"));
+    for (name, query) in steps {
+        // The fake gives back what it was sent, so that the program can be started as the engine would.
+        let (_, rest) = query.split_once(r#"withNewFile(path:"/plan.json",contents:"#).unwrap();
+        let text: String = serde_json::Deserializer::from_str(rest).into_iter().next().unwrap().unwrap();
+        fs::write(&plan, text).unwrap();
+        let (_, args) = query.rsplit_once("withExec(args:").unwrap();
+        let args: Vec<String> = serde_json::Deserializer::from_str(args).into_iter().next().unwrap().unwrap();
+        if name.starts_with("fetch:") {
+            continue;
+        }
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ci"));
+        for word in &args[1..] {
+            let place = match word.as_str() {
+                "/plan.json" => plan.as_path(),
+                "/src" => root.as_path(),
+                "/var/cache/faiss-rs" | "/var/cache/kept" => cache.as_path(),
+                word => Path::new(word),
+            };
+            command.arg(place);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.starts_with(&format!("error: The step {name} needs ")), "{name}: {said}");
+    }
+}
+
+#[test]
 fn a_changed_kernel_changes_its_own_steps_and_what_follows() {
     let (_guard, _folder) = alone();
     let build = |edit| {

@@ -332,10 +332,26 @@ Examples:
         arguments: &[
             argument("check", Type::Flag, "Fail when versions.toml and versions.lock disagree; write nothing, ask nobody"),
             argument("upgrade", Type::Flag, "Print newer versions than versions.toml has; write nothing"),
+            argument("digest", Type::Text("IMAGE=DIGEST"), "Pin an image of versions.toml: rust=sha256:...").list(),
         ],
         gives: Gives::Text,
         caching: Caching::Never,
         run: functions::lock::lock,
+    },
+    Function {
+        name: "bump",
+        group: Group::House,
+        about: "Raise pinned versions in versions.toml, and lock what they lead to",
+        more: "\
+Without a version, the package's newest release is taken. A package of a toolkit keeps to the toolkit that versions.toml
+names. Nothing is written unless everything resolves.",
+        arguments: &[argument("package", Type::Text("PACKAGE[==VERSION]"), "What to raise, by its name on PyPI")
+            .list()
+            .positional()
+            .required()],
+        gives: Gives::Text,
+        caching: Caching::Never,
+        run: functions::lock::bump,
     },
     Function {
         name: "doctor",

