@@ -86,7 +86,11 @@ pub fn bump(context: &Context, values: &Values) -> Result<()> {
         };
         let (from, text) = edit::bump(&versions.text, package, &version)?;
         versions = Versions::parse(&text)?;
-        lines.push(if from == version { format!("{package}: {from}, as before") } else { format!("{package}: {from} -> {version}") });
+        lines.push(if from == version {
+            format!("{package}: {from}, as before")
+        } else {
+            format!("{package}: {from} -> {version}")
+        });
     }
     write(context, &versions, &python)?;
     lines.iter().for_each(|line| println!("{line}"));

@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn every_place_of_a_package_changes() {
-        let text = TEXT.replace("numpy==2.2.6\"]", "numpy==2.2.6; python_version < '3.14'\"]\nlint = [\"numpy==2.2.6\"]");
+        let text =
+            TEXT.replace("numpy==2.2.6\"]", "numpy==2.2.6; python_version < '3.14'\"]\nlint = [\"numpy==2.2.6\"]");
         let (_, new) = bump(&text, "numpy", "2.3.0").unwrap();
         assert!(new.contains("\"numpy==2.3.0; python_version < '3.14'\"]\nlint = [\"numpy==2.3.0\"]"), "{new}");
         let several = text.replace("lint = [\"numpy==2.2.6", "lint = [\"numpy==2.2.7");

