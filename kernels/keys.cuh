@@ -32,7 +32,9 @@ __device__ __forceinline__ void order(u64& low, u64& high) {
 
 // Makes a bitonic run of `size` keys (a power of two) ascending.
 __device__ inline void merge_keys(u64* keys, u32 size) {
+#pragma unroll 1
     for (u32 stride = size / 2; stride > 0; stride /= 2) {
+#pragma unroll 1
         for (u32 i = threadIdx.x; i < size / 2; i += blockDim.x) {
             const u32 low = 2 * i - (i & (stride - 1));
             order(keys[low], keys[low + stride]);
@@ -43,14 +45,18 @@ __device__ inline void merge_keys(u64* keys, u32 size) {
 
 // Sorts `size` keys (a power of two).
 __device__ inline void sort_keys(u64* keys, u32 size) {
+#pragma unroll 1
     for (u32 run = 2; run <= size; run *= 2) {
         // The first step of a phase compares mirrored places, so every run is ascending and no direction is needed.
+#pragma unroll 1
         for (u32 i = threadIdx.x; i < size / 2; i += blockDim.x) {
             const u32 half = run / 2, inner = i & (half - 1), start = (i - inner) * 2;
             order(keys[start + inner], keys[start + run - 1 - inner]);
         }
         __syncthreads();
+#pragma unroll 1
         for (u32 stride = run / 4; stride > 0; stride /= 2) {
+#pragma unroll 1
             for (u32 i = threadIdx.x; i < size / 2; i += blockDim.x) {
                 const u32 low = 2 * i - (i & (stride - 1));
                 order(keys[low], keys[low + stride]);

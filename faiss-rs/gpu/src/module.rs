@@ -51,7 +51,8 @@ impl Launch<'_> {
             blocks.ok_or_else(|| Error::invalid(format!("a launch of {} blocks is too large", self.blocks)))?;
         let function = self.modules.function(entry)?;
         let driver = &self.modules.cuda.driver;
-        if self.shared > 48 * 1024 {
+        // Beyond 48 KB, the kernel's own shared memory counted in, a block has to be allowed to have so much.
+        if self.shared > 16 * 1024 {
             driver.allow_shared(function, self.shared)?;
         }
         // SAFETY: the function is of the current device's module, and the caller vouches for the arguments.

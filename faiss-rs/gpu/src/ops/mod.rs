@@ -6,5 +6,6 @@
 pub mod assign;
 pub mod group;
 pub mod knn;
+pub mod pq;
 pub mod rows;
 pub mod select;

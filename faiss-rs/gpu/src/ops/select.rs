@@ -122,6 +122,21 @@ pub fn select(context: &Context<'_>, from: &Values, earlier: Option<Best>, k: us
     block(context, &merged, ids.ptr(), earlier, k, 1, out)
 }
 
+/// The best `k <= 2048` of results that come with their ids: `columns` a row. Of equal ones the earlier column wins.
+pub fn merge(
+    context: &Context<'_>,
+    parts: Best,
+    rows: usize,
+    columns: usize,
+    k: usize,
+    descending: bool,
+    out: Best,
+) -> Result<()> {
+    let (values, ids) = (parts.values.read(), parts.ids.read());
+    let from = Values { values, stride: columns, rows, columns, norms: None, allowed: None, first_id: 0, descending };
+    block(context, &from, ids, None, k, 1, out)
+}
+
 /// Keys that the sort kernel holds in shared memory.
 const CHUNK: usize = 4096;
 

@@ -1,0 +1,424 @@
+// Product quantization: encoding, tables of distances, and the scan of inverted lists of codes.
+//
+// A code is M numbers of nbits bits, lowest bits first. Codebooks come in two layouts: `codebooks` is M x ksub x dsub as the
+// quantizer has it, `transposed` is M x dsub x ksub, so that neighbouring threads read neighbouring centroids.
+#include "keys.cuh"
+
+namespace faiss {
+
+typedef unsigned char u8;
+typedef unsigned short u16;
+
+constexpr float INFINITE = 3.402823466e+38f;
+
+// The part of a row that subquantizer m sees begins at `column`; with `lists` given, its centroid is taken away. Rows of no
+// list keep their value: nobody stores their code.
+__device__ __forceinline__ float part_of_row(const float* rows, const int* lists, const float* centroids, i64 row, u32 d,
+                                             u32 column) {
+    const float value = rows[row * d + column];
+    if (!lists) return value;
+    const int list = lists[row];
+    return list < 0 ? value : value - centroids[(i64)list * d + column];
+}
+
+// The nearest centroid of one part of each row: numbers[m * count + row]. For parts of at most DS numbers, which a thread
+// keeps in registers for R rows while the centroids pass by in shared memory; missing numbers are 0 on both sides. Of equally
+// near centroids the first one wins, as on the CPU.
+template <u32 DS>
+__device__ void pq_encode(const float* rows, const int* lists, const float* centroids, const float* codebooks, u32 d, u32 m_count,
+                          u32 dsub, u32 ksub, u16* numbers, i64 count) {
+    constexpr u32 R = DS == 1 ? 8 : DS <= 8 ? 4 : 2, CHUNK = 4096 / DS;
+    __shared__ float shared[CHUNK * DS];
+    const u32 m = blockIdx.x % m_count;
+    const i64 first = (i64)(blockIdx.x / m_count) * blockDim.x * R + threadIdx.x;
+    float x[R][DS], best[R];
+    u32 number[R];
+#pragma unroll
+    for (u32 r = 0; r < R; ++r) {
+        const i64 row = first + r * blockDim.x;
+        best[r] = INFINITE;
+        number[r] = 0;
+#pragma unroll
+        for (u32 i = 0; i < DS; ++i)
+            x[r][i] = row < count && i < dsub ? part_of_row(rows, lists, centroids, row, d, m * dsub + i) : 0.0f;
+    }
+#pragma unroll 1
+    for (u32 base = 0; base < ksub; base += CHUNK) {
+        const u32 size = min(CHUNK, ksub - base);
+        __syncthreads();
+#pragma unroll 1
+        for (u32 i = threadIdx.x; i < size * DS; i += blockDim.x) {
+            const u32 j = i / DS, column = i % DS;
+            shared[i] = column < dsub ? codebooks[((i64)m * ksub + base + j) * dsub + column] : 0.0f;
+        }
+        __syncthreads();
+#pragma unroll(DS <= 4 ? 4 : 1)
+        for (u32 j = 0; j < size; ++j) {
+            float y[DS];
+#pragma unroll
+            for (u32 i = 0; i < DS; ++i) y[i] = shared[j * DS + i];
+#pragma unroll
+            for (u32 r = 0; r < R; ++r) {
+                float sum = 0;
+#pragma unroll
+                for (u32 i = 0; i < DS; ++i) {
+                    const float difference = x[r][i] - y[i];
+                    sum = fmaf(difference, difference, sum);
+                }
+                if (sum < best[r]) {
+                    best[r] = sum;
+                    number[r] = base + j;
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (u32 r = 0; r < R; ++r) {
+        const i64 row = first + r * blockDim.x;
+        if (row < count) numbers[m * count + row] = number[r];
+    }
+}
+
+constexpr u32 TILE = 64, TILE_D = 16;
+
+// The same for parts of any width: a block does 64 rows, 64 centroids at a time, through tiles of 16 numbers.
+__device__ inline void pq_encode_wide(const float* rows, const int* lists, const float* centroids, const float* codebooks, u32 d,
+                                      u32 m_count, u32 dsub, u32 ksub, u16* numbers, i64 count) {
+    __shared__ float x[TILE_D][TILE + 1], y[TILE_D][TILE + 1];
+    const u32 m = blockIdx.x % m_count;
+    const i64 first = (i64)(blockIdx.x / m_count) * TILE;
+    const u32 tx = threadIdx.x % 16, ty = threadIdx.x / 16;
+    float best[4] = {INFINITE, INFINITE, INFINITE, INFINITE};
+    u32 number[4] = {};
+#pragma unroll 1
+    for (u32 base = 0; base < ksub; base += TILE) {
+        float sums[4][4] = {};
+#pragma unroll 1
+        for (u32 from = 0; from < dsub; from += TILE_D) {
+            const u32 column = from + tx;
+            __syncthreads();
+            for (u32 i = ty; i < TILE; i += 16) {
+                const i64 row = first + i;
+                x[tx][i] = row < count && column < dsub
+                               ? part_of_row(rows, lists, centroids, row, d, m * dsub + column)
+                               : 0.0f;
+                y[tx][i] = base + i < ksub && column < dsub
+                               ? codebooks[((i64)m * ksub + base + i) * dsub + column]
+                               : 0.0f;
+            }
+            __syncthreads();
+#pragma unroll
+            for (u32 i = 0; i < TILE_D; ++i)
+#pragma unroll
+                for (u32 r = 0; r < 4; ++r)
+#pragma unroll
+                    for (u32 c = 0; c < 4; ++c) {
+                        const float difference = x[i][ty * 4 + r] - y[i][tx + 16 * c];
+                        sums[r][c] = fmaf(difference, difference, sums[r][c]);
+                    }
+        }
+#pragma unroll
+        for (u32 r = 0; r < 4; ++r)
+#pragma unroll
+            for (u32 c = 0; c < 4; ++c) {
+                const u32 j = base + tx + 16 * c;
+                if (j < ksub && sums[r][c] < best[r]) {
+                    best[r] = sums[r][c];
+                    number[r] = j;
+                }
+            }
+    }
+#pragma unroll
+    for (u32 r = 0; r < 4; ++r) {
+#pragma unroll
+        for (u32 step = 8; step > 0; step /= 2) {
+            const float other = __shfl_xor_sync(FULL_WARP, best[r], step);
+            const u32 other_number = __shfl_xor_sync(FULL_WARP, number[r], step);
+            if (other < best[r] || (other == best[r] && other_number < number[r])) {
+                best[r] = other;
+                number[r] = other_number;
+            }
+        }
+        const i64 row = first + ty * 4 + r;
+        if (tx == 0 && row < count) numbers[m * count + row] = number[r];
+    }
+}
+
+// The codes of numbers[m * count + row], code_size bytes a row.
+__device__ inline void pq_pack(const u16* numbers, i64 count, u32 m_count, u32 nbits, u32 code_size, u8* codes) {
+#pragma unroll 1
+    for (i64 row = grid_thread(); row < count; row += grid_threads()) {
+        u8* code = codes + row * code_size;
+        u32 buffer = 0, filled = 0;
+#pragma unroll 1
+        for (u32 m = 0; m < m_count; ++m) {
+            buffer |= (u32)numbers[m * count + row] << filled;
+#pragma unroll 1
+            for (filled += nbits; filled >= 8; filled -= 8) {
+                *code++ = (u8)buffer;
+                buffer >>= 8;
+            }
+        }
+        if (filled > 0) *code = (u8)buffer;
+    }
+}
+
+// The numbers of one part of a distance that depends on the vector x - origin and a centroid r:
+//   difference: ||x - r||^2, else norm * ||r||^2 + scale * <x - origin, r>
+struct TableKind {
+    float norm, scale;
+    u32 difference;
+};
+
+__device__ __forceinline__ void fill_table(float* table, const float* x, const float* origin, const float* transposed,
+                                           u32 m_count, u32 dsub, u32 nbits, TableKind kind) {
+    const u32 ksub = 1u << nbits, size = m_count << nbits;
+#pragma unroll 1
+    for (u32 i = threadIdx.x; i < size; i += blockDim.x) {
+        const u32 column = (i >> nbits) * dsub;
+        const float* r = transposed + (i64)column * ksub + (i & (ksub - 1));
+        float sum = 0;
+#pragma unroll 4
+        for (u32 j = 0; j < dsub; ++j) {
+            const float v = origin ? x[column + j] - origin[column + j] : x[column + j];
+            const float w = r[(i64)j * ksub];
+            if (kind.difference)
+                sum = fmaf(v - w, v - w, sum);
+            else
+                sum = fmaf(w, fmaf(kind.norm, w, kind.scale * v), sum);
+        }
+        table[i] = sum;
+    }
+}
+
+// Tables of vectors in global memory, for those that do not fit into shared memory. Blocks: vectors.
+__device__ inline void pq_tables(const float* vectors, const float* origin, const float* transposed, u32 d, u32 m_count,
+                                 u32 dsub, u32 nbits, float norm, float scale, u32 difference, float* tables) {
+    fill_table(tables + ((i64)blockIdx.x * m_count << nbits), vectors + (i64)blockIdx.x * d, origin, transposed, m_count, dsub,
+               nbits, {norm, scale, difference});
+}
+
+// Calls f(m, number) for the numbers of a code. `unit`: bytes that may be loaded at once, by the alignment of codes.
+template <u32 BITS, typename F>
+__device__ __forceinline__ void for_each_number(const u8* code, u32 m_count, u32 nbits, u32 unit, F f) {
+    if (BITS == 8) {
+#pragma unroll 4
+        for (u32 m = 0; m < m_count; ++m) f(m, (u32)code[m]);
+        return;
+    }
+    u64 buffer = 0;
+    u32 filled = 0;
+    const u32 mask = (1u << nbits) - 1;
+    const u32* words = reinterpret_cast<const u32*>(code);
+#pragma unroll 1
+    for (u32 m = 0; m < m_count; ++m) {
+        if (unit >= 4) {
+            if (filled < nbits) {
+                buffer |= (u64)*words++ << filled;
+                filled += 32;
+            }
+        } else {
+#pragma unroll 1
+            for (; filled < nbits; filled += 8) buffer |= (u64)*code++ << filled;
+        }
+        f(m, (u32)buffer & mask);
+        buffer >>= nbits;
+        filled -= nbits;
+    }
+}
+
+// The sum of the entries of the table that a code names.
+template <u32 BITS>
+__device__ __forceinline__ float look_up(const float* table, const u8* code, u32 m_count, u32 nbits, u32 unit) {
+    float a = 0, b = 0, c = 0, e = 0;
+    if (BITS == 8 && unit >= 4) {
+        const auto add_word = [&](u32 word) {
+            a += table[word & 255];
+            b += table[256 + (word >> 8 & 255)];
+            c += table[512 + (word >> 16 & 255)];
+            e += table[768 + (word >> 24)];
+            table += 1024;
+        };
+        if (unit == 16) {
+            const uint4* words = reinterpret_cast<const uint4*>(code);
+#pragma unroll 2
+            for (u32 m = 0; m < m_count; m += 16) {
+                const uint4 four = *words++;
+                add_word(four.x);
+                add_word(four.y);
+                add_word(four.z);
+                add_word(four.w);
+            }
+        } else {
+            const u32* words = reinterpret_cast<const u32*>(code);
+#pragma unroll 4
+            for (u32 m = 0; m < m_count; m += 4) add_word(*words++);
+        }
+        return (a + b) + (c + e);
+    }
+    for_each_number<BITS>(code, m_count, nbits, unit, [&](u32 m, u32 number) { a += table[(m << nbits) + number]; });
+    return a;
+}
+
+// The parts of squared distances that depend on no query, for the codes of every list: ||r||^2 + 2 <c - origin, r> of a decoded
+// residual r and its list's centroid c, at the code's place. Block b does part b % splits of list b / splits.
+template <u32 BITS>
+__device__ void pq_terms(const float* centroids, const float* origin, const float* codebooks, u32 d, u32 m_count, u32 dsub,
+                         u32 nbits, const i64* offsets, const u32* lengths, const u8* codes, u32 code_size, u32 splits,
+                         float* terms) {
+    const i64 list = blockIdx.x / splits;
+    const u32 length = lengths[list];
+    const float* centroid = centroids + list * d;
+    for (u32 i = blockIdx.x % splits * blockDim.x + threadIdx.x; i < length; i += splits * blockDim.x) {
+        const i64 at = offsets[list] + i;
+        float sum = 0;
+        for_each_number<BITS>(codes + at * code_size, m_count, nbits, 1, [&](u32 m, u32 number) {
+            const float* r = codebooks + (((i64)m << nbits) + number) * dsub;
+#pragma unroll 4
+            for (u32 j = 0; j < dsub; ++j) {
+                const float v = r[j], c = centroid[m * dsub + j] - origin[m * dsub + j];
+                sum = fmaf(v, v + 2 * c, sum);
+            }
+        });
+        terms[at] = sum;
+    }
+}
+
+// The last p with places[p] <= i: the probe that position i is in.
+__device__ __forceinline__ u32 probe_of(const u32* places, u32 nprobe, u32 i) {
+    u32 low = 0, high = nprobe;
+#pragma unroll 1
+    while (high - low > 1) {
+        const u32 middle = (low + high) / 2;
+        if (places[middle] <= i) low = middle;
+        else high = middle;
+    }
+    return low;
+}
+
+// The distances of queries to the codes of their probed lists: the table's sum, plus the coarse distance times `coarse_scale`,
+// plus the code's own term. Smaller is better; `negate` turns them round at the end.
+//
+// A code's position counts over all probes of its query, in order: those of probe p begin at places[query * (nprobe + 1) + p],
+// and the last of these numbers is the total, at most 2^32 - 2^16. Block b does part b % splits of the positions of query
+// b / splits. With `distances` given it writes them all, NaN for codes that are not allowed. Otherwise it keeps the best k,
+// whose ids are their positions: ties go to the lower one, so the result does not depend on splits.
+//
+// The table is `tables`, or made in shared memory. Shared memory: k_size + buffer_size keys, buffer_size >= k_size and at least
+// two blocks, then the table.
+template <u32 BITS, u32 SHARED>
+__device__ void pq_scan(const float* queries, const float* origin, const float* transposed, const float* tables, float norm,
+                        float scale, u32 difference, u32 d, u32 m_count, u32 dsub, u32 nbits, const int* lists,
+                        const float* coarse, float coarse_scale, const u32* places, u32 nprobe, const i64* offsets,
+                        const u8* codes, u32 code_size, u32 unit, const float* terms, const u8* allowed, u32 splits, u32 k,
+                        u32 k_size, u32 buffer_size, u32 negate, float* out_values, i64* out_ids, float* distances,
+                        i64 stride) {
+    extern __shared__ u64 shared_keys[];
+    __shared__ u32 filled;
+    u64* best = shared_keys;
+    u64* buffer = shared_keys + k_size;
+    const i64 query = blockIdx.x / splits;
+    const u32 split = blockIdx.x % splits, thread = threadIdx.x;
+    const float* table;
+    if (SHARED) {
+        float* own = reinterpret_cast<float*>(buffer + buffer_size);
+        fill_table(own, queries + query * d, origin, transposed, m_count, dsub, nbits, {norm, scale, difference});
+        table = own;
+    } else {
+        table = tables + (query * m_count << nbits);
+    }
+    places += query * (nprobe + 1);
+    const u64 total = places[nprobe];
+    const u32 part = (u32)((total + splits - 1) / splits);
+    const u32 begin = (u32)min((u64)split * part, total), end = (u32)min((u64)begin + part, total);
+#pragma unroll 1
+    for (u32 i = thread; i < k_size; i += blockDim.x) best[i] = NO_KEY;
+    if (thread == 0) filled = 0;
+    __syncthreads();
+    u64 limit = NO_KEY;
+
+    // Sorts the buffer and merges it: of two ascending runs, the smaller of mirrored places are the best, bitonic.
+    const auto flush = [&] {
+        u32 size = 32;
+#pragma unroll 1
+        while (size < filled) size *= 2;
+#pragma unroll 1
+        for (u32 i = filled + thread; i < max(size, k_size); i += blockDim.x) buffer[i] = NO_KEY;
+        __syncthreads();
+        sort_keys(buffer, size);
+#pragma unroll 1
+        for (u32 i = thread; i < k_size; i += blockDim.x) best[i] = min(best[i], buffer[k_size - 1 - i]);
+        if (thread == 0) filled = 0;
+        __syncthreads();
+        merge_keys(best, k_size);
+        limit = best[k - 1];
+    };
+
+    // The list that this thread is in: it ends at position `stop`, and position i is at place `place + i`.
+    u32 probe = probe_of(places, nprobe, begin + thread), stop = 0;
+    i64 place = 0;
+    float base = 0;
+    const auto enter = [&] {
+        const int list = lists[query * nprobe + probe];
+        stop = places[probe + 1];
+        if (list < 0) return; // it has no positions
+        place = offsets[list] - places[probe];
+        base = coarse ? coarse[query * nprobe + probe] * coarse_scale : 0.0f;
+    };
+    if (begin + thread < end) enter();
+
+    const u32 round = buffer_size / 2;
+    u32 from = begin;
+    bool more = true;
+#pragma unroll 1
+    while (more) {
+        const u32 to = (u32)min((u64)from + round, (u64)end);
+        u32 last = 0;
+#pragma unroll 1
+        for (; from < to; from += blockDim.x) {
+            const u32 i = from + thread;
+            u64 key = NO_KEY;
+            if (i < to) {
+#pragma unroll 1
+                while (i >= stop) {
+                    ++probe;
+                    enter();
+                }
+                const i64 at = place + i;
+                if (!allowed || allowed[at]) {
+                    float value = look_up<BITS>(table, codes + at * code_size, m_count, nbits, unit) + base;
+                    if (terms) value += terms[at];
+                    if (distances) distances[query * stride + i] = negate ? 0.0f - value : value;
+                    else key = make_key(value, i, false);
+                } else if (distances) {
+                    distances[query * stride + i] = __uint_as_float(0x7fc00000u);
+                }
+            }
+            if (distances) continue;
+            const bool wanted = key < limit;
+            const u32 mask = __ballot_sync(FULL_WARP, wanted);
+            if (mask == 0) continue;
+            u32 start = 0;
+            if (thread % 32 == 0) start = atomicAdd(&filled, __popc(mask));
+            start = __shfl_sync(FULL_WARP, start, 0);
+            if (wanted) buffer[start + __popc(mask & ((1u << thread % 32) - 1))] = key;
+            last = start + __popc(mask);
+        }
+        from = to;
+        more = from < end;
+        if (distances) continue;
+        // A first limit early saves most of the rest from entering the buffer.
+        if (__syncthreads_or(!more || last + round > buffer_size || (limit == NO_KEY && last >= k))) flush();
+    }
+    if (distances) return;
+#pragma unroll 1
+    for (u32 i = thread; i < k; i += blockDim.x) {
+        const i64 at = (query * splits + split) * k + i;
+        const u64 key = best[i];
+        const float value = key == NO_KEY ? WORST : key_value(key, false);
+        out_ids[at] = key == NO_KEY ? -1 : (i64)(u32)key;
+        out_values[at] = negate ? 0.0f - value : value;
+    }
+}
+
+} // namespace faiss
