@@ -84,21 +84,14 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             (nq, 128, 10),
             (nq, 128, 100),
             (nq, 128, 1000),
-            (100, 128, 5000),
         ] {
             let probed: Vec<i32> = (0..queries * nprobe).map(|i| (i * 7919 % nlist) as i32).collect();
             let places: Vec<u32> = (0..queries).flat_map(|_| (0..=nprobe).map(|p| (p * length) as u32)).collect();
             let (probed, places) = (c.upload(&probed)?, c.upload(&places)?);
             let coarse = c.upload(&vec![1.0f32; queries * nprobe])?;
             let longest = nprobe * length;
-            let probes = Probes {
-                lists: probed.ptr(),
-                coarse: coarse.ptr(),
-                places: places.ptr(),
-                nprobe,
-                visits: longest,
-                longest,
-            };
+            let probes =
+                Probes { lists: probed.ptr(), coarse: coarse.ptr(), places: places.ptr(), nprobe, visits: longest };
             let (mut values, mut ids) = (c.take(queries * k)?, c.take(queries * k)?);
             let out = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
             timed(&format!("scan nq={queries} nprobe={nprobe} k={k}"), &mut || {

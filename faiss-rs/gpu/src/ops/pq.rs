@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::launchers;
 use crate::memory::{DeviceBuffer, MemorySpace, Ptr, PtrMut};
 use crate::ops::rows;
-use crate::ops::select::{self, BLOCK_K, Best, Values};
+use crate::ops::select::{self, BLOCK_K, Best};
 use crate::resources::Context;
 
 /// The most bits of a number that the kernels know.
@@ -175,10 +175,8 @@ pub struct Probes {
     /// Where the codes of each list begin in the query's row of positions, and the row's length: `nprobe + 1` numbers a query.
     pub places: Ptr<u32>,
     pub nprobe: usize,
-    /// About how many codes a query visits; the number of blocks a query depends on it.
+    /// About how many codes a query visits; the number of blocks a query depends on it, the result does not.
     pub visits: usize,
-    /// At least as many as the longest row has.
-    pub longest: usize,
 }
 
 /// What the codes are of, and how they are compared.
@@ -228,7 +226,7 @@ impl Scan<'_> {
         (size, size.max(1024))
     }
 
-    /// The best `k` codes of each query, best first; ids are their positions. Where there are fewer, the id is -1.
+    /// The best `k <= 2048` codes of each query, best first; ids are their positions. Where there are fewer, the id is -1.
     pub fn best(
         &self,
         context: &Context<'_>,
@@ -242,7 +240,7 @@ impl Scan<'_> {
             return Ok(());
         }
         if k > BLOCK_K {
-            return self.best_of_many(context, queries, nq, probes, k, out);
+            return Err(Error::invalid(format!("a scan keeps at most {BLOCK_K} results, not {k}")));
         }
         let wanted = (BLOCKS_TOGETHER * context.properties.multiprocessors as usize).div_ceil(nq);
         let splits = wanted.min(probes.visits / VISITS_PER_SPLIT).min(MERGED_AT_ONCE / k).max(1);
@@ -256,38 +254,18 @@ impl Scan<'_> {
         select::merge(context, parts, nq, splits * k, k, self.metric.is_similarity(), out)
     }
 
-    /// Beyond what a block keeps: all distances, a few queries at a time, and a choice among them.
-    fn best_of_many(
+    /// The distances to all codes of each query, in the order of their positions; those of the next query are `stride` further.
+    /// NaN where the filter allows no code.
+    pub fn distances(
         &self,
         context: &Context<'_>,
         queries: Ptr<f32>,
         nq: usize,
         probes: &Probes,
-        k: usize,
-        out: Best,
+        out: PtrMut<f32>,
+        stride: usize,
     ) -> Result<()> {
-        let stride = probes.longest.max(1);
-        let page = (context.temp.size() / 2 / (4 * stride.max(4 * k))).clamp(1, nq);
-        for first in (0..nq).step_by(page) {
-            let count = page.min(nq - first);
-            let mut distances = context.take::<f32>(count * stride)?;
-            rows::fill(context, distances.ptr_mut(), f32::NAN, count * stride)?;
-            let part = probes.skip(first);
-            let queries = queries.at(first * self.codebooks.dim());
-            self.launch(context, queries, count, &part, Found::All(distances.ptr_mut(), stride))?;
-            let values = Values {
-                values: distances.ptr(),
-                stride,
-                rows: count,
-                columns: stride,
-                norms: None,
-                allowed: None,
-                first_id: 0,
-                descending: self.metric.is_similarity(),
-            };
-            select::select_any(context, &values, k, out.at(first * k))?;
-        }
-        Ok(())
+        if nq == 0 { Ok(()) } else { self.launch(context, queries, nq, probes, Found::All(out, stride)) }
     }
 
     fn launch(&self, context: &Context<'_>, queries: Ptr<f32>, nq: usize, probes: &Probes, found: Found) -> Result<()> {
