@@ -3,6 +3,8 @@
 //! One arena for the codes and one for the ids. A list is one piece of both, from entry `starts[list]` on, with room to grow; when
 //! one has no room left, all of them move to larger arenas at once. The host knows the lengths and starts, too.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use faiss_core::storage::lists::{ArrayInvertedLists, InvertedLists};
 
 use crate::config::IndicesOptions;
@@ -24,6 +26,13 @@ pub struct DeviceLists {
     host_ids: Vec<Vec<i64>>,
     /// `largest[n]`: entries of the n + 1 longest lists together.
     largest: Vec<usize>,
+    generation: u64,
+}
+
+/// A number that was never given before.
+fn next_generation() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 struct Arena {
@@ -56,6 +65,10 @@ pub struct ListsView {
     pub narrow_ids: Ptr<i32>,
     /// The longest list.
     pub longest: usize,
+    /// Entries of the arena, with room that no entry has.
+    pub room: usize,
+    /// Another number whenever entries or their places changed; that of no other lists. For what families derive from entries.
+    pub generation: u64,
 }
 
 /// Bytes that go to or from the host at a time.
@@ -138,6 +151,7 @@ impl DeviceLists {
             lengths: Vec::new(),
             host_ids,
             largest: Vec::new(),
+            generation: 0,
         };
         lists.set_lengths(context, vec![0; nlist])?;
         Ok(lists)
@@ -189,6 +203,8 @@ impl DeviceLists {
             ids,
             narrow_ids,
             longest: self.largest(1),
+            room: *self.arena.starts.last().unwrap_or(&0) as usize,
+            generation: self.generation,
         }
     }
 
@@ -264,6 +280,7 @@ impl DeviceLists {
     }
 
     fn set_lengths(&mut self, context: &Context<'_>, lengths: Vec<u32>) -> Result<()> {
+        self.generation = next_generation();
         context.upload_to(&lengths, self.device_lengths.ptr_mut())?;
         context.sync()?;
         let mut sorted: Vec<usize> = lengths.iter().map(|n| *n as usize).collect();
@@ -319,6 +336,7 @@ impl DeviceLists {
             context.sync()?;
         }
         self.arena = arena;
+        self.generation = next_generation();
         Ok(())
     }
 
