@@ -170,19 +170,29 @@ pub fn byte_rand(x: &mut [u8], seed: i64) -> Result<()> {
 /// A permutation of `0..perm.len()`.
 pub fn rand_perm(perm: &mut [i32], seed: i64) {
     let mut rng = RandomGenerator::new(seed);
-    shuffle(perm, |max| rng.rand_int_max(max));
+    shuffle(perm, perm.len(), |max| rng.rand_int_max(max));
+}
+
+/// The first `count` numbers of [`rand_perm`]'s permutation of `0..n`, without the work for the others.
+pub fn rand_perm_prefix(n: usize, count: usize, seed: i64) -> Vec<i32> {
+    let mut perm = vec![0; n];
+    let mut rng = RandomGenerator::new(seed);
+    shuffle(&mut perm, count, |max| rng.rand_int_max(max));
+    perm.truncate(count);
+    perm
 }
 
 /// A permutation of `0..perm.len()` by the smaller generator.
 pub fn rand_perm_splitmix64(perm: &mut [i32], seed: i64) {
     let mut rng = SplitMix64RandomGenerator::new(seed);
-    shuffle(perm, |max| rng.rand_int_max(max));
+    shuffle(perm, perm.len(), |max| rng.rand_int_max(max));
 }
 
-fn shuffle(perm: &mut [i32], mut below: impl FnMut(i32) -> i32) {
+/// Its first `count` numbers are final.
+fn shuffle(perm: &mut [i32], count: usize, mut below: impl FnMut(i32) -> i32) {
     let n = perm.len();
     perm.iter_mut().enumerate().for_each(|(i, p)| *p = i as i32);
-    for i in 0..n.saturating_sub(1) {
+    for i in 0..count.min(n.saturating_sub(1)) {
         perm.swap(i, i + below((n - i) as i32) as usize);
     }
 }

@@ -233,21 +233,22 @@ impl Context<'_> {
         rows_a_batch: usize,
         work: impl FnMut(Ptr<f32>, usize, usize) -> Result<()>,
     ) -> Result<()> {
-        let rows = x.len() / d.max(1);
-        if let Some(row) = chosen.iter().find(|r| usize::try_from(**r).map_or(true, |r| r >= rows)) {
-            return Err(Error::invalid(format!("row {row} of {rows} does not exist")));
-        }
-        let fill = |first: usize, slot: &mut [f32]| {
-            let (mut at, mut left) = (first, slot);
-            while !left.is_empty() {
-                let (row, column) = (chosen[at / d] as usize, at % d);
-                let (now, rest) = left.split_at_mut((d - column).min(left.len()));
-                now.copy_from_slice(&x[row * d + column..row * d + column + now.len()]);
-                at += now.len();
-                left = rest;
-            }
-        };
+        let fill = chosen_rows(x, d, chosen)?;
         self.stream_filled(chosen.len(), d, rows_a_batch, &fill, work)
+    }
+
+    /// Copies the rows that `chosen` names, in its order, from the host, which may reuse `x` when this returns.
+    pub fn upload_chosen_rows(&self, x: &[f32], d: usize, chosen: &[i32], target: PtrMut<f32>) -> Result<()> {
+        let fill = chosen_rows(x, d, chosen)?;
+        let total = chosen.len() * d;
+        if let Some((staging, ring)) = self.staging.and_then(|s| Some((s, s.ring.try_lock()?)))
+            && total > 0
+        {
+            return staging.stream(self, &ring, total, total, [target; 2], &fill, |_, _, _| Ok(()));
+        }
+        let mut host = vec![0f32; total];
+        fill(0, &mut host);
+        self.upload_to(&host, target)
     }
 
     fn stream_filled(
@@ -282,4 +283,22 @@ impl Context<'_> {
         }
         Ok(())
     }
+}
+
+/// A function that writes the numbers of the chosen rows, one row after the other, from a given one on.
+fn chosen_rows<'a>(x: &'a [f32], d: usize, chosen: &'a [i32]) -> Result<impl Fn(usize, &mut [f32]) + Sync + 'a> {
+    let rows = x.len() / d.max(1);
+    if let Some(row) = chosen.iter().find(|r| usize::try_from(**r).map_or(true, |r| r >= rows)) {
+        return Err(Error::invalid(format!("row {row} of {rows} does not exist")));
+    }
+    Ok(move |first: usize, slot: &mut [f32]| {
+        let (mut at, mut left) = (first, slot);
+        while !left.is_empty() {
+            let (row, column) = (chosen[at / d] as usize, at % d);
+            let (now, rest) = left.split_at_mut((d - column).min(left.len()));
+            now.copy_from_slice(&x[row * d + column..row * d + column + now.len()]);
+            at += now.len();
+            left = rest;
+        }
+    })
 }

@@ -4,13 +4,18 @@ mod common;
 
 use common::{Random, distances, gpu, on_gpu, small};
 use faiss_core::base::MetricType;
+use faiss_core::cluster::Clustering;
+use faiss_core::index::Index;
+use faiss_core::index::flat::IndexFlat;
+use faiss_core::quantize::product::{ProductQuantizer, TRAIN_HOT_START};
 use faiss_gpu::memory::Ptr;
-use faiss_gpu::ops::assign::{self, Strategy};
+use faiss_gpu::ops::assign::{self, Parts, Strategy};
 use faiss_gpu::ops::group;
 use faiss_gpu::ops::knn::Vectors;
+use faiss_gpu::ops::pq_train::pq_train;
 use faiss_gpu::ops::rows::Rows;
 use faiss_gpu::resources::Context;
-use faiss_gpu::{Error, GpuResources, Result};
+use faiss_gpu::{Error, GpuIndexFlat, GpuIndexFlatConfig, GpuResources, Result};
 
 fn grouped(resources: &GpuResources, keys: &[i32], groups: usize) -> (Vec<u32>, Vec<u32>) {
     let (mut offsets, mut order) = (vec![7; groups + 1], vec![7; keys.len()]);
@@ -125,7 +130,7 @@ fn assigned(
             Vectors { rows: Rows::F32(centres.ptr()), count: centroids.len() / d, d, norms: None, allowed: None };
         let (mut out, mut values) = (c.take(n)?, c.take(n)?);
         let to = Some(values.ptr_mut());
-        assign::nearest_by(c, strategy, rows.ptr(), n, &vectors, metric, out.ptr_mut(), to)?;
+        assign::nearest_by(c, strategy, Parts::whole(rows.ptr(), n, d), &vectors, metric, out.ptr_mut(), to)?;
         c.download(out.ptr(), &mut labels)?;
         c.download(values.ptr(), &mut distances)
     };
@@ -193,6 +198,142 @@ fn equal_centroids_and_rows_that_are_near_to_none() {
             assert_eq!(values[5], if metric == MetricType::L2 { f32::MAX } else { -f32::MAX });
             let (labels, _) = assigned(&resources, strategy, &x, &[], d, metric);
             assert!(labels.iter().all(|l| *l == -1));
+        }
+    }
+}
+
+/// Rows around some centres.
+fn blobs(random: &mut Random, n: usize, d: usize, centres: usize, spread: f32) -> Vec<f32> {
+    let centres_at = random.vector(centres * d, -1.0, 1.0);
+    (0..n)
+        .flat_map(|_| {
+            let c = random.below(centres) * d;
+            let noise = random.vector(d, -spread, spread);
+            (0..d).map(|j| centres_at[c + j] + noise[j]).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+fn near(got: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let scale = expected.iter().fold(0f32, |m, v| m.max(v.abs()));
+    for (i, (a, b)) in got.iter().zip(expected).enumerate() {
+        assert!((a - b).abs() <= 1e-4 * scale, "{what}: number {i} is {a}, not {b}");
+    }
+}
+
+#[test]
+fn clustering_on_the_device_is_the_hosts() {
+    let Some(resources) = gpu() else { return };
+    let mut random = Random(7);
+    type Change = fn(&mut Clustering);
+    let variants: &[(&str, MetricType, usize, Change)] = &[
+        ("plain", MetricType::L2, 900, |_| ()),
+        ("subsampled", MetricType::L2, 900, |c| c.max_points_per_centroid = 20),
+        ("subsampled with repetition", MetricType::L2, 900, |c| {
+            (c.max_points_per_centroid, c.use_faster_subsampling) = (20, true);
+        }),
+        ("spherical", MetricType::InnerProduct, 900, |c| c.spherical = true),
+        ("whole numbers", MetricType::L2, 900, |c| c.int_centroids = true),
+        ("given", MetricType::L2, 900, |c| c.centroids = vec![0.25; 3 * c.d]),
+        ("frozen", MetricType::L2, 900, |c| (c.centroids, c.frozen_centroids) = (vec![0.25; 3 * c.d], true)),
+        ("redone", MetricType::L2, 900, |c| c.nredo = 3),
+        ("stopped early", MetricType::L2, 900, |c| (c.niter, c.early_stop_threshold) = (50, 1e-3)),
+        ("few points", MetricType::L2, 31, |_| ()),
+        ("as many points as centroids", MetricType::L2, 25, |_| ()),
+        ("equal points", MetricType::L2, 0, |_| ()),
+        ("no round", MetricType::L2, 900, |c| c.niter = 0),
+    ];
+    for d in [5, 40] {
+        for &(name, metric, n, change) in variants {
+            let x = match n {
+                0 => random.vector(d, -1.0, 1.0).repeat(100),
+                n if name == "whole numbers" => blobs(&mut random, n, d, 30, 0.3).iter().map(|v| v * 50.0).collect(),
+                n => blobs(&mut random, n, d, 30, 0.3),
+            };
+            for weighted in [false, true] {
+                let what = format!("{name}, d={d}, weighted={weighted}");
+                let weights = weighted.then(|| random.vector(x.len() / d, 0.5, 2.0));
+                let mut clustering = Clustering::new(d, 25);
+                (clustering.niter, clustering.seed) = (6, 5);
+                change(&mut clustering);
+                let mut there = clustering.clone();
+                let mut host = IndexFlat::new(d as i64, metric).unwrap();
+                clustering.train(&x, &mut host, weights.as_deref()).unwrap();
+                let config = GpuIndexFlatConfig::default();
+                let mut device = GpuIndexFlat::new(resources.clone(), d as i64, metric, &config).unwrap();
+                let before = faiss_gpu::launch_count();
+                there.train(&x, &mut device, weights.as_deref()).unwrap();
+                assert!(n == 25 || faiss_gpu::launch_count() > before);
+                assert_eq!(device.ntotal, 25, "{what}");
+                let mut held = vec![0.0; 25 * d];
+                device.reconstruct_n(0, 25, &mut held).unwrap();
+                assert_eq!(held, there.centroids, "{what}");
+                near(&there.centroids, &clustering.centroids, &what);
+                let rounds = |c: &Clustering| c.iteration_stats.iter().map(|s| s.nsplit).collect::<Vec<_>>();
+                assert_eq!(rounds(&there), rounds(&clustering), "{what}");
+                for (a, b) in there.iteration_stats.iter().zip(&clustering.iteration_stats) {
+                    assert!(
+                        (a.obj - b.obj).abs() <= 1e-4 * b.obj.abs().max(1e-3),
+                        "{what}: {} is not {}",
+                        a.obj,
+                        b.obj
+                    );
+                    assert!((a.imbalance_factor - b.imbalance_factor).abs() < 1e-6, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn clustering_on_the_device_refuses_what_the_host_refuses() {
+    let Some(resources) = gpu() else { return };
+    let config = GpuIndexFlatConfig::default();
+    let mut device = GpuIndexFlat::new(resources, 4, MetricType::L2, &config).unwrap();
+    let mut x = vec![0.5; 400];
+    x[77] = f32::INFINITY;
+    let error = Clustering::new(4, 3).train(&x, &mut device, None).unwrap_err();
+    assert!(error.to_string().contains("input contains NaN's or Inf's"), "{error}");
+    let error = Clustering::new(4, 101).train(&x, &mut device, None).unwrap_err();
+    assert!(error.to_string().contains("should be at least as large as number of clusters"), "{error}");
+}
+
+#[test]
+fn codebooks_of_all_parts_are_the_hosts() {
+    let Some(resources) = gpu() else { return };
+    let mut random = Random(8);
+    let shapes: &[(usize, usize, usize, usize)] = if small() {
+        &[(12, 3, 4, 400), (6, 6, 3, 300)]
+    } else {
+        &[
+            (12, 3, 4, 400),
+            (6, 6, 3, 300),
+            (40, 5, 8, 3000),
+            (64, 2, 6, 40_000),
+            (7, 1, 5, 500),
+            (8, 2, 4, 16),
+            (8, 2, 4, 17),
+        ]
+    };
+    for &(d, m, nbits, n) in shapes {
+        for hot in [false, true] {
+            let x = blobs(&mut random, n, d, 50, 0.5);
+            let mut host = ProductQuantizer::new(d, m, nbits).unwrap();
+            host.cp.niter = 4;
+            if hot {
+                (host.train_type, host.centroids) = (TRAIN_HOT_START, random.vector(d << nbits, -1.0, 1.0));
+            }
+            let mut device = host.clone();
+            host.train(&x).unwrap();
+            resources
+                .with(0, |c| {
+                    let rows = c.upload(&x)?;
+                    pq_train(c, rows.ptr(), n, &mut device).unwrap();
+                    Ok(())
+                })
+                .unwrap();
+            near(&device.centroids, &host.centroids, &format!("d={d} M={m} nbits={nbits} n={n} hot={hot}"));
         }
     }
 }

@@ -3,19 +3,21 @@
 mod parameters;
 mod update;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use faiss_derive::Object;
 
 use crate::base::object::{Method, MethodCall, cast, receiver};
-use crate::base::{Error, Handle, Result, Value, interrupt, progress};
+use crate::base::{Error, Handle, Result, Value, interrupt, progress, threads};
 use crate::index::Index;
 use crate::index::flat_l2::IndexFlatL2;
-use crate::random::{SplitMix64RandomGenerator, rand_perm};
+use crate::random::{SplitMix64RandomGenerator, rand_perm_prefix};
 use crate::registry::{Row, no_overload};
 use crate::simd;
 
 pub use parameters::{ClusteringParameters, ROW as PARAMETERS};
+pub use update::{imbalance_factor, split_clusters};
 
 /// What one round of the clustering was like.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -111,32 +113,33 @@ impl Clustering {
             self.centroids.len().is_multiple_of(d) && self.centroids.len() <= k * d,
             "size of provided input centroids is a multiple of d, and no more than k",
         )?;
-        if self.check_input_data_for_NaNs && !x.iter().all(|v| v.is_finite()) {
+        if self.check_input_data_for_NaNs && !all_finite(x)? {
             return Err(Error::failed("std::isfinite(x[i])", "input contains NaN's or Inf's"));
         }
         self.check_supported()?;
 
-        let all = x;
-        let sampled = self.subsample(x, weights);
-        let (x, weights) = match &sampled {
-            Some((x, weights)) => (&x[..], weights.as_deref()),
-            None => (x, weights),
-        };
-        let nx = x.len() / d;
-        if nx < k.saturating_mul(self.min_points_per_centroid.max(0) as usize) {
+        let chosen = self.subsample(nx);
+        let used = chosen.as_ref().map_or(nx, Vec::len);
+        if used < k.saturating_mul(self.min_points_per_centroid.max(0) as usize) {
             eprintln!(
-                "WARNING clustering {nx} points to {k} centroids: please provide at least {} training points",
+                "WARNING clustering {used} points to {k} centroids: please provide at least {} training points",
                 k * self.min_points_per_centroid.max(0) as usize
             );
         }
-        if nx == k {
+        if used == k {
             // Every point is a centroid. Of a larger training set Faiss takes the first points here, not the sample, and so does this.
-            self.centroids = all[..k * d].to_vec();
+            self.centroids = x[..k * d].to_vec();
             self.iteration_stats = vec![ClusteringIterationStats::default()];
             index.reset()?;
             return index.add(&self.centroids);
         }
-        self.rounds(x, weights, index)
+        if index.cluster(self, x, chosen.as_deref(), weights)? {
+            return Ok(());
+        }
+        let Some(chosen) = chosen else { return self.rounds(x, weights, index) };
+        let rows: Vec<f32> = chosen.iter().flat_map(|p| &x[*p as usize * d..(*p as usize + 1) * d]).copied().collect();
+        let weights: Option<Vec<f32>> = weights.map(|w| chosen.iter().map(|p| w[*p as usize]).collect());
+        self.rounds(&rows, weights.as_deref(), index)
     }
 
     fn rounds(&mut self, x: &[f32], weights: Option<&[f32]>, index: &mut dyn Index) -> Result<()> {
@@ -150,9 +153,8 @@ impl Clustering {
         let mut time_search = 0.0;
         for redo in 0..self.nredo.max(1) {
             let mut centroids = given.clone();
-            let mut perm = vec![0i32; nx];
-            rand_perm(&mut perm, self.actual_seed() + 1 + i64::from(redo) * 15_486_557);
-            for point in &perm[given.len() / d..k] {
+            let perm = rand_perm_prefix(nx, k, self.actual_seed() + 1 + i64::from(redo) * 15_486_557);
+            for point in &perm[given.len() / d..] {
                 let at = *point as usize * d;
                 centroids.extend_from_slice(&x[at..at + d]);
             }
@@ -172,12 +174,12 @@ impl Clustering {
                 let obj = distances.iter().sum::<f32>();
                 let frozen = if self.frozen_centroids { given.len() / d } else { 0 };
                 let mut sizes = update::means(x, d, &labels, weights, &mut centroids, frozen)?;
-                let nsplit = update::split_clusters(d, nx, &mut sizes, &mut centroids, frozen);
+                let nsplit = split_clusters(d, nx, &mut sizes, &mut centroids, frozen);
                 stats.push(ClusteringIterationStats {
                     obj,
                     time: started.elapsed().as_secs_f64(),
                     time_search,
-                    imbalance_factor: update::imbalance_factor(&labels, k),
+                    imbalance_factor: imbalance_factor(&update::counts(&labels, k)),
                     nsplit,
                 });
                 if self.verbose {
@@ -218,25 +220,17 @@ impl Clustering {
         Ok(())
     }
 
-    /// Fewer points if there are more than the parameters want, with their weights.
-    #[allow(clippy::type_complexity)]
-    fn subsample(&self, x: &[f32], weights: Option<&[f32]>) -> Option<(Vec<f32>, Option<Vec<f32>>)> {
-        let (d, nx) = (self.d, x.len() / self.d);
+    /// Which points are used, where there are more than the parameters want.
+    pub fn subsample(&self, nx: usize) -> Option<Vec<i32>> {
         let wanted = self.k.saturating_mul(self.max_points_per_centroid.max(1) as usize);
         if nx <= wanted {
             return None;
         }
-        let perm: Vec<i32> = if self.use_faster_subsampling {
+        if self.use_faster_subsampling {
             let mut rng = SplitMix64RandomGenerator::new(self.actual_seed());
-            (0..wanted).map(|_| (rng.rand_int64() % nx as i64) as i32).collect()
-        } else {
-            let mut perm = vec![0; nx];
-            rand_perm(&mut perm, self.actual_seed());
-            perm.truncate(wanted);
-            perm
-        };
-        let rows = perm.iter().flat_map(|p| &x[*p as usize * d..(*p as usize + 1) * d]).copied().collect();
-        Some((rows, weights.map(|w| perm.iter().map(|p| w[*p as usize]).collect())))
+            return Some((0..wanted).map(|_| (rng.rand_int64() % nx as i64) as i32).collect());
+        }
+        Some(rand_perm_prefix(nx, wanted, self.actual_seed()))
     }
 
     /// Unit length or whole numbers, if the parameters want them.
@@ -253,6 +247,21 @@ impl Clustering {
             centroids.iter_mut().for_each(|v| *v = v.round());
         }
     }
+}
+
+/// Whether no number is NaN or infinite.
+fn all_finite(x: &[f32]) -> Result<bool> {
+    const CHUNK: usize = 1 << 18;
+    let all = AtomicBool::new(true);
+    threads::parallel_for(x.len().div_ceil(CHUNK), |i| {
+        let chunk = &x[i * CHUNK..x.len().min((i + 1) * CHUNK)];
+        // Without an early end, so that it is done by vectors.
+        if !chunk.iter().fold(true, |finite, v| finite & v.is_finite()) {
+            all.store(false, Ordering::Relaxed);
+        }
+        Ok(())
+    })?;
+    Ok(all.into_inner())
 }
 
 /// Clusters `x` with default parameters, writes the `k` centroids, and returns the sum of the distances to them.

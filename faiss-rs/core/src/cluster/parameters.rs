@@ -71,7 +71,7 @@ impl Default for ClusteringParameters {
 
 impl ClusteringParameters {
     /// The seed in use.
-    pub(super) fn actual_seed(&self) -> i64 {
+    pub fn actual_seed(&self) -> i64 {
         if self.seed >= 0 {
             return i64::from(self.seed);
         }

@@ -79,10 +79,15 @@ pub fn split_clusters(d: usize, n: usize, sizes: &mut [f32], centroids: &mut [f3
     nsplit
 }
 
-/// 1 where all clusters are of one size, `k` where one has all points.
-pub fn imbalance_factor(labels: &[i64], k: usize) -> f64 {
-    let mut sizes = vec![0f64; k];
-    labels.iter().filter(|l| **l >= 0).for_each(|l| sizes[*l as usize] += 1.0);
+/// 1 where all clusters are of one size, their number where one has all points. `sizes` are numbers of points.
+pub fn imbalance_factor(sizes: &[f64]) -> f64 {
     let (total, squares) = sizes.iter().fold((0.0, 0.0), |(t, s), v| (t + v, s + v * v));
-    if total > 0.0 { squares * k as f64 / (total * total) } else { 0.0 }
+    if total > 0.0 { squares * sizes.len() as f64 / (total * total) } else { 0.0 }
+}
+
+/// How many points each of `k` clusters has.
+pub fn counts(labels: &[i64], k: usize) -> Vec<f64> {
+    let mut counts = vec![0f64; k];
+    labels.iter().filter(|l| **l >= 0).for_each(|l| counts[*l as usize] += 1.0);
+    counts
 }

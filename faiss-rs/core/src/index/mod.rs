@@ -15,6 +15,7 @@ pub mod refine;
 use faiss_derive::Object;
 
 use crate::base::{Error, FieldRef, Handle, MetricType, Object, Result, Shared, Value};
+use crate::cluster::Clustering;
 use crate::registry::{Row, no_overload};
 use crate::selector::IDSelector;
 
@@ -183,6 +184,21 @@ pub trait Index: Object {
         match self.parent_index() {
             Some(parent) => parent.range_search(x, radius, params),
             None => Err(Error::unsupported("range search", self.info().name)),
+        }
+    }
+    /// Does the rounds of a clustering where the index lives, and ends up holding the centroids: for an index that is not in the
+    /// host's memory. `chosen` are the points that take part, all where it is none. False, with nothing changed, where the
+    /// index has no way of its own; then `Clustering` searches it.
+    fn cluster(
+        &mut self,
+        clustering: &mut Clustering,
+        x: &[f32],
+        chosen: Option<&[i32]>,
+        weights: Option<&[f32]>,
+    ) -> Result<bool> {
+        match self.parent_index_mut() {
+            Some(parent) => parent.cluster(clustering, x, chosen, weights),
+            None => Ok(false),
         }
     }
     /// Forgets all vectors, not the training.

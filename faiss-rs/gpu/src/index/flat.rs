@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use faiss_core::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
 use faiss_core::base::{Error, Handle, MetricType, Object, Result, Value};
+use faiss_core::cluster::Clustering;
 use faiss_core::index::flat::IndexFlat;
 use faiss_core::index::{Index, selector};
 use faiss_core::inherit_index;
@@ -13,6 +14,9 @@ use half::f16;
 
 use super::GpuIndex;
 use crate::config::{GpuIndexConfig, GpuIndexFlatConfig};
+use crate::memory::Temp;
+use crate::ops::assign::Parts;
+use crate::ops::kmeans::{self, Job};
 use crate::ops::knn::{self, Search, Strategy, Vectors};
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::Best;
@@ -271,6 +275,52 @@ impl Index for GpuIndexFlat {
             }
             Ok(())
         })
+    }
+
+    fn cluster(
+        &mut self,
+        clustering: &mut Clustering,
+        x: &[f32],
+        chosen: Option<&[i32]>,
+        weights: Option<&[f32]>,
+    ) -> Result<bool> {
+        let (d, k) = (self.dim(), clustering.k);
+        let used = chosen.map_or(x.len() / d, <[i32]>::len);
+        let linear = matches!(self.metric_type, MetricType::L2 | MetricType::InnerProduct);
+        if !linear || !kmeans::fits(self.config().device, used, d, k)? {
+            return Ok(false);
+        }
+        let mut centroids = vec![0f32; k * d];
+        let stats = self.with(|context| {
+            let mut rows = context.take::<f32>(used * d)?;
+            let at = rows.ptr_mut();
+            match chosen {
+                None => context.upload_to(x, at)?,
+                Some(chosen) => context.upload_chosen_rows(x, d, chosen, at)?,
+            }
+            let weights = weights.map(|w| match chosen {
+                None => context.upload(w),
+                Some(chosen) => context.upload(&chosen.iter().map(|p| w[*p as usize]).collect::<Vec<f32>>()),
+            });
+            let weights = weights.transpose()?;
+            let job = Job {
+                cp: &clustering.cp,
+                k,
+                metric: self.metric_type,
+                given: &clustering.centroids,
+                weights: weights.as_ref().map(Temp::ptr),
+                verbose: clustering.verbose,
+                what: "k-means",
+            };
+            let mut trained = context.take::<f32>(k * d)?;
+            let stats = kmeans::train(context, Parts::whole(at.read(), used, d), &job, trained.ptr_mut())?;
+            context.download(trained.ptr(), &mut centroids)?;
+            Ok(stats)
+        })?;
+        self.reset()?;
+        self.add(&centroids)?;
+        (clustering.centroids, clustering.iteration_stats) = (centroids, stats);
+        Ok(true)
     }
 
     fn reset(&mut self) -> Result<()> {

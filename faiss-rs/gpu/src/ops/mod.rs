@@ -5,7 +5,10 @@
 
 pub mod assign;
 pub mod group;
+pub mod kmeans;
 pub mod knn;
+
 pub mod pq;
+pub mod pq_train;
 pub mod rows;
 pub mod select;
