@@ -7,7 +7,6 @@ pub mod assign;
 pub mod group;
 pub mod kmeans;
 pub mod knn;
-
 pub mod pq;
 pub mod pq_train;
 pub mod rows;
