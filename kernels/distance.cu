@@ -1,4 +1,5 @@
 // Distances between the rows of two matrices, written to a matrix: queries x vectors.
+#include "lanes.cuh"
 #include "metrics.cuh"
 
 namespace faiss {
@@ -49,42 +50,6 @@ __device__ void pairwise(const float* queries, const float* vectors, float* dist
             if (row < query_count && column < vector_count)
                 distances[row * stride + column] = finish<M>(a[r][c], b[r][c], d);
         }
-}
-
-struct Four {
-    float x, y, z, w;
-};
-
-__device__ __forceinline__ Four load_four(const float* p) {
-    const float4 v = *reinterpret_cast<const float4*>(p);
-    return {v.x, v.y, v.z, v.w};
-}
-__device__ __forceinline__ Four load_four(const __half* p) {
-    const uint2 bits = *reinterpret_cast<const uint2*>(p);
-    const float2 low = __half22float2(*reinterpret_cast<const __half2*>(&bits.x));
-    const float2 high = __half22float2(*reinterpret_cast<const __half2*>(&bits.y));
-    return {low.x, low.y, high.x, high.y};
-}
-
-// Halves 2 * HALF values of each lane to HALF, each half of the lanes keeping other ones; then goes on with the rest. Sizes
-// are template arguments: as loop variables they cost the compiler its registers.
-template <u32 HALF, u32 STEP> __device__ __forceinline__ void fold(float* v, u32 lane) {
-    const bool upper = lane & STEP;
-#pragma unroll
-    for (u32 i = 0; i < HALF; ++i) {
-        const float low = v[i], high = v[i + HALF];
-        const float sent = upper ? low : high;
-        v[i] = (upper ? high : low) + __shfl_xor_sync(FULL_WARP, sent, STEP);
-    }
-    if constexpr (HALF > 1) fold<HALF / 2, STEP / 2>(v, lane);
-}
-
-// Sums each of N values over the warp with N - 1 shuffles and a few: lane i returns the sum of value i / (32 / N).
-template <u32 N> __device__ __forceinline__ float warp_sum_many(float (&v)[N], u32 lane) {
-    fold<N / 2, 16>(v, lane);
-#pragma unroll
-    for (u32 step = 16 / N; step > 0; step /= 2) v[0] += __shfl_xor_sync(FULL_WARP, v[0], step);
-    return v[0];
 }
 
 // L2 and inner product for few queries: bound by one read of the vectors. A warp takes V vectors and Q queries at a

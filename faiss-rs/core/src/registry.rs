@@ -1,5 +1,7 @@
 //! One row a type. Adding a type is one file, which ends in its row, and one line here; Python, stubs, docs, files and clones read the rows.
 
+use std::any::Any;
+
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
 use crate::cluster;
 use crate::factory;
@@ -37,6 +39,8 @@ pub enum Role {
     InvertedFile(fn(&dyn Object) -> Option<&dyn InvertedFile>, fn(&mut dyn Object) -> Option<&mut dyn InvertedFile>),
     Lists(fn(&dyn Object) -> Option<&dyn InvertedLists>, fn(&mut dyn Object) -> Option<&mut dyn InvertedLists>),
     Transform(fn(&dyn Object) -> Option<&dyn VectorTransform>, fn(&mut dyn Object) -> Option<&mut dyn VectorTransform>),
+    /// What another crate knows of a type of its own.
+    Other(&'static (dyn Any + Send + Sync)),
 }
 
 impl Role {

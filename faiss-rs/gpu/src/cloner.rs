@@ -1,15 +1,18 @@
-//! From CPU indexes to GPU indexes and back.
+//! From CPU indexes to GPU indexes and back. What a type becomes, its own file says ([`Cloner`](crate::kind::Cloner)); here is what holds
+//! for all of them, and indexes around other indexes.
 
 use std::sync::Arc;
 
 use faiss_core::base::object::cast;
-use faiss_core::base::{Error, Handle, Result};
+use faiss_core::base::{Error, Handle, Result, Shared};
 use faiss_core::index::Index;
-use faiss_core::index::flat::IndexFlat;
+use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
+use faiss_core::index::ivf::copy_index;
+use faiss_core::index::pretransform::{Chain, IndexPreTransform};
+use faiss_core::index::refine::{IndexRefine, IndexRefineFlat};
 
-use crate::config::{GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuMultipleClonerOptions};
-use crate::index::flat::GpuIndexFlat;
-use crate::memory::MemorySpace;
+use crate::config::{GpuClonerOptions, GpuMultipleClonerOptions};
+use crate::kind::{Kind, Target};
 use crate::resources::GpuResources;
 
 /// A copy of a CPU index on GPU `device`.
@@ -19,15 +22,7 @@ pub fn index_cpu_to_gpu(
     index: &dyn Index,
     options: &GpuClonerOptions,
 ) -> Result<Handle> {
-    if let Some(flat) = cast::<IndexFlat>(index) {
-        let base = GpuIndexConfig { device, memory_space: MemorySpace::Device, use_cuvs: options.use_cuvs };
-        let config =
-            GpuIndexFlatConfig { base, use_float16: options.use_float16, store_transposed: options.store_transposed };
-        let mut made = GpuIndexFlat::new(resources.clone(), flat.d.into(), flat.metric_type, &config)?;
-        made.copy_from(flat)?;
-        return Ok(Handle::index(made));
-    }
-    Err(Error::failed("", format!("This index type is not implemented on GPU: {}", index.info().name)))
+    to_gpu(&Target { resources, device, options }, index)
 }
 
 /// A copy of a CPU index on several GPUs: so far on exactly one.
@@ -49,10 +44,73 @@ pub fn index_cpu_to_gpu_multiple(
 
 /// A copy of a GPU index on the CPU.
 pub fn index_gpu_to_cpu(index: &dyn Index) -> Result<Handle> {
-    if let Some(flat) = cast::<GpuIndexFlat>(index) {
-        let mut made = IndexFlat::default();
-        flat.copy_to(&mut made)?;
-        return Ok(Handle::index(made));
+    if let Some(cloner) = Kind::of(index).and_then(|kind| kind.cloner) {
+        return (cloner.to_cpu)(index);
     }
-    Err(Error::failed("", format!("This index type is not a GPU index: {}", index.info().name)))
+    match around(index, &to_cpu) {
+        Some(made) => made,
+        None => Err(Error::failed("", format!("This index type is not a GPU index: {}", index.info().name))),
+    }
+}
+
+/// As [`index_cpu_to_gpu`], in one piece.
+pub fn to_gpu(target: &Target<'_>, index: &dyn Index) -> Result<Handle> {
+    if let Some(cloner) = Kind::of_cpu(index.info()) {
+        return (cloner.to_gpu)(target, index);
+    }
+    match around(index, &|index| to_gpu(target, index)) {
+        Some(made) => made,
+        None => Err(Error::failed("", format!("This index type is not implemented on GPU: {}", index.info().name))),
+    }
+}
+
+/// As [`index_gpu_to_cpu`], for parts of an index, which may be on the CPU already: a copy then.
+pub fn to_cpu(index: &dyn Index) -> Result<Handle> {
+    if Kind::of(index).is_some() {
+        return index_gpu_to_cpu(index);
+    }
+    match around(index, &to_cpu) {
+        Some(made) => made,
+        None => faiss_core::io::clone_index(index),
+    }
+}
+
+/// A copy of an index around another one, with that converted; nothing for any other index.
+fn around(index: &dyn Index, convert: &dyn Fn(&dyn Index) -> Result<Handle>) -> Option<Result<Handle>> {
+    let inner = |inner: &Option<Shared<dyn Index>>| match inner {
+        Some(inner) => match convert(&*inner.read())? {
+            Handle::Index(converted) => Ok(Some(converted)),
+            _ => Err(Error::type_error("the copy of an index is an index")),
+        },
+        None => Ok(None),
+    };
+    let map = |map: &IndexIDMap| Ok(IndexIDMap { index: inner(&map.index)?, own_fields: true, ..map.clone() });
+    if let Some(index) = cast::<IndexIDMap2>(index) {
+        return Some(map(&index.map).map(|map| Handle::index(IndexIDMap2::from(map))));
+    }
+    if let Some(index) = cast::<IndexIDMap>(index) {
+        return Some(map(index).map(Handle::index));
+    }
+    if let Some(index) = cast::<IndexPreTransform>(index) {
+        return Some((|| {
+            let copy = |t: &Shared<_>| match faiss_core::transform::VectorTransform::copy(&*t.read()) {
+                Handle::Transform(copy) => Ok(copy),
+                _ => Err(Error::type_error("the copy of a transform is a transform")),
+            };
+            let chain = Chain(index.chain.0.iter().map(copy).collect::<Result<_>>()?);
+            let (base, index) = (index.base.clone(), inner(&index.index)?);
+            Ok(Handle::index(IndexPreTransform { base, chain, index, own_fields: true }))
+        })());
+    }
+    // Full vectors, of which each search needs a few, stay on the CPU.
+    let refine = cast::<IndexRefine>(index)?;
+    Some((|| {
+        let base_index = inner(&refine.base_index)?;
+        let refine_index = refine.refine_index.as_ref().map(copy_index).transpose()?;
+        let made = IndexRefine { base_index, refine_index, own_fields: true, own_refine_index: true, ..refine.clone() };
+        Ok(match cast::<IndexRefineFlat>(index) {
+            Some(_) => Handle::index(IndexRefineFlat { refine: made }),
+            None => Handle::index(made),
+        })
+    })())
 }

@@ -100,6 +100,38 @@ pub struct GpuIndexFlatConfig {
     pub store_transposed: bool,
 }
 
+/// What every inverted file on a GPU is configured with.
+#[derive(Object, Clone, Debug, Default)]
+pub struct GpuIndexIVFConfig {
+    #[object(parent)]
+    pub base: GpuIndexConfig,
+    /// How ids are kept on the GPU.
+    #[object(name = "indicesOptions")]
+    pub indices_options: IndicesOptions,
+    /// How the quantizer is made where none is given.
+    #[object(name = "flatConfig")]
+    pub flat_config: GpuIndexFlatConfig,
+    /// Whether a quantizer without a GPU form may stay on the CPU.
+    #[object(name = "allowCpuCoarseQuantizer")]
+    pub allow_cpu_coarse_quantizer: bool,
+}
+
+/// Configuration of a [`GpuIndexIVFFlat`](crate::GpuIndexIVFFlat).
+#[derive(Object, Clone, Debug)]
+pub struct GpuIndexIVFFlatConfig {
+    #[object(parent)]
+    pub ivf: GpuIndexIVFConfig,
+    /// Accepted and ignored: the layout is this library's own choice.
+    #[object(name = "interleavedLayout")]
+    pub interleaved_layout: bool,
+}
+
+impl Default for GpuIndexIVFFlatConfig {
+    fn default() -> Self {
+        GpuIndexIVFFlatConfig { ivf: GpuIndexIVFConfig::default(), interleaved_layout: true }
+    }
+}
+
 /// How an index becomes a GPU index.
 #[derive(Object, Clone, Debug, Default)]
 pub struct GpuClonerOptions {
@@ -141,6 +173,24 @@ pub struct GpuMultipleClonerOptions {
     pub shard_type: i32,
     /// Whether shards share one coarse quantizer.
     pub common_ivf_quantizer: bool,
+}
+
+impl GpuClonerOptions {
+    /// The configuration of an inverted file that is made by these options.
+    pub fn ivf_config(&self, device: i32) -> GpuIndexIVFConfig {
+        let base = GpuIndexConfig { device, memory_space: MemorySpace::Device, use_cuvs: self.use_cuvs };
+        let flat_config = GpuIndexFlatConfig {
+            base: base.clone(),
+            use_float16: self.use_float16_coarse_quantizer,
+            store_transposed: self.store_transposed,
+        };
+        GpuIndexIVFConfig {
+            base,
+            indices_options: self.indices_options,
+            flat_config,
+            allow_cpu_coarse_quantizer: self.allow_cpu_coarse_quantizer,
+        }
+    }
 }
 
 impl Default for GpuMultipleClonerOptions {

@@ -10,7 +10,7 @@
 //! | `stream`, `staging` | owned streams and events; host memory to the device by several threads and pinned slots |
 //! | [`ops`] | operations on device memory: distances, selection, conversion |
 //! | [`vectors`], [`lists`], [`index`] | vectors and inverted lists on a GPU that grow, and the indexes made of them |
-//! | [`bf_knn`], [`cloner`] | search without an index; CPU to GPU and back |
+//! | [`bf_knn`], [`kind`], [`cloner`] | search without an index; CPU to GPU and back, by what each type says of itself |
 //! | [`config`], [`standard`], [`registry`] | options, `StandardGpuResources`, and one row a type for Python |
 //!
 //! Each sees only what stands before it, and faiss-core; nothing here knows of Python. `unsafe` only where a C function or
@@ -23,6 +23,7 @@ pub mod config;
 pub mod device;
 pub mod error;
 pub mod index;
+pub mod kind;
 pub mod launchers;
 pub mod lists;
 pub mod memory;
@@ -39,8 +40,8 @@ pub mod vectors;
 pub use bf_knn::{GpuDistanceParams, bf_knn, bf_knn_tiling, knn_gpu};
 pub use cloner::{index_cpu_to_gpu, index_cpu_to_gpu_multiple, index_gpu_to_cpu};
 pub use config::{
-    DistanceDataType, GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuMultipleClonerOptions, IndicesDataType,
-    IndicesOptions,
+    DistanceDataType, GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig, GpuIndexIVFFlatConfig,
+    GpuMultipleClonerOptions, IndicesDataType, IndicesOptions,
 };
 pub use device::{DeviceProperties, check_gpus, device_properties, get_num_gpus};
 pub use error::{Error, Result};
@@ -48,6 +49,8 @@ pub use index::GpuIndex;
 pub use index::flat::GpuIndexFlat;
 pub use index::flat_ip::GpuIndexFlatIP;
 pub use index::flat_l2::GpuIndexFlatL2;
+pub use index::ivf::flat::GpuIndexIVFFlat;
+pub use index::ivf::{GpuIndexIVF, GpuInvertedFile};
 pub use memory::MemorySpace;
 pub use module::launch_count;
 pub use resources::GpuResources;

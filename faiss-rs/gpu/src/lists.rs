@@ -418,21 +418,28 @@ impl DeviceLists {
         self.indices == IndicesOptions::Cpu
     }
 
-    /// A byte for each entry of the arena: 1 where `is_member` holds for its id.
-    pub fn marks(&self, context: &Context<'_>, is_member: impl Fn(i64) -> bool) -> Result<Vec<u8>> {
+    /// The id of each entry of the arena; of what is no entry, any number.
+    pub fn arena_ids(&self, context: &Context<'_>) -> Result<Vec<i64>> {
         self.check_ids()?;
-        let mut marks = vec![0; *self.arena.starts.last().unwrap_or(&0) as usize];
-        let per_page = PAGE_BYTES / 8;
-        for page in self.pages(per_page) {
-            let first = self.arena.starts[page.start] as usize;
-            let ids = self.read_ids(context, first, self.arena.starts[page.end] as usize - first)?;
-            for list in page {
-                let (start, length) = (self.arena.starts[list] as usize, self.lengths[list] as usize);
-                let ids = if self.has_host_ids() { &self.host_ids[list] } else { &ids[start - first..][..length] };
-                marks[start..].iter_mut().zip(ids).for_each(|(mark, id)| *mark = is_member(*id).into());
-            }
+        let room = *self.arena.starts.last().unwrap_or(&0) as usize;
+        if !self.has_host_ids() {
+            return self.read_ids(context, 0, room);
         }
-        Ok(marks)
+        let mut ids = vec![-1; room];
+        for (start, list) in self.arena.starts.iter().zip(&self.host_ids) {
+            ids[*start as usize..][..list.len()].copy_from_slice(list);
+        }
+        Ok(ids)
+    }
+
+    /// A byte for each entry of the arena: 1 where `is_member` holds for its id, given by [`arena_ids`](Self::arena_ids).
+    pub fn marks(&self, ids: &[i64], is_member: impl Fn(i64) -> bool) -> Vec<u8> {
+        let mut marks = vec![0; ids.len()];
+        for (start, length) in self.arena.starts.iter().zip(&self.lengths) {
+            let list = *start as usize..*start as usize + *length as usize;
+            marks[list.clone()].iter_mut().zip(&ids[list]).for_each(|(mark, id)| *mark = is_member(*id).into());
+        }
+        marks
     }
 
     /// Ranges of lists of about as many entries' room, at least one list each.

@@ -4,7 +4,10 @@ use faiss_core::base::{Described, Handle};
 use faiss_core::registry::{Row, no_overload};
 
 use crate::bf_knn::GpuDistanceParams;
-use crate::config::{GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuMultipleClonerOptions};
+use crate::config::{
+    GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig, GpuIndexIVFFlatConfig,
+    GpuMultipleClonerOptions,
+};
 use crate::{index, standard};
 
 /// The row of a plain struct of options, which is made without arguments and then filled.
@@ -31,6 +34,8 @@ pub static REGISTRY: &[Row] = &[
     standard::ROW,
     options!(GpuIndexConfig),
     options!(GpuIndexFlatConfig),
+    options!(GpuIndexIVFConfig),
+    options!(GpuIndexIVFFlatConfig),
     options!(GpuClonerOptions),
     options!(GpuMultipleClonerOptions),
     options!(GpuDistanceParams),
@@ -38,6 +43,8 @@ pub static REGISTRY: &[Row] = &[
     index::flat::ROW,
     index::flat_l2::ROW,
     index::flat_ip::ROW,
+    index::ivf::ROW,
+    index::ivf::flat::ROW,
 ];
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use faiss_core::cluster::Clustering;
 use faiss_core::index::flat::IndexFlat;
 use faiss_core::index::{Index, selector};
 use faiss_core::inherit_index;
-use faiss_core::registry::{Row, no_overload};
+use faiss_core::registry::{Role, Row, no_overload};
 use faiss_derive::Object;
 use half::f16;
 
 use super::GpuIndex;
 use crate::config::{GpuIndexConfig, GpuIndexFlatConfig};
-use crate::memory::Temp;
+use crate::kind::{Cloner, Kind, Target};
+use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::assign::Parts;
 use crate::ops::kmeans::{self, Job};
 use crate::ops::knn::{self, Search, Strategy, Vectors};
@@ -42,7 +43,30 @@ const SIGNATURES: &[&str] = &[
 
 pub const ROW: Row = Row::of::<GpuIndexFlat>()
     .construct(|args| Ok(Handle::index(construct(args, None, "GpuIndexFlat", SIGNATURES)?)), SIGNATURES)
-    .clone(|object| Ok(Handle::index(receiver::<GpuIndexFlat>(object)?.duplicate()?)));
+    .clone(|object| Ok(Handle::index(receiver::<GpuIndexFlat>(object)?.duplicate()?)))
+    .role(Role::Other(&KIND));
+
+static KIND: Kind = Kind {
+    inverted_file: None,
+    cloner: Some(Cloner {
+        cpu: "IndexFlat",
+        to_gpu: |target: &Target<'_>, index| {
+            let (index, options) = (receiver::<IndexFlat>(index)?, target.options);
+            let base = GpuIndexConfig { device: target.device, use_cuvs: options.use_cuvs, ..Default::default() };
+            let (use_float16, store_transposed) = (options.use_float16, options.store_transposed);
+            let config = GpuIndexFlatConfig { base, use_float16, store_transposed };
+            let resources = target.resources.clone();
+            let mut made = GpuIndexFlat::new(resources, index.d.into(), index.metric_type, &config)?;
+            made.copy_from(index)?;
+            Ok(Handle::index(made))
+        },
+        to_cpu: |index| {
+            let mut made = IndexFlat::default();
+            receiver::<GpuIndexFlat>(index)?.copy_to(&mut made)?;
+            Ok(Handle::index(made))
+        },
+    }),
+};
 
 /// Builds a flat index from constructor arguments, which name the metric unless the type does.
 pub(super) fn construct(
@@ -138,6 +162,30 @@ impl GpuIndexFlat {
         self.gpu.config()
     }
 
+    pub(crate) fn strategy(&self, queries: usize) -> Strategy {
+        Strategy::choose(self.metric_type, queries, self.use_float16)
+    }
+
+    /// Searches for queries that are on the device already.
+    pub(crate) fn search_on_device(
+        &self,
+        context: &Context<'_>,
+        queries: Ptr<f32>,
+        count: usize,
+        k: usize,
+        strategy: Strategy,
+        out: Best,
+    ) -> crate::Result<()> {
+        let Some(vectors) = self.vectors.as_ref() else {
+            return Err(crate::Error::invalid("the flat index has no vectors"));
+        };
+        let len = count * self.dim();
+        let mut half = vectors.is_half().then(|| context.take::<f16>(len)).transpose()?;
+        let queries = as_stored(context, queries, len, half.as_mut().map(|h| h.ptr_mut()))?;
+        let search = Search { metric: self.metric_type, arg: self.metric_arg, k, strategy };
+        knn::knn(context, queries, count, &vectors.view(), search, 0, out)
+    }
+
     fn empty_vectors(&self, d: usize, metric: MetricType) -> crate::Result<DeviceVectors> {
         let config = self.config();
         DeviceVectors::new(config.device, config.memory_space, d, self.use_float16, metric == MetricType::L2)
@@ -148,7 +196,7 @@ impl GpuIndexFlat {
     }
 
     /// The vectors, after a check that the public fields still fit to them.
-    fn stored(&self) -> Result<Option<&DeviceVectors>> {
+    pub(crate) fn stored(&self) -> Result<Option<&DeviceVectors>> {
         let count = self.vectors.as_ref().map_or(0, DeviceVectors::count);
         Error::check(self.ntotal == count as i64, "ntotal == number of vectors on the GPU")?;
         let same = self.vectors.as_ref().is_none_or(|v| v.dim() == self.dim());
@@ -200,12 +248,7 @@ impl GpuIndexFlat {
 }
 
 /// Queries as the vectors' type: f32 as they are, or rounded to f16 in `half`.
-fn as_stored(
-    context: &Context<'_>,
-    queries: crate::memory::Ptr<f32>,
-    count: usize,
-    half: Option<crate::memory::PtrMut<f16>>,
-) -> crate::Result<Rows> {
+fn as_stored(context: &Context<'_>, queries: Ptr<f32>, count: usize, half: Option<PtrMut<f16>>) -> crate::Result<Rows> {
     match half {
         None => Ok(Rows::F32(queries)),
         Some(target) => {

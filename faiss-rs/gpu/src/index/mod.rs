@@ -3,6 +3,7 @@
 pub mod flat;
 pub mod flat_ip;
 pub mod flat_l2;
+pub mod ivf;
 
 use std::sync::Arc;
 

@@ -9,5 +9,6 @@ pub mod kmeans;
 pub mod knn;
 pub mod pq;
 pub mod pq_train;
+pub mod probe;
 pub mod rows;
 pub mod select;

@@ -2,9 +2,9 @@
 
 use super::InvertedFile;
 use crate::base::{Error, MetricType, Result, Shared, threads};
-use crate::cluster::Clustering;
-use crate::index::Index;
+use crate::cluster::{Clustering, ClusteringParameters};
 use crate::index::flat_l2::IndexFlatL2;
+use crate::index::{Index, IndexBase};
 use crate::transform::maybe_subsample;
 
 pub fn train(index: &mut dyn InvertedFile, x: &[f32]) -> Result<()> {
@@ -59,56 +59,85 @@ pub fn compute_residuals(quantizer: &dyn Index, x: &[f32], list_nos: &[i64], res
 /// The quantizer's centroids, by k-means or however it trains itself.
 pub fn train_quantizer(index: &mut dyn InvertedFile, x: &[f32]) -> Result<()> {
     let ivf = index.ivf();
-    let n = ivf.rows(x)?;
-    let (d, nlist, metric, verbose) = (ivf.dim(), ivf.nlist, ivf.metric_type, ivf.verbose);
-    let handle: Shared<dyn Index> = ivf.quantizer()?.clone();
-    let mut quantizer = handle.write();
-    if quantizer.base().is_trained && quantizer.base().ntotal == nlist as i64 {
-        if verbose {
-            println!("IVF quantizer does not need training.");
-        }
-        return Ok(());
+    Level1 {
+        quantizer: ivf.quantizer()?,
+        nlist: ivf.nlist,
+        trains_alone: ivf.quantizer_trains_alone,
+        cp: &ivf.cp,
+        clustering_index: ivf.clustering_index.as_ref(),
+        base: ivf,
     }
-    let mut clustering = Clustering { cp: ivf.cp.clone(), ..Clustering::new(d, nlist) };
-    clustering.verbose |= verbose;
-    match ivf.quantizer_trains_alone {
-        1 => {
+    .train(x)
+}
+
+/// A coarse quantizer and how it is trained: the part of an inverted file that is the same on every device.
+pub struct Level1<'a> {
+    pub quantizer: &'a Shared<dyn Index>,
+    pub nlist: usize,
+    /// As [`IndexIVF::quantizer_trains_alone`](super::IndexIVF::quantizer_trains_alone).
+    pub trains_alone: u8,
+    pub cp: &'a ClusteringParameters,
+    /// Assigns points to centroids in place of the quantizer.
+    pub clustering_index: Option<&'a Shared<dyn Index>>,
+    /// The inverted file's.
+    pub base: &'a IndexBase,
+}
+
+impl Level1<'_> {
+    pub fn train(&self, x: &[f32]) -> Result<()> {
+        let n = self.base.rows(x)?;
+        let (d, nlist, metric, verbose) = (self.base.dim(), self.nlist, self.base.metric_type, self.base.verbose);
+        let mut quantizer = self.quantizer.write();
+        if quantizer.base().is_trained && quantizer.base().ntotal == nlist as i64 {
             if verbose {
-                println!("IVF quantizer trains alone...");
+                println!("IVF quantizer does not need training.");
             }
-            quantizer.base_mut().verbose = verbose;
-            quantizer.train(x)?;
-            if quantizer.base().ntotal != nlist as i64 {
-                return Err(Error::failed("quantizer->ntotal == nlist", "nlist not consistent with quantizer size"));
-            }
+            return Ok(());
         }
-        0 => {
-            if verbose {
-                println!("Training level-1 quantizer on {n} vectors in {d}D");
-            }
-            quantizer.reset()?;
-            match &ivf.clustering_index {
-                Some(assigner) => {
-                    clustering.train(x, &mut *assigner.write(), None)?;
-                    quantizer.add(&clustering.centroids)?;
+        let mut clustering = Clustering { cp: self.cp.clone(), ..Clustering::new(d, nlist) };
+        clustering.verbose |= verbose;
+        match self.trains_alone {
+            1 => {
+                if verbose {
+                    println!("IVF quantizer trains alone...");
                 }
-                None => clustering.train(x, &mut *quantizer, None)?,
+                quantizer.base_mut().verbose = verbose;
+                quantizer.train(x)?;
+                if quantizer.base().ntotal != nlist as i64 {
+                    return Err(Error::failed(
+                        "quantizer->ntotal == nlist",
+                        "nlist not consistent with quantizer size",
+                    ));
+                }
             }
-            quantizer.base_mut().is_trained = true;
+            0 => {
+                if verbose {
+                    println!("Training level-1 quantizer on {n} vectors in {d}D");
+                }
+                quantizer.reset()?;
+                match self.clustering_index {
+                    Some(assigner) => {
+                        clustering.train(x, &mut *assigner.write(), None)?;
+                        quantizer.add(&clustering.centroids)?;
+                    }
+                    None => clustering.train(x, &mut *quantizer, None)?,
+                }
+                quantizer.base_mut().is_trained = true;
+            }
+            2 => {
+                let l2 = metric == MetricType::L2 || (metric == MetricType::InnerProduct && clustering.spherical);
+                Error::check(l2, "metric_type == METRIC_L2 || (metric_type == METRIC_INNER_PRODUCT && cp.spherical)")?;
+                match self.clustering_index {
+                    Some(assigner) => clustering.train(x, &mut *assigner.write(), None)?,
+                    None => clustering.train(x, &mut IndexFlatL2::new(d as i64)?, None)?,
+                }
+                if !quantizer.base().is_trained {
+                    quantizer.train(&clustering.centroids)?;
+                }
+                quantizer.add(&clustering.centroids)?;
+            }
+            other => return Err(Error::value(format!("quantizer_trains_alone {other} is not known; known: 0, 1, 2"))),
         }
-        2 => {
-            let l2 = metric == MetricType::L2 || (metric == MetricType::InnerProduct && clustering.spherical);
-            Error::check(l2, "metric_type == METRIC_L2 || (metric_type == METRIC_INNER_PRODUCT && cp.spherical)")?;
-            match &ivf.clustering_index {
-                Some(assigner) => clustering.train(x, &mut *assigner.write(), None)?,
-                None => clustering.train(x, &mut IndexFlatL2::new(d as i64)?, None)?,
-            }
-            if !quantizer.base().is_trained {
-                quantizer.train(&clustering.centroids)?;
-            }
-            quantizer.add(&clustering.centroids)?;
-        }
-        other => return Err(Error::value(format!("quantizer_trains_alone {other} is not known; known: 0, 1, 2"))),
+        Ok(())
     }
-    Ok(())
 }

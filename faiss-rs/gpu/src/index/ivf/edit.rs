@@ -1,0 +1,180 @@
+//! Training, adding and forgetting vectors.
+
+use faiss_core::base::{Error, Result, progress};
+use faiss_core::index::ivf::train::Level1;
+
+use super::coarse::{Coarse, update_quantizer};
+use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
+use crate::config::GpuClonerOptions;
+use crate::lists::DeviceLists;
+use crate::memory::{Ptr, Temp};
+use crate::ops::assign;
+use crate::resources::Context;
+
+/// Bytes of vectors that are on their way through the device at a time.
+const BATCH_BYTES: usize = 48 << 20;
+
+pub fn train(index: &mut dyn GpuInvertedFile, x: &[f32]) -> Result<()> {
+    let ivf = index.ivf();
+    ivf.rows(x)?;
+    Error::check(ivf.dim() > 0, "d > 0")?;
+    Level1 {
+        quantizer: ivf.quantizer()?,
+        nlist: ivf.nlist,
+        trains_alone: ivf.quantizer_trains_alone,
+        cp: &ivf.cp,
+        clustering_index: ivf.clustering_index.as_ref(),
+        base: ivf,
+    }
+    .train(x)?;
+    update_quantizer(index)?;
+    index.train_encoder(x)?;
+    index.ivf_mut().is_trained = true;
+    Ok(())
+}
+
+/// Adds vectors; without `ids`, theirs count up from `ntotal`. Those that the quantizer gives no list are counted, but in none.
+pub fn add(index: &mut dyn GpuInvertedFile, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
+    let ivf = index.ivf();
+    Error::check(ivf.is_trained, "is_trained")?;
+    let n = ivf.rows(x)?;
+    Error::check(ids.is_none_or(|ids| ids.len() == n), "ids.size() == n")?;
+    ivf.lists()?;
+    if n == 0 {
+        return Ok(());
+    }
+    let handle = ivf.quantizer()?.clone();
+    let quantizer = handle.read();
+    let coarse = Coarse::of(ivf, &*quantizer)?;
+    let list_nos = coarse.assign_on_host(x, ivf.nlist)?;
+    let mut lists = take_lists(index)?;
+    let mut added = 0;
+    let done = append_all(&*index, &coarse, x, ids, list_nos.as_deref(), &mut lists, &mut added);
+    let ivf = index.ivf_mut();
+    ivf.lists = Some(lists);
+    // What an interrupted addition brought is there, and counted.
+    ivf.gpu.ntotal += added as i64;
+    done
+}
+
+fn append_all(
+    index: &dyn GpuInvertedFile,
+    coarse: &Coarse<'_>,
+    x: &[f32],
+    ids: Option<&[i64]>,
+    list_nos: Option<&[i32]>,
+    lists: &mut DeviceLists,
+    added: &mut usize,
+) -> Result<()> {
+    let ivf = index.ivf();
+    let (n, d) = (ivf.rows(x)?, ivf.dim());
+    let centroids = coarse.centroids(ivf)?;
+    let expected = lists.count() + n;
+    let first_id = ivf.ntotal;
+    ivf.with(|context| {
+        context.stream_rows(x, d, (BATCH_BYTES / 4 / d).max(1), |rows, first, count| {
+            let list_of = match (list_nos, coarse) {
+                (Some(list_nos), _) => context.upload(&list_nos[first..first + count])?,
+                (None, Coarse::Device(flat)) => {
+                    let mut list_of = context.take::<i32>(count)?;
+                    let Some(centroids) = &centroids else { return Err(no_centroids()) };
+                    assign::nearest(context, rows, count, centroids, flat.metric_type, list_of.ptr_mut(), None)?;
+                    list_of
+                }
+                (None, Coarse::Other(_)) => return Err(no_centroids()),
+            };
+            let batch = Batch { rows, count, lists: list_of.ptr(), centroids };
+            let counted: Vec<i64>;
+            let ids = match ids {
+                Some(ids) => &ids[first..first + count],
+                None => {
+                    counted = (first_id + first as i64..first_id + (first + count) as i64).collect();
+                    &counted
+                }
+            };
+            append(context, index, &batch, ids, lists, expected)?;
+            *added += count;
+            progress::report("adding vectors", first + count, n);
+            Ok(())
+        })
+    })
+}
+
+fn no_centroids() -> crate::Error {
+    crate::Error::invalid("the quantizer has no centroids on this GPU")
+}
+
+fn append(
+    context: &Context<'_>,
+    index: &dyn GpuInvertedFile,
+    batch: &Batch,
+    ids: &[i64],
+    lists: &mut DeviceLists,
+    expected: usize,
+) -> crate::Result<()> {
+    let kept: Temp<'_, u8>;
+    let codes = match index.encode(context, batch)? {
+        Codes::Rows => Ptr::new(batch.rows.raw().cast()),
+        Codes::Bytes(codes) => {
+            kept = codes;
+            kept.ptr()
+        }
+    };
+    lists.append(context, batch.lists, codes, ids, expected)
+}
+
+/// The lists to change, out of the index; new ones where there are none.
+fn take_lists(index: &mut dyn GpuInvertedFile) -> Result<DeviceLists> {
+    let code_size = index.code_size();
+    let ivf = index.ivf_mut();
+    match ivf.lists.take() {
+        Some(lists) => Ok(lists),
+        None => ivf.empty_lists(code_size),
+    }
+}
+
+impl GpuIndexIVF {
+    fn empty_lists(&self, code_size: usize) -> Result<DeviceLists> {
+        let (space, indices) = (self.config.base.memory_space, self.config.indices_options);
+        self.with(|context| DeviceLists::new(context, space, self.nlist, code_size, indices))
+    }
+
+    /// Changes the lists where there are any.
+    fn change_lists<R>(
+        &mut self,
+        work: impl FnOnce(&mut DeviceLists, &Context<'_>) -> crate::Result<R>,
+    ) -> Result<Option<R>> {
+        let Some(mut lists) = self.lists.take() else { return Ok(None) };
+        let done = self.with(|context| work(&mut lists, context));
+        self.lists = Some(lists);
+        done.map(Some)
+    }
+}
+
+/// Makes room for as many vectors in all.
+pub fn reserve_memory(index: &mut dyn GpuInvertedFile, vectors: usize) -> Result<()> {
+    let lists = take_lists(index)?;
+    index.ivf_mut().lists = Some(lists);
+    index.ivf_mut().change_lists(|lists, context| lists.reserve(context, vectors)).map(drop)
+}
+
+/// Makes the room that cloner options ask for, in an index without vectors.
+pub fn reserve_for(index: &mut dyn GpuInvertedFile, options: &GpuClonerOptions) -> Result<()> {
+    match usize::try_from(options.reserve_vecs) {
+        Ok(vectors) if vectors > 0 && index.ivf().ntotal == 0 => reserve_memory(index, vectors),
+        _ => Ok(()),
+    }
+}
+
+/// Gives back memory that no vector needs; how many bytes that are.
+pub fn reclaim_memory(index: &mut dyn GpuInvertedFile) -> Result<usize> {
+    Ok(index.ivf_mut().change_lists(|lists, context| lists.compact(context))?.unwrap_or(0))
+}
+
+/// Forgets all vectors, not the training nor the memory.
+pub fn reset(index: &mut dyn GpuInvertedFile) -> Result<()> {
+    let ivf = index.ivf_mut();
+    ivf.change_lists(|lists, context| lists.reset(context))?;
+    ivf.gpu.ntotal = 0;
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Inverted file of vectors stored as they are.
+
+use std::sync::Arc;
+
+use faiss_core::base::object::{Method, cast, receiver};
+use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
+use faiss_core::index::Index;
+use faiss_core::index::ivf::flat::IndexIVFFlat;
+use faiss_core::registry::{Role, Row, no_overload};
+use faiss_derive::Object;
+
+use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
+use crate::config::GpuIndexIVFFlatConfig;
+use crate::kind::{Cloner, Kind, Target};
+use crate::launchers::{self, Metric};
+use crate::memory::Ptr;
+use crate::ops::knn::kernel_metric;
+use crate::ops::probe::Scan;
+use crate::resources::{Context, GpuResources};
+
+/// Stores full vectors in the lists of a coarse quantizer, on a GPU.
+#[derive(Object, Default)]
+#[object(methods = METHODS)]
+pub struct GpuIndexIVFFlat {
+    #[object(parent)]
+    pub ivf: GpuIndexIVF,
+}
+
+const SIGNATURES: &[&str] = &[
+    "(provider: GpuResourcesProvider, index: IndexIVFFlat, config: GpuIndexIVFFlatConfig = ...)",
+    "(provider: GpuResourcesProvider, dims: int, nlist: int, metric: int = METRIC_L2, config: GpuIndexIVFFlatConfig = ...)",
+    "(provider: GpuResourcesProvider, coarseQuantizer: Index, dims: int, nlist: int, metric: int = METRIC_L2, config: GpuIndexIVFFlatConfig = ...)",
+];
+
+const METHODS: &[Method] = crate::gpu_inverted_file_methods!(GpuIndexIVFFlat, IndexIVFFlat);
+
+pub const ROW: Row = Row::of::<GpuIndexIVFFlat>()
+    .construct(
+        |args| {
+            let wrong = || no_overload("GpuIndexIVFFlat", SIGNATURES);
+            let first = arguments::<GpuIndexIVFFlatConfig>(args)?.ok_or_else(wrong)?;
+            let made = match (&first.index, first.rest) {
+                (Some(index), []) => {
+                    let index = index.read();
+                    let cpu = cast::<IndexIVFFlat>(&*index).ok_or_else(wrong)?;
+                    GpuIndexIVFFlat::from_cpu(first.resources, cpu, &first.config)?
+                }
+                (quantizer, [Value::Int(d), Value::Int(nlist), metric @ ..]) => {
+                    let metric = match metric {
+                        [] => MetricType::L2,
+                        [Value::Int(metric)] => MetricType::try_from(*metric)?,
+                        _ => return Err(wrong()),
+                    };
+                    let nlist =
+                        usize::try_from(*nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"))?;
+                    GpuIndexIVFFlat::new(first.resources, quantizer.clone(), *d, nlist, metric, &first.config)?
+                }
+                _ => return Err(wrong()),
+            };
+            Ok(Handle::index(made))
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::index(receiver::<GpuIndexIVFFlat>(object)?.duplicate()?)))
+    .role(Role::Other(&KIND));
+
+static KIND: Kind = Kind {
+    inverted_file: Some(|object| cast::<GpuIndexIVFFlat>(object).map(|index| index as _)),
+    cloner: Some(Cloner {
+        cpu: "IndexIVFFlat",
+        to_gpu: |target: &Target<'_>, index| {
+            let config = GpuIndexIVFFlatConfig { ivf: target.options.ivf_config(target.device), ..Default::default() };
+            let mut made = GpuIndexIVFFlat::from_cpu(target.resources.clone(), receiver(index)?, &config)?;
+            super::edit::reserve_for(&mut made, target.options)?;
+            Ok(Handle::index(made))
+        },
+        to_cpu: |index| Ok(Handle::index(receiver::<GpuIndexIVFFlat>(index)?.to_cpu()?)),
+    }),
+};
+
+impl GpuIndexIVFFlat {
+    /// Over `nlist` lists of `quantizer`, or of a new GpuIndexFlat where none is given.
+    pub fn new(
+        resources: Arc<GpuResources>,
+        quantizer: Option<Shared<dyn Index>>,
+        d: i64,
+        nlist: usize,
+        metric: MetricType,
+        config: &GpuIndexIVFFlatConfig,
+    ) -> Result<Self> {
+        Ok(GpuIndexIVFFlat { ivf: GpuIndexIVF::new(resources, quantizer, d, nlist, metric, &config.ivf)? })
+    }
+
+    /// A copy of a CPU index.
+    pub fn from_cpu(
+        resources: Arc<GpuResources>,
+        index: &IndexIVFFlat,
+        config: &GpuIndexIVFFlatConfig,
+    ) -> Result<Self> {
+        let mut made = GpuIndexIVFFlat { ivf: GpuIndexIVF::unmade(resources, &config.ivf)? };
+        made.copy_from(index)?;
+        Ok(made)
+    }
+
+    /// Becomes a copy of a CPU index. On an error this index stays as it was.
+    pub fn copy_from(&mut self, index: &IndexIVFFlat) -> Result<()> {
+        Error::check(index.code_size == index.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
+        self.ivf = self.ivf.copied_from(index)?;
+        Ok(())
+    }
+
+    /// The same index on the CPU.
+    pub fn to_cpu(&self) -> Result<IndexIVFFlat> {
+        Ok(IndexIVFFlat { ivf: self.ivf.to_cpu(self.code_size(), false)? })
+    }
+
+    /// Makes a CPU index a copy of this one.
+    pub fn copy_to(&self, index: &mut IndexIVFFlat) -> Result<()> {
+        *index = self.to_cpu()?;
+        Ok(())
+    }
+
+    fn duplicate(&self) -> Result<Self> {
+        Ok(GpuIndexIVFFlat { ivf: self.ivf.copied_from(&self.to_cpu()?.ivf)? })
+    }
+}
+
+impl Index for GpuIndexIVFFlat {
+    crate::gpu_inverted_file_index!();
+}
+
+/// Queries of one tile of the kernel that visits list by list.
+const TILE_QUERIES: usize = 32;
+/// Queries for each list from which on visiting list by list beats reading it for each of them.
+const QUERIES_A_LIST: usize = 4;
+/// Vectors that a block computes at a time, in both kernels.
+const SCAN_VECTORS: usize = 32;
+const TILE_VECTORS: usize = 128;
+
+impl GpuInvertedFile for GpuIndexIVFFlat {
+    fn ivf(&self) -> &GpuIndexIVF {
+        &self.ivf
+    }
+    fn ivf_mut(&mut self) -> &mut GpuIndexIVF {
+        &mut self.ivf
+    }
+    fn code_size(&self) -> usize {
+        self.dim() * size_of::<f32>()
+    }
+    fn encode<'a>(&self, _context: &'a Context<'_>, _batch: &Batch) -> crate::Result<Codes<'a>> {
+        Ok(Codes::Rows)
+    }
+    fn scan(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<()> {
+        let metric = kernel_metric(self.metric_type);
+        if scan.count * scan.nprobe >= QUERIES_A_LIST * scan.stored.nlist {
+            scan_by_list(context, metric, scan)
+        } else {
+            scan_by_query(context, metric, scan)
+        }
+    }
+}
+
+/// Reads a list for every query that looks into it.
+pub fn scan_by_query(context: &Context<'_>, metric: Metric, scan: &Scan) -> crate::Result<()> {
+    let pairs = scan.count * scan.nprobe;
+    // Enough blocks to fill the GPU several times, but none without vectors.
+    let wanted = (context.properties.multiprocessors as usize * 16).div_ceil(pairs.max(1));
+    let splits = wanted.min(scan.stored.longest.div_ceil(SCAN_VECTORS)).max(1);
+    launchers::ivf_flat_scan(
+        context.launch(pairs * splits),
+        metric,
+        scan.queries,
+        scan.d as u32,
+        scan.lists,
+        scan.places,
+        scan.nprobe as u32,
+        codes(scan),
+        scan.stored.starts,
+        scan.distances,
+        scan.stride as i64,
+        splits as u32,
+    )
+}
+
+/// Reads a list once for up to [`TILE_QUERIES`] queries that look into it.
+pub fn scan_by_list(context: &Context<'_>, metric: Metric, scan: &Scan) -> crate::Result<()> {
+    let tiles = scan.tiles(context, TILE_QUERIES)?;
+    // A list much longer than the others must not keep one block busy when all others are done.
+    let splits = scan.stored.longest.div_ceil(8 * TILE_VECTORS).min((1 << 17) / tiles.bound.max(1)).max(1);
+    launchers::ivf_flat_tile(
+        context.launch(tiles.bound * splits),
+        metric,
+        scan.queries,
+        scan.d as u32,
+        tiles.pairs.order.ptr(),
+        tiles.pairs.offsets.ptr(),
+        tiles.lists.ptr(),
+        tiles.firsts.ptr(),
+        tiles.count.ptr(),
+        scan.places,
+        scan.nprobe as u32,
+        codes(scan),
+        scan.stored.starts,
+        scan.distances,
+        scan.stride as i64,
+        splits as u32,
+    )
+}
+
+/// The codes, which are vectors.
+fn codes(scan: &Scan) -> Ptr<f32> {
+    Ptr::new(scan.stored.codes.raw().cast())
+}

@@ -1,0 +1,218 @@
+//! The part of a search in inverted lists that is the same for all families: where the distances go, in which order lists are
+//! visited, which of them are the best.
+//!
+//! Each query has a row of distances, one for every entry of the lists that it looks into: first those of its nearest list, then
+//! those of the next. A family computes them ([`Scan`]), [`best`] selects from them and finds the ids. A family that keeps the best while it scans needs neither.
+
+use crate::error::{Error, Result, check_interrupt};
+use crate::launchers;
+use crate::lists::ListsView;
+use crate::memory::{Ptr, PtrMut, Temp};
+use crate::ops::group::{self, Grouped};
+use crate::ops::knn::Vectors;
+use crate::ops::select::{self, BLOCK_K, Best, Values};
+use crate::resources::Context;
+
+/// What queries look into.
+#[derive(Clone, Copy)]
+pub struct Probes {
+    pub queries: Ptr<f32>,
+    pub count: usize,
+    pub d: usize,
+    pub nprobe: usize,
+    /// `count * nprobe` labels of the quantizer: numbers of lists, or negative for none.
+    pub labels: Ptr<i64>,
+    /// As many distances (inner products) to those lists' centroids.
+    pub coarse: Ptr<f32>,
+    /// Entries of a query's lists that count, at most.
+    pub max_codes: usize,
+}
+
+/// What a family is asked to compute: for query q and its list number p, the distances to the entries of `lists[q * nprobe + p]` go
+/// to `distances[q * stride + places[q * (nprobe + 1) + p]]` and behind, as many as there are up to the next place.
+#[derive(Clone, Copy)]
+pub struct Scan {
+    pub queries: Ptr<f32>,
+    pub count: usize,
+    pub d: usize,
+    pub nprobe: usize,
+    /// -1 is no list, which has no entries.
+    pub lists: Ptr<i32>,
+    pub coarse: Ptr<f32>,
+    pub places: Ptr<u32>,
+    pub stored: ListsView,
+    /// The lists' centroids, for families that ask for them.
+    pub centroids: Option<Vectors>,
+    pub distances: PtrMut<f32>,
+    pub stride: usize,
+}
+
+/// Pairs of query and list, ordered by list and cut into tiles of one list each.
+pub struct Tiles<'a> {
+    /// `order[i]` is the pair `query * nprobe + p`; those of list l are places `offsets[l]..offsets[l + 1]`.
+    pub pairs: Grouped<'a>,
+    /// Tile t is of list `lists[t]`, from place `firsts[t]` of the order on, up to `width` pairs or the end of the list's.
+    pub lists: Temp<'a, u32>,
+    pub firsts: Temp<'a, u32>,
+    /// How many tiles there are, one number on the device; and no more than this.
+    pub count: Temp<'a, u32>,
+    pub bound: usize,
+}
+
+impl Scan {
+    /// The pairs by list, in tiles of at most `width` queries.
+    pub fn tiles<'a>(&self, context: &'a Context<'_>, width: usize) -> Result<Tiles<'a>> {
+        let (pairs, nlist) = (self.count * self.nprobe, self.stored.nlist);
+        let grouped = group::group(context, self.lists, pairs, nlist)?;
+        let bound = pairs / width + nlist.min(pairs);
+        let (mut lists, mut firsts, mut count) = (context.take(bound)?, context.take(bound)?, context.take(1)?);
+        launchers::list_tiles(
+            context.launch(1),
+            grouped.offsets.ptr(),
+            nlist as u32,
+            width as u32,
+            lists.ptr_mut(),
+            firsts.ptr_mut(),
+            count.ptr_mut(),
+        )?;
+        Ok(Tiles { pairs: grouped, lists, firsts, count, bound })
+    }
+}
+
+/// What is searched and how.
+#[derive(Clone, Copy)]
+pub struct Search {
+    pub stored: ListsView,
+    pub centroids: Option<Vectors>,
+    /// Entries of any `nprobe` lists together, at most.
+    pub longest_row: usize,
+    /// A byte for each entry of the arena: only those that are not 0 are found.
+    pub allowed: Option<Ptr<u8>>,
+    pub k: usize,
+    /// The larger value is the better one.
+    pub descending: bool,
+    /// Labels are `list << 32 | offset` instead of ids.
+    pub store_pairs: bool,
+}
+
+/// The `k` best of the lists that each query looks into, best first; of equal ones, that which stands first in the row. Where there
+/// are fewer, the id is -1 and the distance the worst of the metric. `out` holds `count * k` of each. `compute` are the family's kernels.
+pub fn best(
+    context: &Context<'_>,
+    probes: &Probes,
+    search: &Search,
+    compute: &dyn Fn(&Scan) -> Result<()>,
+    out: Best,
+) -> Result<()> {
+    let (count, nprobe, k) = (probes.count, probes.nprobe, search.k);
+    if count == 0 || k == 0 {
+        return Ok(());
+    }
+    let longest = search.longest_row.min(probes.max_codes);
+    if longest + k.next_power_of_two() > (u32::MAX - 8192) as usize {
+        return Err(Error::invalid(format!("{longest} entries and k = {k} are more than can be searched at once")));
+    }
+    let (mut lists, mut places) = (context.take::<i32>(count * nprobe)?, context.take::<u32>(count * (nprobe + 1))?);
+    let mut row_lengths = context.take::<u32>(count)?;
+    launchers::probe_places(
+        context.stride(count, 8),
+        probes.labels,
+        search.stored.lengths,
+        count as u32,
+        nprobe as u32,
+        search.stored.nlist as u32,
+        probes.max_codes.min(u32::MAX as usize) as u32,
+        lists.ptr_mut(),
+        places.ptr_mut(),
+        row_lengths.ptr_mut(),
+    )?;
+    for page in pages(context, row_lengths.ptr(), count, longest, k)? {
+        if page.first > 0 {
+            // Launches only queue work: without waiting here, nothing could be interrupted.
+            context.sync()?;
+            check_interrupt()?;
+        }
+        let mut distances = context.take::<f32>(page.rows * page.stride)?;
+        let scan = Scan {
+            queries: probes.queries.at(page.first * probes.d),
+            count: page.rows,
+            d: probes.d,
+            nprobe,
+            lists: lists.ptr().at(page.first * nprobe),
+            coarse: probes.coarse.at(page.first * nprobe),
+            places: places.ptr().at(page.first * (nprobe + 1)),
+            stored: search.stored,
+            centroids: search.centroids,
+            distances: distances.ptr_mut(),
+            stride: page.stride,
+        };
+        compute(&scan)?;
+        if let Some(allowed) = search.allowed {
+            let launch = context.launch(page.rows * nprobe);
+            let (starts, at) = (search.stored.starts, distances.ptr_mut());
+            let (lists, places, stride) = (scan.lists, scan.places, page.stride as i64);
+            launchers::mask_distances(launch, lists, places, nprobe as u32, starts, allowed, at, stride)?;
+        }
+        let values = Values {
+            values: distances.ptr(),
+            stride: page.stride,
+            rows: page.rows,
+            columns: page.stride,
+            norms: None,
+            allowed: None,
+            row_columns: Some(row_lengths.ptr().at(page.first)),
+            first_id: 0,
+            descending: search.descending,
+        };
+        let out = out.at(page.first * k);
+        match k {
+            0..=BLOCK_K => select::select(context, &values, None, k, out)?,
+            _ => select::select_any(context, &values, k, out)?,
+        }
+    }
+    let pairs = search.store_pairs;
+    launchers::place_labels(
+        context.stride(count * k, 256),
+        out.ids,
+        count as u32,
+        k as u32,
+        lists.ptr(),
+        places.ptr(),
+        nprobe as u32,
+        search.stored.starts,
+        if pairs { Ptr::null() } else { search.stored.ids },
+        if pairs { Ptr::null() } else { search.stored.narrow_ids },
+    )
+}
+
+/// Queries whose rows of distances are in memory at a time.
+struct Page {
+    first: usize,
+    rows: usize,
+    stride: usize,
+}
+
+/// Cuts queries into pages that fit into about half of the temporary memory. No row is longer than `longest`.
+fn pages(context: &Context<'_>, row_lengths: Ptr<u32>, count: usize, longest: usize, k: usize) -> Result<Vec<Page>> {
+    // Beyond the block kernel a row's keys are in memory, too.
+    let keys = if k > BLOCK_K { 2 * k.next_power_of_two() } else { 0 };
+    let room = (context.temp.available() / 2 / size_of::<f32>()).max(1 << 20);
+    if count.saturating_mul(longest + keys) <= room {
+        return Ok(vec![Page { first: 0, rows: count, stride: longest }]);
+    }
+    // The longest lists together are often far more than what a query looks into.
+    let mut lengths = vec![0u32; count];
+    context.download(row_lengths, &mut lengths)?;
+    let mut pages: Vec<Page> = Vec::new();
+    for (query, length) in lengths.into_iter().enumerate() {
+        let length = length as usize;
+        match pages.last_mut() {
+            Some(page) if (page.rows + 1) * (page.stride.max(length) + keys) <= room => {
+                page.rows += 1;
+                page.stride = page.stride.max(length);
+            }
+            _ => pages.push(Page { first: query, rows: 1, stride: length }),
+        }
+    }
+    Ok(pages)
+}
