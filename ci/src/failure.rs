@@ -27,13 +27,23 @@ pub struct Failure {
     pub todo: String,
     /// The end of a log, or another program's own words.
     pub log: Option<String>,
+    /// What was running in a container of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub during: Option<Box<During>>,
+}
+
+/// A step of a plan, or the tests of a wheel, as an engine ran it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct During {
+    pub step: String,
+    pub command: String,
 }
 
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
 
 impl Failure {
     pub fn new(kind: Kind, what: impl Into<String>, todo: impl Into<String>) -> Failure {
-        Failure { kind, what: what.into(), todo: todo.into(), log: None }
+        Failure { kind, what: what.into(), todo: todo.into(), log: None, during: None }
     }
 
     pub fn check(what: impl Into<String>, todo: impl Into<String>) -> Failure {

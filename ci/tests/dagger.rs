@@ -84,6 +84,10 @@ fn engine(edit: fn(&Path), fail: Option<&'static str>) -> FakeEngine {
                 Some(Ok("0 passed\n".into()))
             }
             ("Container", "combinedOutput") if last.contains("test-gpu-wheels") => Some(Ok("3 passed\n".into())),
+            ("Container", "combinedOutput") if last.contains("test-cpu-wheels") => {
+                let log = "1 failed, 2 passed\nerror: Failed: the wheel.\nTheir words are above.";
+                Some(Err(Error::new("exit code: 1").with("exitCode", 1).with("stderr", log)))
+            }
             ("Container", "stdout") => Some(Ok("text".into())),
             _ => None,
         }
@@ -274,13 +278,44 @@ fn tests_run_in_a_container_for_each_python_and_must_run() {
     let error = call(&engine, "testGpuWheels", args).unwrap_err();
     assert!(error.message().contains("No test ran under Python 3.12."), "{error}");
     let all = engine.operations().join("\n");
-    assert!(
-        all.contains("experimentalWithAllGPUs") && all.contains("compute,utility") && all.contains("FAISS_RS_CALL")
-    );
+    for part in ["experimentalWithAllGPUs", "compute,utility", "FAISS_RS_CALL", "\"--require-gpu\""] {
+        assert!(all.contains(part), "{part}");
+    }
     let args = json!({"cudaMajor": 12, "wheels": wheels, "python": ["3.11"], "noGpu": true});
     let before = engine.operations().len();
     assert_eq!(call(&engine, "testGpuWheels", args).unwrap(), "3 passed\n");
-    assert!(engine.operations()[before..].iter().all(|operation| !operation.contains("GPUs")));
+    let without = |part| engine.operations()[before..].iter().all(|operation| !operation.contains(part));
+    assert!(without("GPUs") && without("--require-gpu"));
+}
+
+#[test]
+fn finished_wheels_are_tested_without_a_registry_and_without_rust() {
+    let (_guard, _folder) = alone();
+    let engine = engine(no_edit, None);
+    for (setting, expected) in [("baseArchive", "import(source:"), ("baseDirectory", "withRootfs(directory:")] {
+        let settings = state(json!({ setting: source(&engine) }));
+        let args = json!({"hostDirectory": source(&engine), "wheels": source(&engine), "findLinks": source(&engine),
+            "cudaMajor": 12, "python": ["3.11"], "noGpu": true});
+        let before = engine.operations().len();
+        engine.call(&module(), "FaissWheels", "testGpuWheels", settings, args).unwrap();
+        let all = engine.operations()[before..].join("\n");
+        assert!(all.contains(expected) && all.contains("--find-links=/links"), "{setting}");
+        assert!(!all.contains("from(address:") && !all.contains("rustc"), "{setting}");
+    }
+}
+
+#[test]
+fn tests_that_fail_arrive_with_their_parts() {
+    let (_guard, _folder) = alone();
+    let engine = engine(no_edit, None);
+    let wheels = source(&engine);
+    let error = call(&engine, "testCpuWheels", json!({"wheels": wheels, "python": ["3.11"]})).unwrap_err();
+    assert_eq!(error.value("step"), Some(&json!("test-cpu-wheels:python3.11")));
+    assert_eq!(error.value("exitCode"), Some(&json!(1)));
+    assert_eq!(error.value("log"), Some(&json!("1 failed, 2 passed")));
+    let command = error.value("command").unwrap().as_str().unwrap();
+    assert!(command.starts_with("ci test-cpu-wheels --wheel /wheels/faiss.whl"), "{command}");
+    assert!(error.message().ends_with("Failed: the wheel.\nTheir words are above."), "{error}");
 }
 
 #[test]

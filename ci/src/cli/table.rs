@@ -150,6 +150,11 @@ const PYTHON: Argument = argument(
     "Only under this CPython; repeat it for several [default: all that are found]",
 )
 .list();
+const FIND_LINKS: Argument = argument(
+    "find-links",
+    Type::Path,
+    "Take dependencies and the tests' own packages from this folder of wheels, without a network",
+);
 const CPU_TOO: Argument = argument("cpu", Type::Flag, "The CPU wheel, alone or beside those of --cuda-major");
 
 /// Sorted by group, then by how often they are wanted.
@@ -242,7 +247,8 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
             argument("wheel", Type::Path, "The wheel [default: the one in the wheelhouse]"),
             PYTHON,
             argument("fix-cuda", Type::Flag, "Install the extra fix_cuda: the toolkit of the build"),
-            argument("find-links", Type::Path, "Take dependencies from this folder of wheels, without a network"),
+            argument("require-gpu", Type::Flag, "Fail when no GPU test ran"),
+            FIND_LINKS,
         ],
         gives: Gives::Text,
         caching: Caching::Never,
@@ -253,7 +259,7 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
         group: Group::Tests,
         about: "Install the CPU wheel into clean environments and run its tests",
         more: "",
-        arguments: &[argument("wheel", Type::Path, "The wheel [default: the one in the wheelhouse]"), PYTHON],
+        arguments: &[argument("wheel", Type::Path, "The wheel [default: the one in the wheelhouse]"), PYTHON, FIND_LINKS],
         gives: Gives::Text,
         caching: Caching::Never,
         run: functions::installed::cpu,

@@ -9,17 +9,29 @@ use super::tally::{Ended, Tally, quiet};
 use super::{Context, verify};
 use crate::cli::table::Values;
 use crate::failure::{Failure, Result};
-use crate::lock::environment_set;
+use crate::lock::{File, environment_set};
 use crate::python::{self, Interpreter};
+use crate::store::Store;
 use crate::versions::Versions;
+
+/// What the tests of GPUs begin their own report with; see faiss-rs/python/tests/gpu/conftest.py.
+const ON_GPU: &str = "GPU tests: ";
 
 /// How a wheel gets its dependencies.
 #[derive(Clone, Debug)]
 pub enum Dependencies {
     /// Only numpy and pytest as they are locked: what a machine without a GPU has.
     Locked,
-    /// What the wheel asks for, by the user's pip; `extra` is `fix-cuda` or nothing.
+    /// What the wheel asks for, by the user's pip; `extra` is `fix-cuda` or nothing. With `find_links`, everything comes
+    /// from that folder, the tests' own packages as well.
     Real { extra: Option<&'static str>, find_links: Option<PathBuf> },
+}
+
+/// How many tests passed, and how many of them ran kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tests {
+    pub passed: usize,
+    pub on_gpu: usize,
 }
 
 pub fn gpu(context: &Context, values: &Values) -> Result<()> {
@@ -37,7 +49,7 @@ pub fn gpu(context: &Context, values: &Values) -> Result<()> {
 
 pub fn cpu(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
-    let dependencies = Dependencies::Real { extra: None, find_links: None };
+    let dependencies = Dependencies::Real { extra: None, find_links: values.path("find-links") };
     run(context, &versions, values, &context.wheelhouse("cpu"), "cargo ci build-cpu-wheels", &dependencies)
 }
 
@@ -64,7 +76,13 @@ fn run(
     for (index, interpreter) in pythons.iter().enumerate() {
         let suite = if index == 0 { Suite::Whole } else { Suite::Smoke };
         let name = format!("{} under CPython {}{}", file_name(&wheel), interpreter.full, suite.note());
-        tally.part(&name, || test(context, versions, interpreter, &wheel, dependencies, suite))?;
+        tally.part(&name, || {
+            let tests = test(context, versions, interpreter, &wheel, dependencies, suite)?;
+            if values.flag("require-gpu") && suite == Suite::Whole && tests.on_gpu == 0 {
+                return Err(Failure::check("No GPU test ran.", "The reason for which each was skipped is above."));
+            }
+            Ok(Ended::Passed(tests.passed))
+        })?;
     }
     tally.close()
 }
@@ -120,7 +138,7 @@ pub fn test(
     wheel: &Path,
     dependencies: &Dependencies,
     suite: Suite,
-) -> Result<Ended> {
+) -> Result<Tests> {
     let folder =
         context.root.join("target/ci/environments").join(format!("{}-{}", file_name(wheel), interpreter.python));
     if folder.exists() {
@@ -130,14 +148,21 @@ pub fn test(
     let store = context.store()?;
     let lock = context.lock()?;
     let files = lock.set(&environment_set("test", interpreter.python))?;
+    let links = match dependencies {
+        Dependencies::Real { find_links, .. } => find_links.as_deref(),
+        Dependencies::Locked => None,
+    };
+    if let Some(folder) = links {
+        require(&store, &files, folder)?;
+    }
     let pinned = environment::fetch(&store, versions, &files, interpreter.python)?;
     environment::install(&folder, &pinned)?;
     match dependencies {
         Dependencies::Locked => environment::install(&folder, &[wheel.to_owned()])?,
-        Dependencies::Real { extra, find_links } => {
+        Dependencies::Real { extra, .. } => {
             let mut command = Command::new(folder.join("bin/python"));
             command.args(["-m", "pip", "install"]);
-            if let Some(links) = find_links {
+            if let Some(links) = links {
                 command.arg("--no-index").arg("--find-links").arg(links);
             }
             let extra = extra.map_or_else(String::new, |extra| format!("[{extra}]"));
@@ -161,20 +186,43 @@ pub fn test(
     for name in ["PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"] {
         command.env_remove(name);
     }
-    if let Ok(oracle) = environment::locked(context, versions, "oracle", interpreter) {
-        command.env("FAISS_ORACLE_PYTHON", oracle.python());
+    let wanted = lock.set(&environment_set("oracle", interpreter.python))?;
+    let oracle = links.map_or(Ok(()), |folder| require(&store, &wanted, folder));
+    match oracle.and_then(|()| environment::locked(context, versions, "oracle", interpreter)) {
+        Ok(oracle) => drop(command.env("FAISS_ORACLE_PYTHON", oracle.python())),
+        Err(failure) => eprintln!("skipped: comparisons with faiss-cpu: {}", failure.what),
     }
     let log =
         context.root.join("target/ci/logs").join(format!("pytest-{}-{}.log", file_name(wheel), interpreter.python));
     let words = quiet(&mut command, &log, "pytest")?;
-    for line in words.lines().filter(|line| line.starts_with("SKIPPED")) {
+    for line in words.lines().filter(|line| line.starts_with("SKIPPED") || line.starts_with("GPU")) {
         eprintln!("{line}");
     }
     let count = passed(&words);
     if count == 0 {
         return Err(Failure::check("pytest ran no test.", format!("Its log is {}.", log.display())));
     }
-    Ok(Ended::Passed(count))
+    Ok(Tests { passed: count, on_gpu: passed_on_gpu(&words) })
+}
+
+/// Takes `files` from a folder of wheels into the store; every one of them must be there or here.
+fn require(store: &Store, files: &[&File], folder: &Path) -> Result<()> {
+    let missing = store.adopt(files, folder)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|file| file.name.as_str()).collect();
+    let wanted: Vec<String> = missing.iter().map(|file| format!("{}=={}", file.package, file.version)).collect();
+    Err(Failure::usage(
+        format!("The folder of wheels lacks {}.", names.join(", ")),
+        format!("Where there is a network: `pip download --dest FOLDER --no-deps {}`.", wanted.join(" ")),
+    ))
+}
+
+/// From the line `GPU tests: 57 passed, 1234 kernels launched`.
+fn passed_on_gpu(words: &str) -> usize {
+    let lines = words.lines().filter_map(|line| line.strip_prefix(ON_GPU));
+    lines.filter_map(|line| line.split(' ').next()?.parse::<usize>().ok()).sum()
 }
 
 /// The number before "passed" in pytest's last lines.
@@ -201,5 +249,13 @@ mod tests {
         assert_eq!(super::passed("...\n312 passed, 4 skipped in 3.21s\n"), 312);
         assert_eq!(super::passed("=== 2 failed, 31 passed in 1s ===\n"), 31);
         assert_eq!(super::passed("no tests ran in 0.01s\n"), 0);
+    }
+
+    #[test]
+    fn tests_that_ran_on_a_gpu_are_counted_apart() {
+        let words = "...\nGPU tests: 57 passed, 1234 kernels launched\nGPU 0: NVIDIA H200\n312 passed in 3.21s\n";
+        assert_eq!(super::passed_on_gpu(words), 57);
+        assert_eq!(super::passed(words), 312);
+        assert_eq!(super::passed_on_gpu("312 passed, 57 skipped in 3.21s\n"), 0);
     }
 }

@@ -227,6 +227,7 @@ impl Run<'_> {
                 None => Ok(Ended::Skipped("the wheel was not built".into())),
                 Some(path) => {
                     installed::test(context, versions, interpreter, Path::new(path), &Dependencies::Locked, suite)
+                        .map(|tests| Ended::Passed(tests.passed))
                 }
             })?;
         }

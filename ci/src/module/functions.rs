@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dagger_module::{Call, Error, Query, Session, Value};
 
-use super::table::{BASE_IMAGE, RUST_IMAGE, known, name_here, settings_of, state};
+use super::table::{BASE_IMAGE, RUST_IMAGE, name_here, settings_of, state};
 use crate::cli::table::{Argument, Caching, Function, Type, Values};
-use crate::engine::dagger::environment::{mount, run, variable};
+use crate::engine::dagger::environment::{run, variable};
 use crate::engine::dagger::{Dagger, Environment, ROOT, STORE, Settings, Tree, from_dagger};
 use crate::engine::report::{Format, to_stderr};
 use crate::failure::{Failure, Result};
@@ -99,12 +99,6 @@ impl<'a> Work<'a> {
 
     pub fn stdout(&self, container: Query, command: Vec<String>) -> Result<String> {
         let query = run(container, self.command(command, &[])).call("stdout");
-        self.session.get(&query).map_err(|error| from_dagger(&error))
-    }
-
-    /// What it prints as its result, and what it tells on the way.
-    pub fn output(&self, container: Query, command: Vec<String>) -> Result<String> {
-        let query = run(container, self.command(command, &[])).call("combinedOutput");
         self.session.get(&query).map_err(|error| from_dagger(&error))
     }
 }
@@ -235,115 +229,4 @@ pub fn lock(call: &Call, function: &'static Function) -> Result<Value> {
     let changed = query.clone().call("modifiedPaths");
     work.session.get::<Vec<String>>(&changed).map_err(|error| from_dagger(&error))?;
     work.session.id(&query).map(Value::from).map_err(|error| from_dagger(&error))
-}
-
-pub fn test(call: &Call, function: &'static Function) -> Result<Value> {
-    let work = Work::open(call)?;
-    let (values, _) = given(call, function)?;
-    let wheels = match argument::<Option<String>>(call, "wheels")? {
-        Some(wheels) => wheels,
-        None => {
-            let build = known(if function.name == "test-cpu-wheels" { "build-cpu-wheels" } else { "build-gpu-wheels" });
-            let majors = values.numbers("cuda-major").into_iter().map(|major| format!("--cuda-major={major}"));
-            let command = std::iter::once(build.name.to_owned()).chain(majors).collect();
-            work.build(&matrix(&work.versions, function, &values)?, command, None)?
-        }
-    };
-    test_wheels(call, &work, function, &values, &wheels).map(Value::from)
-}
-
-/// Installs the wheels of a folder into containers that hold nothing else, one for each Python, and runs their tests.
-pub fn test_wheels(
-    call: &Call,
-    work: &Work,
-    function: &'static Function,
-    values: &Values,
-    wheels: &str,
-) -> Result<String> {
-    let gpu = function.name == "test-gpu-wheels" && !argument::<bool>(call, "no-gpu")?;
-    let wheel = only_wheel(work, wheels)?;
-    let mut base = work.tree.mount_all(work.session, work.environment.base())?;
-    base = mount(base, "/wheels", wheels);
-    let mut words = vec![function.name.to_owned(), "--wheel".to_owned(), format!("/wheels/{wheel}")];
-    words.extend(values.numbers("cuda-major").iter().map(|major| format!("--cuda-major={major}")));
-    if values.flag("fix-cuda") {
-        words.push("--fix-cuda".to_owned());
-    }
-    if function.arguments.iter().any(|one| one.name == "find-links")
-        && let Some(links) = argument::<Option<String>>(call, "find-links")?
-    {
-        base = mount(base, "/links", &links);
-        words.push("--find-links=/links".to_owned());
-    }
-    if gpu {
-        base = variable(base.call("experimentalWithAllGPUs"), "NVIDIA_DRIVER_CAPABILITIES", "compute,utility");
-    }
-    let pythons = match values.list("python") {
-        [] => pythons(work)?,
-        some => some.to_vec(),
-    };
-    let mut report = String::new();
-    for python in pythons {
-        let mut words = words.clone();
-        words.push(format!("--python={python}"));
-        let text = work.output(anew(base.clone(), function), words)?;
-        if !ran_something(&text) {
-            let todo = "Look at the report above: a test that does not run proves nothing.";
-            return Err(Failure::check(format!("No test ran under Python {python}."), todo).with_log(text));
-        }
-        report.push_str(&text);
-    }
-    Ok(report)
-}
-
-/// Whether a report counts tests that passed: `12 passed`.
-fn ran_something(report: &str) -> bool {
-    let words: Vec<&str> = report.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    words.windows(2).any(|pair| pair[1] == "passed" && pair[0].parse::<u64>().is_ok_and(|count| count > 0))
-}
-
-fn only_wheel(work: &Work, wheels: &str) -> Result<String> {
-    let query = Query::node("Directory", wheels).call("glob").arg("pattern", "**/*.whl");
-    let found: Vec<String> = work.session.get(&query).map_err(|error| from_dagger(&error))?;
-    match found.as_slice() {
-        [one] => Ok(one.clone()),
-        [] => Err(Failure::usage(
-            "The folder holds no wheel.",
-            "Pass a folder with the wheel, as build-gpu-wheels leaves it.",
-        )),
-        several => {
-            let what = format!("The folder holds several wheels: {}.", several.join(", "));
-            Err(Failure::usage(what, "Pass the folder of one of them."))
-        }
-    }
-}
-
-/// The Pythons of versions.toml that the base image has.
-fn pythons(work: &Work) -> Result<Vec<String>> {
-    let minors: Vec<String> = work.versions.wheel.pythons.iter().map(|python| python.0.to_string()).collect();
-    let script = format!(
-        "for m in {}; do if command -v python3.$m >&2 || [ -x /opt/python/cp3$m-cp3$m/bin/python3 ]; then echo 3.$m; fi; done",
-        minors.join(" ")
-    );
-    let query = run(work.environment.base(), vec!["sh", "-c", &script]).call("stdout");
-    let text: String = work.session.get(&query).map_err(|error| from_dagger(&error))?;
-    let found: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
-    if found.is_empty() {
-        let wanted: Vec<String> = work.versions.wheel.pythons.iter().map(ToString::to_string).collect();
-        let what = format!("The base image has none of the Pythons {}.", wanted.join(", "));
-        return Err(Failure::machine(what, "Choose another --base-image."));
-    }
-    Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ran_something;
-
-    #[test]
-    fn a_report_without_a_passed_test_is_none() {
-        assert!(ran_something("Python 3.11: 12 passed, 0 failed, 3 skipped"));
-        assert!(!ran_something("0 passed, 3 skipped"));
-        assert!(!ran_something("skipped: no NVIDIA driver"));
-    }
 }

@@ -2,11 +2,13 @@
 //! command line is made from.
 //!
 //! `table` turns that table into the module's types; `functions` answers calls with the engine in `engine::dagger`;
-//! `wheels` is the object that a build can be asked further things of; `checks` is what `dagger check` runs.
+//! `test` runs tests of wheels; `wheels` is the object that a build can be asked further things of; `checks` is what
+//! `dagger check` runs.
 
 mod checks;
 mod functions;
 mod table;
+mod test;
 mod wheels;
 
 use std::process::ExitCode;

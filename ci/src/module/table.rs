@@ -3,7 +3,7 @@
 
 use dagger_module::{Arg, Cache, Call, Enum, Error, Function, Module, Object, Type, Value, json};
 
-use super::{checks, functions, wheels};
+use super::{checks, functions, test, wheels};
 use crate::cli::table::{self, Argument, Caching, FUNCTIONS, Gives};
 use crate::engine::dagger::{Settings, to_dagger};
 use crate::failure::Failure;
@@ -16,7 +16,8 @@ pub const RUST_IMAGE: &str = "rust";
 /// Functions that make no sense in a container, or are there under another name.
 const LEFT_OUT: &[&str] = &["clean", "completions", "doctor", "reproduce", "step"];
 /// Arguments that an engine has its own way for: `--output` of its command line, its own progress, `plan` as a function.
-const NOT_HERE: &[&str] = &["output", "dry-run", "gates"];
+/// `--no-gpu` is the way out of what `--require-gpu` asks for.
+const NOT_HERE: &[&str] = &["output", "dry-run", "gates", "require-gpu"];
 
 /// What builds and tests read of a checkout: as little as possible, so that as much as possible is answered from memory.
 pub const SOURCE_IGNORE: &[&str] = &[
@@ -28,6 +29,7 @@ pub const SOURCE_IGNORE: &[&str] = &[
     "!ci/Cargo.toml",
     "!ci/src",
     "!dagger-module/**/Cargo.toml",
+    "!docs/python-api.md",
     "!faiss-rs",
     "!kernels",
     "!rust-toolchain.toml",
@@ -100,7 +102,7 @@ pub fn known(name: &str) -> &'static table::Function {
 fn convert(function: &'static table::Function, enums: &mut Vec<Enum>) -> Function {
     let (returns, handler): (Type, functions::Handler) = match function.name {
         "build-gpu-wheels" | "build-cpu-wheels" => (Type::object("Directory"), functions::build),
-        "test-gpu-wheels" | "test-cpu-wheels" => (Type::String, functions::test),
+        "test-gpu-wheels" | "test-cpu-wheels" => (Type::String, test::test),
         "lock" => (Type::object("Changeset"), functions::lock),
         _ if function.gives == Gives::Folder => (Type::object("Directory"), functions::folder),
         _ => (Type::String, functions::text),

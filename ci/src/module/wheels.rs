@@ -2,8 +2,9 @@
 
 use dagger_module::{Call, Enum, Function, Object, Query, Type, Value, json};
 
-use super::functions::{self, Work, argument, build_with, given, test_wheels};
+use super::functions::{self, Work, argument, build_with, given};
 use super::table::{self, known, plain, settings_of};
+use super::test::test_wheels;
 use crate::engine::dagger::environment::{mount, run};
 use crate::engine::dagger::from_dagger;
 use crate::failure::{Failure, Result};

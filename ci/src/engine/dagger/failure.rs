@@ -2,15 +2,25 @@
 
 use dagger_module::Error;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{During, Failure, Kind};
 
 /// How many of a log's last lines are shown.
 const LAST_LINES: usize = 40;
+/// The program that puts GPUs into a container; the engine starts it before the container's own.
+const HOOK: &str = "nvidia-container-";
 
 /// A failure of the engine itself, or of a container that is no step of a plan.
 pub fn from_dagger(error: &Error) -> Failure {
     let message = message(error);
     let log = log(error);
+    if message.contains(HOOK) {
+        return Failure::machine(
+            "The Dagger engine can give its containers no GPU: NVIDIA's container toolkit does not answer.",
+            "Check `nvidia-smi` on the engine's machine and that its NVIDIA container toolkit is installed. Without a GPU, \
+             `--no-gpu` runs the CPU part of the tests.",
+        )
+        .with_log(message);
+    }
     if error.value("exitCode").is_some() {
         return of_command(&log, code(error)).unwrap_or_else(|| {
             Failure::build(format!("A command failed in its container ({message})."), "Its own words are above.")
@@ -34,7 +44,14 @@ pub fn from_dagger(error: &Error) -> Failure {
 /// A step that failed: the same words as on the host.
 pub fn of_step(step: &str, error: &Error) -> Failure {
     let failure = from_dagger(error);
-    Failure { what: format!("The step {step} failed: {}", failure.what), ..failure }
+    let during = Box::new(During { step: step.to_owned(), command: format!("ci step {step}") });
+    Failure { what: format!("The step {step} failed: {}", failure.what), during: Some(during), ..failure }
+}
+
+/// Tests that failed: `step` names them, `command` is what ran them.
+pub fn of_tests(step: String, command: &[String], error: &Error) -> Failure {
+    let during = Box::new(During { step, command: command.join(" ") });
+    Failure { during: Some(during), ..from_dagger(error) }
 }
 
 /// `ci` ends its log with two lines: what happened, and what to do.
@@ -75,8 +92,8 @@ pub fn to_dagger(failure: &Failure) -> Error {
         .with("exitCode", failure.kind as u8)
         .with("what", failure.what.as_str())
         .with("todo", failure.todo.as_str());
-    if let Some(step) = failure.what.strip_prefix("The step ").and_then(|rest| rest.split(' ').next()) {
-        error = error.with("step", step).with("command", format!("ci step {step}"));
+    if let Some(during) = &failure.during {
+        error = error.with("step", during.step.as_str()).with("command", during.command.as_str());
     }
     match &failure.log {
         Some(log) => error.with("log", log.as_str()),

@@ -57,7 +57,14 @@ impl Tree {
 
     /// The container with all of the source.
     pub fn mount_all(&self, session: &Session, container: Query) -> Result<Query> {
-        let id = session.id(&part(Vec::new())).map_err(|error| from_dagger(&error))?;
+        self.mount_some(session, container, &[], &[])
+    }
+
+    /// The container with some files and folders of the source, but for others in them.
+    pub fn mount_some(&self, session: &Session, container: Query, include: &[&str], exclude: &[&str]) -> Result<Query> {
+        let owned = |paths: &[&str]| -> Vec<String> { paths.iter().map(|&path| path.to_owned()).collect() };
+        let query = part(owned(include)).arg("exclude", owned(exclude));
+        let id = session.id(&query).map_err(|error| from_dagger(&error))?;
         Ok(mount(container, ROOT, &id))
     }
 

@@ -19,7 +19,7 @@ use super::{Engine, Event, Outcome, Reporter, StepOutcome};
 use crate::failure::Result;
 use crate::plan::{Action, Plan, Step};
 pub use environment::{Environment, Settings};
-pub use failure::{from_dagger, to_dagger};
+pub use failure::{from_dagger, of_tests, to_dagger};
 pub use inputs::Tree;
 
 /// Where the store lies in every container.

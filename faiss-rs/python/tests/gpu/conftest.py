@@ -1,5 +1,7 @@
 """Tests that need a GPU. Each must have launched kernels: an answer that the CPU gave proves nothing."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import faiss
@@ -36,3 +38,27 @@ def kernels_ran(request):
     yield
     if "launches_none" not in request.keywords:
         assert faiss.gpu_launch_count() > before, "no kernel was launched"
+
+
+def driver() -> str:
+    """The driver's own version, where its nvidia-smi is there to tell it."""
+    program = shutil.which("nvidia-smi")
+    if not program:
+        return "version not known, for want of nvidia-smi"
+    command = [program, "--query-gpu=driver_version", "--format=csv,noheader"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip().partition("\n")[0] or done.stderr.strip()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What ran on which GPU. `cargo ci test-gpu-wheels` reads the first of these lines."""
+    here = Path(__file__).parent.name + "/"
+    passed = sum(report.nodeid.startswith(here) for report in terminalreporter.stats.get("passed", []))
+    if REASON:
+        terminalreporter.line(f"GPU: {REASON}")
+        return
+    terminalreporter.line(f"GPU tests: {passed} passed, {faiss.gpu_launch_count()} kernels launched")
+    report = faiss.gpu_report()
+    terminalreporter.line(f"GPU driver: {driver()}; {', '.join(report['CUDA'])}")
+    for device in report["GPU"]:
+        terminalreporter.line(f"GPU {device}")
