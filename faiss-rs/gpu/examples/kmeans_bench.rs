@@ -66,11 +66,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 assign::nearest_by(c, strategy, of, &centroids, MetricType::L2, to, None)
             })?;
         }
-        let points = Points::new(c, Strategy::choose(c, of), of, k)?;
+        let points = Points::new(c, Strategy::choose(c, of, k), of, k, MetricType::L2)?;
         let (to, near) = (labels.ptr_mut(), distances.ptr_mut());
-        time(c, "nearest, prepared, with distances", || {
-            points.nearest(at.read(), None, MetricType::L2, to, Some(near))
-        })?;
+        time(c, "nearest, prepared, with distances", || points.nearest(at.read(), None, to, Some(near)))?;
         time(c, "group", || group::group(c, to.read(), n, k).map(|_| ()))?;
         Ok(())
     })?;

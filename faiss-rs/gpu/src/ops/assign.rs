@@ -2,11 +2,13 @@
 
 use faiss_core::base::MetricType;
 
+use crate::device::DeviceProperties;
 use crate::error::{Error, Result};
 use crate::launchers;
 use crate::memory::{Ptr, PtrMut};
 use crate::ops::knn::Vectors;
 use crate::ops::rows::{self, Rows};
+use crate::ops::split::SplitRows;
 use crate::resources::Context;
 
 /// How the nearest are found. One chooser, [`Strategy::choose`]; the tests run all of them against each other.
@@ -16,16 +18,32 @@ pub enum Strategy {
     Differences,
     /// Products by cuBLAS, a tile of them in memory at a time.
     Product,
+    /// Products of split numbers by matrix units, never written; from compute capability 8.0 on.
+    Split,
 }
 
 /// From this many numbers a row on, matrix products pay.
 const PRODUCT_FROM: usize = 16;
+/// From this many centroids on, the split of the rows pays.
+const SPLIT_FROM: usize = 32;
 
 impl Strategy {
-    pub const ALL: [Strategy; 2] = [Strategy::Differences, Strategy::Product];
+    pub const ALL: [Strategy; 3] = [Strategy::Differences, Strategy::Product, Strategy::Split];
 
-    pub fn choose(_context: &Context<'_>, of: Parts) -> Strategy {
-        if of.parts > 1 || of.stride != of.d || of.d < PRODUCT_FROM { Strategy::Differences } else { Strategy::Product }
+    /// Whether a device has what it takes.
+    pub fn runs_on(self, properties: &DeviceProperties) -> bool {
+        self != Strategy::Split || properties.major >= 8
+    }
+
+    /// The fastest for `k` centroids.
+    pub fn choose(context: &Context<'_>, of: Parts, k: usize) -> Strategy {
+        if of.parts > 1 || of.stride != of.d || of.d < PRODUCT_FROM {
+            Strategy::Differences
+        } else if k >= SPLIT_FROM && Strategy::Split.runs_on(context.properties) {
+            Strategy::Split
+        } else {
+            Strategy::Product
+        }
     }
 }
 
@@ -58,7 +76,8 @@ pub fn nearest(
     distances: Option<PtrMut<f32>>,
 ) -> Result<()> {
     let of = Parts::whole(rows, count, centroids.d);
-    nearest_by(context, Strategy::choose(context, of), of, centroids, metric, out, distances)
+    let strategy = Strategy::choose(context, of, centroids.count);
+    nearest_by(context, strategy, of, centroids, metric, out, distances)
 }
 
 /// [`nearest`] by a given strategy, of parts.
@@ -75,9 +94,19 @@ pub fn nearest_by(
         return Err(Error::invalid("rows are assigned to all centroids"));
     }
     let (wide, _wide) = rows::as_f32(context, centroids.rows, centroids.count, centroids.d)?;
-    let points = Points::new(context, strategy, of, centroids.count / of.parts.max(1))?;
-    points.nearest(wide, centroids.norms, metric, out, distances)
+    let k = centroids.count / of.parts.max(1);
+    // The split is a copy of the rows: of so many at a time.
+    let most = if strategy == Strategy::Split { (SPLIT_ROWS / of.d.max(1)).max(1) } else { of.count.max(1) };
+    for first in (0..of.count).step_by(most) {
+        let now = Parts { rows: of.rows.at(first * of.stride), count: most.min(of.count - first), ..of };
+        let points = Points::new(context, strategy, now, k, metric)?;
+        points.nearest(wide, centroids.norms, out.at(first), distances.map(|d| d.at(first)))?;
+    }
+    Ok(())
 }
+
+/// Numbers of the rows that are split at a time.
+const SPLIT_ROWS: usize = 16 << 20;
 
 /// Rows that are assigned again and again to other centroids, `k` of each part.
 pub struct Points<'a> {
@@ -85,10 +114,18 @@ pub struct Points<'a> {
     strategy: Strategy,
     of: Parts,
     k: usize,
+    metric: MetricType,
+    split: Option<SplitRows<'a>>,
 }
 
 impl<'a> Points<'a> {
-    pub fn new(context: &'a Context<'_>, strategy: Strategy, of: Parts, k: usize) -> Result<Points<'a>> {
+    pub fn new(
+        context: &'a Context<'_>,
+        strategy: Strategy,
+        of: Parts,
+        k: usize,
+        metric: MetricType,
+    ) -> Result<Points<'a>> {
         let (parts, count) = (of.parts, of.count);
         let small = |n: Option<usize>| n.is_some_and(|n| n < i32::MAX as usize);
         if !small(k.checked_mul(parts)) || count >= u32::MAX as usize || !small(Some(of.stride)) {
@@ -96,31 +133,34 @@ impl<'a> Points<'a> {
                 "assignment of {parts} x {count} rows to {k} centroids each is out of range"
             )));
         }
-        Ok(Points { context, strategy, of, k })
+        if !matches!(metric, MetricType::L2 | MetricType::InnerProduct) {
+            return Err(Error::invalid(format!("assignment is by L2 or inner product, not {metric:?}")));
+        }
+        if strategy != Strategy::Differences && (parts != 1 || of.stride != of.d) {
+            return Err(Error::invalid("only differences assign parts of rows"));
+        }
+        let split = strategy == Strategy::Split && count > 0 && k > 0;
+        let split = split.then(|| SplitRows::new(context, of.rows, count, of.d, metric)).transpose()?;
+        Ok(Points { context, strategy, of, k, metric, split })
     }
 
-    /// The numbers of the nearest, those of each part together and counted over all parts.
+    /// The numbers of the nearest, those of each part together and counted over all parts. `norms`, where they are known, are
+    /// the centroids' squared ones.
     pub fn nearest(
         &self,
         centroids: Ptr<f32>,
         norms: Option<Ptr<f32>>,
-        metric: MetricType,
         labels: PtrMut<i32>,
         distances: Option<PtrMut<f32>>,
     ) -> Result<()> {
-        let (context, of) = (self.context, self.of);
-        if !matches!(metric, MetricType::L2 | MetricType::InnerProduct) {
-            return Err(Error::invalid(format!("assignment is by L2 or inner product, not {metric:?}")));
-        }
+        let (context, of, metric) = (self.context, self.of, self.metric);
         if self.k == 0 {
             rows::fill(context, labels, -1, of.parts * of.count)?;
         } else {
-            match self.strategy {
-                Strategy::Differences => return self.by_differences(centroids, metric, labels, distances),
-                _ if of.parts != 1 || of.stride != of.d => {
-                    return Err(Error::invalid("only differences assign parts of rows"));
-                }
-                Strategy::Product => self.by_products(centroids, norms, metric, labels)?,
+            match (self.strategy, &self.split) {
+                (Strategy::Differences, _) => return self.by_differences(centroids, metric, labels, distances),
+                (Strategy::Split, Some(split)) => split.nearest(context, centroids, self.k, labels)?,
+                _ => self.by_products(centroids, norms, metric, labels)?,
             }
         }
         let Some(distances) = distances else { return Ok(()) };

@@ -119,7 +119,7 @@ impl<'a> Rounds<'a> {
             labels: memory.0.ptr_mut(),
             distances: memory.1.ptr_mut(),
             _memory: memory,
-            points: Points::new(context, Strategy::choose(context, of), of, job.k)?,
+            points: Points::new(context, Strategy::choose(context, of, job.k), of, job.k, job.metric)?,
             given: job.given.len() / of.d / of.parts,
             started: Instant::now(),
         })
@@ -191,7 +191,7 @@ impl<'a> Rounds<'a> {
         let (context, of, k) = (self.context, self.of, self.job.k);
         let (groups, items) = (of.parts * k, of.parts * of.count);
         let (labels, distances) = (self.labels, self.distances);
-        self.points.nearest(centroids.read(), None, self.job.metric, labels, Some(distances))?;
+        self.points.nearest(centroids.read(), None, labels, Some(distances))?;
         let grouped = group::group(context, labels.read(), items, groups)?;
         let splits = (SUM_TASKS / groups).clamp(1, 256);
         let mut partial = context.take::<f32>(splits * groups * of.d)?;

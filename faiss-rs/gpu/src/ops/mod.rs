@@ -12,3 +12,4 @@ pub mod pq_train;
 pub mod probe;
 pub mod rows;
 pub mod select;
+pub mod split;
