@@ -284,6 +284,22 @@ __device__ void pq_terms(const float* centroids, const float* origin, const floa
     }
 }
 
+// Squared distances, or inner products, of queries to the centroids of their lists; one warp a pair. 0 for no list.
+__device__ inline void pair_distances(const float* queries, const float* centroids, const int* lists, u32 nprobe, u32 d,
+                                      u32 inner, float* distances, i64 pairs) {
+    for (i64 pair = grid_thread() / 32; pair < pairs; pair += grid_threads() / 32) {
+        const int list = lists[pair];
+        const float* x = queries + pair / nprobe * d;
+        const float* c = centroids + (i64)max(list, 0) * d;
+        float sum = 0;
+#pragma unroll 1
+        for (u32 i = threadIdx.x % 32; i < d; i += 32)
+            sum = inner ? fmaf(x[i], c[i], sum) : fmaf(x[i] - c[i], x[i] - c[i], sum);
+        sum = warp_sum(sum);
+        if (threadIdx.x % 32 == 0) distances[pair] = list < 0 ? 0.0f : sum;
+    }
+}
+
 // The last p with places[p] <= i: the probe that position i is in.
 __device__ __forceinline__ u32 probe_of(const u32* places, u32 nprobe, u32 i) {
     u32 low = 0, high = nprobe;

@@ -132,6 +132,25 @@ impl Default for GpuIndexIVFFlatConfig {
     }
 }
 
+/// Configuration of a [`GpuIndexIVFPQ`](crate::GpuIndexIVFPQ).
+#[derive(Object, Clone, Debug, Default)]
+pub struct GpuIndexIVFPQConfig {
+    #[object(parent)]
+    pub ivf: GpuIndexIVFConfig,
+    /// Accepted and ignored: tables are f32, so that results are the CPU's.
+    #[object(name = "useFloat16LookupTables")]
+    pub use_float16_lookup_tables: bool,
+    /// Accepted and ignored: one table a query serves all its lists.
+    #[object(name = "usePrecomputedTables")]
+    pub use_precomputed_tables: bool,
+    /// Accepted and ignored: the layout is this library's own choice.
+    #[object(name = "interleavedLayout")]
+    pub interleaved_layout: bool,
+    /// Accepted and ignored, as the tables are.
+    #[object(name = "useMMCodeDistance")]
+    pub use_mm_code_distance: bool,
+}
+
 /// How an index becomes a GPU index.
 #[derive(Object, Clone, Debug, Default)]
 pub struct GpuClonerOptions {

@@ -41,7 +41,7 @@ pub use bf_knn::{GpuDistanceParams, bf_knn, bf_knn_tiling, knn_gpu};
 pub use cloner::{index_cpu_to_gpu, index_cpu_to_gpu_multiple, index_gpu_to_cpu};
 pub use config::{
     DistanceDataType, GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig, GpuIndexIVFFlatConfig,
-    GpuMultipleClonerOptions, IndicesDataType, IndicesOptions,
+    GpuIndexIVFPQConfig, GpuMultipleClonerOptions, IndicesDataType, IndicesOptions,
 };
 pub use device::{DeviceProperties, check_gpus, device_properties, get_num_gpus};
 pub use error::{Error, Result};
@@ -50,6 +50,7 @@ pub use index::flat::GpuIndexFlat;
 pub use index::flat_ip::GpuIndexFlatIP;
 pub use index::flat_l2::GpuIndexFlatL2;
 pub use index::ivf::flat::GpuIndexIVFFlat;
+pub use index::ivf::pq::GpuIndexIVFPQ;
 pub use index::ivf::{GpuIndexIVF, GpuInvertedFile};
 pub use memory::MemorySpace;
 pub use module::launch_count;

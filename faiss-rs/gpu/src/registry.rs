@@ -6,7 +6,7 @@ use faiss_core::registry::{Row, no_overload};
 use crate::bf_knn::GpuDistanceParams;
 use crate::config::{
     GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig, GpuIndexIVFFlatConfig,
-    GpuMultipleClonerOptions,
+    GpuIndexIVFPQConfig, GpuMultipleClonerOptions,
 };
 use crate::{index, standard};
 
@@ -36,6 +36,7 @@ pub static REGISTRY: &[Row] = &[
     options!(GpuIndexFlatConfig),
     options!(GpuIndexIVFConfig),
     options!(GpuIndexIVFFlatConfig),
+    options!(GpuIndexIVFPQConfig),
     options!(GpuClonerOptions),
     options!(GpuMultipleClonerOptions),
     options!(GpuDistanceParams),
@@ -45,6 +46,7 @@ pub static REGISTRY: &[Row] = &[
     index::flat_ip::ROW,
     index::ivf::ROW,
     index::ivf::flat::ROW,
+    index::ivf::pq::ROW,
 ];
 
 #[cfg(test)]

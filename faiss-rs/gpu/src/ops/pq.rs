@@ -165,6 +165,22 @@ pub fn terms(
     )
 }
 
+/// Distances of `nq` queries to the centroids of their lists, `nprobe` a query: for quantizers that compare otherwise than the
+/// index, whose own distances do not serve.
+pub fn coarse_distances(
+    context: &Context<'_>,
+    metric: MetricType,
+    queries: Ptr<f32>,
+    (nq, nprobe, d): (usize, usize, usize),
+    centroids: Ptr<f32>,
+    lists: Ptr<i32>,
+    out: PtrMut<f32>,
+) -> Result<()> {
+    let (pairs, inner) = (nq * nprobe, u32::from(metric.is_similarity()));
+    let launch = context.stride(pairs, 8);
+    launchers::pair_distances(launch, queries, centroids, lists, nprobe as u32, d as u32, inner, out, pairs as i64)
+}
+
 /// The lists that queries look into, nearest first.
 #[derive(Clone, Copy)]
 pub struct Probes {

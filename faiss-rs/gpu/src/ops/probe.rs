@@ -104,54 +104,25 @@ pub fn best(
     compute: &dyn Fn(&Scan) -> Result<()>,
     out: Best,
 ) -> Result<()> {
-    let (count, nprobe, k) = (probes.count, probes.nprobe, search.k);
+    let (count, k) = (probes.count, search.k);
     if count == 0 || k == 0 {
         return Ok(());
     }
-    let longest = search.longest_row.min(probes.max_codes);
-    if longest + k.next_power_of_two() > (u32::MAX - 8192) as usize {
-        return Err(Error::invalid(format!("{longest} entries and k = {k} are more than can be searched at once")));
-    }
-    let (mut lists, mut places) = (context.take::<i32>(count * nprobe)?, context.take::<u32>(count * (nprobe + 1))?);
-    let mut row_lengths = context.take::<u32>(count)?;
-    launchers::probe_places(
-        context.stride(count, 8),
-        probes.labels,
-        search.stored.lengths,
-        count as u32,
-        nprobe as u32,
-        search.stored.nlist as u32,
-        probes.max_codes.min(u32::MAX as usize) as u32,
-        lists.ptr_mut(),
-        places.ptr_mut(),
-        row_lengths.ptr_mut(),
-    )?;
-    for page in pages(context, row_lengths.ptr(), count, longest, k)? {
+    let rows = Rows::new(context, probes, search)?;
+    for page in pages(context, rows.lengths.ptr(), count, rows.longest, k)? {
         if page.first > 0 {
             // Launches only queue work: without waiting here, nothing could be interrupted.
             context.sync()?;
             check_interrupt()?;
         }
         let mut distances = context.take::<f32>(page.rows * page.stride)?;
-        let scan = Scan {
-            queries: probes.queries.at(page.first * probes.d),
-            count: page.rows,
-            d: probes.d,
-            nprobe,
-            lists: lists.ptr().at(page.first * nprobe),
-            coarse: probes.coarse.at(page.first * nprobe),
-            places: places.ptr().at(page.first * (nprobe + 1)),
-            stored: search.stored,
-            centroids: search.centroids,
-            distances: distances.ptr_mut(),
-            stride: page.stride,
-        };
+        let scan = rows.scan(page.first, page.rows, distances.ptr_mut(), page.stride);
         compute(&scan)?;
         if let Some(allowed) = search.allowed {
-            let launch = context.launch(page.rows * nprobe);
+            let launch = context.launch(page.rows * probes.nprobe);
             let (starts, at) = (search.stored.starts, distances.ptr_mut());
-            let (lists, places, stride) = (scan.lists, scan.places, page.stride as i64);
-            launchers::mask_distances(launch, lists, places, nprobe as u32, starts, allowed, at, stride)?;
+            let (nprobe, stride) = (probes.nprobe as u32, page.stride as i64);
+            launchers::mask_distances(launch, scan.lists, scan.places, nprobe, starts, allowed, at, stride)?;
         }
         let values = Values {
             values: distances.ptr(),
@@ -160,7 +131,7 @@ pub fn best(
             columns: page.stride,
             norms: None,
             allowed: None,
-            row_columns: Some(row_lengths.ptr().at(page.first)),
+            row_columns: Some(rows.lengths.ptr().at(page.first)),
             first_id: 0,
             descending: search.descending,
         };
@@ -170,19 +141,96 @@ pub fn best(
             _ => select::select_any(context, &values, k, out)?,
         }
     }
-    let pairs = search.store_pairs;
-    launchers::place_labels(
-        context.stride(count * k, 256),
-        out.ids,
-        count as u32,
-        k as u32,
-        lists.ptr(),
-        places.ptr(),
-        nprobe as u32,
-        search.stored.starts,
-        if pairs { Ptr::null() } else { search.stored.ids },
-        if pairs { Ptr::null() } else { search.stored.narrow_ids },
-    )
+    rows.label(context, out)
+}
+
+/// As [`best`], for a family that chooses while it computes: `choose` gives the best of all queries, with places in their rows for
+/// ids. There are no rows in memory.
+pub fn best_chosen(
+    context: &Context<'_>,
+    probes: &Probes,
+    search: &Search,
+    choose: &dyn Fn(&Scan) -> Result<()>,
+    out: Best,
+) -> Result<()> {
+    if probes.count == 0 || search.k == 0 {
+        return Ok(());
+    }
+    let rows = Rows::new(context, probes, search)?;
+    choose(&rows.scan(0, probes.count, PtrMut::null(), 0))?;
+    rows.label(context, out)
+}
+
+/// The rows of distances of queries: which lists they are of, and where those begin.
+struct Rows<'a> {
+    probes: &'a Probes,
+    search: &'a Search,
+    lists: Temp<'a, i32>,
+    places: Temp<'a, u32>,
+    lengths: Temp<'a, u32>,
+    /// No row has more entries.
+    longest: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(context: &'a Context<'_>, probes: &'a Probes, search: &'a Search) -> Result<Rows<'a>> {
+        let (count, nprobe, k) = (probes.count, probes.nprobe, search.k);
+        let longest = search.longest_row.min(probes.max_codes);
+        if longest + k.next_power_of_two() > (u32::MAX - (1 << 16)) as usize {
+            return Err(Error::invalid(format!("{longest} entries and k = {k} are more than can be searched at once")));
+        }
+        let (mut lists, mut places) =
+            (context.take::<i32>(count * nprobe)?, context.take::<u32>(count * (nprobe + 1))?);
+        let mut lengths = context.take::<u32>(count)?;
+        launchers::probe_places(
+            context.stride(count, 8),
+            probes.labels,
+            search.stored.lengths,
+            count as u32,
+            nprobe as u32,
+            search.stored.nlist as u32,
+            probes.max_codes.min(u32::MAX as usize) as u32,
+            lists.ptr_mut(),
+            places.ptr_mut(),
+            lengths.ptr_mut(),
+        )?;
+        Ok(Rows { probes, search, lists, places, lengths, longest })
+    }
+
+    /// The scan of `count` queries from `first` on.
+    fn scan(&self, first: usize, count: usize, distances: PtrMut<f32>, stride: usize) -> Scan {
+        let (probes, search, nprobe) = (self.probes, self.search, self.probes.nprobe);
+        Scan {
+            queries: probes.queries.at(first * probes.d),
+            count,
+            d: probes.d,
+            nprobe,
+            lists: self.lists.ptr().at(first * nprobe),
+            coarse: probes.coarse.at(first * nprobe),
+            places: self.places.ptr().at(first * (nprobe + 1)),
+            stored: search.stored,
+            centroids: search.centroids,
+            distances,
+            stride,
+        }
+    }
+
+    /// Places in rows become ids.
+    fn label(&self, context: &Context<'_>, out: Best) -> Result<()> {
+        let (count, k, stored, pairs) = (self.probes.count, self.search.k, self.search.stored, self.search.store_pairs);
+        launchers::place_labels(
+            context.stride(count * k, 256),
+            out.ids,
+            count as u32,
+            k as u32,
+            self.lists.ptr(),
+            self.places.ptr(),
+            self.probes.nprobe as u32,
+            stored.starts,
+            if pairs { Ptr::null() } else { stored.ids },
+            if pairs { Ptr::null() } else { stored.narrow_ids },
+        )
+    }
 }
 
 /// Queries whose rows of distances are in memory at a time.

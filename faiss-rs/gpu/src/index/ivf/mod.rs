@@ -7,13 +7,14 @@
 //! | `coarse.rs` | the quantizer's part |
 //! | `edit.rs`, `search.rs`, `copy.rs` | what all families do |
 //! | `methods.rs` | what Python sees beyond fields and the methods of all indexes |
-//! | `flat.rs` | one family each |
+//! | `flat.rs`, `pq.rs` | one family each |
 
 pub mod coarse;
 pub mod copy;
 pub mod edit;
 pub mod flat;
 mod methods;
+pub mod pq;
 pub mod search;
 
 use std::sync::Arc;

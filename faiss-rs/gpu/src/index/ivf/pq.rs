@@ -1,0 +1,416 @@
+//! Inverted file of product-quantized codes.
+//!
+//! Distances are computed as [`ops::pq`](crate::ops::pq) says: by a table a query, and by L2 with residuals a term for each code,
+//! which takes four bytes of device memory and is made by the first search after the lists changed.
+
+use std::sync::Arc;
+
+use faiss_core::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
+use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
+use faiss_core::index::Index;
+use faiss_core::index::ivf::IndexIVF;
+use faiss_core::index::ivf::pq::IndexIVFPQ;
+use faiss_core::quantize::ProductQuantizer;
+use faiss_core::registry::{Role, Row, no_overload};
+use faiss_core::transform::maybe_subsample;
+use faiss_derive::Object;
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
+use crate::config::GpuIndexIVFPQConfig;
+use crate::kind::{Cloner, Kind, Target};
+use crate::memory::{DeviceBuffer, MemorySpace, Ptr, Temp};
+use crate::ops::pq::{self, CodeLists, Codebooks, Probes as PqProbes, Residual, Scan as PqScan};
+use crate::ops::pq_train::pq_train;
+use crate::ops::probe::{self, Probes, Scan, Search};
+use crate::ops::rows;
+use crate::ops::select::{BLOCK_K, Best};
+use crate::resources::{Context, GpuResources};
+
+/// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer, on a GPU.
+#[derive(Object)]
+#[object(methods = METHODS)]
+pub struct GpuIndexIVFPQ {
+    #[object(parent)]
+    pub ivf: GpuIndexIVF,
+    /// Makes the codes. The GPU has a copy of its centroids from training or copyFrom on.
+    pub pq: ProductQuantizer,
+    /// Whether codes are of residuals to the centroids of their lists.
+    pub by_residual: bool,
+    /// What `setPrecomputedCodes` was told.
+    precomputed: bool,
+    derived: Mutex<Derived>,
+}
+
+/// What the device has beside the lists; made when first needed.
+#[derive(Default)]
+struct Derived {
+    codebooks: Option<Codebooks>,
+    terms: Option<Terms>,
+}
+
+struct Terms {
+    /// Of the lists that they belong to.
+    generation: u64,
+    /// The mean of the centroids.
+    origin: DeviceBuffer<f32>,
+    values: DeviceBuffer<f32>,
+}
+
+impl Default for GpuIndexIVFPQ {
+    fn default() -> Self {
+        GpuIndexIVFPQ {
+            ivf: GpuIndexIVF::default(),
+            pq: ProductQuantizer::default(),
+            by_residual: true,
+            precomputed: false,
+            derived: Mutex::default(),
+        }
+    }
+}
+
+const SIGNATURES: &[&str] = &[
+    "(provider: GpuResourcesProvider, index: IndexIVFPQ, config: GpuIndexIVFPQConfig = ...)",
+    "(provider: GpuResourcesProvider, dims: int, nlist: int, subQuantizers: int, bitsPerCode: int, metric: int = METRIC_L2, config: GpuIndexIVFPQConfig = ...)",
+    "(provider: GpuResourcesProvider, coarseQuantizer: Index, dims: int, nlist: int, subQuantizers: int, bitsPerCode: int, metric: int = METRIC_L2, config: GpuIndexIVFPQConfig = ...)",
+];
+
+pub const ROW: Row = Row::of::<GpuIndexIVFPQ>()
+    .construct(
+        |args| {
+            let wrong = || no_overload("GpuIndexIVFPQ", SIGNATURES);
+            let size =
+                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+            let first = arguments::<GpuIndexIVFPQConfig>(args)?.ok_or_else(wrong)?;
+            let made = match (&first.index, first.rest) {
+                (Some(index), []) => {
+                    let index = index.read();
+                    let cpu = cast::<IndexIVFPQ>(&*index).ok_or_else(wrong)?;
+                    GpuIndexIVFPQ::from_cpu(first.resources, cpu, &first.config)?
+                }
+                (quantizer, [Value::Int(d), Value::Int(nlist), Value::Int(m), Value::Int(nbits), metric @ ..]) => {
+                    let metric = match metric {
+                        [] => MetricType::L2,
+                        [Value::Int(metric)] => MetricType::try_from(*metric)?,
+                        _ => return Err(wrong()),
+                    };
+                    let (nlist, codes) = (size(*nlist)?, (size(*m)?, size(*nbits)?));
+                    GpuIndexIVFPQ::new(first.resources, quantizer.clone(), *d, nlist, codes, metric, &first.config)?
+                }
+                _ => return Err(wrong()),
+            };
+            Ok(Handle::index(made))
+        },
+        SIGNATURES,
+    )
+    .clone(|object| Ok(Handle::index(receiver::<GpuIndexIVFPQ>(object)?.duplicate()?)))
+    .role(Role::Other(&KIND));
+
+static KIND: Kind = Kind {
+    inverted_file: Some(|object| cast::<GpuIndexIVFPQ>(object).map(|index| index as _)),
+    cloner: Some(Cloner {
+        cpu: "IndexIVFPQ",
+        to_gpu: |target: &Target<'_>, index| {
+            let config = GpuIndexIVFPQConfig {
+                ivf: target.options.ivf_config(target.device),
+                use_float16_lookup_tables: target.options.use_float16,
+                use_precomputed_tables: target.options.use_precomputed,
+                ..Default::default()
+            };
+            let mut made = GpuIndexIVFPQ::from_cpu(target.resources.clone(), receiver(index)?, &config)?;
+            super::edit::reserve_for(&mut made, target.options)?;
+            Ok(Handle::index(made))
+        },
+        to_cpu: |index| Ok(Handle::index(receiver::<GpuIndexIVFPQ>(index)?.to_cpu()?)),
+    }),
+};
+
+/// A method that gives a number of the product quantizer.
+macro_rules! number {
+    ($name:literal, $doc:literal, $field:ident) => {
+        Method {
+            name: $name,
+            signature: "(self) -> int",
+            doc: $doc,
+            call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<GpuIndexIVFPQ>(object)?.pq.$field as i64))),
+        }
+    };
+}
+
+const METHODS: &[Method] = crate::gpu_inverted_file_methods!(
+    GpuIndexIVFPQ,
+    IndexIVFPQ,
+    number!("getNumSubQuantizers", "Number of parts of a vector.", M),
+    number!("getBitsPerCode", "Bits of the number of a centroid.", nbits),
+    number!("getCentroidsPerSubQuantizer", "Number of centroids of a part.", ksub),
+    Method {
+        name: "getPrecomputedCodes",
+        signature: "(self) -> bool",
+        doc: "What setPrecomputedCodes or the configuration said.",
+        call: MethodCall::Read(|object, _| Ok(Value::Bool(receiver::<GpuIndexIVFPQ>(object)?.precomputed))),
+    },
+    Method {
+        name: "setPrecomputedCodes",
+        signature: "(self, enable: bool) -> None",
+        doc: "Accepted for compatibility: there are no tables a list here that could be precomputed, and searches need none.",
+        call: MethodCall::Write(|object, args| {
+            let [Value::Bool(enable)] = args else {
+                return Err(no_overload("setPrecomputedCodes", &["(enable: bool)"]));
+            };
+            receiver_mut::<GpuIndexIVFPQ>(object)?.precomputed = *enable;
+            Ok(Value::None)
+        }),
+    },
+);
+
+/// An error unless the kernels know codes of this quantizer.
+fn check_codes(pq: &ProductQuantizer) -> Result<()> {
+    pq.check()?;
+    if pq.nbits == 0 || pq.nbits > pq::MAX_BITS {
+        let message = format!("Bits per code must be within 1 to {}, not {}", pq::MAX_BITS, pq.nbits);
+        return Err(Error::failed("bitsPerCode >= 1 && bitsPerCode <= 16", message));
+    }
+    Error::check(pq.d > 0, "d > 0")
+}
+
+impl GpuIndexIVFPQ {
+    /// Over `nlist` lists of `quantizer`, or of a new GpuIndexFlat where none is given, with codes of `m` numbers of `nbits` bits.
+    pub fn new(
+        resources: Arc<GpuResources>,
+        quantizer: Option<Shared<dyn Index>>,
+        d: i64,
+        nlist: usize,
+        (m, nbits): (usize, usize),
+        metric: MetricType,
+        config: &GpuIndexIVFPQConfig,
+    ) -> Result<Self> {
+        let width = usize::try_from(d).map_err(|_| Error::failed("d >= 0", "the dimension is out of range"))?;
+        let pq = ProductQuantizer::new(width, m, nbits)?;
+        check_codes(&pq)?;
+        let mut ivf = GpuIndexIVF::new(resources, quantizer, d, nlist, metric, &config.ivf)?;
+        ivf.gpu.base.is_trained = false;
+        Ok(GpuIndexIVFPQ { ivf, pq, precomputed: config.use_precomputed_tables, ..Default::default() })
+    }
+
+    /// A copy of a CPU index.
+    pub fn from_cpu(resources: Arc<GpuResources>, index: &IndexIVFPQ, config: &GpuIndexIVFPQConfig) -> Result<Self> {
+        let ivf = GpuIndexIVF::unmade(resources, &config.ivf)?;
+        let mut made = GpuIndexIVFPQ { ivf, precomputed: config.use_precomputed_tables, ..Default::default() };
+        made.copy_from(index)?;
+        Ok(made)
+    }
+
+    /// Becomes a copy of a CPU index. On an error this index stays as it was.
+    pub fn copy_from(&mut self, index: &IndexIVFPQ) -> Result<()> {
+        check_codes(&index.pq)?;
+        let same = index.pq.d == index.dim() && index.pq.code_size == index.code_size;
+        Error::check(same, "pq.d == d && pq.code_size == code_size")?;
+        Error::check(index.polysemous_ht == 0, "GPU: polysemous codes not supported")?;
+        self.ivf = self.ivf.copied_from(index)?;
+        self.pq = index.pq.clone();
+        self.by_residual = index.by_residual;
+        self.derived = Mutex::default();
+        Ok(())
+    }
+
+    /// The same index on the CPU, without precomputed tables.
+    pub fn to_cpu(&self) -> Result<IndexIVFPQ> {
+        let ivf: IndexIVF = self.ivf.to_cpu(self.pq.code_size, self.by_residual)?;
+        Ok(IndexIVFPQ { ivf, pq: self.pq.clone(), ..Default::default() })
+    }
+
+    /// Makes a CPU index a copy of this one.
+    pub fn copy_to(&self, index: &mut IndexIVFPQ) -> Result<()> {
+        *index = self.to_cpu()?;
+        Ok(())
+    }
+
+    fn duplicate(&self) -> Result<Self> {
+        let mut copy = GpuIndexIVFPQ {
+            ivf: GpuIndexIVF::unmade(self.ivf.gpu.resources().clone(), self.ivf.config())?,
+            precomputed: self.precomputed,
+            ..Default::default()
+        };
+        copy.copy_from(&self.to_cpu()?)?;
+        Ok(copy)
+    }
+
+    /// What the device has, with codebooks.
+    fn derived(&self, context: &Context<'_>) -> crate::Result<MutexGuard<'_, Derived>> {
+        let mut derived = self.derived.lock();
+        if derived.codebooks.is_none() {
+            derived.codebooks = Some(Codebooks::new(context, &self.pq)?);
+        }
+        Ok(derived)
+    }
+
+    /// What a search needs: the scan's parts that are the same for all queries, and their distances to the lists' centroids.
+    fn with_scan<R>(
+        &self,
+        context: &Context<'_>,
+        scan: &Scan,
+        work: impl FnOnce(&PqScan<'_>, &PqProbes) -> crate::Result<R>,
+    ) -> crate::Result<R> {
+        let mut derived = self.derived(context)?;
+        let Derived { codebooks: Some(codebooks), terms } = &mut *derived else { return Err(no_codebooks()) };
+        let stored = scan.stored;
+        let lists =
+            CodeLists { codes: stored.codes, offsets: stored.starts, lengths: stored.lengths, nlist: stored.nlist };
+        let similarity = self.metric_type.is_similarity();
+        let (mut origin, mut values) = (Ptr::null(), Ptr::null());
+        if self.by_residual && !similarity {
+            if terms.as_ref().is_none_or(|t| t.generation != stored.generation) {
+                *terms = None;
+                *terms = Some(Terms::new(context, codebooks, scan, &lists)?);
+            }
+            if let Some(terms) = terms {
+                (origin, values) = (terms.origin.ptr(), terms.values.ptr());
+            }
+        }
+        let parts = PqScan {
+            codebooks,
+            lists,
+            metric: self.metric_type,
+            by_residual: self.by_residual,
+            origin,
+            terms: values,
+            allowed: None,
+        };
+        let mut own_coarse = None;
+        if self.by_residual && self.quantizer_metric().is_some_and(|metric| metric != self.metric_type) {
+            let centroids = scan.centroids.ok_or_else(no_centroids)?;
+            let (wide, _kept) = rows::as_f32(context, centroids.rows, centroids.count, centroids.d)?;
+            let mut coarse = context.take::<f32>(scan.count * scan.nprobe)?;
+            let shape = (scan.count, scan.nprobe, scan.d);
+            pq::coarse_distances(context, self.metric_type, scan.queries, shape, wide, scan.lists, coarse.ptr_mut())?;
+            own_coarse = Some(coarse);
+        }
+        let lists_here = self.ivf.lists().ok().flatten();
+        let visits = lists_here.map_or(0, |lists| lists.count() * scan.nprobe / lists.nlist().max(1));
+        let probes = PqProbes {
+            lists: scan.lists,
+            coarse: own_coarse.as_ref().map_or(scan.coarse, Temp::ptr),
+            places: scan.places,
+            nprobe: scan.nprobe,
+            visits,
+        };
+        work(&parts, &probes)
+    }
+
+    fn quantizer_metric(&self) -> Option<MetricType> {
+        Some(self.ivf.quantizer.as_ref()?.read().base().metric_type)
+    }
+
+    /// Residuals of vectors to the centroids of their lists; 0 for those of none.
+    fn residuals(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let d = self.dim();
+        let quantizer = self.ivf.quantizer()?.read();
+        let mut lists = vec![-1i64; x.len() / d];
+        quantizer.assign(x, 1, &mut lists)?;
+        let known: Vec<i64> = lists.iter().map(|list| (*list).max(0)).collect();
+        let mut residuals = vec![0f32; x.len()];
+        quantizer.compute_residual_n(x, &mut residuals, &known)?;
+        let rows = residuals.chunks_exact_mut(d).zip(&lists);
+        rows.filter(|(_, list)| **list < 0).for_each(|(row, _)| row.fill(0.0));
+        Ok(residuals)
+    }
+}
+
+fn no_codebooks() -> crate::Error {
+    crate::Error::invalid("the product quantizer has no centroids on this GPU")
+}
+
+fn no_centroids() -> crate::Error {
+    crate::Error::invalid("the quantizer has no centroids on this GPU")
+}
+
+impl Terms {
+    fn new(context: &Context<'_>, codebooks: &Codebooks, scan: &Scan, lists: &CodeLists) -> crate::Result<Terms> {
+        let centroids = scan.centroids.ok_or_else(no_centroids)?;
+        let (wide, _kept) = rows::as_f32(context, centroids.rows, centroids.count, centroids.d)?;
+        let mut host = vec![0f32; centroids.count * centroids.d];
+        context.download(wide, &mut host)?;
+        let mut sums = vec![0f64; centroids.d];
+        for row in host.chunks_exact(centroids.d) {
+            sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += f64::from(*v));
+        }
+        let mean: Vec<f32> = sums.iter().map(|sum| (sum / centroids.count as f64) as f32).collect();
+        let mut origin = DeviceBuffer::new(context.device, mean.len(), MemorySpace::Device)?;
+        context.upload_to(&mean, origin.ptr_mut())?;
+        let mut values = DeviceBuffer::new(context.device, scan.stored.room, MemorySpace::Device)?;
+        pq::terms(context, codebooks, lists, wide, origin.ptr(), values.ptr_mut())?;
+        Ok(Terms { generation: scan.stored.generation, origin, values })
+    }
+}
+
+impl Index for GpuIndexIVFPQ {
+    crate::gpu_inverted_file_index!();
+}
+
+impl GpuInvertedFile for GpuIndexIVFPQ {
+    fn ivf(&self) -> &GpuIndexIVF {
+        &self.ivf
+    }
+    fn ivf_mut(&mut self) -> &mut GpuIndexIVF {
+        &mut self.ivf
+    }
+    fn code_size(&self) -> usize {
+        self.pq.code_size
+    }
+    fn needs_centroids(&self) -> bool {
+        self.by_residual
+    }
+
+    /// As on the CPU: a sample of the vectors, their residuals, and k-means of all parts.
+    fn train_encoder(&mut self, x: &[f32]) -> Result<()> {
+        check_codes(&self.pq)?;
+        let d = self.dim();
+        let most = usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub);
+        let sample = maybe_subsample(x, d, if most == 0 { usize::MAX } else { most }, 1234)?;
+        let sample = if self.by_residual { self.residuals(&sample)?.into() } else { sample };
+        let mut pq = self.pq.clone();
+        pq.verbose |= self.verbose;
+        self.ivf.with(|context| {
+            let rows = context.upload(&sample)?;
+            Ok(pq_train(context, rows.ptr(), sample.len() / d, &mut pq))
+        })??;
+        self.pq = pq;
+        self.derived = Mutex::default();
+        Ok(())
+    }
+
+    fn encode<'a>(&self, context: &'a Context<'_>, batch: &Batch) -> crate::Result<Codes<'a>> {
+        let derived = self.derived(context)?;
+        let codebooks = derived.codebooks.as_ref().ok_or_else(no_codebooks)?;
+        let mut codes = context.take::<u8>(batch.count * codebooks.code_size())?;
+        let target = codes.ptr_mut();
+        if self.by_residual {
+            let centroids = batch.centroids.ok_or_else(no_centroids)?;
+            let (wide, _kept) = rows::as_f32(context, centroids.rows, centroids.count, centroids.d)?;
+            let residual = Residual { lists: batch.lists, centroids: wide };
+            pq::encode(context, codebooks, batch.rows, batch.count, Some(residual), target)?;
+        } else {
+            pq::encode(context, codebooks, batch.rows, batch.count, None, target)?;
+        }
+        Ok(Codes::Bytes(codes))
+    }
+
+    fn scan(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<()> {
+        self.with_scan(context, scan, |parts, probes| {
+            parts.distances(context, scan.queries, scan.count, probes, scan.distances, scan.stride)
+        })
+    }
+
+    fn best(&self, context: &Context<'_>, probes: &Probes, search: &Search, out: Best) -> crate::Result<()> {
+        if search.k > BLOCK_K {
+            return probe::best(context, probes, search, &|scan| self.scan(context, scan), out);
+        }
+        let choose = |scan: &Scan| {
+            self.with_scan(context, scan, |parts, probes| {
+                let parts = PqScan { allowed: search.allowed, ..*parts };
+                parts.best(context, scan.queries, scan.count, probes, search.k, out)
+            })
+        };
+        probe::best_chosen(context, probes, search, &choose, out)
+    }
+}
