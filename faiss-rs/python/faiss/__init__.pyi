@@ -567,6 +567,167 @@ class GpuIndexFlatL2(GpuIndexFlat):
         self, provider: GpuResourcesProvider, index: IndexFlatL2, config: GpuIndexFlatConfig = ...
     ) -> None: ...
 
+class GpuIndexIVF(GpuIndex):
+    """Base of the inverted files that live on a GPU."""
+
+    quantizer: Index | None
+    """Assigns vectors to lists: best a GpuIndexFlat on the same GPU."""
+    @property
+    def nlist(self) -> int:
+        """Number of lists."""
+    quantizer_trains_alone: int
+    """0: k-means trains the quantizer; 1: it trains itself; 2: k-means trains centroids, which are then added to it."""
+    own_fields: bool
+    """Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says."""
+    cp: ClusteringParameters
+    """Parameters of the k-means of the quantizer."""
+    clustering_index: Index | None
+    """If set, assigns points to centroids in that k-means."""
+    nprobe: int
+    """Number of lists that a search looks into."""
+    max_codes: int
+    """A search looks at this many codes at most; 0 for no limit."""
+    def getNumLists(self) -> int:
+        """Number of lists."""
+    def getListLength(self, listId: int) -> int:
+        """Number of entries of a list."""
+    def getListIndices(self, listId: int) -> np.ndarray:
+        """The ids of a list, int64."""
+    def getListVectorData(self, listId: int, gpuFormat: bool = False) -> np.ndarray:
+        """The codes of a list, `getListLength` times the bytes of a code, as on the CPU. The GPU's format is the same."""
+    def search_preassigned(
+        self,
+        x: np.ndarray,
+        k: int,
+        Iq: np.ndarray,
+        Dq: np.ndarray,
+        params: SearchParametersIVF | None = None,
+        store_pairs: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The k best of the given lists: list numbers `Iq` (n, nprobe) and distances to their centroids `Dq`; -1 is no list."""
+
+class GpuIndexIVFConfig(GpuIndexConfig):
+    """What every inverted file on a GPU is configured with."""
+
+    indicesOptions: int
+    """How ids are kept on the GPU."""
+    flatConfig: GpuIndexFlatConfig
+    """How the quantizer is made where none is given."""
+    allowCpuCoarseQuantizer: bool
+    """Whether a quantizer without a GPU form may stay on the CPU."""
+    def __init__(self) -> None: ...
+
+class GpuIndexIVFFlat(GpuIndexIVF):
+    """Stores full vectors in the lists of a coarse quantizer, on a GPU."""
+    @overload
+    def __init__(
+        self, provider: GpuResourcesProvider, index: IndexIVFFlat, config: GpuIndexIVFFlatConfig = ...
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        provider: GpuResourcesProvider,
+        dims: int,
+        nlist: int,
+        metric: int = ...,
+        config: GpuIndexIVFFlatConfig = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        provider: GpuResourcesProvider,
+        coarseQuantizer: Index,
+        dims: int,
+        nlist: int,
+        metric: int = ...,
+        config: GpuIndexIVFFlatConfig = ...,
+    ) -> None: ...
+    def copyFrom(self, index: IndexIVFFlat) -> None:
+        """Becomes a copy of a CPU index: its quantizer, training and vectors."""
+    def copyTo(self, index: IndexIVFFlat) -> None:
+        """Makes a CPU index a copy of this one."""
+    def reserveMemory(self, numVecs: int) -> None:
+        """Makes room for as many vectors in all."""
+    def reclaimMemory(self) -> int:
+        """Gives back memory of the GPU that no vector needs; returns how many bytes."""
+    def updateQuantizer(self) -> None:
+        """Says that the quantizer was changed by others than this index."""
+
+class GpuIndexIVFFlatConfig(GpuIndexIVFConfig):
+    """Configuration of a [`GpuIndexIVFFlat`](crate::GpuIndexIVFFlat)."""
+
+    interleavedLayout: bool
+    """Accepted and ignored: the layout is this library's own choice."""
+    def __init__(self) -> None: ...
+
+class GpuIndexIVFPQ(GpuIndexIVF):
+    """Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer, on a GPU."""
+
+    pq: ProductQuantizer
+    """Makes the codes. The GPU has a copy of its centroids from training or copyFrom on."""
+    by_residual: bool
+    """Whether codes are of residuals to the centroids of their lists."""
+    @overload
+    def __init__(
+        self, provider: GpuResourcesProvider, index: IndexIVFPQ, config: GpuIndexIVFPQConfig = ...
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        provider: GpuResourcesProvider,
+        dims: int,
+        nlist: int,
+        subQuantizers: int,
+        bitsPerCode: int,
+        metric: int = ...,
+        config: GpuIndexIVFPQConfig = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        provider: GpuResourcesProvider,
+        coarseQuantizer: Index,
+        dims: int,
+        nlist: int,
+        subQuantizers: int,
+        bitsPerCode: int,
+        metric: int = ...,
+        config: GpuIndexIVFPQConfig = ...,
+    ) -> None: ...
+    def copyFrom(self, index: IndexIVFPQ) -> None:
+        """Becomes a copy of a CPU index: its quantizer, training and vectors."""
+    def copyTo(self, index: IndexIVFPQ) -> None:
+        """Makes a CPU index a copy of this one."""
+    def reserveMemory(self, numVecs: int) -> None:
+        """Makes room for as many vectors in all."""
+    def reclaimMemory(self) -> int:
+        """Gives back memory of the GPU that no vector needs; returns how many bytes."""
+    def updateQuantizer(self) -> None:
+        """Says that the quantizer was changed by others than this index."""
+    def getNumSubQuantizers(self) -> int:
+        """Number of parts of a vector."""
+    def getBitsPerCode(self) -> int:
+        """Bits of the number of a centroid."""
+    def getCentroidsPerSubQuantizer(self) -> int:
+        """Number of centroids of a part."""
+    def getPrecomputedCodes(self) -> bool:
+        """What setPrecomputedCodes or the configuration said."""
+    def setPrecomputedCodes(self, enable: bool) -> None:
+        """Accepted for compatibility: there are no tables a list here that could be precomputed, and searches need none."""
+
+class GpuIndexIVFPQConfig(GpuIndexIVFConfig):
+    """Configuration of a [`GpuIndexIVFPQ`](crate::GpuIndexIVFPQ)."""
+
+    useFloat16LookupTables: bool
+    """Accepted and ignored: tables are f32, so that results are the CPU's."""
+    usePrecomputedTables: bool
+    """Accepted and ignored: one table a query serves all its lists."""
+    interleavedLayout: bool
+    """Accepted and ignored: the layout is this library's own choice."""
+    useMMCodeDistance: bool
+    """Accepted and ignored, as the tables are."""
+    def __init__(self) -> None: ...
+
 class GpuMultipleClonerOptions(GpuClonerOptions):
     """How an index is spread over several GPUs."""
 
