@@ -89,6 +89,7 @@ fn engine(edit: fn(&Path), fail: Option<&'static str>) -> FakeEngine {
                 Some(Err(Error::new("exit code: 1").with("exitCode", 1).with("stderr", log)))
             }
             ("Container", "stdout") => Some(Ok("text".into())),
+            ("Container", "imageRef") => Some(Ok("registry/name:tag@sha256:1".into())),
             _ => None,
         }
     });
@@ -141,6 +142,8 @@ fn every_function_of_the_table_is_registered() {
         "wheels",
         "container",
         "lock",
+        "bump",
+        "lint",
         "plan",
         "explain",
     ] {
@@ -346,6 +349,8 @@ fn every_other_function_stays_within_the_schema() {
         ("explain", json!({"step": step, "cudaMajor": [12]})),
         ("verifyWheels", json!({"wheels": wheels})),
         ("lock", json!({})),
+        ("bump", json!({"package": ["ruff", "mypy==2.4.1"]})),
+        ("lint", json!({})),
         ("outdated", json!({})),
         ("container", json!({})),
         ("checkLock", json!({})),
@@ -359,6 +364,9 @@ fn every_other_function_stays_within_the_schema() {
     assert!(call(&engine, "checkPlan", json!({})).unwrap_err().message().contains("Two plans"));
     let all = engine.operations().join("\n");
     assert!(all.contains(r#"["ci","plan","--cuda-major","11""#) && all.contains(r#""--format","json""#));
+    assert!(all.contains(r#"["ci","lock","--digest=manylinux=sha256:1","--digest=rust=sha256:1","--root""#));
+    assert!(all.contains(r#"["ci","bump","ruff","mypy==2.4.1","--root""#));
+    assert!(all.contains(r#"container{from(address:"rust:"#) && all.contains("rustup component add clippy rustfmt"));
     let settings = json!({"baseImage": "base", "rustImage": "rust", "pipConfig": wheels, "certificates": wheels});
     let args = json!({"hostDirectory": source(&engine)});
     engine.call(&module(), "FaissWheels", "container", state(settings), args).unwrap();
@@ -371,8 +379,6 @@ fn the_sdk_builds_in_the_images_of_versions_toml() {
     let versions = ci::versions::Versions::load(checkout()).unwrap();
     for (key, name) in [("image", "manylinux"), ("rustImage", "rust")] {
         let image = &versions.images[name];
-        let digest = image.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
-        let expected = format!("{}:{}{digest}", image.name, image.tag);
-        assert_eq!(module["sdk"]["config"][key], expected, "dagger.json, sdk.config.{key}");
+        assert_eq!(module["sdk"]["config"][key], image.to_string(), "dagger.json, sdk.config.{key}");
     }
 }

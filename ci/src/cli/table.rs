@@ -238,6 +238,16 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
         run: functions::test::all,
     },
     Function {
+        name: "lint",
+        group: Group::Tests,
+        about: "Formatting, lints, licences and types of the code in every language, as `test` looks at them first",
+        more: "",
+        arguments: &[JOBS],
+        gives: Gives::Text,
+        caching: Caching::Never,
+        run: functions::test::lint,
+    },
+    Function {
         name: "test-gpu-wheels",
         group: Group::Tests,
         about: "Install a GPU wheel with its dependencies into a clean environment and test it",

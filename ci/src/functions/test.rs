@@ -24,6 +24,13 @@ struct Run<'a> {
     tally: Tally,
 }
 
+/// The parts that only read the code.
+pub fn lint(context: &Context, values: &Values) -> Result<()> {
+    let mut values = values.clone();
+    values.set("only", vec!["rust".to_owned(), "python".to_owned()]);
+    all(context, &values)
+}
+
 pub fn all(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let majors: Vec<u32> = versions.cuda.iter().map(|cuda| cuda.major).collect();

@@ -1,19 +1,27 @@
 //! What `dagger check` runs, one function each, besides the functions of the same kind in the pipeline's table.
 
-use dagger_module::{Call, Function, Object, Type, Value};
+use dagger_module::{Arg, Call, Function, Object, Type, Value};
 
 use super::functions::{Work, anew};
-use super::table::{host_directory, known, plain};
-use crate::engine::dagger::environment::run;
-use crate::engine::dagger::from_dagger;
+use super::table::{host_directory, known, plain, whole_directory};
 use crate::failure::Result;
 use crate::matrix::Matrix;
 
 pub fn more(main: Object) -> Object {
-    main.function(check("check-lock", "versions.lock agrees with versions.toml", lock))
-        .function(check("check-plan", "Every wheel of versions.toml can be planned, twice to the same keys", plan))
-        .function(check("check-lint", "The pipeline's Rust code passes clippy without a warning", lint))
-        .function(check("check-wheels", "The wheel without a GPU builds, and holds what it claims", wheels))
+    main.function(check("check-lock", "versions.lock agrees with versions.toml", host_directory(), lock))
+        .function(check(
+            "check-plan",
+            "Every wheel of versions.toml can be planned, twice to the same keys",
+            host_directory(),
+            plan,
+        ))
+        .function(check("check-lint", "The code in every language passes its linters", whole_directory(), lint))
+        .function(check(
+            "check-wheels",
+            "The wheel without a GPU builds, and holds what it claims",
+            host_directory(),
+            wheels,
+        ))
         .function(
             plain("outdated", "Newer versions than versions.toml has", Type::String, outdated)
                 .arg(host_directory())
@@ -21,8 +29,8 @@ pub fn more(main: Object) -> Object {
         )
 }
 
-fn check(name: &str, docs: &str, handler: fn(&Call) -> Result<Value>) -> Function {
-    plain(name, docs, Type::Void, handler).arg(host_directory()).check()
+fn check(name: &str, docs: &str, source: Arg, handler: fn(&Call) -> Result<Value>) -> Function {
+    plain(name, docs, Type::Void, handler).arg(source).check()
 }
 
 fn lock(call: &Call) -> Result<Value> {
@@ -56,11 +64,8 @@ fn plan(call: &Call) -> Result<Value> {
 
 fn lint(call: &Call) -> Result<Value> {
     let work = Work::open(call)?;
-    let container = run(
-        work.container()?,
-        vec!["cargo", "clippy", "--locked", "--package", "ci", "--lib", "--bins", "--", "-D", "warnings"],
-    );
-    work.session.sync(&container).map(|_| Value::Null).map_err(|error| from_dagger(&error))
+    work.stdout(work.workshop()?, vec!["lint".into()])?;
+    Ok(Value::Null)
 }
 
 fn wheels(call: &Call) -> Result<Value> {

@@ -6,16 +6,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use dagger_module::{Call, Error, Query, Session, Value};
 
-use super::table::{BASE_IMAGE, RUST_IMAGE, name_here, settings_of, state};
+use super::table::{BASE_IMAGE, RUST_IMAGE, WHOLE, name_here, settings_of, state};
 use crate::cli::table::{Argument, Caching, Function, Type, Values};
-use crate::engine::dagger::environment::{run, variable};
+use crate::engine::dagger::environment::{cache, from, run, variable, volume};
 use crate::engine::dagger::{Dagger, Environment, ROOT, STORE, Settings, Tree, from_dagger};
 use crate::engine::report::{Format, to_stderr};
 use crate::failure::{Failure, Result};
 use crate::lock::Lock;
 use crate::matrix::Matrix;
 use crate::plan::{self, Plan, Sources};
-use crate::versions::Versions;
+use crate::versions::{Image, Versions};
 
 pub type Handler = fn(&Call, &'static Function) -> Result<Value>;
 
@@ -58,6 +58,15 @@ impl<'a> Work<'a> {
         let rust = settings.rust_image.clone().map_or_else(|| image(&versions, RUST_IMAGE), Ok)?;
         let environment = Environment::new(session, &settings, &base, &rust)?;
         Ok(Work { session, tree, versions, environment })
+    }
+
+    /// The container for what looks at the whole checkout: with everything that cargo can look with, and volumes for what it
+    /// compiled and for the store.
+    pub fn workshop(&self) -> Result<Query> {
+        let container = self.tree.mount_new(self.session, self.environment.with_lints(self.session)?)?;
+        let container = cache(container, STORE, &volume(self.session, "store")?);
+        let container = cache(container, &format!("{ROOT}/target"), &volume(self.session, "target")?);
+        Ok(container.call("withWorkdir").arg("path", ROOT))
     }
 
     /// The container with the whole source, and a Rust toolchain.
@@ -110,8 +119,7 @@ fn image(versions: &Versions, name: &str) -> Result<String> {
             "Add it below [images], or pass one as an argument.",
         )
     })?;
-    let digest = image.digest.as_ref().map(|digest| format!("@{digest}")).unwrap_or_default();
-    Ok(format!("{}:{}{digest}", image.name, image.tag))
+    Ok(image.to_string())
 }
 
 pub fn argument<T: serde::de::DeserializeOwned>(call: &Call, name: &str) -> Result<T> {
@@ -196,7 +204,7 @@ pub fn folder(call: &Call, function: &'static Function) -> Result<Value> {
 }
 
 fn with_folders(call: &Call, work: &Work, function: &'static Function) -> Result<(Query, Vec<String>)> {
-    let mut container = work.container()?;
+    let mut container = if WHOLE.contains(&function.name) { work.workshop()? } else { work.container()? };
     let (_, mut words) = given(call, function)?;
     for one in function.arguments.iter().filter(|one| matches!(one.ty, Type::Path)) {
         let Ok(Some(id)) = call.arg::<Option<String>>(name_here(one)) else { continue };
@@ -220,13 +228,31 @@ pub fn anew(container: Query, function: &Function) -> Query {
     variable(container, "FAISS_RS_CALL", &now.to_string())
 }
 
-/// Resolves versions.toml anew and gives what that changes.
-pub fn lock(call: &Call, function: &'static Function) -> Result<Value> {
+/// Runs what writes versions.toml and versions.lock, and gives what it changed.
+pub fn changes(call: &Call, function: &'static Function) -> Result<Value> {
     let work = Work::open(call)?;
-    let container = run(anew(work.container()?, function), work.command(vec!["lock".to_owned()], &[]));
+    let (_, mut words) = given(call, function)?;
+    if function.name == "lock" {
+        words.extend(digests(&work));
+    }
+    let container = work.tree.mount_all(work.session, work.environment.base())?;
+    let container = run(anew(container, function), work.command(words, &[]));
     let query = container.call("directory").arg("path", ROOT).call("changes").arg("from", &work.tree.directory);
-    // Asked for something that only the finished command knows, so that its failure is told here.
-    let changed = query.clone().call("modifiedPaths");
-    work.session.get::<Vec<String>>(&changed).map_err(|error| from_dagger(&error))?;
-    work.session.id(&query).map(Value::from).map_err(|error| from_dagger(&error))
+    // What the module returns is only looked at later: made here, so that a failure is told here.
+    work.session.sync(&query).map(Value::from).map_err(|error| from_dagger(&error))
+}
+
+/// What the engine's registries have under the tags of versions.toml. One that can't be asked leaves its image as it is.
+fn digests(work: &Work) -> Vec<String> {
+    let mut words = Vec::new();
+    for (name, image) in &work.versions.images {
+        let tag = Image { digest: None, ..image.clone() };
+        match work.session.get::<String>(&from(&tag.to_string()).call("imageRef")) {
+            Ok(reference) => {
+                words.extend(reference.split_once('@').map(|(_, digest)| format!("--digest={name}={digest}")))
+            }
+            Err(error) => eprintln!("The digest of {tag} stays as it is: {error}"),
+        }
+    }
+    words
 }

@@ -16,8 +16,10 @@ pub const RUST_IMAGE: &str = "rust";
 /// Functions that make no sense in a container, or are there under another name.
 const LEFT_OUT: &[&str] = &["clean", "completions", "doctor", "reproduce", "step"];
 /// Arguments that an engine has its own way for: `--output` of its command line, its own progress, `plan` as a function.
-/// `--no-gpu` is the way out of what `--require-gpu` asks for.
-const NOT_HERE: &[&str] = &["output", "dry-run", "gates", "require-gpu"];
+/// `--no-gpu` is the way out of what `--require-gpu` asks for. Of `lock`, `check` is a check, `upgrade` is `outdated`, and digests come from the engine.
+const NOT_HERE: &[&str] = &["output", "dry-run", "gates", "require-gpu", "check", "upgrade", "digest"];
+/// Functions that read the whole checkout, not only what wheels are made of.
+pub const WHOLE: &[&str] = &["lint", "test"];
 
 /// What builds and tests read of a checkout: as little as possible, so that as much as possible is answered from memory.
 pub const SOURCE_IGNORE: &[&str] = &[
@@ -28,6 +30,7 @@ pub const SOURCE_IGNORE: &[&str] = &[
     "!LICENSE",
     "!ci/Cargo.toml",
     "!ci/src",
+    "!dagger.json",
     "!dagger-module/**/Cargo.toml",
     "!docs/python-api.md",
     "!faiss-rs",
@@ -40,6 +43,10 @@ pub const SOURCE_IGNORE: &[&str] = &[
     "**/*.pyc",
     "**/*.so",
 ];
+
+/// What nobody wrote.
+const WHOLE_IGNORE: &[&str] =
+    &[".git", "wheelhouse", "**/target", "**/__pycache__", "**/*.pyc", "**/*.so", "**/.venv", "**/node_modules"];
 
 pub fn module() -> Module {
     let mut main =
@@ -86,9 +93,18 @@ fn settings() -> [Arg; 6] {
 }
 
 pub fn host_directory() -> Arg {
+    checkout(SOURCE_IGNORE)
+}
+
+/// The same with everything in it that a person wrote.
+pub fn whole_directory() -> Arg {
+    checkout(WHOLE_IGNORE)
+}
+
+fn checkout(ignore: &[&str]) -> Arg {
     Arg::new("host-directory", Type::object("Directory"), "The checkout to build from; the module's own when left out")
         .default_path("/")
-        .ignore(SOURCE_IGNORE.iter().copied())
+        .ignore(ignore.iter().copied())
 }
 
 /// The function of this name in the pipeline's table.
@@ -103,7 +119,7 @@ fn convert(function: &'static table::Function, enums: &mut Vec<Enum>) -> Functio
     let (returns, handler): (Type, functions::Handler) = match function.name {
         "build-gpu-wheels" | "build-cpu-wheels" => (Type::object("Directory"), functions::build),
         "test-gpu-wheels" | "test-cpu-wheels" => (Type::String, test::test),
-        "lock" => (Type::object("Changeset"), functions::lock),
+        "lock" | "bump" => (Type::object("Changeset"), functions::changes),
         _ if function.gives == Gives::Folder => (Type::object("Directory"), functions::folder),
         _ => (Type::String, functions::text),
     };
@@ -142,7 +158,7 @@ pub fn arguments(function: &table::Function, enums: &mut Vec<Enum>) -> Vec<Arg> 
                 .default(false),
         );
     }
-    args.push(host_directory());
+    args.push(if WHOLE.contains(&function.name) { whole_directory() } else { host_directory() });
     args
 }
 

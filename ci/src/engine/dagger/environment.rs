@@ -85,15 +85,21 @@ impl Environment {
         let id = match self.rust.get() {
             Some(id) => id.clone(),
             None => {
-                let id = self.add_rust(session)?;
+                let id = self.add_rust(session, from(&self.rust_image))?;
                 self.rust.get_or_init(|| id).clone()
             }
         };
         Ok(Query::node("Container", &id))
     }
 
-    fn add_rust(&self, session: &Session) -> Result<String> {
-        let rust = from(&self.rust_image);
+    /// The same with clippy and rustfmt, which official images of Rust leave out.
+    pub fn with_lints(&self, session: &Session) -> Result<Query> {
+        let script = "cargo clippy --version && cargo fmt --version || rustup component add clippy rustfmt";
+        let id = self.add_rust(session, exec(from(&self.rust_image), ["sh", "-c", script]))?;
+        Ok(Query::node("Container", &id))
+    }
+
+    fn add_rust(&self, session: &Session, rust: Query) -> Result<String> {
         let ask = exec(rust.clone(), ["rustc", "--print", "sysroot"]).call("stdout");
         let sysroot: String = session.get(&ask).map_err(|error| no_rust(&self.rust_image, &error))?;
         let sysroot = rust.call("directory").arg("path", sysroot.trim());
@@ -124,7 +130,7 @@ impl Settings {
     }
 }
 
-fn from(image: &str) -> Query {
+pub fn from(image: &str) -> Query {
     Query::new("container").call("from").arg("address", image)
 }
 
@@ -181,7 +187,7 @@ pub fn cache(container: Query, path: &str, volume: &str) -> Query {
     container.call("withMountedCache").arg("path", path).arg("cache", volume)
 }
 
-fn volume(session: &Session, name: &str) -> Result<String> {
+pub fn volume(session: &Session, name: &str) -> Result<String> {
     let query = Query::new("cacheVolume").arg("key", format!("faiss-rs-{name}"));
     session.id(&query).map_err(|error| from_dagger(&error))
 }

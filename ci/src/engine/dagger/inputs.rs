@@ -68,6 +68,12 @@ impl Tree {
         Ok(mount(container, ROOT, &id))
     }
 
+    /// The same, for cargo with a volume of what it compiled before.
+    pub fn mount_new(&self, session: &Session, container: Query) -> Result<Query> {
+        let id = session.id(&new(part(Vec::new()))).map_err(|error| from_dagger(&error))?;
+        Ok(mount(container, ROOT, &id))
+    }
+
     /// The container with what `step` reads of the source.
     pub fn mount(&self, session: &Session, container: Query, step: &Step) -> Result<Query> {
         let mut paths = BTreeSet::new();
@@ -110,7 +116,7 @@ impl Tree {
             query = query.call("withNewFile").arg("path", path).arg("contents", "");
         }
         if extension {
-            query = query.call("withTimestamps").arg("timestamp", ALWAYS_NEW);
+            query = new(query);
         }
         let id = session.id(&query).map_err(|error| from_dagger(&error))?;
         Ok(mount(container, ROOT, &id))
@@ -121,6 +127,10 @@ impl Tree {
 /// is in it: one that was cut out of the caller's would be another whenever any file of the source changes.
 fn part(include: Vec<String>) -> Query {
     Query::new("currentModule").call("workdir").arg("path", FOLDER).arg("include", include)
+}
+
+fn new(directory: Query) -> Query {
+    directory.call("withTimestamps").arg("timestamp", ALWAYS_NEW)
 }
 
 /// The members that Cargo.toml lists; the workspace uses no patterns for them.
