@@ -228,7 +228,7 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
             argument(
                 "engine",
                 Type::Choice(&["host", "dagger"]),
-                "With dagger, its engine builds a wheel as well, which must be the host's byte by byte",
+                "With dagger, its engine builds the GPU wheels as well, which must be the host's byte by byte",
             )
             .default("host"),
             JOBS,

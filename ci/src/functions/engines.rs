@@ -1,19 +1,17 @@
-//! Whether the Dagger engine builds the very wheel that the host engine builds.
+//! Whether the Dagger engine builds the very wheels that the host engine builds.
 
 use std::path::Path;
 use std::process::Command;
 
 use super::tally::{Ended, quiet};
-use super::{Context, verify};
+use super::{Context, build};
 use crate::digest;
 use crate::failure::{Failure, Result};
+use crate::matrix::Matrix;
 use crate::python::which;
 
-/// The wheel that is built by both.
-const MAJOR: u32 = 12;
-
-/// Compares the wheel in the wheelhouse with one that the engine builds of the same checkout.
-pub fn compare(context: &Context, asked: bool) -> Result<Ended> {
+/// Lets both engines build the wheel of every CUDA major, and compares them.
+pub fn compare(context: &Context, asked: bool, jobs: usize) -> Result<Ended> {
     if !asked {
         return Ok(Ended::Skipped("it was not asked for (`cargo ci test --engine dagger`)".into()));
     }
@@ -28,30 +26,29 @@ pub fn compare(context: &Context, asked: bool) -> Result<Ended> {
         let last = log.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing");
         return Ok(Ended::Skipped(format!("no Dagger engine answers: {}", last.trim())));
     }
-    let host = context.wheelhouse(&format!("gpu/cuda{MAJOR}"));
-    if !host.is_dir() {
-        let build = format!("cargo ci build-gpu-wheels --cuda-major {MAJOR}");
-        return Err(Failure::usage(
-            format!("There is no wheel in {}.", host.display()),
-            format!("Run `{build}` first."),
-        ));
-    }
-    let output = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
+    let versions = context.versions()?;
+    let majors: Vec<u32> = versions.cuda.iter().map(|cuda| cuda.major).collect();
+    let plan = context.plan(&versions, &Matrix::gpu(&versions, &majors, &[], &versions.wheel.platforms[0])?)?;
+    let scratch = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
+    let (host, dagger) = (scratch.path().join("host"), scratch.path().join("dagger"));
+    build::make(context, &plan, &context.store()?, jobs, |wheel| host.join(&wheel.name))?;
     let mut build = Command::new("dagger");
     build.current_dir(&context.root).args(["call", "--progress=plain", "build-gpu-wheels"]);
-    build.arg(format!("--cuda-major={MAJOR}")).arg("--output").arg(output.path());
+    build.args(majors.iter().map(|major| format!("--cuda-major={major}"))).arg("--output").arg(&dagger);
     quiet(&mut build, &logs.join("dagger-build.log"), "dagger call build-gpu-wheels")?;
-    let (ours, theirs) = (hash(&host)?, hash(output.path())?);
-    if ours != theirs {
-        return Err(Failure::check(
-            format!("The Dagger engine's wheel has the hash {theirs}, and the host engine's {ours}."),
-            "A step depends on something that is no input of it; compare the two archives member by member.",
-        ));
+    for wheel in &plan.wheels {
+        let path = Path::new(&wheel.name).join(&wheel.file_name);
+        let (ours, theirs) = (hash(&host.join(&path))?, hash(&dagger.join(&path))?);
+        if ours != theirs {
+            return Err(Failure::check(
+                format!("{} has the hash {theirs} from the Dagger engine, and {ours} from the host engine.", wheel.file_name),
+                "A step depends on something that is no input of it; compare the two archives member by member.",
+            ));
+        }
     }
-    Ok(Ended::Passed(1))
+    Ok(Ended::Passed(plan.wheels.len()))
 }
 
-fn hash(folder: &Path) -> Result<String> {
-    let wheel = verify::wheels_at(folder)?.remove(0);
-    digest::of_file(&wheel).map_err(Failure::io("cannot read", &wheel))
+fn hash(wheel: &Path) -> Result<String> {
+    digest::of_file(wheel).map_err(Failure::io("cannot read", wheel))
 }

@@ -51,7 +51,7 @@ pub fn all(context: &Context, values: &Values) -> Result<()> {
     }
     if wanted("engines") {
         let dagger = values.text("engine") == Some("dagger");
-        run.tally.part("the same wheel from the Dagger engine", || engines::compare(context, dagger))?;
+        run.tally.part("the same wheels from the Dagger engine", || engines::compare(context, dagger, run.jobs))?;
     }
     if wanted("audit") {
         run.audit()?;
