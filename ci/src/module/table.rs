@@ -16,7 +16,8 @@ pub const RUST_IMAGE: &str = "rust";
 /// Functions that make no sense in a container, or are there under another name.
 const LEFT_OUT: &[&str] = &["clean", "completions", "doctor", "reproduce", "step"];
 /// Arguments that an engine has its own way for: `--output` of its command line, its own progress, `plan` as a function.
-/// `--no-gpu` is the way out of what `--require-gpu` asks for. Of `lock`, `check` is a check, `upgrade` is `outdated`, and digests come from the engine.
+/// `--no-gpu` is the way out of what `--require-gpu` asks for. Of `lock`, `check` is a check, `upgrade` is `outdated`, and
+/// digests come from the engine.
 const NOT_HERE: &[&str] = &["output", "dry-run", "gates", "require-gpu", "check", "upgrade", "digest"];
 /// Functions that read the whole checkout, not only what wheels are made of.
 pub const WHOLE: &[&str] = &["lint", "test"];
