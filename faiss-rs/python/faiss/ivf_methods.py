@@ -13,7 +13,9 @@ from faiss.pointer import Pointer
 __all__ = ["IVFSearchParameters"]
 
 
-class IVFMethods(IndexMethods):
+class PreassignedMethods(IndexMethods):
+    """What inverted files on every device do with lists that the caller chose."""
+
     nprobe: int
 
     def _probes(self, n: int, Iq: np.ndarray, Dq: np.ndarray | None, params: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -46,6 +48,22 @@ class IVFMethods(IndexMethods):
         D[...], I[...] = self.this.call("search_preassigned", x, k, lists, distances, native_params(params))
         return D, I
 
+
+class GpuIVFMethods(PreassignedMethods):
+    def getListIndices(self, listId: int) -> Any:
+        """The ids of a list, as an Int64Vector."""
+        ids = faiss.Int64Vector()
+        faiss.copy_array_to_vector(self.this.call("getListIndices", listId), ids)
+        return ids
+
+    def getListVectorData(self, listId: int, gpuFormat: bool = False) -> Any:
+        """The codes of a list as on the CPU, a UInt8Vector. The GPU keeps them in the same format."""
+        codes = faiss.UInt8Vector()
+        faiss.copy_array_to_vector(self.this.call("getListVectorData", listId, gpuFormat), codes)
+        return codes
+
+
+class IVFMethods(PreassignedMethods):
     def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
         """Replaces the vectors with these ids; needs a direct map."""
         x = self._vectors(x)

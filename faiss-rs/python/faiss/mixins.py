@@ -11,6 +11,7 @@ MIXINS = {
     "IndexFlat": ("index_methods", "FlatMethods"),
     "IndexFlat1D": ("index_methods", "Flat1DMethods"),
     "IndexIVF": ("ivf_methods", "IVFMethods"),
+    "GpuIndexIVF": ("ivf_methods", "GpuIVFMethods"),
     "IndexPreTransform": ("composite_methods", "PreTransformMethods"),
     "IndexRefineFlat": ("composite_methods", "RefineFlatMethods"),
     "ParameterSpace": ("composite_methods", "ParameterSpaceMethods"),
