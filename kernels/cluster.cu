@@ -66,11 +66,13 @@ __device__ void assigned_distances(const float* rows, const T* centroids, const 
 #pragma unroll 4
             for (u32 i = lane; i < d; i += 32) {
                 const float a = x[i], b = to_float(c[i]), difference = a - b;
-                sum = inner ? fmaf(a, b, sum) : fmaf(difference, difference, sum);
+                // Choosing the result instead of the factors makes NVRTC 11.8 and 12.1 crash for sm_90.
+                sum = fmaf(inner ? a : difference, inner ? b : difference, sum);
             }
         }
         sum = warp_sum(sum);
-        if (lane == 0) distances[row] = label >= 0 ? sum : inner ? -WORST_VALUE : WORST_VALUE;
+        if (label < 0) sum = inner ? -WORST_VALUE : WORST_VALUE;
+        if (lane == 0) distances[row] = sum;
     }
 }
 
