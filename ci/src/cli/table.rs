@@ -360,7 +360,7 @@ Examples:
         about: "Raise pinned versions in versions.toml, and lock what they lead to",
         more: "\
 Without a version, the package's newest release is taken. A package of a toolkit keeps to the toolkit that versions.toml
-names. Nothing is written unless everything resolves.",
+names. What nobody asked for stays as it was locked, and nothing is written unless everything resolves.",
         arguments: &[argument("package", Type::Text("PACKAGE[==VERSION]"), "What to raise, by its name on PyPI")
             .list()
             .positional()

@@ -41,7 +41,10 @@ pub fn compare(context: &Context, asked: bool, jobs: usize) -> Result<Ended> {
         let (ours, theirs) = (hash(&host.join(&path))?, hash(&dagger.join(&path))?);
         if ours != theirs {
             return Err(Failure::check(
-                format!("{} has the hash {theirs} from the Dagger engine, and {ours} from the host engine.", wheel.file_name),
+                format!(
+                    "{} has the hash {theirs} from the Dagger engine, and {ours} from the host engine.",
+                    wheel.file_name
+                ),
                 "A step depends on something that is no input of it; compare the two archives member by member.",
             ));
         }

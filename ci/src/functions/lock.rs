@@ -5,7 +5,7 @@ use std::fs;
 use super::{Context, write_whole};
 use crate::cli::table::Values;
 use crate::failure::{Failure, Result};
-use crate::lock;
+use crate::lock::{self, Lock};
 use crate::python::{self, Interpreter};
 use crate::versions::{Versions, edit};
 
@@ -24,13 +24,13 @@ pub fn lock(context: &Context, values: &Values) -> Result<()> {
     for (name, image) in pinned.images.iter().filter(|(_, image)| image.digest.is_none()) {
         context.say(&format!("the image {name} ({image}) has no digest; `dagger call lock` asks for it"));
     }
-    write(context, &pinned, &python)?;
+    write(context, &pinned, &python, None)?;
     follow(context, &versions, &pinned)
 }
 
 /// Resolves, and writes both files once there is nothing left that can fail.
-fn write(context: &Context, versions: &Versions, python: &Interpreter) -> Result<()> {
-    let resolved = lock::resolve(versions, python, |set| context.say(&format!("resolving {set}")))?;
+fn write(context: &Context, versions: &Versions, python: &Interpreter, kept: Option<&Lock>) -> Result<()> {
+    let resolved = lock::resolve(versions, python, kept, |set| context.say(&format!("resolving {set}")))?;
     replace(context, "versions.toml", &versions.text)?;
     let changed = replace(context, "versions.lock", &resolved.render())?;
     println!("versions.lock: {} files, {}", resolved.files.len(), if changed { "written" } else { "unchanged" });
@@ -92,7 +92,8 @@ pub fn bump(context: &Context, values: &Values) -> Result<()> {
             format!("{package}: {from} -> {version}")
         });
     }
-    write(context, &versions, &python)?;
+    // What nobody asked to raise stays as it was locked.
+    write(context, &versions, &python, context.lock().ok().as_ref())?;
     lines.iter().for_each(|line| println!("{line}"));
     Ok(())
 }

@@ -56,13 +56,25 @@ struct Archive {
     hashes: BTreeMap<String, String>,
 }
 
-/// Resolves every set anew. `progress` hears of each set before it is asked for.
-pub fn resolve(versions: &Versions, python: &Interpreter, mut progress: impl FnMut(&str)) -> Result<Lock> {
+/// Resolves every set anew but those that `kept` has for the same requirements. `progress` hears of each set before it is
+/// asked for.
+pub fn resolve(
+    versions: &Versions,
+    python: &Interpreter,
+    kept: Option<&Lock>,
+    mut progress: impl FnMut(&str),
+) -> Result<Lock> {
     let mut files: BTreeSet<File> = BTreeSet::new();
     let mut sets = Vec::new();
     for wanted in wanted(versions) {
-        progress(&wanted.name);
-        let found = resolve_set(versions, python, &wanted)?;
+        let same = |set: &&Set| set.name == wanted.name && set.requirements == wanted.requirements;
+        let found = match kept.filter(|lock| lock.sets.iter().any(|set| same(&set))) {
+            Some(lock) => lock.set(&wanted.name)?.into_iter().cloned().collect(),
+            None => {
+                progress(&wanted.name);
+                resolve_set(versions, python, &wanted)?
+            }
+        };
         let mut names: Vec<String> = found.iter().map(|file| file.name.clone()).collect();
         names.sort();
         sets.push(Set { name: wanted.name, requirements: wanted.requirements, files: names });
