@@ -148,11 +148,11 @@ fn assigned(
 fn rows_go_to_their_nearest_centroid() {
     let Some(resources) = gpu() else { return };
     let mut random = Random(5);
-    let dims: &[usize] = if small() { &[1, 20, 130] } else { &[1, 2, 7, 16, 31, 64, 128, 300, 1025] };
+    let dims: &[usize] = if small() { &[1, 20, 130] } else { &[1, 7, 16, 31, 64, 128, 300] };
     let sizes: &[(usize, usize)] = if small() {
         &[(130, 70), (3, 1)]
     } else {
-        &[(1, 1), (1, 300), (129, 127), (1000, 128), (777, 1030), (70, 140_000)]
+        &[(1, 1), (1, 300), (129, 127), (500, 128), (300, 1030), (20, 140_000)]
     };
     for metric in [MetricType::L2, MetricType::InnerProduct] {
         for &d in dims {
