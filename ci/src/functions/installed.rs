@@ -177,7 +177,7 @@ pub fn test(
     let mut command = Command::new(environment.python());
     command
         .current_dir(empty.path())
-        .args(["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "--rootdir"])
+        .args(["-m", "pytest", "-q", "-rsf", "-p", "no:cacheprovider", "--rootdir"])
         .arg(&tests);
     match suite {
         Suite::Whole => command.arg(&tests),

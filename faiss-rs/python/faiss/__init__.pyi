@@ -587,24 +587,14 @@ class GpuIndexIVF(GpuIndex):
     """Number of lists that a search looks into."""
     max_codes: int
     """A search looks at this many codes at most; 0 for no limit."""
+    def getListIndices(self, listId: int) -> Any:
+        """The ids of a list, as an Int64Vector."""
+    def getListVectorData(self, listId: int, gpuFormat: bool = False) -> Any:
+        """The codes of a list as on the CPU, a UInt8Vector. The GPU keeps them in the same format."""
     def getNumLists(self) -> int:
         """Number of lists."""
     def getListLength(self, listId: int) -> int:
         """Number of entries of a list."""
-    def getListIndices(self, listId: int) -> np.ndarray:
-        """The ids of a list, int64."""
-    def getListVectorData(self, listId: int, gpuFormat: bool = False) -> np.ndarray:
-        """The codes of a list, `getListLength` times the bytes of a code, as on the CPU. The GPU's format is the same."""
-    def search_preassigned(
-        self,
-        x: np.ndarray,
-        k: int,
-        Iq: np.ndarray,
-        Dq: np.ndarray,
-        params: SearchParametersIVF | None = None,
-        store_pairs: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The k best of the given lists: list numbers `Iq` (n, nprobe) and distances to their centroids `Dq`; -1 is no list."""
 
 class GpuIndexIVFConfig(GpuIndexConfig):
     """What every inverted file on a GPU is configured with."""
@@ -997,18 +987,6 @@ class IndexIVF(Index):
     """From ids to entries of the lists."""
     by_residual: bool
     """Whether codes are of the residual to the list's centroid."""
-    def search_preassigned(
-        self,
-        x: np.ndarray,
-        k: int,
-        Iq: np.ndarray,
-        Dq: np.ndarray | None,
-        *,
-        params: Any = None,
-        D: np.ndarray | None = None,
-        I: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """As search, in lists that the caller chose: Iq, int64, shape (nq, nprobe), and the distances of their centroids, Dq."""
     def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
         """Replaces the vectors with these ids; needs a direct map."""
     def update_vectors_c(self, nv: int, idx: Any, v: Any) -> None: ...
