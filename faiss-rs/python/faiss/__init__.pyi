@@ -1050,25 +1050,27 @@ class IndexIVFPQ(IndexIVF):
         """Makes the precomputed table where `use_precomputed_table` does not forbid it."""
 
 class IndexIVFStats:
-    """What searches in inverted files did so far."""
+    """What searches in inverted files did so far; GPUs count nothing."""
 
     this: Any
     thisown: bool
     nq: int
     """Number of queries."""
     nlist: int
-    """Number of lists looked into."""
+    """Number of lists looked into, without empty ones."""
     ndis: int
     """Number of distances computed."""
     nheap_updates: int
-    """Number of results that came into a query's best."""
+    """Number of results that came into a query's best, of which there may for a time be up to twice `k`. Depends on the order of visits."""
     quantization_time: float
     """Milliseconds spent in the quantizer."""
     search_time: float
-    """Milliseconds spent in the lists."""
+    """Milliseconds spent in searches, the quantizer included."""
     def __init__(self) -> None: ...
     def reset(self) -> None:
         """Sets everything to 0."""
+    def add(self, other: IndexIVFStats) -> None:
+        """Adds other statistics to these."""
 
 class IndexPQ(IndexFlatCodes):
     """Stores product-quantized codes and searches them exhaustively."""

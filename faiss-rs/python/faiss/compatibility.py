@@ -3,9 +3,11 @@
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import faiss
 from faiss import _faiss
+from faiss.classes import wrap
 
 __all__ = [
     "VERSION_STRING",
@@ -63,8 +65,8 @@ has_SVE = "SVE" in instruction_sets
 class GlobalVariables:
     """The library's global variables, which say how it works: `faiss.cvar.distance_compute_blas_threshold = 100`."""
 
-    def __getattr__(self, name: str) -> int:
-        return _faiss.get_global(name)
+    def __getattr__(self, name: str) -> Any:
+        return wrap(_faiss.get_global(name))
 
     def __setattr__(self, name: str, value: int) -> None:
         _faiss.set_global(name, value)

@@ -187,3 +187,57 @@ result['back'] = pca.reverse_transform(pca.apply(x))
         faiss.PCAMatrix(16, 5).train(x[:, :4])
     with pytest.raises(RuntimeError):
         faiss.PCAMatrix(16, 5).apply(x)
+
+
+def test_statistics(oracle, x):
+    code = """
+x = given['x']
+stats = faiss.cvar.indexIVF_stats
+stats.reset()
+for name, index in (('flat', faiss.IndexIVFFlat(faiss.IndexFlatL2(16), 16, 20)),
+                    ('pq', faiss.IndexIVFPQ(faiss.IndexFlatL2(16), 16, 20, 4, 5))):
+    index.train(x)
+    index.add(x[:10])
+    index.nprobe = 20
+    def count(what):
+        result[f'{name} {what}'] = np.array([stats.nq, stats.nlist, stats.ndis])
+        stats.reset()
+    count('before')
+    index.search(x[:30], 5)
+    count('empty lists')
+    index.add(x[10:])
+    index.nprobe = 5
+    index.search(x[:30], 5)
+    assert stats.nheap_updates >= 30 * 5, stats.nheap_updates
+    assert 0 < stats.quantization_time < stats.search_time
+    count('search')
+    index.search(x[:1], 1)
+    assert 0 < stats.nheap_updates < 50
+    count('one')
+    index.range_search(x[:30], 0.5)
+    assert stats.nheap_updates == 0
+    assert stats.search_time > 0
+    count('range')
+    D, I = index.quantizer.search(x[:30], 5)
+    index.search_preassigned(x[:30], 5, I, D)
+    assert stats.search_time == 0
+    count('preassigned')
+    index.search(x[:30], 5, params=faiss.SearchParametersIVF(nprobe=5, max_codes=300))
+    count('limit')
+    index.search_and_reconstruct(x[:30], 5)
+    count('vectors')
+    index.search(x[:30], 5)
+    again = faiss.IndexIVFStats()
+    again.add(stats)
+    again.add(faiss.cvar.indexIVF_stats)
+    assert again.nq == 60, again.nq
+    stats.nq = 7
+    assert faiss.cvar.indexIVF_stats.nq == 7
+    stats.reset()
+"""
+    wanted = oracle(code, x=x)
+    scope = {"faiss": faiss, "np": np, "given": {"x": x}, "result": {}}
+    exec(code, scope)
+    assert len(wanted) == 16
+    for key, value in wanted.items():
+        np.testing.assert_array_equal(scope["result"][key], value, err_msg=key)

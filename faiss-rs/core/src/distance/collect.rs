@@ -19,30 +19,41 @@ pub trait Collector: Send {
     fn count(&self) -> usize {
         0
     }
+    /// How many were taken among the best `k`, for statistics; none in range searches, which keep all.
+    fn updates(&self) -> usize {
+        0
+    }
     /// What was kept, best first for searches with a `k`, in order of ids for range searches.
     fn finish(self) -> Vec<Hit>;
 }
 
 /// The best result.
-pub struct Best1(Hit);
+pub struct Best1 {
+    hit: Hit,
+    updates: usize,
+}
 
 impl Default for Best1 {
     fn default() -> Self {
-        Best1((f32::MAX, -1))
+        Best1 { hit: (f32::MAX, -1), updates: 0 }
     }
 }
 
 impl Collector for Best1 {
     #[inline]
     fn threshold(&self) -> f32 {
-        self.0.0
+        self.hit.0
     }
     #[inline]
     fn push(&mut self, key: f32, id: i64) {
-        self.0 = (key, id);
+        self.hit = (key, id);
+        self.updates += 1;
+    }
+    fn updates(&self) -> usize {
+        self.updates
     }
     fn finish(self) -> Vec<Hit> {
-        if self.0.1 < 0 { Vec::new() } else { vec![self.0] }
+        if self.hit.1 < 0 { Vec::new() } else { vec![self.hit] }
     }
 }
 
@@ -51,17 +62,19 @@ pub struct Reservoir {
     hits: Vec<Hit>,
     k: usize,
     threshold: f32,
+    dropped: usize,
 }
 
 impl Reservoir {
     pub fn new(k: usize) -> Self {
-        Reservoir { hits: Vec::new(), k, threshold: f32::MAX }
+        Reservoir { hits: Vec::new(), k, threshold: f32::MAX, dropped: 0 }
     }
 
     fn shrink(&mut self) {
         let k = self.k;
         if self.hits.len() > k {
             self.hits.select_nth_unstable_by(k - 1, order);
+            self.dropped += self.hits.len() - k;
             self.hits.truncate(k);
             self.threshold = self.hits[k - 1].0;
         }
@@ -79,6 +92,9 @@ impl Collector for Reservoir {
         if self.hits.len() >= self.k + self.k.max(16) {
             self.shrink();
         }
+    }
+    fn updates(&self) -> usize {
+        self.dropped + self.hits.len()
     }
     fn finish(mut self) -> Vec<Hit> {
         self.shrink();

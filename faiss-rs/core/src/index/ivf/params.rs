@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use faiss_derive::Object;
 
-use crate::base::object::{Field, FieldMut, FieldRef, Kind, Object, cast};
+use crate::base::object::{Field, FieldMut, FieldRef, Kind, Method, MethodCall, Object, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Shared, Value};
 use crate::index::SearchParameters;
 use crate::registry::{Row, no_overload};
@@ -115,33 +115,59 @@ pub fn of_search(params: Option<&dyn Object>) -> Result<Option<&SearchParameters
     }
 }
 
-/// What searches in inverted files did so far.
+/// What searches in inverted files did so far; GPUs count nothing.
 #[derive(Object, Default, Clone)]
 #[object(methods = STATS_METHODS)]
 pub struct IndexIVFStats {
     /// Number of queries.
     pub nq: usize,
-    /// Number of lists looked into.
+    /// Number of lists looked into, without empty ones.
     pub nlist: usize,
     /// Number of distances computed.
     pub ndis: usize,
-    /// Number of results that came into a query's best.
+    /// Number of results that came into a query's best, of which there may for a time be up to twice `k`. Depends on the order of visits.
     pub nheap_updates: usize,
     /// Milliseconds spent in the quantizer.
     pub quantization_time: f64,
-    /// Milliseconds spent in the lists.
+    /// Milliseconds spent in searches, the quantizer included.
     pub search_time: f64,
 }
 
-const STATS_METHODS: &[crate::base::Method] = &[crate::base::Method {
-    name: "reset",
-    signature: "(self) -> None",
-    doc: "Sets everything to 0.",
-    call: crate::base::MethodCall::Write(|object, _| {
-        *crate::base::object::receiver_mut::<IndexIVFStats>(object)? = IndexIVFStats::default();
-        Ok(Value::None)
-    }),
-}];
+const STATS_METHODS: &[Method] = &[
+    Method {
+        name: "reset",
+        signature: "(self) -> None",
+        doc: "Sets everything to 0.",
+        call: MethodCall::Write(|object, _| {
+            *receiver_mut(object)? = IndexIVFStats::default();
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "add",
+        signature: "(self, other: IndexIVFStats) -> None",
+        doc: "Adds other statistics to these.",
+        call: MethodCall::Write(|object, args| {
+            let [Value::Handle(Handle::Other(other))] = args else {
+                return Err(no_overload("add", &["(other: IndexIVFStats)"]));
+            };
+            let other = receiver::<IndexIVFStats>(&*other.read())?.clone();
+            receiver_mut::<IndexIVFStats>(object)?.add(&other);
+            Ok(Value::None)
+        }),
+    },
+];
+
+impl IndexIVFStats {
+    pub fn add(&mut self, other: &IndexIVFStats) {
+        self.nq += other.nq;
+        self.nlist += other.nlist;
+        self.ndis += other.ndis;
+        self.nheap_updates += other.nheap_updates;
+        self.quantization_time += other.quantization_time;
+        self.search_time += other.search_time;
+    }
+}
 
 pub const STATS: Row = Row::of::<IndexIVFStats>().construct(
     |args| match args {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::params::{self, INDEX_IVF_STATS, SearchParametersIVF};
+use super::params::{self, INDEX_IVF_STATS, IndexIVFStats, SearchParametersIVF};
 use super::scan::{Buffers, Lists};
 use super::{InvertedFile, PARALLEL_MODE_NO_HEAP_INIT, edit};
 use crate::base::object::Object;
@@ -70,6 +70,11 @@ fn probe(
     Ok((coarse, list_nos))
 }
 
+/// Searches of given lists take no time in the statistics, as in Faiss's.
+fn count_time(start: Instant) {
+    INDEX_IVF_STATS.write().search_time += start.elapsed().as_secs_f64() * 1e3;
+}
+
 /// The `k` best of the lists nearest to each query. With `store_pairs`, labels are places in lists instead of ids.
 pub fn search(
     index: &dyn InvertedFile,
@@ -82,6 +87,7 @@ pub fn search(
 ) -> Result<()> {
     let ivf_params = params::of_search(params)?;
     let ivf = index.ivf();
+    let start = Instant::now();
     let n = ivf.queries(x, k, distances, labels)?;
     let plan = Plan::new(index, ivf_params)?;
     let (d, block) = (ivf.dim(), (MAX_PAIRS / plan.nprobe).max(1));
@@ -92,6 +98,7 @@ pub fn search(
         let (distances, labels) = (&mut distances[first * k..end * k], &mut labels[first * k..end * k]);
         search_lists(index, x, k, &plan, &list_nos, &coarse, params, distances, labels, store_pairs)?;
     }
+    count_time(start);
     Ok(())
 }
 
@@ -164,6 +171,7 @@ pub fn range_search(
     params: Option<&dyn Object>,
 ) -> Result<RangeSearchResult> {
     let ivf_params = params::of_search(params)?;
+    let start = Instant::now();
     let plan = Plan::new(index, ivf_params)?;
     let n = index.ivf().rows(x)?;
     let (coarse, list_nos) = probe(index, x, plan.nprobe, ivf_params)?;
@@ -180,6 +188,7 @@ pub fn range_search(
         }
         result.lims.push(result.labels.len());
     }
+    count_time(start);
     Ok(result)
 }
 
@@ -230,7 +239,6 @@ impl Pairs<'_> {
         keep: Option<usize>,
         done: impl Fn(usize, &[Hit]) + Sync,
     ) -> Result<()> {
-        let start = Instant::now();
         let ivf = index.ivf();
         let (n, nprobe) = (self.n, self.plan.nprobe);
         let guard = ivf.lists()?;
@@ -241,10 +249,9 @@ impl Pairs<'_> {
         let searcher = index.searcher(&*quantizer, &*guard, n * nprobe, self.params)?;
         let threads = threads::available();
         let unlimited = self.plan.max_codes == usize::MAX && self.plan.max_empty == 0;
-        let counts = Mutex::new((0usize, 0usize));
-        let count = |visited: usize, codes: usize| {
-            let mut counts = counts.lock();
-            *counts = (counts.0 + visited, counts.1 + codes);
+        let counts = Mutex::new(IndexIVFStats { nq: n, ..Default::default() });
+        let count = |nlist: usize, ndis: usize, nheap_updates: usize| {
+            counts.lock().add(&IndexIVFStats { nlist, ndis, nheap_updates, ..Default::default() });
         };
 
         let codes_a_query = (ivf.ntotal.max(0) as usize / ivf.nlist.max(1)).saturating_mul(nprobe);
@@ -259,7 +266,7 @@ impl Pairs<'_> {
                 scanner.set_query(self.query(ivf.dim(), q))?;
                 let probes = part * nprobe / parts..(part + 1) * nprobe / parts;
                 let (visited, codes) = self.scan_query(&lists, &mut *scanner, q, probes, &mut own, &mut buffers)?;
-                count(visited, codes);
+                count(visited, codes, own.updates());
                 *partial[task].lock() = own.finish();
                 Ok(())
             })?;
@@ -289,7 +296,7 @@ impl Pairs<'_> {
                         &mut own,
                         &mut buffers,
                     )?;
-                    count(visited, codes);
+                    count(visited, codes, own.iter().map(C::updates).sum());
                     queries.zip(own).for_each(|(q, own)| done(q, &own.finish()));
                     return Ok(());
                 }
@@ -299,18 +306,13 @@ impl Pairs<'_> {
                     scanner.set_query(self.query(ivf.dim(), q))?;
                     let (visited, codes) =
                         self.scan_query(&lists, &mut *scanner, q, 0..nprobe, &mut own, &mut buffers)?;
-                    count(visited, codes);
+                    count(visited, codes, own.updates());
                     done(q, &own.finish());
                 }
                 Ok(())
             })?;
         }
-        let (visited, codes) = counts.into_inner();
-        let mut stats = INDEX_IVF_STATS.write();
-        stats.nq += n;
-        stats.nlist += visited;
-        stats.ndis += codes;
-        stats.search_time += start.elapsed().as_secs_f64() * 1e3;
+        INDEX_IVF_STATS.write().add(&counts.into_inner());
         Ok(())
     }
 
@@ -377,8 +379,8 @@ impl Pairs<'_> {
                 let q = at / nprobe;
                 scanner.set_query(self.query(d, queries.start + q))?;
                 scanner.set_list(list, self.coarse[pairs.start + at])?;
-                codes += lists.scan(list, scanner, usize::MAX, &mut collectors[q], buffers)?;
-                visited += 1;
+                let seen = lists.scan(list, scanner, usize::MAX, &mut collectors[q], buffers)?;
+                (visited, codes) = (visited + usize::from(seen > 0), codes + seen);
             }
         }
         Ok((visited, codes))
