@@ -72,12 +72,15 @@ __device__ inline void select_block(const float* values, i64 stride, u32 columns
     };
 
     const u32 round = blockDim.x * PER_THREAD;
-    for (u32 base = begin; base < end; base += round) {
+    // At first everything is wanted: for small k a short first round tells soon what the others have to beat.
+    const bool short_start = earlier == 0 && k_size <= 256;
+    u32 take = short_start ? (k_size <= 128 ? 1 : 2) : PER_THREAD;
+    for (u32 base = begin; base < end;) {
         float value[PER_THREAD];
 #pragma unroll
         for (u32 j = 0; j < PER_THREAD; ++j) {
             const u32 column = base + j * blockDim.x + thread;
-            value[j] = column < end ? row[column] : __uint_as_float(0x7fc00000u);
+            value[j] = j < take && column < end ? row[column] : __uint_as_float(0x7fc00000u);
         }
         u32 last = 0;
 #pragma unroll
@@ -92,7 +95,10 @@ __device__ inline void select_block(const float* values, i64 stride, u32 columns
             if (wanted) buffer[start + __popc(mask & ((1u << thread % 32) - 1))] = key;
             last = start + __popc(mask);
         }
-        if (__syncthreads_or(last + round > BUFFER)) flush();
+        const bool started = short_start && base == begin;
+        if (__syncthreads_or(last + round > BUFFER) || started) flush();
+        base += take * blockDim.x;
+        take = PER_THREAD;
     }
     flush();
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::launchers;
 use crate::memory::{DeviceBuffer, Element, MemorySpace, Ptr, PtrMut};
 use crate::ops::{group, rows};
-use crate::resources::Context;
+use crate::resources::{Context, Held};
 
 /// Inverted lists on one device. A code is `code_size` bytes, as the CPU's lists have it.
 pub struct DeviceLists {
@@ -27,6 +27,7 @@ pub struct DeviceLists {
     /// `largest[n]`: entries of the n + 1 longest lists together.
     largest: Vec<usize>,
     generation: u64,
+    held: Held,
 }
 
 /// A number that was never given before.
@@ -152,9 +153,16 @@ impl DeviceLists {
             host_ids,
             largest: Vec::new(),
             generation: 0,
+            held: Held::default(),
         };
         lists.set_lengths(context, vec![0; nlist])?;
         Ok(lists)
+    }
+
+    /// Tells from now on how many bytes these are.
+    pub fn report_to(&mut self, held: Held) {
+        held.set(self.bytes());
+        self.held = held;
     }
 
     pub fn nlist(&self) -> usize {
@@ -337,6 +345,7 @@ impl DeviceLists {
         }
         self.arena = arena;
         self.generation = next_generation();
+        self.held.set(self.bytes());
         Ok(())
     }
 

@@ -1,33 +1,37 @@
 //! What work on a GPU needs beside the kernels: a stream, a cuBLAS handle, pinned staging and temporary memory, per device.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
 use crate::blas::Blas;
 use crate::device::{DeviceGuard, DeviceProperties, check_device, device_properties};
 use crate::error::Result;
-use crate::memory::{Element, Ptr, PtrMut, Temp, TempStack, copy_async};
+use crate::memory::{Element, Ptr, PtrMut, Temp, TempStack, copy_async, memory_info};
 use crate::module::{Launch, Modules, modules};
 use crate::staging::Staging;
 use crate::stream::OwnedStream;
 use crate::sys::{self, CopyKind, Cuda, Stream};
 
-/// Temporary memory of a device unless set otherwise. Taken at first use only.
-pub const DEFAULT_TEMP_MEMORY: usize = 256 << 20;
+/// Temporary memory of a device unless set otherwise: one part in 64 of its memory, within these bounds, and no more than a quarter
+/// of what is free. Taken at first use only.
+const DEFAULT_TEMP_MEMORY: std::ops::RangeInclusive<usize> = 256 << 20..=1536 << 20;
 /// Pinned staging memory unless set otherwise.
 pub const DEFAULT_PINNED_MEMORY: usize = 16 << 20;
 
 /// Shared by every index that was made with it. Work on one device is done one call at a time.
 pub struct GpuResources {
     settings: Mutex<Settings>,
+    holdings: Mutex<Vec<Holding>>,
     devices: Mutex<BTreeMap<i32, Arc<Mutex<DeviceState>>>>,
 }
 
 #[derive(Clone, Debug)]
 struct Settings {
-    temp_memory: usize,
+    /// Bytes, if the user said so.
+    temp_memory: Option<usize>,
     pinned_memory: usize,
     /// Streams that the user gave, by device; an address of a `cudaStream_t`.
     streams: BTreeMap<i32, usize>,
@@ -48,21 +52,37 @@ pub struct MemoryInfo {
     pub pinned: usize,
 }
 
+/// What an index keeps on a device, for the report: how many bytes, until it is dropped.
+#[derive(Default)]
+pub struct Held(Arc<AtomicUsize>);
+
+impl Held {
+    pub fn set(&self, bytes: usize) {
+        self.0.store(bytes, Ordering::Relaxed);
+    }
+}
+
+struct Holding {
+    device: i32,
+    kind: &'static str,
+    bytes: Weak<AtomicUsize>,
+}
+
 impl Default for GpuResources {
     fn default() -> Self {
         let settings = Settings {
-            temp_memory: DEFAULT_TEMP_MEMORY,
+            temp_memory: None,
             pinned_memory: DEFAULT_PINNED_MEMORY,
             streams: BTreeMap::new(),
             null_streams: false,
         };
-        GpuResources { settings: Mutex::new(settings), devices: Mutex::default() }
+        GpuResources { settings: Mutex::new(settings), holdings: Mutex::default(), devices: Mutex::default() }
     }
 }
 
 impl GpuResources {
     pub fn set_temp_memory(&self, bytes: usize) {
-        self.settings.lock().temp_memory = bytes;
+        self.settings.lock().temp_memory = Some(bytes);
     }
 
     pub fn set_pinned_memory(&self, bytes: usize) {
@@ -102,6 +122,28 @@ impl GpuResources {
 
     pub fn temp_memory_available(&self, device: i32) -> Result<usize> {
         self.with(device, |context| Ok(context.temp.available()))
+    }
+
+    /// Enters something of that kind in the report; `kind` is Faiss's name of it.
+    pub fn hold(&self, device: i32, kind: &'static str) -> Held {
+        let held = Held::default();
+        self.holdings.lock().push(Holding { device, kind, bytes: Arc::downgrade(&held.0) });
+        held
+    }
+
+    /// What indexes keep: for each device and kind how many pieces and bytes.
+    pub fn holdings(&self) -> BTreeMap<(i32, &'static str), (usize, usize)> {
+        let mut holdings = self.holdings.lock();
+        holdings.retain(|holding| holding.bytes.strong_count() > 0);
+        let mut sums = BTreeMap::new();
+        for holding in &*holdings {
+            let bytes = holding.bytes.upgrade().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
+            if bytes > 0 {
+                let sum: &mut (usize, usize) = sums.entry((holding.device, holding.kind)).or_default();
+                *sum = (sum.0 + 1, sum.1 + bytes);
+            }
+        }
+        sums
     }
 
     /// Memory held on every device that was used.
@@ -158,6 +200,7 @@ impl GpuResources {
 }
 
 struct DeviceState {
+    default_temp: usize,
     temp: TempStack,
     staging: Option<Staging>,
     blas: Blas,
@@ -166,8 +209,11 @@ struct DeviceState {
 
 impl DeviceState {
     fn new(device: i32, settings: &Settings) -> Result<DeviceState> {
+        let (free, total) = memory_info(device)?;
+        let default_temp = (total / 64).clamp(*DEFAULT_TEMP_MEMORY.start(), *DEFAULT_TEMP_MEMORY.end()).min(free / 4);
         Ok(DeviceState {
-            temp: TempStack::new(device, settings.temp_memory),
+            default_temp,
+            temp: TempStack::new(device, settings.temp_memory.unwrap_or(default_temp)),
             staging: None,
             blas: Blas::default(),
             stream: OwnedStream::new()?,
@@ -176,8 +222,9 @@ impl DeviceState {
 
     /// Follows what was set since the last call; nothing of the former memory is in use between calls.
     fn apply(&mut self, device: i32, settings: &Settings) -> Result<()> {
-        if self.temp.size() != settings.temp_memory.next_multiple_of(256) {
-            self.temp = TempStack::new(device, settings.temp_memory);
+        let temp_memory = settings.temp_memory.unwrap_or(self.default_temp);
+        if self.temp.size() != temp_memory.next_multiple_of(256) {
+            self.temp = TempStack::new(device, temp_memory);
         }
         // Less than this is no help, and would not hold an element of every type.
         let pinned = if settings.pinned_memory < 1 << 16 { 0 } else { settings.pinned_memory };

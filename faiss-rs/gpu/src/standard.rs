@@ -161,13 +161,15 @@ const METHODS: &[Method] = &[
 ];
 
 fn memory_rows(resources: &GpuResources) -> Vec<Value> {
-    let row = |device: i32, kind: &str, bytes: usize| {
-        let device = Value::Int(device.into());
-        Value::List(vec![device, Value::Str(kind.to_owned()), Value::Int((bytes > 0).into()), Value::Int(bytes as i64)])
+    let row = |device: i32, kind: &str, pieces: usize, bytes: usize| {
+        let (device, kind) = (Value::Int(device.into()), Value::Str(kind.to_owned()));
+        Value::List(vec![device, kind, Value::Int(pieces as i64), Value::Int(bytes as i64)])
     };
     let infos = resources.memory_info();
-    infos
-        .iter()
-        .flat_map(|i| [row(i.device, "TemporaryMemoryBuffer", i.temp_size), row(i.device, "PinnedMemory", i.pinned)])
-        .collect()
+    let shared = infos.iter().flat_map(|i| {
+        let temp = row(i.device, "TemporaryMemoryBuffer", (i.temp_size > 0).into(), i.temp_size);
+        [temp, row(i.device, "PinnedMemory", (i.pinned > 0).into(), i.pinned)]
+    });
+    let held = resources.holdings();
+    shared.chain(held.into_iter().map(|((device, kind), (pieces, bytes))| row(device, kind, pieces, bytes))).collect()
 }

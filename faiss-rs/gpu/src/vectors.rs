@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::memory::{DeviceBuffer, Element, MemorySpace, PtrMut};
 use crate::ops::knn::Vectors;
 use crate::ops::rows::{self, Rows};
-use crate::resources::Context;
+use crate::resources::{Context, Held};
 
 /// A device array that grows by appending.
 pub struct DeviceVec<T> {
@@ -65,6 +65,7 @@ pub struct DeviceVectors {
     d: usize,
     store: Store,
     norms: Option<DeviceVec<f32>>,
+    held: Held,
 }
 
 /// Vectors uploaded at once where they have to be converted on the way.
@@ -75,7 +76,13 @@ impl DeviceVectors {
         let store =
             if half { Store::F16(DeviceVec::new(device, space)?) } else { Store::F32(DeviceVec::new(device, space)?) };
         let norms = with_norms.then(|| DeviceVec::new(device, space)).transpose()?;
-        Ok(DeviceVectors { d, store, norms })
+        Ok(DeviceVectors { d, store, norms, held: Held::default() })
+    }
+
+    /// Tells from now on how many bytes these are.
+    pub fn report_to(&mut self, held: Held) {
+        held.set(self.bytes());
+        self.held = held;
     }
 
     pub fn dim(&self) -> usize {
@@ -146,6 +153,7 @@ impl DeviceVectors {
             Store::F32(v) => v.set_len((before + added) * d),
             Store::F16(v) => v.set_len((before + added) * d),
         }
+        self.held.set(self.bytes());
         Ok(())
     }
 

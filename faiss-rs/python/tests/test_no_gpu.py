@@ -17,6 +17,10 @@ CALLS = {
     "GpuIndexFlatL2": lambda res: faiss.GpuIndexFlatL2(res, 4),
     "GpuIndexFlatIP": lambda res: faiss.GpuIndexFlatIP(res, 4, faiss.GpuIndexFlatConfig()),
     "GpuIndexFlat": lambda res: faiss.GpuIndexFlat(res, 4, faiss.METRIC_L1),
+    "GpuIndexIVFFlat": lambda res: faiss.GpuIndexIVFFlat(res, 4, 2),
+    "GpuIndexIVFFlat of a CPU index": lambda res: faiss.index_cpu_to_gpu(
+        res, 0, faiss.IndexIVFFlat(faiss.IndexFlatL2(4), 4, 2)
+    ),
     "index_cpu_to_gpu": lambda res: faiss.index_cpu_to_gpu(res, 0, faiss.IndexFlatL2(4)),
     "index_cpu_to_gpu with options": lambda res: faiss.index_cpu_to_gpu(
         res, 0, faiss.IndexFlatL2(4), faiss.GpuClonerOptions()

@@ -188,7 +188,10 @@ impl GpuIndexFlat {
 
     fn empty_vectors(&self, d: usize, metric: MetricType) -> crate::Result<DeviceVectors> {
         let config = self.config();
-        DeviceVectors::new(config.device, config.memory_space, d, self.use_float16, metric == MetricType::L2)
+        let norms = metric == MetricType::L2;
+        let mut vectors = DeviceVectors::new(config.device, config.memory_space, d, self.use_float16, norms)?;
+        vectors.report_to(self.gpu.resources().hold(config.device, "FlatData"));
+        Ok(vectors)
     }
 
     fn with<R>(&self, work: impl FnOnce(&Context<'_>) -> crate::Result<R>) -> Result<R> {
@@ -196,7 +199,7 @@ impl GpuIndexFlat {
     }
 
     /// The vectors, after a check that the public fields still fit to them.
-    pub(crate) fn stored(&self) -> Result<Option<&DeviceVectors>> {
+    pub fn stored(&self) -> Result<Option<&DeviceVectors>> {
         let count = self.vectors.as_ref().map_or(0, DeviceVectors::count);
         Error::check(self.ntotal == count as i64, "ntotal == number of vectors on the GPU")?;
         let same = self.vectors.as_ref().is_none_or(|v| v.dim() == self.dim());

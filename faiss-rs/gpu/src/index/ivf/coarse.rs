@@ -122,6 +122,7 @@ pub fn update_quantizer(index: &mut dyn GpuInvertedFile) -> Result<()> {
         quantizer.reconstruct_n(0, ivf.nlist, &mut x)?;
         let config = &ivf.config.base;
         let mut vectors = DeviceVectors::new(config.device, config.memory_space, ivf.dim(), false, true)?;
+        vectors.report_to(ivf.gpu.resources().hold(config.device, "Quantizer"));
         ivf.with(|context| vectors.append(context, &x))?;
         centroids = Some(vectors);
     }

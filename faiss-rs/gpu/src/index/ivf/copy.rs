@@ -26,7 +26,9 @@ impl GpuIndexIVF {
             _ => {
                 let stored = index.lists()?;
                 let (space, indices) = (config.base.memory_space, config.indices_options);
-                Some(self.with(|context| DeviceLists::upload(context, space, &*stored, indices))?)
+                let mut lists = self.with(|context| DeviceLists::upload(context, space, &*stored, indices))?;
+                lists.report_to(self.hold_lists());
+                Some(lists)
             }
         };
         Ok(GpuIndexIVF {

@@ -9,7 +9,7 @@ use crate::config::GpuClonerOptions;
 use crate::lists::DeviceLists;
 use crate::memory::{Ptr, Temp};
 use crate::ops::assign;
-use crate::resources::Context;
+use crate::resources::{Context, Held};
 
 /// Bytes of vectors that are on their way through the device at a time.
 const BATCH_BYTES: usize = 48 << 20;
@@ -136,7 +136,14 @@ fn take_lists(index: &mut dyn GpuInvertedFile) -> Result<DeviceLists> {
 impl GpuIndexIVF {
     fn empty_lists(&self, code_size: usize) -> Result<DeviceLists> {
         let (space, indices) = (self.config.base.memory_space, self.config.indices_options);
-        self.with(|context| DeviceLists::new(context, space, self.nlist, code_size, indices))
+        let mut lists = self.with(|context| DeviceLists::new(context, space, self.nlist, code_size, indices))?;
+        lists.report_to(self.hold_lists());
+        Ok(lists)
+    }
+
+    /// The lists' entry in the memory report.
+    pub(super) fn hold_lists(&self) -> Held {
+        self.gpu.resources().hold(self.config.base.device, "IVFLists")
     }
 
     /// Changes the lists where there are any.
