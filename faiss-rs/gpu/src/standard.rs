@@ -28,16 +28,13 @@ pub struct StandardGpuResources {
 
 const SIGNATURES: &[&str] = &["()"];
 
-pub const ROW: Row = Row::of::<StandardGpuResources>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::other(StandardGpuResources::default())),
-            _ => Err(no_overload("StandardGpuResources", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
-    // Of an index that is copied with all it refers to, the copy is on the same GPU by the same resources.
-    .clone(|object| Ok(Handle::other(receiver::<StandardGpuResources>(object)?.clone())));
+pub const ROW: Row = Row::of::<StandardGpuResources>().construct(
+    |args| match args {
+        [] => Ok(Handle::other(StandardGpuResources::default())),
+        _ => Err(no_overload("StandardGpuResources", SIGNATURES)),
+    },
+    SIGNATURES,
+);
 
 impl StandardGpuResources {
     pub fn resources(&self) -> &Arc<GpuResources> {

@@ -81,11 +81,11 @@ class InvertedLists:
     use_iterator: bool
     """Accepted for compatibility: lists are always read as arrays here."""
     def get_ids(self, list_no: int) -> Any:
-        """A pointer to a copy of a list's ids."""
+        """A pointer to a list's ids."""
     def get_codes(self, list_no: int) -> Any:
-        """A pointer to a copy of a list's codes."""
+        """A pointer to a list's codes."""
     def get_single_code(self, list_no: int, offset: int) -> Any:
-        """A pointer to a copy of one code of a list."""
+        """A pointer to one code of a list."""
     def release_ids(self, list_no: int, ids: Any) -> None:
         """Says that get_ids' result is no longer needed, which nothing has to know here."""
     def release_codes(self, list_no: int, codes: Any) -> None:
@@ -94,6 +94,14 @@ class InvertedLists:
         """Says which lists will be looked into: a hint that means nothing for lists in memory."""
     def add_entries(self, list_no: int, n_entry: int, ids: Any, code: Any) -> int:
         """Appends n_entry ids and codes to a list; returns the offset of the first."""
+    def add_entry(self, list_no: int, theid: int, code: Any, inverted_list_context: Any = None) -> int:
+        """Appends an id and a code to a list; returns its offset."""
+    def update_entries(self, list_no: int, offset: int, n_entry: int, ids: Any, code: Any) -> None:
+        """Replaces n_entry entries of a list, from an offset on."""
+    def update_entry(self, list_no: int, offset: int, id: int, code: Any) -> None:
+        """Replaces an entry of a list."""
+    def print_stats(self) -> None:
+        """Prints how many lists there are of each size, by powers of two."""
     def list_size(self, list_no: int) -> int:
         """Number of entries of a list."""
     def get_single_id(self, list_no: int, offset: int) -> int:
@@ -110,9 +118,13 @@ class InvertedLists:
         """True for a list without entries."""
     def merge_from(self, oivf: InvertedLists, add_id: int) -> None:
         """Moves all entries of other lists here; `add_id` is added to their ids."""
+    def copy_subset_to(self, other: InvertedLists, subset_type: int, a1: int, a2: int) -> int:
+        """Copies entries to other lists, chosen as by the index's method of this name. Returns how many they are."""
 
 class ArrayInvertedLists(InvertedLists):
     """Inverted lists in memory, as one array of ids and one of codes a list."""
+    def permute_invlists(self, map: Any) -> None:
+        """Gives the lists other numbers: list i is then the one that was map[i]. map: a pointer to nlist numbers."""
     def __init__(self, nlist: int, code_size: int) -> None: ...
 
 class VectorTransform:
@@ -137,6 +149,8 @@ class VectorTransform:
     def train_c(self, n: int, x: Any) -> None: ...
     def apply_noalloc(self, n: int, x: Any, xt: Any) -> None:
         """As apply, from and to where pointers lead."""
+    def check_identical(self, other: Any) -> None:
+        """RuntimeError unless the other transformation is of the same type and does the same."""
     def reverse_transform_c(self, n: int, xt: Any, x: Any) -> None: ...
 
 class CenteringTransform(VectorTransform):
@@ -182,7 +196,7 @@ class ClusteringParameters:
     afkmc2_chain_length: int
     """Length of the chain of the AFK-MC2 initialisation."""
     early_stop_threshold: float
-    """Ends when a round changes the objective by less than this part of it; 0 for never."""
+    """Ends when a round changes the objective by no more than this part of it: 0 where it does not change at all, negative for never."""
     use_super_kmeans: bool
     """Faiss's pruned variant, which is not here."""
     def __init__(self) -> None: ...
@@ -202,6 +216,9 @@ class Clustering(ClusteringParameters):
         x: training vectors, shape (n, d). index: assigns vectors to centroids, and holds the centroids afterwards.
         weights: of the vectors, shape (n,).
         """
+    def train_encoded(self, x: np.ndarray, codec: Any, index: Any, weights: np.ndarray | None = None) -> None:
+        """As train, with vectors as codes of another index: uint8, shape (n, codec.sa_code_size())."""
+    def train_encoded_c(self, nx: int, x: Any, codec: Any, index: Any, weights: Any = None) -> None: ...
     def train_c(self, n: int, x: Any, index: Any, x_weights: Any = None) -> None: ...
     @property
     def iteration_stats(self) -> ClusteringIterationStatsVector:
@@ -214,6 +231,8 @@ class Clustering(ClusteringParameters):
     def __init__(self, d: int, k: int, cp: ClusteringParameters) -> None: ...
     def iteration_stats_table(self) -> np.ndarray:
         """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
+    def post_process_centroids(self) -> None:
+        """Makes the centroids of unit length or whole numbers, as `spherical` and `int_centroids` say."""
 
 class DirectMap:
     """From ids to places in inverted lists: none, an array (ids count up from 0) or a hash table (any ids)."""
@@ -229,7 +248,17 @@ class DirectMap:
         """0 none, 1 array, 2 hash table."""
     array: Int64Vector
     """The place of each id, -1 for ids that are in no list."""
+    def check_can_add(self, ids: Any) -> None:
+        """RuntimeError where vectors with such ids can't be added: a pointer, or None for ids that count up."""
     def __init__(self) -> None: ...
+    def no(self) -> bool:
+        """True where there is no map."""
+    def get(self, id: int) -> int:
+        """The place of a vector: list number << 32 | offset."""
+    def clear(self) -> None:
+        """Forgets all places."""
+    def set_type(self, new_type: int, invlists: InvertedLists, ntotal: int) -> None:
+        """Makes a map of another type from the lists."""
 
 class IOReader:
     """What all readers are."""
@@ -282,7 +311,7 @@ class Float32Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -303,7 +332,7 @@ class Float64Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -832,6 +861,8 @@ class SearchParameters:
     thisown: bool
     sel: IDSelector | None
     """If set, only these ids are returned."""
+    def original_init(self) -> None:
+        """Makes parameters without keywords."""
     def __init__(self, **fields: Any) -> None: ...
 
 class SearchParametersIVF(SearchParameters):
@@ -959,6 +990,7 @@ class IndexIDMap2(IndexIDMap):
 class IndexIVF(Index):
     """Base of the inverted files: a coarse quantizer, and lists of codes."""
 
+    PARALLEL_MODE_NO_HEAP_INIT: ClassVar[int]
     quantizer: Index | None
     """Assigns vectors to lists."""
     nlist: int
@@ -987,6 +1019,57 @@ class IndexIVF(Index):
     """From ids to entries of the lists."""
     by_residual: bool
     """Whether codes are of the residual to the list's centroid."""
+    def range_search_preassigned(
+        self, x: np.ndarray, thresh: float, Iq: np.ndarray, Dq: np.ndarray | None, *, params: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As range_search, in lists that the caller chose; see search_preassigned."""
+    def range_search_preassigned_c(
+        self,
+        nx: int,
+        x: Any,
+        radius: float,
+        keys: Any,
+        coarse_dis: Any,
+        result: Any,
+        store_pairs: bool = False,
+        params: Any = None,
+        stats: Any = None,
+    ) -> None: ...
+    def search_and_return_codes(
+        self,
+        x: np.ndarray,
+        k: int,
+        *,
+        include_listnos: bool = False,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,
+        codes: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As search, and the codes found: uint8, shape (nq, k, code_size); with include_listnos, the list's number stands before each."""
+    def search_and_return_codes_c(
+        self,
+        n: int,
+        x: Any,
+        k: int,
+        distances: Any,
+        labels: Any,
+        recons: Any,
+        include_listno: bool = False,
+        params: Any = None,
+    ) -> None: ...
+    def add_core(self, n: int, x: Any, xids: Any, precomputed_idx: Any, inverted_list_context: Any = None) -> None:
+        """Adds n vectors to the lists that precomputed_idx names, with ids that xids leads to, or counted up where it is None."""
+    def encode_vectors(self, n: int, x: Any, list_nos: Any, codes: Any, include_listno: bool = False) -> None:
+        """Encodes n vectors for their lists, to code_size bytes each, before which the list's number comes if that is wanted."""
+    def decode_vectors(self, n: int, codes: Any, list_nos: Any, x: Any) -> None:
+        """The reverse of encode_vectors."""
+    def encode_listno(self, list_no: int, code: Any) -> None:
+        """Writes the number of a list, coarse_code_size() bytes."""
+    def decode_listno(self, code: Any) -> int:
+        """The reverse of encode_listno."""
+    def check_ids_sorted(self) -> bool:
+        """True where the ids of each list grow."""
     def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
         """Replaces the vectors with these ids; needs a direct map."""
     def update_vectors_c(self, nv: int, idx: Any, v: Any) -> None: ...
@@ -1000,8 +1083,8 @@ class IndexIVF(Index):
         """Makes a map from ids to entries: 0 none, 1 by array (ids count up from 0), 2 by hash table (any ids)."""
     def get_list_size(self, list_no: int) -> int:
         """Number of entries of a list."""
-    def add_core(self, x: np.ndarray, ids: np.ndarray | None, coarse_idx: np.ndarray) -> None:
-        """Adds vectors (n, d) to the given lists (n,); -1 means that the vector is counted but in no list."""
+    def train_encoder_num_vectors(self) -> int:
+        """The most vectors that the training of the encoder uses; 0 for none."""
     def copy_subset_to(self, other: IndexIVF, subset_type: int, a1: int, a2: int) -> None:
         """Copies entries to another index: by id from a1 to before a2 (0), by id modulo a1 being a2 (1), by number of entry (2), the part a2 of a1 of each list (3), by number of list (4)."""
     def replace_invlists(self, il: InvertedLists, own: bool = False) -> None:
@@ -1033,6 +1116,17 @@ class IndexIVFPQ(IndexIVF):
     """-1: make no precomputed table; 0: decide when it is made; 1: it is there."""
     precomputed_table: Float32Vector
     """The parts of distances that do not depend on the query, `nlist * M * ksub` numbers."""
+    def encode(self, key: int, x: Any, code: Any) -> None:
+        """Encodes one vector for list `key`."""
+    def encode_multiple(self, n: int, keys: Any, x: Any, codes: Any, compute_keys: bool = False) -> None:
+        """Encodes n vectors for the lists `keys`, which are found and written first if compute_keys."""
+    def decode_multiple(self, n: int, keys: Any, xcodes: Any, x: Any) -> None:
+        """The reverse of encode_multiple."""
+    def find_duplicates(self, ids: Any, lims: Any) -> int:
+        """Groups of entries with equal codes: ids[lims[i]] to before ids[lims[i + 1]] are a group. Returns how many there are.
+
+        ids: a pointer to room for ntotal ids. lims: to room for ntotal / 2 + 1 offsets (uint64).
+        """
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -1167,7 +1261,7 @@ class Int16Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -1188,7 +1282,7 @@ class Int32Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -1209,7 +1303,7 @@ class Int64Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -1230,7 +1324,7 @@ class Int8Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -1247,6 +1341,10 @@ class LinearTransform(VectorTransform):
     """The bias, `d_out` numbers."""
     verbose: bool
     """Print what training does."""
+    def transform_transpose(self, n: int, y: Any, x: Any) -> None:
+        """x = (y - b) A for n vectors: the transpose, whatever the matrix; from and to where pointers lead."""
+    def print_if_verbose(self, name: str, mat: Any, n: int, d: int) -> None:
+        """Prints a matrix of n rows of d numbers, if `verbose` is set."""
     def __init__(self, d_in: int = 0, d_out: int = 0, have_bias: bool = False) -> None: ...
     def set_is_orthonormal(self) -> None:
         """Finds out whether the rows of `A` are orthonormal."""
@@ -1295,6 +1393,8 @@ class PCAMatrix(LinearTransform):
     """Sums of squares along the components."""
     PCAMat: Float32Vector
     """The components, one a row of `d_in`."""
+    def copy_from(self, other: Any) -> None:
+        """Becomes a copy of another trained PCAMatrix."""
     def __init__(
         self, d_in: int = 0, d_out: int = 0, eigen_power: float = 0, random_rotation: bool = False
     ) -> None: ...
@@ -1308,12 +1408,35 @@ class ParameterSpace:
     thisown: bool
     verbose: int
     """Verbosity."""
+    @property
+    def parameter_ranges(self) -> ParameterRangeVector:
+        """The parameters that `initialize` found and `add_range` added."""
+    def add_range(self, name: str) -> ParameterRange:
+        """The parameter of that name, added if it is not there."""
+    def initialize(self, index: Any) -> None:
+        """Takes the parameters of an index, with sensible values."""
+    def n_combinations(self) -> int:
+        """Number of settings."""
+    def combination_name(self, cno: int) -> str:
+        """Setting number cno in words, as set_index_parameters takes them."""
+    def combination_ge(self, c1: int, c2: int) -> bool:
+        """Whether no parameter is less in setting c1 than in c2."""
+    def display(self) -> None:
+        """Prints the parameters and their values."""
+    def update_bounds(self, cno: int, op: OperatingPoint, upper_bound_perf: Any, lower_bound_t: Any) -> None:
+        """Narrows what is known of setting cno by a measured one; the bounds are pointers to a double."""
     def set_index_parameter(self, index: Any, name: str, value: float) -> None:
         """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
         quantizer's nprobe. RuntimeError where none has it.
         """
-    def set_index_parameters(self, index: Any, param_string: str) -> None:
-        """Sets several parameters, as in 'nprobe=16,k_factor_rf=4'."""
+    def set_index_parameters(self, index: Any, param_string: str | int) -> None:
+        """Sets several parameters, as in 'nprobe=16,k_factor_rf=4', or those of the setting with a number."""
+    def explore(self, index: Any, xq: np.ndarray, crit: Any) -> OperatingPoints:
+        """Measures settings, the least and the largest first, and skips those that can't be optimal.
+
+        xq: queries, shape (nq, d). crit: says how good their results are. Returns the operating points, times in seconds a query.
+        """
+    def explore_c(self, index: Any, nq: int, xq: Any, crit: Any, ops: OperatingPoints) -> None: ...
     def __init__(self) -> None: ...
 
 class Quantizer:
@@ -1367,6 +1490,24 @@ class ProductQuantizer(Quantizer):
     """Squared norms of the centroids, `M * ksub`, beside `transposed_centroids`."""
     sdc_table: Float32Vector
     """Distances between centroids, `M * ksub * ksub`; empty unless `compute_sdc_table` was called."""
+    def compute_code(self, x: Any, code: Any) -> None:
+        """Encodes the vector that x leads to."""
+    def compute_codes_with_assign_index(self, x: Any, codes: Any, n: int) -> None:
+        """As compute_codes_c."""
+    def compute_code_from_distance_table(self, tab: Any, code: Any) -> None:
+        """The code of the vector whose distances to all centroids are given: M * ksub."""
+    def get_centroids(self, m: int, i: int) -> Any:
+        """A pointer to centroid i of part m, and those that follow it."""
+    def set_params(self, centroids: Any, m: int) -> None:
+        """Replaces the centroids of part m: a pointer to ksub * dsub numbers."""
+    def search(self, x: Any, nx: int, codes: Any, ncodes: int, res: Any, init_finalize_heap: bool = True) -> None:
+        """Of ncodes codes the nearest to each of nx vectors, into the heaps `res`."""
+    def search_ip(self, x: Any, nx: int, codes: Any, ncodes: int, res: Any, init_finalize_heap: bool = True) -> None:
+        """As search, by inner product."""
+    def search_sdc(
+        self, qcodes: Any, nq: int, bcodes: Any, ncodes: int, res: Any, init_finalize_heap: bool = True
+    ) -> None:
+        """As search, for queries that are codes too."""
     def compute_distance_tables(self, nx: int, x: Any, dis_tables: Any) -> None:
         """Squared distances of the parts of nx vectors to all centroids, M * ksub each; x and dis_tables are pointers."""
     def compute_inner_prod_tables(self, nx: int, x: Any, dis_tables: Any) -> None:
@@ -1379,6 +1520,8 @@ class ProductQuantizer(Quantizer):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int) -> None: ...
+    def set_derived_values(self) -> None:
+        """Sets what follows from d, M and nbits."""
     def compute_sdc_table(self) -> None:
         """Fills `sdc_table` with the squared distances between centroids."""
     def sync_transposed_centroids(self) -> None:
@@ -1475,7 +1618,7 @@ class UInt16Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -1496,7 +1639,7 @@ class UInt32Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -1517,7 +1660,7 @@ class UInt64Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -1538,7 +1681,7 @@ class UInt8Vector:
     def push_back(self, item: Any) -> None:
         """Appends an element."""
     def data(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
@@ -1580,7 +1723,9 @@ def memcpy(dest: Any, src: Any, n: int) -> Any:
     """Copies n bytes."""
 
 def rev_swig_ptr(pointer: Any, n: int) -> np.ndarray:
-    """The n numbers behind a pointer, as an array over the same memory; read-only where they belong to an object of the library."""
+    """The n numbers behind a pointer, as an array over the same memory, which may be written to. Memory of an object of the library is the
+    object's until the next call that changes the object; take a new array after it.
+    """
 
 def swig_ptr(a: np.ndarray) -> Any:
     """A pointer to the array's data. The array must be C-contiguous."""
@@ -1591,6 +1736,15 @@ def vector_float_to_array(v: Any) -> np.ndarray:
 def vector_to_array(v: Any) -> np.ndarray:
     """A copy of a vector's elements."""
 
+def clone_InvertedLists(il: Any) -> Any:
+    """A deep copy of inverted lists."""
+
+def clone_Quantizer(quant: Any) -> Any:
+    """A copy of a quantizer."""
+
+def clone_VectorTransform(vt: Any) -> Any:
+    """A deep copy of a transform."""
+
 def clone_index(index: Any) -> Any:
     """A deep copy."""
 
@@ -1599,6 +1753,9 @@ def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
 
 def downcast_InvertedLists(il: Any) -> Any:
     """The inverted lists as the most derived of their classes, which they are already here."""
+
+def downcast_Quantizer(aq: Any) -> Any:
+    """The quantizer as the most derived of its classes, which it is already here."""
 
 def downcast_VectorTransform(vt: Any) -> Any:
     """The transform as the most derived of its classes, which it is already here."""
@@ -1611,6 +1768,9 @@ def extract_index_ivf(index: Any) -> Any:
 
 def index_factory(d: int, description: str, metric: int = 1) -> Any:
     """The index over d-dimensional vectors that the description describes, as in 'OPQ16,IVF1024,PQ16'; it may have to be trained."""
+
+def read_InvertedLists(reader: Any, io_flags: int = 0) -> Any:
+    """Reads inverted lists from a file (a path) or from an IOReader; None where it says that there are none."""
 
 def read_ProductQuantizer(where: Any) -> Any:
     """Reads a product quantizer from a file (a path) or from an IOReader."""
@@ -1629,6 +1789,9 @@ def serialize_index(index: Any, io_flags: int = 0) -> np.ndarray:
 
 def try_extract_index_ivf(index: Any) -> Any:
     """The IndexIVF inside an index, behind transforms and id maps; None where there is none."""
+
+def write_InvertedLists(ils: Any, f: Any) -> None:
+    """Writes inverted lists to a file (a path) or to an IOWriter."""
 
 def write_ProductQuantizer(pq: Any, where: Any) -> None:
     """Writes a product quantizer to a file (a path) or to an IOWriter."""
@@ -1857,7 +2020,7 @@ class Kmeans:
     """k-means clustering of d-dimensional vectors.
 
     Keywords are the fields of ClusteringParameters (niter, nredo, verbose, spherical, seed, ...), and `gpu`: True for all GPUs, or their
-    number; without a GPU the CPU does the work.
+    number. With True and no GPU the CPU does the work, and a RuntimeWarning says why; a number of GPUs that are not there is a ValueError.
 
     After training: `centroids`, shape (k, d); `obj`, the objective after each round; `iteration_stats`, a dict for each round.
     """
@@ -1884,6 +2047,338 @@ def kmeans_clustering(d: int, n: int, k: int, x: Any, centroids: Any) -> float:
     """Clusters n vectors; writes k centroids to where the last pointer leads, and returns the sum of the distances to them."""
 
 class IVFSearchParameters(SearchParameters): ...
+
+def check_compatible_for_merge(index1: Any, index2: Any) -> None:
+    """RuntimeError unless both indexes are of the same type and trained in the same way."""
+
+def get_invlist_range(index: Any, i0: int, i1: int) -> Any:
+    """A copy of the lists i0 to before i1."""
+
+def merge_into(index0: Any, index1: Any, shift_ids: bool) -> None:
+    """Moves the vectors of index1 to index0; both are inverted files, behind the same transforms perhaps.
+
+    shift_ids: whether ntotal of index0 is added to the ids of index1.
+    """
+
+def range_search_with_parameters(
+    index: Any, x: np.ndarray, radius: float, params: Any = None, output_stats: bool = False
+) -> Any:
+    """As the index's range_search, for an inverted file behind transforms too; otherwise as search_with_parameters."""
+
+def search_and_return_centroids(
+    index: Any, n: int, xin: Any, k: int, distances: Any, labels: Any, query_centroid_ids: Any, result_centroid_ids: Any
+) -> None:
+    """As search_c, with the list nearest to each query (n) and the list of each result (n * k); None for what is not wanted."""
+
+def search_centroid(index: Any, x: Any, n: int, centroid_ids: Any) -> None:
+    """The list that each of n vectors belongs to; x and centroid_ids are pointers."""
+
+def search_with_parameters(index: Any, x: np.ndarray, k: int, params: Any = None, output_stats: bool = False) -> Any:
+    """As the index's search, for an inverted file behind transforms too, with SearchParametersIVF.
+
+    Returns distances and ids; with output_stats also a dict: ndis, pre_transform_ms, coarse_quantizer_ms, invlist_scan_ms.
+    """
+
+def set_invlist_range(index: Any, i0: int, i1: int, src: Any) -> None:
+    """Replaces the lists i0 to before i1 by copies of others."""
+
+class MatrixStats:
+    """What vectors of shape (n, d) are like, and what of it may trouble an index: in words in `comments`."""
+
+    comments: str
+    hash_value: Any
+    min_norm2: Any
+    max_norm2: Any
+    n_collision: Any
+    per_dim_stats: Any
+    n: Any
+    d: Any
+    n_valid: Any
+    n0: Any
+    def __init__(self, m: np.ndarray) -> None: ...
+
+class RandomGenerator:
+    """Faiss's random numbers: a Mersenne twister."""
+    def __init__(self, seed: int = 1234) -> None: ...
+    def rand_int(self, max: int | None = None) -> int:
+        """An integer in [0, 2**31), or in [0, max)."""
+    def rand_int64(self) -> int:
+        """An integer in [0, 2**62)."""
+    def rand_float(self) -> float:
+        """A float32 in [0, 1]."""
+    def rand_double(self) -> float:
+        """A number in [0, 1]."""
+
+class SplitMix64RandomGenerator(RandomGenerator):
+    """A generator that is quick to make and of 64 bits."""
+    def __init__(self, seed: int = 1234) -> None: ...
+    def rand_int64(self) -> int:
+        """An integer in [0, 2**63)."""
+    def rand_float(self) -> float:
+        """A float32 in [0, 1]."""
+    def rand_double(self) -> float:
+        """A number in [0, 1]."""
+
+def hash_bytes(bytes: Any, n: int) -> int:
+    """A hash of n bytes that a pointer leads to."""
+
+def rand_perm(perm: Any, n: int, seed: int) -> None:
+    """Writes a permutation of 0 to n - 1 to where a pointer to int32 leads."""
+
+def rand_perm_splitmix64(perm: Any, n: int, seed: int) -> None:
+    """As rand_perm, by the quicker generator."""
+
+class AutoTuneCriterion:
+    """Measures results of nq queries, of which the nnn best count, against the ground truth; 1 is perfect."""
+
+    gt_nnn: int
+    nq: Any
+    nnn: Any
+    gt_D: Any
+    gt_I: Any
+    def __init__(self, nq: int, nnn: int) -> None: ...
+    def set_groundtruth(self, D: np.ndarray | None, I: np.ndarray) -> None:
+        """The true distances, which are not needed, and the true ids: float32 and int64, shape (nq, any number)."""
+    def set_groundtruth_c(self, gt_nnn: int, gt_D_in: Any, gt_I_in: Any) -> None: ...
+    def evaluate(self, D: np.ndarray | None, I: np.ndarray) -> float:
+        """How good results are: distances, which are not needed, and ids, shape (nq, nnn)."""
+    def evaluate_c(self, D: Any, I: Any) -> float: ...
+
+class IntersectionCriterion(AutoTuneCriterion):
+    """The share of the true first R neighbours that are among the first R results."""
+
+    R: Any
+    def __init__(self, nq: int, R: int) -> None: ...
+
+class OneRecallAtRCriterion(AutoTuneCriterion):
+    """The share of queries whose true nearest neighbour is among the first R results."""
+
+    R: Any
+    def __init__(self, nq: int, R: int) -> None: ...
+
+class OperatingPoint:
+    """A setting of the parameters (`key`, number `cno`), how good it is (`perf`) and how long it takes (`t`)."""
+
+    perf: Any
+    t: Any
+    key: Any
+    cno: Any
+    def __init__(self, perf: float = 0.0, t: float = 0.0, key: str = "", cno: int = 0) -> None: ...
+
+class OperatingPointVector:
+    """Operating points in a row."""
+    def __init__(self, items: list["OperatingPoint"] | None = None) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n."""
+
+class OperatingPoints:
+    """Operating points, and among them those that no other one is both better and quicker than, in that order."""
+    def __init__(self) -> None: ...
+    def clear(self) -> None:
+        """Forgets all points but the one that does nothing in no time."""
+    @property
+    def all_pts(self) -> OperatingPointVector:
+        """All points."""
+    @property
+    def optimal_pts(self) -> OperatingPointVector:
+        """The optimal ones."""
+    def add(self, perf: float, t: float, key: str, cno: int = 0) -> bool:
+        """Adds a point; returns whether it is optimal."""
+    def merge_with(self, other: "OperatingPoints", prefix: str = "") -> int:
+        """Adds the points of another, whose keys get a prefix; returns how many are optimal."""
+    def t_for_perf(self, perf: float) -> float:
+        """The least time for results that are this good; 1e50 where there are none."""
+    def display(self, only_optimal: bool = True) -> None:
+        """Prints the points."""
+    def all_to_gnuplot(self, fname: str) -> None:
+        """Writes all points to a file for gnuplot."""
+    def optimal_to_gnuplot(self, fname: str) -> None:
+        """Writes the optimal points to a file for gnuplot, as a staircase."""
+
+class ParameterRange:
+    """A parameter and its possible values, in a Float64Vector."""
+
+    name: Any
+    values: Any
+    def __init__(self, name: str = "", values: Any = None) -> None: ...
+
+class ParameterRangeVector:
+    """The parameters of a space."""
+    def __init__(self, items: list["ParameterRange"] | None = None) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n."""
+
+class MapInt64ToInt64:
+    """A map from integers to integers for at most `capacity` keys, with arrays."""
+
+    capacity: Any
+    def __init__(self, capacity: int) -> None: ...
+    def add(self, keys: np.ndarray, vals: np.ndarray) -> None:
+        """Adds keys and values, shape (n,)."""
+    def lookup(self, keys: np.ndarray) -> np.ndarray:
+        """The values of keys, -1 for those that are not there."""
+
+class MapLong2Long:
+    """A map from integers to integers, with arrays."""
+    def __init__(self) -> None: ...
+    def add(self, keys: np.ndarray, vals: np.ndarray) -> None:
+        """Adds keys and values, shape (n,)."""
+    def search(self, key: int) -> int:
+        """The value of a key, -1 where it is not there."""
+    def search_multiple(self, keys: np.ndarray) -> np.ndarray:
+        """The values of keys, -1 for those that are not there."""
+
+def bucket_sort(tab: np.ndarray, nbucket: int | None = None, nt: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Sorts integers into buckets.
+
+    tab: integers below nbucket, shape (n,). nt is accepted and ignored.
+    Returns the offsets of the buckets (int64, shape (nbucket + 1,)) and the positions of the elements, bucket after bucket.
+    """
+
+def fvec_argsort(n: int, vals: Any, perm: Any) -> None:
+    """Writes the order of n numbers, the smallest first."""
+
+def fvec_argsort_parallel(n: int, vals: Any, perm: Any) -> None:
+    """As fvec_argsort."""
+
+def imbalance_factor(*args: Any) -> float:
+    """How far from equal an assignment of n points to k clusters is, (n, k, assign), or a histogram, (k, hist): 1 is balanced, k the worst."""
+
+def ivec_hist(n: int, v: Any, vmax: int, hist: Any) -> int:
+    """Counts n integers below vmax; returns how many lay outside."""
+
+def matrix_bucket_sort_inplace(tab: np.ndarray, nbucket: int | None = None, nt: int = 0) -> np.ndarray:
+    """Sorts the row numbers of a matrix into the buckets that its elements name.
+
+    tab: int32 or int64, shape (n, m), elements below nbucket; afterwards tab.ravel()[lims[i]:lims[i + 1]] are the rows of bucket i.
+    Returns lims. nt is accepted and ignored.
+    """
+
+def pack_bitstrings(a: np.ndarray, nbit: Any) -> np.ndarray:
+    """Packs integers of shape (n, m), column j into nbit[j] bits, or all into nbit: uint8, shape (n, code_size)."""
+
+def ranklist_intersection_size(k1: int, v1: Any, k2: int, v2: Any) -> int:
+    """Number of different ids that two lists have in common."""
+
+def unpack_bitstrings(b: np.ndarray, M_or_nbits: Any, nbit: int | None = None) -> np.ndarray:
+    """The reverse of pack_bitstrings, for M columns of nbit bits, or columns of nbits[j] bits each: int32, shape (n, m)."""
+
+class float_maxheap_array_t:
+    """The k smallest floats of each row."""
+
+    nh: int
+    k: int
+    val: Any
+    ids: Any
+    value_type: ClassVar[str]
+    is_max: ClassVar[bool]
+    def heapify(self) -> None:
+        """Makes all rows empty."""
+    def reorder(self) -> None:
+        """Sorts the rows, best first, which they always are."""
+    def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
+        """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
+    def addn(self, nj: int, vin: Any, j0: int = 0, i0: int = 0, ni: int = -1) -> None:
+        """Adds nj values to each of ni rows from i0 on, with the ids j0, j0 + 1, ..."""
+    def addn_with_ids(
+        self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
+    ) -> None:
+        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+    def get_val(self, key: int) -> Any:
+        """A pointer to the values of a row."""
+    def get_ids(self, key: int) -> Any:
+        """A pointer to the ids of a row."""
+    def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
+        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+
+class float_minheap_array_t:
+    """The k largest floats of each row."""
+
+    nh: int
+    k: int
+    val: Any
+    ids: Any
+    value_type: ClassVar[str]
+    is_max: ClassVar[bool]
+    def heapify(self) -> None:
+        """Makes all rows empty."""
+    def reorder(self) -> None:
+        """Sorts the rows, best first, which they always are."""
+    def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
+        """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
+    def addn(self, nj: int, vin: Any, j0: int = 0, i0: int = 0, ni: int = -1) -> None:
+        """Adds nj values to each of ni rows from i0 on, with the ids j0, j0 + 1, ..."""
+    def addn_with_ids(
+        self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
+    ) -> None:
+        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+    def get_val(self, key: int) -> Any:
+        """A pointer to the values of a row."""
+    def get_ids(self, key: int) -> Any:
+        """A pointer to the ids of a row."""
+    def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
+        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+
+class int_maxheap_array_t:
+    """The k smallest integers of each row."""
+
+    nh: int
+    k: int
+    val: Any
+    ids: Any
+    value_type: ClassVar[str]
+    is_max: ClassVar[bool]
+    def heapify(self) -> None:
+        """Makes all rows empty."""
+    def reorder(self) -> None:
+        """Sorts the rows, best first, which they always are."""
+    def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
+        """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
+    def addn(self, nj: int, vin: Any, j0: int = 0, i0: int = 0, ni: int = -1) -> None:
+        """Adds nj values to each of ni rows from i0 on, with the ids j0, j0 + 1, ..."""
+    def addn_with_ids(
+        self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
+    ) -> None:
+        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+    def get_val(self, key: int) -> Any:
+        """A pointer to the values of a row."""
+    def get_ids(self, key: int) -> Any:
+        """A pointer to the ids of a row."""
+    def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
+        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+
+class int_minheap_array_t:
+    """The k largest integers of each row."""
+
+    nh: int
+    k: int
+    val: Any
+    ids: Any
+    value_type: ClassVar[str]
+    is_max: ClassVar[bool]
+    def heapify(self) -> None:
+        """Makes all rows empty."""
+    def reorder(self) -> None:
+        """Sorts the rows, best first, which they always are."""
+    def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
+        """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
+    def addn(self, nj: int, vin: Any, j0: int = 0, i0: int = 0, ni: int = -1) -> None:
+        """Adds nj values to each of ni rows from i0 on, with the ids j0, j0 + 1, ..."""
+    def addn_with_ids(
+        self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
+    ) -> None:
+        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+    def get_val(self, key: int) -> Any:
+        """A pointer to the values of a row."""
+    def get_ids(self, key: int) -> Any:
+        """A pointer to the ids of a row."""
+    def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
+        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+
 class ByteVector(UInt8Vector): ...
 class CharVector(Int8Vector): ...
 class DoubleVector(Float64Vector): ...
@@ -1902,7 +2397,7 @@ class MaybeOwnedVectorUInt8(UInt8Vector):
         """Number of elements."""
     @property
     def c_ptr(self) -> Any:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
     def byte_size(self) -> int:
         """Number of bytes."""
 

@@ -35,9 +35,12 @@ def swig_ptr(a: np.ndarray) -> Pointer:
 
 
 def rev_swig_ptr(pointer: Pointer, n: int) -> np.ndarray:
-    """The n numbers behind a pointer, as an array over the same memory; read-only where they belong to an object of the library."""
+    """The n numbers behind a pointer, as an array over the same memory, which may be written to. Memory of an object of the library is the
+    object's until the next call that changes the object; take a new array after it."""
     if not isinstance(pointer, Pointer):
         raise TypeError(f"a pointer is wanted, not {type(pointer).__name__}")
+    if pointer.dtype == "void":
+        raise TypeError("a pointer to void says nothing of what is there")
     return pointer.view(n)
 
 

@@ -13,6 +13,17 @@ from faiss.pointer import Pointer
 EXTRA_ATTRIBUTES = frozenset({"this", "thisown", "referenced_objects"})
 
 
+class MissingMember(NotImplementedError, AttributeError):
+    """A member that a class has in Faiss but not here. An AttributeError too, so that `hasattr` tells the truth."""
+
+
+def check_member(cls: type, name: str) -> None:
+    """MissingMember where the class has such a member in Faiss, which is not here."""
+    if not name.startswith("_") and any(name in loader.upstream_members(c.__name__) for c in cls.__mro__):
+        what = f"faiss.{cls.__name__}.{name}"
+        raise MissingMember(f"{what} is not implemented in this version; docs/python-api.md lists what is")
+
+
 class Object:
     """Base of all classes that stand for an object of the library, which `this` refers to.
 
@@ -20,16 +31,23 @@ class Object:
     lives as long as one of them, or another object that refers to it.
     """
 
-    faiss_name: ClassVar[str] = ""
-    faiss_abstract: ClassVar[bool] = True
+    _faiss_name: ClassVar[str] = ""
+    _faiss_abstract: ClassVar[bool] = True
     this: Any
-    # Memory is managed by reference counts, so that ownership never needs to be told; the attribute is for programs that do.
-    thisown: bool = True
     referenced_objects: list[Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # Before that of further bases, which may not be here.
         return object.__new__(cls)
+
+    @property
+    def thisown(self) -> bool:
+        """Whether the object belongs to Python. Memory is managed by reference counts, whatever this says; it is for programs that tell."""
+        return bool(self.this.own())
+
+    @thisown.setter
+    def thisown(self, value: bool) -> None:
+        self.this.own(bool(value))
 
     def __init__(self, *args: Any) -> None:
         construct(self, *args)
@@ -38,10 +56,16 @@ class Object:
         if referenced:
             self.referenced_objects = referenced
 
+    def __getattr__(self, name: str) -> Any:
+        # Asked for only where there is no such attribute.
+        check_member(type(self), name)
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'", name=name, obj=self)
+
     def __setattr__(self, name: str, value: Any) -> None:
         # A misspelt field must not pass unnoticed. Users' own subclasses may have attributes of their own.
         cls = type(self)
-        if name not in EXTRA_ATTRIBUTES and "faiss_name" in cls.__dict__ and not hasattr(cls, name):
+        if name not in EXTRA_ATTRIBUTES and "_faiss_name" in cls.__dict__ and not hasattr(cls, name):
+            check_member(cls, name)
             raise AttributeError(f"'{cls.__name__}' object has no attribute '{name}'.", name=name, obj=self)
         object.__setattr__(self, name, value)
 
@@ -64,11 +88,24 @@ class Object:
         return f"<{type(self).__module__}.{type(self).__qualname__} {where}>"
 
 
+def copy_fields(source: Any, target: Any) -> None:
+    """Gives an object the values that another of its class has in the fields of its description; sub-objects are shared."""
+    name = target._faiss_name
+    while name:
+        described = _faiss.describe(name)
+        for field, kind, _, _, readonly in described["fields"]:
+            if kind == "part":
+                copy_fields(getattr(source, field), getattr(target, field))
+            elif not readonly and kind != "list":
+                setattr(target, field, getattr(source, field))
+        name = described["parent"]
+
+
 def construct(self: Object, *args: Any) -> None:
     """Makes the object of the library that `self` is to stand for."""
-    if self.faiss_abstract:
-        raise AttributeError(f"No constructor defined - class {self.faiss_name} is abstract")
-    self.this = _faiss.construct(self.faiss_name, *args)
+    if self._faiss_abstract:
+        raise AttributeError(f"No constructor defined - class {self._faiss_name} is abstract")
+    self.this = _faiss.construct(self._faiss_name, *args)
 
 
 class Items(tuple[Any, ...]):
@@ -114,8 +151,8 @@ def make(name: str) -> type[Object]:
     namespace: dict[str, Any] = {
         "__module__": "faiss",
         "__doc__": described["doc"],
-        "faiss_name": name,
-        "faiss_abstract": described["abstract"],
+        "_faiss_name": name,
+        "_faiss_abstract": described["abstract"],
     }
     # What is in a vector is reached by its methods.
     fields = () if name.endswith("Vector") else described["fields"]
@@ -151,6 +188,10 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
     def put(self: Object, value: Any) -> None:
         if kind == "vector":
             self.this.get(field).assign(value.this.to_array() if isinstance(value, Object) else value)
+        elif kind == "part" and isinstance(value, Object):
+            if not isinstance(value, getattr(faiss, detail)):
+                raise TypeError(f"'{field}' is a {detail}, not a {type(value).__name__}")
+            copy_fields(value, get(self))
         elif isinstance(value, Pointer):
             # As an address; what is there lives as long as the object that has it.
             self.__dict__.setdefault("pointers", {})[field] = value

@@ -1,5 +1,6 @@
 """k-means: the class Kmeans, and the methods of Clustering with numpy arrays."""
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,17 @@ class ClusteringMethods(Object):
             assert weights.shape == (n,), f"{n} weights are wanted"
         _faiss.clustering_train(self.this, x, native_index(index), weights)
 
+    def train_encoded(self, x: np.ndarray, codec: Any, index: Any, weights: np.ndarray | None = None) -> None:
+        """As train, with vectors as codes of another index: uint8, shape (n, codec.sa_code_size())."""
+        self.train(codec.sa_decode(x), index, weights)
+
+    def train_encoded_c(self, nx: int, x: Any, codec: Any, index: Any, weights: Any = None) -> None:
+        vectors = x
+        if codec is not None:
+            size = codec.sa_code_size()
+            vectors = codec.sa_decode(elements(x, nx * size, "uint8").reshape(nx, size))
+        self.train_c(nx, vectors, index, weights)
+
     def train_c(self, n: int, x: Any, index: Any, x_weights: Any = None) -> None:
         weights = None if x_weights is None else elements(x_weights, n, "float32")
         vectors = elements(x, n * self.d, "float32").reshape(n, self.d)
@@ -82,7 +94,7 @@ class Kmeans:
     """k-means clustering of d-dimensional vectors.
 
     Keywords are the fields of ClusteringParameters (niter, nredo, verbose, spherical, seed, ...), and `gpu`: True for all GPUs, or their
-    number; without a GPU the CPU does the work.
+    number. With True and no GPU the CPU does the work, and a RuntimeWarning says why; a number of GPUs that are not there is a ValueError.
 
     After training: `centroids`, shape (k, d); `obj`, the objective after each round; `iteration_stats`, a dict for each round.
     """
@@ -94,19 +106,34 @@ class Kmeans:
         self.cp = faiss.ClusteringParameters()
         for name, value in kwargs.items():
             if name == "gpu":
-                self.gpu = faiss.get_num_gpus() if value is True or value == -1 else value
+                self.gpu = self._gpus(value)
             elif name == "progressive_dim_steps":
                 raise NotImplementedError("Kmeans with progressive_dim_steps is not implemented")
             else:
                 setattr(self.cp, name, value)
         self.set_index()
 
+    @staticmethod
+    def _gpus(asked: bool | int) -> bool | int:
+        """How many GPUs do the work."""
+        there = faiss.get_num_gpus()
+        if asked is True or asked == -1:
+            if not there:
+                try:
+                    _faiss.gpu_check()
+                except RuntimeError as reason:
+                    text = str(reason).removeprefix("Error: ")
+                    warnings.warn(f"the CPU does the work of Kmeans: {text}", RuntimeWarning, stacklevel=3)
+            return there
+        if asked > there:
+            raise ValueError(f"Kmeans can't use {asked} GPUs, there are {there}")
+        return asked
+
     def set_index(self) -> None:
         """Makes the index that assigns vectors to centroids."""
         self.index: Any = faiss.IndexFlatIP(self.d) if self.cp.spherical else faiss.IndexFlatL2(self.d)
-        ngpu = min(int(self.gpu), faiss.get_num_gpus()) if self.gpu else 0
-        if ngpu:
-            self.index = faiss.index_cpu_to_all_gpus(self.index, ngpu=ngpu)
+        if self.gpu:
+            self.index = faiss.index_cpu_to_all_gpus(self.index, ngpu=int(self.gpu))
 
     def reset(self, k: int | None = None) -> None:
         """Forgets the training, for another one, of other vectors perhaps or with another number of centroids."""

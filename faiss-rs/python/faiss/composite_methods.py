@@ -1,6 +1,5 @@
-"""Indexes around other indexes, and parameters by name whatever is around the index that has them."""
+"""Indexes around other indexes."""
 
-import re
 from typing import Any
 
 import numpy as np
@@ -41,26 +40,3 @@ class RefineFlatMethods(Object):
         base, xb = args
         native_index(base)
         super().__init__(base, elements(xb, base.ntotal * base.d, "float32").reshape(base.ntotal, base.d))
-
-
-class ParameterSpaceMethods(Object):
-    def set_index_parameter(self, index: Any, name: str, value: float) -> None:
-        """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
-        quantizer's nprobe. RuntimeError where none has it."""
-        native_index(index)
-        # All parameters but this one are whole numbers.
-        number = float(value) if name.endswith("k_factor_rf") else int(value)
-        self.this.call("set_index_parameter", index, name, number)
-
-    def set_index_parameters(self, index: Any, param_string: str) -> None:
-        """Sets several parameters, as in 'nprobe=16,k_factor_rf=4'."""
-        for part in re.split("[ ,;]+", param_string):
-            name, equals, value = part.partition("=")
-            try:
-                number = float(value) if equals else None
-            except ValueError:
-                number = None
-            if number is not None:
-                self.set_index_parameter(index, name, number)
-            elif part:
-                raise RuntimeError(f"Error: 'ret == 2' failed: could not interpret parameters {part}")

@@ -7,22 +7,28 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
-from faiss.classes import wrap
+from faiss.classes import copy_fields, wrap
 from faiss.index_methods import native_index
 
 __all__ = [
+    "clone_InvertedLists",
+    "clone_Quantizer",
+    "clone_VectorTransform",
     "clone_index",
     "deserialize_index",
     "downcast_InvertedLists",
+    "downcast_Quantizer",
     "downcast_VectorTransform",
     "downcast_index",
     "extract_index_ivf",
     "index_factory",
+    "read_InvertedLists",
     "read_ProductQuantizer",
     "read_VectorTransform",
     "read_index",
     "serialize_index",
     "try_extract_index_ivf",
+    "write_InvertedLists",
     "write_ProductQuantizer",
     "write_VectorTransform",
     "write_index",
@@ -101,6 +107,41 @@ def downcast_VectorTransform(vt: Any) -> Any:
 def downcast_InvertedLists(il: Any) -> Any:
     """The inverted lists as the most derived of their classes, which they are already here."""
     return wrap(_checked(il, "InvertedLists").this)
+
+
+def downcast_Quantizer(aq: Any) -> Any:
+    """The quantizer as the most derived of its classes, which it is already here."""
+    return wrap(_checked(aq, "Quantizer").this)
+
+
+def clone_Quantizer(quant: Any) -> Any:
+    """A copy of a quantizer."""
+    made = type(_checked(quant, "Quantizer"))()
+    copy_fields(quant, made)
+    return made
+
+
+def clone_VectorTransform(vt: Any) -> Any:
+    """A deep copy of a transform."""
+    return wrap(_faiss.clone_object(_checked(vt, "VectorTransform").this))
+
+
+def clone_InvertedLists(il: Any) -> Any:
+    """A deep copy of inverted lists."""
+    return wrap(_faiss.clone_object(_checked(il, "InvertedLists").this))
+
+
+def write_InvertedLists(ils: Any, f: Any) -> None:
+    """Writes inverted lists to a file (a path) or to an IOWriter."""
+    this = _checked(ils, "InvertedLists").this
+    writer = f if isinstance(f, faiss.IOWriter) else faiss.FileIOWriter(_path(f, "the file"))
+    _faiss.write_inverted_lists(this, writer.this)
+
+
+def read_InvertedLists(reader: Any, io_flags: int = 0) -> Any:
+    """Reads inverted lists from a file (a path) or from an IOReader; None where it says that there are none."""
+    source = reader if isinstance(reader, faiss.IOReader) else faiss.FileIOReader(_path(reader, "the file"))
+    return wrap(_faiss.read_inverted_lists(source.this))
 
 
 def try_extract_index_ivf(index: Any) -> Any:

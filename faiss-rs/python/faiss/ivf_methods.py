@@ -1,14 +1,13 @@
-"""Inverted files and inverted lists with numpy arrays; a method that C++ has with pointers is there with `_c` appended."""
+"""Inverted files with numpy arrays; a method that C++ has with pointers is there with `_c` appended."""
 
 from typing import Any
 
 import numpy as np
 
 import faiss
+from faiss import _faiss
 from faiss.arrays import contiguous, elements
-from faiss.classes import Object
 from faiss.index_methods import IndexMethods, Results, native_params, output
-from faiss.pointer import Pointer
 
 __all__ = ["IVFSearchParameters"]
 
@@ -48,6 +47,31 @@ class PreassignedMethods(IndexMethods):
         D[...], I[...] = self.this.call("search_preassigned", x, k, lists, distances, native_params(params))
         return D, I
 
+    def search_preassigned_c(
+        self,
+        n: int,
+        x: Any,
+        k: int,
+        assign: Any,
+        centroid_dis: Any,
+        distances: Any,
+        labels: Any,
+        store_pairs: bool,
+        params: Any = None,
+        stats: Any = None,
+    ) -> None:
+        if k <= 0:
+            raise RuntimeError("Error: 'k > 0' failed")
+        lists, coarse = self._pointed_probes(n, assign, centroid_dis, params)
+        D, found = elements(distances, n * k, "float32"), elements(labels, n * k, "int64")
+        params = native_params(params)
+        results = self.this.call("search_preassigned", self._pointed(n, x), k, lists, coarse, params, store_pairs)
+        D[...], found[...] = results[0].ravel(), results[1].ravel()
+
+    def _pointed_probes(self, n: int, assign: Any, coarse: Any, params: Any) -> tuple[np.ndarray, np.ndarray]:
+        size = n * (self.nprobe if params is None else params.nprobe)
+        return elements(assign, size, "int64"), elements(coarse, size, "float32")
+
 
 class GpuIVFMethods(PreassignedMethods):
     def getListIndices(self, listId: int) -> Any:
@@ -64,6 +88,127 @@ class GpuIVFMethods(PreassignedMethods):
 
 
 class IVFMethods(PreassignedMethods):
+    nlist: int
+    code_size: int
+    quantizer: Any
+    invlists: Any
+    coarse_code_size: Any
+
+    def range_search_preassigned(
+        self, x: np.ndarray, thresh: float, Iq: np.ndarray, Dq: np.ndarray | None, *, params: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As range_search, in lists that the caller chose; see search_preassigned."""
+        x = self._vectors(x)
+        lists, distances = self._probes(len(x), Iq, Dq, params)
+        return self._range_search_preassigned(x, thresh, lists, distances, params)
+
+    def _range_search_preassigned(
+        self, x: np.ndarray, radius: float, lists: np.ndarray, distances: np.ndarray, params: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        found = self.this.call("range_search_preassigned", x, float(radius), lists, distances, native_params(params))
+        return found[0].astype("uint64"), found[1], found[2]
+
+    def range_search_preassigned_c(
+        self,
+        nx: int,
+        x: Any,
+        radius: float,
+        keys: Any,
+        coarse_dis: Any,
+        result: Any,
+        store_pairs: bool = False,
+        params: Any = None,
+        stats: Any = None,
+    ) -> None:
+        if store_pairs:
+            raise NotImplementedError("range_search_preassigned_c with store_pairs is not implemented")
+        lists, coarse = self._pointed_probes(nx, keys, coarse_dis, params)
+        result.fill(self._range_search_preassigned(self._pointed(nx, x), radius, lists, coarse, params))
+
+    def search_and_return_codes(
+        self,
+        x: np.ndarray,
+        k: int,
+        *,
+        include_listnos: bool = False,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,  # noqa: E741
+        codes: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As search, and the codes found: uint8, shape (nq, k, code_size); with include_listnos, the list's number stands before each."""
+        x = self._vectors(x)
+        n, listno_size = len(x), self.coarse_code_size() if include_listnos else 0
+        D, I = output(D, (n, k), "float32"), output(I, (n, k), "int64")  # noqa: E741
+        codes = output(codes, (n, k, listno_size + self.code_size), "uint8")
+        nprobe = self.nprobe if params is None else params.nprobe
+        quantizer_params = None if params is None else params.quantizer_params
+        Dq, Iq = self.quantizer.search(x, nprobe, params=quantizer_params)
+        D[...], pairs = self.this.call("search_preassigned", x, k, Iq, Dq, native_params(params), True)
+        I[...], codes[...] = -1, 0xFF
+        lists, offsets = pairs >> 32, pairs & 0xFFFFFFFF
+        for number in np.unique(lists[pairs >= 0]).tolist():
+            here = (lists == number) & (pairs >= 0)
+            I[here] = _faiss.list_view(self.invlists.this, number, True)[offsets[here]]
+            stored = _faiss.list_view(self.invlists.this, number, False).reshape(-1, self.code_size)
+            codes[here, :listno_size] = np.frombuffer(int(number).to_bytes(8, "little"), "uint8")[:listno_size]
+            codes[here, listno_size:] = stored[offsets[here]]
+        return D, I, codes
+
+    def search_and_return_codes_c(
+        self,
+        n: int,
+        x: Any,
+        k: int,
+        distances: Any,
+        labels: Any,
+        recons: Any,
+        include_listno: bool = False,
+        params: Any = None,
+    ) -> None:
+        D, found, codes = self.search_and_return_codes(
+            self._pointed(n, x), k, include_listnos=include_listno, params=params
+        )
+        elements(distances, n * k, "float32")[...] = D.ravel()
+        elements(labels, n * k, "int64")[...] = found.ravel()
+        elements(recons, codes.size, "uint8")[...] = codes.ravel()
+
+    def add_core(self, n: int, x: Any, xids: Any, precomputed_idx: Any, inverted_list_context: Any = None) -> None:
+        """Adds n vectors to the lists that precomputed_idx names, with ids that xids leads to, or counted up where it is None."""
+        ids = None if xids is None else elements(xids, n, "int64")
+        self.this.call("add_core", self._pointed(n, x), ids, elements(precomputed_idx, n, "int64"))
+
+    def encode_vectors(self, n: int, x: Any, list_nos: Any, codes: Any, include_listno: bool = False) -> None:
+        """Encodes n vectors for their lists, to code_size bytes each, before which the list's number comes if that is wanted."""
+        lists = elements(list_nos, n, "int64")
+        made = self.this.call("encode_vectors", self._pointed(n, x), lists)
+        if include_listno:
+            numbers = lists.astype("<i8").view("uint8").reshape(n, 8)[:, : self.coarse_code_size()]
+            made = np.concatenate([numbers, made], axis=1)
+        elements(codes, made.size, "uint8")[...] = made.ravel()
+
+    def decode_vectors(self, n: int, codes: Any, list_nos: Any, x: Any) -> None:
+        """The reverse of encode_vectors."""
+        rows = elements(codes, n * self.code_size, "uint8").reshape(n, self.code_size)
+        self._pointed(n, x)[...] = self.this.call("decode_vectors", rows, elements(list_nos, n, "int64"))
+
+    def encode_listno(self, list_no: int, code: Any) -> None:
+        """Writes the number of a list, coarse_code_size() bytes."""
+        size = self.coarse_code_size()
+        elements(code, size, "uint8")[...] = np.frombuffer(int(list_no).to_bytes(8, "little"), "uint8")[:size]
+
+    def decode_listno(self, code: Any) -> int:
+        """The reverse of encode_listno."""
+        number = int.from_bytes(elements(code, self.coarse_code_size(), "uint8").tobytes(), "little")
+        if number >= self.nlist:
+            raise RuntimeError(f"Error: 'list_no >= 0 && list_no < nlist' failed: there is no list {number}")
+        return number
+
+    def check_ids_sorted(self) -> bool:
+        """True where the ids of each list grow."""
+        ids = (_faiss.list_view(self.invlists.this, i, True) for i in range(self.nlist))
+        return all(bool((i[:-1] < i[1:]).all()) for i in ids)
+
     def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
         """Replaces the vectors with these ids; needs a direct map."""
         x = self._vectors(x)
@@ -86,86 +231,37 @@ class IVFMethods(PreassignedMethods):
         self.this.call("train_q1", self._pointed(n, x))
 
 
-class InvertedListsMethods(Object):
-    code_size: int
+class IVFPQMethods(IVFMethods):
+    def encode(self, key: int, x: Any, code: Any) -> None:
+        """Encodes one vector for list `key`."""
+        self.encode_multiple(1, np.array([key], "int64"), x, code)
 
-    def get_ids(self, list_no: int) -> Pointer:
-        """A pointer to a copy of a list's ids."""
-        return _pointer(self.this.call("get_ids", list_no))
+    def encode_multiple(self, n: int, keys: Any, x: Any, codes: Any, compute_keys: bool = False) -> None:
+        """Encodes n vectors for the lists `keys`, which are found and written first if compute_keys."""
+        lists = elements(keys, n, "int64")
+        if compute_keys:
+            lists[...] = self.quantizer.assign(self._pointed(n, x), 1).ravel()
+        self.encode_vectors(n, x, lists, codes)
 
-    def get_codes(self, list_no: int) -> Pointer:
-        """A pointer to a copy of a list's codes."""
-        return _pointer(self.this.call("get_codes", list_no))
+    def decode_multiple(self, n: int, keys: Any, xcodes: Any, x: Any) -> None:
+        """The reverse of encode_multiple."""
+        self.decode_vectors(n, xcodes, keys, x)
 
-    def get_single_code(self, list_no: int, offset: int) -> Pointer:
-        """A pointer to a copy of one code of a list."""
-        codes = self.this.call("get_codes", list_no).reshape(-1, self.code_size)
-        if not 0 <= offset < len(codes):
-            raise RuntimeError(f"Error: 'offset < list_size(list_no)' failed: list {list_no} has {len(codes)} codes")
-        return _pointer(codes[offset])
+    def find_duplicates(self, ids: Any, lims: Any) -> int:
+        """Groups of entries with equal codes: ids[lims[i]] to before ids[lims[i + 1]] are a group. Returns how many there are.
 
-    def release_ids(self, list_no: int, ids: Pointer) -> None:
-        """Says that get_ids' result is no longer needed, which nothing has to know here."""
-
-    def release_codes(self, list_no: int, codes: Pointer) -> None:
-        """Says that get_codes' result is no longer needed, which nothing has to know here."""
-
-    def prefetch_lists(self, list_nos: Any, nlist: int) -> None:
-        """Says which lists will be looked into: a hint that means nothing for lists in memory."""
-
-    def add_entries(self, list_no: int, n_entry: int, ids: Any, code: Any) -> int:
-        """Appends n_entry ids and codes to a list; returns the offset of the first."""
-        codes = elements(code, n_entry * self.code_size, "uint8").reshape(n_entry, self.code_size)
-        offset: int = self.this.call("add_entries", list_no, elements(ids, n_entry, "int64"), codes)
-        return offset
-
-
-def _pointer(array: np.ndarray) -> Pointer:
-    # What is written to a copy would be lost.
-    array = np.ascontiguousarray(array).reshape(-1)
-    array.flags.writeable = False
-    return Pointer(array, array.dtype.name)
-
-
-class VectorTransformMethods(Object):
-    d_in: int
-    d_out: int
-
-    def _rows(self, x: np.ndarray, wanted: int) -> np.ndarray:
-        _, d = x.shape
-        if d != wanted:
-            raise AssertionError(f"the vectors have {d} dimensions, the transformation {wanted}")
-        return contiguous(x, "float32")
-
-    def train(self, x: np.ndarray) -> None:
-        """Trains on vectors of shape (n, d_in)."""
-        self.this.call("train", self._rows(x, self.d_in))
-
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """Transforms vectors: shape (n, d_in) to (n, d_out)."""
-        made: np.ndarray = self.this.call("apply", self._rows(x, self.d_in))
-        return made
-
-    def apply_py(self, x: np.ndarray) -> np.ndarray:
-        """As apply."""
-        return self.apply(x)
-
-    def reverse_transform(self, x: np.ndarray) -> np.ndarray:
-        """Undoes apply, as well as that can be: shape (n, d_out) to (n, d_in)."""
-        made: np.ndarray = self.this.call("reverse_transform", self._rows(x, self.d_out))
-        return made
-
-    def train_c(self, n: int, x: Any) -> None:
-        self.train(elements(x, n * self.d_in, "float32").reshape(n, self.d_in))
-
-    def apply_noalloc(self, n: int, x: Any, xt: Any) -> None:
-        """As apply, from and to where pointers lead."""
-        made = self.apply(elements(x, n * self.d_in, "float32").reshape(n, self.d_in))
-        elements(xt, n * self.d_out, "float32")[...] = made.reshape(-1)
-
-    def reverse_transform_c(self, n: int, xt: Any, x: Any) -> None:
-        made = self.reverse_transform(elements(xt, n * self.d_out, "float32").reshape(n, self.d_out))
-        elements(x, n * self.d_in, "float32")[...] = made.reshape(-1)
+        ids: a pointer to room for ntotal ids. lims: to room for ntotal / 2 + 1 offsets (uint64).
+        """
+        groups: list[np.ndarray] = []
+        for i in range(self.nlist):
+            codes = _faiss.list_view(self.invlists.this, i, False).reshape(-1, self.code_size)
+            _, group, sizes = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
+            own = _faiss.list_view(self.invlists.this, i, True)[np.argsort(group.ravel(), kind="stable")]
+            groups += [g for g in np.split(own, np.cumsum(sizes)[:-1]) if len(g) > 1]
+        ends = np.cumsum([0, *map(len, groups)])
+        elements(lims, len(ends), "uint64")[...] = ends
+        elements(ids, int(ends[-1]), "int64")[...] = np.concatenate([np.empty(0, "int64"), *groups])
+        return len(groups)
 
 
 # Faiss's former name.

@@ -18,7 +18,22 @@ from faiss import _faiss
 LOCK = RLock()
 
 # Each lists in `__all__` what it adds to the package.
-MODULES = ("arrays", "files", "extra", "gpu", "clustering", "ivf_methods", "vectors", "pointers", "compatibility")
+MODULES = (
+    "arrays",
+    "files",
+    "extra",
+    "gpu",
+    "clustering",
+    "ivf_methods",
+    "ivflib",
+    "statistics",
+    "autotune",
+    "integers",
+    "heaps",
+    "vectors",
+    "pointers",
+    "compatibility",
+)
 
 
 def find(name: str) -> Any:
@@ -69,3 +84,15 @@ def upstream() -> dict[str, Any]:
     text = Path(__file__).with_name("names.json").read_text(encoding="utf-8")
     listed: dict[str, Any] = json.loads(text)
     return listed
+
+
+@lru_cache(maxsize=1)
+def _all_members() -> dict[str, str]:
+    text = Path(__file__).with_name("members.json").read_text(encoding="utf-8")
+    listed: dict[str, str] = json.loads(text)
+    return listed
+
+
+def upstream_members(name: str) -> list[str]:
+    """The public members that a class has in Faiss beyond those of its base classes."""
+    return _all_members().get(name, "").split()

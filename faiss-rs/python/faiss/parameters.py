@@ -11,6 +11,10 @@ from faiss.pointer import Pointer
 
 
 class SearchParametersMethods(Object):
+    def original_init(self) -> None:
+        """Makes parameters without keywords."""
+        construct(self)
+
     def __init__(self, **fields: Any) -> None:
         construct(self)
         for name, value in fields.items():
@@ -37,7 +41,7 @@ class SelectorOfIds(Object):
             ids = np.ascontiguousarray(args[0], dtype="int64")
             assert ids.ndim == 1, "ids must have one dimension"
         else:
-            raise TypeError(f"{self.faiss_name}() takes ids, or their number and a pointer, not {len(args)} arguments")
+            raise TypeError(f"{self._faiss_name}() takes ids, or their number and a pointer, not {len(args)} arguments")
         construct(self, ids)
 
 
@@ -54,7 +58,7 @@ class SelectorOfBits(Object):
             bits = np.ascontiguousarray(args[0]).ravel()
         else:
             raise TypeError(
-                f"{self.faiss_name}() takes a bitmap, or its size in bytes and a pointer, not {len(args)} arguments"
+                f"{self._faiss_name}() takes a bitmap, or its size in bytes and a pointer, not {len(args)} arguments"
             )
         construct(self, bits)
 

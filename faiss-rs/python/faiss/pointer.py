@@ -34,9 +34,9 @@ class Pointer:
 
     @classmethod
     def to_native(cls, view: Any) -> "Pointer":
-        """A pointer into an object of the library: to a copy of the numbers, which can't be written to."""
-        array = view.to_array()
-        array.flags.writeable = False
+        """A pointer to the numbers of an object of the library. It keeps the object; once the object is changed by a call, the pointer
+        leads to the numbers as they were before."""
+        array = view.view()
         return cls(array, array.dtype.name)
 
     def view(self, n: int, dtype: str | None = None) -> np.ndarray:

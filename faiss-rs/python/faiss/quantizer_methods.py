@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 
+import faiss
 from faiss.arrays import contiguous, elements
 from faiss.classes import Object
+from faiss.pointer import Pointer
 
 
 class QuantizerMethods(Object):
@@ -53,6 +55,59 @@ class QuantizerMethods(Object):
 class ProductQuantizerMethods(QuantizerMethods):
     M: int
     ksub: int
+    dsub: int
+    nbits: int
+
+    centroids: Any
+
+    def compute_code(self, x: Any, code: Any) -> None:
+        """Encodes the vector that x leads to."""
+        self.compute_codes_c(x, code, 1)
+
+    def compute_codes_with_assign_index(self, x: Any, codes: Any, n: int) -> None:
+        """As compute_codes_c."""
+        self.compute_codes_c(x, codes, n)
+
+    def compute_code_from_distance_table(self, tab: Any, code: Any) -> None:
+        """The code of the vector whose distances to all centroids are given: M * ksub."""
+        nearest = elements(tab, self.M * self.ksub, "float32").reshape(self.M, self.ksub).argmin(axis=1)
+        elements(code, self.code_size, "uint8")[...] = faiss.pack_bitstrings(nearest[None], self.nbits)[0]
+
+    def get_centroids(self, m: int, i: int) -> Pointer:
+        """A pointer to centroid i of part m, and those that follow it."""
+        if not (0 <= m < self.M and 0 <= i < self.ksub):
+            raise RuntimeError(f"Error: 'm < M && i < ksub' failed: there is no centroid {i} of part {m}")
+        whole = self.centroids.data().view(self.M * self.ksub * self.dsub)
+        return Pointer(whole[(m * self.ksub + i) * self.dsub :], "float32")
+
+    def set_params(self, centroids: Any, m: int) -> None:
+        """Replaces the centroids of part m: a pointer to ksub * dsub numbers."""
+        size = self.ksub * self.dsub
+        self.get_centroids(m, 0).view(size)[...] = elements(centroids, size, "float32")
+
+    def search(self, x: Any, nx: int, codes: Any, ncodes: int, res: Any, init_finalize_heap: bool = True) -> None:
+        """Of ncodes codes the nearest to each of nx vectors, into the heaps `res`."""
+        self._search(1, self._pointed(x, nx), codes, ncodes, res, init_finalize_heap)
+
+    def search_ip(self, x: Any, nx: int, codes: Any, ncodes: int, res: Any, init_finalize_heap: bool = True) -> None:
+        """As search, by inner product."""
+        self._search(0, self._pointed(x, nx), codes, ncodes, res, init_finalize_heap)
+
+    def search_sdc(
+        self, qcodes: Any, nq: int, bcodes: Any, ncodes: int, res: Any, init_finalize_heap: bool = True
+    ) -> None:
+        """As search, for queries that are codes too."""
+        queries = self.decode(elements(qcodes, nq * self.code_size, "uint8").reshape(nq, self.code_size))
+        self._search(1, queries, bcodes, ncodes, res, init_finalize_heap)
+
+    def _search(self, metric: int, x: np.ndarray, codes: Any, ncodes: int, res: Any, begin: bool) -> None:
+        if res.nh != len(x):
+            raise RuntimeError(f"Error: 'res->nh == nx' failed: {res.nh} heaps for {len(x)} queries")
+        vectors = self.decode(elements(codes, ncodes * self.code_size, "uint8").reshape(ncodes, self.code_size))
+        if begin:
+            res.heapify()
+        D, ids = faiss.knn(x, vectors, res.k, metric=metric)
+        res.merge(D, ids)
 
     def compute_distance_tables(self, nx: int, x: Any, dis_tables: Any) -> None:
         """Squared distances of the parts of nx vectors to all centroids, M * ksub each; x and dis_tables are pointers."""

@@ -47,7 +47,7 @@ class VectorMethods(Object):
     this: _faiss.Vector
 
     def __init__(self) -> None:
-        self.this = _faiss.construct(self.faiss_name).get("items")
+        self.this = _faiss.construct(self._faiss_name).get("items")
 
     def size(self) -> int:
         """Number of elements."""
@@ -70,7 +70,7 @@ class VectorMethods(Object):
         self.this.push_back(item)
 
     def data(self) -> Pointer:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
         return Pointer.to_native(self.this)
 
     def swap(self, other: "VectorMethods") -> None:
@@ -81,7 +81,7 @@ class VectorMethods(Object):
 class MaybeOwnedVectorUInt8(VectorMethods):
     """A vector of bytes that may be mapped from a file."""
 
-    faiss_name = "UInt8Vector"
+    _faiss_name = "UInt8Vector"
     # Nothing is mapped here yet.
     is_owned: bool = True
     view_size: int = 0
@@ -93,7 +93,7 @@ class MaybeOwnedVectorUInt8(VectorMethods):
 
     @property
     def c_ptr(self) -> Pointer:
-        """A pointer to a copy of the elements."""
+        """A pointer to the elements."""
         return self.data()
 
     def byte_size(self) -> int:
@@ -112,7 +112,7 @@ def _deprecated(old: str, new: str) -> type:
         "__module__": "faiss",
         "__init__": __init__,
         "__doc__": f"Deprecated name of {new}Vector.",
-        "faiss_name": f"{new}Vector",
+        "_faiss_name": f"{new}Vector",
     }
     return type(f"{old}Vector", (base,), namespace)
 

@@ -188,6 +188,21 @@ pub fn omp_get_max_threads() -> usize {
     threads::omp_get_max_threads()
 }
 
+/// A permutation of `0..n`, the one of Faiss's generator or of its SplitMix64.
+#[pyfunction]
+pub fn rand_perm(py: Python<'_>, n: usize, seed: i64, splitmix64: bool) -> PyResult<Bound<'_, PyArray1<i32>>> {
+    let mut perm = zeros(n)?;
+    enter(py, || {
+        if splitmix64 {
+            random::rand_perm_splitmix64(&mut perm, seed);
+        } else {
+            random::rand_perm(&mut perm, seed);
+        }
+        Ok(())
+    })?;
+    Ok(PyArray1::from_vec(py, perm))
+}
+
 /// A progress bar on the terminal, or no longer one.
 #[pyfunction]
 pub fn show_progress(on: bool) {

@@ -5,6 +5,7 @@ use faiss_core::base::{Error, Handle, MetricType, Object, Result};
 use faiss_core::io;
 use faiss_core::stream::{Sink, Source, as_sink, as_source};
 use numpy::{PyArray1, PyReadonlyArray1};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
@@ -132,6 +133,22 @@ pub fn read_product_quantizer(py: Python<'_>, reader: &NativeObject) -> PyResult
     let reader = reader.root.object();
     let read = enter(py, || io::read_ProductQuantizer(source(&mut *write(&reader)?)?));
     read.map(|pq| NativeObject::root(Handle::other(pq)))
+}
+
+/// Writes inverted lists.
+#[pyfunction]
+pub fn write_inverted_lists(py: Python<'_>, this: &NativeObject, writer: &NativeObject) -> PyResult<()> {
+    let writer = writer.root.object();
+    let Handle::Lists(lists) = &this.root else { return Err(PyTypeError::new_err("these are no InvertedLists")) };
+    enter(py, || io::write_InvertedLists(&*read(lists)?, sink(&mut *write(&writer)?)?))
+}
+
+/// Reads inverted lists; None where the file says that there are none.
+#[pyfunction]
+pub fn read_inverted_lists(py: Python<'_>, reader: &NativeObject) -> PyResult<Option<NativeObject>> {
+    let reader = reader.root.object();
+    let lists = enter(py, || io::read_InvertedLists(source(&mut *write(&reader)?)?))?;
+    Ok(lists.map(|lists| NativeObject::root(Handle::lists(lists))))
 }
 
 /// Up to `n` bytes from a reader; fewer only at its end.

@@ -43,7 +43,7 @@ mod _faiss {
     #[pymodule_export]
     use functions::{
         byte_rand, float_rand, float_randn, get_deserialization_limit, get_global, int64_rand, is_similarity_metric,
-        knn, merge_knn_results, normalize_l2, omp_get_max_threads, omp_set_num_threads, pairwise_distances,
+        knn, merge_knn_results, normalize_l2, omp_get_max_threads, omp_set_num_threads, pairwise_distances, rand_perm,
         set_deserialization_limit, set_global, show_progress, simd_level,
     };
     #[pymodule_export]
@@ -61,13 +61,14 @@ mod _faiss {
     use interrupt::set_timeout;
     #[pymodule_export]
     use io::{
-        clone_object, deserialize_index, index_factory, read_bytes, read_index, read_index_from, read_object_from,
-        read_product_quantizer, serialize_index, write_bytes, write_index, write_index_to, write_product_quantizer,
+        clone_object, deserialize_index, index_factory, read_bytes, read_index, read_index_from, read_inverted_lists,
+        read_object_from, read_product_quantizer, serialize_index, write_bytes, write_index, write_index_to,
+        write_inverted_lists, write_product_quantizer,
     };
     #[pymodule_export]
     use object::{NativeObject, construct};
     #[pymodule_export]
-    use vector::{NativeVector, NativeView};
+    use vector::{NativeMemory, NativeVector, NativeView, list_view};
 
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {

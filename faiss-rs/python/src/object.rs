@@ -1,5 +1,7 @@
 //! The one native class: a handle to an object of the library, or to a part of one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use faiss_core::base::{Error, FieldRef, Handle, MethodCall, Object, Result, Value};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
@@ -8,7 +10,7 @@ use pyo3::types::PyTuple;
 use crate::callbacks::callback_error;
 use crate::catalogue;
 use crate::doorway::enter;
-use crate::lock::{read, write};
+use crate::lock::{read, write, write_in_place};
 use crate::value::{from_python, to_python};
 use crate::vector::{NativeVector, NativeView};
 
@@ -18,19 +20,32 @@ use crate::vector::{NativeVector, NativeView};
 pub struct NativeObject {
     pub root: Handle,
     path: Vec<&'static str>,
+    own: AtomicBool,
 }
 
 impl NativeObject {
+    /// A new object.
     pub fn root(root: Handle) -> Self {
-        NativeObject { root, path: Vec::new() }
+        NativeObject { root, path: Vec::new(), own: AtomicBool::new(true) }
     }
 
-    pub fn as_argument(&self) -> PyResult<Value> {
+    /// An object that another one refers to.
+    pub fn alias(root: Handle) -> Self {
+        NativeObject { root, path: Vec::new(), own: AtomicBool::new(false) }
+    }
+
+    /// The handle, or for a part, which nothing else can refer to, a copy of it.
+    pub fn as_argument(&self, py: Python<'_>) -> PyResult<Value> {
         if self.path.is_empty() {
             return Ok(Value::Handle(self.root.clone()));
         }
+        let copy = self.read(py, |part| match catalogue::find(part.info().name).and_then(|entry| entry.clone) {
+            Some(clone) => clone(part).map(Some),
+            None => Ok(None),
+        })?;
         let path = self.path.join(".");
-        Err(PyTypeError::new_err(format!("{path} is a part of another object, which can't be passed on its own")))
+        let error = || PyTypeError::new_err(format!("{path} is a part of another object, which can't be passed"));
+        copy.map(Value::Handle).ok_or_else(error)
     }
 
     /// Runs `work` on the object as others see it at the same time.
@@ -109,6 +124,25 @@ impl NativeObject {
         self.root.object().address()
     }
 
+    /// Whether the object is said to belong to Python, which no memory depends on; says so anew where a flag is given.
+    #[pyo3(signature = (flag = None))]
+    fn own(&self, flag: Option<bool>) -> bool {
+        match flag {
+            Some(flag) => self.own.swap(flag, Ordering::Relaxed),
+            None => self.own.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Says that the object belongs to the library.
+    fn disown(&self) {
+        self.own.store(false, Ordering::Relaxed);
+    }
+
+    /// Says that the object belongs to Python.
+    fn acquire(&self) {
+        self.own.store(true, Ordering::Relaxed);
+    }
+
     fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
         let (field, shown) = self.read(py, |object| {
             let field = object.info().field(name).ok_or_else(|| no_field(object, name))?.name;
@@ -127,7 +161,8 @@ impl NativeObject {
                 Ok(Py::new(py, vector)?.into_any())
             }
             Shown::Part => {
-                let part = NativeObject { root: self.root.clone(), path: self.below(field) };
+                let part =
+                    NativeObject { root: self.root.clone(), path: self.below(field), own: AtomicBool::new(false) };
                 Ok(Py::new(py, part)?.into_any())
             }
         }
@@ -135,7 +170,10 @@ impl NativeObject {
 
     fn set(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let value = from_python(value)?;
-        self.write(py, |object| {
+        let root = self.root.object();
+        enter(py, || {
+            let mut guard = write_in_place(&root)?;
+            let object = descend_mut(&mut *guard, &self.path)?;
             let info = object.info().field(name).ok_or_else(|| no_field(object, name))?;
             if info.readonly {
                 return Err(Error::type_error(format!("'{name}' of {} can't be assigned", object.info().name)));

@@ -1,5 +1,7 @@
 //! Types of the library that exist for Python only: stand-alone vectors. The types that call back are in callbacks.rs.
 
+use std::any::Any;
+
 use faiss_core::base::object::{ElementKind, VectorField};
 use faiss_core::base::{Error, Field, FieldMut, FieldRef, Handle, Kind, Result};
 use faiss_core::registry::{Row, no_overload};
@@ -34,6 +36,10 @@ impl<T: Item> VectorField for Items<T> {
         self.0.try_reserve(more).map_err(|_| Error::Memory(format!("could not get memory for {n} elements")))?;
         self.0.resize(n, T::default());
         Ok(())
+    }
+    fn detach(&mut self) -> Box<dyn Any + Send + Sync> {
+        let copy = self.0.clone();
+        Box::new(std::mem::replace(&mut self.0, copy))
     }
 }
 

@@ -37,11 +37,11 @@ pub fn from_python(object: &Bound<'_, PyAny>) -> PyResult<Value> {
         return array_value(array);
     }
     if let Ok(native) = object.extract::<PyRef<'_, NativeObject>>() {
-        return native.as_argument();
+        return native.as_argument(py);
     }
     if let Some(native) = object.getattr_opt(pyo3::intern!(py, THIS))? {
         if let Ok(native) = native.extract::<PyRef<'_, NativeObject>>() {
-            return native.as_argument();
+            return native.as_argument(py);
         }
         // A vector is passed by its elements.
         let vector = native.extract::<PyRef<'_, NativeVector>>().map_err(|_| wrong_type(object))?;
@@ -114,7 +114,7 @@ pub fn to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         Value::Float(v) => PyFloat::new(py, v).into_any().unbind(),
         Value::Str(v) => PyString::new(py, &v).into_any().unbind(),
         Value::Bytes(v) => PyBytes::new(py, &v).into_any().unbind(),
-        Value::Handle(h) => Py::new(py, NativeObject::root(h))?.into_any(),
+        Value::Handle(h) => Py::new(py, NativeObject::alias(h))?.into_any(),
         Value::F32(items, shape) => array(py, items, &shape)?,
         Value::F64(items, shape) => array(py, items, &shape)?,
         Value::I64(items, shape) => array(py, items, &shape)?,

@@ -1,15 +1,20 @@
 //! `std::vector` as Python sees it: a field of an object, or a vector of its own.
 
+use std::sync::Arc;
+
+use faiss_core::base::exports::{self, Export, Locate};
 use faiss_core::base::object::{ElementKind, VectorField};
-use faiss_core::base::{Error, FieldRef, Handle, Result};
+use faiss_core::base::{Error, FieldRef, Handle, Object, Result, Shared};
+use faiss_core::registry::Role;
+use numpy::ndarray::ArrayView1;
 use numpy::{PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::{PyAssertionError, PyMemoryError, PyRuntimeError};
+use pyo3::exceptions::{PyAssertionError, PyMemoryError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 
 use crate::catalogue::element_name;
 use crate::doorway::enter;
-use crate::lock::{read, write};
-use crate::object::{descend, descend_mut, no_field};
+use crate::lock::{read, write, write_in_place};
+use crate::object::{NativeObject, descend, descend_mut, no_field};
 
 /// A vector inside an object: which one, the way to the part that has it, and the field's name.
 #[pyclass(name = "Vector", module = "faiss._faiss", frozen)]
@@ -97,6 +102,11 @@ impl NativeVector {
         })
     }
 
+    fn locate(&self) -> Locate {
+        let (path, field) = (self.path.clone(), self.field);
+        Box::new(move |object| descend_mut(object, &path).ok()?.field_mut(field)?.vector_mut())
+    }
+
     fn kind(&self, py: Python<'_>) -> PyResult<ElementKind> {
         self.read(py, |v| Ok(v.element()))
     }
@@ -115,6 +125,14 @@ impl NativeVector {
     /// The elements' name: `Float32`, `UInt8`, ...
     fn element(&self, py: Python<'_>) -> PyResult<&'static str> {
         self.kind(py).map(element_name)
+    }
+
+    /// Whether the vector is said to belong to Python: only one of its own does, and no memory depends on it.
+    #[pyo3(signature = (flag = None))]
+    fn own(&self, py: Python<'_>, flag: Option<bool>) -> PyResult<bool> {
+        let _ = flag;
+        let object = self.root.object();
+        enter(py, || Ok(read(&object)?.info().name.ends_with("Vector")))
     }
 
     fn __int__(&self) -> usize {
@@ -163,6 +181,11 @@ impl NativeVector {
         })
     }
 
+    /// The elements themselves, as an array over the same memory; see [`Export`].
+    fn view(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        export(py, self.root.object(), None, self.locate())
+    }
+
     /// Replaces the contents by an array of the same type.
     fn assign(&self, py: Python<'_>, array: &Bound<'_, PyAny>) -> PyResult<()> {
         let element = self.kind(py)?;
@@ -172,10 +195,19 @@ impl NativeVector {
                 .extract::<PyReadonlyArray1<'_, T>>()
                 .map_err(|_| PyAssertionError::new_err(format!("a one-dimensional array of {} is wanted", wanted.to_lowercase())))?;
             let items = array.as_slice()?;
-            self.write(py, |v| {
+            let fill = |v: &mut dyn VectorField| {
                 v.resize(items.len())?;
                 v.bytes_mut().copy_from_slice(bytemuck::cast_slice(items));
                 Ok(())
+            };
+            // Memory that is seen elsewhere need not move where the size stays.
+            let object = self.root.object();
+            enter(py, || {
+                let mut guard = write_in_place(&object)?;
+                if self.locate()(&mut *guard).is_none_or(|v| v.len() != items.len()) {
+                    exports::before_change(object.address(), &mut *guard);
+                }
+                fill(self.locate()(&mut *guard).ok_or_else(|| Error::type_error("there is no such vector"))?)
             })
         })
     }
@@ -200,14 +232,50 @@ pub struct NativeView {
 
 #[pymethods]
 impl NativeView {
-    /// A copy of the elements.
-    fn to_array(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        by_element!(self.element, T => {
-            let items: Vec<T> = self.vector.read(py, |v| {
-                let whole = v.bytes().len() / size_of::<T>() * size_of::<T>();
-                Ok(bytemuck::allocation::pod_collect_to_vec(&v.bytes()[..whole]))
-            })?;
-            Ok(PyArray1::from_vec(py, items).into_any().unbind())
-        })
+    /// The elements themselves, as an array over the same memory; see [`Export`].
+    fn view(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        export(py, self.vector.root.object(), Some(self.element), self.vector.locate())
     }
+}
+
+/// What keeps the memory of an array.
+#[pyclass(name = "Memory", module = "faiss._faiss", frozen)]
+pub struct NativeMemory {
+    _export: Arc<Export>,
+}
+
+/// An array over a vector of an object, which may be written to. It keeps the object; when the object is changed otherwise, it keeps the
+/// memory as it was.
+fn export(
+    py: Python<'_>,
+    object: Shared<dyn Object>,
+    element: Option<ElementKind>,
+    locate: Locate,
+) -> PyResult<Py<PyAny>> {
+    let export = enter(py, || Export::new(&object, locate))?;
+    let (address, bytes, element) = (export.address, export.bytes, element.unwrap_or(export.element));
+    let memory = Bound::new(py, NativeMemory { _export: export })?.into_any();
+    by_element!(element, T => {
+        let n = bytes / size_of::<T>();
+        // SAFETY: the address leads to `n` aligned elements as long as the export lives, which the array keeps. Any bits are an element.
+        let array = unsafe {
+            let view = ArrayView1::from_shape_ptr(n, address as *const T);
+            PyArray1::borrow_from_array(&view, memory)
+        };
+        Ok(array.into_any().unbind())
+    })
+}
+
+/// The ids or the codes of an inverted list, as an array over the same memory. TypeError where they do not lie in memory.
+#[pyfunction]
+pub fn list_view(py: Python<'_>, lists: &NativeObject, list_no: i64, ids: bool) -> PyResult<Py<PyAny>> {
+    let Handle::Lists(handle) = &lists.root else {
+        return Err(PyTypeError::new_err("these are no InvertedLists"));
+    };
+    let list = enter(py, || read(handle)?.check_list(list_no))?;
+    let locate: Locate = Box::new(move |object| {
+        let lists = Role::lists_mut(object)?;
+        if ids { lists.ids_field(list) } else { lists.codes_field(list) }
+    });
+    export(py, lists.root.object(), None, locate)
 }

@@ -89,6 +89,7 @@ def test_as_many_points_as_centroids(x):
     np.testing.assert_array_equal(km.centroids, x[:20])
 
 
+@pytest.mark.filterwarnings("ignore:the CPU does the work")
 def test_gpu_falls_back_to_the_cpu(x):
     km = faiss.Kmeans(8, 10, gpu=True, niter=2)
     km.train(x)

@@ -80,10 +80,6 @@ def test_options_and_resources():
     config.useFloat16 = True
     assert copy.copy(config).useFloat16
     assert not faiss.GpuIndexFlatConfig().useFloat16
-    config = faiss.GpuIndexIVFFlatConfig()
-    assert (config.interleavedLayout, config.indicesOptions) == (True, faiss.INDICES_64_BIT)
-    config.flatConfig.useFloat16 = True
-    assert copy.copy(config).flatConfig.useFloat16
     options = faiss.GpuMultipleClonerOptions()
     assert isinstance(options, faiss.GpuClonerOptions)
     assert options.indicesOptions == faiss.INDICES_64_BIT
@@ -102,11 +98,9 @@ def test_classes():
     assert issubclass(faiss.GpuIndexFlatL2, faiss.GpuIndexFlat)
     assert issubclass(faiss.GpuIndexFlat, faiss.GpuIndex)
     assert issubclass(faiss.GpuIndex, faiss.Index)
-    assert issubclass(faiss.GpuIndexIVFFlat, faiss.GpuIndexIVF)
-    assert issubclass(faiss.GpuIndexIVF, faiss.GpuIndex)
-    assert issubclass(faiss.GpuIndexIVFScalarQuantizer, faiss.GpuIndex)
+    assert issubclass(faiss.GpuIndexIVFPQ, faiss.GpuIndex)
     with pytest.raises(NotImplementedError, match="GpuIndexIVFScalarQuantizer"):
-        faiss.GpuIndexIVFScalarQuantizer(faiss.StandardGpuResources(), 4, 1, faiss.METRIC_L2)
+        faiss.GpuIndexIVFScalarQuantizer(faiss.StandardGpuResources(), 4, 1, 8)
 
 
 def test_the_cpu_part_works_after_the_failure():

@@ -6,7 +6,6 @@ With --check, an installed package is looked at as well.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -23,7 +22,7 @@ HEADER = """\
 # Faiss's Python names
 
 What the module offers of the public names of Faiss {version}. A name that is not here resolves to a placeholder: it can
-be imported and compared with, and raises NotImplementedError when it is used.
+be imported and compared with, and raises NotImplementedError when it is used. So does a member that is missing.
 
 """
 
@@ -41,8 +40,6 @@ def wrapped(names: list[str]) -> str:
 
 def generate() -> str:
     listed = loader.upstream()
-    # The members that a class of Faiss has beyond those of its base classes.
-    members: dict[str, str] = json.loads((HERE.parent / "members.json").read_text(encoding="utf-8"))
     text = HEADER.format(version=faiss.__version__)
     groups = [("Functions", listed["functions"]), ("Constants", sorted(listed["constants"]))]
     classes = sorted(listed["classes"])
@@ -55,7 +52,7 @@ def generate() -> str:
         text += f"\n## {title} that are not here\n\n{wrapped([n for n in names if not here(n)])}\n"
     text += "\n## Classes that are here\n\n| class | members of Faiss that are missing |\n|---|---|\n"
     for name in present:
-        lacking = [m for m in members[name].split() if not hasattr(getattr(faiss, name), m)]
+        lacking = [m for m in loader.upstream_members(name) if not hasattr(getattr(faiss, name), m)]
         text += f"| `{name}` | {'' if not lacking else wrapped(lacking)} |\n"
     text += f"\n## Classes that are not here\n\n{wrapped([c for c in classes if c not in present])}\n"
     extra = sorted(loader.described() - set(classes))

@@ -183,9 +183,18 @@ def written_module(module: str) -> Iterator[list[str]]:
             yield written_function(node, "")
         elif isinstance(node, ast.ClassDef):
             bases = [ast.unparse(b) for b in node.bases if ast.unparse(b) not in ("Object", "VectorMethods")]
-            methods = [line for m in written_methods(node).values() for line in m]
+            # What a private base has is written out.
+            private = [nodes[b] for b in bases if b.startswith("_")]
+            bases = [b for b in bases if not b.startswith("_")]
+            written = {
+                k: v for n in [*private, node] if isinstance(n, ast.ClassDef) for k, v in written_methods(n).items()
+            }
+            methods = [line for m in written.values() for line in m]
             base = f"({', '.join(bases)})" if bases else "(UInt8Vector)" if name == "MaybeOwnedVectorUInt8" else ""
-            body = doc_lines(ast.get_docstring(node) or "", "    ") + _attributes(node) + methods
+            attributes = dict.fromkeys(
+                a for n in [*private, node] if isinstance(n, ast.ClassDef) for a in _attributes(n)
+            )
+            body = doc_lines(ast.get_docstring(node) or "", "    ") + list(attributes) + methods
             yield [f"class {name}{base}:", *(body or ["    ..."])]
         elif isinstance(value, type):
             yield [f"class {name}({value.__mro__[1].__name__}): ..."]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::exports;
 use super::object::Object;
 use crate::index::Index;
 use crate::selector::IDSelector;
@@ -35,7 +36,8 @@ impl<T: ?Sized> Shared<T> {
         self.0.read_recursive()
     }
 
-    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+    /// The object alone, to change its numbers and nothing that moves a vector.
+    pub fn write_in_place(&self) -> RwLockWriteGuard<'_, T> {
         self.0.write()
     }
 
@@ -49,6 +51,34 @@ impl<T: ?Sized> Shared<T> {
         Arc::as_ptr(&self.0).cast::<()>() as usize
     }
 }
+
+impl<T: ?Sized + AsObject> Shared<T> {
+    pub fn write(&self) -> RwLockWriteGuard<'_, T> {
+        let mut guard = self.0.write();
+        exports::before_change(self.address(), guard.as_object_mut());
+        guard
+    }
+}
+
+/// What can be seen as an [`Object`], of known type or not.
+pub trait AsObject {
+    fn as_object_mut(&mut self) -> &mut dyn Object;
+}
+impl<T: Object> AsObject for T {
+    fn as_object_mut(&mut self) -> &mut dyn Object {
+        self
+    }
+}
+macro_rules! as_object {
+    ($($base:ident),*) => {$(
+        impl AsObject for dyn $base {
+            fn as_object_mut(&mut self) -> &mut dyn Object {
+                self
+            }
+        }
+    )*};
+}
+as_object! { Index, IDSelector, InvertedLists, VectorTransform, Object }
 
 /// A shared object as its base class: what a field that points to any selector or index takes.
 impl Shared<dyn IDSelector> {

@@ -1,6 +1,7 @@
 //! What every other layer stands on: errors, metrics, descriptions of types, shared handles, threads, interrupts, progress. Uses nothing of this crate but itself.
 
 pub mod error;
+pub mod exports;
 pub mod handle;
 pub mod interrupt;
 pub mod metric;

@@ -211,6 +211,8 @@ pub trait VectorField: Send + Sync {
     fn bytes_mut(&mut self) -> &mut [u8];
     /// Changes the number of elements; new ones are zero.
     fn resize(&mut self, n: usize) -> Result<()>;
+    /// Goes on with a copy of the elements, and gives their memory away; see [`exports`](super::exports).
+    fn detach(&mut self) -> Box<dyn Any + Send + Sync>;
 }
 
 /// An element of a [`VectorField`]: plain old data without padding, for which every bit pattern is a value.
@@ -313,6 +315,10 @@ impl<T: Element> VectorField for Vec<T> {
             .map_err(|_| Error::Memory(format!("could not get memory for {n} elements of {} bytes", size_of::<T>())))?;
         Vec::resize(self, n, T::default());
         Ok(())
+    }
+    fn detach(&mut self) -> Box<dyn Any + Send + Sync> {
+        let copy = self.clone();
+        Box::new(std::mem::replace(self, copy))
     }
 }
 impl<T: Element> Field for Vec<T> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use faiss_derive::Object;
 
-use crate::base::object::{Method, MethodCall, cast, receiver};
+use crate::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Value, interrupt, progress, threads};
 use crate::index::Index;
 use crate::index::flat_l2::IndexFlatL2;
@@ -70,21 +70,35 @@ pub const ROW: Row = Row::of::<Clustering>()
     )
     .clone(|object| Ok(Handle::other(receiver::<Clustering>(object)?.clone())));
 
-const METHODS: &[Method] = &[Method {
-    name: "iteration_stats_table",
-    signature: "(self) -> numpy.ndarray",
-    doc: "One row a round: obj, time, time_search, imbalance_factor, nsplit.",
-    call: MethodCall::Read(|object, args| {
-        let stats = match (args, cast::<Clustering>(object)) {
-            ([], Some(clustering)) => &clustering.iteration_stats,
-            _ => return Err(no_overload("iteration_stats_table", &["()"])),
-        };
-        let row = |s: &ClusteringIterationStats| {
-            [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
-        };
-        Ok(Value::F64(stats.iter().flat_map(row).collect(), vec![stats.len(), 5]))
-    }),
-}];
+const METHODS: &[Method] = &[
+    Method {
+        name: "iteration_stats_table",
+        signature: "(self) -> numpy.ndarray",
+        doc: "One row a round: obj, time, time_search, imbalance_factor, nsplit.",
+        call: MethodCall::Read(|object, args| {
+            let stats = match (args, cast::<Clustering>(object)) {
+                ([], Some(clustering)) => &clustering.iteration_stats,
+                _ => return Err(no_overload("iteration_stats_table", &["()"])),
+            };
+            let row = |s: &ClusteringIterationStats| {
+                [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
+            };
+            Ok(Value::F64(stats.iter().flat_map(row).collect(), vec![stats.len(), 5]))
+        }),
+    },
+    Method {
+        name: "post_process_centroids",
+        signature: "(self) -> None",
+        doc: "Makes the centroids of unit length or whole numbers, as `spherical` and `int_centroids` say.",
+        call: MethodCall::Write(|object, _| {
+            let clustering = receiver_mut::<Clustering>(object)?;
+            let mut centroids = std::mem::take(&mut clustering.centroids);
+            clustering.post_process(&mut centroids);
+            clustering.centroids = centroids;
+            Ok(Value::None)
+        }),
+    },
+];
 
 impl Clustering {
     pub fn new(d: usize, k: usize) -> Self {
@@ -149,6 +163,7 @@ impl Clustering {
         let (mut labels, mut distances) = (vec![0i64; nx], vec![0f32; nx]);
         let mut best: Option<(f32, Vec<f32>)> = None;
         self.iteration_stats.clear();
+        let mut told = 0;
         let started = Instant::now();
         let mut time_search = 0.0;
         for redo in 0..self.nredo.max(1) {
@@ -195,9 +210,7 @@ impl Clustering {
                 }
                 index.add(&centroids)?;
                 if let [.., before, last] = &stats[..]
-                    && self.early_stop_threshold > 0.0
-                    && f64::from((before.obj - last.obj).abs())
-                        < f64::from(before.obj.abs()) * self.early_stop_threshold
+                    && self.cp.converged(before.obj, last.obj)
                 {
                     break;
                 }
@@ -208,11 +221,14 @@ impl Clustering {
             let better = best.as_ref().is_none_or(|(b, _)| if similarity { obj > *b } else { obj < *b });
             if better {
                 best = Some((obj, centroids));
+                told = self.iteration_stats.len();
             }
         }
         if let Some((_, centroids)) = best {
             self.centroids = centroids;
         }
+        // As Faiss tells it: the rounds up to the end of the best redo.
+        self.iteration_stats.truncate(told);
         if self.nredo > 1 {
             index.reset()?;
             index.add(&self.centroids)?;

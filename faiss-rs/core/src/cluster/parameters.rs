@@ -39,10 +39,18 @@ pub struct ClusteringParameters {
     pub init_method: i32,
     /// Length of the chain of the AFK-MC2 initialisation.
     pub afkmc2_chain_length: i32,
-    /// Ends when a round changes the objective by less than this part of it; 0 for never.
+    /// Ends when a round changes the objective by no more than this part of it: 0 where it does not change at all, negative for never.
     pub early_stop_threshold: f64,
     /// Faiss's pruned variant, which is not here.
     pub use_super_kmeans: bool,
+}
+
+impl ClusteringParameters {
+    /// Whether a round changed the objective so little that the rest can be saved.
+    pub fn converged(&self, before: f32, after: f32) -> bool {
+        self.early_stop_threshold >= 0.0
+            && f64::from((before - after).abs()) <= f64::from(before.abs()) * self.early_stop_threshold
+    }
 }
 
 impl Default for ClusteringParameters {

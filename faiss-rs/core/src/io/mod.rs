@@ -1,8 +1,10 @@
 //! Indexes to and from files, bytes and any stream. Sees everything; the formats themselves are with their types, in the registry.
 
 use crate::base::{Error, Handle, Object, Result};
+use crate::index::ivf::format;
 use crate::quantize::product::ProductQuantizer;
 use crate::registry::{self, Format, REGISTRY};
+use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
 use crate::stream::file::{FileIOReader, FileIOWriter};
 use crate::stream::{FourCC, Reader, Sink, Source, Writer};
 
@@ -99,6 +101,18 @@ pub fn write_ProductQuantizer(pq: &ProductQuantizer, sink: &mut dyn Sink) -> Res
 /// Reads what [`write_ProductQuantizer`] wrote.
 pub fn read_ProductQuantizer(source: &mut dyn Source) -> Result<ProductQuantizer> {
     ProductQuantizer::read(&mut Reader::new(source, 0))
+}
+
+/// Writes inverted lists by themselves.
+pub fn write_InvertedLists(lists: &dyn InvertedLists, sink: &mut dyn Sink) -> Result<()> {
+    let mut out = Writer::new(sink, 0);
+    format::write_inverted_lists(lists, &mut out)?;
+    out.flush()
+}
+
+/// Reads what [`write_InvertedLists`] wrote; `None` where there were no lists.
+pub fn read_InvertedLists(source: &mut dyn Source) -> Result<Option<ArrayInvertedLists>> {
+    format::read_inverted_lists(&mut Reader::new(source, 0))
 }
 
 /// A deep copy, of the same type.

@@ -121,6 +121,16 @@ impl ProductQuantizer {
         })
     }
 
+    /// Sets what follows from `d`, `M` and `nbits`; centroids of another size are lost.
+    pub fn set_derived_values(&mut self) -> Result<()> {
+        let made = ProductQuantizer::new(self.d, self.M, self.nbits)?;
+        (self.dsub, self.ksub, self.base.code_size) = (made.dsub, made.ksub, made.code_size);
+        if self.centroids.len() != made.centroids.len() {
+            self.centroids = made.centroids;
+        }
+        Ok(())
+    }
+
     /// An error where the public fields do not fit together.
     pub fn check(&self) -> Result<()> {
         let sizes = self.M > 0

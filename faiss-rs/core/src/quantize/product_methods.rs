@@ -82,6 +82,15 @@ pub(super) const METHODS: &[Method] = &[
         call: MethodCall::Read(|object, args| tables(receiver(object)?, args, "compute_inner_prod_tables", true)),
     },
     Method {
+        name: "set_derived_values",
+        signature: "(self) -> None",
+        doc: "Sets what follows from d, M and nbits.",
+        call: MethodCall::Write(|object, _| {
+            receiver_mut::<ProductQuantizer>(object)?.set_derived_values()?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
         name: "compute_sdc_table",
         signature: "(self) -> None",
         doc: "Fills `sdc_table` with the squared distances between centroids.",

@@ -3,6 +3,8 @@
 //! Codes may be floats, so the bytes are aligned for them. Memory grows by a quarter beyond what is needed, never doubles, and large arrays
 //! grow in place where the system's allocator can (an alignment of 16 is what its `realloc` keeps).
 
+use std::any::Any;
+
 use crate::base::object::{ElementKind, Field, FieldMut, FieldRef, Kind, VectorField};
 use crate::base::{Error, Result};
 
@@ -155,6 +157,10 @@ impl VectorField for Codes {
     }
     fn resize(&mut self, n: usize) -> Result<()> {
         self.try_resize(n)
+    }
+    fn detach(&mut self) -> Box<dyn Any + Send + Sync> {
+        let copy = self.clone();
+        Box::new(std::mem::replace(self, copy))
     }
 }
 impl Field for Codes {

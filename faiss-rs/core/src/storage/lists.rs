@@ -1,12 +1,13 @@
 //! Inverted lists: for each cluster, the ids and codes of its vectors.
 
 use std::borrow::Cow;
+use std::mem::replace;
 
 use faiss_derive::Object;
 use parking_lot::Mutex;
 
 use super::codes::Codes;
-use crate::base::object::{Object, receiver};
+use crate::base::object::{Method, MethodCall, Object, VectorField, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Value, threads};
 use crate::registry::{Role, Row, no_overload};
 
@@ -50,6 +51,15 @@ pub trait InvertedLists: Object {
     fn update_entries(&mut self, list: usize, offset: usize, ids: &[i64], codes: &[u8]) -> Result<()>;
     /// Changes the number of entries; new ones are zero.
     fn resize(&mut self, list: usize, n: usize) -> Result<()>;
+
+    /// The ids of a list as they lie in memory, where they do.
+    fn ids_field(&mut self, _list: usize) -> Option<&mut dyn VectorField> {
+        None
+    }
+    /// The codes of a list as they lie in memory, where they do.
+    fn codes_field(&mut self, _list: usize) -> Option<&mut dyn VectorField> {
+        None
+    }
 
     /// The number of the list, if there is such a one.
     fn check_list(&self, list: i64) -> Result<usize> {
@@ -150,6 +160,7 @@ impl List {
 
 /// Inverted lists in memory, as one array of ids and one of codes a list.
 #[derive(Object, Default, Clone)]
+#[object(methods = ARRAY_METHODS)]
 pub struct ArrayInvertedLists {
     #[object(parent)]
     base: InvertedListsBase,
@@ -173,7 +184,33 @@ pub const ARRAY: Row = Row::of::<ArrayInvertedLists>()
     .clone(|object| Ok(Handle::lists(receiver::<ArrayInvertedLists>(object)?.clone())))
     .role(crate::role!(Lists, ArrayInvertedLists));
 
+const ARRAY_METHODS: &[Method] = &[Method {
+    name: "permute_invlists",
+    signature: "(self, map: numpy.ndarray) -> None",
+    doc: "Gives the lists other numbers: list i is then the one that was map[i].",
+    call: MethodCall::Write(|object, args| {
+        let [Value::I64(map, _)] = args else {
+            return Err(no_overload("permute_invlists", &["(map: numpy.ndarray)"]));
+        };
+        receiver_mut::<ArrayInvertedLists>(object)?.permute_invlists(map)?;
+        Ok(Value::None)
+    }),
+}];
+
 impl ArrayInvertedLists {
+    /// List `i` is then the one that was `map[i]`.
+    pub fn permute_invlists(&mut self, map: &[i64]) -> Result<()> {
+        let mut seen = vec![false; self.nlist];
+        for from in map {
+            let fresh =
+                usize::try_from(*from).ok().and_then(|from| seen.get_mut(from)).is_some_and(|s| !replace(s, true));
+            Error::check(fresh, "map is a permutation of the lists")?;
+        }
+        Error::check(map.len() == self.nlist, "map.size() == nlist")?;
+        self.lists = map.iter().map(|from| std::mem::take(&mut self.lists[*from as usize])).collect();
+        Ok(())
+    }
+
     /// Empty lists.
     pub fn new(nlist: usize, code_size: usize) -> Result<Self> {
         let mut lists = Vec::new();
@@ -202,6 +239,12 @@ impl InvertedLists for ArrayInvertedLists {
     }
     fn ids(&self, list: usize) -> Cow<'_, [i64]> {
         Cow::Borrowed(&self.lists[list].ids)
+    }
+    fn ids_field(&mut self, list: usize) -> Option<&mut dyn VectorField> {
+        Some(&mut self.lists.get_mut(list)?.ids)
+    }
+    fn codes_field(&mut self, list: usize) -> Option<&mut dyn VectorField> {
+        Some(&mut self.lists.get_mut(list)?.codes)
     }
     fn add_entries(&mut self, list: usize, ids: &[i64], codes: &[u8]) -> Result<usize> {
         Error::check(codes.len() == ids.len() * self.code_size, "codes.size() == n * code_size")?;
@@ -318,6 +361,15 @@ mod tests {
         assert_eq!(copied(SUBSET_TYPE_ELEMENT_RANGE, 1, 3), [10, 13]);
         assert_eq!(copied(SUBSET_TYPE_INVLIST, 1, 3), [10, 13, 14]);
         assert_eq!(copied(SUBSET_TYPE_INVLIST_FRACTION, 3, 1), [13]);
+    }
+
+    #[test]
+    fn lists_change_places() {
+        let mut lists = filled();
+        assert!(lists.permute_invlists(&[0, 1, 1]).is_err() && lists.permute_invlists(&[0, 1]).is_err());
+        assert!(lists.permute_invlists(&[0, -1, 2]).is_err());
+        lists.permute_invlists(&[2, 0, 1]).unwrap();
+        assert_eq!((&*lists.ids(0), &*lists.ids(1), lists.list_size(2)), (&[10, 13, 14][..], &[11][..], 0));
     }
 
     #[test]

@@ -141,4 +141,17 @@ pub(super) const METHODS: &[Method] = &[
             Ok(Value::None)
         }),
     },
+    Method {
+        name: "copy_subset_to",
+        signature: "(self, other: InvertedLists, subset_type: int, a1: int, a2: int) -> int",
+        doc: "Copies entries to other lists, chosen as by the index's method of this name. Returns how many they are.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::Handle(Handle::Lists(other)), Value::Int(kind), Value::Int(a1), Value::Int(a2)] = args else {
+                let signature = "(other: InvertedLists, subset_type: int, a1: int, a2: int)";
+                return Err(no_overload("copy_subset_to", &[signature]));
+            };
+            let kind = i32::try_from(*kind).map_err(|_| Error::overflow("subset_type"))?;
+            Ok(Value::Int(lists(object)?.copy_subset_to(&mut *other.write(), kind, *a1, *a2)? as i64))
+        }),
+    },
 ];

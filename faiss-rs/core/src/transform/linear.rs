@@ -3,7 +3,7 @@
 use faiss_derive::Object;
 
 use super::{VectorTransform, VectorTransformBase};
-use crate::base::object::{Object, receiver};
+use crate::base::object::{Method, MethodCall, Object, receiver};
 use crate::base::{Error, Handle, Result, Value, threads};
 use crate::blas::{Product, orthonormal_columns};
 use crate::random::float_randn;
@@ -76,15 +76,33 @@ pub const ROW: Row = Row::of::<LinearTransform>()
     })
     .role(crate::role!(Transform, LinearTransform));
 
-const METHODS: &[crate::base::Method] = &[crate::base::Method {
-    name: "set_is_orthonormal",
-    signature: "(self) -> None",
-    doc: "Finds out whether the rows of `A` are orthonormal.",
-    call: crate::base::MethodCall::Write(|object, _| {
-        crate::base::object::receiver_mut::<LinearTransform>(object)?.set_is_orthonormal()?;
-        Ok(Value::None)
-    }),
-}];
+const METHODS: &[crate::base::Method] = &[
+    Method {
+        name: "set_is_orthonormal",
+        signature: "(self) -> None",
+        doc: "Finds out whether the rows of `A` are orthonormal.",
+        call: MethodCall::Write(|object, _| {
+            crate::base::object::receiver_mut::<LinearTransform>(object)?.set_is_orthonormal()?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "transform_transpose",
+        signature: "(self, y: numpy.ndarray) -> numpy.ndarray",
+        doc: "(y - b) A for vectors y (n, d_out): the transpose, whatever the matrix.",
+        call: MethodCall::Read(|object, args| {
+            let linear = receiver::<LinearTransform>(object)?;
+            let [Value::F32(y, _)] = args else {
+                return Err(no_overload("transform_transpose", &["(y: numpy.ndarray)"]));
+            };
+            let (d_in, d_out) = linear.dims();
+            let n = VectorTransformBase::rows(y, d_out)?;
+            let mut x = vec![0.0; n * d_in];
+            linear.transform_transpose(y, &mut x)?;
+            Ok(Value::F32(x, vec![n, d_in]))
+        }),
+    },
+];
 
 impl LinearTransform {
     pub fn new(d_in: i64, d_out: i64, have_bias: bool) -> Result<Self> {
@@ -246,11 +264,11 @@ pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
     })
     .role(crate::role!(Transform, RandomRotationMatrix));
 
-const RANDOM_METHODS: &[crate::base::Method] = &[crate::base::Method {
+const RANDOM_METHODS: &[crate::base::Method] = &[Method {
     name: "init",
     signature: "(self, seed: int) -> None",
     doc: "Makes the matrix from random numbers of that seed.",
-    call: crate::base::MethodCall::Write(|object, args| {
+    call: MethodCall::Write(|object, args| {
         let [Value::Int(seed)] = args else { return Err(no_overload("init", &["(seed: int)"])) };
         crate::base::object::receiver_mut::<RandomRotationMatrix>(object)?.init(*seed)?;
         Ok(Value::None)

@@ -176,8 +176,7 @@ impl<'a> Rounds<'a> {
             }
             stats.push(stat);
             if let [.., before, last] = &stats[..]
-                && cp.early_stop_threshold > 0.0
-                && f64::from((before.obj - last.obj).abs()) < f64::from(before.obj.abs()) * cp.early_stop_threshold
+                && cp.converged(before.obj, last.obj)
             {
                 break;
             }

@@ -8,11 +8,13 @@ import faiss
 from faiss import _faiss
 
 __all__ = [
+    "get_LinearTransform_matrix",
     "get_flat_codes",
     "get_flat_data",
     "get_invlist",
     "get_invlist_sizes",
     "get_pq_centroids",
+    "make_LinearTransform_matrix",
     "print_object_fields",
 ]
 
@@ -48,7 +50,25 @@ def get_pq_centroids(pq: "faiss.ProductQuantizer") -> np.ndarray:
 def print_object_fields(obj: Any) -> None:
     """Prints the values of all fields of an object."""
     for cls in type(obj).__mro__:
-        name = cls.__dict__.get("faiss_name")
+        name = cls.__dict__.get("_faiss_name")
         if name:
             for field, *_ in _faiss.describe(name)["fields"]:
                 print(f"{field:20}: {getattr(obj, field)}")
+
+
+def get_LinearTransform_matrix(pca: "faiss.LinearTransform") -> tuple[np.ndarray, np.ndarray]:
+    """The matrix of a linear transform, shape (d_out, d_in), and its bias, which is empty where there is none."""
+    return faiss.vector_to_array(pca.A).reshape(pca.d_out, pca.d_in), faiss.vector_to_array(pca.b)
+
+
+def make_LinearTransform_matrix(A: np.ndarray, b: np.ndarray | None = None) -> "faiss.LinearTransform":
+    """The transform A x + b."""
+    d_out, d_in = A.shape
+    transform = faiss.LinearTransform(d_in, d_out, b is not None)
+    faiss.copy_array_to_vector(np.ascontiguousarray(A, dtype="float32").ravel(), transform.A)
+    if b is not None:
+        assert b.shape == (d_out,), f"the bias has shape {b.shape}, {(d_out,)} is wanted"
+        faiss.copy_array_to_vector(np.ascontiguousarray(b, dtype="float32"), transform.b)
+    transform.is_trained = True
+    transform.set_is_orthonormal()
+    return transform

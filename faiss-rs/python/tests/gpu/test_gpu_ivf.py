@@ -1,6 +1,5 @@
 """Inverted files on a GPU, against f64 and against the CPU's: what a user does, and the inputs that are hard."""
 
-import copy
 import gc
 import threading
 
@@ -136,7 +135,7 @@ def test_no_vectors(resources, rng):
     assert gpu.ntotal == 0
     D, ids = gpu.search(centroids, 4)
     assert (ids == -1).all()
-    np.testing.assert_array_equal(D, np.finfo("f4").max)
+    assert (np.finfo("f4").max == D).all()
     D, ids = gpu.search(x, 4)
     assert D.shape == ids.shape == (0, 4)
     assert faiss.vector_to_array(gpu.getListIndices(1)).size == 0
@@ -365,7 +364,7 @@ def test_aliases_and_copies(resources, rng):
     quantizer = gpu.quantizer
     gpu.add(x)
     wanted = gpu.search(x[:5], 3)
-    twin = copy.deepcopy(gpu)
+    twin = faiss.clone_index(gpu)
     gpu.reset()
     assert_same_search(twin.search(x[:5], 3), wanted)
     del gpu
@@ -392,7 +391,7 @@ def test_threads_share_an_index(resources, rng):
 
 
 def test_bad_input(resources, rng):
-    x = rng.random((500, 8), dtype="f4")
+    x, centroids = clumps(rng, 500, 8, 5)
     gpu = faiss.GpuIndexIVFFlat(resources, 8, 5, faiss.METRIC_L2)
     for early in (lambda: gpu.add(x), lambda: gpu.add_with_ids(x, np.arange(500)), lambda: gpu.search(x, 1)):
         with pytest.raises(RuntimeError, match="trained"):

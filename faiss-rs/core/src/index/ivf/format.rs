@@ -79,7 +79,7 @@ pub fn write_lists(ivf: &IndexIVF, out: &mut Writer<'_>) -> Result<()> {
     }
 }
 
-fn write_inverted_lists(lists: &dyn InvertedLists, out: &mut Writer<'_>) -> Result<()> {
+pub fn write_inverted_lists(lists: &dyn InvertedLists, out: &mut Writer<'_>) -> Result<()> {
     let nlist = lists.base().nlist;
     out.fourcc("ilar")?;
     out.usize(nlist)?;
@@ -118,7 +118,7 @@ pub fn read_lists(ivf: &mut IndexIVF, input: &mut Reader<'_>) -> Result<()> {
     Ok(())
 }
 
-fn read_inverted_lists(input: &mut Reader<'_>) -> Result<Option<ArrayInvertedLists>> {
+pub fn read_inverted_lists(input: &mut Reader<'_>) -> Result<Option<ArrayInvertedLists>> {
     let code = input.fourcc()?;
     if code.is("il00") {
         return Ok(None);

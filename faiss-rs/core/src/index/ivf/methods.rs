@@ -17,6 +17,7 @@ fn file_mut(object: &mut dyn Object) -> Result<&mut dyn InvertedFile> {
 }
 
 const PREASSIGNED: &str = "(self, x: numpy.ndarray, k: int, Iq: numpy.ndarray, Dq: numpy.ndarray, params: SearchParametersIVF | None = None, store_pairs: bool = False) -> tuple[numpy.ndarray, numpy.ndarray]";
+const RANGE_PREASSIGNED: &str = "(self, x: numpy.ndarray, radius: float, keys: numpy.ndarray, coarse_dis: numpy.ndarray, params: SearchParameters | None) -> tuple";
 
 fn search_preassigned(object: &dyn Object, args: &[Value]) -> Result<Value> {
     let ([Value::F32(x, _), Value::Int(k), Value::I64(list_nos, _), Value::F32(coarse, _)], rest) =
@@ -48,6 +49,15 @@ fn search_preassigned(object: &dyn Object, args: &[Value]) -> Result<Value> {
         store_pairs,
     )?;
     Ok(Value::List(vec![Value::F32(distances, vec![n, k]), Value::I64(labels, vec![n, k])]))
+}
+
+/// One number of an existing list for each of `n` vectors.
+fn check_list_nos(ivf: &IndexIVF, n: usize, list_nos: &[i64]) -> Result<()> {
+    Error::check(list_nos.len() == n, "list_nos.size() == n")?;
+    match list_nos.iter().find(|list| !(0..ivf.nlist as i64).contains(*list)) {
+        Some(list) => Err(Error::failed("list_no < nlist", format!("there is no list {list} among {}", ivf.nlist))),
+        None => Ok(()),
+    }
 }
 
 /// An index among the arguments, as the inverted file it is.
@@ -101,6 +111,74 @@ pub(super) const METHODS: &[Method] = &[
         signature: PREASSIGNED,
         doc: "The k best of the given lists: list numbers `Iq` (n, nprobe) and distances to their centroids `Dq`; -1 is no list.",
         call: MethodCall::Read(search_preassigned),
+    },
+    Method {
+        name: "range_search_preassigned",
+        signature: RANGE_PREASSIGNED,
+        doc: "All entries nearer than the radius in the given lists; lists as for `search_preassigned`. Returns lims, distances and ids.",
+        call: MethodCall::Read(|object, args| {
+            let (x, radius, list_nos, coarse, params) = match args {
+                [Value::F32(x, _), Value::Float(radius), Value::I64(l, _), Value::F32(c, _), Value::None] => {
+                    (x, *radius, l, c, None)
+                }
+                [Value::F32(x, _), Value::Float(radius), Value::I64(l, _), Value::F32(c, _), Value::Handle(p)] => {
+                    (x, *radius, l, c, Some(p.object()))
+                }
+                _ => return Err(no_overload("range_search_preassigned", &[RANGE_PREASSIGNED])),
+            };
+            let params = params.as_ref().map(|p| p.read());
+            let radius = radius as f32;
+            let found =
+                search::range_search_preassigned(file(object)?, x, radius, list_nos, coarse, params.as_deref())?;
+            let (lims, n) = (found.lims.iter().map(|l| *l as i64).collect::<Vec<_>>(), found.labels.len());
+            let queries = lims.len();
+            Ok(Value::List(vec![
+                Value::I64(lims, vec![queries]),
+                Value::F32(found.distances, vec![n]),
+                Value::I64(found.labels, vec![n]),
+            ]))
+        }),
+    },
+    Method {
+        name: "encode_vectors",
+        signature: "(self, x: numpy.ndarray, list_nos: numpy.ndarray) -> numpy.ndarray",
+        doc: "The codes of vectors (n, d) for their lists (n,): (n, code_size) of uint8.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::F32(x, _), Value::I64(list_nos, _)] = args else {
+                return Err(no_overload("encode_vectors", &["(x: numpy.ndarray, list_nos: numpy.ndarray)"]));
+            };
+            let index = file(object)?;
+            Error::check(index.ivf().is_trained, "is_trained")?;
+            let n = index.ivf().rows(x)?;
+            check_list_nos(index.ivf(), n, list_nos)?;
+            let mut codes = vec![0u8; n * index.ivf().code_size];
+            index.encode_vectors(x, list_nos, &mut codes)?;
+            Ok(Value::U8(codes, vec![n, index.ivf().code_size]))
+        }),
+    },
+    Method {
+        name: "decode_vectors",
+        signature: "(self, codes: numpy.ndarray, list_nos: numpy.ndarray) -> numpy.ndarray",
+        doc: "The vectors (n, d) that codes (n, code_size) in their lists (n,) stand for.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::U8(codes, _), Value::I64(list_nos, _)] = args else {
+                return Err(no_overload("decode_vectors", &["(codes: numpy.ndarray, list_nos: numpy.ndarray)"]));
+            };
+            let index = file(object)?;
+            Error::check(index.ivf().is_trained, "is_trained")?;
+            let n = list_nos.len();
+            check_list_nos(index.ivf(), n, list_nos)?;
+            Error::check(codes.len() == n * index.ivf().code_size, "codes.size() == n * code_size")?;
+            let mut x = vec![0f32; n * index.ivf().dim()];
+            index.decode_vectors(codes, list_nos, &mut x)?;
+            Ok(Value::F32(x, vec![n, index.ivf().dim()]))
+        }),
+    },
+    Method {
+        name: "train_encoder_num_vectors",
+        signature: "(self) -> int",
+        doc: "The most vectors that the training of the encoder uses; 0 for none.",
+        call: MethodCall::Read(|object, _| Ok(Value::Int(file(object)?.train_encoder_num_vectors() as i64))),
     },
     Method {
         name: "update_vectors",

@@ -117,16 +117,21 @@ pub fn search_preassigned(
     let ivf_params = params::of_search(params)?;
     let n = index.ivf().queries(x, k, distances, labels)?;
     let mut plan = Plan::new(index, ivf_params)?;
+    plan.nprobe = preassigned(index, n, list_nos, coarse)?;
+    search_lists(index, x, k, &plan, list_nos, coarse, params, distances, labels, store_pairs)
+}
+
+/// How many lists are given for each of `n` queries, after a check of their numbers.
+fn preassigned(index: &dyn InvertedFile, n: usize, list_nos: &[i64], coarse: &[f32]) -> Result<usize> {
     Error::check(
         list_nos.len() == coarse.len() && (n == 0 || list_nos.len().is_multiple_of(n)),
         "assign.size() == n * nprobe",
     )?;
-    plan.nprobe = list_nos.len().checked_div(n).unwrap_or(0);
     if let Some(list) = list_nos.iter().find(|list| **list >= index.ivf().nlist as i64) {
         let message = format!("Invalid key={list} nlist={}", index.ivf().nlist);
         return Err(Error::failed("key < (idx_t)nlist", message));
     }
-    search_lists(index, x, k, &plan, list_nos, coarse, params, distances, labels, store_pairs)
+    Ok(list_nos.len().checked_div(n).unwrap_or(0))
 }
 
 fn search_lists(
@@ -175,10 +180,40 @@ pub fn range_search(
     let plan = Plan::new(index, ivf_params)?;
     let n = index.ivf().rows(x)?;
     let (coarse, list_nos) = probe(index, x, plan.nprobe, ivf_params)?;
+    let result = range_search_lists(index, x, radius, n, &plan, &list_nos, &coarse, params)?;
+    count_time(start);
+    Ok(result)
+}
+
+/// As [`range_search`], in the given lists; see [`search_preassigned`].
+pub fn range_search_preassigned(
+    index: &dyn InvertedFile,
+    x: &[f32],
+    radius: f32,
+    list_nos: &[i64],
+    coarse: &[f32],
+    params: Option<&dyn Object>,
+) -> Result<RangeSearchResult> {
+    let mut plan = Plan::new(index, params::of_search(params)?)?;
+    let n = index.ivf().rows(x)?;
+    plan.nprobe = preassigned(index, n, list_nos, coarse)?;
+    range_search_lists(index, x, radius, n, &plan, list_nos, coarse, params)
+}
+
+fn range_search_lists(
+    index: &dyn InvertedFile,
+    x: &[f32],
+    radius: f32,
+    n: usize,
+    plan: &Plan,
+    list_nos: &[i64],
+    coarse: &[f32],
+    params: Option<&dyn Object>,
+) -> Result<RangeSearchResult> {
     let similarity = index.ivf().metric_type.is_similarity();
     let limit = if similarity { -radius } else { radius };
     let found: Vec<Mutex<Vec<Hit>>> = (0..n).map(|_| Mutex::new(Vec::new())).collect();
-    let pairs = Pairs { x, n, plan: &plan, list_nos: &list_nos, coarse: &coarse, params, store_pairs: false };
+    let pairs = Pairs { x, n, plan, list_nos, coarse, params, store_pairs: false };
     pairs.visit(index, || InRange::new(limit), None, |q, hits: &[Hit]| *found[q].lock() = hits.to_vec())?;
     let mut result = RangeSearchResult { lims: vec![0], ..Default::default() };
     for hits in found {
@@ -188,7 +223,6 @@ pub fn range_search(
         }
         result.lims.push(result.labels.len());
     }
-    count_time(start);
     Ok(result)
 }
 
