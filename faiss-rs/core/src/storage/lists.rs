@@ -295,6 +295,7 @@ impl InvertedLists for ArrayInvertedLists {
                 let list_no = p * chunk + at;
                 let own = &order[ends[list_no]..ends[list_no + 1]];
                 list.codes.try_reserve_more(own.len() * size)?;
+                list.ids.try_reserve(own.len()).map_err(|e| Error::Memory(e.to_string()))?;
                 for i in own.iter().map(|i| *i as usize) {
                     list.append(&ids[i..=i], &codes[i * size..(i + 1) * size])?;
                 }

@@ -59,8 +59,7 @@ pub fn add_core(index: &mut dyn InvertedFile, x: &[f32], ids: Option<&[i64]>, li
     )?;
     check_list_nos(ivf, list_nos)?;
     ivf.direct_map.check_can_add(ids)?;
-    let mut codes = vec![0u8; n * ivf.code_size];
-    index.encode_vectors(x, list_nos, &mut codes)?;
+    let codes = index.codes_of(x, list_nos)?;
     append(index.ivf_mut(), ids, list_nos, &codes)
 }
 
@@ -164,8 +163,7 @@ pub fn update_vectors(index: &mut dyn InvertedFile, ids: &[i64], x: &[f32]) -> R
         }
         direct_map::ARRAY => {
             let list_nos = assign(ivf, x)?;
-            let mut codes = vec![0u8; ids.len() * ivf.code_size];
-            index.encode_vectors(x, &list_nos, &mut codes)?;
+            let codes = index.codes_of(x, &list_nos)?;
             let ivf = index.ivf_mut();
             let lists = ivf.lists_handle()?.clone();
             ivf.direct_map.update_codes(&mut *lists.write(), ids, &list_nos, &codes)
@@ -186,8 +184,7 @@ fn encode_with_list_nos(index: &dyn InvertedFile, x: &[f32], list_nos: &[i64], c
     let ivf = index.ivf();
     let (coarse, size) = (ivf.coarse_code_size(), ivf.code_size);
     Error::check(codes.len() == list_nos.len() * (coarse + size), "codes.size() == n * sa_code_size()")?;
-    let mut fine = vec![0u8; list_nos.len() * size];
-    index.encode_vectors(x, list_nos, &mut fine)?;
+    let fine = index.codes_of(x, list_nos)?;
     for (i, code) in codes.chunks_exact_mut(coarse + size).enumerate() {
         ivf.encode_listno(list_nos[i].max(0) as usize, &mut code[..coarse]);
         code[coarse..].copy_from_slice(&fine[i * size..(i + 1) * size]);

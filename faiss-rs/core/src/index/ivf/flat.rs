@@ -106,6 +106,10 @@ impl InvertedFile for IndexIVFFlat {
         codes.copy_from_slice(bytemuck::cast_slice(x));
         Ok(())
     }
+    fn codes_of<'a>(&self, x: &'a [f32], list_nos: &[i64]) -> Result<Cow<'a, [u8]>> {
+        Error::check(list_nos.len() * self.code_size == size_of_val(x), "codes.size() == n * code_size")?;
+        Ok(Cow::Borrowed(bytemuck::cast_slice(x)))
+    }
     fn decode_vectors(&self, codes: &[u8], _list_nos: &[i64], x: &mut [f32]) -> Result<()> {
         Error::check(codes.len() == size_of_val(x), "codes.size() == n * code_size")?;
         x.copy_from_slice(&floats(codes));

@@ -19,6 +19,8 @@ pub mod scan;
 pub mod search;
 pub mod train;
 
+use std::borrow::Cow;
+
 use faiss_derive::Object;
 use parking_lot::RwLockReadGuard;
 
@@ -230,6 +232,12 @@ pub trait InvertedFile: Index {
     fn ivf_mut(&mut self) -> &mut IndexIVF;
     /// Encodes vectors for their lists, to `n * code_size` bytes. Vectors of a negative list may get any code.
     fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()>;
+    /// The codes of vectors for their lists, `n * code_size` bytes; borrowed where vectors are their own codes.
+    fn codes_of<'a>(&self, x: &'a [f32], list_nos: &[i64]) -> Result<Cow<'a, [u8]>> {
+        let mut codes = vec![0; list_nos.len() * self.ivf().code_size];
+        self.encode_vectors(x, list_nos, &mut codes)?;
+        Ok(Cow::Owned(codes))
+    }
     /// The reverse.
     fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()>;
     /// Learns to encode: from vectors, or from residuals if `by_residual`.
