@@ -81,7 +81,13 @@ fn edges() {
     assert!(spherical.centroids.chunks(3).all(|c| (c.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5));
     let rounded = train(4, &x.iter().map(|v| v * 100.0).collect::<Vec<_>>(), &|c| c.int_centroids = true).unwrap();
     assert!(rounded.centroids.iter().all(|v| v.fract() == 0.0));
-    assert_eq!(train(4, &x, &|c| c.nredo = 3).unwrap().iteration_stats.len(), 15);
+    // The rounds up to the end of the best redo are told.
+    let redone = train(4, &x, &|c| (c.nredo, c.early_stop_threshold) = (3, -1.0)).unwrap().iteration_stats;
+    let last: Vec<f32> = redone.chunks(5).map(|redo| redo[4].obj).collect();
+    assert!(last.iter().all(|obj| obj >= last.last().unwrap()), "{last:?}");
+    // It ends when a round changes nothing.
+    let stats = train(4, &x, &|c| c.niter = 1000).unwrap().iteration_stats;
+    assert!(matches!(&stats[..], [.., before, last] if before.obj == last.obj) && stats.len() < 100, "{}", stats.len());
     assert_eq!(train(2, &x, &|c| c.max_points_per_centroid = 5).unwrap().centroids.len(), 6);
     let mut ip = IndexFlatIP::new(3).unwrap();
     let mut clustering = Clustering::new(3, 4);

@@ -11,6 +11,11 @@ from typing_extensions import Self
 
 __version__: str
 
+class _Items(tuple[Any, ...]):
+    """The objects of a `std::vector`."""
+    def size(self) -> int: ...
+    def at(self, i: int) -> Any: ...
+
 APPROX_TOPK_BUCKETS_B16_D2: int
 APPROX_TOPK_BUCKETS_B32_D2: int
 APPROX_TOPK_BUCKETS_B8_D2: int
@@ -599,7 +604,7 @@ class GpuIndexFlatL2(GpuIndexFlat):
 class GpuIndexIVF(GpuIndex):
     """Base of the inverted files that live on a GPU."""
 
-    quantizer: Index | None
+    quantizer: Index | Any
     """Assigns vectors to lists: best a GpuIndexFlat on the same GPU."""
     @property
     def nlist(self) -> int:
@@ -610,7 +615,7 @@ class GpuIndexIVF(GpuIndex):
     """Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says."""
     cp: ClusteringParameters
     """Parameters of the k-means of the quantizer."""
-    clustering_index: Index | None
+    clustering_index: Index | Any
     """If set, assigns points to centroids in that k-means."""
     nprobe: int
     """Number of lists that a search looks into."""
@@ -779,9 +784,9 @@ class IDSelectorAll(IDSelector):
 class IDSelectorAnd(IDSelector):
     """What both selectors hold."""
 
-    lhs: IDSelector | None
+    lhs: IDSelector | Any
     """One selector."""
-    rhs: IDSelector | None
+    rhs: IDSelector | Any
     """The other."""
     def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
 
@@ -821,16 +826,16 @@ class IDSelectorBitmap(IDSelector):
 class IDSelectorNot(IDSelector):
     """What another selector leaves out."""
 
-    sel: IDSelector | None
+    sel: IDSelector | Any
     """The other selector."""
     def __init__(self, sel: IDSelector) -> None: ...
 
 class IDSelectorOr(IDSelector):
     """What either selector holds."""
 
-    lhs: IDSelector | None
+    lhs: IDSelector | Any
     """One selector."""
-    rhs: IDSelector | None
+    rhs: IDSelector | Any
     """The other."""
     def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
 
@@ -848,9 +853,9 @@ class IDSelectorRange(IDSelector):
 class IDSelectorXOr(IDSelector):
     """What exactly one of two selectors holds."""
 
-    lhs: IDSelector | None
+    lhs: IDSelector | Any
     """One selector."""
-    rhs: IDSelector | None
+    rhs: IDSelector | Any
     """The other."""
     def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
 
@@ -859,7 +864,7 @@ class SearchParameters:
 
     this: Any
     thisown: bool
-    sel: IDSelector | None
+    sel: IDSelector | Any
     """If set, only these ids are returned."""
     def original_init(self) -> None:
         """Makes parameters without keywords."""
@@ -872,7 +877,7 @@ class SearchParametersIVF(SearchParameters):
     """Number of lists to look into."""
     max_codes: int
     """Number of codes to look at, at most; 0 for no limit."""
-    quantizer_params: SearchParameters | None
+    quantizer_params: SearchParameters | Any
     """Parameters of the search in the quantizer."""
     max_empty_result_buckets: int
     """Number of lists that may give no result before a range search ends; 0 for no limit."""
@@ -965,7 +970,7 @@ class IndexFlatIP(IndexFlat):
 class IndexIDMap(Index):
     """Translates the ids of another index to the user's."""
 
-    index: Index | None
+    index: Index | Any
     """The index whose ids count up."""
     own_fields: bool
     """Whether that index belongs to this one. Memory is managed by reference counts, whatever this says."""
@@ -991,7 +996,7 @@ class IndexIVF(Index):
     """Base of the inverted files: a coarse quantizer, and lists of codes."""
 
     PARALLEL_MODE_NO_HEAP_INIT: ClassVar[int]
-    quantizer: Index | None
+    quantizer: Index | Any
     """Assigns vectors to lists."""
     nlist: int
     """Number of lists."""
@@ -1001,13 +1006,13 @@ class IndexIVF(Index):
     """Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says."""
     cp: ClusteringParameters
     """Parameters of the k-means of the quantizer."""
-    clustering_index: Index | None
+    clustering_index: Index | Any
     """If set, assigns points to centroids in that k-means."""
     nprobe: int
     """Number of lists that a search looks into."""
     max_codes: int
     """A search looks at this many codes at most; 0 for no limit."""
-    invlists: InvertedLists | None
+    invlists: InvertedLists | Any
     """The lists."""
     own_invlists: bool
     """Whether the lists belong to this index. Memory is managed by reference counts, whatever this says."""
@@ -1193,9 +1198,9 @@ class IndexPQ(IndexFlatCodes):
 class IndexPreTransform(Index):
     """Applies transforms to vectors before another index gets them."""
     @property
-    def chain(self) -> list:
+    def chain(self) -> _Items:
         """The transforms, in the order in which they are applied."""
-    index: Index | None
+    index: Index | Any
     """The index of the transformed vectors."""
     own_fields: bool
     """Whether transforms and index belong to this one. Memory is managed by reference counts, whatever this says."""
@@ -1215,9 +1220,9 @@ class IndexPreTransform(Index):
 class IndexRefine(Index):
     """Ranks the results of `base_index` again by the distances of `refine_index`."""
 
-    base_index: Index | None
+    base_index: Index | Any
     """Gives the candidates."""
-    refine_index: Index | None
+    refine_index: Index | Any
     """Ranks them."""
     own_fields: bool
     """Whether the base index belongs to this one. Memory is managed by reference counts, whatever this says."""
@@ -1240,7 +1245,7 @@ class IndexRefineSearchParameters(SearchParameters):
 
     k_factor: float
     """How many candidates there are for each result."""
-    base_index_params: SearchParameters | None
+    base_index_params: SearchParameters | Any
     """Parameters of the search for candidates."""
     def __init__(self, *, k_factor: float = 1, base_index_params: SearchParameters | None = None) -> None: ...
 
@@ -1480,7 +1485,7 @@ class ProductQuantizer(Quantizer):
     """How training starts: 0 default, 1 hot start, 2 shared, 3 hypercube, 4 hypercube after PCA."""
     cp: ClusteringParameters
     """Parameters of the k-means of each part."""
-    assign_index: Index | None
+    assign_index: Index | Any
     """If set, assigns points to centroids in training."""
     centroids: Float32Vector
     """The centroids, `M * ksub * dsub` numbers."""
@@ -1573,7 +1578,7 @@ class RemapDimensionsTransform(VectorTransform):
 class SearchParametersPreTransform(SearchParameters):
     """Search parameters that are passed on to the index of the transformed vectors."""
 
-    index_params: SearchParameters | None
+    index_params: SearchParameters | Any
     """The parameters of that index."""
     def __init__(self, *, index_params: SearchParameters | None = None) -> None: ...
 
@@ -2025,9 +2030,13 @@ class Kmeans:
     After training: `centroids`, shape (k, d); `obj`, the objective after each round; `iteration_stats`, a dict for each round.
     """
 
-    d: Any
-    gpu: Any
+    d: int
+    k: int
     cp: Any
+    gpu: bool | int
+    centroids: Any
+    obj: Any
+    iteration_stats: Any
     def __init__(self, d: int, k: int, **kwargs: Any) -> None: ...
     def set_index(self) -> None:
         """Makes the index that assigns vectors to centroids."""

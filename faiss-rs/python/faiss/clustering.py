@@ -99,10 +99,19 @@ class Kmeans:
     After training: `centroids`, shape (k, d); `obj`, the objective after each round; `iteration_stats`, a dict for each round.
     """
 
+    d: int
+    k: int
+    cp: Any
+    gpu: bool | int
+    # None before the training.
+    centroids: Any
+    obj: Any
+    iteration_stats: Any
+
     def __init__(self, d: int, k: int, **kwargs: Any) -> None:
         self.d = d
         self.reset(k)
-        self.gpu: bool | int = False
+        self.gpu = False
         self.cp = faiss.ClusteringParameters()
         for name, value in kwargs.items():
             if name == "gpu":
@@ -139,9 +148,9 @@ class Kmeans:
         """Forgets the training, for another one, of other vectors perhaps or with another number of centroids."""
         if k is not None:
             self.k = int(k)
-        self.centroids: np.ndarray | None = None
-        self.obj: np.ndarray | None = None
-        self.iteration_stats: list[dict[str, float]] | None = None
+        self.centroids = None
+        self.obj = None
+        self.iteration_stats = None
 
     def train(
         self, x: np.ndarray, weights: np.ndarray | None = None, init_centroids: np.ndarray | None = None

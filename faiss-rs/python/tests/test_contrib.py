@@ -1,14 +1,20 @@
 """The modules of faiss.contrib."""
 
+import importlib
+
 import faiss
 import numpy as np
 import pytest
-from faiss.contrib import datasets, evaluation, exhaustive_search, inspect_tools, vecs_io
-
-
-def test_a_module_that_is_not_here():
-    with pytest.raises(ImportError, match=r"faiss\.contrib\.ondisk"):
-        import faiss.contrib.ondisk  # noqa: F401
+from faiss.contrib import (
+    clustering,
+    datasets,
+    evaluation,
+    exhaustive_search,
+    factory_tools,
+    inspect_tools,
+    ivf_tools,
+    vecs_io,
+)
 
 
 def test_synthetic_dataset(oracle):
@@ -73,3 +79,158 @@ def test_vecs(rng, tmp_path):
     (tmp_path / "bad").write_bytes(b"\x03\x00\x00\x00\x01")
     with pytest.raises(ValueError, match="no whole vectors"):
         vecs_io.bvecs_mmap(tmp_path / "bad")
+
+
+def test_assigned_lists(rng):
+    x, xq = rng.random((600, 8), dtype="f4"), rng.random((9, 8), dtype="f4")
+    index = faiss.index_factory(8, "PCA6,IVF6,Flat")
+    index.train(x)
+    ivf = faiss.extract_index_ivf(index)
+    lists = ivf.quantizer.assign(index.chain.at(0).apply(x), 1).ravel()
+    ivf_tools.add_preassigned(index, x, lists)
+    assert index.ntotal == 600
+    ivf.nprobe = 2
+    Dq, Iq = ivf.quantizer.search(index.chain.at(0).apply(xq), 2)
+    found = ivf_tools.search_preassigned(index, xq, 4, Iq, Dq)
+    np.testing.assert_array_equal(found[1], index.search(xq, 4)[1])
+    lims, D, ids = ivf_tools.range_search_preassigned(index, xq, 0.2, Iq)
+    evaluation.check_ref_range_results(*index.range_search(xq, 0.2), lims, D, ids)
+    with pytest.raises(AssertionError):
+        ivf_tools.search_preassigned(index, xq, 4, Iq[:, :1])
+
+
+def test_lists_and_quantizers_change(rng):
+    x, xq = rng.random((600, 8), dtype="f4"), rng.random((9, 8), dtype="f4")
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(8), 8, 6)
+    index.train(x)
+    index.add(x)
+    before = index.search(xq, 4)
+    ivf_tools.sort_invlists_by_size(index)
+    sizes = inspect_tools.get_invlist_sizes(index.invlists)
+    assert (np.diff(sizes) >= 0).all()
+    np.testing.assert_array_equal(index.search(xq, 4)[1], before[1])
+    old = ivf_tools.replace_ivf_quantizer(index, faiss.IndexFlatL2(8))
+    assert (old.ntotal, index.quantizer.ntotal) == (6, 6)
+    np.testing.assert_array_equal(index.search(xq, 4)[1], before[1])
+    with pytest.raises(AssertionError):
+        ivf_tools.replace_ivf_quantizer(index, old_of_five())
+
+
+def old_of_five():
+    quantizer = faiss.IndexFlatL2(8)
+    quantizer.add(np.zeros((5, 8), "f4"))
+    return quantizer
+
+
+def test_matrices_of_transforms(rng):
+    A, b = rng.random((3, 5), dtype="f4"), rng.random(3, dtype="f4")
+    x = rng.random((4, 5), dtype="f4")
+    made = inspect_tools.make_LinearTransform_matrix(A, b)
+    np.testing.assert_allclose(made.apply(x), x @ A.T + b, rtol=1e-5)
+    for mine, its in zip((A, b), inspect_tools.get_LinearTransform_matrix(made), strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_radius_shrinks_to_the_most_results(rng):
+    x, xq = rng.random((500, 8), dtype="f4"), rng.random((40, 8), dtype="f4")
+    for index in (faiss.IndexFlatL2(8), faiss.IndexFlatIP(8)):
+        index.add(x)
+        queries = exhaustive_search.exponential_query_iterator(xq, 4, 16)
+        start = 3.0 if index.metric_type == faiss.METRIC_L2 else 0.1
+        radius, *found = exhaustive_search.range_search_max_results(index, queries, start, 300, 200, clip_to_min=True)
+        assert len(found[1]) == 200
+        evaluation.check_ref_range_results(*index.range_search(xq, radius), *found)
+    lims, D, ids = exhaustive_search.range_search_gpu(xq, 0.3, index_of(x), x, gpu_k=3)
+    evaluation.check_ref_range_results(*index_of(x).range_search(xq, 0.3), lims, D, ids)
+
+
+def index_of(x):
+    index = faiss.IndexFlatL2(x.shape[1])
+    index.add(x)
+    return index
+
+
+def test_clustering_in_python(rng):
+    x = rng.random((900, 6), dtype="f4")
+    centroids, stats = clustering.kmeans(12, clustering.DatasetAssign(x), niter=8, verbose=False, return_stats=True)
+    assert centroids.shape == (12, 6)
+    objectives = [s["obj"] for s in stats]
+    assert objectives[-1] < objectives[0]
+    km = faiss.Kmeans(6, 12, niter=8)
+    assert objectives[-1] < 1.1 * km.train(x)
+    assert clustering.two_level_clustering(x, 4, 30).shape == (30, 6)
+    index = faiss.index_factory(6, "PCA4,IVF16,Flat")
+    clustering.train_ivf_index_with_2level(index, x)
+    index.add(x)
+    faiss.extract_index_ivf(index).nprobe = 16
+    assert (index.search(x[:50], 1)[1].ravel() == np.arange(50)).all()
+
+
+SIZES = {"Flat": 64, "IVF8,PQ4x6": 3, "OPQ4_8,PQ4": 4, "PCA8,Flat": 32, "SQ8": 16, "HNSW32": 320, "PQ4,RFlat": 68}
+SIZES |= {"IVF8,PQ4+8": 12, "IVF8,PQ4x4fs": 2, "IVF1024_HNSW32,PQ4x8": 4, "RR8,PQ4": 4, "OPQ4,IVF8,PQ4": 4}
+
+
+@pytest.mark.parametrize("key", SIZES)
+def test_code_sizes(key):
+    assert factory_tools.get_code_size(16, key) == SIZES[key]
+    with pytest.raises(RuntimeError, match="cannot parse"):
+        factory_tools.get_code_size(16, key + ",Nonsense")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "Flat",
+        "IVF8,Flat",
+        "IVF8,PQ4x6",
+        "PQ4x8",
+        "OPQ4_8,IVF8,PQ4x8",
+        "PCAR8,Flat",
+        "IDMap2,IVF8,Flat",
+        "IVF8(IVF2,Flat),Flat",
+        "PQ4x8,Refine(Flat)",
+    ],
+)
+def test_descriptions_of_indexes(key):
+    assert factory_tools.reverse_index_factory(faiss.index_factory(16, key)) == key
+
+
+def test_settings_and_their_measurements():
+    points = evaluation.OperatingPointsWithRanges()
+    points.add_range("a", [1, 2, 4])
+    points.add_range("b", [10, 20])
+    assert points.num_experiments() == 6
+    assert points.get_parameters(points.cno_to_key(5)) == {"a": 4, "b": 20}
+    assert sorted(points.sample_experiments(0)) == list(range(6))
+    assert points.sample_experiments(3)[:2] == [0, 5]
+    assert points.add_operating_point(points.cno_to_key(0), 0.5, 1.0)
+    assert not points.add_operating_point(points.cno_to_key(3), 0.4, 2.0)
+    assert points.predict_bounds(points.cno_to_key(5)) == (1.0, 2.0)
+    points.restrict_range("a", 3)
+    assert points.ranges[0] == ("a", [1, 2])
+    timer = evaluation.RepeatTimer(warmup=1, runs=4)
+    assert (sum(1 for _ in timer), timer.nruns()) == (4, 3)
+    assert timer.ms() >= 0 <= timer.ms_std()
+
+
+def test_batches_of_files(rng, tmp_path):
+    x = rng.integers(0, 255, (25, 3)).astype("u1")
+    for i, part in enumerate((x[:10], x[10:11], x[11:])):
+        rows = np.concatenate([np.full((len(part), 1), 3, "<i4").view("u1"), part], axis=1)
+        rows.tofile(tmp_path / f"chunk_{i:04}.bvecs")
+    blocks = list(vecs_io.bvecs_iter_chunked(tmp_path, 8))
+    assert [len(b) for b in blocks] == [8, 8, 8, 1]
+    np.testing.assert_array_equal(np.concatenate(blocks), x)
+    (tmp_path / "chunk_0001.bvecs").unlink()
+    with pytest.raises(ValueError, match="gap"):
+        list(vecs_io.bvecs_iter_chunked(tmp_path, 8))
+
+
+@pytest.mark.parametrize(
+    "name", ["ondisk.merge_ondisk", "big_batch_search.big_batch_search", "rpc.Client", "datasets.DatasetSIFT1M"]
+)
+def test_what_is_not_here_says_so(name):
+    module, member = name.split(".")
+    found = importlib.import_module(f"faiss.contrib.{module}")
+    with pytest.raises(NotImplementedError, match=member):
+        getattr(found, member)

@@ -363,6 +363,37 @@ clone = faiss.clone_index(index)
 clone.reset()
 found += [index.ntotal, clone.ntotal, clone.own_fields]
 """,
+    "evaluation": """
+from faiss.contrib import evaluation as e
+a = np.array
+for mode in ("overall", "average"):
+    for counts in (([0], [0], [0]), ([0, 0], [1, 0], [0, 0]), ([1, 0], [0, 0], [0, 0]), ([1, 2, 0, 3], [1, 2, 4, 0], [1, 1, 0, 0])):
+        found += [e.counts_to_PR(*map(a, counts), mode=mode)]
+    L, D, I = a([0, 3, 4]), a([3, 1, 2, 5.0], "f4"), a([7, 8, 9, 1])
+    found += [e.range_PR(L, I, a([0, 2, 4]), a([9, 7, 3, 1]), mode=mode)]
+    found += [e.range_PR_multiple_thresholds(L, I, a([0, 2, 4]), a([1, 3, 2, 0.5], "f4"), a([9, 7, 3, 1]), [0.1, 1.5, 2.5, 10], mode=mode)]
+found += [e.sort_range_res_1(L, I), e.sort_range_res_2(L, D, I), e.filter_range_results(L, D, I, 2.5)]
+points = e.OperatingPointsWithRanges()
+points.add_range("a", [1, 2, 4])
+points.add_range("b", [10, 20])
+found += [[points.cno_to_key(c) for c in range(6)], points.get_parameters([2, 1]), points.do_nothing_key()]
+found += [sorted(points.sample_experiments(0)), points.sample_experiments(4)[:2]]
+for one in range(6):
+    found += [[points.compare_keys(points.cno_to_key(one), points.cno_to_key(c)) for c in range(6)]]
+found += [points.add_operating_point(points.cno_to_key(0), 0.5, 1.0), points.predict_bounds(points.cno_to_key(3))]
+found += [points.add_operating_point(points.cno_to_key(3), 0.4, 2.0), points.should_run_experiment(points.cno_to_key(3))]
+found += [len(points.operating_points), len(points.suboptimal_points), points.is_pareto_optimal(0.6, 0.5)]
+""",
+    "results that shrink": """
+from faiss.contrib.exhaustive_search import exponential_query_iterator, range_search_max_results
+index = faiss.IndexFlatL2(16)
+index.add(xb)
+for clip in (False, True):
+    radius, lims, D, I = range_search_max_results(index, exponential_query_iterator(xq, 2), 1.5, max_results=50, min_results=40, clip_to_min=clip)
+    found += [radius, lims, np.sort(D), np.sort(I)]
+radius, lims, D, I = range_search_max_results(index, exponential_query_iterator(xq, 2), 1.5, max_results=50)
+found += [radius, lims]
+""",
     "search parameters": """
 index = ivf()
 found += [index.search(xq, 3, params=faiss.SearchParametersIVF(nprobe=8, max_codes=40))]
@@ -450,7 +481,7 @@ def compare(mine: Any, other: Any, where: str) -> None:
         assert len(mine) == len(other), f"{where}: {mine!r} instead of {other!r}"
         for i, (a, b) in enumerate(zip(mine, other, strict=True)):
             compare(a, b, f"{where}[{i}]")
-    elif isinstance(other, np.ndarray | float | np.floating):
+    elif isinstance(other, np.ndarray | float | np.floating | np.bool_):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4, err_msg=where)
     else:
         assert mine == other, f"{where}: {mine!r} instead of {other!r}"

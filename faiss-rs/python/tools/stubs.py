@@ -42,6 +42,15 @@ ALIASES = {
 OWN_VECTORS = {("IndexFlatCodes", "codes"): "MaybeOwnedVectorUInt8"}
 
 
+# The objects of a `std::vector`, classes.Items.
+ITEMS = '''
+class _Items(tuple[Any, ...]):
+    """The objects of a `std::vector`."""
+    def size(self) -> int: ...
+    def at(self, i: int) -> Any: ...
+'''
+
+
 class _Spelt(ast.NodeTransformer):
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.parse(ALIASES[node.id], mode="eval").body if node.id in ALIASES else node
@@ -112,7 +121,8 @@ def class_of(module: str, name: str) -> ast.ClassDef:
 def field_type(class_name: str, field: str, kind: str, detail: str) -> str:
     if kind == "vector":
         return OWN_VECTORS.get((class_name, field), f"{detail}Vector")
-    return {"part": detail, "pointer": f"{detail} | None"}.get(kind, kind)
+    # A pointer may be null, and leads to a class derived from the one that is named: Any lets programs go on without a cast.
+    return {"part": detail, "pointer": f"{detail} | Any", "list": "_Items"}.get(kind, kind)
 
 
 def described_class(name: str) -> list[str]:
@@ -237,7 +247,7 @@ def _value_type(value: object) -> str:
 def generate() -> str:
     constants = [f"{name}: int" for name in sorted(loader.upstream()["constants"])]
     blocks = [constants, *described_classes(), *(b for m in loader.MODULES for b in written_module(m))]
-    text = "__version__: str\n"
+    text = "__version__: str\n" + ITEMS
     for block in blocks:
         text += "\n" + "\n".join(block) + "\n"
     text = text.replace("numpy.ndarray", "np.ndarray")

@@ -1,2 +1,1 @@
-"""Tools around indexes, as in Faiss's own contrib. Each module has a part of its namesake's functions; a module that is not here is an
-ImportError, as usual."""
+"""Tools around indexes, as in Faiss's own contrib. What a module of Faiss has and its namesake here has not raises NotImplementedError."""

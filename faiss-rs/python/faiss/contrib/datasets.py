@@ -5,8 +5,23 @@ from collections.abc import Iterator
 import numpy as np
 
 import faiss
+from faiss.contrib._missing import getattr_of
 
-__all__ = ["Dataset", "SyntheticDataset"]
+__all__ = ["Dataset", "SyntheticDataset", "dataset_from_name", "sanitize"]
+
+# Those that are read from files.
+NAMED = "DatasetBigANN DatasetDINO10B DatasetDeep1B DatasetGIST1M DatasetGlove DatasetMusic100 DatasetSIFT1M set_dataset_basedir"
+__getattr__ = getattr_of(__name__, NAMED.split())
+
+
+def sanitize(x: np.ndarray) -> np.ndarray:
+    """The array as float32, C-contiguous."""
+    return np.ascontiguousarray(x, dtype="float32")
+
+
+def dataset_from_name(dataset: str = "deep1M", download: bool = False) -> "Dataset":
+    """Data sets that are read from files: not here yet."""
+    raise NotImplementedError(f"data set {dataset}: only SyntheticDataset is implemented in this version")
 
 
 class Dataset:

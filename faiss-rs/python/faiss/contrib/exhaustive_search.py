@@ -1,12 +1,22 @@
 """Exact search over databases that need not fit into memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 import faiss
 
-__all__ = ["knn_ground_truth", "range_ground_truth", "threshold_radius", "threshold_radius_nres"]
+__all__ = [
+    "apply_maxres",
+    "exponential_query_iterator",
+    "knn_ground_truth",
+    "range_ground_truth",
+    "range_search_gpu",
+    "range_search_max_results",
+    "threshold_radius",
+    "threshold_radius_nres",
+]
 
 
 def knn_ground_truth(
@@ -85,3 +95,90 @@ def threshold_radius(
     """Restricts the results of a range search to those within a smaller radius."""
     counts, dis, ids = threshold_radius_nres(np.diff(lims.astype("int64")), dis, ids, thresh, keep_max)
     return np.concatenate([[0], np.cumsum(counts)]).astype(lims.dtype), dis, ids
+
+
+def exponential_query_iterator(xq: np.ndarray, start_bs: int = 32, max_bs: int = 20000) -> Iterator[np.ndarray]:
+    """The queries in batches that double in size, from start_bs to max_bs, so that a radius can be adjusted before many results come."""
+    at, size = 0, start_bs
+    while at < len(xq):
+        yield xq[at : at + size]
+        at, size = at + size, min(size * 2, max_bs)
+
+
+Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def apply_maxres(res_batches: list[Batch], target_nres: int, keep_max: bool = False) -> tuple[float, int]:
+    """Restricts batches of results (nres, distances, ids), in place, to the best target_nres of all; returns the radius and their number."""
+    distances = np.concatenate([dis for _, dis, _ in res_batches])
+    assert target_nres < len(distances), f"there are only {len(distances)} results, not more than {target_nres}"
+    if keep_max:
+        radius = float(np.partition(distances, len(distances) - target_nres - 1)[len(distances) - target_nres - 1])
+    else:
+        radius = float(np.partition(distances, target_nres)[target_nres])
+    for i, (nres, dis, ids) in enumerate(res_batches):
+        res_batches[i] = threshold_radius_nres(nres, dis, ids, radius, keep_max)
+    return radius, sum(len(dis) for _, dis, _ in res_batches)
+
+
+def range_search_max_results(
+    index: "faiss.Index",
+    query_iterator: Iterable[np.ndarray],
+    radius: float,
+    max_results: int | None = None,
+    min_results: int | None = None,
+    shard: bool = False,
+    ngpu: int = 0,
+    clip_to_min: bool = False,
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:
+    """A range search of many queries whose radius shrinks so that there are at most max_results in all.
+
+    min_results: to how many the results are cut when there are too many; 0.8 * max_results if it is not given. clip_to_min: cut to
+    min_results in the end. ngpu and shard are accepted: the CPU does the work. Returns the radius, lims, distances and ids.
+    """
+    assert max_results is not None, "max_results is wanted"
+    if min_results is None:
+        min_results = int(0.8 * max_results)
+    keep_max = faiss.is_similarity_metric(index.metric_type)
+    batches: list[Batch] = []
+    total = 0
+    for xq in query_iterator:
+        lims, dis, ids = index.range_search(xq, radius)
+        batches.append((np.diff(lims.astype("int64")), dis, ids))
+        total += len(dis)
+        if total > max_results:
+            radius, total = apply_maxres(batches, min_results, keep_max)
+    if clip_to_min and total > min_results:
+        radius, total = apply_maxres(batches, min_results, keep_max)
+    nres, all_dis, all_ids = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return radius, np.concatenate([[0], np.cumsum(nres)]).astype("uint64"), all_dis, all_ids
+
+
+def range_search_gpu(
+    xq: np.ndarray, r2: float, index_gpu: "faiss.Index", index_cpu: Any, gpu_k: int = 1024
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A range search by the gpu_k nearest neighbours that a GPU index finds; queries with more within the radius go to the CPU.
+
+    index_cpu: an index, or the database as an array, or None: then at most gpu_k results of a query are returned. Returns lims,
+    distances and ids.
+    """
+    nq, d = xq.shape
+    keep_max = faiss.is_similarity_metric(index_gpu.metric_type)
+    k = min(index_gpu.ntotal, gpu_k)
+    D, labels = index_gpu.search(xq, k)
+    within = ((r2 < D) if keep_max else (r2 > D)) & (labels >= 0)
+    parts = [(D[i, within[i]], labels[i, within[i]]) for i in range(nq)]
+    full = np.flatnonzero(within.all(axis=1) & (k < index_gpu.ntotal) & (index_cpu is not None))
+    if len(full):
+        if isinstance(index_cpu, np.ndarray):
+            flat = faiss.IndexFlat(d, index_gpu.metric_type)
+            flat.add(index_cpu)
+            index_cpu = flat
+        lims, dis, ids = index_cpu.range_search(np.ascontiguousarray(xq[full]), r2)
+        for j, i in enumerate(full):
+            a, b = int(lims[j]), int(lims[j + 1])
+            parts[i] = (dis[a:b], ids[a:b])
+    ends = np.concatenate([[0], np.cumsum([len(dis) for dis, _ in parts])])
+    empty = np.empty(0, "float32"), np.empty(0, "int64")
+    dis, ids = (np.concatenate([e, *p]) for e, p in zip(empty, zip(*parts, strict=True), strict=True))
+    return ends.astype("uint64"), dis, ids

@@ -6,6 +6,7 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
+from faiss.contrib._missing import getattr_of
 
 __all__ = [
     "get_LinearTransform_matrix",
@@ -17,6 +18,8 @@ __all__ = [
     "make_LinearTransform_matrix",
     "print_object_fields",
 ]
+
+__getattr__ = getattr_of(__name__, ("get_NSG_neighbors", "get_additive_quantizer_codebooks"))
 
 
 def get_flat_data(index: "faiss.IndexFlat") -> np.ndarray:

@@ -1,12 +1,24 @@
 """The file formats .fvecs, .ivecs and .bvecs: each vector is its dimension as a 32-bit integer, then its numbers."""
 
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-__all__ = ["bvecs_mmap", "fvecs_mmap", "fvecs_read", "fvecs_write", "ivecs_mmap", "ivecs_read", "ivecs_write"]
+__all__ = [
+    "bvecs_iter",
+    "bvecs_iter_chunked",
+    "bvecs_mmap",
+    "fvecs_mmap",
+    "fvecs_read",
+    "fvecs_write",
+    "ivecs_mmap",
+    "ivecs_read",
+    "ivecs_write",
+]
 
 if sys.byteorder != "little":
     raise ImportError("these files are little-endian, and so must the machine be")
@@ -71,3 +83,30 @@ def ivecs_write(fname: str | Path, m: np.ndarray) -> None:
 def fvecs_write(fname: str | Path, m: np.ndarray) -> None:
     """Writes vectors of float32."""
     ivecs_write(fname, np.ascontiguousarray(m, dtype="float32").view("int32"))
+
+
+def bvecs_iter(filepath: str | Path, batch_size: int = 100000) -> Iterator[np.ndarray]:
+    """The vectors of a file of uint8, batch by batch: shape (batch_size, d), the last may be shorter."""
+    x = bvecs_mmap(filepath)
+    for i in range(0, len(x), batch_size):
+        yield np.array(x[i : i + batch_size])
+
+
+def bvecs_iter_chunked(chunk_folder: str | Path, batch_size: int = 100000) -> Iterator[np.ndarray]:
+    """As bvecs_iter, over the files chunk_0000.bvecs, chunk_0001.bvecs, ... of a folder; a batch may span files."""
+    found = {
+        int(m[1]): file
+        for file in Path(chunk_folder).iterdir()
+        if (m := re.fullmatch(r"chunk_(\d+)\.bvecs", file.name))
+    }
+    if sorted(found) != list(range(len(found))):
+        raise ValueError(f"the files of {chunk_folder} are not numbered without a gap: {sorted(found)}")
+    rest: np.ndarray | None = None
+    for number in sorted(found):
+        for block in bvecs_iter(found[number], batch_size):
+            rest = block if rest is None else np.concatenate([rest, block])
+            if len(rest) >= batch_size:
+                yield rest[:batch_size]
+                rest = rest[batch_size:]
+    if rest is not None and len(rest):
+        yield rest

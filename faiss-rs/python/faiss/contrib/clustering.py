@@ -1,0 +1,198 @@
+"""k-means in Python, over data that only has to say which centroid is nearest, and in two levels, for many centroids."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import faiss
+from faiss.contrib._missing import getattr_of
+
+__all__ = [
+    "DatasetAssign",
+    "DatasetAssignGPU",
+    "imbalance_factor",
+    "kmeans",
+    "print_nop",
+    "reassign_centroids",
+    "train_ivf_index_with_2level",
+    "two_level_clustering",
+]
+
+__getattr__ = getattr_of(
+    __name__,
+    (
+        "DatasetAssignSparse",
+        "balanced_assignment_with_penalties",
+        "check_if_torch",
+        "sparse_assign_to_dense",
+        "sparse_assign_to_dense_blocks",
+    ),
+)
+
+
+def print_nop(*arg: Any, **kwargs: Any) -> None:
+    """Prints nothing."""
+
+
+def imbalance_factor(k: int, assign: np.ndarray) -> float:
+    """1 where all k clusters are of one size, more where they are not."""
+    return faiss.imbalance_factor(len(assign), k, np.ascontiguousarray(assign, dtype="int64"))
+
+
+class DatasetAssign:
+    """A matrix, shape (n, d), whose rows are assigned to centroids. Other data may have the same methods."""
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.x = np.ascontiguousarray(x, dtype="float32")
+
+    def count(self) -> int:
+        """Number of rows."""
+        return len(self.x)
+
+    def dim(self) -> int:
+        """Their dimension."""
+        return int(self.x.shape[1])
+
+    def get_subset(self, indices: np.ndarray) -> np.ndarray:
+        """Some rows."""
+        rows: np.ndarray = self.x[indices]
+        return rows
+
+    def perform_search(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The squared distance of each row to its nearest centroid, and which that is: shape (n, 1)."""
+        return faiss.knn(self.x, centroids, 1)
+
+    def assign_to(
+        self, centroids: np.ndarray, weights: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The nearest centroid of each row, the squared distance to it, and the sum of the rows of each centroid."""
+        D, labels = self.perform_search(centroids)
+        nearest, k = labels.ravel(), len(centroids)
+        order = np.argsort(nearest, kind="stable")
+        rows = self.x if weights is None else self.x * weights[:, None]
+        sums = np.zeros((k, self.dim()), "float32")
+        counts = np.bincount(nearest, minlength=k)
+        starts = np.concatenate([[0], np.cumsum(counts)])[:-1]
+        filled = counts > 0
+        if filled.any():
+            sums[filled] = np.add.reduceat(rows[order], starts[filled], axis=0)
+        return nearest, D.ravel(), sums
+
+
+class DatasetAssignGPU(DatasetAssign):
+    """A matrix whose rows a GPU assigns to centroids; gpu_id -1 means all GPUs."""
+
+    def __init__(self, x: np.ndarray, gpu_id: int, verbose: bool = False) -> None:
+        super().__init__(x)
+        index = faiss.IndexFlatL2(self.dim())
+        if gpu_id >= 0:
+            self.index: Any = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), gpu_id, index)
+        else:
+            self.index = faiss.index_cpu_to_all_gpus(index)
+
+    def perform_search(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.index.reset()
+        self.index.add(centroids)
+        found: tuple[np.ndarray, np.ndarray] = self.index.search(self.x, 1)
+        return found
+
+
+def reassign_centroids(hassign: np.ndarray, centroids: np.ndarray, rs: Any = None) -> int:
+    """Lets each empty cluster take half of a large one, in place: hassign are the sizes, shape (k,). Returns how many were empty."""
+    k, d = centroids.shape
+    rs = np.random.mtrand._rand if rs is None else rs
+    empty = np.flatnonzero(hassign == 0)
+    sizes = hassign.astype("float64")
+    # Small changes in opposite directions tell the halves apart.
+    shift = 1 + np.where(np.arange(d) % 2 == 0, 1, -1) / 1024
+    for c in empty:
+        chances = np.maximum(sizes - 1, 0)
+        from_ = rs.choice(k, p=chances / chances.sum()) if chances.any() else 0
+        centroids[c] = centroids[from_] * shift
+        centroids[from_] *= 2 - shift
+        sizes[c], sizes[from_] = sizes[from_] / 2, sizes[from_] / 2
+    hassign[:] = sizes.astype(hassign.dtype)
+    return len(empty)
+
+
+def kmeans(
+    k: int,
+    data: Any,
+    niter: int = 25,
+    seed: int = 1234,
+    checkpoint: str | Path | None = None,
+    verbose: bool = True,
+    return_stats: bool = False,
+) -> Any:
+    """The centroids of k clusters, shape (k, d).
+
+    data: a DatasetAssign, or what has its methods. checkpoint: a file for the centroids after each round. return_stats: return also a list
+    of what the rounds were like.
+    """
+    log: Callable[..., None] = print if verbose else print_nop
+    n = data.count()
+    assert n >= k, f"{n} points can't make {k} clusters"
+    rs = np.random.RandomState(seed)
+    centroids = np.array(data.get_subset(rs.choice(n, size=k, replace=False)), dtype="float32")
+    stats: list[dict[str, float]] = []
+    log(f"Training k-means with {n} points of dimension {data.dim()}, {k} centroids")
+    for i in range(niter):
+        assign, D, sums = data.assign_to(centroids)
+        sizes = np.bincount(assign, minlength=k)
+        centroids = sums / np.maximum(sizes, 1)[:, None].astype("float32")
+        factor = imbalance_factor(k, assign)
+        nsplit = reassign_centroids(sizes, centroids, rs)
+        stats.append({"obj": float(D.sum()), "imbalance_factor": factor, "nsplit": nsplit})
+        log(f"  Iteration {i}: objective={D.sum():g} imbalance={factor:.3f} nsplit={nsplit}")
+        if checkpoint is not None:
+            np.save(checkpoint, centroids)
+    return (centroids, stats) if return_stats else centroids
+
+
+def two_level_clustering(
+    xt: np.ndarray, nc1: int, nc2: int, rebalance: bool = True, clustering_niter: int = 25, **args: Any
+) -> np.ndarray:
+    """nc2 centroids, shape (nc2, d), by clustering into nc1 clusters and each of these again, which costs much less than all at once.
+
+    rebalance: a cluster gets centroids by its size, else all get as many. Other arguments are Kmeans's.
+    """
+    n, d = xt.shape
+    assert nc2 > nc1, f"{nc2} centroids can't come from {nc1} clusters"
+    first = faiss.Kmeans(d, nc1, niter=clustering_niter, **args)
+    first.train(xt)
+    _, assign = first.assign(xt)
+    sizes = np.bincount(assign, minlength=nc1)
+    shares = np.cumsum(sizes) * nc2 // n if rebalance else (np.arange(nc1) + 1) * nc2 // nc1
+    counts = np.diff(np.concatenate([[0], shares]))
+    made = []
+    for c, k in enumerate(counts.tolist()):
+        points = xt[assign == c]
+        if k > len(points):
+            raise RuntimeError(f"a cluster of {len(points)} points can't make {k}; rebalance=True gives it fewer")
+        if k:
+            second = faiss.Kmeans(d, k, niter=clustering_niter, **args)
+            second.train(points)
+            made.append(second.centroids)
+    return np.vstack(made)
+
+
+def train_ivf_index_with_2level(index: Any, xt: np.ndarray, **args: Any) -> None:
+    """Trains an index that has an inverted file, whose centroids come from two levels of about sqrt(nlist) clusters each."""
+    xt = np.ascontiguousarray(xt, dtype="float32")
+    inside = index
+    x = xt
+    while isinstance(inside, faiss.IndexPreTransform):
+        for i in range(inside.chain.size()):
+            transform = inside.chain.at(i)
+            if not transform.is_trained:
+                transform.train(x)
+            x = transform.apply(x)
+        inside = inside.index
+    ivf = faiss.extract_index_ivf(inside)
+    centroids = two_level_clustering(x, int(np.sqrt(ivf.nlist)), ivf.nlist, **args)
+    ivf.quantizer.train(centroids)
+    ivf.quantizer.add(centroids)
+    # The quantizer has its centroids; what is left is trained as usual.
+    index.train(xt)

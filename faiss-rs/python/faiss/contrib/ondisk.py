@@ -1,0 +1,5 @@
+"""Merging of indexes into inverted lists on disk: not here yet."""
+
+from faiss.contrib._missing import getattr_of
+
+__getattr__ = getattr_of(__name__)
