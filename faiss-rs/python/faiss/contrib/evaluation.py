@@ -211,7 +211,7 @@ class OperatingPoints:
         self.suboptimal_points: list[tuple[Key, float, float]] = []
 
     def compare_keys(self, k1: Key, k2: Key) -> int:
-        """-1 where k1 is sure to be slower and better than k2, 1 where it is the other way round, 0 where nothing is known."""
+        """1 where k1 is sure to be no quicker and no worse than k2, -1 where it is the other way round, 0 where nothing is known."""
         raise NotImplementedError
 
     def do_nothing_key(self) -> Key:
@@ -228,9 +228,9 @@ class OperatingPoints:
         for other, perf, t in self.operating_points + self.suboptimal_points:
             order = self.compare_keys(key, other)
             if order > 0:
-                best = min(best, perf)
-            if order < 0:
                 least = max(least, t)
+            if order < 0:
+                best = min(best, perf)
         return best, least
 
     def should_run_experiment(self, key: Key) -> bool:
@@ -263,8 +263,8 @@ class OperatingPointsWithRanges(OperatingPoints):
 
     def compare_keys(self, k1: Key, k2: Key) -> int:
         if (k1 >= k2).all():
-            return 1 if (k1 == k2).all() else -1
-        return 1 if (k1 <= k2).all() else 0
+            return 1
+        return -1 if (k1 <= k2).all() else 0
 
     def do_nothing_key(self) -> Key:
         return np.zeros(len(self.ranges), "int64")
