@@ -58,6 +58,14 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     index.add(&x)?;
     println!("add: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
 
+    let lengths: Vec<f64> = index.lists()?.ok_or("no lists")?.lengths().iter().map(|n| f64::from(*n)).collect();
+    let squares: f64 = lengths.iter().map(|n| n * n).sum();
+    println!(
+        "longest list {}, a vector's list {:.0}",
+        lengths.iter().fold(0.0f64, |a, b| a.max(*b)),
+        squares / n as f64
+    );
+
     for (nq, nprobe, k) in [
         (1, 32, 10),
         (16, 32, 10),

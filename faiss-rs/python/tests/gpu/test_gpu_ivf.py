@@ -342,6 +342,34 @@ def test_memory(resources, rng):
     assert_same_neighbours(gpu.search(x[:20], 5), naive_knn(x[:20], x, 5), rtol=1e-5)
 
 
+@pytest.mark.parametrize("memory", [0, 1 << 16, 64 << 20])
+def test_small_temporary_memory_and_pages(rng, memory):
+    own = faiss.StandardGpuResources()
+    own.setTempMemory(memory)
+    x, centroids = clumps(rng, 6000, 12, 9)
+    cpu = trained(centroids)
+    gpu = on_gpu(own, cpu)
+    for index in (cpu, gpu):
+        index.add(x)
+        index.nprobe = 9
+    xq = rng.random((3000, 12), dtype="f4") * 2 - 1
+    for k in (5, 2100):
+        wanted = cpu.search(xq, k)
+        assert_same_search(gpu.search(xq, k), wanted, rtol=2e-5)
+    gpu.setMinPagingSize(50_000)
+    assert_same_search(gpu.search(xq, k), wanted, rtol=2e-5)
+
+
+def test_managed_memory(resources, rng):
+    x, centroids = clumps(rng, 2000, 16, 10)
+    cpu = trained(centroids)
+    gpu = on_gpu(resources, cpu, memorySpace=faiss.MemorySpace_Unified)
+    for index in (cpu, gpu):
+        index.add(x)
+        index.nprobe = 4
+    assert_same_search(gpu.search(x[:30], 7), cpu.search(x[:30], 7))
+
+
 def test_memory_report(rng):
     own = faiss.StandardGpuResources()
     x, centroids = clumps(rng, 2000, 16, 10)
