@@ -319,6 +319,9 @@ fn tests_that_fail_arrive_with_their_parts() {
     let command = error.value("command").unwrap().as_str().unwrap();
     assert!(command.starts_with("ci test-cpu-wheels --wheel /wheels/faiss.whl"), "{command}");
     assert!(error.message().ends_with("Failed: the wheel.\nTheir words are above."), "{error}");
+    // One Python that fails keeps none of the others from running.
+    let error = call(&engine, "testCpuWheels", json!({"wheels": wheels})).unwrap_err();
+    assert!(error.message().contains("Tests failed under Python 3.11, 3.12; above is the first."), "{error}");
 }
 
 #[test]

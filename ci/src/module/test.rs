@@ -61,22 +61,40 @@ pub fn test_wheels(
         some => some.to_vec(),
     };
     let mut report = String::new();
+    let mut failures = Vec::new();
     for python in pythons {
         let mut words = words.clone();
         words.push(format!("--python={python}"));
-        let command = work.command(words, &[]);
-        let query = run(anew(base.clone(), function), command.clone()).call("combinedOutput");
-        let text: String = work
-            .session
-            .get(&query)
-            .map_err(|error| of_tests(format!("{}:python{python}", function.name), &command, &error))?;
-        if !ran_something(&text) {
-            let todo = "Look at the report above: a test that does not run proves nothing.";
-            return Err(Failure::check(format!("No test ran under Python {python}."), todo).with_log(text));
+        match under(work, anew(base.clone(), function), function, words, &python) {
+            Ok(text) => report.push_str(&text),
+            // The others tell whether it is this Python or the wheel.
+            Err(failure) => failures.push((python, failure)),
         }
-        report.push_str(&text);
     }
-    Ok(report)
+    match failures.len() {
+        0 => Ok(report),
+        1 => Err(failures.remove(0).1),
+        _ => {
+            let names: Vec<&str> = failures.iter().map(|(python, _)| python.as_str()).collect();
+            let what = format!("Tests failed under Python {}; above is the first.", names.join(", "));
+            Err(Failure { what, ..failures.remove(0).1 })
+        }
+    }
+}
+
+/// The report of the tests under one Python.
+fn under(work: &Work, container: Query, function: &Function, words: Vec<String>, python: &str) -> Result<String> {
+    let command = work.command(words, &[]);
+    let query = run(container, command.clone()).call("combinedOutput");
+    let text: String = work
+        .session
+        .get(&query)
+        .map_err(|error| of_tests(format!("{}:python{python}", function.name), &command, &error))?;
+    if ran_something(&text) {
+        return Ok(text);
+    }
+    let todo = "Look at the report above: a test that does not run proves nothing.";
+    Err(Failure::check(format!("No test ran under Python {python}."), todo).with_log(text))
 }
 
 fn on_gpu(call: &Call, function: &Function) -> Result<bool> {
