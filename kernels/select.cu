@@ -219,11 +219,11 @@ __device__ inline void unpack_keys(const u64* keys, u32 rows, u32 size, u32 k, u
     }
 }
 
-// Keys of the squared distances of each query to its k candidates, computed by differences: where products and norms decided
+// Keys of the squared distances of each query to its k candidates, computed by differences, or of the inner products: where products and norms decided
 // who the candidates are, this tells their distances without cancellation. One warp a candidate; NO_KEY from k to `size`.
 template <typename T>
-__device__ void exact_keys(const T* queries, const T* vectors, u32 d, u32 query_count, u32 k, u32 size, i64 first_id,
-                           const i64* ids, u64* keys) {
+__device__ void exact_keys(const T* queries, const T* vectors, u32 d, u32 query_count, u32 k, u32 size, u32 inner,
+                           i64 first_id, const i64* ids, u64* keys) {
     const u32 lane = threadIdx.x % 32;
     for (i64 at = grid_thread() / 32; at < (i64)query_count * size; at += grid_threads() / 32) {
         const i64 row = at / size;
@@ -235,10 +235,10 @@ __device__ void exact_keys(const T* queries, const T* vectors, u32 d, u32 query_
             float sum = 0;
 #pragma unroll 4
             for (u32 i = lane; i < d; i += 32) {
-                const float difference = to_float(x[i]) - to_float(y[i]);
-                sum = fmaf(difference, difference, sum);
+                const float a = to_float(x[i]), b = to_float(y[i]), difference = a - b;
+                sum = inner ? fmaf(a, b, sum) : fmaf(difference, difference, sum);
             }
-            key = make_key(warp_sum(sum), (u32)(id - first_id), false);
+            key = make_key(warp_sum(sum), (u32)(id - first_id), inner);
         }
         if (lane == 0) keys[at] = key;
     }

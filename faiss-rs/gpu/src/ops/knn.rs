@@ -5,6 +5,7 @@ use faiss_core::base::MetricType;
 use crate::error::{Error, Result, check_interrupt};
 use crate::launchers::{self, Metric};
 use crate::memory::{Ptr, PtrMut, Temp};
+use crate::ops::found;
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::{self, BLOCK_K, Best, Compared, Values};
 use crate::resources::Context;
@@ -172,6 +173,45 @@ pub fn knn(
     if query_count == 0 || search.k == 0 {
         return Ok(());
     }
+    if search.strategy == Strategy::Product && found::applies(context, queries, vectors, search.metric, search.k) {
+        return knn_found(context, queries, query_count, vectors, search, first_id, out);
+    }
+    knn_products(context, queries, query_count, vectors, search, first_id, out)
+}
+
+/// By split products, and again by others where those don't prove a result.
+fn knn_found(
+    context: &Context<'_>,
+    queries: Rows,
+    query_count: usize,
+    vectors: &Vectors,
+    search: Search,
+    first_id: i64,
+    out: Best,
+) -> Result<()> {
+    let Rows::F32(at) = queries else { return Err(mixed_types()) };
+    let how = (search.metric, search.k);
+    let unproven = match found::search(context, at, query_count, vectors, how, first_id, out)? {
+        Some(rows) if rows.len() * 4 <= query_count => rows,
+        _ => return knn_products(context, queries, query_count, vectors, search, first_id, out),
+    };
+    // A run of such rows at a time.
+    for run in unproven.chunk_by(|a, b| a + 1 == *b) {
+        let (first, rows) = (run[0], queries.skip(run[0], vectors.d));
+        knn_products(context, rows, run.len(), vectors, search, first_id, out.at(first * search.k))?;
+    }
+    Ok(())
+}
+
+fn knn_products(
+    context: &Context<'_>,
+    queries: Rows,
+    query_count: usize,
+    vectors: &Vectors,
+    search: Search,
+    first_id: i64,
+    out: Best,
+) -> Result<()> {
     let mut owned_norms = None;
     let mut vectors = *vectors;
     if search.strategy == Strategy::Product && search.metric == MetricType::L2 && vectors.norms.is_none() {
@@ -201,7 +241,7 @@ pub fn knn(
             let candidates = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
             search_tile(context, &batch, &vectors, first_id, wide, candidates, tile)?;
             let (queries, rows, d) = (batch.queries, vectors.rows, vectors.d);
-            let compared = Compared { queries, query_count: count, vectors: rows, d, first_id };
+            let compared = Compared { queries, query_count: count, vectors: rows, d, inner: false, first_id };
             select::refine(context, compared, candidates, wide, search.k, out)?;
         } else {
             search_tile(context, &batch, &vectors, first_id, search.k, out, tile)?;

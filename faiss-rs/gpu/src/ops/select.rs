@@ -197,8 +197,9 @@ fn sort(context: &Context<'_>, keys: PtrMut<u64>, count: usize, size: usize) -> 
     Ok(())
 }
 
+/// The first `k` keys of each row of `size`, as values and ids.
 #[allow(clippy::too_many_arguments)]
-fn unpack(
+pub(crate) fn unpack(
     context: &Context<'_>,
     keys: Ptr<u64>,
     rows: usize,
@@ -221,10 +222,12 @@ pub struct Compared {
     /// Vector `first_id` and those behind it; fewer than 2^32.
     pub vectors: Rows,
     pub d: usize,
+    /// Inner products instead of squared distances.
+    pub inner: bool,
     pub first_id: i64,
 }
 
-/// The best `k` of `wide >= k` candidates a query, by squared distances computed without cancellation.
+/// The best `k` of `wide >= k` candidates a query, by squared distances computed without cancellation, or inner products.
 pub fn refine(context: &Context<'_>, of: Compared, candidates: Best, wide: usize, k: usize, out: Best) -> Result<()> {
     let size = wide.next_power_of_two().max(32);
     let count = of.query_count * size;
@@ -232,15 +235,16 @@ pub fn refine(context: &Context<'_>, of: Compared, candidates: Best, wide: usize
     let at = keys.ptr_mut();
     let (launch, ids) = (context.stride(count, 8), candidates.ids.read());
     let (d, nq, k_wide, row) = (of.d as u32, of.query_count as u32, wide as u32, size as u32);
+    let inner = u32::from(of.inner);
     match (of.queries, of.vectors) {
         (Rows::F32(x), Rows::F32(y)) => {
-            launchers::exact_keys(launch, x, y, d, nq, k_wide, row, of.first_id, ids, at)?;
+            launchers::exact_keys(launch, x, y, d, nq, k_wide, row, inner, of.first_id, ids, at)?;
         }
         (Rows::F16(x), Rows::F16(y)) => {
-            launchers::exact_keys(launch, x, y, d, nq, k_wide, row, of.first_id, ids, at)?;
+            launchers::exact_keys(launch, x, y, d, nq, k_wide, row, inner, of.first_id, ids, at)?;
         }
         _ => return Err(Error::invalid("queries and vectors must have the same type")),
     }
     sort(context, at, count, size)?;
-    unpack(context, keys.ptr(), of.query_count, size, k, false, of.first_id, out)
+    unpack(context, keys.ptr(), of.query_count, size, k, of.inner, of.first_id, out)
 }

@@ -1,0 +1,286 @@
+//! The k best vectors of many queries by matrix units: products in split precision are never written, only what beats the
+//! best so far; exact values of a few candidates more than are wanted then decide, and prove that none was missed.
+
+use faiss_core::base::MetricType;
+
+use crate::error::{Result, check_interrupt};
+use crate::launchers;
+use crate::memory::{Ptr, PtrMut, Temp};
+use crate::ops::knn::Vectors;
+use crate::ops::rows::{self, Rows};
+use crate::ops::select::{self, BLOCK_K, Best, Compared};
+use crate::ops::split::{self, CHUNK, ROW_CHUNK_BYTES, TILE};
+use crate::resources::Context;
+
+/// From so many vectors and numbers a vector on it pays.
+const VECTORS_FROM: usize = 1 << 15;
+const DIM_FROM: usize = 16;
+/// Candidates more than are wanted, and the least that there are: the fewer, the more the limit that they give may be off.
+const SPARE: usize = 16;
+const LEAST_WIDE: usize = 32;
+/// What is expected to be found of a row at a time fits this often into its places.
+const SAFETY: f64 = 3.0;
+
+/// Whether [`search`] is for such a search.
+pub fn applies(context: &Context<'_>, queries: Rows, vectors: &Vectors, metric: MetricType, k: usize) -> bool {
+    matches!(metric, MetricType::L2 | MetricType::InnerProduct)
+        && context.properties.major >= 8
+        && matches!((queries, vectors.rows), (Rows::F32(_), Rows::F32(_)))
+        && vectors.allowed.is_none()
+        && (VECTORS_FROM..u32::MAX as usize).contains(&vectors.count)
+        && vectors.d >= DIM_FROM
+        && k <= BLOCK_K
+}
+
+/// Sizes of a search.
+struct Plan {
+    k: usize,
+    wide: usize,
+    /// Places of what is found of a row at a time.
+    capacity: usize,
+    chunks: usize,
+    /// Queries and vectors at a time.
+    rows: usize,
+    columns: usize,
+    /// Vectors are met in an order by which any run of them is spread over all.
+    step: u64,
+}
+
+impl Plan {
+    fn new(context: &Context<'_>, vectors: &Vectors, query_count: usize, k: usize) -> Plan {
+        let wide = (k + SPARE).max(LEAST_WIDE);
+        let capacity = if wide <= 128 { 1024 } else { 4096 };
+        let chunks = vectors.d.div_ceil(CHUNK);
+        let a_row = 8 * capacity + 20 * wide + 8 * wide.next_power_of_two() + chunks * ROW_CHUNK_BYTES + 64;
+        let rows = (context.temp.size() / 2 / a_row / TILE * TILE).max(TILE).min(query_count);
+        let columns = (context.temp.size() / 4 / (chunks * ROW_CHUNK_BYTES + 4) / TILE * TILE).max(capacity);
+        Plan { k, wide, capacity, chunks, rows, columns, step: spreading_step(vectors.count as u64) }
+    }
+
+    /// How many vectors come after the first `met`.
+    fn next(&self, met: usize) -> usize {
+        match met {
+            0 => self.capacity,
+            _ => {
+                let expected = self.capacity as f64 / (SAFETY * self.wide as f64);
+                ((met as f64 * expected) as usize).clamp(TILE, self.columns)
+            }
+        }
+    }
+}
+
+/// A number near the golden section of `total`, without a common divisor.
+fn spreading_step(total: u64) -> u64 {
+    let gcd = |mut a: u64, mut b: u64| {
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a
+    };
+    let start = (total as f64 * 0.618_033_988_75) as u64;
+    (start.max(1)..).find(|step| gcd(*step, total) == 1).unwrap_or(1)
+}
+
+/// The `k` best of each query, as `knn` gives them. The queries whose result is not proven, and may lack a vector; or none at
+/// all where the order of the vectors let too many of them look good, and `out` holds nothing.
+pub fn search(
+    context: &Context<'_>,
+    queries: Ptr<f32>,
+    query_count: usize,
+    vectors: &Vectors,
+    (metric, k): (MetricType, usize),
+    first_id: i64,
+    out: Best,
+) -> Result<Option<Vec<usize>>> {
+    let Rows::F32(stored) = vectors.rows else { return Ok(None) };
+    let plan = Plan::new(context, vectors, query_count, k);
+    let center = match metric {
+        MetricType::L2 => Some(split::mean(context, stored, vectors.count, vectors.d)?),
+        _ => None,
+    };
+    let at = center.as_ref().map_or(Ptr::null(), Temp::ptr);
+    let largest = split::largest(context, stored, at, vectors.count, vectors.d)?;
+    let from = Source { vectors, stored, metric, center: at, largest: largest.ptr(), first_id };
+    let mut unproven = Vec::new();
+    for first in (0..query_count).step_by(plan.rows) {
+        let now = plan.rows.min(query_count - first);
+        match batch(context, &plan, &from, queries.at(first * vectors.d), now, out.at(first * k))? {
+            Some(rows) => unproven.extend(rows.into_iter().map(|row| first + row)),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(unproven))
+}
+
+struct Source<'a> {
+    vectors: &'a Vectors,
+    stored: Ptr<f32>,
+    metric: MetricType,
+    center: Ptr<f32>,
+    largest: Ptr<f32>,
+    first_id: i64,
+}
+
+fn batch(
+    context: &Context<'_>,
+    plan: &Plan,
+    from: &Source<'_>,
+    queries: Ptr<f32>,
+    count: usize,
+    out: Best,
+) -> Result<Option<Vec<usize>>> {
+    let (d, total, wide) = (from.vectors.d, from.vectors.count, plan.wide);
+    let inner = u32::from(from.metric.is_similarity());
+    let query_largest = split::largest(context, queries, from.center, count, d)?;
+    let mut halves = context.take(split::halves_len(count, d))?;
+    let whole = split::Met { begin: 0, step: 1, total: count };
+    split::halves(context, queries, from.center, query_largest.ptr(), count, d, whole, halves.ptr_mut())?;
+    let mut counts = context.take::<i32>(count)?;
+    rows::fill(context, counts.ptr_mut(), 0, count)?;
+    // One mark a query that its result is not proven, and one that too many were found.
+    let mut marks = context.take::<i32>(count + 1)?;
+    rows::fill(context, marks.ptr_mut(), 0, count + 1)?;
+    let (counts_at, marks_at) = (unsigned(counts.ptr_mut()), unsigned(marks.ptr_mut()));
+    let mut farthest = context.take::<f32>(1)?;
+    rows::fill(context, farthest.ptr_mut(), 0.0, 1)?;
+    let (mut best, mut limits) = (context.take::<u64>(count * wide)?, context.take::<f32>(count)?);
+    {
+        let columns = plan.columns.min(total);
+        let mut found = context.take::<u64>(count * plan.capacity)?;
+        let mut column_halves = context.take(split::halves_len(columns, d))?;
+        let mut norms = context.take::<f32>(columns.next_multiple_of(TILE))?;
+        let mut met = 0;
+        while met < total {
+            let now = plan.next(met).min(total - met);
+            let part = split::Met { begin: met, step: plan.step, total };
+            let at = column_halves.ptr_mut();
+            split::halves(context, from.stored, from.center, from.largest, now, d, part, at)?;
+            split::norms(
+                context,
+                from.stored,
+                from.center,
+                (query_largest.ptr(), from.largest),
+                (now, now.next_multiple_of(TILE)),
+                d,
+                inner,
+                part,
+                norms.ptr_mut(),
+                farthest.ptr_mut(),
+            )?;
+            let (tiles, row_blocks) = (now.div_ceil(TILE), count.div_ceil(TILE));
+            let splits = (context.properties.multiprocessors as usize * 8).div_ceil(row_blocks).min(tiles);
+            let (shared, resident) = split::shared(context, plan.chunks);
+            let mut launch = context.launch(row_blocks * splits);
+            launch.shared = shared;
+            let dense = u32::from(met == 0);
+            launchers::split_found(
+                launch,
+                halves.ptr(),
+                column_halves.ptr(),
+                norms.ptr(),
+                limits.ptr(),
+                count as i64,
+                now as u32,
+                tiles as u32,
+                plan.chunks as u32,
+                resident,
+                splits as u32,
+                dense,
+                plan.capacity as u32,
+                counts_at,
+                found.ptr_mut(),
+            )?;
+            let mut launch = context.launch(count);
+            launch.shared = (8 * (wide + plan.capacity).next_power_of_two()) as u32;
+            launchers::merge_found(
+                launch,
+                found.ptr(),
+                plan.capacity as u32,
+                dense * now as u32,
+                met as u64,
+                plan.step,
+                total as u64,
+                wide as u32,
+                counts_at,
+                best.ptr_mut(),
+                limits.ptr_mut(),
+                marks_at.at(count),
+            )?;
+            met += now;
+            if met < total && count as f64 * now as f64 * d as f64 > INTERRUPTIBLE {
+                context.sync()?;
+                check_interrupt()?;
+            }
+        }
+    }
+    let largest = (query_largest.ptr(), farthest.ptr());
+    finish(context, plan, from, (queries, count), best.ptr(), largest, marks_at, out)?;
+    let mut host = vec![0i32; count + 1];
+    context.download(marks.ptr(), &mut host)?;
+    let overflown = host.pop() != Some(0);
+    Ok((!overflown).then(|| (0..count).filter(|row| host[*row] != 0).collect()))
+}
+
+/// Launches only queue work: after so many products the host waits, so that it can be interrupted.
+const INTERRUPTIBLE: f64 = 1e12;
+
+fn unsigned(at: PtrMut<i32>) -> PtrMut<u32> {
+    PtrMut::new(at.raw().cast())
+}
+
+/// Exact values of the candidates, and what they prove.
+#[allow(clippy::too_many_arguments)]
+fn finish(
+    context: &Context<'_>,
+    plan: &Plan,
+    from: &Source<'_>,
+    (queries, count): (Ptr<f32>, usize),
+    best: Ptr<u64>,
+    (query_largest, farthest): (Ptr<f32>, Ptr<f32>),
+    unproven: PtrMut<u32>,
+    out: Best,
+) -> Result<()> {
+    let (d, k, wide) = (from.vectors.d, plan.k, plan.wide);
+    let inner = from.metric.is_similarity();
+    let (mut values, mut ids) = (context.take(count * wide)?, context.take(count * wide)?);
+    let candidates = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+    select::unpack(context, best, count, wide, wide, false, from.first_id, candidates)?;
+    let (queries_rows, vectors, first_id) = (Rows::F32(queries), from.vectors.rows, from.first_id);
+    let compared = Compared { queries: queries_rows, query_count: count, vectors, d, inner, first_id };
+    select::refine(context, compared, candidates, wide, k, out)?;
+    let mut norms = context.take::<f32>(count)?;
+    let whole = split::Met { begin: 0, step: 1, total: count };
+    let (scales, at) = ((query_largest, query_largest), norms.ptr_mut());
+    split::norms(context, queries, from.center, scales, (count, count), d, 0, whole, at, PtrMut::null())?;
+    launchers::certify(
+        context.stride(count, 256),
+        best,
+        wide as u32,
+        norms.ptr(),
+        out.values.read(),
+        out.ids.read(),
+        k as u32,
+        d as u32,
+        u32::from(inner),
+        query_largest,
+        from.largest,
+        farthest,
+        count as u32,
+        unproven,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spreading_step;
+
+    #[test]
+    fn a_spreading_step_meets_every_vector_once() {
+        for total in [1u64, 2, 3, 10, 12, 1000, 4099] {
+            let step = spreading_step(total);
+            let mut met: Vec<u64> = (0..total).map(|i| i * step % total).collect();
+            met.sort_unstable();
+            assert!(met.into_iter().eq(0..total), "{total}: {step}");
+        }
+    }
+}
