@@ -56,40 +56,34 @@ __device__ __forceinline__ float scale_for(float largest) {
 // them is spread over all.
 __device__ __forceinline__ i64 met(u64 i, u64 step, u64 total) { return (i64)(i * step % total); }
 
-// Rows met from `begin` on. One warp a chunk of 32 numbers.
-__device__ inline void split_rows(const float* rows, const float* center, const float* largest, i64 count, u32 d, u32 chunks,
-                                  u64 begin, u64 step, u64 total, __half* out) {
-    const u32 lane = threadIdx.x % 32;
+// Rows met from `begin` on, less the center, as scaled halves. Where `norms` is not null: half of their squared norms, scaled as
+// their products with rows of `other` are, or 0 for inner products; the places from `count` to `padded` get a value that is above
+// all others. `farthest`, where it is not null, becomes the largest of the squared norms and itself. One warp a row.
+__device__ inline void split_rows(const float* rows, const float* center, const float* largest, const float* other, u32 count,
+                                  u32 padded, u32 d, u32 inner, u64 begin, u64 step, u64 total, __half* out, float* norms,
+                                  float* farthest) {
+    const u32 lane = threadIdx.x % 32, chunks = (d + CHUNK_DIMS - 1) / CHUNK_DIMS;
     const float scale = scale_for(*largest);
-    for (i64 at = grid_thread() / 32; at < count * chunks; at += grid_threads() / 32) {
-        const i64 row = at / chunks;
-        const u32 column = (u32)(at - row * chunks) * CHUNK_DIMS + lane;
-        float value = 0;
-        if (column < d) value = (rows[met(begin + row, step, total) * d + column] - (center ? center[column] : 0.0f)) * scale;
-        const __half high = __float2half_rn(value);
-        out[at * CHUNK_HALVES + lane] = high;
-        out[at * CHUNK_HALVES + CHUNK_DIMS + lane] = __float2half_rn(value - __half2float(high));
-    }
-}
-
-// What is to be added to the negative scaled products: half of the centred centroid's squared norm, scaled as they are; 0 for
-// inner products. `farthest`, where it is not null, becomes the largest of the squared norms and itself. The places behind the last centroid get a value that is never the lowest. One warp a centroid.
-__device__ inline void split_norms(const float* centroids, const float* center, const float* largest_row,
-                                   const float* largest_centroid, u32 count, u32 padded, u32 d, u32 inner, u64 begin, u64 step,
-                                   u64 total, float* norms, float* farthest) {
-    const u32 lane = threadIdx.x % 32;
-    const float scale = scale_for(*largest_row) * 0.5f, other = scale_for(*largest_centroid);
     float most = 0;
     for (u32 row = (u32)(grid_thread() / 32); row < padded; row += (u32)(grid_threads() / 32)) {
         float sum = 0;
-        if (row < count)
-            for (u32 i = lane; i < d; i += 32) {
-                const float value = centroids[met(begin + row, step, total) * d + i] - (center ? center[i] : 0.0f);
-                sum = fmaf(value, value, sum);
+        if (row < count) {
+            const float* x = rows + met(begin + row, step, total) * d;
+            __half* to = out + (i64)row * chunks * CHUNK_HALVES + lane;
+#pragma unroll 4
+            for (u32 chunk = 0; chunk < chunks; ++chunk) {
+                const u32 column = chunk * CHUNK_DIMS + lane;
+                const float centred = column < d ? x[column] - (center ? center[column] : 0.0f) : 0.0f, value = centred * scale;
+                const __half high = __float2half_rn(value);
+                to[chunk * CHUNK_HALVES] = high;
+                to[chunk * CHUNK_HALVES + CHUNK_DIMS] = __float2half_rn(value - __half2float(high));
+                sum = fmaf(centred, centred, sum);
             }
+        }
+        if (!norms) continue;
         sum = warp_sum(sum);
         if (sum <= LARGEST) most = fmaxf(most, sum);
-        if (lane == 0) norms[row] = row >= count ? LARGEST : inner ? 0.0f : sum * scale * other;
+        if (lane == 0) norms[row] = row >= count ? LARGEST : inner ? 0.0f : sum * (scale * 0.5f) * scale_for(*other);
     }
     if (lane == 0 && farthest) atomicMax(reinterpret_cast<int*>(farthest), __float_as_int(most));
 }

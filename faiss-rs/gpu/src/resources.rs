@@ -286,6 +286,11 @@ impl Context<'_> {
 
     /// Copies to the host and waits for it.
     pub fn download<T: Element>(&self, source: Ptr<T>, target: &mut [T]) -> Result<()> {
+        if let Some(staging) = self.staging
+            && staging.download(self, source, target)?
+        {
+            return Ok(());
+        }
         copy_async(target.as_mut_ptr(), source.raw(), target.len(), CopyKind::DeviceToHost, self.stream)?;
         self.sync()
     }

@@ -1,4 +1,4 @@
-//! Host memory to the device at the bus's speed. The driver copies pageable memory by one thread; here several threads fill
+//! Host memory to the device, and back, at the bus's speed. The driver copies pageable memory by one thread; here several threads fill
 //! pinned slots while those filled before are copied by a stream of their own, beside the kernels.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,10 +66,7 @@ impl Staging {
     ) -> Result<()> {
         self.copied[slot].wait()?;
         // SAFETY: the slot lies in the buffer and is used by one thread at a time, which this is; no copy reads it any more.
-        let staged = unsafe {
-            let start = self.buffer.address().add(slot * (self.buffer.len() / SLOTS / 64 * 64)).cast::<T>();
-            std::slice::from_raw_parts_mut(start, len)
-        };
+        let staged = unsafe { std::slice::from_raw_parts_mut(self.slot::<T>(slot), len) };
         fill(staged)?;
         copy_async(target.raw(), staged.as_ptr(), len, CopyKind::HostToDevice, stream)?;
         self.copied[slot].record(stream)
@@ -93,6 +90,58 @@ impl Staging {
             })?;
         }
         Ok(())
+    }
+
+    /// Copies to the host by several threads, and waits; false, with nothing done, where that does not pay.
+    pub fn download<T: Element>(&self, context: &Context<'_>, source: Ptr<T>, target: &mut [T]) -> Result<bool> {
+        let slot_len = self.slot_len::<T>();
+        if target.len() <= THREADS_FROM_SLOTS * slot_len || threads::available() <= 1 {
+            return Ok(false);
+        }
+        let Some(ring) = self.ring.try_lock() else { return Ok(false) };
+        ring.used[0].record(context.stream)?;
+        ring.used[0].hold(ring.stream.raw())?;
+        let workers = threads::available().min(MAX_THREADS);
+        let mut shares: Vec<Vec<(usize, &mut [T])>> = (0..workers).map(|_| Vec::new()).collect();
+        for (i, piece) in target.chunks_mut(slot_len).enumerate() {
+            shares[i % workers].push((i * slot_len, piece));
+        }
+        let (ring, device) = (&*ring, context.device);
+        let receive = |worker: usize, pieces: Vec<(usize, &mut [T])>| -> Result<()> {
+            let _current = DeviceGuard::new(device)?;
+            let stream = ring.stream.raw();
+            // One piece comes while the one before is copied on.
+            let mut before: Option<(usize, &mut [T])> = None;
+            let finish = |(slot, piece): (usize, &mut [T])| -> Result<()> {
+                self.copied[slot].wait()?;
+                // SAFETY: the slot is this thread's alone, and its copy, of as many elements, is done.
+                piece.copy_from_slice(unsafe { std::slice::from_raw_parts(self.slot::<T>(slot), piece.len()) });
+                Ok(())
+            };
+            for (turn, (first, piece)) in pieces.into_iter().enumerate() {
+                let slot = 2 + 2 * worker + turn % 2;
+                self.copied[slot].wait()?;
+                copy_async(self.slot(slot), source.at(first).raw(), piece.len(), CopyKind::DeviceToHost, stream)?;
+                self.copied[slot].record(stream)?;
+                if let Some(before) = before.replace((slot, piece)) {
+                    finish(before)?;
+                }
+            }
+            before.map_or(Ok(()), finish)
+        };
+        let receive = &receive;
+        std::thread::scope(|scope| {
+            let started: Vec<_> =
+                shares.into_iter().enumerate().map(|(w, pieces)| scope.spawn(move || receive(w, pieces))).collect();
+            let failed = || Error::invalid("a thread that copies results failed");
+            started.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(failed())))
+        })?;
+        Ok(true)
+    }
+
+    /// Where a slot begins.
+    fn slot<T>(&self, slot: usize) -> *mut T {
+        self.buffer.address().wrapping_add(slot * (self.buffer.len() / SLOTS / 64 * 64)).cast()
     }
 
     /// Uploads `total` elements in batches of `batch`, alternately to both targets, and calls `work` with each, its first

@@ -35,7 +35,7 @@ fn search(resources: &GpuResources, x: &[f32], y: &[f32], d: usize, metric: Metr
         unproven = found::search(c, queries.ptr(), nq, &vectors, (metric, k), 0, out)?;
         // What a caller gets: with what was not proven done by other means.
         let how = Search { metric, arg: 0.0, k, strategy: Strategy::Product };
-        knn::knn(c, Rows::F32(queries.ptr()), nq, &vectors, how, 0, out)?;
+        knn::knn_found(c, Rows::F32(queries.ptr()), nq, &vectors, how, 0, out)?;
         c.download(out_values.ptr(), &mut values)?;
         c.download(out_ids.ptr(), &mut ids)
     };

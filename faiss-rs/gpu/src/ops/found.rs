@@ -9,14 +9,18 @@ use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::knn::Vectors;
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::{self, BLOCK_K, Best, Compared};
-use crate::ops::split::{self, CHUNK, ROW_CHUNK_BYTES, TILE};
+use crate::ops::split::{self, CHUNK, Met, ROW_CHUNK_BYTES, TILE};
 use crate::resources::Context;
 
 /// From so many vectors and numbers a vector on it pays.
 const VECTORS_FROM: usize = 1 << 15;
 const DIM_FROM: usize = 16;
-/// Candidates more than are wanted, and the least that there are: the fewer, the more the limit that they give may be off.
+/// From so many queries on it pays to split the vectors anew for them.
+const QUERIES_FROM: usize = 256;
+/// Candidates more than are wanted, beside a part of these, and the least that there are: the fewer, the more the limit that they
+/// give may be off.
 const SPARE: usize = 16;
+const SPARE_PART: usize = 16;
 const LEAST_WIDE: usize = 32;
 /// What is expected to be found of a row at a time fits this often into its places.
 const SAFETY: f64 = 3.0;
@@ -30,6 +34,11 @@ pub fn applies(context: &Context<'_>, queries: Rows, vectors: &Vectors, metric: 
         && (VECTORS_FROM..u32::MAX as usize).contains(&vectors.count)
         && vectors.d >= DIM_FROM
         && k <= BLOCK_K
+}
+
+/// Whether it is the fastest for so many queries.
+pub fn pays(query_count: usize) -> bool {
+    query_count >= QUERIES_FROM
 }
 
 /// Sizes of a search.
@@ -48,7 +57,7 @@ struct Plan {
 
 impl Plan {
     fn new(context: &Context<'_>, vectors: &Vectors, query_count: usize, k: usize) -> Plan {
-        let wide = (k + SPARE).max(LEAST_WIDE);
+        let wide = (k + SPARE + k / SPARE_PART).max(LEAST_WIDE);
         let capacity = if wide <= 128 { 1024 } else { 4096 };
         let chunks = vectors.d.div_ceil(CHUNK);
         let a_row = 8 * capacity + 20 * wide + 8 * wide.next_power_of_two() + chunks * ROW_CHUNK_BYTES + 64;
@@ -100,7 +109,8 @@ pub fn search(
     };
     let at = center.as_ref().map_or(Ptr::null(), Temp::ptr);
     let largest = split::largest(context, stored, at, vectors.count, vectors.d)?;
-    let from = Source { vectors, stored, metric, center: at, largest: largest.ptr(), first_id };
+    let split = split::Source { rows: stored, center: at, largest: largest.ptr(), d: vectors.d };
+    let from = Searched { vectors, split, metric, first_id };
     let mut unproven = Vec::new();
     for first in (0..query_count).step_by(plan.rows) {
         let now = plan.rows.min(query_count - first);
@@ -112,29 +122,29 @@ pub fn search(
     Ok(Some(unproven))
 }
 
-struct Source<'a> {
+struct Searched<'a> {
     vectors: &'a Vectors,
-    stored: Ptr<f32>,
+    split: split::Source,
     metric: MetricType,
-    center: Ptr<f32>,
-    largest: Ptr<f32>,
     first_id: i64,
 }
 
 fn batch(
     context: &Context<'_>,
     plan: &Plan,
-    from: &Source<'_>,
+    from: &Searched<'_>,
     queries: Ptr<f32>,
     count: usize,
     out: Best,
 ) -> Result<Option<Vec<usize>>> {
     let (d, total, wide) = (from.vectors.d, from.vectors.count, plan.wide);
-    let inner = u32::from(from.metric.is_similarity());
-    let query_largest = split::largest(context, queries, from.center, count, d)?;
-    let mut halves = context.take(split::halves_len(count, d))?;
-    let whole = split::Met { begin: 0, step: 1, total: count };
-    split::halves(context, queries, from.center, query_largest.ptr(), count, d, whole, halves.ptr_mut())?;
+    let inner = from.metric.is_similarity();
+    let query_largest = split::largest(context, queries, from.split.center, count, d)?;
+    let (mut halves, mut query_norms) = (context.take(split::halves_len(count, d))?, context.take::<f32>(count)?);
+    let own = split::Source { rows: queries, largest: query_largest.ptr(), ..from.split };
+    let (other, out_norms, farthest) = (own.largest, query_norms.ptr_mut(), PtrMut::null());
+    let norms = split::Norms { other, padded: count, inner: false, out: out_norms, farthest };
+    split::split(context, own, Met::all(count), count, halves.ptr_mut(), Some(norms))?;
     let mut counts = context.take::<i32>(count)?;
     rows::fill(context, counts.ptr_mut(), 0, count)?;
     // One mark a query that its result is not proven, and one that too many were found.
@@ -152,23 +162,18 @@ fn batch(
         let mut met = 0;
         while met < total {
             let now = plan.next(met).min(total - met);
-            let part = split::Met { begin: met, step: plan.step, total };
-            let at = column_halves.ptr_mut();
-            split::halves(context, from.stored, from.center, from.largest, now, d, part, at)?;
-            split::norms(
-                context,
-                from.stored,
-                from.center,
-                (query_largest.ptr(), from.largest),
-                (now, now.next_multiple_of(TILE)),
-                d,
+            let part = Met { begin: met, step: plan.step, total };
+            let norms = split::Norms {
+                other: query_largest.ptr(),
+                padded: now.next_multiple_of(TILE),
                 inner,
-                part,
-                norms.ptr_mut(),
-                farthest.ptr_mut(),
-            )?;
+                out: norms.ptr_mut(),
+                farthest: farthest.ptr_mut(),
+            };
+            split::split(context, from.split, part, now, column_halves.ptr_mut(), Some(norms))?;
             let (tiles, row_blocks) = (now.div_ceil(TILE), count.div_ceil(TILE));
-            let splits = (context.properties.multiprocessors as usize * 8).div_ceil(row_blocks).min(tiles);
+            // Two blocks share a multiprocessor: not quite so many as fill all of them four times.
+            let splits = (context.properties.multiprocessors as usize * 8 / row_blocks).clamp(1, tiles);
             let (shared, resident) = split::shared(context, plan.chunks);
             let mut launch = context.launch(row_blocks * splits);
             launch.shared = shared;
@@ -177,7 +182,7 @@ fn batch(
                 launch,
                 halves.ptr(),
                 column_halves.ptr(),
-                norms.ptr(),
+                norms.out.read(),
                 limits.ptr(),
                 count as i64,
                 now as u32,
@@ -213,8 +218,8 @@ fn batch(
             }
         }
     }
-    let largest = (query_largest.ptr(), farthest.ptr());
-    finish(context, plan, from, (queries, count), best.ptr(), largest, marks_at, out)?;
+    let bounds = Bounds { norms: query_norms.ptr(), largest: query_largest.ptr(), farthest: farthest.ptr() };
+    finish(context, plan, from, (queries, count), best.ptr(), &bounds, marks_at, out)?;
     let mut host = vec![0i32; count + 1];
     context.download(marks.ptr(), &mut host)?;
     let overflown = host.pop() != Some(0);
@@ -228,15 +233,24 @@ fn unsigned(at: PtrMut<i32>) -> PtrMut<u32> {
     PtrMut::new(at.raw().cast())
 }
 
+/// What bounds the error of the queries' split products.
+struct Bounds {
+    /// The queries' squared norms, as they are split, and their largest magnitude.
+    norms: Ptr<f32>,
+    largest: Ptr<f32>,
+    /// The vectors' largest squared norm.
+    farthest: Ptr<f32>,
+}
+
 /// Exact values of the candidates, and what they prove.
 #[allow(clippy::too_many_arguments)]
 fn finish(
     context: &Context<'_>,
     plan: &Plan,
-    from: &Source<'_>,
+    from: &Searched<'_>,
     (queries, count): (Ptr<f32>, usize),
     best: Ptr<u64>,
-    (query_largest, farthest): (Ptr<f32>, Ptr<f32>),
+    bounds: &Bounds,
     unproven: PtrMut<u32>,
     out: Best,
 ) -> Result<()> {
@@ -248,23 +262,19 @@ fn finish(
     let (queries_rows, vectors, first_id) = (Rows::F32(queries), from.vectors.rows, from.first_id);
     let compared = Compared { queries: queries_rows, query_count: count, vectors, d, inner, first_id };
     select::refine(context, compared, candidates, wide, k, out)?;
-    let mut norms = context.take::<f32>(count)?;
-    let whole = split::Met { begin: 0, step: 1, total: count };
-    let (scales, at) = ((query_largest, query_largest), norms.ptr_mut());
-    split::norms(context, queries, from.center, scales, (count, count), d, 0, whole, at, PtrMut::null())?;
     launchers::certify(
         context.stride(count, 256),
         best,
         wide as u32,
-        norms.ptr(),
+        bounds.norms,
         out.values.read(),
         out.ids.read(),
         k as u32,
         d as u32,
         u32::from(inner),
-        query_largest,
-        from.largest,
-        farthest,
+        bounds.largest,
+        from.split.largest,
+        bounds.farthest,
         count as u32,
         unproven,
     )

@@ -173,14 +173,15 @@ pub fn knn(
     if query_count == 0 || search.k == 0 {
         return Ok(());
     }
-    if search.strategy == Strategy::Product && found::applies(context, queries, vectors, search.metric, search.k) {
+    let products = search.strategy == Strategy::Product && found::pays(query_count);
+    if products && found::applies(context, queries, vectors, search.metric, search.k) {
         return knn_found(context, queries, query_count, vectors, search, first_id, out);
     }
     knn_products(context, queries, query_count, vectors, search, first_id, out)
 }
 
 /// By split products, and again by others where those don't prove a result.
-fn knn_found(
+pub fn knn_found(
     context: &Context<'_>,
     queries: Rows,
     query_count: usize,

@@ -44,7 +44,10 @@ impl<'a> SplitRows<'a> {
             _ => None,
         };
         let at = center.as_ref().map_or(Ptr::null(), Temp::ptr);
-        let (halves, largest) = split(context, from, at, count, d)?;
+        let largest = largest(context, from, at, count, d)?;
+        let mut halves = context.take::<f16>(halves_len(count, d))?;
+        let from = Source { rows: from, center: at, largest: largest.ptr(), d };
+        split(context, from, Met::all(count), count, halves.ptr_mut(), None)?;
         Ok(SplitRows { halves, largest, center, count, d })
     }
 
@@ -54,12 +57,18 @@ impl<'a> SplitRows<'a> {
         // A center of the centroids changes all inner products of a row by the same.
         let own = if self.center.is_none() { Some(mean(context, centroids, k, d)?) } else { None };
         let center = self.center.as_ref().or(own.as_ref()).map_or(Ptr::null(), Temp::ptr);
-        let (halves, largest) = split(context, centroids, center, k, d)?;
+        let largest = largest(context, centroids, center, k, d)?;
         let (tiles, chunks) = (k.div_ceil(TILE), d.div_ceil(CHUNK));
-        let mut terms = context.take::<f32>(tiles * TILE)?;
-        let inner = u32::from(self.center.is_none());
-        let (scales, whole) = ((self.largest.ptr(), largest.ptr()), Met { begin: 0, step: 1, total: k });
-        norms(context, centroids, center, scales, (k, tiles * TILE), d, inner, whole, terms.ptr_mut(), PtrMut::null())?;
+        let (mut halves, mut terms) = (context.take::<f16>(halves_len(k, d))?, context.take::<f32>(tiles * TILE)?);
+        let from = Source { rows: centroids, center, largest: largest.ptr(), d };
+        let norms = Norms {
+            other: self.largest.ptr(),
+            padded: tiles * TILE,
+            inner: self.center.is_none(),
+            out: terms.ptr_mut(),
+            farthest: PtrMut::null(),
+        };
+        split(context, from, Met::all(k), k, halves.ptr_mut(), Some(norms))?;
         let mut launch = context.launch(self.count.div_ceil(TILE));
         let (shared, resident) = shared(context, chunks);
         launch.shared = shared;
@@ -96,70 +105,66 @@ pub struct Met {
     pub total: usize,
 }
 
+impl Met {
+    /// All rows as they stand.
+    pub fn all(total: usize) -> Met {
+        Met { begin: 0, step: 1, total }
+    }
+}
+
 pub fn halves_len(count: usize, d: usize) -> usize {
     count * d.div_ceil(CHUNK) * CHUNK * 2
 }
 
-/// High and low halves of `count` rows less `center`, where that is not null, scaled as `largest` wants it.
-#[allow(clippy::too_many_arguments)]
-pub fn halves(
-    context: &Context<'_>,
-    from: Ptr<f32>,
-    center: Ptr<f32>,
-    largest: Ptr<f32>,
-    count: usize,
-    d: usize,
-    met: Met,
-    out: PtrMut<f16>,
-) -> Result<()> {
-    let chunks = d.div_ceil(CHUNK);
-    let launch = context.stride(count * chunks, 8);
-    let (n, width, total) = (count as i64, d as u32, met.total as u64);
-    launchers::split_rows(
-        launch,
-        from,
-        center,
-        largest,
-        n,
-        width,
-        chunks as u32,
-        met.begin as u64,
-        met.step,
-        total,
-        out,
-    )
+/// Rows that are split: less `center`, where that is not null, scaled as `largest` wants it.
+#[derive(Clone, Copy)]
+pub struct Source {
+    pub rows: Ptr<f32>,
+    pub center: Ptr<f32>,
+    pub largest: Ptr<f32>,
+    pub d: usize,
 }
 
-/// What products of split columns lack to distances, halved, for `count` columns padded to `padded`. `largest` are those of the
-/// rows and of the columns; `farthest`, where it is not null, grows to the largest squared norm.
-#[allow(clippy::too_many_arguments)]
-pub fn norms(
+/// What products of split rows lack to distances, halved: their squared norms.
+#[derive(Clone, Copy)]
+pub struct Norms {
+    /// The largest magnitude of the rows that they are multiplied with.
+    pub other: Ptr<f32>,
+    /// Places, those behind the last row to be above all others.
+    pub padded: usize,
+    /// None are wanted, but the padding is.
+    pub inner: bool,
+    pub out: PtrMut<f32>,
+    /// Grows to the largest squared norm, where it is not null.
+    pub farthest: PtrMut<f32>,
+}
+
+/// High and low halves of `count` rows, and their norms if they are wanted.
+pub fn split(
     context: &Context<'_>,
-    columns: Ptr<f32>,
-    center: Ptr<f32>,
-    largest: (Ptr<f32>, Ptr<f32>),
-    (count, padded): (usize, usize),
-    d: usize,
-    inner: u32,
+    from: Source,
     met: Met,
-    out: PtrMut<f32>,
-    farthest: PtrMut<f32>,
+    count: usize,
+    out: PtrMut<f16>,
+    norms: Option<Norms>,
 ) -> Result<()> {
-    launchers::split_norms(
+    let padded = norms.map_or(count, |n| n.padded);
+    launchers::split_rows(
         context.stride(padded, 8),
-        columns,
-        center,
-        largest.0,
-        largest.1,
+        from.rows,
+        from.center,
+        from.largest,
+        norms.map_or(from.largest, |n| n.other),
         count as u32,
         padded as u32,
-        d as u32,
-        inner,
+        from.d as u32,
+        u32::from(norms.is_some_and(|n| n.inner)),
         met.begin as u64,
         met.step,
         met.total as u64,
         out,
-        farthest,
+        norms.map_or(PtrMut::null(), |n| n.out),
+        norms.map_or(PtrMut::null(), |n| n.farthest),
     )
 }
 
@@ -183,18 +188,4 @@ pub fn largest<'a>(
     let launch = context.stride(count * d, 1024);
     launchers::largest_centred(launch, from, center, count as i64, d as u32, largest.ptr_mut())?;
     Ok(largest)
-}
-
-fn split<'a>(
-    context: &'a Context<'_>,
-    from: Ptr<f32>,
-    center: Ptr<f32>,
-    count: usize,
-    d: usize,
-) -> Result<(Temp<'a, f16>, Temp<'a, f32>)> {
-    let mut out = context.take::<f16>(halves_len(count, d))?;
-    let largest = largest(context, from, center, count, d)?;
-    let whole = Met { begin: 0, step: 1, total: count };
-    halves(context, from, center, largest.ptr(), count, d, whole, out.ptr_mut())?;
-    Ok((out, largest))
 }
