@@ -67,9 +67,10 @@ pub fn train(
     let size = k * of.d;
     let mut best = context.take::<f32>(if redos > 1 { groups * of.d } else { 0 })?;
     let mut best_objectives: Vec<Option<f32>> = vec![None; of.parts];
-    let mut all = Vec::new();
+    let (mut all, mut told) = (Vec::new(), 0);
     for redo in 0..redos {
         let mut stats = state.run(redo, centroids)?;
+        let end = all.len() + stats.len();
         if redos > 1 {
             let objectives = match stats.last() {
                 None => vec![0.0; of.parts],
@@ -82,6 +83,7 @@ pub fn train(
                 let improves = |b: &f32| if job.metric.is_similarity() { objective > b } else { objective < b };
                 if best_objective.as_ref().is_none_or(improves) {
                     *best_objective = Some(*objective);
+                    told = end;
                     context.copy(centroids.read().at(part * size), best.ptr_mut().at(part * size), size)?;
                 }
             }
@@ -90,6 +92,8 @@ pub fn train(
     }
     if redos > 1 {
         context.copy(best.ptr(), centroids, groups * of.d)?;
+        // As core tells it: the rounds up to the end of the best redo.
+        all.truncate(told);
     }
     Ok(all)
 }
