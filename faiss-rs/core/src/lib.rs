@@ -11,6 +11,7 @@ pub mod blas;
 pub mod cluster;
 pub mod distance;
 pub mod factory;
+pub mod grammar;
 pub mod index;
 pub mod io;
 pub mod quantize;

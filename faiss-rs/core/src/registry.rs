@@ -5,6 +5,7 @@ use std::any::Any;
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
 use crate::cluster;
 use crate::factory;
+use crate::grammar::Grammar;
 use crate::index;
 use crate::index::ivf::InvertedFile;
 use crate::quantize;
@@ -29,6 +30,8 @@ pub struct Row {
     pub clone: Option<fn(&dyn Object) -> Result<Handle>>,
     /// How files hold the type; without one, the nearest ancestor's is used.
     pub format: Option<Format>,
+    /// Its part of an index description, where it has one.
+    pub grammar: Option<Grammar>,
     /// The family's trait, where one beyond `Index` exists; without one, the nearest ancestor's is used.
     pub role: Option<Role>,
 }
@@ -73,7 +76,7 @@ pub struct Format {
 
 impl Row {
     pub const fn of<T: Described>() -> Row {
-        Row { info: T::INFO, construct: None, signatures: &[], clone: None, format: None, role: None }
+        Row { info: T::INFO, construct: None, signatures: &[], clone: None, format: None, grammar: None, role: None }
     }
 
     pub const fn construct(mut self, construct: Construct, signatures: &'static [&'static str]) -> Row {
@@ -89,6 +92,11 @@ impl Row {
 
     pub const fn role(mut self, role: Role) -> Row {
         self.role = Some(role);
+        self
+    }
+
+    pub const fn grammar(mut self, grammar: Grammar) -> Row {
+        self.grammar = Some(grammar);
         self
     }
 

@@ -1,5 +1,7 @@
 """Indexes around indexes, made from descriptions: the same results, files and errors as faiss-cpu."""
 
+import re
+
 import faiss
 import numpy as np
 import pytest
@@ -300,3 +302,15 @@ def test_cut_files(x):
         for n in [*range(200), *range(200, len(data), 499)]:
             with pytest.raises(RuntimeError):
                 faiss.deserialize_index(data[:n])
+
+
+@pytest.mark.parametrize(
+    ("description", "part"),
+    [("IVF8_HNSW32,Flat", "IVF8_HNSW32"), ("PQ4x4fs", "PQ4x4fs"), ("PCA4,IVF8,PQ4+8", "PQ4+8"), ("HNSW32", "HNSW32")],
+)
+def test_a_part_of_faiss_that_is_not_here_is_named(description, part):
+    with pytest.raises(NotImplementedError, match=re.escape(f"'{part}' of the index description")):
+        faiss.index_factory(8, description)
+    for nonsense in ("IVF8,Flut", "Flat,IVF8", "PQ", "IDMap", "IVF,Flat", "Refine(Flat)", "Flat,Refine(Flut)"):
+        with pytest.raises(RuntimeError, match="could not parse"):
+            faiss.index_factory(8, nonsense)

@@ -7,6 +7,7 @@ use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selec
 use crate::base::object::{Method, MethodCall, receiver};
 use crate::base::{ElementKind, Error, Handle, MetricType, Object, Result, Value};
 use crate::distance::{self, Database, computer::FlatDistanceComputer};
+use crate::grammar::Grammar;
 use crate::registry::{Format, Row, no_overload};
 use crate::stream::{Reader, Writer};
 
@@ -21,6 +22,10 @@ pub struct IndexFlat {
 const SIGNATURES: &[&str] = &["()", "(d: int)", "(d: int, metric: int)"];
 
 pub const ROW: Row = Row::of::<IndexFlat>()
+    .grammar(Grammar::Index(|d, part, metric| match part {
+        "Flat" => Ok(Some(Handle::index(IndexFlat::new(d, metric)?))),
+        _ => Ok(None),
+    }))
     .construct(
         |args| {
             Ok(Handle::index(match args {

@@ -8,6 +8,7 @@ use super::ivf::format::{read_index, write_index};
 use super::{Index, IndexBase, RangeSearchResult, header, params_with_selector, selector};
 use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::grammar::{Around, Grammar};
 use crate::index::flat_codes::check_same_type;
 use crate::registry::{Format, Row, no_overload};
 use crate::selector::IDSelector;
@@ -30,6 +31,12 @@ pub struct IndexIDMap {
 const SIGNATURES: &[&str] = &["()", "(index: Index)"];
 
 pub const ROW: Row = Row::of::<IndexIDMap>()
+    .grammar(Grammar::Around(Around {
+        name: "IDMap",
+        leads: true,
+        nested: false,
+        make: |index, _| Ok(Handle::index(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? })),
+    }))
     .construct(
         |args| match args {
             [] => Ok(Handle::index(IndexIDMap::default())),
@@ -238,6 +245,14 @@ pub struct IndexIDMap2 {
 }
 
 pub const ROW2: Row = Row::of::<IndexIDMap2>()
+    .grammar(Grammar::Around(Around {
+        name: "IDMap2",
+        leads: true,
+        nested: false,
+        make: |index, _| {
+            Ok(Handle::index(IndexIDMap2::from(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? })))
+        },
+    }))
     .construct(
         |args| match args {
             [] => Ok(Handle::index(IndexIDMap2::default())),

@@ -9,6 +9,7 @@ use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Value, threads};
 use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir};
 use crate::distance::worst;
+use crate::grammar::{Grammar, PqPart};
 use crate::quantize::ProductQuantizer;
 use crate::registry::{Format, Row, no_overload};
 use crate::simd;
@@ -42,6 +43,12 @@ pub struct IndexPQ {
 const SIGNATURES: &[&str] = &["()", "(d: int, M: int, nbits: int, metric: int = METRIC_L2)"];
 
 pub const ROW: Row = Row::of::<IndexPQ>()
+    .grammar(Grammar::Index(|d, part, metric| {
+        let Some(part) = PqPart::parse(part) else { return Ok(None) };
+        let mut index = IndexPQ::new(d, part.m, part.nbits, metric)?;
+        index.do_polysemous_training = part.polysemous;
+        Ok(Some(Handle::index(index)))
+    }))
     .construct(
         |args| {
             let (d, m, nbits, metric) = match args {

@@ -12,6 +12,7 @@ use super::ivf::params::ParametersPointer;
 use super::{Index, IndexBase, SearchParameters, header};
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use crate::grammar::{Around, Grammar};
 use crate::registry::{Format, Row, no_overload};
 
 /// Ranks the results of `base_index` again by the distances of `refine_index`.
@@ -47,6 +48,17 @@ impl Default for IndexRefine {
 const SIGNATURES: &[&str] = &["()", "(base_index: Index, refine_index: Index)"];
 
 pub const ROW: Row = Row::of::<IndexRefine>()
+    .grammar(Grammar::Around(Around {
+        name: "Refine",
+        leads: false,
+        nested: true,
+        make: |base, refine| {
+            let refine = refine.ok_or_else(|| Error::value("Refine wants the description of an index"))?;
+            let mut index = IndexRefine::new(base, refine)?;
+            (index.own_fields, index.own_refine_index) = (true, true);
+            Ok(Handle::index(index))
+        },
+    }))
     .construct(
         |args| match args {
             [] => Ok(Handle::index(IndexRefine::default())),
@@ -256,6 +268,16 @@ pub struct IndexRefineFlat {
 const FLAT_SIGNATURES: &[&str] = &["()", "(base_index: Index)", "(base_index: Index, xb: numpy.ndarray)"];
 
 pub const FLAT: Row = Row::of::<IndexRefineFlat>()
+    .grammar(Grammar::Around(Around {
+        name: "RFlat",
+        leads: false,
+        nested: false,
+        make: |base, _| {
+            let mut index = IndexRefineFlat::new(base, &[])?;
+            index.refine.own_fields = true;
+            Ok(Handle::index(index))
+        },
+    }))
     .construct(
         |args| match args {
             [] => Ok(Handle::index(IndexRefineFlat::default())),

@@ -6,6 +6,7 @@ use super::{VectorTransform, VectorTransformBase};
 use crate::base::object::{Method, MethodCall, Object, receiver};
 use crate::base::{Error, Handle, Result, Value, threads};
 use crate::blas::{Product, orthonormal_columns};
+use crate::grammar::{Grammar, number_after};
 use crate::random::float_randn;
 use crate::registry::{Format, Row, no_overload};
 use crate::stream::{Reader, Writer};
@@ -242,6 +243,11 @@ pub struct RandomRotationMatrix {
 const RANDOM_SIGNATURES: &[&str] = &["()", "(d_in: int, d_out: int)"];
 
 pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
+    .grammar(Grammar::Transform(|d, part| {
+        let d_out = if part == "RR" { Some(d) } else { number_after(part, "RR") };
+        let Some(d_out) = d_out else { return Ok(None) };
+        Ok(Some(Handle::transform(RandomRotationMatrix::new(d, d_out)?)))
+    }))
     .construct(
         |args| match dims(args) {
             Some((d_in, d_out)) => {

@@ -7,6 +7,7 @@ use super::{VectorTransform, VectorTransformBase, maybe_subsample};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, Value, interrupt};
 use crate::blas::{Product, orthonormal_columns, singular_vectors};
+use crate::grammar::{Grammar, number};
 use crate::quantize::ProductQuantizer;
 use crate::quantize::product::TRAIN_HOT_START;
 use crate::random::float_randn;
@@ -40,6 +41,12 @@ const SIGNATURES: &[&str] = &["(d: int = 0, M: int = 1, d2: int = -1)"];
 
 /// In files it is a linear transform, as Faiss has it.
 pub const ROW: Row = Row::of::<OPQMatrix>()
+    .grammar(Grammar::Transform(|d, part| {
+        let Some(sizes) = part.strip_prefix("OPQ") else { return Ok(None) };
+        let (m, d_out) = sizes.split_once('_').map_or((sizes, None), |(m, d_out)| (m, Some(d_out)));
+        let (Some(m), Some(d_out)) = (number(m), d_out.map_or(Some(d), number)) else { return Ok(None) };
+        Ok(Some(Handle::transform(OPQMatrix::new(d, m, d_out)?)))
+    }))
     .construct(
         |args| {
             let (d, m, d2) = match args {

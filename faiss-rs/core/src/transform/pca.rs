@@ -7,6 +7,7 @@ use super::{VectorTransform, VectorTransformBase, maybe_subsample};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, Value};
 use crate::blas::{Product, principal_components};
+use crate::grammar::{Grammar, number_after};
 use crate::registry::{Format, Row, no_overload};
 use crate::stream::{FourCC, Reader};
 
@@ -53,6 +54,13 @@ impl Default for PCAMatrix {
 const SIGNATURES: &[&str] = &["(d_in: int = 0, d_out: int = 0, eigen_power: float = 0, random_rotation: bool = False)"];
 
 pub const ROW: Row = Row::of::<PCAMatrix>()
+    .grammar(Grammar::Transform(|d, part| {
+        // The longer names first: a shorter one would take them for a number.
+        let kinds = [("PCAWR", -0.5, true), ("PCAW", -0.5, false), ("PCAR", 0.0, true), ("PCA", 0.0, false)];
+        let found = kinds.iter().find_map(|(name, power, rotate)| Some((number_after(part, name)?, *power, *rotate)));
+        let Some((d_out, power, rotate)) = found else { return Ok(None) };
+        Ok(Some(Handle::transform(PCAMatrix::new(d, d_out, power, rotate)?)))
+    }))
     .construct(
         |args| {
             let (first, rest) = args.split_at(args.len().min(2));

@@ -7,6 +7,7 @@ use super::{VectorTransform, VectorTransformBase};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, Value};
 use crate::distance::fvec_renorm_L2;
+use crate::grammar::{Grammar, number_after};
 use crate::registry::{Format, Row, no_overload};
 
 macro_rules! vector_transform_base {
@@ -36,6 +37,10 @@ const REMAP_SIGNATURES: &[&str] =
     &["()", "(d_in: int, d_out: int, uniform: bool = True)", "(d_in: int, d_out: int, map: numpy.ndarray)"];
 
 pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
+    .grammar(Grammar::Transform(|d, part| {
+        let Some(d_out) = number_after(part, "Pad") else { return Ok(None) };
+        Ok(Some(Handle::transform(RemapDimensionsTransform::new(d, d_out.max(d), false)?)))
+    }))
     .construct(
         |args| {
             let made = match args {
@@ -146,6 +151,10 @@ impl Default for NormalizationTransform {
 const NORMALIZATION_SIGNATURES: &[&str] = &["()", "(d: int, norm: float = 2.0)"];
 
 pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
+    .grammar(Grammar::Transform(|d, part| match part {
+        "L2norm" => Ok(Some(Handle::transform(NormalizationTransform::new(d, 2.0)?))),
+        _ => Ok(None),
+    }))
     .construct(
         |args| {
             let made = match args {

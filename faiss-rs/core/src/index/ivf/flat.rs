@@ -8,6 +8,7 @@ use super::{IndexIVF, InvertedFile, Scanner, Searcher, first_arguments, format};
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
 use crate::distance::extra;
+use crate::grammar::Grammar;
 use crate::index::Index;
 use crate::registry::{Format, Row, no_overload};
 use crate::simd;
@@ -30,6 +31,12 @@ const SIGNATURES: &[&str] =
     &["()", "(quantizer: Index, d: int, nlist: int, metric: int = METRIC_L2, own_invlists: bool = True)"];
 
 pub const ROW: Row = Row::of::<IndexIVFFlat>()
+    .grammar(Grammar::InvertedFile(|over, part| match part {
+        "Flat" => {
+            Ok(Some(Handle::index(IndexIVFFlat::new(over.quantizer.clone(), over.d, over.nlist, over.metric, true)?)))
+        }
+        _ => Ok(None),
+    }))
     .construct(
         |args| {
             if args.is_empty() {

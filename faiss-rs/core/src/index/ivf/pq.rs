@@ -14,6 +14,7 @@ use super::params::IVFPQSearchParameters;
 use super::{IndexIVF, InvertedFile, Scanner, Searcher, first_arguments, format};
 use crate::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
 use crate::io::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 use crate::quantize::ProductQuantizer;
@@ -51,6 +52,13 @@ const SIGNATURES: &[&str] = &[
 ];
 
 pub const ROW: Row = Row::of::<IndexIVFPQ>()
+    .grammar(Grammar::InvertedFile(|over, part| {
+        let Some(part) = PqPart::parse(part) else { return Ok(None) };
+        let quantizer = over.quantizer.clone();
+        let mut index = IndexIVFPQ::new(quantizer, over.d, over.nlist, part.m, part.nbits, over.metric, true)?;
+        index.do_polysemous_training = part.polysemous;
+        Ok(Some(Handle::index(index)))
+    }))
     .construct(
         |args| {
             if args.is_empty() {

@@ -1,0 +1,64 @@
+//! How the parts of an index description (`PCA8,IVF100,PQ4`) make objects. Each type's row says what part it is; the factory puts the parts
+//! together.
+
+use crate::base::{Handle, MetricType, Result, Shared};
+use crate::index::Index;
+
+/// The part of a description that a type is. Functions return `None` for a part that is another type's.
+#[derive(Clone, Copy)]
+pub enum Grammar {
+    /// `Flat`, `PQ8`: an index, from its dimension, the part and the metric.
+    Index(fn(i64, &str, MetricType) -> Result<Option<Handle>>),
+    /// What comes after `IVF100,`: an inverted file.
+    InvertedFile(fn(&Coarse, &str) -> Result<Option<Handle>>),
+    /// `PCA8`: a transform before an index, from its input dimension and the part.
+    Transform(fn(i64, &str) -> Result<Option<Handle>>),
+    /// `RFlat`: an index around the one that the parts before it describe.
+    Around(Around),
+}
+
+/// What an inverted file is made over.
+pub struct Coarse {
+    pub quantizer: Shared<dyn Index>,
+    pub d: i64,
+    pub nlist: usize,
+    pub metric: MetricType,
+}
+
+/// A part that goes around an index.
+#[derive(Clone, Copy)]
+pub struct Around {
+    pub name: &'static str,
+    /// Whether it may stand before that index too.
+    pub leads: bool,
+    /// Whether a description of another index follows in parentheses.
+    pub nested: bool,
+    /// Makes it from the index and the nested one.
+    pub make: fn(Shared<dyn Index>, Option<Shared<dyn Index>>) -> Result<Handle>,
+}
+
+/// The number that a text is, all of it.
+pub fn number(text: &str) -> Option<i64> {
+    if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) { None } else { text.parse().ok() }
+}
+
+/// The number that follows a name.
+pub fn number_after(part: &str, name: &str) -> Option<i64> {
+    number(part.strip_prefix(name)?)
+}
+
+/// A product quantizer: `PQ8`, `PQ8x6`, and `PQ8np` without polysemous training.
+pub struct PqPart {
+    pub m: usize,
+    pub nbits: usize,
+    pub polysemous: bool,
+}
+
+impl PqPart {
+    pub fn parse(part: &str) -> Option<PqPart> {
+        let sizes = part.strip_prefix("PQ")?;
+        let (sizes, polysemous) = sizes.strip_suffix("np").map_or((sizes, true), |sizes| (sizes, false));
+        let (m, nbits) = sizes.split_once('x').unwrap_or((sizes, "8"));
+        Some(PqPart { m: number(m)? as usize, nbits: number(nbits)? as usize, polysemous })
+    }
+}
