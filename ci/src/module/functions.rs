@@ -233,7 +233,7 @@ pub fn changes(call: &Call, function: &'static Function) -> Result<Value> {
     let work = Work::open(call)?;
     let (_, mut words) = given(call, function)?;
     if function.name == "lock" {
-        words.extend(digests(&work));
+        words.extend(digests(call, &work)?);
     }
     let container = work.tree.mount_all(work.session, work.environment.base())?;
     let container = run(anew(container, function), work.command(words, &[]));
@@ -242,17 +242,44 @@ pub fn changes(call: &Call, function: &'static Function) -> Result<Value> {
     work.session.sync(&query).map(Value::from).map_err(|error| from_dagger(&error))
 }
 
-/// What the engine's registries have under the tags of versions.toml. One that can't be asked leaves its image as it is.
-fn digests(work: &Work) -> Vec<String> {
+/// What the registries have under the tags of versions.toml. One that can't be asked leaves its image as it is.
+fn digests(call: &Call, work: &Work) -> Result<Vec<String>> {
+    let settings = settings_of(call).map_err(|error| from_dagger(&error))?;
+    let given: Vec<String> = [settings.base_image, settings.rust_image].into_iter().flatten().collect();
     let mut words = Vec::new();
     for (name, image) in &work.versions.images {
-        let tag = Image { digest: None, ..image.clone() };
-        match work.session.get::<String>(&from(&tag.to_string()).call("imageRef")) {
+        let tag = Image { digest: None, ..image.clone() }.to_string();
+        let address = addressed(&tag, &image.name, &given);
+        match work.session.get::<String>(&from(&address).call("imageRef")) {
             Ok(reference) => {
-                words.extend(reference.split_once('@').map(|(_, digest)| format!("--digest={name}={digest}")))
+                words.extend(reference.split_once('@').map(|(_, digest)| format!("--digest={name}={digest}")));
             }
             Err(error) => eprintln!("The digest of {tag} stays as it is: {error}"),
         }
     }
-    words
+    Ok(words)
+}
+
+/// The tag in the registry of the image that the caller gave in its place, where that is one of the same name.
+fn addressed(tag: &str, name: &str, given: &[String]) -> String {
+    let end = format!("/{name}");
+    let registry = given.iter().find_map(|image| {
+        let (registry, rest) = image.split_once(&end)?;
+        (rest.is_empty() || rest.starts_with([':', '@'])).then_some(registry)
+    });
+    registry.map_or_else(|| tag.to_owned(), |registry| format!("{registry}/{tag}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::addressed;
+
+    #[test]
+    fn a_digest_is_asked_of_the_registry_that_the_image_comes_from() {
+        let ask = |given: &str| addressed("pypa/manylinux:1", "pypa/manylinux", &[given.to_owned()]);
+        assert_eq!(ask("mirror/pypa/manylinux:0@sha256:1"), "mirror/pypa/manylinux:1");
+        assert_eq!(ask("host/mirror/pypa/manylinux"), "host/mirror/pypa/manylinux:1");
+        assert_eq!(ask("mirror/pypa/manylinux_other:0"), "pypa/manylinux:1");
+        assert_eq!(ask("python:3.13"), "pypa/manylinux:1");
+    }
 }
