@@ -238,6 +238,7 @@ def test_parameters_selectors_and_given_lists(resources, rng):
             assert_same_neighbours((found[0][:, :m], found[1][:, :m]), (wanted[0][:, :m], wanted[1][:, :m]))
     Dq, Iq = cpu.quantizer.search(x[:30], 5)
     Iq[3, 2:] = -1
+    cpu.nprobe = gpu.nprobe = 5
     found = gpu.search_preassigned(x[:30], 8, Iq, Dq)
     wanted = cpu.search_preassigned(x[:30], 8, Iq, Dq)
     assert_same_neighbours(found, wanted)
