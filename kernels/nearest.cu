@@ -2,6 +2,7 @@
 // is centred, scaled by a power of two and split into two f16 that together hold 22 bits of it; three of the four products of
 // halves, summed in f32, are then about as exact as f32 products.
 #include "keys.cuh"
+#include "mma.cuh"
 
 namespace faiss {
 
@@ -152,19 +153,6 @@ constexpr u32 TILE_ROWS = 128, TILE_BYTES = TILE_ROWS * CHUNK_BYTES, STAGES = 3;
 
 __device__ __forceinline__ void copy_async_16(u32 shared, const void* global) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared), "l"(global));
-}
-
-// Four 8 x 8 matrices of f16.
-__device__ __forceinline__ void load_matrices(u32 (&r)[4], u32 shared) {
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-                 : "r"(shared));
-}
-
-__device__ __forceinline__ void multiply(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 // One chunk of 128 rows, 128 bytes each; 16-byte segments are swapped within a row so that reads of 8 rows hit all banks. Rows

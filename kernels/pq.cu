@@ -312,11 +312,62 @@ __device__ __forceinline__ u32 probe_of(const u32* places, u32 nprobe, u32 i) {
     return low;
 }
 
+// The best k keys that a block has met, and those that it collects before it sorts: `best` and `buffer` are in shared memory.
+struct Collected {
+    u64 *best, *buffer;
+    u32* filled;
+    u32 k, k_size, buffer_size;
+    u64 limit; // no key from here on is wanted
+
+    // Called by whole warps; `last` is where the warp's keys end.
+    __device__ __forceinline__ void add(u64 key, u32& last) {
+        const bool wanted = key < limit;
+        const u32 mask = __ballot_sync(FULL_WARP, wanted), lane = threadIdx.x % 32;
+        if (mask == 0) return;
+        u32 start = 0;
+        if (lane == 0) start = atomicAdd(filled, __popc(mask));
+        start = __shfl_sync(FULL_WARP, start, 0);
+        if (wanted) buffer[start + __popc(mask & ((1u << lane) - 1))] = key;
+        last = start + __popc(mask);
+    }
+
+    // Called by the block after as many keys as fill half of the buffer, or when no more come.
+    __device__ __forceinline__ void end_round(u32 last, bool more) {
+        // A first limit early saves most of the rest from entering the buffer.
+        if (!__syncthreads_or(!more || last + buffer_size / 2 > buffer_size || (limit == NO_KEY && last >= k))) return;
+        // Sorts the buffer and merges it: of two ascending runs, the smaller of mirrored places are the best, bitonic.
+        u32 size = 32;
+#pragma unroll 1
+        while (size < *filled) size *= 2;
+#pragma unroll 1
+        for (u32 i = *filled + threadIdx.x; i < max(size, k_size); i += blockDim.x) buffer[i] = NO_KEY;
+        __syncthreads();
+        sort_keys(buffer, size);
+#pragma unroll 1
+        for (u32 i = threadIdx.x; i < k_size; i += blockDim.x) best[i] = min(best[i], buffer[k_size - 1 - i]);
+        if (threadIdx.x == 0) *filled = 0;
+        __syncthreads();
+        merge_keys(best, k_size);
+        limit = best[k - 1];
+    }
+
+    // Values and positions, best first, from `at` on.
+    __device__ __forceinline__ void write(bool negate, float* values, i64* ids, i64 at) const {
+#pragma unroll 1
+        for (u32 i = threadIdx.x; i < k; i += blockDim.x) {
+            const u64 key = best[i];
+            const float value = key == NO_KEY ? WORST : key_value(key, false);
+            ids[at + i] = key == NO_KEY ? -1 : (i64)(u32)key;
+            values[at + i] = negate ? 0.0f - value : value;
+        }
+    }
+};
+
 // The distances of queries to the codes of their probed lists: the table's sum, plus the coarse distance times `coarse_scale`,
 // plus the code's own term. Smaller is better; `negate` turns them round at the end.
 //
 // A code's position counts over all probes of its query, in order: those of probe p begin at places[query * (nprobe + 1) + p],
-// and the last of these numbers is the total, at most 2^32 - 2^16. Block b does part b % splits of the positions of query
+// and the last of these numbers is the total, at most 2^32 - 2^16. Only the first `looked` probes are looked into. Block b does part b % splits of the positions of query
 // b / splits. With `distances` given it writes them all, NaN for codes that are not allowed. Otherwise it keeps the best k,
 // whose ids are their positions: ties go to the lower one, so the result does not depend on splits.
 //
@@ -325,50 +376,31 @@ __device__ __forceinline__ u32 probe_of(const u32* places, u32 nprobe, u32 i) {
 template <u32 BITS, u32 SHARED>
 __device__ void pq_scan(const float* queries, const float* origin, const float* transposed, const float* tables, float norm,
                         float scale, u32 difference, u32 d, u32 m_count, u32 dsub, u32 nbits, const int* lists,
-                        const float* coarse, float coarse_scale, const u32* places, u32 nprobe, const i64* offsets,
-                        const u8* codes, u32 code_size, u32 unit, const float* terms, const u8* allowed, u32 splits, u32 k,
+                        const float* coarse, float coarse_scale, const u32* places, u32 nprobe, u32 looked,
+                        const i64* offsets, const u8* codes, u32 code_size, u32 unit, const float* terms, const u8* allowed, u32 splits, u32 k,
                         u32 k_size, u32 buffer_size, u32 negate, float* out_values, i64* out_ids, float* distances,
                         i64 stride) {
     extern __shared__ u64 shared_keys[];
     __shared__ u32 filled;
-    u64* best = shared_keys;
-    u64* buffer = shared_keys + k_size;
+    Collected found = {shared_keys, shared_keys + k_size, &filled, k, k_size, buffer_size, NO_KEY};
     const i64 query = blockIdx.x / splits;
     const u32 split = blockIdx.x % splits, thread = threadIdx.x;
     const float* table;
     if (SHARED) {
-        float* own = reinterpret_cast<float*>(buffer + buffer_size);
+        float* own = reinterpret_cast<float*>(shared_keys + k_size + buffer_size);
         fill_table(own, queries + query * d, origin, transposed, m_count, dsub, nbits, {norm, scale, difference});
         table = own;
     } else {
         table = tables + (query * m_count << nbits);
     }
     places += query * (nprobe + 1);
-    const u64 total = places[nprobe];
+    const u64 total = places[looked];
     const u32 part = (u32)((total + splits - 1) / splits);
     const u32 begin = (u32)min((u64)split * part, total), end = (u32)min((u64)begin + part, total);
 #pragma unroll 1
-    for (u32 i = thread; i < k_size; i += blockDim.x) best[i] = NO_KEY;
+    for (u32 i = thread; i < k_size; i += blockDim.x) found.best[i] = NO_KEY;
     if (thread == 0) filled = 0;
     __syncthreads();
-    u64 limit = NO_KEY;
-
-    // Sorts the buffer and merges it: of two ascending runs, the smaller of mirrored places are the best, bitonic.
-    const auto flush = [&] {
-        u32 size = 32;
-#pragma unroll 1
-        while (size < filled) size *= 2;
-#pragma unroll 1
-        for (u32 i = filled + thread; i < max(size, k_size); i += blockDim.x) buffer[i] = NO_KEY;
-        __syncthreads();
-        sort_keys(buffer, size);
-#pragma unroll 1
-        for (u32 i = thread; i < k_size; i += blockDim.x) best[i] = min(best[i], buffer[k_size - 1 - i]);
-        if (thread == 0) filled = 0;
-        __syncthreads();
-        merge_keys(best, k_size);
-        limit = best[k - 1];
-    };
 
     // The list that this thread is in: it ends at position `stop`, and position i is at place `place + i`.
     u32 probe = probe_of(places, nprobe, begin + thread), stop = 0;
@@ -410,31 +442,73 @@ __device__ void pq_scan(const float* queries, const float* origin, const float* 
                     distances[query * stride + i] = __uint_as_float(0x7fc00000u);
                 }
             }
-            if (distances) continue;
-            const bool wanted = key < limit;
-            const u32 mask = __ballot_sync(FULL_WARP, wanted);
-            if (mask == 0) continue;
-            u32 start = 0;
-            if (thread % 32 == 0) start = atomicAdd(&filled, __popc(mask));
-            start = __shfl_sync(FULL_WARP, start, 0);
-            if (wanted) buffer[start + __popc(mask & ((1u << thread % 32) - 1))] = key;
-            last = start + __popc(mask);
+            if (!distances) found.add(key, last);
         }
         from = to;
         more = from < end;
-        if (distances) continue;
-        // A first limit early saves most of the rest from entering the buffer.
-        if (__syncthreads_or(!more || last + round > buffer_size || (limit == NO_KEY && last >= k))) flush();
+        if (!distances) found.end_round(last, more);
     }
-    if (distances) return;
+    if (!distances) found.write(negate, out_values, out_ids, (query * splits + split) * k);
+}
+
+// The last step of a filtered scan: the best k of what the first `looked` probes gave (`best_*`) and of the candidates that
+// the filter left; or of all further codes where there were more than `capacity`. Codes of 8 bits, tables in shared memory.
+// One block a query; shared memory as for a scan.
+__device__ inline void pq_finish(const float* queries, const float* origin, const float* transposed, float scale, u32 d,
+                                 u32 m_count, u32 dsub, const int* lists, const float* coarse, float coarse_scale,
+                                 const u32* places, u32 nprobe, u32 looked, const i64* offsets, const u8* codes, u32 code_size,
+                                 u32 unit, const float* terms, const u8* allowed, const u32* counts, const u32* candidates,
+                                 u32 capacity, const float* best_values, const i64* best_ids, u32 k, u32 k_size,
+                                 u32 buffer_size, u32 negate, float* out_values, i64* out_ids) {
+    extern __shared__ u64 shared_keys[];
+    __shared__ u32 filled;
+    Collected found = {shared_keys, shared_keys + k_size, &filled, k, k_size, buffer_size, NO_KEY};
+    const i64 query = blockIdx.x;
+    const u32 count = counts[query];
+    float* table = reinterpret_cast<float*>(shared_keys + k_size + buffer_size);
+    if (count > 0) fill_table(table, queries + query * d, origin, transposed, m_count, dsub, 8, {0, scale, 0});
 #pragma unroll 1
-    for (u32 i = thread; i < k; i += blockDim.x) {
-        const i64 at = (query * splits + split) * k + i;
-        const u64 key = best[i];
-        const float value = key == NO_KEY ? WORST : key_value(key, false);
-        out_ids[at] = key == NO_KEY ? -1 : (i64)(u32)key;
-        out_values[at] = negate ? 0.0f - value : value;
+    for (u32 i = threadIdx.x; i < k_size; i += blockDim.x) {
+        u64 key = NO_KEY;
+        if (i < k && best_ids[query * k + i] >= 0) {
+            const float value = best_values[query * k + i];
+            key = make_key(negate ? 0.0f - value : value, (u32)best_ids[query * k + i], false);
+        }
+        found.best[i] = key;
     }
+    if (threadIdx.x == 0) filled = 0;
+    __syncthreads();
+    found.limit = found.best[k - 1];
+    places += query * (nprobe + 1);
+    const bool all = count > capacity;
+    const u32 first = places[looked], end = all ? places[nprobe] - first : count, round = buffer_size / 2;
+    u32 from = 0;
+#pragma unroll 1
+    while (from < end) {
+        const u32 to = (u32)min((u64)from + round, (u64)end);
+        u32 last = 0;
+#pragma unroll 1
+        for (; from < to; from += blockDim.x) {
+            const u32 i = from + threadIdx.x;
+            u64 key = NO_KEY;
+            if (i < to) {
+                const u32 position = all ? first + i : candidates[query * capacity + i];
+                const u32 probe = probe_of(places, nprobe, position);
+                const int list = lists[query * nprobe + probe];
+                const i64 at = offsets[list] - places[probe] + position;
+                if (!allowed || allowed[at]) {
+                    const float base = coarse ? coarse[query * nprobe + probe] * coarse_scale : 0.0f;
+                    float value = look_up<8>(table, codes + at * code_size, m_count, 8, unit) + base;
+                    if (terms) value += terms[at];
+                    key = make_key(value, position, false);
+                }
+            }
+            found.add(key, last);
+        }
+        from = to;
+        found.end_round(last, from < end);
+    }
+    found.write(negate, out_values, out_ids, query * k);
 }
 
 } // namespace faiss

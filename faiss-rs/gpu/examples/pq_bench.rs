@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use faiss_core::base::MetricType;
 use faiss_core::quantize::ProductQuantizer;
-use faiss_gpu::ops::pq::{self, CodeLists, Codebooks, Probes, Residual, Scan};
+use faiss_gpu::ops::pq::{self, CodeLists, Codebooks, Probes, Residual, Scan, Strategy};
 use faiss_gpu::ops::select::Best;
 use faiss_gpu::{GpuResources, Result};
 
@@ -94,9 +94,11 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 Probes { lists: probed.ptr(), coarse: coarse.ptr(), places: places.ptr(), nprobe, visits: longest };
             let (mut values, mut ids) = (c.take(queries * k)?, c.take(queries * k)?);
             let out = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-            timed(&format!("scan nq={queries} nprobe={nprobe} k={k}"), &mut || {
-                scan.best(c, x.ptr(), queries, &probes, k, out)
-            })?;
+            for strategy in [Strategy::Table, Strategy::Filter] {
+                timed(&format!("scan nq={queries} nprobe={nprobe} k={k} {strategy:?}"), &mut || {
+                    scan.best_by(strategy, c, x.ptr(), queries, &probes, k, out)
+                })?;
+            }
         }
         Ok(())
     })?;

@@ -9,6 +9,7 @@ pub mod group;
 pub mod kmeans;
 pub mod knn;
 pub mod pq;
+mod pq_filter;
 pub mod pq_train;
 pub mod probe;
 pub mod rows;

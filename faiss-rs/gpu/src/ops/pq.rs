@@ -17,8 +17,8 @@ use faiss_core::quantize::ProductQuantizer;
 use crate::error::{Error, Result};
 use crate::launchers;
 use crate::memory::{DeviceBuffer, MemorySpace, Ptr, PtrMut};
-use crate::ops::rows;
 use crate::ops::select::{self, BLOCK_K, Best};
+use crate::ops::{pq_filter, rows};
 use crate::resources::Context;
 
 /// The most bits of a number that the kernels know.
@@ -30,7 +30,9 @@ pub struct Codebooks {
     pub dsub: usize,
     pub nbits: usize,
     centroids: DeviceBuffer<f32>,
-    transposed: DeviceBuffer<f32>,
+    pub(super) transposed: DeviceBuffer<f32>,
+    /// Where matrix units may look at codes first.
+    pub(super) halves: Option<pq_filter::Halves>,
 }
 
 impl Codebooks {
@@ -48,7 +50,8 @@ impl Codebooks {
             rows::transpose(context, centroids.ptr().at(at), transposed.ptr_mut().at(at), 1 << nbits, dsub)?;
         }
         context.sync()?;
-        Ok(Codebooks { m, dsub, nbits, centroids, transposed })
+        let halves = pq_filter::Halves::new(context, pq)?;
+        Ok(Codebooks { m, dsub, nbits, centroids, transposed, halves })
     }
 
     pub fn dim(&self) -> usize {
@@ -59,9 +62,9 @@ impl Codebooks {
         (self.m * self.nbits).div_ceil(8)
     }
 
-    /// Bytes held on the device.
-    pub fn bytes(&self) -> usize {
-        4 * (self.centroids.len() + self.transposed.len())
+    /// Bytes that may be loaded at once, by the alignment of codes.
+    pub(super) fn unit(&self) -> u32 {
+        [16, 4].into_iter().find(|unit| self.code_size().is_multiple_of(*unit as usize)).unwrap_or(1)
     }
 
     /// Numbers of a query's table.
@@ -209,10 +212,19 @@ pub struct Scan<'a> {
     pub allowed: Option<Ptr<u8>>,
 }
 
+/// How the best codes are found. One chooser, [`Scan::choose`]; the tests run both against each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// A table for each query, in which every code is looked up.
+    Table,
+    /// The same for the codes of the first lists; of the others only for those that pass a filter by matrix units.
+    Filter,
+}
+
 /// How a table is made: as `TableKind` in the kernels.
-struct Table {
+pub(super) struct Table {
     norm: f32,
-    scale: f32,
+    pub scale: f32,
     difference: u32,
 }
 
@@ -224,7 +236,7 @@ const BLOCKS_TOGETHER: usize = 4;
 const VISITS_PER_SPLIT: usize = 1024;
 
 impl Scan<'_> {
-    fn table(&self) -> Table {
+    pub(super) fn table(&self) -> Table {
         match (self.metric, self.by_residual) {
             (MetricType::InnerProduct, _) => Table { norm: 0.0, scale: -1.0, difference: 0 },
             (_, true) => Table { norm: 0.0, scale: -2.0, difference: 0 },
@@ -232,12 +244,12 @@ impl Scan<'_> {
         }
     }
 
-    fn residual_l2(&self) -> bool {
+    pub(super) fn residual_l2(&self) -> bool {
         self.by_residual && !self.metric.is_similarity()
     }
 
     /// Keys in shared memory for `k` results, and how many the kernel collects before it sorts.
-    fn key_sizes(k: usize) -> (usize, usize) {
+    pub(super) fn key_sizes(k: usize) -> (usize, usize) {
         let size = k.next_power_of_two().max(32);
         (size, size.max(1024))
     }
@@ -252,21 +264,39 @@ impl Scan<'_> {
         k: usize,
         out: Best,
     ) -> Result<()> {
+        self.best_by(self.choose(context, nq, probes, k), context, queries, nq, probes, k, out)
+    }
+
+    /// [`Scan::best`] by a given strategy; all give the same bits.
+    #[allow(clippy::too_many_arguments)]
+    pub fn best_by(
+        &self,
+        strategy: Strategy,
+        context: &Context<'_>,
+        queries: Ptr<f32>,
+        nq: usize,
+        probes: &Probes,
+        k: usize,
+        out: Best,
+    ) -> Result<()> {
         if nq == 0 || k == 0 {
             return Ok(());
         }
         if k > BLOCK_K {
             return Err(Error::invalid(format!("a scan keeps at most {BLOCK_K} results, not {k}")));
         }
+        if let (Strategy::Filter, Some(halves)) = (strategy, self.filter(context, k)) {
+            return self.best_filtered(context, halves, queries, nq, probes, k, out);
+        }
         let wanted = (BLOCKS_TOGETHER * context.properties.multiprocessors as usize).div_ceil(nq);
         let splits = wanted.min(probes.visits / VISITS_PER_SPLIT).min(MERGED_AT_ONCE / k).max(1);
         if splits == 1 {
-            return self.launch(context, queries, nq, probes, Found::Best(k, 1, out));
+            return self.launch(context, queries, nq, probes, Found::Best(k, 1, out), probes.nprobe);
         }
         let count = nq * splits * k;
         let (mut values, mut ids) = (context.take(count)?, context.take(count)?);
         let parts = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-        self.launch(context, queries, nq, probes, Found::Best(k, splits, parts))?;
+        self.launch(context, queries, nq, probes, Found::Best(k, splits, parts), probes.nprobe)?;
         select::merge(context, parts, nq, splits * k, k, self.metric.is_similarity(), out)
     }
 
@@ -281,10 +311,19 @@ impl Scan<'_> {
         out: PtrMut<f32>,
         stride: usize,
     ) -> Result<()> {
-        if nq == 0 { Ok(()) } else { self.launch(context, queries, nq, probes, Found::All(out, stride)) }
+        if nq == 0 { Ok(()) } else { self.launch(context, queries, nq, probes, Found::All(out, stride), probes.nprobe) }
     }
 
-    fn launch(&self, context: &Context<'_>, queries: Ptr<f32>, nq: usize, probes: &Probes, found: Found) -> Result<()> {
+    /// Looks into the first `looked` lists of each query.
+    pub(super) fn launch(
+        &self,
+        context: &Context<'_>,
+        queries: Ptr<f32>,
+        nq: usize,
+        probes: &Probes,
+        found: Found,
+        looked: usize,
+    ) -> Result<()> {
         let (k, splits) = match found {
             Found::Best(k, splits, _) => (k, splits),
             Found::All(..) => (1, 1),
@@ -294,7 +333,7 @@ impl Scan<'_> {
         let shared = 8 * (k_size + buffer) + table_bytes;
         // The kernel has a few numbers of its own in shared memory.
         if shared + 1024 <= context.properties.shared_bytes {
-            return self.launch_with(context, queries, nq, probes, found, None, splits, shared);
+            return self.launch_with(context, queries, nq, probes, found, looked, None, splits, shared);
         }
         let page = (TABLE_BYTES / table_bytes).clamp(1, nq);
         let mut tables = context.take::<f32>(page * self.codebooks.table_size())?;
@@ -320,12 +359,12 @@ impl Scan<'_> {
             let part = probes.skip(first);
             let found = found.skip(first);
             let shared = 8 * (k_size + buffer);
-            self.launch_with(context, queries, count, &part, found, Some(tables.ptr()), splits, shared)?;
+            self.launch_with(context, queries, count, &part, found, looked, Some(tables.ptr()), splits, shared)?;
         }
         Ok(())
     }
 
-    fn origin(&self) -> Ptr<f32> {
+    pub(super) fn origin(&self) -> Ptr<f32> {
         if self.residual_l2() { self.origin } else { Ptr::null() }
     }
 
@@ -337,6 +376,7 @@ impl Scan<'_> {
         nq: usize,
         probes: &Probes,
         found: Found,
+        looked: usize,
         tables: Option<Ptr<f32>>,
         splits: usize,
         shared: usize,
@@ -351,7 +391,7 @@ impl Scan<'_> {
         let similarity = self.metric.is_similarity();
         let coarse = if self.by_residual { probes.coarse } else { Ptr::null() };
         let code_size = self.codebooks.code_size();
-        let unit = [16, 4].into_iter().find(|unit| code_size.is_multiple_of(*unit)).unwrap_or(1);
+        let unit = self.codebooks.unit();
         let table = self.table();
         let mut launch = context.launch(nq * splits);
         launch.shared = shared as u32;
@@ -375,10 +415,11 @@ impl Scan<'_> {
             if similarity { -1.0 } else { 1.0 },
             probes.places,
             probes.nprobe as u32,
+            looked as u32,
             self.lists.offsets,
             self.lists.codes,
             code_size as u32,
-            unit as u32,
+            unit,
             if self.residual_l2() { self.terms } else { Ptr::null() },
             self.allowed.unwrap_or(Ptr::null()),
             splits as u32,
@@ -399,7 +440,7 @@ const MERGED_AT_ONCE: usize = 65_536;
 
 /// What a launch writes: the best so many of each of so many parts of a query, or all distances, so far apart.
 #[derive(Clone, Copy)]
-enum Found {
+pub(super) enum Found {
     Best(usize, usize, Best),
     All(PtrMut<f32>, usize),
 }

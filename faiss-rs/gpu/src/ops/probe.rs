@@ -62,21 +62,31 @@ pub struct Tiles<'a> {
 impl Scan {
     /// The pairs by list, in tiles of at most `width` queries.
     pub fn tiles<'a>(&self, context: &'a Context<'_>, width: usize) -> Result<Tiles<'a>> {
-        let (pairs, nlist) = (self.count * self.nprobe, self.stored.nlist);
-        let grouped = group::group(context, self.lists, pairs, nlist)?;
-        let bound = pairs / width + nlist.min(pairs);
-        let (mut lists, mut firsts, mut count) = (context.take(bound)?, context.take(bound)?, context.take(1)?);
-        launchers::list_tiles(
-            context.launch(1),
-            grouped.offsets.ptr(),
-            nlist as u32,
-            width as u32,
-            lists.ptr_mut(),
-            firsts.ptr_mut(),
-            count.ptr_mut(),
-        )?;
-        Ok(Tiles { pairs: grouped, lists, firsts, count, bound })
+        tiles(context, self.lists, self.count * self.nprobe, self.stored.nlist, width)
     }
+}
+
+/// Pairs by the list of each, -1 for none, in tiles of at most `width`.
+pub fn tiles<'a>(
+    context: &'a Context<'_>,
+    list_of: Ptr<i32>,
+    pairs: usize,
+    nlist: usize,
+    width: usize,
+) -> Result<Tiles<'a>> {
+    let grouped = group::group(context, list_of, pairs, nlist)?;
+    let bound = pairs / width + nlist.min(pairs);
+    let (mut lists, mut firsts, mut count) = (context.take(bound)?, context.take(bound)?, context.take(1)?);
+    launchers::list_tiles(
+        context.launch(1),
+        grouped.offsets.ptr(),
+        nlist as u32,
+        width as u32,
+        lists.ptr_mut(),
+        firsts.ptr_mut(),
+        count.ptr_mut(),
+    )?;
+    Ok(Tiles { pairs: grouped, lists, firsts, count, bound })
 }
 
 /// What is searched and how.
