@@ -367,7 +367,7 @@ struct Collected {
 // plus the code's own term. Smaller is better; `negate` turns them round at the end.
 //
 // A code's position counts over all probes of its query, in order: those of probe p begin at places[query * (nprobe + 1) + p],
-// and the last of these numbers is the total, at most 2^32 - 2^16. Only the first `looked` probes are looked into. Block b does part b % splits of the positions of query
+// and the last of these numbers is the total, at most 2^32 - 2^16. Only the first `seen` positions are looked at. Block b does part b % splits of the positions of query
 // b / splits. With `distances` given it writes them all, NaN for codes that are not allowed. Otherwise it keeps the best k,
 // whose ids are their positions: ties go to the lower one, so the result does not depend on splits.
 //
@@ -376,7 +376,7 @@ struct Collected {
 template <u32 BITS, u32 SHARED>
 __device__ void pq_scan(const float* queries, const float* origin, const float* transposed, const float* tables, float norm,
                         float scale, u32 difference, u32 d, u32 m_count, u32 dsub, u32 nbits, const int* lists,
-                        const float* coarse, float coarse_scale, const u32* places, u32 nprobe, u32 looked,
+                        const float* coarse, float coarse_scale, const u32* places, u32 nprobe, u32 seen,
                         const i64* offsets, const u8* codes, u32 code_size, u32 unit, const float* terms, const u8* allowed, u32 splits, u32 k,
                         u32 k_size, u32 buffer_size, u32 negate, float* out_values, i64* out_ids, float* distances,
                         i64 stride) {
@@ -394,7 +394,7 @@ __device__ void pq_scan(const float* queries, const float* origin, const float* 
         table = tables + (query * m_count << nbits);
     }
     places += query * (nprobe + 1);
-    const u64 total = places[looked];
+    const u64 total = min(places[nprobe], seen);
     const u32 part = (u32)((total + splits - 1) / splits);
     const u32 begin = (u32)min((u64)split * part, total), end = (u32)min((u64)begin + part, total);
 #pragma unroll 1
@@ -451,12 +451,12 @@ __device__ void pq_scan(const float* queries, const float* origin, const float* 
     if (!distances) found.write(negate, out_values, out_ids, (query * splits + split) * k);
 }
 
-// The last step of a filtered scan: the best k of what the first `looked` probes gave (`best_*`) and of the candidates that
+// The last step of a filtered scan: the best k of what the first `seen` positions gave (`best_*`) and of the candidates that
 // the filter left; or of all further codes where there were more than `capacity`. Codes of 8 bits, tables in shared memory.
 // One block a query; shared memory as for a scan.
 __device__ inline void pq_finish(const float* queries, const float* origin, const float* transposed, float scale, u32 d,
                                  u32 m_count, u32 dsub, const int* lists, const float* coarse, float coarse_scale,
-                                 const u32* places, u32 nprobe, u32 looked, const i64* offsets, const u8* codes, u32 code_size,
+                                 const u32* places, u32 nprobe, u32 seen, const i64* offsets, const u8* codes, u32 code_size,
                                  u32 unit, const float* terms, const u8* allowed, const u32* counts, const u32* candidates,
                                  u32 capacity, const float* best_values, const i64* best_ids, u32 k, u32 k_size,
                                  u32 buffer_size, u32 negate, float* out_values, i64* out_ids) {
@@ -481,7 +481,7 @@ __device__ inline void pq_finish(const float* queries, const float* origin, cons
     found.limit = found.best[k - 1];
     places += query * (nprobe + 1);
     const bool all = count > capacity;
-    const u32 first = places[looked], end = all ? places[nprobe] - first : count, round = buffer_size / 2;
+    const u32 first = min(places[nprobe], seen), end = all ? places[nprobe] - first : count, round = buffer_size / 2;
     u32 from = 0;
 #pragma unroll 1
     while (from < end) {

@@ -57,11 +57,15 @@ __device__ inline void pq_filter_queries(const float* queries, const float* orig
     }
 }
 
-// The lists of the pairs that the filter looks at, -1 for those of the first `looked` probes and of queries without a limit.
-__device__ inline void pq_filter_keys(const int* lists, const u32* counts, u32 nprobe, u32 looked, u32 capacity, int* keys,
-                                      i64 pairs) {
-    for (i64 pair = grid_thread(); pair < pairs; pair += grid_threads())
-        keys[pair] = pair % nprobe < looked || counts[pair / nprobe] > capacity ? -1 : lists[pair];
+// The lists of the pairs that the filter looks at, -1 for those whose positions are all among the first `seen` of their query,
+// and for queries without a limit.
+__device__ inline void pq_filter_keys(const int* lists, const u32* places, const u32* counts, u32 nprobe, u32 seen, u32 capacity,
+                                      int* keys, i64 pairs) {
+    for (i64 pair = grid_thread(); pair < pairs; pair += grid_threads()) {
+        const i64 query = pair / nprobe;
+        const bool done = places[query * (nprobe + 1) + pair % nprobe + 1] <= seen;
+        keys[pair] = done || counts[query] > capacity ? -1 : lists[pair];
+    }
 }
 
 #if __CUDA_ARCH__ >= 800
@@ -79,7 +83,7 @@ __device__ void pq_filter(const __half* rows, const float* factors, const float*
                           u32 dsub, const u32* order, const u32* groups, const u32* tile_lists, const u32* tile_firsts,
                           const u32* tile_count, const u32* places, u32 nprobe, const float* coarse, float coarse_scale,
                           const i64* offsets, const u32* lengths, const u8* codes, u32 code_size, const float* terms,
-                          const u8* allowed, u32 capacity, u32* counts, u32* candidates) {
+                          const u8* allowed, u32 seen, u32 capacity, u32* counts, u32* candidates) {
     constexpr u32 WIDTH = 16 * STEPS, PITCH = WIDTH + 8, WARP = 32;
     extern __shared__ __align__(16) u8 filter_memory[];
     const u32 book_size = 256 * m_count * dsub; // a multiple of 512 bytes
@@ -199,7 +203,7 @@ __device__ void pq_filter(const __half* rows, const float* factors, const float*
                         for (u32 l = 0; l < 2; ++l) {
                             const u32 n = base + 8 * j + 2 * quad + l;
                             const bool far = fmaf(factor, sums[j][2 * h + l], low_terms[j][l]) > threshold;
-                            if (far || n >= count || (allowed && !allowed[place + n])) continue;
+                            if (far || n >= count || start + n < seen || (allowed && !allowed[place + n])) continue;
                             const u32 at = atomicAdd(&counts[query], 1u);
                             if (at < capacity) candidates[(i64)query * capacity + at] = start + n;
                         }

@@ -237,6 +237,7 @@ fn both_kernels_compute_every_distance() {
                         lists: device_probes.ptr(),
                         coarse: faiss_gpu::memory::Ptr::null(),
                         places: device_places.ptr(),
+                        lengths: faiss_gpu::memory::Ptr::null(),
                         stored: lists.view(),
                         centroids: None,
                         distances: out.ptr_mut(),

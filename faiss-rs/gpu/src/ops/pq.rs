@@ -194,7 +194,7 @@ pub struct Probes {
     /// Where the codes of each list begin in the query's row of positions, and the row's length: `nprobe + 1` numbers a query.
     pub places: Ptr<u32>,
     pub nprobe: usize,
-    /// About how many codes a query visits; the number of blocks a query depends on it, the result does not.
+    /// About how many codes a query visits: what the strategy and the number of blocks depend on, and the result does not.
     pub visits: usize,
 }
 
@@ -217,7 +217,7 @@ pub struct Scan<'a> {
 pub enum Strategy {
     /// A table for each query, in which every code is looked up.
     Table,
-    /// The same for the codes of the first lists; of the others only for those that pass a filter by matrix units.
+    /// The same for a query's first codes; of the others only for those that pass a filter by matrix units.
     Filter,
 }
 
@@ -230,6 +230,8 @@ pub(super) struct Table {
 
 /// Tables in memory at once, where they do not fit into shared memory.
 const TABLE_BYTES: usize = 64 << 20;
+/// All positions of a query.
+const ALL: usize = u32::MAX as usize;
 /// Blocks that one multiprocessor holds at a time, about.
 const BLOCKS_TOGETHER: usize = 4;
 /// Codes that are worth a block of their own.
@@ -291,12 +293,12 @@ impl Scan<'_> {
         let wanted = (BLOCKS_TOGETHER * context.properties.multiprocessors as usize).div_ceil(nq);
         let splits = wanted.min(probes.visits / VISITS_PER_SPLIT).min(MERGED_AT_ONCE / k).max(1);
         if splits == 1 {
-            return self.launch(context, queries, nq, probes, Found::Best(k, 1, out), probes.nprobe);
+            return self.launch(context, queries, nq, probes, Found::Best(k, 1, out), ALL);
         }
         let count = nq * splits * k;
         let (mut values, mut ids) = (context.take(count)?, context.take(count)?);
         let parts = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-        self.launch(context, queries, nq, probes, Found::Best(k, splits, parts), probes.nprobe)?;
+        self.launch(context, queries, nq, probes, Found::Best(k, splits, parts), ALL)?;
         select::merge(context, parts, nq, splits * k, k, self.metric.is_similarity(), out)
     }
 
@@ -311,10 +313,10 @@ impl Scan<'_> {
         out: PtrMut<f32>,
         stride: usize,
     ) -> Result<()> {
-        if nq == 0 { Ok(()) } else { self.launch(context, queries, nq, probes, Found::All(out, stride), probes.nprobe) }
+        if nq == 0 { Ok(()) } else { self.launch(context, queries, nq, probes, Found::All(out, stride), ALL) }
     }
 
-    /// Looks into the first `looked` lists of each query.
+    /// Looks at the first `seen` positions of each query.
     pub(super) fn launch(
         &self,
         context: &Context<'_>,
@@ -322,7 +324,7 @@ impl Scan<'_> {
         nq: usize,
         probes: &Probes,
         found: Found,
-        looked: usize,
+        seen: usize,
     ) -> Result<()> {
         let (k, splits) = match found {
             Found::Best(k, splits, _) => (k, splits),
@@ -333,7 +335,7 @@ impl Scan<'_> {
         let shared = 8 * (k_size + buffer) + table_bytes;
         // The kernel has a few numbers of its own in shared memory.
         if shared + 1024 <= context.properties.shared_bytes {
-            return self.launch_with(context, queries, nq, probes, found, looked, None, splits, shared);
+            return self.launch_with(context, queries, nq, probes, found, seen, None, splits, shared);
         }
         let page = (TABLE_BYTES / table_bytes).clamp(1, nq);
         let mut tables = context.take::<f32>(page * self.codebooks.table_size())?;
@@ -359,7 +361,7 @@ impl Scan<'_> {
             let part = probes.skip(first);
             let found = found.skip(first);
             let shared = 8 * (k_size + buffer);
-            self.launch_with(context, queries, count, &part, found, looked, Some(tables.ptr()), splits, shared)?;
+            self.launch_with(context, queries, count, &part, found, seen, Some(tables.ptr()), splits, shared)?;
         }
         Ok(())
     }
@@ -376,7 +378,7 @@ impl Scan<'_> {
         nq: usize,
         probes: &Probes,
         found: Found,
-        looked: usize,
+        seen: usize,
         tables: Option<Ptr<f32>>,
         splits: usize,
         shared: usize,
@@ -415,7 +417,7 @@ impl Scan<'_> {
             if similarity { -1.0 } else { 1.0 },
             probes.places,
             probes.nprobe as u32,
-            looked as u32,
+            seen as u32,
             self.lists.offsets,
             self.lists.codes,
             code_size as u32,
@@ -455,7 +457,7 @@ impl Found {
 }
 
 impl Probes {
-    fn skip(&self, queries: usize) -> Probes {
+    pub(super) fn skip(&self, queries: usize) -> Probes {
         Probes {
             lists: self.lists.at(queries * self.nprobe),
             coarse: self.coarse.at(queries * self.nprobe),

@@ -1,9 +1,9 @@
 //! The strategy of a scan that lets matrix units look at codes first, where many queries look into the same lists.
 //!
-//! The first lists of a query are looked up in its table as ever; the worst of the k best so far is the query's limit. For all
-//! other pairs of query and list, products of f16 tell which codes are certainly beyond the limit, rounding counted in. What is
+//! A query's first codes are looked up in its table as ever; the worst of the k best so far is the query's limit. For the codes
+//! behind them, products of f16 tell which codes are certainly beyond the limit, rounding counted in. What is
 //! left are candidates, whose distances come from the table again, so that the result is the same to the bit. A query without
-//! k results in its first lists, or with more candidates than there is room for, is looked up in full.
+//! k results among its first codes, or with more candidates than there is room for, is looked up in full.
 
 use half::f16;
 
@@ -18,13 +18,22 @@ use crate::ops::select::Best;
 use crate::resources::Context;
 
 /// Candidates that a query may have.
-const CAPACITY: usize = 2048;
+const CAPACITY: usize = 4096;
 /// Pairs of a tile.
 const TILE_PAIRS: usize = 128;
-/// Codes for each result that a query's first lists should have, about: fewer candidates are left then.
-const SEEN_PER_RESULT: usize = 16;
-/// Queries for each list from which on the filter is worth its launches.
-const QUERIES_A_LIST: usize = 4;
+/// A query's first codes, which give its limit: so many for each result, and this part of all, so that few candidates are left.
+const SEEN_PER_RESULT: usize = 32;
+const SEEN_PART: usize = 64;
+
+// What the strategies take, in microseconds of one multiprocessor of an H200, from which one is chosen: numbers looked up in
+// tables, codes that pass the filter's units, a tile of the filter, and its launches on all multiprocessors together. Where both
+// are near each other, the table's time is the surer one.
+const LOOKED_UP: f64 = 15_700.0;
+const FILTERED: f64 = 7_000.0;
+const TILE_TIME: f64 = 10.0;
+const LAUNCHES_TIME: f64 = 1_000.0;
+const MARGIN: f64 = 1.5;
+
 /// The widest vectors that the kernels hold in registers.
 const MOST_DIMS: usize = 128;
 
@@ -60,9 +69,14 @@ impl Halves {
 
 impl Scan<'_> {
     pub fn choose(&self, context: &Context<'_>, nq: usize, probes: &Probes, k: usize) -> Strategy {
-        let shared = nq * probes.nprobe >= QUERIES_A_LIST * self.lists.nlist;
-        // Most of the work should be behind the first lists.
-        if shared && 4 * first_lists(probes, k) <= probes.nprobe && self.filter(context, k).is_some() {
+        let (units, pairs) = (f64::from(context.properties.multiprocessors), nq * probes.nprobe);
+        let codes = nq as f64 * probes.visits as f64;
+        let tiles = pairs / TILE_PAIRS + pairs.min(self.lists.nlist);
+        let table = codes * self.codebooks.m as f64 / LOOKED_UP / units;
+        let filter = LAUNCHES_TIME + (tiles as f64 * TILE_TIME + codes / FILTERED) / units;
+        // Most of the work should be behind the first codes.
+        let mostly = 4 * first_codes(probes, k) <= probes.visits;
+        if table > MARGIN * filter && mostly && self.filter(context, k).is_some() {
             Strategy::Filter
         } else {
             Strategy::Table
@@ -88,6 +102,7 @@ impl Scan<'_> {
         512 * self.codebooks.dim() + TILE_PAIRS * (2 * (16 * self.steps() + 8) + 12)
     }
 
+    /// As many queries at a time as the temporary memory has room for candidates.
     #[allow(clippy::too_many_arguments)]
     pub(super) fn best_filtered(
         &self,
@@ -99,7 +114,27 @@ impl Scan<'_> {
         k: usize,
         out: Best,
     ) -> Result<()> {
-        let (nprobe, looked) = (probes.nprobe, first_lists(probes, k));
+        let room = context.temp.available() / 2 / (4 * CAPACITY + 24 * probes.nprobe + 12 * k + 256);
+        let page = nq.div_ceil(nq.div_ceil(room.max(512)));
+        for first in (0..nq).step_by(page) {
+            let (count, x) = (page.min(nq - first), queries.at(first * self.codebooks.dim()));
+            self.filtered_page(context, halves, x, count, &probes.skip(first), k, out.at(first * k))?;
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn filtered_page(
+        &self,
+        context: &Context<'_>,
+        halves: &Halves,
+        queries: Ptr<f32>,
+        nq: usize,
+        probes: &Probes,
+        k: usize,
+        out: Best,
+    ) -> Result<()> {
+        let (nprobe, seen) = (probes.nprobe, first_codes(probes, k));
         let (d, width, codebooks) = (self.codebooks.dim(), 16 * self.steps(), self.codebooks);
         let similarity = self.metric.is_similarity();
         let (negate, coarse_scale) = (u32::from(similarity), if similarity { -1.0 } else { 1.0 });
@@ -110,7 +145,7 @@ impl Scan<'_> {
 
         let (mut values, mut ids) = (context.take(nq * k)?, context.take(nq * k)?);
         let first = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-        self.launch(context, queries, nq, probes, Found::Best(k, 1, first), looked)?;
+        self.launch(context, queries, nq, probes, Found::Best(k, 1, first), seen)?;
 
         let mut rows = context.take::<f16>(nq * width)?;
         let (mut factors, mut limits) = (context.take::<f32>(nq)?, context.take::<f32>(nq)?);
@@ -140,9 +175,10 @@ impl Scan<'_> {
         launchers::pq_filter_keys(
             context.stride(pairs, 1024),
             probes.lists,
+            probes.places,
             counts.ptr(),
             nprobe as u32,
-            looked as u32,
+            seen as u32,
             CAPACITY as u32,
             keys.ptr_mut(),
             pairs as i64,
@@ -177,6 +213,7 @@ impl Scan<'_> {
             codebooks.code_size() as u32,
             terms,
             allowed,
+            seen as u32,
             CAPACITY as u32,
             counts.ptr_mut(),
             candidates.ptr_mut(),
@@ -198,7 +235,7 @@ impl Scan<'_> {
             coarse_scale,
             probes.places,
             nprobe as u32,
-            looked as u32,
+            seen as u32,
             self.lists.offsets,
             self.lists.codes,
             codebooks.code_size() as u32,
@@ -220,8 +257,7 @@ impl Scan<'_> {
     }
 }
 
-/// Lists whose codes give a query its limit.
-fn first_lists(probes: &Probes, k: usize) -> usize {
-    let wanted = (SEEN_PER_RESULT * k * probes.nprobe).div_ceil(probes.visits.max(1));
-    wanted.clamp(1, probes.nprobe.max(1))
+/// Codes of a query that give it its limit.
+fn first_codes(probes: &Probes, k: usize) -> usize {
+    (SEEN_PER_RESULT * k).max(probes.visits / SEEN_PART)
 }

@@ -40,6 +40,8 @@ pub struct Scan {
     pub lists: Ptr<i32>,
     pub coarse: Ptr<f32>,
     pub places: Ptr<u32>,
+    /// Entries of each query's row: the last of its places.
+    pub lengths: Ptr<u32>,
     pub stored: ListsView,
     /// The lists' centroids, for families that ask for them.
     pub centroids: Option<Vectors>,
@@ -218,6 +220,7 @@ impl<'a> Rows<'a> {
             lists: self.lists.ptr().at(first * nprobe),
             coarse: probes.coarse.at(first * nprobe),
             places: self.places.ptr().at(first * (nprobe + 1)),
+            lengths: self.lengths.ptr().at(first),
             stored: search.stored,
             centroids: search.centroids,
             distances,

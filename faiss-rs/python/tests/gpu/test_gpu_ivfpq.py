@@ -95,8 +95,9 @@ def test_added_on_the_gpu(resources, rng, d, nlist, M, nbits, by_residual):
     assert same >= total * 0.998
     for i in range(nlist):
         assert gpu.getListLength(i) == back.invlists.list_size(i)
-        np.testing.assert_array_equal(gpu.getListIndices(i), lists_of(back)[i][0])
-        np.testing.assert_array_equal(gpu.getListVectorData(i), lists_of(back)[i][1].ravel())
+        np.testing.assert_array_equal(faiss.vector_to_array(gpu.getListIndices(i)), lists_of(back)[i][0])
+        codes = faiss.vector_to_array(gpu.getListVectorData(i))
+        np.testing.assert_array_equal(codes, lists_of(back)[i][1].ravel())
 
 
 @pytest.mark.parametrize("metric", [L2, IP])

@@ -285,8 +285,7 @@ impl GpuIndexIVFPQ {
             pq::coarse_distances(context, self.metric_type, scan.queries, shape, wide, scan.lists, coarse.ptr_mut())?;
             own_coarse = Some(coarse);
         }
-        let lists_here = self.ivf.lists().ok().flatten();
-        let visits = lists_here.map_or(0, |lists| lists.count() * scan.nprobe / lists.nlist().max(1));
+        let visits = self.visits(context, scan)?;
         let probes = PqProbes {
             lists: scan.lists,
             coarse: own_coarse.as_ref().map_or(scan.coarse, Temp::ptr),
@@ -295,6 +294,17 @@ impl GpuIndexIVFPQ {
             visits,
         };
         work(&parts, &probes)
+    }
+
+    /// Codes that a query visits, on average: counted where there are many, as queries tend to look into the same long lists.
+    fn visits(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<usize> {
+        if scan.count * scan.nprobe < COUNTED_FROM {
+            let lists = self.ivf.lists().ok().flatten();
+            return Ok(lists.map_or(0, |lists| lists.count() * scan.nprobe / lists.nlist().max(1)));
+        }
+        let mut lengths = vec![0u32; scan.count];
+        context.download(scan.lengths, &mut lengths)?;
+        Ok(lengths.iter().map(|n| *n as usize).sum::<usize>() / scan.count)
     }
 
     fn quantizer_metric(&self) -> Option<MetricType> {
@@ -315,6 +325,9 @@ impl GpuIndexIVFPQ {
         Ok(residuals)
     }
 }
+
+/// Pairs of query and list from which on it is worth a wait to know how many codes they have.
+const COUNTED_FROM: usize = 1 << 14;
 
 fn no_codebooks() -> crate::Error {
     crate::Error::invalid("the product quantizer has no centroids on this GPU")
