@@ -900,7 +900,7 @@ class IVFPQSearchParameters(SearchParametersIVF):
     scan_table_threshold: int
     """Accepted for compatibility."""
     polysemous_ht: int
-    """Hamming threshold of polysemous search; only 0 (off) is known."""
+    """Accepted for compatibility: Faiss too looks at the index's only."""
     def __init__(
         self,
         *,
@@ -1112,11 +1112,13 @@ class IndexIVFPQ(IndexIVF):
     pq: ProductQuantizer
     """Makes the codes."""
     do_polysemous_training: bool
-    """Accepted for compatibility: polysemous training would only renumber centroids, which searches without a Hamming threshold don't see."""
+    """Whether training ends with polysemous training."""
+    polysemous_training: PolysemousTraining | None
+    """Parameters of the polysemous training; null for the default ones."""
     scan_table_threshold: int
     """Accepted for compatibility."""
     polysemous_ht: int
-    """Hamming threshold of polysemous search; only 0 (off) is known."""
+    """Codes that differ from the query's in so many bits or more are passed over; 0 for off."""
     use_precomputed_table: int
     """-1: make no precomputed table; 0: decide when it is made; 1: it is there."""
     precomputed_table: Float32Vector
@@ -1148,8 +1150,27 @@ class IndexIVFPQ(IndexIVF):
     def precompute_table(self) -> None:
         """Makes the precomputed table where `use_precomputed_table` does not forbid it."""
 
+class IndexIVFPQStats:
+    """What polysemous searches in inverted files of product-quantized codes did so far."""
+
+    this: Any
+    thisown: bool
+    nrefine: int
+    """Number of distances refined; nothing here does."""
+    n_hamming_pass: int
+    """Number of codes near enough by their Hamming distance."""
+    search_cycles: int
+    """Not measured here."""
+    refine_cycles: int
+    """Not measured here."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets everything to 0."""
+    def add(self, other: IndexIVFPQStats) -> None:
+        """Adds other statistics to these."""
+
 class IndexIVFStats:
-    """What searches in inverted files did so far; GPUs count nothing."""
+    """What searches in inverted files did so far."""
 
     this: Any
     thisown: bool
@@ -1183,17 +1204,38 @@ class IndexPQ(IndexFlatCodes):
     pq: ProductQuantizer
     """Makes the codes."""
     do_polysemous_training: bool
-    """Accepted for compatibility: polysemous training would only renumber centroids, which these searches don't see."""
+    """Whether training ends with polysemous training."""
+    polysemous_training: PolysemousTraining
+    """Parameters of the polysemous training."""
     search_type: int
-    """0: queries as they are; 3: encoded too. The polysemous and Hamming searches are not here."""
+    """How codes are compared with queries: 0 as they are, 1 by Hamming distance, 2 by differing bytes, 3 with queries encoded too, 4 and 5
+    as 0 among the codes that are near by 1 or 2.
+    """
     encode_signs: bool
-    """Accepted for compatibility."""
+    """In searches by Hamming distance, queries are encoded by the signs of their coordinates."""
     polysemous_ht: int
-    """Hamming threshold of polysemous searches."""
+    """Polysemous searches pass over codes whose Hamming distance is not below this."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int, metric: int = ...) -> None: ...
+
+class IndexPQStats:
+    """What searches among product-quantized codes did so far."""
+
+    this: Any
+    thisown: bool
+    nq: int
+    """Number of queries."""
+    ncode: int
+    """Number of pairs of query and code."""
+    n_hamming_pass: int
+    """Number of those near enough by their Hamming distance, in polysemous searches."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets everything to 0."""
+    def add(self, other: IndexPQStats) -> None:
+        """Adds other statistics to these."""
 
 class IndexPreTransform(Index):
     """Applies transforms to vectors before another index gets them."""
@@ -1444,6 +1486,51 @@ class ParameterSpace:
     def explore_c(self, index: Any, nq: int, xq: Any, crit: Any, ops: OperatingPoints) -> None: ...
     def __init__(self) -> None: ...
 
+class SimulatedAnnealingParameters:
+    """How a permutation is searched for."""
+
+    this: Any
+    thisown: bool
+    init_temperature: float
+    """The probability that a swap for the worse is made anyway, at the beginning."""
+    temperature_decay: float
+    """By this it falls with every iteration."""
+    n_iter: int
+    """Number of swaps tried."""
+    n_redo: int
+    """How often to begin anew; the best result is kept."""
+    seed: int
+    """Seed of the random numbers."""
+    verbose: int
+    """Above 0, says on stdout how it goes."""
+    only_bit_flips: bool
+    """Only swaps of numbers that differ in one bit."""
+    init_random: bool
+    """Begins at a random permutation."""
+    def __init__(self) -> None: ...
+
+class PolysemousTraining(SimulatedAnnealingParameters):
+    """How a product quantizer's centroids get new numbers."""
+
+    OT_None: ClassVar[int]
+    OT_Ranking_weighted_diff: ClassVar[int]
+    OT_ReproduceDistances_affine: ClassVar[int]
+    optimization_type: int
+    """0: not at all; 1: after the distances between centroids. Faiss's 2, after rankings, is not here."""
+    ntrain_permutation: int
+    """Points of the training set that are kept from the product quantizer's own training."""
+    dis_weight_factor: float
+    """A pair of centroids at distance x counts by exp(-this * x): near ones matter most."""
+    max_memory: int
+    """Bytes that training may use."""
+    log_pattern: str
+    """Accepted for compatibility: no log is written."""
+    def __init__(self) -> None: ...
+    def optimize_pq_for_hamming(self, pq: ProductQuantizer, n: int = 0, x: np.ndarray | None = None) -> None:
+        """Gives the centroids new numbers. Vectors are not needed for it."""
+    def memory_usage_per_thread(self, pq: ProductQuantizer) -> int:
+        """Bytes that each thread of the training needs."""
+
 class Quantizer:
     """What all quantizers have."""
 
@@ -1574,6 +1661,15 @@ class RemapDimensionsTransform(VectorTransform):
     def __init__(self, d_in: int, d_out: int, uniform: bool = True) -> None: ...
     @overload
     def __init__(self, d_in: int, d_out: int, map: np.ndarray) -> None: ...
+
+class SearchParametersPQ(SearchParameters):
+    """Parameters of one search among product-quantized codes."""
+
+    search_type: int
+    """As the index's."""
+    polysemous_ht: int
+    """As the index's."""
+    def __init__(self, *, sel: IDSelector | None = None, search_type: int = 0, polysemous_ht: int = 0) -> None: ...
 
 class SearchParametersPreTransform(SearchParameters):
     """Search parameters that are passed on to the index of the transformed vectors."""

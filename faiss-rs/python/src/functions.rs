@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use faiss_core::base::{Error, Handle, MetricType, Shared, progress, threads};
-use faiss_core::index::ivf::params::INDEX_IVF_STATS;
+use faiss_core::base::{Error, MetricType, progress, threads};
+use faiss_core::index::stats;
 use faiss_core::{distance, random, simd, stream};
 use numpy::{PyArray1, PyArray2, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyAttributeError, PyMemoryError};
@@ -142,12 +142,9 @@ fn switch(name: &str) -> PyResult<&'static AtomicUsize> {
 /// A switch's number, or an object that the library has one of.
 #[pyfunction]
 pub fn get_global(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-    match name {
-        "indexIVF_stats" => {
-            let stats = NativeObject::root(Handle::Other(Shared::from_arc(INDEX_IVF_STATS.clone().into_arc())));
-            Ok(Py::new(py, stats)?.into_any())
-        }
-        _ => Ok(switch(name)?.load(Ordering::Relaxed).into_pyobject(py)?.into_any().unbind()),
+    match stats::global(name) {
+        Some(stats) => Ok(Py::new(py, NativeObject::root(stats))?.into_any()),
+        None => Ok(switch(name)?.load(Ordering::Relaxed).into_pyobject(py)?.into_any().unbind()),
     }
 }
 

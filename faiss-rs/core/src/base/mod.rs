@@ -6,6 +6,7 @@ pub mod handle;
 pub mod interrupt;
 pub mod metric;
 pub mod object;
+pub mod pointer;
 pub mod progress;
 pub mod threads;
 
@@ -15,3 +16,4 @@ pub use metric::MetricType;
 pub use object::{
     Described, ElementKind, Field, FieldInfo, FieldMut, FieldRef, Kind, Method, MethodCall, Object, TypeInfo, Value,
 };
+pub use pointer::Pointer;

@@ -11,6 +11,7 @@ pub mod ivf;
 pub mod pq;
 pub mod pretransform;
 pub mod refine;
+pub mod stats;
 
 use faiss_derive::Object;
 

@@ -2,6 +2,8 @@
 //! trait `Index`.
 
 pub mod bits;
+pub mod hamming;
+pub mod polysemous;
 pub mod product;
 pub mod product_methods;
 mod product_train;
@@ -10,6 +12,7 @@ use faiss_derive::Object;
 
 use crate::registry::Row;
 
+pub use polysemous::PolysemousTraining;
 pub use product::ProductQuantizer;
 
 /// What all quantizers have.

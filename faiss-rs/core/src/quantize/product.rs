@@ -76,6 +76,13 @@ impl Default for ProductQuantizer {
     }
 }
 
+/// Memory that encoding uses again and again.
+#[derive(Default)]
+pub struct Scratch {
+    distances: Vec<f32>,
+    numbers: Vec<u32>,
+}
+
 /// The centroids of each part with the coordinate outermost: how the kernels want them.
 pub struct Transposed {
     dsub: usize,
@@ -181,22 +188,28 @@ impl ProductQuantizer {
         }
         let transposed = self.transposed();
         threads::parallel_rows(codes, self.code_size, MIN_ROWS, |first, codes| {
-            let mut scratch = vec![0f32; self.ksub];
-            let mut numbers = vec![0u32; self.M];
+            let mut scratch = Scratch::default();
             for (i, code) in codes.chunks_exact_mut(self.code_size).enumerate() {
                 let row = &x[(first + i) * self.d..(first + i + 1) * self.d];
-                for (m, number) in numbers.iter_mut().enumerate() {
-                    let part = &row[m * self.dsub..(m + 1) * self.dsub];
-                    *number = simd::nearest_L2sqr_transposed(part, transposed.part(m), &mut scratch) as u32;
-                }
-                if self.nbits == 8 {
-                    code.iter_mut().zip(&numbers).for_each(|(c, n)| *c = *n as u8);
-                } else {
-                    pack(numbers.iter().copied(), self.nbits, code);
-                }
+                self.compute_code_with(&transposed, row, &mut scratch, code);
             }
             Ok(())
         })
+    }
+
+    /// Encodes one vector.
+    pub fn compute_code_with(&self, transposed: &Transposed, x: &[f32], scratch: &mut Scratch, code: &mut [u8]) {
+        scratch.distances.resize(self.ksub, 0.0);
+        scratch.numbers.resize(self.M, 0);
+        for (m, number) in scratch.numbers.iter_mut().enumerate() {
+            let part = &x[m * self.dsub..(m + 1) * self.dsub];
+            *number = simd::nearest_L2sqr_transposed(part, transposed.part(m), &mut scratch.distances) as u32;
+        }
+        if self.nbits == 8 {
+            code.iter_mut().zip(&scratch.numbers).for_each(|(c, n)| *c = *n as u8);
+        } else {
+            pack(scratch.numbers.iter().copied(), self.nbits, code);
+        }
     }
 
     /// The vector of one code.
@@ -297,6 +310,29 @@ impl ProductQuantizer {
         for (code, sum) in codes.chunks_exact(self.code_size).zip(out) {
             *sum = self.numbers(code).zip(table.chunks_exact(self.ksub)).map(|(n, row)| row[n]).sum();
         }
+    }
+
+    /// As [`ProductQuantizer::lookup`] for the codes whose distance to `query`'s code is below `below`; the others get infinity. Returns how
+    /// many passed.
+    pub fn lookup_near(
+        &self,
+        table: &[f32],
+        codes: &[u8],
+        query: &[u8],
+        measure: impl Fn(&[u8], &[u8]) -> u32,
+        below: u32,
+        out: &mut [f32],
+    ) -> usize {
+        let mut passed = 0;
+        for (code, out) in codes.chunks_exact(self.code_size.max(1)).zip(out.chunks_exact_mut(1)) {
+            if measure(query, code) < below {
+                self.lookup(table, code, out);
+                passed += 1;
+            } else {
+                out[0] = f32::INFINITY;
+            }
+        }
+        passed
     }
 
     /// Fills `sdc_table`.

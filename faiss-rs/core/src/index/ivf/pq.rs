@@ -6,19 +6,21 @@
 //! code; where not, it comes from the precomputed table, added to the query's.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faiss_derive::Object;
 
 use super::edit::{add_centroids, to_encode};
-use super::params::IVFPQSearchParameters;
 use super::{IndexIVF, InvertedFile, Scanner, Searcher, first_arguments, format};
 use crate::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use crate::base::{Error, Handle, MetricType, Pointer, Result, Shared, Value, threads};
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
+use crate::index::stats::INDEX_IVFPQ_STATS;
 use crate::io::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
-use crate::quantize::ProductQuantizer;
-use crate::quantize::product::Transposed;
+use crate::quantize::hamming::hamming;
+use crate::quantize::product::{Scratch, Transposed};
+use crate::quantize::{PolysemousTraining, ProductQuantizer};
 use crate::registry::{Format, Row, no_overload};
 use crate::simd;
 use crate::storage::lists::InvertedLists;
@@ -34,11 +36,13 @@ pub struct IndexIVFPQ {
     pub ivf: IndexIVF,
     /// Makes the codes.
     pub pq: ProductQuantizer,
-    /// Accepted for compatibility: polysemous training would only renumber centroids, which searches without a Hamming threshold don't see.
+    /// Whether training ends with polysemous training.
     pub do_polysemous_training: bool,
+    /// Parameters of the polysemous training; null for the default ones.
+    pub polysemous_training: Pointer<PolysemousTraining>,
     /// Accepted for compatibility.
     pub scan_table_threshold: usize,
-    /// Hamming threshold of polysemous search; only 0 (off) is known.
+    /// Codes that differ from the query's in so many bits or more are passed over; 0 for off.
     pub polysemous_ht: i32,
     /// -1: make no precomputed table; 0: decide when it is made; 1: it is there.
     pub use_precomputed_table: i32,
@@ -224,6 +228,10 @@ impl InvertedFile for IndexIVFPQ {
     fn train_encoder(&mut self, x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
         self.pq.verbose |= self.ivf.verbose;
         self.pq.train(x)?;
+        if self.do_polysemous_training {
+            let training = self.polysemous_training.with(|p| p.and_then(cast::<PolysemousTraining>).cloned());
+            training.unwrap_or_default().optimize_pq_for_hamming(&mut self.pq)?;
+        }
         if self.by_residual { self.precompute_table() } else { Ok(()) }
     }
     fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
@@ -237,13 +245,9 @@ impl InvertedFile for IndexIVFPQ {
         quantizer: &'a dyn Index,
         lists: &'a dyn InvertedLists,
         visits: usize,
-        params: Option<&dyn Object>,
+        _params: Option<&dyn Object>,
     ) -> Result<Box<dyn Searcher + 'a>> {
         self.check()?;
-        let asked = params.and_then(cast::<IVFPQSearchParameters>).map_or(self.polysemous_ht, |p| p.polysemous_ht);
-        if asked != 0 {
-            return Err(Error::not_implemented("polysemous search"));
-        }
         let size = self.pq.M * self.pq.ksub;
         let similarity = self.metric_type.is_similarity();
         let residual_l2 = self.by_residual && !similarity;
@@ -268,6 +272,8 @@ impl InvertedFile for IndexIVFPQ {
             own_coarse,
             residual_l2,
             similarity,
+            polysemous_ht: u32::try_from(self.polysemous_ht).unwrap_or(0),
+            passed: AtomicUsize::new(0),
         }))
     }
 }
@@ -284,6 +290,18 @@ struct PqSearcher<'a> {
     own_coarse: bool,
     residual_l2: bool,
     similarity: bool,
+    /// Codes that differ from the query's in so many bits or more are passed over; 0 for off.
+    polysemous_ht: u32,
+    /// How many were not.
+    passed: AtomicUsize,
+}
+
+impl Drop for PqSearcher<'_> {
+    fn drop(&mut self) {
+        if self.polysemous_ht > 0 {
+            INDEX_IVFPQ_STATS.write().n_hamming_pass += *self.passed.get_mut();
+        }
+    }
 }
 
 impl PqSearcher<'_> {
@@ -321,6 +339,8 @@ impl Searcher for PqSearcher<'_> {
             table: vec![0.0; size],
             terms: &[],
             offset: 0.0,
+            code: vec![0; self.index.pq.code_size],
+            scratch: Scratch::default(),
         })
     }
     fn list_by_list(&self) -> bool {
@@ -339,9 +359,29 @@ struct PqScanner<'a> {
     /// What is added to the keys of the list's codes.
     terms: &'a [f32],
     offset: f32,
+    /// The query's, for polysemous searches.
+    code: Vec<u8>,
+    scratch: Scratch,
 }
 
 impl PqScanner<'_> {
+    /// Encodes the query as the codes of a list were.
+    fn encode_query(&mut self, list: Option<usize>) -> Result<()> {
+        let shared = self.shared;
+        let (pq, transposed) = (&shared.index.pq, &shared.transposed);
+        if pq.nbits == 0 {
+            return Ok(());
+        }
+        let Some(list) = list else {
+            pq.compute_code_with(transposed, &self.query, &mut self.scratch, &mut self.code);
+            return Ok(());
+        };
+        shared.quantizer.reconstruct(list as i64, &mut self.centroid)?;
+        self.centroid.iter_mut().zip(&self.query).for_each(|(c, q)| *c = q - *c);
+        pq.compute_code_with(transposed, &self.centroid, &mut self.scratch, &mut self.code);
+        Ok(())
+    }
+
     fn tables_are_joined(&self) -> bool {
         self.shared.residual_l2 && self.shared.terms.is_empty()
     }
@@ -357,13 +397,16 @@ impl Scanner for PqScanner<'_> {
         } else {
             shared.index.pq.distance_table_with(&shared.transposed, x, &mut self.query_table);
         }
-        Ok(())
+        if shared.polysemous_ht > 0 && !shared.index.by_residual { self.encode_query(None) } else { Ok(()) }
     }
 
     fn set_list(&mut self, list: usize, coarse: f32) -> Result<()> {
         let shared = self.shared;
         if !shared.index.by_residual {
             return Ok(());
+        }
+        if shared.polysemous_ht > 0 {
+            self.encode_query(Some(list))?;
         }
         let mut coarse = coarse;
         if shared.own_coarse {
@@ -392,7 +435,13 @@ impl Scanner for PqScanner<'_> {
 
     fn keys(&mut self, first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
         let table = if self.tables_are_joined() { &self.table } else { &self.query_table };
-        self.shared.index.pq.lookup(table, codes, keys);
+        let (pq, below) = (&self.shared.index.pq, self.shared.polysemous_ht);
+        if below > 0 {
+            let passed = pq.lookup_near(table, codes, &self.code, hamming, below, keys);
+            self.shared.passed.fetch_add(passed, Ordering::Relaxed);
+        } else {
+            pq.lookup(table, codes, keys);
+        }
         if !self.shared.terms.is_empty() {
             let terms = &self.terms[first..first + keys.len()];
             keys.iter_mut().zip(terms).for_each(|(k, t)| *k += self.offset + t);

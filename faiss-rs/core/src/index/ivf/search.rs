@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::params::{self, INDEX_IVF_STATS, IndexIVFStats, SearchParametersIVF};
+use super::params::{self, SearchParametersIVF};
 use super::scan::{Buffers, Lists};
 use super::{InvertedFile, PARALLEL_MODE_NO_HEAP_INIT, edit};
 use crate::base::object::Object;
 use crate::base::{Error, Result, interrupt, threads};
 use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir, order};
 use crate::distance::worst;
+use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{RangeSearchResult, selector};
 use crate::storage::direct_map;
 

@@ -1,0 +1,116 @@
+//! Statistics over all searches of this process, as Faiss keeps them in global variables. GPUs count nothing.
+
+use std::sync::LazyLock;
+
+use faiss_derive::Object;
+
+use crate::base::object::{Method, MethodCall, receiver, receiver_mut};
+use crate::base::{Handle, Shared, Value};
+use crate::registry::{Row, no_overload};
+
+macro_rules! statistics {
+    ($(#[doc = $doc:literal])* $name:ident, $static:ident, $row:ident { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)* }) => {
+        $(#[doc = $doc])*
+        #[derive(Object, Default, Clone)]
+        #[object(methods = $name::METHODS)]
+        pub struct $name {
+            $($(#[doc = $field_doc])* pub $field: $ty,)*
+        }
+
+        impl $name {
+            const METHODS: &[Method] = &[
+                Method {
+                    name: "reset",
+                    signature: "(self) -> None",
+                    doc: "Sets everything to 0.",
+                    call: MethodCall::Write(|object, _| {
+                        *receiver_mut(object)? = $name::default();
+                        Ok(Value::None)
+                    }),
+                },
+                Method {
+                    name: "add",
+                    signature: concat!("(self, other: ", stringify!($name), ") -> None"),
+                    doc: "Adds other statistics to these.",
+                    call: MethodCall::Write(|object, args| {
+                        let [Value::Handle(Handle::Other(other))] = args else {
+                            return Err(no_overload("add", &[concat!("(other: ", stringify!($name), ")")]));
+                        };
+                        let other = receiver::<$name>(&*other.read())?.clone();
+                        receiver_mut::<$name>(object)?.add(&other);
+                        Ok(Value::None)
+                    }),
+                },
+            ];
+
+            pub fn add(&mut self, other: &Self) {
+                $(self.$field += other.$field;)*
+            }
+        }
+
+        pub const $row: Row = Row::of::<$name>().construct(
+            |args| match args {
+                [] => Ok(Handle::other($name::default())),
+                _ => Err(no_overload(stringify!($name), &["()"])),
+            },
+            &["()"],
+        );
+
+        /// Those of this process.
+        pub static $static: LazyLock<Shared<$name>> = LazyLock::new(|| Shared::new($name::default()));
+    };
+}
+
+statistics! {
+    /// What searches in inverted files did so far.
+    IndexIVFStats, INDEX_IVF_STATS, IVF {
+        /// Number of queries.
+        nq: usize,
+        /// Number of lists looked into, without empty ones.
+        nlist: usize,
+        /// Number of distances computed.
+        ndis: usize,
+        /// Number of results that came into a query's best, of which there may for a time be up to twice `k`. Depends on the order of visits.
+        nheap_updates: usize,
+        /// Milliseconds spent in the quantizer.
+        quantization_time: f64,
+        /// Milliseconds spent in searches, the quantizer included.
+        search_time: f64,
+    }
+}
+
+statistics! {
+    /// What polysemous searches in inverted files of product-quantized codes did so far.
+    IndexIVFPQStats, INDEX_IVFPQ_STATS, IVFPQ {
+        /// Number of distances refined; nothing here does.
+        nrefine: usize,
+        /// Number of codes near enough by their Hamming distance.
+        n_hamming_pass: usize,
+        /// Not measured here.
+        search_cycles: usize,
+        /// Not measured here.
+        refine_cycles: usize,
+    }
+}
+
+statistics! {
+    /// What searches among product-quantized codes did so far.
+    IndexPQStats, INDEX_PQ_STATS, PQ {
+        /// Number of queries.
+        nq: usize,
+        /// Number of pairs of query and code.
+        ncode: usize,
+        /// Number of those near enough by their Hamming distance, in polysemous searches.
+        n_hamming_pass: usize,
+    }
+}
+
+/// The statistics by their name in Faiss's `cvar`.
+pub fn global(name: &str) -> Option<Handle> {
+    Some(Handle::Other(match name {
+        "indexIVF_stats" => Shared::from_arc(INDEX_IVF_STATS.clone().into_arc()),
+        "indexIVFPQ_stats" => Shared::from_arc(INDEX_IVFPQ_STATS.clone().into_arc()),
+        "indexPQ_stats" => Shared::from_arc(INDEX_PQ_STATS.clone().into_arc()),
+        _ => return None,
+    }))
+}
