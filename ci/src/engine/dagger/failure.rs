@@ -137,6 +137,8 @@ mod tests {
     fn an_engine_without_gpus_says_how_to_get_one() {
         let error = Error::new("GPU support is not enabled, set _EXPERIMENTAL_DAGGER_GPU_SUPPORT [traceparent:1]");
         assert!(from_dagger(&error).todo.contains("_EXPERIMENTAL_DAGGER_GPU_SUPPORT=1"));
+        let hook = "error running hook #0: fork/exec /usr/bin/nvidia-container-runtime-hook: no such file or directory";
+        assert!(from_dagger(&Error::new(hook)).todo.contains("NVIDIA container toolkit"));
         assert_eq!(from_dagger(&Error::new("no route")).what, "The Dagger engine says: no route.");
     }
 }
