@@ -89,6 +89,29 @@ __device__ inline void split_rows(const float* rows, const float* center, const 
     if (lane == 0 && farthest) atomicMax(reinterpret_cast<int*>(farthest), __float_as_int(most));
 }
 
+// The same for rows that are f16: as they are, by chunks of 64 numbers.
+__device__ inline void copy_halves(const __half* rows, u32 count, u32 padded, u32 d, u32 inner, u64 begin, u64 step, u64 total,
+                                   __half* out, float* norms, float* farthest) {
+    const u32 lane = threadIdx.x % 32, width = (d + CHUNK_HALVES - 1) / CHUNK_HALVES * CHUNK_HALVES;
+    float most = 0;
+    for (u32 row = (u32)(grid_thread() / 32); row < padded; row += (u32)(grid_threads() / 32)) {
+        float sum = 0;
+        if (row < count) {
+            const __half* x = rows + met(begin + row, step, total) * d;
+#pragma unroll 4
+            for (u32 column = lane; column < width; column += 32) {
+                const __half value = column < d ? x[column] : __float2half_rn(0.0f);
+                out[(i64)row * width + column] = value;
+                sum = fmaf(__half2float(value), __half2float(value), sum);
+            }
+        }
+        sum = warp_sum(sum);
+        if (sum <= LARGEST) most = fmaxf(most, sum);
+        if (lane == 0) norms[row] = row >= count ? LARGEST : inner ? 0.0f : sum * 0.5f;
+    }
+    if (lane == 0 && farthest) atomicMax(reinterpret_cast<int*>(farthest), __float_as_int(most));
+}
+
 // Merges what was found of each row among the vectors met from `begin` on with its best so far, which are keys. The row's limit becomes the value of its last, its count 0;
 // more found than there were places for sets `overflow`. `dense` > 0 is the number found by every row. Shared memory: 8 bytes *
 // the power of two from wide + min(found, capacity) up, at most that of wide + capacity. Blocks: rows.
@@ -123,11 +146,11 @@ __device__ inline void merge_found(const u64* found, u32 capacity, u32 dense, u6
 }
 
 // Whether the k best of exact values are proven: no vector beyond the `wide` nearest by split values can be among them, for
-// those are off by no more than a bound. uncertain[row] is 1 where that does not follow. `norms` are of the rows, as
+// those are off by no more than a bound, which is tighter where the numbers are f16 (`halves`) and nothing is split. uncertain[row] is 1 where that does not follow. `norms` are of the rows, as
 // split_norms gives them with the rows' own scale twice; `exact` is the k-th exact squared distance or inner product.
 __device__ inline void certify(const u64* best, u32 wide, const float* norms, const float* exact, const i64* ids, u32 k, u32 d,
-                               u32 inner, const float* largest_row, const float* largest_column, const float* farthest, u32 count,
-                               u32* uncertain) {
+                               u32 inner, const float* largest_row, const float* largest_column, const float* farthest, u32 halves,
+                               u32 count, u32* uncertain) {
     const float row_scale = 1.0f / scale_for(*largest_row), column_scale = 1.0f / scale_for(*largest_column);
     const float unit = 1.0f / 16777216.0f;
     // Each of the sums' steps may cut its 17 addends at 24 bits of the largest, which is no more than half of the squared length.
@@ -139,7 +162,7 @@ __device__ inline void certify(const u64* best, u32 wide, const float* norms, co
         bool proven = last == NO_KEY; // fewer than `wide` vectors: all are candidates
         if (!proven && ids[(i64)row * k + k - 1] >= 0) {
             const float norm = 2 * norms[row] * row_scale * row_scale, length = sqrtf(norm) + sqrtf(*farthest);
-            const float bound = relative * length * length + *largest_row * *largest_column * (d / 6.8e10f);
+            const float bound = relative * length * length + (halves ? 0.0f : *largest_row * *largest_column * (d / 6.8e10f));
             const float value = key_value(last, false) * row_scale * column_scale, kth = exact[(i64)row * k + k - 1];
             proven = inner ? bound - kth < value : kth + bound < norm + 2 * value;
         }
@@ -170,8 +193,9 @@ __device__ __forceinline__ void load_tile(u32 shared, const __half* split, i64 f
 // Products of 128 split rows with the columns' tiles from `tile` to `end`, of 128 columns each; each of the block's 4 warps has
 // 64 x 64 of a tile. Calls finish(first column of this lane, sums) when a tile's sums are there: sum[i][j][l] is that of row
 // split_row(i, l / 2) and column first + j * 8 + l % 2. With `resident` the rows' chunks stay in shared memory, else they come
-// again with each tile. Shared memory: 16 KB * (resident ? chunks + 3 : 6).
-template <typename Finish>
+// again with each tile. Shared memory: 16 KB * (resident ? chunks + 3 : 6). With LOW a chunk is the high and the low halves of
+// 32 numbers, else 64 numbers that are f16 as they are.
+template <bool LOW, typename Finish>
 __device__ __forceinline__ void split_products(const __half* rows, const __half* columns, i64 first, i64 count, u32 k, u32 tile,
                                                u32 end, u32 chunks, u32 resident, unsigned char* tile_memory, Finish finish) {
     const u32 memory = (u32)__cvta_generic_to_shared(tile_memory);
@@ -217,8 +241,8 @@ __device__ __forceinline__ void split_products(const __half* rows, const __half*
         const u32 a_base = memory + (resident ? chunk : stage) * TILE_BYTES + a_row * CHUNK_BYTES;
         const u32 b_base = b_memory + stage * TILE_BYTES + b_row * CHUNK_BYTES;
 #pragma unroll
-        for (u32 half = 0; half < 2; ++half) {
-            u32 a[4][4], b[4][4], low[4][4];
+        for (u32 part = 0; part < (LOW ? 2 : 4); ++part) {
+            u32 a[4][4], b[4][4];
             const auto load_a = [&](u32 (&to)[4][4], u32 segment) {
 #pragma unroll
                 for (u32 i = 0; i < 4; ++i)
@@ -235,13 +259,16 @@ __device__ __forceinline__ void split_products(const __half* rows, const __half*
 #pragma unroll
                     for (u32 j = 0; j < 8; ++j) multiply(sum[i][j], x[i], y[j / 2][j % 2 * 2], y[j / 2][j % 2 * 2 + 1]);
             };
-            load_a(a, half * 2);
-            load_b(b, half * 2);
+            load_a(a, part * 2);
+            load_b(b, part * 2);
             add(a, b);
-            load_b(low, 4 + half * 2);
-            add(a, low);
-            load_a(low, 4 + half * 2);
-            add(low, b);
+            if constexpr (LOW) {
+                u32 low[4][4];
+                load_b(low, 4 + part * 2);
+                add(a, low);
+                load_a(low, 4 + part * 2);
+                add(low, b);
+            }
         }
         if (++stage == STAGES) stage = 0;
         if (++chunk < chunks) continue;
@@ -276,7 +303,7 @@ __device__ inline void nearest_split(const __half* rows, const __half* centroids
         number[i] = 0xffffffffu;
     }
     // Columns ascend, so that the first of equal ones stays.
-    split_products(rows, centroids, first, count, k, 0, tiles, chunks, resident, tile_memory, [&](u32 column, float (&sum)[4][8][4]) {
+    split_products<true>(rows, centroids, first, count, k, 0, tiles, chunks, resident, tile_memory, [&](u32 column, float (&sum)[4][8][4]) {
 #pragma unroll
         for (u32 j = 0; j < 8; ++j) {
             const float2 norm = *reinterpret_cast<const float2*>(norms + column + j * 8);
@@ -325,7 +352,8 @@ __device__ inline void nearest_split(const __half* rows, const __half* centroids
 
 // Appends the columns whose value is at most the row's limit, each with its value, to the row's `capacity` places, and counts
 // them on beyond those; with `dense`, where all of at most `capacity` columns are wanted, column i stands at i. Block b has rows b % row_blocks and tiles of split b / row_blocks. Shared memory: see split_products.
-__device__ inline void split_found(const __half* rows, const __half* columns, const float* norms, const float* limits, i64 count,
+template <u32 LOW>
+__device__ void split_found(const __half* rows, const __half* columns, const float* norms, const float* limits, i64 count,
                                    u32 k, u32 tiles, u32 chunks, u32 resident, u32 splits, u32 dense, u32 capacity,
                                    u32* counts, u64* found) {
     extern __shared__ __align__(128) unsigned char tile_memory[];
@@ -339,7 +367,7 @@ __device__ inline void split_found(const __half* rows, const __half* columns, co
     limit[threadIdx.x] = first + threadIdx.x >= count ? -LARGEST : dense ? UNLIMITED : limits[first + threadIdx.x];
     u32* my_counts = counts + first;
     u64* my_found = found + first * capacity;
-    split_products(rows, columns, first, count, k, tile, end, chunks, resident, tile_memory, [&](u32 column, float (&sum)[4][8][4]) {
+    split_products<LOW != 0>(rows, columns, first, count, k, tile, end, chunks, resident, tile_memory, [&](u32 column, float (&sum)[4][8][4]) {
 #pragma unroll
         for (u32 j = 0; j < 8; ++j) {
             const float2 norm = *reinterpret_cast<const float2*>(norms + column + j * 8);

@@ -10,6 +10,7 @@ use faiss_gpu::ops::rows::Rows;
 use faiss_gpu::ops::select::Best;
 use faiss_gpu::resources::Context;
 use faiss_gpu::{GpuResources, Result};
+use half::f16;
 
 struct Found {
     values: Vec<f32>,
@@ -19,23 +20,44 @@ struct Found {
 }
 
 fn search(resources: &GpuResources, x: &[f32], y: &[f32], d: usize, metric: MetricType, k: usize) -> Option<Found> {
+    search_stored(resources, x, y, d, false, metric, k)
+}
+
+fn to_half(x: &[f32]) -> Vec<f16> {
+    x.iter().map(|v| f16::from_f32(*v)).collect()
+}
+
+#[allow(clippy::too_many_arguments)]
+fn search_stored(
+    resources: &GpuResources,
+    x: &[f32],
+    y: &[f32],
+    d: usize,
+    half: bool,
+    metric: MetricType,
+    k: usize,
+) -> Option<Found> {
     let nq = x.len() / d;
     let (mut values, mut ids, mut unproven) = (vec![7.0; nq * k], vec![7; nq * k], None);
     let mut applied = false;
     let work = |c: &Context<'_>| -> Result<()> {
-        let (queries, vectors) = (c.upload(x)?, c.upload(y)?);
-        let there = Rows::F32(vectors.ptr());
+        let (q32, v32) = (c.upload(x)?, c.upload(y)?);
+        let (q16, v16) = (c.upload(&to_half(x))?, c.upload(&to_half(y))?);
+        let (queries, there) = match half {
+            true => (Rows::F16(q16.ptr()), Rows::F16(v16.ptr())),
+            false => (Rows::F32(q32.ptr()), Rows::F32(v32.ptr())),
+        };
         let vectors = Vectors { rows: there, count: y.len() / d, d, norms: None, allowed: None };
-        applied = found::applies(c, Rows::F32(queries.ptr()), &vectors, metric, k);
+        applied = found::applies(c, queries, &vectors, metric, k);
         if !applied {
             return Ok(());
         }
         let (mut out_values, mut out_ids) = (c.take(values.len())?, c.take(ids.len())?);
         let out = Best { values: out_values.ptr_mut(), ids: out_ids.ptr_mut() };
-        unproven = found::search(c, queries.ptr(), nq, &vectors, (metric, k), 0, out)?;
+        unproven = found::search(c, queries, nq, &vectors, (metric, k), 0, out)?;
         // What a caller gets: with what was not proven done by other means.
         let how = Search { metric, arg: 0.0, k, strategy: Strategy::Product };
-        knn::knn_found(c, Rows::F32(queries.ptr()), nq, &vectors, how, 0, out)?;
+        knn::knn_found(c, queries, nq, &vectors, how, 0, out)?;
         c.download(out_values.ptr(), &mut values)?;
         c.download(out_ids.ptr(), &mut ids)
     };
@@ -56,8 +78,10 @@ fn the_best_are_found_and_proven() {
     for metric in [MetricType::L2, MetricType::InnerProduct] {
         for &(d, nq, k) in shapes {
             for offset in [0.0, 100.0] {
-                let x = random.vector(nq * d, offset - 1.0, offset + 1.0);
-                let y = random.vector((n + 77) * d, offset - 1.0, offset + 1.0);
+                // Numbers that are f16, for both ways of keeping them.
+                let round = |x: Vec<f32>| to_half(&x).iter().map(|v| v.to_f32()).collect::<Vec<f32>>();
+                let x = round(random.vector(nq * d, offset - 1.0, offset + 1.0));
+                let y = round(random.vector((n + 77) * d, offset - 1.0, offset + 1.0));
                 let Some(found) = search(&resources, &x, &y, d, metric, k) else { return };
                 let what = format!("{metric:?} d={d} nq={nq} k={k} offset={offset}");
                 let unproven = found.unproven.expect(&what);
@@ -65,6 +89,10 @@ fn the_best_are_found_and_proven() {
                 assert!(unproven.len() * 5 <= nq || offset > 0.0, "{what}: {} not proven", unproven.len());
                 let reference = distances(metric, 0.0, &x, &y, d);
                 check_results(&reference, n + 77, k, metric.is_similarity(), 2e-5, (&found.values, &found.ids));
+                let half = search_stored(&resources, &x, &y, d, true, metric, k).unwrap();
+                let unproven = half.unproven.map_or(nq, |u| u.len());
+                assert!(unproven * 5 <= nq || offset > 0.0, "{what} in f16: {unproven} not proven");
+                check_results(&reference, n + 77, k, metric.is_similarity(), 2e-5, (&half.values, &half.ids));
                 let again = search(&resources, &x, &y, d, metric, k).unwrap();
                 assert!((again.values, again.ids) == (found.values, found.ids), "{what}: another result");
             }

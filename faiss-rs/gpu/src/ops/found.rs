@@ -2,6 +2,7 @@
 //! best so far; exact values of a few candidates more than are wanted then decide, and prove that none was missed.
 
 use faiss_core::base::MetricType;
+use half::f16;
 
 use crate::error::{Result, check_interrupt};
 use crate::launchers;
@@ -9,7 +10,7 @@ use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::knn::Vectors;
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::{self, BLOCK_K, Best, Compared};
-use crate::ops::split::{self, CHUNK, Met, ROW_CHUNK_BYTES, TILE};
+use crate::ops::split::{self, Met, Norms, ROW_CHUNK_BYTES, TILE};
 use crate::resources::Context;
 
 /// From so many vectors and numbers a vector on it pays.
@@ -29,7 +30,7 @@ const SAFETY: f64 = 3.0;
 pub fn applies(context: &Context<'_>, queries: Rows, vectors: &Vectors, metric: MetricType, k: usize) -> bool {
     matches!(metric, MetricType::L2 | MetricType::InnerProduct)
         && context.properties.major >= 8
-        && matches!((queries, vectors.rows), (Rows::F32(_), Rows::F32(_)))
+        && matches!((queries, vectors.rows), (Rows::F32(_), Rows::F32(_)) | (Rows::F16(_), Rows::F16(_)))
         && vectors.allowed.is_none()
         && (VECTORS_FROM..u32::MAX as usize).contains(&vectors.count)
         && vectors.d >= DIM_FROM
@@ -59,7 +60,7 @@ impl Plan {
     fn new(context: &Context<'_>, vectors: &Vectors, query_count: usize, k: usize) -> Plan {
         let wide = (k + SPARE + k / SPARE_PART).max(LEAST_WIDE);
         let capacity = if wide <= 128 { 1024 } else { 4096 };
-        let chunks = vectors.d.div_ceil(CHUNK);
+        let chunks = split::chunks(vectors.d, matches!(vectors.rows, Rows::F16(_)));
         let a_row = 8 * capacity + 20 * wide + 8 * wide.next_power_of_two() + chunks * ROW_CHUNK_BYTES + 64;
         let rows = (context.temp.size() / 2 / a_row / TILE * TILE).max(TILE).min(query_count);
         let columns = (context.temp.size() / 4 / (chunks * ROW_CHUNK_BYTES + 4) / TILE * TILE).max(capacity);
@@ -94,57 +95,95 @@ fn spreading_step(total: u64) -> u64 {
 /// all where the order of the vectors let too many of them look good, and `out` holds nothing.
 pub fn search(
     context: &Context<'_>,
-    queries: Ptr<f32>,
+    queries: Rows,
     query_count: usize,
     vectors: &Vectors,
     (metric, k): (MetricType, usize),
     first_id: i64,
     out: Best,
 ) -> Result<Option<Vec<usize>>> {
-    let Rows::F32(stored) = vectors.rows else { return Ok(None) };
     let plan = Plan::new(context, vectors, query_count, k);
-    let center = match metric {
-        MetricType::L2 => Some(split::mean(context, stored, vectors.count, vectors.d)?),
-        _ => None,
+    let (mut center, mut at) = (None, Ptr::null());
+    let largest = match vectors.rows {
+        Rows::F32(stored) => {
+            if metric == MetricType::L2 {
+                center = Some(split::mean(context, stored, vectors.count, vectors.d)?);
+                at = center.as_ref().map_or(at, Temp::ptr);
+            }
+            split::largest(context, stored, at, vectors.count, vectors.d)?
+        }
+        Rows::F16(_) => unscaled(context)?,
     };
-    let at = center.as_ref().map_or(Ptr::null(), Temp::ptr);
-    let largest = split::largest(context, stored, at, vectors.count, vectors.d)?;
-    let split = split::Source { rows: stored, center: at, largest: largest.ptr(), d: vectors.d };
-    let from = Searched { vectors, split, metric, first_id };
+    let from = Searched { vectors, center: at, largest: largest.ptr(), metric, first_id };
     let mut unproven = Vec::new();
     for first in (0..query_count).step_by(plan.rows) {
         let now = plan.rows.min(query_count - first);
-        match batch(context, &plan, &from, queries.at(first * vectors.d), now, out.at(first * k))? {
+        match batch(context, &plan, &from, queries.skip(first, vectors.d), now, out.at(first * k))? {
             Some(rows) => unproven.extend(rows.into_iter().map(|row| first + row)),
             None => return Ok(None),
         }
     }
+    drop(center);
     Ok(Some(unproven))
+}
+
+/// What f16 numbers are split by: nothing.
+fn unscaled<'a>(context: &'a Context<'_>) -> Result<Temp<'a, f32>> {
+    let mut largest = context.take::<f32>(1)?;
+    rows::fill(context, largest.ptr_mut(), split::UNSCALED, 1)?;
+    Ok(largest)
 }
 
 struct Searched<'a> {
     vectors: &'a Vectors,
-    split: split::Source,
+    center: Ptr<f32>,
+    largest: Ptr<f32>,
     metric: MetricType,
     first_id: i64,
+}
+
+impl Searched<'_> {
+    /// Queries or vectors as the products want them.
+    fn split(
+        &self,
+        context: &Context<'_>,
+        rows: Rows,
+        largest: Ptr<f32>,
+        (met, count): (Met, usize),
+        out: PtrMut<f16>,
+        norms: Norms,
+    ) -> Result<()> {
+        let d = self.vectors.d;
+        match rows {
+            Rows::F32(rows) => {
+                let from = split::Source { rows, center: self.center, largest, d };
+                split::split(context, from, met, count, out, Some(norms))
+            }
+            Rows::F16(rows) => split::copy(context, rows, met, (count, d), out, norms),
+        }
+    }
 }
 
 fn batch(
     context: &Context<'_>,
     plan: &Plan,
     from: &Searched<'_>,
-    queries: Ptr<f32>,
+    queries: Rows,
     count: usize,
     out: Best,
 ) -> Result<Option<Vec<usize>>> {
     let (d, total, wide) = (from.vectors.d, from.vectors.count, plan.wide);
     let inner = from.metric.is_similarity();
-    let query_largest = split::largest(context, queries, from.split.center, count, d)?;
-    let (mut halves, mut query_norms) = (context.take(split::halves_len(count, d))?, context.take::<f32>(count)?);
-    let own = split::Source { rows: queries, largest: query_largest.ptr(), ..from.split };
-    let (other, out_norms, farthest) = (own.largest, query_norms.ptr_mut(), PtrMut::null());
-    let norms = split::Norms { other, padded: count, inner: false, out: out_norms, farthest };
-    split::split(context, own, Met::all(count), count, halves.ptr_mut(), Some(norms))?;
+    let half = matches!(queries, Rows::F16(_));
+    let query_largest = match queries {
+        Rows::F32(x) => split::largest(context, x, from.center, count, d)?,
+        Rows::F16(_) => unscaled(context)?,
+    };
+    let a_row = plan.chunks * ROW_CHUNK_BYTES / size_of::<f16>();
+    let (mut halves, mut query_norms) = (context.take::<f16>(count * a_row)?, context.take::<f32>(count)?);
+    let (other, out_norms, farthest) = (query_largest.ptr(), query_norms.ptr_mut(), PtrMut::null());
+    let norms = Norms { other, padded: count, inner: false, out: out_norms, farthest };
+    from.split(context, queries, other, (Met::all(count), count), halves.ptr_mut(), norms)?;
     let mut counts = context.take::<i32>(count)?;
     rows::fill(context, counts.ptr_mut(), 0, count)?;
     // One mark a query that its result is not proven, and one that too many were found.
@@ -157,20 +196,20 @@ fn batch(
     {
         let columns = plan.columns.min(total);
         let mut found = context.take::<u64>(count * plan.capacity)?;
-        let mut column_halves = context.take(split::halves_len(columns, d))?;
+        let mut column_halves = context.take::<f16>(columns * a_row)?;
         let mut norms = context.take::<f32>(columns.next_multiple_of(TILE))?;
         let mut met = 0;
         while met < total {
             let now = plan.next(met).min(total - met);
             let part = Met { begin: met, step: plan.step, total };
-            let norms = split::Norms {
+            let norms = Norms {
                 other: query_largest.ptr(),
                 padded: now.next_multiple_of(TILE),
                 inner,
                 out: norms.ptr_mut(),
                 farthest: farthest.ptr_mut(),
             };
-            split::split(context, from.split, part, now, column_halves.ptr_mut(), Some(norms))?;
+            from.split(context, from.vectors.rows, from.largest, (part, now), column_halves.ptr_mut(), norms)?;
             let (tiles, row_blocks) = (now.div_ceil(TILE), count.div_ceil(TILE));
             // Two blocks share a multiprocessor: not quite so many as fill all of them four times.
             let splits = (context.properties.multiprocessors as usize * 8 / row_blocks).clamp(1, tiles);
@@ -180,6 +219,7 @@ fn batch(
             let dense = u32::from(met == 0);
             launchers::split_found(
                 launch,
+                u32::from(!half),
                 halves.ptr(),
                 column_halves.ptr(),
                 norms.out.read(),
@@ -248,7 +288,7 @@ fn finish(
     context: &Context<'_>,
     plan: &Plan,
     from: &Searched<'_>,
-    (queries, count): (Ptr<f32>, usize),
+    (queries, count): (Rows, usize),
     best: Ptr<u64>,
     bounds: &Bounds,
     unproven: PtrMut<u32>,
@@ -259,8 +299,8 @@ fn finish(
     let (mut values, mut ids) = (context.take(count * wide)?, context.take(count * wide)?);
     let candidates = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
     select::unpack(context, best, count, wide, wide, false, from.first_id, candidates)?;
-    let (queries_rows, vectors, first_id) = (Rows::F32(queries), from.vectors.rows, from.first_id);
-    let compared = Compared { queries: queries_rows, query_count: count, vectors, d, inner, first_id };
+    let (vectors, first_id) = (from.vectors.rows, from.first_id);
+    let compared = Compared { queries, query_count: count, vectors, d, inner, first_id };
     select::refine(context, compared, candidates, wide, k, out)?;
     launchers::certify(
         context.stride(count, 256),
@@ -273,8 +313,9 @@ fn finish(
         d as u32,
         u32::from(inner),
         bounds.largest,
-        from.split.largest,
+        from.largest,
         bounds.farthest,
+        u32::from(matches!(queries, Rows::F16(_))),
         count as u32,
         unproven,
     )

@@ -190,9 +190,8 @@ pub fn knn_found(
     first_id: i64,
     out: Best,
 ) -> Result<()> {
-    let Rows::F32(at) = queries else { return Err(mixed_types()) };
     let how = (search.metric, search.k);
-    let unproven = match found::search(context, at, query_count, vectors, how, first_id, out)? {
+    let unproven = match found::search(context, queries, query_count, vectors, how, first_id, out)? {
         Some(rows) if rows.len() * 4 <= query_count => rows,
         _ => return knn_products(context, queries, query_count, vectors, search, first_id, out),
     };

@@ -168,6 +168,39 @@ pub fn split(
     )
 }
 
+/// [`split`] of rows that are f16: copied as they are, by chunks of 64 numbers; `other` has no say.
+pub fn copy(
+    context: &Context<'_>,
+    from: Ptr<f16>,
+    met: Met,
+    (count, d): (usize, usize),
+    out: PtrMut<f16>,
+    norms: Norms,
+) -> Result<()> {
+    launchers::copy_halves(
+        context.stride(norms.padded, 8),
+        from,
+        count as u32,
+        norms.padded as u32,
+        d as u32,
+        u32::from(norms.inner),
+        met.begin as u64,
+        met.step,
+        met.total as u64,
+        out,
+        norms.out,
+        norms.farthest,
+    )
+}
+
+/// Chunks of a row that is split, or copied.
+pub fn chunks(d: usize, half: bool) -> usize {
+    d.div_ceil(if half { 2 * CHUNK } else { CHUNK })
+}
+
+/// A largest magnitude that means a scale of 1.
+pub const UNSCALED: f32 = 16_384.0;
+
 /// The means of the columns, of the first few thousand rows.
 pub fn mean<'a>(context: &'a Context<'_>, rows: Ptr<f32>, count: usize, d: usize) -> Result<Temp<'a, f32>> {
     let mut means = context.take::<f32>(d)?;
