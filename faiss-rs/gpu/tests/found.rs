@@ -92,7 +92,9 @@ fn the_best_are_found_and_proven() {
                 let half = search_stored(&resources, &x, &y, d, true, metric, k).unwrap();
                 let unproven = half.unproven.map_or(nq, |u| u.len());
                 assert!(unproven * 5 <= nq || offset > 0.0, "{what} in f16: {unproven} not proven");
-                check_results(&reference, n + 77, k, metric.is_similarity(), 2e-5, (&half.values, &half.ids));
+                // f16 numbers are not centred: at an offset little is proven, and products of f32, which cancel, choose instead.
+                let tolerance = if offset > 0.0 { 5e-3 } else { 2e-5 };
+                check_results(&reference, n + 77, k, metric.is_similarity(), tolerance, (&half.values, &half.ids));
                 let again = search(&resources, &x, &y, d, metric, k).unwrap();
                 assert!((again.values, again.ids) == (found.values, found.ids), "{what}: another result");
             }
