@@ -1113,7 +1113,7 @@ class IndexIVFPQ(IndexIVF):
     """Makes the codes."""
     do_polysemous_training: bool
     """Whether training ends with polysemous training."""
-    polysemous_training: PolysemousTraining | None
+    polysemous_training: PolysemousTraining | Any
     """Parameters of the polysemous training; null for the default ones."""
     scan_table_threshold: int
     """Accepted for compatibility."""
