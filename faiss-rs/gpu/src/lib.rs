@@ -8,7 +8,7 @@
 //! | [`launchers`] | a typed function for each kernel of kernels.toml |
 //! | [`resources`] | stream, handle, staging and temporary memory of each device; a call's hold on them |
 //! | `stream`, `staging` | owned streams and events; host memory to the device by several threads and pinned slots |
-//! | [`ops`] | operations on device memory: distances, selection, conversion |
+//! | [`ops`] | operations on device memory: distances, selection, grouping, assignment, k-means, conversion |
 //! | [`vectors`], [`lists`], [`index`] | vectors and inverted lists on a GPU that grow, and the indexes made of them |
 //! | [`bf_knn`], [`kind`], [`cloner`] | search without an index; CPU to GPU and back, by what each type says of itself |
 //! | [`config`], [`standard`], [`registry`] | options, `StandardGpuResources`, and one row a type for Python |

@@ -26,7 +26,8 @@ pub struct Vectors {
 pub enum Strategy {
     /// Few queries by L2 or inner product: one read of the vectors.
     Scan,
-    /// Many queries by L2 or inner product: matrix products by cuBLAS, norms added at selection.
+    /// Many queries by L2 or inner product: split products where those pay ([`found`]), else matrix products by cuBLAS, norms
+    /// added at selection.
     Product,
     /// Any metric.
     Pairwise,
