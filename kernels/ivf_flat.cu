@@ -1,4 +1,5 @@
 // Distances of queries to the full vectors in the lists that they look into, each to its place in the query's row.
+#include "keys.cuh"
 #include "lanes.cuh"
 #include "metrics.cuh"
 
@@ -171,5 +172,227 @@ __device__ void ivf_flat_tile(const float* queries, u32 d, const u32* order, con
         base = next_base;
     }
 }
+
+// Keys of the squared distances, by differences, of each query to its k candidates, given by their places in the query's row:
+// where norms and products decided who the candidates are, this tells their distances without cancellation. One warp a
+// candidate; NO_KEY from k to `size`.
+__device__ inline void ivf_flat_keys(const float* queries, u32 d, u32 query_count, u32 k, u32 size, const i64* positions,
+                                     const int* lists, const u32* places, u32 nprobe, const float* vectors,
+                                     const i64* starts, u64* keys) {
+    const u32 lane = threadIdx.x % 32;
+    for (i64 at = grid_thread() / 32; at < (i64)query_count * size; at += grid_threads() / 32) {
+        const i64 query = at / size;
+        const u32 number = at % size;
+        const i64 position = number < k ? positions[query * k + number] : -1;
+        u64 key = NO_KEY;
+        if (position >= 0) {
+            const u32* row = places + query * (nprobe + 1);
+            u32 low = 0, high = nprobe;
+            while (high - low > 1) {
+                const u32 middle = low + (high - low) / 2;
+                if (row[middle] <= position) low = middle;
+                else high = middle;
+            }
+            const float* x = queries + query * d;
+            const float* y = vectors + (starts[lists[query * nprobe + low]] + position - row[low]) * d;
+            float sum = 0;
+#pragma unroll 4
+            for (u32 i = lane; i < d; i += 32) {
+                const float difference = x[i] - y[i];
+                sum = fmaf(difference, difference, sum);
+            }
+            key = make_key(warp_sum(sum), (u32)position, false);
+        }
+        if (lane == 0) keys[at] = key;
+    }
+}
+
+// The same for 64 queries by matrix units, which make three products of the halves of each number in tf32: together 22 bits, so that sums
+// are about as exact as those of f32. Distances come from norms and products, both of differences to the list's centroid,
+// which keeps them small; who is near is then decided by differences. Inner products are taken as they are.
+#if __CUDA_ARCH__ >= 800
+
+// Rows of 20 numbers: what a warp reads for a matrix unit, four numbers of eight rows, is in 32 banks. Rows of distances of 132
+// numbers, so that pairs of eight rows are.
+constexpr u32 PRODUCT_Q = 64, PRODUCT_ROW = LIST_D + 4, PRODUCT_OUT = LIST_V + 4;
+
+struct Halves {
+    u32 high, low;
+};
+
+// The unit reads the upper 19 bits. Cutting is exact and full speed, where a conversion is not: what is cut off is the rest.
+__device__ __forceinline__ Halves split(float x) {
+    const u32 high = __float_as_uint(x) & 0xffffe000u;
+    return {high, __float_as_uint(x - __uint_as_float(high))};
+}
+
+__device__ __forceinline__ void multiply_tf32(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+__device__ __forceinline__ Four minus(const Four& x, const Four& y) { return {x.x - y.x, x.y - y.y, x.z - y.z, x.w - y.w}; }
+__device__ __forceinline__ float square(const Four& x) {
+    return fmaf(x.x, x.x, fmaf(x.y, x.y, fmaf(x.z, x.z, x.w * x.w)));
+}
+__device__ __forceinline__ void store_four(float* p, const Four& x) { *reinterpret_cast<float4*>(p) = make_float4(x.x, x.y, x.z, x.w); }
+
+// Over the four lanes that have parts of one row.
+__device__ __forceinline__ float quad_sum(float x) {
+    x += __shfl_xor_sync(FULL_WARP, x, 1);
+    return x + __shfl_xor_sync(FULL_WARP, x, 2);
+}
+
+// A warp has 32 queries and 32 vectors.
+template <Metric M>
+__device__ void ivf_flat_product(const float* queries, u32 d, const u32* order, const u32* groups, const u32* tile_lists,
+                                 const u32* tile_firsts, const u32* tile_count, const u32* places, u32 nprobe,
+                                 const float* vectors, const i64* starts, const float* centroids, float* distances,
+                                 i64 stride, u32 splits) {
+    constexpr bool L2 = M == Metric::L2;
+    __shared__ __align__(16) float q[PRODUCT_Q][PRODUCT_ROW];
+    __shared__ __align__(16) float v[LIST_V][PRODUCT_ROW];
+    __shared__ __align__(16) float out[32][PRODUCT_OUT];
+    __shared__ float q_norms[PRODUCT_Q], v_norms[LIST_V];
+    __shared__ float* out_rows[PRODUCT_Q];
+    __shared__ u32 limits[PRODUCT_Q];
+    const u32 tile = blockIdx.x / splits, split_number = blockIdx.x % splits;
+    if (tile >= *tile_count) return;
+    const u32 list = tile_lists[tile], first = tile_firsts[tile];
+    const u32 pairs = min(PRODUCT_Q, groups[list + 1] - first);
+    const u32 thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
+    // Past the last pair its query is read again, and nothing written.
+    const u32 row = thread / 4, column = thread % 4 * 4;
+    const u32 pair = order[first + min(row, pairs - 1)], query = pair / nprobe;
+    const u32* place = places + (i64)query * (nprobe + 1) + pair % nprobe;
+    if (column == 0) {
+        limits[row] = row < pairs ? place[1] - place[0] : 0;
+        out_rows[row] = distances + query * stride + place[0];
+    }
+    const float* query_row = queries + (i64)query * d;
+    const float* centroid = centroids + (i64)list * d;
+    __syncthreads();
+    u32 count = 0; // what any query wants of the list
+    for (u32 i = 0; i < pairs; ++i) count = max(count, limits[i]);
+    const float* list_vectors = vectors + starts[list] * d;
+    const u32 warp_q = warp / 4 * 32, warp_v = warp % 4 * 32;
+    const bool aligned = d % 4 == 0, working = warp_q < pairs, many = warp_q + 16 < pairs;
+
+    Four next_query, next_vectors[2], center = {};
+    const auto load = [&](u32 v0, u32 base) {
+        next_query = Staged::row(query_row, base + column, d, aligned);
+        if constexpr (L2) center = Staged::row(centroid, base + column, d, aligned);
+#pragma unroll
+        for (u32 j = 0; j < 2; ++j) {
+            const float* x = list_vectors + (i64)min(v0 + row + 64 * j, count - 1) * d;
+            next_vectors[j] = Staged::row(x, base + column, d, aligned);
+        }
+    };
+    u32 v0 = split_number * LIST_V, base = 0;
+    if (v0 >= count) return;
+    load(v0, base);
+    float sums[2][4][4] = {}, q_square = 0, v_squares[2] = {};
+    const u32 part = lane / 4, step = lane % 4;
+    while (true) {
+        if constexpr (L2) {
+            next_query = minus(next_query, center);
+            q_square += square(next_query);
+#pragma unroll
+            for (u32 j = 0; j < 2; ++j) {
+                next_vectors[j] = minus(next_vectors[j], center);
+                v_squares[j] += square(next_vectors[j]);
+            }
+        }
+        store_four(&q[row][column], next_query);
+#pragma unroll
+        for (u32 j = 0; j < 2; ++j) store_four(&v[row + 64 * j][column], next_vectors[j]);
+        __syncthreads();
+        // What comes next is on its way while this is worked on.
+        u32 next_v0 = v0, next_base = base + LIST_D;
+        if (next_base >= d) {
+            next_base = 0;
+            next_v0 += splits * LIST_V;
+        }
+        const bool more = next_v0 < count;
+        if (more) load(next_v0, next_base);
+        if (working) {
+#pragma unroll
+            for (u32 k = 0; k < LIST_D; k += 8) {
+                u32 high[2][4], low[2][4];
+#pragma unroll
+                for (u32 m = 0; m < 2; ++m)
+#pragma unroll
+                    for (u32 i = 0; i < 4; ++i) {
+                        const Halves halves = split(q[warp_q + m * 16 + part + i % 2 * 8][k + step + i / 2 * 4]);
+                        high[m][i] = halves.high;
+                        low[m][i] = halves.low;
+                    }
+#pragma unroll
+                for (u32 n = 0; n < 4; ++n) {
+                    const float* x = &v[warp_v + n * 8 + part][k + step];
+                    const Halves b0 = split(x[0]), b1 = split(x[4]);
+#pragma unroll
+                    for (u32 m = 0; m < 2; ++m) {
+                        if (m > 0 && !many) break;
+                        multiply_tf32(sums[m][n], low[m], b0.high, b1.high);
+                        multiply_tf32(sums[m][n], high[m], b0.low, b1.low);
+                        multiply_tf32(sums[m][n], high[m], b0.high, b1.high);
+                    }
+                }
+            }
+        }
+        if (next_base == 0) {
+            if constexpr (L2) {
+                q_square = quad_sum(q_square);
+#pragma unroll
+                for (u32 j = 0; j < 2; ++j) v_squares[j] = quad_sum(v_squares[j]);
+                if (column == 0) {
+                    q_norms[row] = q_square;
+                    v_norms[row] = v_squares[0];
+                    v_norms[row + 64] = v_squares[1];
+                }
+                q_square = v_squares[0] = v_squares[1] = 0;
+            }
+            // Through shared memory, so that rows are written in whole lines: 16 queries of each half at a time.
+#pragma unroll
+            for (u32 m = 0; m < 2; ++m) {
+                const u32 out_row = warp / 4 * 16 + part;
+#pragma unroll
+                for (u32 n = 0; n < 4; ++n) {
+                    float* target = &out[out_row][warp_v + n * 8 + step * 2];
+                    *reinterpret_cast<float2*>(target) = make_float2(sums[m][n][0], sums[m][n][1]);
+                    *reinterpret_cast<float2*>(target + 8 * PRODUCT_OUT) = make_float2(sums[m][n][2], sums[m][n][3]);
+#pragma unroll
+                    for (u32 i = 0; i < 4; ++i) sums[m][n][i] = 0;
+                }
+                __syncthreads();
+#pragma unroll
+                for (u32 r = 0; r < 4; ++r) {
+                    const u32 from = warp * 4 + r, at = from / 16 * 32 + m * 16 + from % 16;
+                    const u32 limit = limits[at];
+                    float* target = out_rows[at] + v0;
+#pragma unroll
+                    for (u32 c = 0; c < 4; ++c) {
+                        const u32 there = lane + 32 * c;
+                        float value = out[from][there];
+                        if constexpr (L2) {
+                            value = fmaf(-2.0f, value, q_norms[at] + v_norms[there]);
+                            value = value < 0 ? 0 : value; // rounding may go below zero; NaN stays
+                        }
+                        if (v0 + there < limit) target[there] = value;
+                    }
+                }
+                if (m == 0) __syncthreads();
+            }
+        }
+        if (!more) break;
+        __syncthreads();
+        v0 = next_v0;
+        base = next_base;
+    }
+}
+
+#endif
 
 } // namespace faiss

@@ -8,10 +8,10 @@ use std::time::Instant;
 use faiss_core::base::MetricType;
 use faiss_core::base::object::cast;
 use faiss_core::index::Index;
-use faiss_gpu::index::ivf::flat::{scan_by_list, scan_by_query};
+use faiss_gpu::index::ivf::flat::{Strategy as By, best_by};
 use faiss_gpu::launchers::Metric;
 use faiss_gpu::ops::knn::{self, Strategy};
-use faiss_gpu::ops::probe::{self, Probes, Scan, Search};
+use faiss_gpu::ops::probe::{self, Probes, Search};
 use faiss_gpu::ops::rows::Rows;
 use faiss_gpu::ops::select::Best;
 use faiss_gpu::{GpuIndexFlat, GpuIndexIVFFlat, GpuIndexIVFFlatConfig, GpuResources, Result};
@@ -85,7 +85,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         let (quantizer, lists) = (index.quantizer()?.read(), index.lists()?.ok_or("no lists")?);
         let flat = cast::<GpuIndexFlat>(&*quantizer).ok_or("no flat quantizer")?;
         let centroids = flat.stored()?.ok_or("no centroids")?.view();
-        let (mut coarse, mut best, mut select, mut scans) = (0.0, 0.0, 0.0, [0.0; 2]);
+        let (mut coarse, mut by, mut select) = (0.0, [0.0; 3], 0.0);
         resources.with(0, |context| {
             let queries = context.upload(x)?;
             let (mut near, mut labels) = (context.take::<f32>(nq * nprobe)?, context.take::<i64>(nq * nprobe)?);
@@ -100,7 +100,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             let probes = Probes { queries, count: nq, d, nprobe, labels, coarse, max_codes: usize::MAX };
             let search = Search {
                 stored: lists.view(),
-                centroids: None,
+                centroids: Some(centroids),
                 longest_row: lists.largest(nprobe),
                 allowed: None,
                 k,
@@ -109,23 +109,23 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             };
             let (mut found, mut found_ids) = (context.take::<f32>(nq * k)?, context.take::<i64>(nq * k)?);
             let out = Best { values: found.ptr_mut(), ids: found_ids.ptr_mut() };
-            let run = |compute: &dyn Fn(&Scan) -> Result<()>| {
-                time(|| {
-                    probe::best(context, &probes, &search, compute, out)?;
+            for (strategy, took) in By::ALL.into_iter().zip(&mut by) {
+                *took = time(|| {
+                    best_by(context, strategy, Metric::L2, &probes, &search, out)?;
                     context.sync()
-                })
-            };
-            best = run(&|scan| scan_by_list(context, Metric::L2, scan))?;
-            scans[1] = best;
-            scans[0] = run(&|scan| scan_by_query(context, Metric::L2, scan))?;
+                })?;
+            }
             // The distances of the last run are still where they were.
-            select = run(&|_| Ok(()))?;
+            select = time(|| {
+                probe::best(context, &probes, &search, &|_| Ok(()), out)?;
+                context.sync()
+            })?;
             Ok(())
         })?;
         println!(
-            "nq={nq} nprobe={nprobe} k={k}: {all:.3} ms; quantizer {coarse:.3}, selection {select:.3}, by query {:.3}, by list {:.3}",
-            scans[0] - select,
-            scans[1] - select,
+            "nq={nq} nprobe={nprobe} k={k}: {all:.3} ms; quantizer {coarse:.3}, lists by query {:.3}, by list {:.3}, by products \
+             {:.3}, of that selection {select:.3}",
+            by[0], by[1], by[2],
         );
     }
     println!("{:?}", resources.memory_info());

@@ -116,12 +116,31 @@ pub fn best(
     compute: &dyn Fn(&Scan) -> Result<()>,
     out: Best,
 ) -> Result<()> {
+    best_refined(context, probes, search, compute, None, out)
+}
+
+/// Distances by norms and products cancel where vectors are near each other: they choose a few candidates more than are wanted.
+const SPARE_CANDIDATES: usize = 16;
+
+/// From the candidates of a scan's queries, as many as the number says and given by their places, the best `k`.
+pub type Refine<'a> = &'a dyn Fn(&Scan, Best, usize, Best) -> Result<()>;
+
+/// As [`best`], for distances that are not exact: they choose candidates, of which `refine` takes the best.
+pub fn best_refined(
+    context: &Context<'_>,
+    probes: &Probes,
+    search: &Search,
+    compute: &dyn Fn(&Scan) -> Result<()>,
+    refine: Option<Refine<'_>>,
+    out: Best,
+) -> Result<()> {
     let (count, k) = (probes.count, search.k);
     if count == 0 || k == 0 {
         return Ok(());
     }
+    let wide = if refine.is_none() || k > BLOCK_K { k } else { (k + SPARE_CANDIDATES).min(BLOCK_K) };
     let rows = Rows::new(context, probes, search)?;
-    for page in pages(context, rows.lengths.ptr(), count, rows.longest, k)? {
+    for page in pages(context, rows.lengths.ptr(), count, rows.longest, wide)? {
         if page.first > 0 {
             // Launches only queue work: without waiting here, nothing could be interrupted.
             context.sync()?;
@@ -148,9 +167,18 @@ pub fn best(
             descending: search.descending,
         };
         let out = out.at(page.first * k);
-        match k {
-            0..=BLOCK_K => select::select(context, &values, None, k, out)?,
-            _ => select::select_any(context, &values, k, out)?,
+        let candidates_count = if refine.is_some() { page.rows * wide } else { 0 };
+        let (mut values_found, mut found) = (context.take(candidates_count)?, context.take(candidates_count)?);
+        let candidates = match refine {
+            Some(_) => Best { values: values_found.ptr_mut(), ids: found.ptr_mut() },
+            None => out,
+        };
+        match wide {
+            0..=BLOCK_K => select::select(context, &values, None, wide, candidates)?,
+            _ => select::select_any(context, &values, wide, candidates)?,
+        }
+        if let Some(refine) = refine {
+            refine(&scan, candidates, wide, out)?;
         }
     }
     rows.label(context, out)

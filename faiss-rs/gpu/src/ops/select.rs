@@ -245,6 +245,19 @@ pub fn refine(context: &Context<'_>, of: Compared, candidates: Best, wide: usize
         }
         _ => return Err(Error::invalid("queries and vectors must have the same type")),
     }
-    sort(context, at, count, size)?;
-    unpack(context, keys.ptr(), of.query_count, size, k, of.inner, of.first_id, out)
+    best_of_keys(context, at, (of.query_count, size), k, of.inner, of.first_id, out)
+}
+
+/// The best `k` of each of some rows of as many keys, a power of two; the keys are sorted.
+pub fn best_of_keys(
+    context: &Context<'_>,
+    keys: PtrMut<u64>,
+    (rows, size): (usize, usize),
+    k: usize,
+    descending: bool,
+    first_id: i64,
+    out: Best,
+) -> Result<()> {
+    sort(context, keys, rows * size, size)?;
+    unpack(context, keys.read(), rows, size, k, descending, first_id, out)
 }
