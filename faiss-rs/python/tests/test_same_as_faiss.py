@@ -318,6 +318,20 @@ chained = faiss.index_factory(16, "PCA8,IVF8,PQ4")
 space.set_index_parameters(chained, "nprobe=3,max_codes=50")
 found += [faiss.extract_index_ivf(chained).nprobe, faiss.extract_index_ivf(chained).max_codes]
 found += [error(lambda: space.set_index_parameter(chained, "nonsense", 5))]
+for description in ("PQ8", "IVF8,PQ4", "IVF8,PQ4x6", "PQ2", "PCA8,IVF8,PQ4,RFlat"):
+    index = faiss.index_factory(16, description)
+    space = faiss.ParameterSpace()
+    space.initialize(index)
+    for i in range(space.parameter_ranges.size()):
+        parameter = space.parameter_ranges.at(i)
+        values = parameter.values
+        found += [parameter.name, faiss.vector_to_array(values)]
+plain, inverted = faiss.index_factory(16, "PQ8"), faiss.index_factory(16, "IVF8,PQ8")
+for ht in (10, 64, 70):
+    space.set_index_parameter(plain, "ht", ht)
+    space.set_index_parameter(inverted, "ht", ht)
+    found += [plain.search_type, plain.polysemous_ht, inverted.polysemous_ht]
+found += [error(lambda: space.set_index_parameter(faiss.IndexFlatL2(3), "ht", 5))]
 """,
     "integers": """
 lims, order = faiss.bucket_sort(np.array([3, 1, 2, 1]), nbucket=4)
