@@ -21,13 +21,13 @@ DESCRIPTIONS = {
     "PCAR8,IVF20,Flat": False,
     "RR8,Flat": False,
     "OPQ4_8,IVF20,PQ4x5": False,
-    "IVF20,Flat": False,
-    "IVF20,PQ4x5": False,
-    "IVF20,PQ4x5,RFlat": False,
-    "IDMap2,IVF20,Flat": False,
-    "PQ4x5": False,
-    "PQ4x5,RFlat": False,
-    "PQ4x5,Refine(Flat)": False,
+    "IVF20,Flat": True,
+    "IVF20,PQ4x5": True,
+    "IVF20,PQ4x5,RFlat": True,
+    "IDMap2,IVF20,Flat": True,
+    "PQ4x5": True,
+    "PQ4x5,RFlat": True,
+    "PQ4x5,Refine(Flat)": True,
 }
 
 

@@ -264,3 +264,43 @@ def test_no_inverted_file_inside():
         faiss.extract_index_ivf(faiss.IndexFlatL2(4))
     with pytest.raises(TypeError):
         faiss.try_extract_index_ivf(3)
+
+
+def test_flags_of_inverted_files(rng):
+    x = rng.random((300, 8), dtype="f4")
+    index = faiss.index_factory(8, "IVF4,PQ2x4np")
+    index.train(x)
+    index.add(x)
+    data = faiss.serialize_index(index)
+    # Where arrays are, they are loaded whatever the hint says.
+    for flags in (
+        faiss.IO_FLAG_READ_ONLY,
+        faiss.IO_FLAG_MMAP,
+        faiss.IO_FLAG_MMAP_IFC,
+        faiss.IO_FLAG_ONDISK_SAME_DIR,
+        faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE,
+    ):
+        made = faiss.deserialize_index(data, flags)
+        np.testing.assert_array_equal(made.search(x[:9], 3)[1], index.search(x[:9], 3)[1])
+        assert made.use_precomputed_table == (flags != faiss.IO_FLAG_SKIP_PRECOMPUTE_TABLE)
+    with pytest.raises(RuntimeError, match="could not load ArrayInvertedLists"):
+        faiss.deserialize_index(data, faiss.IO_FLAG_SKIP_IVF_DATA)
+
+
+@pytest.mark.parametrize("text", ["IDMap2,PCA4,IVF4,PQ2x4np", "OPQ2_4,PQ2x4np,RFlat", "L2norm,Pad12,IVF3,Flat"])
+def test_files_cut_at_every_byte(rng, text):
+    x = rng.random((300, 8), dtype="f4")
+    index = faiss.index_factory(8, text)
+    index.train(x)
+    if "IDMap" in text:
+        index.add_with_ids(x[:20], np.arange(20) * 5)
+    else:
+        index.add(x[:20])
+    ivf = faiss.try_extract_index_ivf(index)
+    if ivf is not None:
+        ivf.set_direct_map_type(faiss.DirectMap.Hashtable)
+    data = faiss.serialize_index(index)
+    for n in range(len(data)):
+        with pytest.raises(RuntimeError):
+            faiss.deserialize_index(data[:n])
+    assert faiss.deserialize_index(data).ntotal == 20

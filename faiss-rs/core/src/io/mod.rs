@@ -13,15 +13,15 @@ pub const IO_FLAG_SKIP_STORAGE: i32 = 1;
 pub const IO_FLAG_READ_ONLY: i32 = 2;
 /// The files of on-disk lists are beside the index, wherever they were when it was written.
 pub const IO_FLAG_ONDISK_SAME_DIR: i32 = 4;
-/// Do not load the codes of inverted lists.
+/// Do not load the codes of inverted lists; with lists in memory, which need theirs, an error as in Faiss.
 pub const IO_FLAG_SKIP_IVF_DATA: i32 = 8;
 /// Do not build precomputed tables.
 pub const IO_FLAG_SKIP_PRECOMPUTE_TABLE: i32 = 16;
 /// Do not build tables of distances between centroids.
 pub const IO_FLAG_PQ_SKIP_SDC_TABLE: i32 = 32;
-/// Map inverted lists instead of loading them.
+/// Map inverted lists instead of loading them: a hint, they are loaded.
 pub const IO_FLAG_MMAP: i32 = IO_FLAG_SKIP_IVF_DATA | 0x646f_0000;
-/// Map large arrays instead of loading them.
+/// Map large arrays instead of loading them: a hint.
 pub const IO_FLAG_MMAP_IFC: i32 = 512;
 
 /// Reads an index from a stream; the rest of the stream is left alone. `Ok(None)` is a null index.

@@ -3,7 +3,7 @@
 use super::{IndexIVF, lists_handle};
 use crate::base::{Error, Handle, Result, Shared};
 use crate::index::{Index, header};
-use crate::io::{read_nested, write_nested};
+use crate::io::{IO_FLAG_MMAP, IO_FLAG_SKIP_IVF_DATA, read_nested, write_nested};
 use crate::storage::direct_map::{self, DirectMap};
 use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
 use crate::stream::{Reader, Writer};
@@ -125,6 +125,12 @@ pub fn read_inverted_lists(input: &mut Reader<'_>) -> Result<Option<ArrayInverte
     }
     if !code.is("ilar") {
         return Err(Error::failed("", format!("read_InvertedLists: unsupported invlist type \"{code}\"")));
+    }
+    // As in Faiss, leaving out the data means to leave it to lists of another type; lists in memory need theirs. Mapping is a hint.
+    if input.has_flag(IO_FLAG_SKIP_IVF_DATA) && !input.has_flag(IO_FLAG_MMAP) {
+        let message =
+            "read_InvertedLists: could not load ArrayInvertedLists without their data: use IO_FLAG_MMAP, or no flag";
+        return Err(Error::failed("", message));
     }
     let (nlist, code_size) = (input.usize()?, input.usize()?);
     input.check_loop(nlist, "nlist")?;
