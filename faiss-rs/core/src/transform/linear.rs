@@ -184,15 +184,8 @@ impl LinearTransform {
 }
 
 impl VectorTransform for LinearTransform {
-    fn base(&self) -> &VectorTransformBase {
-        self
-    }
-    fn base_mut(&mut self) -> &mut VectorTransformBase {
-        self
-    }
-    fn copy(&self) -> Handle {
-        Handle::transform(self.clone())
-    }
+    vector_transform_base!();
+
     fn apply_noalloc(&self, x: &[f32], xt: &mut [f32]) -> Result<()> {
         let (d_in, d_out) = self.check()?;
         self.pair(x, d_in, xt, d_out)?;
@@ -296,15 +289,8 @@ impl RandomRotationMatrix {
 }
 
 impl VectorTransform for RandomRotationMatrix {
-    fn base(&self) -> &VectorTransformBase {
-        self
-    }
-    fn base_mut(&mut self) -> &mut VectorTransformBase {
-        self
-    }
-    fn copy(&self) -> Handle {
-        Handle::transform(self.clone())
-    }
+    vector_transform_base!();
+
     fn train(&mut self, _x: &[f32]) -> Result<()> {
         self.init(12345)
     }

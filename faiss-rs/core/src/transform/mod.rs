@@ -1,5 +1,20 @@
 //! Transforms of vectors before they are indexed. A file is a kind of transform. Sees base, random, blas, distance, cluster and quantize.
 
+/// What `VectorTransform` asks of every type alike: its base, and a copy.
+macro_rules! vector_transform_base {
+    () => {
+        fn base(&self) -> &$crate::transform::VectorTransformBase {
+            self
+        }
+        fn base_mut(&mut self) -> &mut $crate::transform::VectorTransformBase {
+            self
+        }
+        fn copy(&self) -> $crate::base::Handle {
+            $crate::base::Handle::transform(self.clone())
+        }
+    };
+}
+
 pub mod linear;
 mod methods;
 pub mod opq;

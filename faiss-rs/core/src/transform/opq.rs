@@ -3,7 +3,7 @@
 use faiss_derive::Object;
 
 use super::linear::LinearTransform;
-use super::{VectorTransform, VectorTransformBase, maybe_subsample};
+use super::{VectorTransform, maybe_subsample};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, Value, interrupt};
 use crate::blas::{Product, orthonormal_columns, singular_vectors};
@@ -73,15 +73,7 @@ impl OPQMatrix {
 }
 
 impl VectorTransform for OPQMatrix {
-    fn base(&self) -> &VectorTransformBase {
-        self
-    }
-    fn base_mut(&mut self) -> &mut VectorTransformBase {
-        self
-    }
-    fn copy(&self) -> Handle {
-        Handle::transform(self.clone())
-    }
+    vector_transform_base!();
 
     fn train(&mut self, x: &[f32]) -> Result<()> {
         let (d_in, d_out) = self.dims();

@@ -3,7 +3,7 @@
 use faiss_derive::Object;
 
 use super::linear::{LinearTransform, dims, flag, random_rotation};
-use super::{VectorTransform, VectorTransformBase, maybe_subsample};
+use super::{VectorTransform, maybe_subsample};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, Value};
 use crate::blas::{Product, principal_components};
@@ -186,15 +186,8 @@ impl PCAMatrix {
 }
 
 impl VectorTransform for PCAMatrix {
-    fn base(&self) -> &VectorTransformBase {
-        self
-    }
-    fn base_mut(&mut self) -> &mut VectorTransformBase {
-        self
-    }
-    fn copy(&self) -> Handle {
-        Handle::transform(self.clone())
-    }
+    vector_transform_base!();
+
     fn train(&mut self, x: &[f32]) -> Result<()> {
         let (d_in, d_out) = self.dims();
         Error::check(d_in > 0 && x.len() >= d_in, "n > 0 && d_in > 0")?;

@@ -10,20 +10,6 @@ use crate::distance::fvec_renorm_L2;
 use crate::grammar::{Grammar, number_after};
 use crate::registry::{Format, Row, no_overload};
 
-macro_rules! vector_transform_base {
-    () => {
-        fn base(&self) -> &VectorTransformBase {
-            self
-        }
-        fn base_mut(&mut self) -> &mut VectorTransformBase {
-            self
-        }
-        fn copy(&self) -> Handle {
-            Handle::transform(self.clone())
-        }
-    };
-}
-
 /// Chooses, repeats or adds dimensions: coordinate `i` is what coordinate `map[i]` was, or 0 where that is -1.
 #[derive(Object, Default, Clone)]
 pub struct RemapDimensionsTransform {
