@@ -2272,7 +2272,7 @@ class OperatingPoint:
 
 class OperatingPointVector:
     """Operating points in a row."""
-    def __init__(self, items: list["OperatingPoint"] | None = None) -> None: ...
+    def __init__(self, items: list[OperatingPoint] | None = None) -> None: ...
     def size(self) -> int:
         """Number of elements."""
     def at(self, n: int) -> Any:
@@ -2291,7 +2291,7 @@ class OperatingPoints:
         """The optimal ones."""
     def add(self, perf: float, t: float, key: str, cno: int = 0) -> bool:
         """Adds a point; returns whether it is optimal."""
-    def merge_with(self, other: "OperatingPoints", prefix: str = "") -> int:
+    def merge_with(self, other: OperatingPoints, prefix: str = "") -> int:
         """Adds the points of another, whose keys get a prefix; returns how many are optimal."""
     def t_for_perf(self, perf: float) -> float:
         """The least time for results that are this good; 1e50 where there are none."""
@@ -2311,7 +2311,7 @@ class ParameterRange:
 
 class ParameterRangeVector:
     """The parameters of a space."""
-    def __init__(self, items: list["ParameterRange"] | None = None) -> None: ...
+    def __init__(self, items: list[ParameterRange] | None = None) -> None: ...
     def size(self) -> int:
         """Number of elements."""
     def at(self, n: int) -> Any:

@@ -1,5 +1,7 @@
 """How good and how fast an index is at each setting of its parameters: criteria, operating points, and the settings of an index."""
 
+from __future__ import annotations
+
 import re
 import time
 from pathlib import Path
@@ -44,14 +46,14 @@ class _Items:
 class OperatingPointVector(_Items):
     """Operating points in a row."""
 
-    def __init__(self, items: list["OperatingPoint"] | None = None) -> None:
+    def __init__(self, items: list[OperatingPoint] | None = None) -> None:
         super().__init__([] if items is None else items)
 
 
 class ParameterRangeVector(_Items):
     """The parameters of a space."""
 
-    def __init__(self, items: list["ParameterRange"] | None = None) -> None:
+    def __init__(self, items: list[ParameterRange] | None = None) -> None:
         super().__init__([] if items is None else items)
 
 
@@ -154,7 +156,7 @@ class OperatingPoints:
         self._optimal = sorted([*rest, point], key=lambda p: p.perf)
         return True
 
-    def merge_with(self, other: "OperatingPoints", prefix: str = "") -> int:
+    def merge_with(self, other: OperatingPoints, prefix: str = "") -> int:
         """Adds the points of another, whose keys get a prefix; returns how many are optimal."""
         return sum(self.add(p.perf, p.t, prefix + p.key, p.cno) for p in list(other._all))
 

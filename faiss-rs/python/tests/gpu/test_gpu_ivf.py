@@ -419,7 +419,7 @@ def test_threads_share_an_index(resources, rng):
 
 
 def test_bad_input(resources, rng):
-    x, centroids = clumps(rng, 500, 8, 5)
+    x, _ = clumps(rng, 500, 8, 5)
     gpu = faiss.GpuIndexIVFFlat(resources, 8, 5, faiss.METRIC_L2)
     for early in (lambda: gpu.add(x), lambda: gpu.add_with_ids(x, np.arange(500)), lambda: gpu.search(x, 1)):
         with pytest.raises(RuntimeError, match="trained"):
