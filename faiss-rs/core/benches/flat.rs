@@ -1,45 +1,11 @@
 //! Times of the flat index: add, search by batch size and k, range search. `cargo bench -p faiss-core --bench flat [name]`.
 
-use std::time::Instant;
+mod common;
 
-use cpu_time::ProcessTime;
+use common::{D, best, vectors};
 use faiss_core::base::MetricType;
 use faiss_core::index::Index;
 use faiss_core::index::flat::IndexFlat;
-use faiss_core::random::float_randn;
-
-const D: usize = 128;
-const RANK: usize = 24;
-
-/// Vectors of low intrinsic dimension, as real embeddings are.
-fn vectors(n: usize, seed: i64) -> Vec<f32> {
-    let randn = |n: usize, seed: i64| {
-        let mut x = vec![0.0; n];
-        float_randn(&mut x, seed).unwrap();
-        x
-    };
-    let (basis, z, mut noise) = (randn(RANK * D, 77), randn(n * RANK, seed), randn(n * D, seed + 1000));
-    for (i, v) in noise.iter_mut().enumerate() {
-        let (row, col) = (i / D, i % D);
-        let dot: f32 = (0..RANK).map(|r| z[row * RANK + r] * basis[r * D + col]).sum();
-        *v = (dot / (RANK as f32).sqrt()).tanh() + 0.05 * *v;
-    }
-    noise
-}
-
-fn best(name: &str, wanted: &str, repeat: usize, mut work: impl FnMut()) {
-    if !name.contains(wanted) {
-        return;
-    }
-    let (mut wall, mut cpu) = (f64::MAX, f64::MAX);
-    for _ in 0..repeat {
-        let (start, used) = (Instant::now(), ProcessTime::now());
-        work();
-        wall = wall.min(start.elapsed().as_secs_f64());
-        cpu = cpu.min(used.elapsed().as_secs_f64());
-    }
-    println!("{name:28} {:10.3} ms, {:10.3} ms of processors", wall * 1e3, cpu * 1e3);
-}
 
 fn main() {
     let wanted = std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap_or_default();

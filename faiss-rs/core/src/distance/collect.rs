@@ -12,6 +12,8 @@ pub fn order(a: &Hit, b: &Hit) -> Ordering {
 
 /// Takes the results of one query. Ids come in ascending order.
 pub trait Collector: Send {
+    /// Whether only the best of the keys matters, so that the others need not be offered.
+    const BEST_ONLY: bool = false;
     /// Only keys below this are of interest.
     fn threshold(&self) -> f32;
     fn push(&mut self, key: f32, id: i64);
@@ -40,6 +42,7 @@ impl Default for Best1 {
 }
 
 impl Collector for Best1 {
+    const BEST_ONLY: bool = true;
     #[inline]
     fn threshold(&self) -> f32 {
         self.hit.0

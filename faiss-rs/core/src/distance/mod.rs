@@ -13,6 +13,7 @@ pub(crate) mod collect;
 pub mod computer;
 pub mod extra;
 mod merge;
+mod nearest;
 mod norms;
 mod pairwise;
 mod scan;
@@ -126,6 +127,9 @@ pub fn knn(
     )?;
     if size == 0 {
         return Ok(());
+    }
+    if k == 1 && nearest::applies(nq, db, metric) {
+        return nearest::search(x, nq, db, distances, labels);
     }
     let similarity = metric.is_similarity();
     let out: Vec<Mutex<(&mut [f32], &mut [i64])>> =

@@ -148,6 +148,14 @@ fn scan_block<C: Collector>(
         }
         for (q, collector) in collectors.iter_mut().enumerate() {
             let row = &mut tile[q * n..(q + 1) * n];
+            if with_norms && C::BEST_ONLY {
+                let (at, key) = simd::nearest_of_products(row, x_norms[q], &norms[..n]);
+                let key = key.max(0.0);
+                if at < n && key < collector.threshold() {
+                    collector.push(key, block.ids.map_or((start + at) as i64, |ids| ids[at]));
+                }
+                continue;
+            }
             if with_norms {
                 simd::products_to_L2sqr(row, x_norms[q], &norms[..n]);
             }

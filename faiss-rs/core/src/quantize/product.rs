@@ -79,7 +79,6 @@ impl Default for ProductQuantizer {
 /// Memory that encoding uses again and again.
 #[derive(Default)]
 pub struct Scratch {
-    distances: Vec<f32>,
     numbers: Vec<u32>,
 }
 
@@ -199,11 +198,12 @@ impl ProductQuantizer {
 
     /// Encodes one vector.
     pub fn compute_code_with(&self, transposed: &Transposed, x: &[f32], scratch: &mut Scratch, code: &mut [u8]) {
-        scratch.distances.resize(self.ksub, 0.0);
         scratch.numbers.resize(self.M, 0);
         for (m, number) in scratch.numbers.iter_mut().enumerate() {
             let part = &x[m * self.dsub..(m + 1) * self.dsub];
-            *number = simd::nearest_L2sqr_transposed(part, transposed.part(m), &mut scratch.distances) as u32;
+            let (nearest, _) = simd::nearest_L2sqr_transposed(part, transposed.part(m), self.ksub);
+            // A part with a NaN is nearest to none and gets the first.
+            *number = if nearest < self.ksub { nearest as u32 } else { 0 };
         }
         if self.nbits == 8 {
             code.iter_mut().zip(&scratch.numbers).for_each(|(c, n)| *c = *n as u8);

@@ -1,10 +1,15 @@
 //! The kernels, generic over the register type.
 
 use super::lanes::Lanes;
+use super::nearest::fused;
+pub use super::nearest::{
+    fvec_norms_by_coordinate, nearest_L2sqr_transposed, nearest_by_products_transposed, nearest_of_products,
+};
 
 /// What a kernel does with a pair of numbers and what it has so far; a pair of zeros must leave that as it is.
 trait Step {
     fn step<R: Lanes>(x: R, y: R, sum: R) -> R;
+    fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32;
 }
 
 struct L2;
@@ -14,6 +19,10 @@ impl Step for L2 {
         let t = x.sub(y);
         t.madd(t, sum)
     }
+    #[inline(always)]
+    fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32 {
+        fused::<R>(x - y, x - y, sum)
+    }
 }
 
 struct Product;
@@ -21,6 +30,10 @@ impl Step for Product {
     #[inline(always)]
     fn step<R: Lanes>(x: R, y: R, sum: R) -> R {
         x.madd(y, sum)
+    }
+    #[inline(always)]
+    fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32 {
+        fused::<R>(x, y, sum)
     }
 }
 
@@ -30,42 +43,42 @@ impl Step for L1 {
     fn step<R: Lanes>(x: R, y: R, sum: R) -> R {
         sum.add(x.sub(y).abs())
     }
-}
-
-/// Not a sum but the largest so far.
-struct Linf;
-impl Step for Linf {
     #[inline(always)]
-    fn step<R: Lanes>(x: R, y: R, largest: R) -> R {
-        x.sub(y).abs().max(largest)
+    fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32 {
+        sum + (x - y).abs()
     }
 }
 
-/// Steps over two vectors, in two registers, so that one step need not wait for the last.
+/// The sum of the lanes, and of what is left of the vectors beyond whole registers: eight numbers at once, then one by one. Lanes are added half
+/// to half, as Faiss's results show, so that sums are equal to the bit where registers have sixteen lanes.
 #[inline(always)]
-fn fold<R: Lanes, S: Step>(x: &[f32], y: &[f32]) -> (R, R) {
-    let n = x.len().min(y.len());
-    let (x, y) = (&x[..n], &y[..n]);
-    let (mut a, mut b) = (R::zero(), R::zero());
-    let (mut xs, mut ys) = (x.chunks_exact(2 * R::WIDTH), y.chunks_exact(2 * R::WIDTH));
-    for (p, q) in (&mut xs).zip(&mut ys) {
-        a = S::step(R::load(p), R::load(q), a);
-        b = S::step(R::load(&p[R::WIDTH..]), R::load(&q[R::WIDTH..]), b);
+fn finish<R: Lanes, S: Step>(sums: R, x: &[f32], y: &[f32]) -> f32 {
+    let mut eight = sums.eight();
+    let (mut x, mut y) = (x, y);
+    if x.len() >= 8 && y.len() >= 8 {
+        for i in 0..8 {
+            eight[i] = S::scalar::<R>(x[i], y[i], eight[i]);
+        }
+        (x, y) = (&x[8..], &y[8..]);
     }
-    let (mut xs, mut ys) = (xs.remainder().chunks_exact(R::WIDTH), ys.remainder().chunks_exact(R::WIDTH));
-    for (p, q) in (&mut xs).zip(&mut ys) {
-        a = S::step(R::load(p), R::load(q), a);
+    let (even, odd) = ((eight[0] + eight[4]) + (eight[2] + eight[6]), (eight[1] + eight[5]) + (eight[3] + eight[7]));
+    let mut sum = even + odd;
+    for (a, b) in x.iter().zip(y) {
+        sum = S::scalar::<R>(*a, *b, sum);
     }
-    if !xs.remainder().is_empty() {
-        b = S::step(R::load_part(xs.remainder()), R::load_part(ys.remainder()), b);
-    }
-    (a, b)
+    sum
 }
 
 #[inline(always)]
 fn sum<R: Lanes, S: Step>(x: &[f32], y: &[f32]) -> f32 {
-    let (a, b) = fold::<R, S>(x, y);
-    a.add(b).total()
+    let n = x.len().min(y.len());
+    let (xs, ys) = (x[..n].chunks_exact(R::WIDTH), y[..n].chunks_exact(R::WIDTH));
+    let (x_rest, y_rest) = (xs.remainder(), ys.remainder());
+    let mut sums = R::zero();
+    for (p, q) in xs.zip(ys) {
+        sums = S::step(R::load(p), R::load(q), sums);
+    }
+    finish::<R, S>(sums, x_rest, y_rest)
 }
 
 /// One register of `x` with one of each of four rows of `y`.
@@ -98,20 +111,17 @@ fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: &[f32], d: usize) -> [
         }
         at = end;
     }
-    if at < d {
-        let q = [R::load_part(&y0[at..]), R::load_part(&y1[at..]), R::load_part(&y2[at..]), R::load_part(&y3[at..])];
-        s0 = four::<R, S>(R::load_part(&x0[at..]), q, s0);
-        if Q > 1 {
-            s1 = four::<R, S>(R::load_part(&x1[at..]), q, s1);
-        }
-        if Q > 2 {
-            s2 = four::<R, S>(R::load_part(&x2[at..]), q, s2);
-            s3 = four::<R, S>(R::load_part(&x3[at..]), q, s3);
-        }
-    }
     let mut out = [[0.0; 4]; Q];
-    for (out, sums) in out.iter_mut().zip([s0, s1, s2, s3]) {
-        *out = R::totals(sums);
+    if at == d {
+        for (out, sums) in out.iter_mut().zip([s0, s1, s2, s3]) {
+            *out = R::totals(sums);
+        }
+        return out;
+    }
+    for ((out, sums), x) in out.iter_mut().zip([s0, s1, s2, s3]).zip([x0, x1, x2, x3]) {
+        for ((out, sums), y) in out.iter_mut().zip(sums).zip([y0, y1, y2, y3]) {
+            *out = finish::<R, S>(sums, &x[at..], &y[at..]);
+        }
     }
     out
 }
@@ -182,8 +192,14 @@ pub fn fvec_L1<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
 
 #[inline(always)]
 pub fn fvec_Linf<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
-    let (a, b) = fold::<R, Linf>(x, y);
-    a.max(b).largest()
+    let n = x.len().min(y.len());
+    let (xs, ys) = (x[..n].chunks_exact(R::WIDTH), y[..n].chunks_exact(R::WIDTH));
+    let (x_rest, y_rest) = (R::load_part(xs.remainder()), R::load_part(ys.remainder()));
+    let mut largest = x_rest.sub(y_rest).abs().max(R::zero());
+    for (p, q) in xs.zip(ys) {
+        largest = R::load(p).sub(R::load(q)).abs().max(largest);
+    }
+    largest.largest()
 }
 
 #[inline(always)]
@@ -227,33 +243,6 @@ pub fn fvec_inner_products_tile<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32],
 #[inline(always)]
 pub fn fvec_L1_tile<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
     tile::<R, L1>(dis, x, y, d);
-}
-
-/// Few dimensions and many rows: registers run along the rows.
-#[inline(always)]
-pub fn fvec_L2sqr_columns<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32]) {
-    let n = dis.len();
-    dis.fill(0.0);
-    for (v, column) in x.iter().zip(y.chunks_exact(n.max(1))) {
-        for (sum, w) in dis.iter_mut().zip(column) {
-            let t = v - w;
-            *sum += t * t;
-        }
-    }
-}
-
-#[inline(always)]
-pub fn fvec_min<R: Lanes>(x: &[f32]) -> f32 {
-    // Sixteen candidates, so that the comparisons do not wait for each other.
-    let mut smallest = [f32::INFINITY; 16];
-    let chunks = x.chunks_exact(16);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (s, v) in smallest.iter_mut().zip(chunk) {
-            *s = if *v < *s { *v } else { *s };
-        }
-    }
-    smallest.iter().chain(rest).fold(f32::INFINITY, |s, v| if *v < s { *v } else { s })
 }
 
 #[inline(always)]
@@ -302,12 +291,6 @@ pub fn products_to_L2sqr<R: Lanes>(row: &mut [f32], x_norm: f32, y_norms: &[f32]
     }
 }
 
-/// `sum + step`, fused where that is one instruction.
-#[inline(always)]
-fn fused<R: Lanes>(a: f32, b: f32, sum: f32) -> f32 {
-    if R::WIDTH > 4 || cfg!(target_arch = "aarch64") { a.mul_add(b, sum) } else { a * b + sum }
-}
-
 /// Sums over the coordinates of `x` for the columns of `yt`, which has the coordinate outermost. The sums of a block stay in registers.
 #[inline(always)]
 fn by_columns(dis: &mut [f32], x: &[f32], yt: &[f32], step: impl Fn(f32, f32, f32) -> f32) {
@@ -341,11 +324,4 @@ pub fn fvec_L2sqr_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]
 #[inline(always)]
 pub fn fvec_inner_products_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
     by_columns(dis, x, yt, fused::<R>);
-}
-
-#[inline(always)]
-pub fn nearest_L2sqr_transposed<R: Lanes>(x: &[f32], yt: &[f32], dis: &mut [f32]) -> usize {
-    fvec_L2sqr_ny_transposed::<R>(dis, x, yt);
-    let smallest = fvec_min::<R>(dis);
-    dis.iter().position(|v| *v == smallest).unwrap_or(0)
 }

@@ -22,11 +22,37 @@ pub trait Lanes: Copy {
     fn totals(four: [Self; 4]) -> [f32; 4];
     /// The largest number; there is no NaN among them.
     fn largest(self) -> f32;
-
+    /// The lanes, the upper half of sixteen added to the lower; beside four, zeros.
+    fn eight(self) -> [f32; 8];
+    /// The same number in every lane.
+    fn splat(v: f32) -> Self;
+    /// Where a lane's number is below `least`'s, it and `group` take the places of those that are there.
+    fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self);
+    /// The smallest of four registers' numbers and its place: `4 * WIDTH` times its group, and its position; the first of equals.
     #[inline(always)]
-    fn total(self) -> f32 {
-        Self::totals([self, Self::zero(), Self::zero(), Self::zero()])[0]
+    fn first_least(keys: [Self; 4], groups: [Self; 4]) -> (f32, usize) {
+        // Positions are whole and small enough for an f32.
+        const POSITIONS: [f32; 64] = {
+            let (mut all, mut i) = ([0f32; 64], 0);
+            while i < 64 {
+                all[i] = i as f32;
+                i += 1;
+            }
+            all
+        };
+        let least = Self::smallest(keys);
+        let (equal, width) = (Self::splat(least), Self::splat(4.0 * Self::WIDTH as f32));
+        let mut places = groups;
+        for i in 0..4 {
+            let place = groups[i].madd(width, Self::load(&POSITIONS[i * Self::WIDTH..]));
+            places[i] = keys[i].where_equal(equal, place);
+        }
+        (least, Self::smallest(places) as usize)
     }
+    /// `then` in the lanes where both numbers are equal, infinity in the others.
+    fn where_equal(self, other: Self, then: Self) -> Self;
+    /// The smallest number of four registers, none of them a NaN.
+    fn smallest(four: [Self; 4]) -> f32;
 }
 
 /// Four numbers, for every processor; compilers make vector instructions of them where there are any.
@@ -88,6 +114,31 @@ impl Lanes for Portable {
     fn largest(self) -> f32 {
         self.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
     }
+    #[inline(always)]
+    fn eight(self) -> [f32; 8] {
+        let [a, b, c, d] = self.0;
+        [a, b, c, d, 0.0, 0.0, 0.0, 0.0]
+    }
+    #[inline(always)]
+    fn splat(v: f32) -> Self {
+        Portable([v; 4])
+    }
+    #[inline(always)]
+    fn where_equal(self, other: Self, then: Self) -> Self {
+        Portable(std::array::from_fn(|i| if self.0[i] == other.0[i] { then.0[i] } else { f32::INFINITY }))
+    }
+    #[inline(always)]
+    fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self) {
+        for i in 0..4 {
+            if self.0[i] < least.0[i] {
+                (least.0[i], groups.0[i]) = (self.0[i], group.0[i]);
+            }
+        }
+    }
+    #[inline(always)]
+    fn smallest(four: [Self; 4]) -> f32 {
+        four.into_iter().flat_map(|v| v.0).fold(f32::INFINITY, f32::min)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -107,16 +158,37 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub struct Avx512(__m512);
 
-    /// The sums of four registers of eight.
+    #[inline(always)]
+    fn quarter(v: __m256) -> __m128 {
+        // SAFETY: see the module.
+        unsafe { _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)) }
+    }
+
+    /// Of two registers of four, the sums of numbers 0 and 2 and of 1 and 3.
+    #[inline(always)]
+    fn pairs(a: __m128, b: __m128) -> __m128 {
+        // SAFETY: see the module.
+        unsafe { _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a)) }
+    }
+
+    /// The sums of four registers of eight, half added to half.
     #[inline(always)]
     fn totals_256(four: [__m256; 4]) -> [f32; 4] {
+        let [a, b, c, d] = four;
         let mut out = [0f32; 4];
         // SAFETY: see the module.
         unsafe {
-            let pairs = _mm256_hadd_ps(_mm256_hadd_ps(four[0], four[1]), _mm256_hadd_ps(four[2], four[3]));
-            let sums = _mm_add_ps(_mm256_castps256_ps128(pairs), _mm256_extractf128_ps::<1>(pairs));
+            let sums = _mm_hadd_ps(pairs(quarter(a), quarter(b)), pairs(quarter(c), quarter(d)));
             _mm_storeu_ps(out.as_mut_ptr(), sums);
         }
+        out
+    }
+
+    #[inline(always)]
+    fn array(v: __m256) -> [f32; 8] {
+        let mut out = [0f32; 8];
+        // SAFETY: see the module.
+        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };
         out
     }
 
@@ -184,10 +256,40 @@ mod x86 {
         }
         #[inline(always)]
         fn largest(self) -> f32 {
-            let mut out = [0f32; 8];
+            array(self.0).into_iter().fold(f32::NEG_INFINITY, f32::max)
+        }
+        #[inline(always)]
+        fn eight(self) -> [f32; 8] {
+            array(self.0)
+        }
+        #[inline(always)]
+        fn splat(v: f32) -> Self {
             // SAFETY: see the module.
-            unsafe { _mm256_storeu_ps(out.as_mut_ptr(), self.0) };
-            out.into_iter().fold(f32::NEG_INFINITY, f32::max)
+            Avx2(unsafe { _mm256_set1_ps(v) })
+        }
+        #[inline(always)]
+        fn where_equal(self, other: Self, then: Self) -> Self {
+            // SAFETY: see the module.
+            Avx2(unsafe {
+                let equal = _mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0);
+                _mm256_blendv_ps(_mm256_set1_ps(f32::INFINITY), then.0, equal)
+            })
+        }
+        #[inline(always)]
+        fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self) {
+            // SAFETY: see the module.
+            unsafe {
+                let less = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, least.0);
+                least.0 = _mm256_blendv_ps(least.0, self.0, less);
+                groups.0 = _mm256_blendv_ps(groups.0, group.0, less);
+            }
+        }
+        #[inline(always)]
+        fn smallest(four: [Self; 4]) -> f32 {
+            let [a, b, c, d] = four;
+            // SAFETY: see the module.
+            let all = array(unsafe { _mm256_min_ps(_mm256_min_ps(a.0, b.0), _mm256_min_ps(c.0, d.0)) });
+            all.into_iter().fold(f32::INFINITY, f32::min)
         }
     }
 
@@ -246,6 +348,38 @@ mod x86 {
         fn largest(self) -> f32 {
             // SAFETY: see the module.
             unsafe { _mm512_reduce_max_ps(self.0) }
+        }
+        #[inline(always)]
+        fn eight(self) -> [f32; 8] {
+            array(halves(self.0))
+        }
+        #[inline(always)]
+        fn splat(v: f32) -> Self {
+            // SAFETY: see the module.
+            Avx512(unsafe { _mm512_set1_ps(v) })
+        }
+        #[inline(always)]
+        fn where_equal(self, other: Self, then: Self) -> Self {
+            // SAFETY: see the module.
+            Avx512(unsafe {
+                let equal = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0);
+                _mm512_mask_mov_ps(_mm512_set1_ps(f32::INFINITY), equal, then.0)
+            })
+        }
+        #[inline(always)]
+        fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self) {
+            // SAFETY: see the module.
+            unsafe {
+                let less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, least.0);
+                least.0 = _mm512_mask_mov_ps(least.0, less, self.0);
+                groups.0 = _mm512_mask_mov_ps(groups.0, less, group.0);
+            }
+        }
+        #[inline(always)]
+        fn smallest(four: [Self; 4]) -> f32 {
+            let [a, b, c, d] = four;
+            // SAFETY: see the module.
+            unsafe { _mm512_reduce_min_ps(_mm512_min_ps(_mm512_min_ps(a.0, b.0), _mm512_min_ps(c.0, d.0))) }
         }
     }
 }

@@ -6,6 +6,7 @@
 mod kernels;
 mod lanes;
 mod lookup;
+mod nearest;
 mod scan;
 
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -78,6 +79,18 @@ pub fn set_level(level: Level) -> bool {
     usable
 }
 
+/// Hints that these bytes will be read soon.
+#[inline]
+pub fn prefetch(bytes: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..bytes.len()).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that changes nothing; the address is inside the slice. Every 64-bit x86 has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().add(at).cast()) };
+    }
+    let _ = bytes;
+}
+
 /// Public functions that call the kernel of that name, compiled for the instruction set in use.
 macro_rules! dispatch {
     ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {$(
@@ -116,10 +129,6 @@ dispatch! {
     fvec_norm_L2sqr(x: &[f32]) -> f32;
     /// Squared L2 distances of `x` to each row of `y`, as many as `dis` has room for.
     fvec_L2sqr_ny(dis: &mut [f32], x: &[f32], y: &[f32]);
-    /// As [`fvec_L2sqr_ny`] with the rows of `y` lying side by side: number `j` of row `k` is `y[j * dis.len() + k]`.
-    fvec_L2sqr_columns(dis: &mut [f32], x: &[f32], y: &[f32]);
-    /// The smallest number; a NaN never is. Infinite if there is none.
-    fvec_min(x: &[f32]) -> f32;
     /// Inner products of `x` with each row of `y`.
     fvec_inner_products_ny(dis: &mut [f32], x: &[f32], y: &[f32]);
     /// L1 distances of `x` to each row of `y`.
@@ -134,6 +143,8 @@ dispatch! {
     fvec_L1_tile(dis: &mut [f32], x: &[f32], y: &[f32], d: usize);
     /// Squared norms of the rows of `x`, each `d` wide.
     fvec_norms_L2sqr(norms: &mut [f32], x: &[f32], d: usize);
+    /// As [`fvec_norms_L2sqr`] for up to 32 dimensions, rounded as Faiss rounds them where it looks for one nearest vector.
+    fvec_norms_by_coordinate(norms: &mut [f32], x: &[f32], d: usize);
     /// `out = x - y`.
     fvec_sub(out: &mut [f32], x: &[f32], y: &[f32]);
     /// `out = a + factor * b`.
@@ -148,8 +159,14 @@ dispatch! {
     fvec_L2sqr_ny_transposed(dis: &mut [f32], x: &[f32], yt: &[f32]);
     /// Inner products of `x` with the columns of `yt`.
     fvec_inner_products_ny_transposed(dis: &mut [f32], x: &[f32], yt: &[f32]);
-    /// The column of `yt` nearest to `x`, the first of equals; `dis` has room for a distance a column.
-    nearest_L2sqr_transposed(x: &[f32], yt: &[f32], dis: &mut [f32]) -> usize;
+    /// The column of `yt`, which has `n`, nearest to `x` by squared differences, the first of equals, and its squared distance. Where there is
+    /// none, because of NaNs, the position is `usize::MAX`; so it is below.
+    nearest_L2sqr_transposed(x: &[f32], yt: &[f32], n: usize) -> (usize, f32);
+    /// The column of `yt` with the smallest `y_norms[j] - 2 <x, y_j>`, the first of equals, and that number.
+    nearest_by_products_transposed(x: &[f32], yt: &[f32], y_norms: &[f32]) -> (usize, f32);
+    /// From products `row[j] = -2 <x, y_j>`: the position of the smallest squared distance `(y_norms[j] + row[j]) + x_norm`, the first of equals,
+    /// and that distance, which rounding may have led below 0.
+    nearest_of_products(row: &[f32], x_norm: f32, y_norms: &[f32]) -> (usize, f32);
 }
 
 #[cfg(test)]
@@ -216,6 +233,36 @@ mod tests {
                         row_kernel(&mut row, &x[i * d..(i + 1) * d], &y);
                         let same = tile[i * ny..(i + 1) * ny].iter().zip(&row).all(|(a, b)| close(*a, f64::from(*b)));
                         assert!(same, "{wanted:?} tile {nx} x {ny}, d {d}, row {i}");
+                    }
+                }
+            }
+            for (n, d) in [(0, 3), (1, 1), (15, 4), (16, 2), (64, 5), (100, 4), (256, 8), (300, 33)] {
+                let (x, mut yt) = (randn(d, 6), randn(n * d, 7));
+                if n > 20 {
+                    // Two equal columns, of which the first counts, and one that is nearest to nothing.
+                    (0..d).for_each(|j| yt[j * n + 17] = yt[j * n + 3]);
+                    yt[0] = f32::NAN;
+                }
+                let column = |k: usize| (0..d).map(move |j| j * n + k);
+                let norms: Vec<f32> = (0..n).map(|k| column(k).map(|at| yt[at] * yt[at]).sum()).collect();
+                let products: Vec<f32> =
+                    (0..n).map(|k| column(k).zip(&x).map(|(at, v)| -2.0 * v * yt[at]).sum()).collect();
+                let distance = |k: usize| column(k).zip(&x).map(|(at, v)| (v - yt[at]).powi(2)).sum::<f32>();
+                let best = (0..n).filter(|k| !norms[*k].is_nan()).min_by(|a, b| distance(*a).total_cmp(&distance(*b)));
+                let norm: f32 = x.iter().map(|v| v * v).sum();
+                let found = [
+                    nearest_L2sqr_transposed(&x, &yt, n),
+                    nearest_by_products_transposed(&x, &yt, &norms),
+                    nearest_of_products(&products, norm, &norms),
+                ];
+                for (kernel, (at, key)) in found.into_iter().enumerate() {
+                    let key = if kernel == 1 { key + norm } else { key };
+                    match best {
+                        Some(k) => assert!(
+                            at == k && (key - distance(k)).abs() < 1e-4 * (1.0 + norm),
+                            "{wanted:?} kernel {kernel} of {n} x {d}: {at} {key}, not {k}"
+                        ),
+                        None => assert_eq!(at, usize::MAX),
                     }
                 }
             }

@@ -1,5 +1,7 @@
 //! What happens within a list: keys of its codes, and what is kept of them.
 
+use std::borrow::Cow;
+
 use crate::base::Result;
 use crate::distance::collect::Collector;
 use crate::selector::IDSelector;
@@ -9,6 +11,8 @@ use crate::storage::lists::InvertedLists;
 
 /// Codes whose keys are computed at a time.
 const BLOCK: usize = 512;
+/// Bytes of a list that are fetched ahead: from there on the processor sees where the scan is going.
+const PREFETCH: usize = 4096;
 
 /// What all queries of a search share.
 pub trait Searcher: Send + Sync {
@@ -61,6 +65,13 @@ impl Lists<'_> {
             first = end;
         }
         Ok(n)
+    }
+
+    /// Hints that a list comes next: its first codes are fetched while another is scanned.
+    pub fn prefetch(&self, list: usize) {
+        if let Cow::Borrowed(codes) = self.lists.codes(list) {
+            simd::prefetch(&codes[..codes.len().min(PREFETCH)]);
+        }
     }
 
     #[inline]

@@ -19,8 +19,9 @@ use crate::storage::direct_map;
 const MAX_PAIRS: usize = 1 << 22;
 /// Queries of one task.
 const MAX_QUERIES: usize = 512;
-/// Codes of a query that are worth being shared among threads.
+/// Codes of a query that are worth being shared among threads, and their bytes: either is enough.
 const MIN_SHARED_CODES: usize = 1 << 14;
+const MIN_SHARED_BYTES: usize = 1 << 20;
 
 /// What a search was asked for, by parameters or by the index itself.
 struct Plan {
@@ -290,7 +291,8 @@ impl Pairs<'_> {
         };
 
         let codes_a_query = (ivf.ntotal.max(0) as usize / ivf.nlist.max(1)).saturating_mul(nprobe);
-        if n < threads && unlimited && codes_a_query >= MIN_SHARED_CODES {
+        let much = codes_a_query >= MIN_SHARED_CODES || codes_a_query.saturating_mul(ivf.code_size) >= MIN_SHARED_BYTES;
+        if n < threads && unlimited && much {
             // Fewer queries than threads: each query's lists are shared among them.
             let parts = threads.div_ceil(n.max(1)).min(nprobe);
             let partial: Vec<Mutex<Vec<Hit>>> = (0..n * parts).map(|_| Mutex::new(Vec::new())).collect();
@@ -370,6 +372,9 @@ impl Pairs<'_> {
             let Ok(list) = usize::try_from(self.list_nos[at]) else { continue };
             if lists.lists.list_size(list) == 0 {
                 continue;
+            }
+            if let Some(next) = self.list_nos.get(at + 1).and_then(|next| usize::try_from(*next).ok()) {
+                lists.prefetch(next);
             }
             scanner.set_list(list, self.coarse[at])?;
             let before = collector.count();

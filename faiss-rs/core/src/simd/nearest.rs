@@ -1,0 +1,223 @@
+//! The nearest of many in one pass: distances stay in registers, with the best so far of each lane beside them.
+//!
+//! Loops instead of iterators with closures: a closure that is not inlined is compiled without the instruction set.
+
+use super::lanes::Lanes;
+
+/// `a * b + sum`, fused where that is one instruction.
+#[inline(always)]
+pub(super) fn fused<R: Lanes>(a: f32, b: f32, sum: f32) -> f32 {
+    if R::WIDTH > 4 || cfg!(target_arch = "aarch64") { a.mul_add(b, sum) } else { a * b + sum }
+}
+
+/// Keys by position, in registers. Names of types instead of closures, for the same reason.
+trait Keys {
+    /// The keys from position `at` on, one register.
+    fn one<R: Lanes>(&self, at: usize) -> R;
+    /// Four registers: sums over coordinates need not wait for each other.
+    fn four<R: Lanes>(&self, at: usize) -> [R; 4];
+    fn scalar<R: Lanes>(&self, at: usize) -> f32;
+}
+
+/// The smallest of `n` keys and its position, the first of equals; a NaN is never the smallest.
+#[inline(always)]
+fn least<R: Lanes>(n: usize, keys: &impl Keys) -> (usize, f32) {
+    let (mut at, mut best) = (0, (usize::MAX, f32::INFINITY));
+    let four = 4 * R::WIDTH;
+    if n >= four {
+        let (mut least, mut groups) = ([R::splat(f32::INFINITY); 4], [R::zero(); 4]);
+        while n - at >= four {
+            let new = keys.four::<R>(at);
+            // Group numbers are whole and small enough for an f32.
+            let group = R::splat((at / four) as f32);
+            new[0].keep_less(group, &mut least[0], &mut groups[0]);
+            new[1].keep_less(group, &mut least[1], &mut groups[1]);
+            new[2].keep_less(group, &mut least[2], &mut groups[2]);
+            new[3].keep_less(group, &mut least[3], &mut groups[3]);
+            at += four;
+        }
+        best = first_least(least, groups);
+    }
+    while n - at >= R::WIDTH {
+        let none = R::splat(f32::INFINITY);
+        let (key, lane) = R::first_least([keys.one::<R>(at), none, none, none], [R::zero(); 4]);
+        best = if key < best.1 { (at + lane, key) } else { best };
+        at += R::WIDTH;
+    }
+    while at < n {
+        let key = keys.scalar::<R>(at);
+        best = if key < best.1 { (at, key) } else { best };
+        at += 1;
+    }
+    best
+}
+
+#[inline(always)]
+fn first_least<R: Lanes>(keys: [R; 4], groups: [R; 4]) -> (usize, f32) {
+    let (key, place) = R::first_least(keys, groups);
+    if key < f32::INFINITY { (place, key) } else { (usize::MAX, f32::INFINITY) }
+}
+
+/// Sums over the coordinates of `x` for the columns of `yt`, `n` of them.
+struct Columns<'a> {
+    x: &'a [f32],
+    yt: &'a [f32],
+    n: usize,
+}
+
+/// Squared differences.
+struct Differences<'a>(Columns<'a>);
+impl Keys for Differences<'_> {
+    #[inline(always)]
+    fn one<R: Lanes>(&self, at: usize) -> R {
+        let mut sum = R::zero();
+        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
+            let t = R::splat(*v).sub(R::load(&row[at..]));
+            sum = t.madd(t, sum);
+        }
+        sum
+    }
+    #[inline(always)]
+    fn four<R: Lanes>(&self, at: usize) -> [R; 4] {
+        let [mut a, mut b, mut c, mut d] = [R::zero(); 4];
+        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
+            let (v, row) = (R::splat(*v), &row[at..at + 4 * R::WIDTH]);
+            let t = v.sub(R::load(row));
+            a = t.madd(t, a);
+            let t = v.sub(R::load(&row[R::WIDTH..]));
+            b = t.madd(t, b);
+            let t = v.sub(R::load(&row[2 * R::WIDTH..]));
+            c = t.madd(t, c);
+            let t = v.sub(R::load(&row[3 * R::WIDTH..]));
+            d = t.madd(t, d);
+        }
+        [a, b, c, d]
+    }
+    #[inline(always)]
+    fn scalar<R: Lanes>(&self, at: usize) -> f32 {
+        let mut sum = 0.0;
+        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
+            sum = fused::<R>(v - row[at], v - row[at], sum);
+        }
+        sum
+    }
+}
+
+/// Norms less twice the products.
+struct Products<'a>(Columns<'a>, &'a [f32]);
+impl Products<'_> {
+    #[inline(always)]
+    fn key<R: Lanes>(&self, at: usize, product: R) -> R {
+        R::load(&self.1[at..]).sub(product.add(product))
+    }
+}
+impl Keys for Products<'_> {
+    #[inline(always)]
+    fn one<R: Lanes>(&self, at: usize) -> R {
+        let mut sum = R::zero();
+        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
+            sum = R::splat(*v).madd(R::load(&row[at..]), sum);
+        }
+        self.key(at, sum)
+    }
+    #[inline(always)]
+    fn four<R: Lanes>(&self, at: usize) -> [R; 4] {
+        let [mut a, mut b, mut c, mut d] = [R::zero(); 4];
+        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
+            let (v, row) = (R::splat(*v), &row[at..at + 4 * R::WIDTH]);
+            a = v.madd(R::load(row), a);
+            b = v.madd(R::load(&row[R::WIDTH..]), b);
+            c = v.madd(R::load(&row[2 * R::WIDTH..]), c);
+            d = v.madd(R::load(&row[3 * R::WIDTH..]), d);
+        }
+        let w = R::WIDTH;
+        [self.key(at, a), self.key(at + w, b), self.key(at + 2 * w, c), self.key(at + 3 * w, d)]
+    }
+    #[inline(always)]
+    fn scalar<R: Lanes>(&self, at: usize) -> f32 {
+        let mut sum = 0.0;
+        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
+            sum = fused::<R>(*v, row[at], sum);
+        }
+        self.1[at] - 2.0 * sum
+    }
+}
+
+/// Products that are there already, to be completed to squared distances.
+struct Row<'a> {
+    products: &'a [f32],
+    x_norm: f32,
+    y_norms: &'a [f32],
+}
+impl Keys for Row<'_> {
+    #[inline(always)]
+    fn one<R: Lanes>(&self, at: usize) -> R {
+        R::load(&self.y_norms[at..]).add(R::load(&self.products[at..])).add(R::splat(self.x_norm))
+    }
+    #[inline(always)]
+    fn four<R: Lanes>(&self, at: usize) -> [R; 4] {
+        let w = R::WIDTH;
+        [self.one(at), self.one(at + w), self.one(at + 2 * w), self.one(at + 3 * w)]
+    }
+    #[inline(always)]
+    fn scalar<R: Lanes>(&self, at: usize) -> f32 {
+        (self.y_norms[at] + self.products[at]) + self.x_norm
+    }
+}
+
+#[inline(always)]
+pub fn nearest_L2sqr_transposed<R: Lanes>(x: &[f32], yt: &[f32], n: usize) -> (usize, f32) {
+    if n == 0 {
+        return (usize::MAX, f32::INFINITY);
+    }
+    least::<R>(n, &Differences(Columns { x, yt, n }))
+}
+
+#[inline(always)]
+pub fn nearest_by_products_transposed<R: Lanes>(x: &[f32], yt: &[f32], y_norms: &[f32]) -> (usize, f32) {
+    let n = y_norms.len();
+    if n == 0 {
+        return (usize::MAX, f32::INFINITY);
+    }
+    least::<R>(n, &Products(Columns { x, yt, n }, y_norms))
+}
+
+#[inline(always)]
+pub fn nearest_of_products<R: Lanes>(products: &[f32], x_norm: f32, y_norms: &[f32]) -> (usize, f32) {
+    least::<R>(products.len().min(y_norms.len()), &Row { products, x_norm, y_norms })
+}
+
+/// How many of the first products Faiss rounds before it adds them, by dimension; after those, they are fused.
+fn rounded_products(d: usize) -> usize {
+    match d {
+        18 => 17,
+        19 | 20 => 19,
+        21..=24 => 21,
+        25..=32 => 25,
+        _ => 2,
+    }
+}
+
+/// Squared norms of the rows of `x`, summed in the order that the results of Faiss's search for one nearest vector in up to 32 dimensions show:
+/// which of two centroids at nearly the same distance is the nearer depends on it, and k-means on that.
+#[inline(always)]
+pub fn fvec_norms_by_coordinate<R: Lanes>(norms: &mut [f32], x: &[f32], d: usize) {
+    let rounded = rounded_products(d).min(d);
+    for (norm, row) in norms.iter_mut().zip(x.chunks_exact(d.max(1))) {
+        *norm = match *row {
+            [a] => a * a,
+            [a, b, c, d] => (a * a + b * b) + (c * c + d * d),
+            [a, b, ..] => {
+                let mut sum = fused::<R>(a, a, b * b);
+                for v in &row[2..rounded] {
+                    sum += v * v;
+                }
+                for v in &row[rounded..] {
+                    sum = fused::<R>(*v, *v, sum);
+                }
+                sum
+            }
+            [] => 0.0,
+        };
+    }
+}
