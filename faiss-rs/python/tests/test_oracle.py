@@ -208,3 +208,17 @@ result['found'] = np.array(json.dumps(found))
             differ.append(f"{path}: {inspect.signature(ours)} where Faiss has {text}")
     assert compared > 80
     assert not differ, "\n".join(differ)
+
+
+@pytest.mark.parametrize(("d", "m"), [(8, 2), (30, 2), (20, 1)])
+def test_codebooks_of_many_points_are_those_of_faiss(oracle, d, m):
+    """One near tie that falls the other way would move centroids: sums have to be rounded alike."""
+    x = np.random.default_rng(d).standard_normal((30_000, d)).astype("f4")
+    pq = faiss.ProductQuantizer(d, m, 8)
+    pq.train(x)
+    code = f"""
+pq = faiss.ProductQuantizer({d}, {m}, 8)
+pq.train(given["x"])
+result["centroids"] = faiss.vector_to_array(pq.centroids)
+"""
+    np.testing.assert_allclose(faiss.vector_to_array(pq.centroids), oracle(code, x=x)["centroids"], rtol=1e-4, atol=1e-6)
