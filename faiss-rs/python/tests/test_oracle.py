@@ -221,4 +221,5 @@ pq = faiss.ProductQuantizer({d}, {m}, 8)
 pq.train(given["x"])
 result["centroids"] = faiss.vector_to_array(pq.centroids)
 """
-    np.testing.assert_allclose(faiss.vector_to_array(pq.centroids), oracle(code, x=x)["centroids"], rtol=1e-4, atol=1e-6)
+    wanted = oracle(code, x=x)["centroids"]
+    np.testing.assert_allclose(faiss.vector_to_array(pq.centroids), wanted, rtol=1e-4, atol=1e-6)
