@@ -97,8 +97,20 @@ impl Sink for FileIOWriter {
     }
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let Some(file) = &mut self.file else { return Err(Error::io("the writer has no file")) };
-        let result = bytes.chunks(WRITE_BUFFER).try_for_each(|piece| file.write_all(piece));
-        result.map_err(|e| self.failed(&e))
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            // Pieces end where the buffer does, so that all writes are of its size and begin at multiples of it.
+            let room = match WRITE_BUFFER - file.buffer().len() {
+                0 => WRITE_BUFFER,
+                room => room,
+            };
+            let (piece, later) = rest.split_at(rest.len().min(room));
+            if let Err(error) = file.write_all(piece) {
+                return Err(self.failed(&error));
+            }
+            rest = later;
+        }
+        Ok(())
     }
     fn flush(&mut self) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
