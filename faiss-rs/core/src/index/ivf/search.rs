@@ -322,7 +322,7 @@ impl Pairs<'_> {
             threads::parallel_for(n.div_ceil(share), |task| {
                 let queries = task * share..((task + 1) * share).min(n);
                 let (mut scanner, mut buffers) = (searcher.scanner(), Buffers::default());
-                if by_list && queries.len() * nprobe >= 2 * ivf.nlist {
+                if by_list && queries.len() * nprobe >= ivf.nlist {
                     let mut own: Vec<C> = queries.clone().map(|_| collector()).collect();
                     let (visited, codes) = self.scan_by_list(
                         &lists,
