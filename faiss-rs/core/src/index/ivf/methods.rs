@@ -16,10 +16,29 @@ fn file_mut(object: &mut dyn Object) -> Result<&mut dyn InvertedFile> {
         .ok_or_else(|| Error::type_error(format!("an IndexIVF is wanted here, not a {name}")))
 }
 
-const PREASSIGNED: &str = "(self, x: numpy.ndarray, k: int, Iq: numpy.ndarray, Dq: numpy.ndarray, params: SearchParametersIVF | None = None, store_pairs: bool = False) -> tuple[numpy.ndarray, numpy.ndarray]";
+/// The signature of `search_preassigned`.
+pub const PREASSIGNED: &str = "(self, x: numpy.ndarray, k: int, Iq: numpy.ndarray, Dq: numpy.ndarray, params: SearchParametersIVF | None = None, store_pairs: bool = False) -> tuple[numpy.ndarray, numpy.ndarray]";
 const RANGE_PREASSIGNED: &str = "(self, x: numpy.ndarray, radius: float, keys: numpy.ndarray, coarse_dis: numpy.ndarray, params: SearchParameters | None) -> tuple";
 
-fn search_preassigned(object: &dyn Object, args: &[Value]) -> Result<Value> {
+/// What `search_preassigned` is asked for.
+pub struct Preassigned<'a> {
+    /// `n * d` numbers.
+    pub x: &'a [f32],
+    pub k: usize,
+    /// The lists of each query, and the distances to their centroids: `n * nprobe` each.
+    pub list_nos: &'a [i64],
+    pub coarse: &'a [f32],
+    pub params: Option<&'a dyn Object>,
+    pub store_pairs: bool,
+}
+
+/// Takes the arguments of `search_preassigned` apart, has `search` fill distances and labels, `n * k` each, and returns them. `rows` is
+/// the number of vectors in `x`.
+pub fn search_preassigned(
+    args: &[Value],
+    rows: impl FnOnce(&[f32]) -> Result<usize>,
+    search: impl FnOnce(Preassigned<'_>, &mut [f32], &mut [i64]) -> Result<()>,
+) -> Result<Value> {
     let ([Value::F32(x, _), Value::Int(k), Value::I64(list_nos, _), Value::F32(coarse, _)], rest) =
         args.split_at(args.len().min(4))
     else {
@@ -33,21 +52,11 @@ fn search_preassigned(object: &dyn Object, args: &[Value]) -> Result<Value> {
         _ => return Err(no_overload("search_preassigned", &[PREASSIGNED])),
     };
     let k = usize::try_from(*k).ok().filter(|k| *k > 0).ok_or_else(|| Error::failed("k > 0", ""))?;
-    let index = file(object)?;
-    let n = index.ivf().rows(x)?;
+    let n = rows(x)?;
     let (mut distances, mut labels) = (vec![0f32; n * k], vec![-1i64; n * k]);
     let params = params.as_ref().map(|p| p.read());
-    search::search_preassigned(
-        index,
-        x,
-        k,
-        list_nos,
-        coarse,
-        params.as_deref(),
-        &mut distances,
-        &mut labels,
-        store_pairs,
-    )?;
+    let wanted = Preassigned { x, k, list_nos, coarse, params: params.as_deref(), store_pairs };
+    search(wanted, &mut distances, &mut labels)?;
     Ok(Value::List(vec![Value::F32(distances, vec![n, k]), Value::I64(labels, vec![n, k])]))
 }
 
@@ -110,7 +119,17 @@ pub(super) const METHODS: &[Method] = &[
         name: "search_preassigned",
         signature: PREASSIGNED,
         doc: "The k best of the given lists: list numbers `Iq` (n, nprobe) and distances to their centroids `Dq`; -1 is no list.",
-        call: MethodCall::Read(search_preassigned),
+        call: MethodCall::Read(|object, args| {
+            let index = file(object)?;
+            search_preassigned(
+                args,
+                |x| index.ivf().rows(x),
+                |p, distances, labels| {
+                    let (params, pairs) = (p.params, p.store_pairs);
+                    search::search_preassigned(index, p.x, p.k, p.list_nos, p.coarse, params, distances, labels, pairs)
+                },
+            )
+        }),
     },
     Method {
         name: "range_search_preassigned",

@@ -12,7 +12,7 @@
 pub mod edit;
 pub mod flat;
 pub mod format;
-mod methods;
+pub mod methods;
 pub mod params;
 pub mod pq;
 pub mod scan;

@@ -1,44 +1,11 @@
 //! What Python sees of inverted files on a GPU beyond their fields and the methods of all indexes.
 
-use faiss_core::base::object::{Method, MethodCall, Object, receiver};
-use faiss_core::base::{Error, Result, Value};
+use faiss_core::base::object::{Method, MethodCall, receiver};
+use faiss_core::base::{Result, Value};
+use faiss_core::index::ivf::methods::{PREASSIGNED, search_preassigned};
 use faiss_core::registry::no_overload;
 
 use super::{GpuIndexIVF, file, search};
-
-const PREASSIGNED: &str = "(self, x: numpy.ndarray, k: int, Iq: numpy.ndarray, Dq: numpy.ndarray, params: SearchParametersIVF | None = None, store_pairs: bool = False) -> tuple[numpy.ndarray, numpy.ndarray]";
-
-fn search_preassigned(object: &dyn Object, args: &[Value]) -> Result<Value> {
-    let ([Value::F32(x, _), Value::Int(k), Value::I64(list_nos, _), Value::F32(coarse, _)], rest) =
-        args.split_at(args.len().min(4))
-    else {
-        return Err(no_overload("search_preassigned", &[PREASSIGNED]));
-    };
-    let (params, store_pairs) = match rest {
-        [] | [Value::None] => (None, false),
-        [Value::Handle(params)] => (Some(params.object()), false),
-        [Value::None, Value::Bool(pairs)] => (None, *pairs),
-        [Value::Handle(params), Value::Bool(pairs)] => (Some(params.object()), *pairs),
-        _ => return Err(no_overload("search_preassigned", &[PREASSIGNED])),
-    };
-    let k = usize::try_from(*k).ok().filter(|k| *k > 0).ok_or_else(|| Error::failed("k > 0", ""))?;
-    let index = file(object)?;
-    let n = index.ivf().rows(x)?;
-    let (mut distances, mut labels) = (vec![0f32; n * k], vec![-1i64; n * k]);
-    let params = params.as_ref().map(|p| p.read());
-    search::search_preassigned(
-        index,
-        x,
-        k,
-        list_nos,
-        coarse,
-        params.as_deref(),
-        store_pairs,
-        &mut distances,
-        &mut labels,
-    )?;
-    Ok(Value::List(vec![Value::F32(distances, vec![n, k]), Value::I64(labels, vec![n, k])]))
-}
 
 /// The list that the one argument names.
 fn list_of(ivf: &GpuIndexIVF, args: &[Value], name: &str) -> Result<usize> {
@@ -101,7 +68,17 @@ pub(super) const METHODS: &[Method] = &[
         name: "search_preassigned",
         signature: PREASSIGNED,
         doc: "The k best of the given lists: list numbers `Iq` (n, nprobe) and distances to their centroids `Dq`; -1 is no list.",
-        call: MethodCall::Read(search_preassigned),
+        call: MethodCall::Read(|object, args| {
+            let index = file(object)?;
+            search_preassigned(
+                args,
+                |x| index.ivf().rows(x),
+                |p, distances, labels| {
+                    let (params, pairs) = (p.params, p.store_pairs);
+                    search::search_preassigned(index, p.x, p.k, p.list_nos, p.coarse, params, pairs, distances, labels)
+                },
+            )
+        }),
     },
 ];
 
