@@ -2,6 +2,7 @@
 
 use super::extra;
 use crate::base::{Error, MetricType, Result};
+use crate::simd;
 
 /// Holds a query and computes its distance to vectors by number.
 pub trait DistanceComputer: Send {
@@ -9,8 +10,14 @@ pub trait DistanceComputer: Send {
     fn set_query(&mut self, x: &[f32]) -> Result<()>;
     /// The distance of the query to vector `i`, which must exist.
     fn distance(&self, i: usize) -> f32;
+    /// The distances of the query to four vectors, which must exist.
+    fn batch_4(&self, ids: [usize; 4]) -> [f32; 4] {
+        ids.map(|i| self.distance(i))
+    }
     /// The distance between two stored vectors, which must exist.
     fn symmetric_distance(&self, i: usize, j: usize) -> f32;
+    /// Hints that vector `i`, which must exist, is compared soon.
+    fn prefetch(&self, _i: usize) {}
 }
 
 /// Over vectors that are stored as they are.
@@ -43,5 +50,8 @@ impl DistanceComputer for FlatDistanceComputer<'_> {
     }
     fn symmetric_distance(&self, i: usize, j: usize) -> f32 {
         extra::distance(self.metric, self.arg, self.row(i), self.row(j))
+    }
+    fn prefetch(&self, i: usize) {
+        simd::prefetch(bytemuck::cast_slice(self.row(i)));
     }
 }

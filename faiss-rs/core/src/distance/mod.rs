@@ -16,14 +16,14 @@ mod merge;
 mod nearest;
 mod norms;
 mod pairwise;
+pub(crate) mod results;
 mod scan;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::base::{Error, MetricType, Result};
 use collect::{Best1, Hit, InRange, Reservoir};
+use results::{InRadius, TopK};
 
 pub use computer::DistanceComputer;
 pub use merge::merge_knn_results;
@@ -131,19 +131,8 @@ pub fn knn(
     if k == 1 && nearest::applies(nq, db, metric) {
         return nearest::search(x, nq, db, distances, labels);
     }
-    let similarity = metric.is_similarity();
-    let out: Vec<Mutex<(&mut [f32], &mut [i64])>> =
-        distances.chunks_exact_mut(k).zip(labels.chunks_exact_mut(k)).map(Mutex::new).collect();
-    let done = |q: usize, hits: Vec<Hit>| {
-        let mut row = out[q].lock();
-        let (distances, labels) = &mut *row;
-        for (i, (key, id)) in hits.iter().enumerate() {
-            distances[i] = if similarity { -key } else { *key };
-            labels[i] = *id;
-        }
-        distances[hits.len()..].fill(worst(metric));
-        labels[hits.len()..].fill(-1);
-    };
+    let out = TopK::new(metric, k, distances, labels);
+    let done = |q: usize, hits: Vec<Hit>| out.write(q, &hits);
     if k == 1 {
         scan::scan(x, nq, db, metric, arg, Best1::default, Some(1), done)
     } else {
@@ -162,17 +151,8 @@ pub fn range_search(
 ) -> Result<RangeSearchResult> {
     db.check()?;
     check_queries(x, nq, db.d)?;
-    let similarity = metric.is_similarity();
-    let limit = if similarity { -radius } else { radius };
-    let found: Vec<Mutex<Vec<Hit>>> = (0..nq).map(|_| Mutex::new(Vec::new())).collect();
-    scan::scan(x, nq, db, metric, arg, || InRange::new(limit), None, |q, hits| *found[q].lock() = hits)?;
-    let mut result = RangeSearchResult { lims: vec![0], ..Default::default() };
-    for hits in found {
-        for (key, id) in hits.into_inner() {
-            result.distances.push(if similarity { -key } else { key });
-            result.labels.push(id);
-        }
-        result.lims.push(result.labels.len());
-    }
-    Ok(result)
+    let found = InRadius::new(metric, nq);
+    let limit = found.limit(radius);
+    scan::scan(x, nq, db, metric, arg, || InRange::new(limit), None, |q, hits| found.put(q, hits))?;
+    Ok(found.finish())
 }

@@ -2,9 +2,11 @@
 //! trait `Index`.
 
 pub mod bits;
+pub mod codec;
 pub mod hamming;
 pub mod polysemous;
 pub mod product;
+mod product_distances;
 pub mod product_methods;
 mod product_train;
 
@@ -12,6 +14,7 @@ use faiss_derive::Object;
 
 use crate::registry::Row;
 
+pub use codec::{CodeDistances, Quantizer};
 pub use polysemous::PolysemousTraining;
 pub use product::ProductQuantizer;
 

@@ -10,7 +10,7 @@ use super::{InvertedFile, PARALLEL_MODE_NO_HEAP_INIT, edit};
 use crate::base::object::Object;
 use crate::base::{Error, Result, interrupt, threads};
 use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir, order};
-use crate::distance::worst;
+use crate::distance::results::{InRadius, TopK};
 use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{RangeSearchResult, selector};
 use crate::storage::direct_map;
@@ -148,20 +148,8 @@ fn search_lists(
     labels: &mut [i64],
     store_pairs: bool,
 ) -> Result<()> {
-    let metric = index.ivf().metric_type;
-    let (similarity, worst) = (metric.is_similarity(), worst(metric));
-    let out: Vec<Mutex<(&mut [f32], &mut [i64])>> =
-        distances.chunks_exact_mut(k).zip(labels.chunks_exact_mut(k)).map(Mutex::new).collect();
-    let done = |q: usize, hits: &[Hit]| {
-        let mut row = out[q].lock();
-        let (distances, labels) = &mut *row;
-        for (i, (key, id)) in hits.iter().enumerate() {
-            distances[i] = if similarity { -key } else { *key };
-            labels[i] = *id;
-        }
-        distances[hits.len()..].fill(worst);
-        labels[hits.len()..].fill(-1);
-    };
+    let out = TopK::new(index.ivf().metric_type, k, distances, labels);
+    let done = |q: usize, hits: Vec<Hit>| out.write(q, &hits);
     let pairs = Pairs { x, n: out.len(), plan, list_nos, coarse, params, store_pairs };
     if k == 1 {
         pairs.visit(index, Best1::default, Some(1), done)
@@ -212,20 +200,11 @@ fn range_search_lists(
     coarse: &[f32],
     params: Option<&dyn Object>,
 ) -> Result<RangeSearchResult> {
-    let similarity = index.ivf().metric_type.is_similarity();
-    let limit = if similarity { -radius } else { radius };
-    let found: Vec<Mutex<Vec<Hit>>> = (0..n).map(|_| Mutex::new(Vec::new())).collect();
+    let found = InRadius::new(index.ivf().metric_type, n);
+    let limit = found.limit(radius);
     let pairs = Pairs { x, n, plan, list_nos, coarse, params, store_pairs: false };
-    pairs.visit(index, || InRange::new(limit), None, |q, hits: &[Hit]| *found[q].lock() = hits.to_vec())?;
-    let mut result = RangeSearchResult { lims: vec![0], ..Default::default() };
-    for hits in found {
-        for (key, id) in hits.into_inner() {
-            result.distances.push(if similarity { -key } else { key });
-            result.labels.push(id);
-        }
-        result.lims.push(result.labels.len());
-    }
-    Ok(result)
+    pairs.visit(index, || InRange::new(limit), None, |q, hits| found.put(q, hits))?;
+    Ok(found.finish())
 }
 
 /// A search, and the vectors found as their codes give them; NaN where there is no result.
@@ -273,7 +252,7 @@ impl Pairs<'_> {
         index: &dyn InvertedFile,
         collector: impl Fn() -> C + Sync,
         keep: Option<usize>,
-        done: impl Fn(usize, &[Hit]) + Sync,
+        done: impl Fn(usize, Vec<Hit>) + Sync,
     ) -> Result<()> {
         let ivf = index.ivf();
         let (n, nprobe) = (self.n, self.plan.nprobe);
@@ -314,7 +293,7 @@ impl Pairs<'_> {
                     hits.sort_unstable_by(order);
                     hits.truncate(k);
                 }
-                done(q, &hits);
+                done(q, hits);
             }
         } else {
             let by_list = searcher.list_by_list() && unlimited;
@@ -334,7 +313,7 @@ impl Pairs<'_> {
                         &mut buffers,
                     )?;
                     count(visited, codes, own.iter().map(C::updates).sum());
-                    queries.zip(own).for_each(|(q, own)| done(q, &own.finish()));
+                    queries.zip(own).for_each(|(q, own)| done(q, own.finish()));
                     return Ok(());
                 }
                 for q in queries {
@@ -344,7 +323,7 @@ impl Pairs<'_> {
                     let (visited, codes) =
                         self.scan_query(&lists, &mut *scanner, q, 0..nprobe, &mut own, &mut buffers)?;
                     count(visited, codes, own.updates());
-                    done(q, &own.finish());
+                    done(q, own.finish());
                 }
                 Ok(())
             })?;

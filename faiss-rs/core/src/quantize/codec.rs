@@ -1,0 +1,110 @@
+//! What every quantizer is to the indexes that use it: indexes of flat codes, inverted files, graphs and refinement take from here how vectors
+//! are encoded, decoded and compared with codes, so that a quantizer is written once for all of them.
+
+use super::QuantizerBase;
+use crate::base::{Error, MetricType, Result};
+use crate::distance::DistanceComputer;
+use crate::simd;
+
+/// Vectors of `d` numbers to codes of `code_size` bytes and back.
+pub trait Quantizer: Send + Sync {
+    /// Its dimension and the size of its codes.
+    fn quantizer_base(&self) -> &QuantizerBase;
+
+    /// An error where the public fields do not fit together.
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Learns from `n * d` numbers.
+    fn train(&mut self, x: &[f32]) -> Result<()>;
+
+    /// Encodes `n * d` numbers to `n * code_size` bytes.
+    fn compute_codes(&self, x: &[f32], codes: &mut [u8]) -> Result<()>;
+
+    /// Decodes `n * code_size` bytes to `n * d` numbers.
+    fn decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()>;
+
+    /// What compares queries with codes; an error for a metric that codes can't be compared by. One for each thread; making one may cost as much
+    /// as a query does, so it serves several.
+    fn code_distances(&self, metric: MetricType) -> Result<Box<dyn CodeDistances + '_>>;
+}
+
+/// Compares a query with codes. A key is what the smaller is the better: a distance, or a similarity negated.
+pub trait CodeDistances: Send {
+    /// `x` has `d` numbers.
+    fn set_query(&mut self, x: &[f32]) -> Result<()>;
+
+    /// Keys of as many consecutive codes as `keys` has room for.
+    fn keys(&self, codes: &[u8], keys: &mut [f32]);
+
+    /// The key of one code.
+    fn key(&self, code: &[u8]) -> f32 {
+        let mut keys = [0.0];
+        self.keys(code, &mut keys);
+        keys[0]
+    }
+
+    /// The keys of four codes that lie apart, as graphs visit them.
+    fn keys_4(&self, codes: [&[u8]; 4]) -> [f32; 4] {
+        codes.map(|code| self.key(code))
+    }
+
+    /// The key of two codes, whatever the query.
+    fn between(&self, a: &[u8], b: &[u8]) -> f32;
+}
+
+/// Distances of a query to stored codes by their numbers: what graphs and refinement search by.
+pub struct CodeComputer<'a> {
+    distances: Box<dyn CodeDistances + 'a>,
+    codes: &'a [u8],
+    code_size: usize,
+    /// From keys to what the metric says.
+    sign: f32,
+}
+
+impl<'a> CodeComputer<'a> {
+    /// Over the codes that `quantizer` made.
+    pub fn new(quantizer: &'a dyn Quantizer, metric: MetricType, codes: &'a [u8]) -> Result<Self> {
+        quantizer.check()?;
+        let code_size = quantizer.quantizer_base().code_size;
+        let sign = if metric.is_similarity() { -1.0 } else { 1.0 };
+        Ok(CodeComputer { distances: quantizer.code_distances(metric)?, codes, code_size, sign })
+    }
+
+    fn code(&self, i: usize) -> &[u8] {
+        &self.codes[i * self.code_size..(i + 1) * self.code_size]
+    }
+}
+
+impl DistanceComputer for CodeComputer<'_> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        self.distances.set_query(x)
+    }
+    fn distance(&self, i: usize) -> f32 {
+        self.sign * self.distances.key(self.code(i))
+    }
+    fn batch_4(&self, ids: [usize; 4]) -> [f32; 4] {
+        self.distances.keys_4(ids.map(|i| self.code(i))).map(|key| self.sign * key)
+    }
+    fn symmetric_distance(&self, i: usize, j: usize) -> f32 {
+        self.sign * self.distances.between(self.code(i), self.code(j))
+    }
+    fn prefetch(&self, i: usize) {
+        simd::prefetch(self.code(i));
+    }
+}
+
+/// An error for a metric other than L2 and inner product, which most quantizers are limited to.
+pub fn check_metric(metric: MetricType) -> Result<()> {
+    let known = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
+    Error::check(known, "metric_type == METRIC_L2 || metric_type == METRIC_INNER_PRODUCT")
+}
+
+/// An error where `codes` and `x` are not as many codes as vectors; else their number.
+pub fn check_sizes(base: &QuantizerBase, x: &[f32], codes: &[u8]) -> Result<usize> {
+    let n = x.len().checked_div(base.d).unwrap_or(0);
+    Error::check(n * base.d == x.len(), "x.size() % d == 0")?;
+    Error::check(n.checked_mul(base.code_size) == Some(codes.len()), "codes.size() == n * code_size")?;
+    Ok(n)
+}
