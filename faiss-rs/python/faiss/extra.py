@@ -244,9 +244,9 @@ def check_openmp() -> bool:
 
 def get_compile_options() -> str:
     """What this build and machine use, as in 'OPTIMIZE GPU AVX2 AVX512'."""
-    levels = ("AVX2", "AVX512")
+    levels = ("AVX2", "AVX512", "AVX512_VPOPCNT", "AVX512_SPR")
     level = _faiss.simd_level()
-    sets = levels[: levels.index(level) + 1] if level in levels else (level,)
+    sets = levels[: levels.index(level) + 1] if level in levels else ()
     # The GPU part is the same in every build; its kernels come with the wheels for GPUs.
     gpu = ("GPU",) if Path(faiss.__file__).with_name("kernels").is_dir() else ()
     return " ".join(("OPTIMIZE", *gpu, *sets))

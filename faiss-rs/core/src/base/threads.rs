@@ -90,11 +90,24 @@ fn pool(helpers: usize) -> Result<Arc<ThreadPool>> {
 /// Runs `task(0)` to `task(n - 1)`, each once, in any order, on up to [`available`] threads. The first error stops the rest and is
 /// returned; so does an interrupt.
 pub fn parallel_for(n: usize, task: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    parallel_for_with(n, || Ok(()), |(), i| task(i))
+}
+
+/// As [`parallel_for`], with a state for each thread that takes part: `init` makes it before the thread's first task.
+pub fn parallel_for_with<S>(
+    n: usize,
+    init: impl Fn() -> Result<S> + Sync,
+    task: impl Fn(&mut S, usize) -> Result<()> + Sync,
+) -> Result<()> {
     let threads = available().min(n);
-    if threads <= 1 {
+    if threads == 0 {
+        return Ok(());
+    }
+    if threads == 1 {
+        let mut state = init()?;
         for i in 0..n {
             interrupt::check()?;
-            task(i)?;
+            task(&mut state, i)?;
         }
         return Ok(());
     }
@@ -106,13 +119,22 @@ pub fn parallel_for(n: usize, task: impl Fn(usize) -> Result<()> + Sync) -> Resu
         stop.store(true, Ordering::Relaxed);
     };
     let work = |poll: bool| {
+        let mut state = None;
         while !stop.load(Ordering::Relaxed) {
             let i = next.fetch_add(1, Ordering::Relaxed);
             if i >= n {
                 return;
             }
-            let polled = if poll { interrupt::check() } else { Ok(()) };
-            if let Err(e) = polled.and_then(|()| task(i)) {
+            let mut step = || {
+                if poll {
+                    interrupt::check()?;
+                }
+                if state.is_none() {
+                    state = Some(init()?);
+                }
+                state.as_mut().map_or(Ok(()), |own| task(own, i))
+            };
+            if let Err(e) = step() {
                 fail(e);
             }
         }
@@ -172,6 +194,26 @@ mod tests {
         assert!(hits.iter().all(|h| h.load(Ordering::Relaxed) == 1));
         let error = parallel_for(1000, |i| if i == 3 { Err(Error::value("three")) } else { Ok(()) }).unwrap_err();
         assert_eq!(error.to_string(), "three");
+    }
+
+    #[test]
+    fn each_thread_makes_one_state_and_keeps_it() {
+        let (made, steps) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let init = || {
+            made.fetch_add(1, Ordering::Relaxed);
+            Ok(0)
+        };
+        parallel_for_with(1000, init, |own: &mut usize, _| {
+            *own += 1;
+            steps.fetch_max(*own, Ordering::Relaxed);
+            Ok(())
+        })
+        .unwrap();
+        let (made, steps) = (made.into_inner(), steps.into_inner());
+        assert!((1..=available()).contains(&made) && steps * made >= 1000, "{made} states, {steps} steps of one");
+        let none = parallel_for_with(9, || Err::<(), _>(Error::value("none")), |_, _| Ok(())).unwrap_err();
+        assert_eq!(none.to_string(), "none");
+        parallel_for_with(0, || Err::<(), _>(Error::value("none")), |_, _| Ok(())).unwrap();
     }
 
     #[test]

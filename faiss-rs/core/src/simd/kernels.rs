@@ -1,4 +1,6 @@
-//! The kernels, generic over the register type.
+//! The kernels on slices of numbers, generic over the register type.
+
+#![expect(clippy::extra_unused_type_parameters, reason = "all are called in one way, by a macro")]
 
 use super::lanes::Lanes;
 use super::nearest::fused;

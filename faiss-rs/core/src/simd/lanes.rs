@@ -1,31 +1,50 @@
-//! A vector register as a type, one for each instruction set: what the kernels are generic over.
+//! What kernels are generic over: a register of numbers and a register of bytes. The types are in `isa/`.
 
-/// A register of `WIDTH` numbers. The operations compile to single instructions only inside a function that enables the instruction set.
+/// A register of `WIDTH` numbers. The operations compile to single instructions only inside a kernel that was launched.
 pub trait Lanes: Copy {
+    /// 4, 8 or 16.
     const WIDTH: usize;
     /// How many rows of `x` a tile of four rows of `y` has: as many as there are registers for the sums.
     const TILE_ROWS: usize;
+    /// Whether `madd` rounds once.
+    const FUSED: bool;
 
     fn zero() -> Self;
+    /// The same number in every lane.
+    fn splat(v: f32) -> Self;
     /// The first `WIDTH` numbers of `x`.
     fn load(x: &[f32]) -> Self;
     /// All numbers of `x`, fewer than `WIDTH`, completed by zeros.
     fn load_part(x: &[f32]) -> Self;
+    /// To the first `WIDTH` places of `out`.
+    fn store(self, out: &mut [f32]);
+
     fn add(self, other: Self) -> Self;
     fn sub(self, other: Self) -> Self;
-    fn abs(self) -> Self;
+    fn mul(self, other: Self) -> Self;
     /// `self * a + b`.
     fn madd(self, a: Self, b: Self) -> Self;
+    fn abs(self) -> Self;
     /// The larger of each pair; `other`'s number where one of them is a NaN.
     fn max(self, other: Self) -> Self;
+    /// The smaller of each pair; `other`'s number where one of them is a NaN.
+    fn min(self, other: Self) -> Self;
+    /// Bit `i` says whether lane `i` is below `other`'s; a NaN is not.
+    fn less(self, other: Self) -> u32;
+
+    /// The sum of the lanes, half added to half.
+    #[inline(always)]
+    fn total(self) -> f32 {
+        let v = self.eight();
+        ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
+    }
     /// The sums of four registers.
     fn totals(four: [Self; 4]) -> [f32; 4];
     /// The largest number; there is no NaN among them.
     fn largest(self) -> f32;
     /// The lanes, the upper half of sixteen added to the lower; beside four, zeros.
     fn eight(self) -> [f32; 8];
-    /// The same number in every lane.
-    fn splat(v: f32) -> Self;
+
     /// Where a lane's number is below `least`'s, it and `group` take the places of those that are there.
     fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self);
     /// The smallest of four registers' numbers and its place: `4 * WIDTH` times its group, and its position; the first of equals.
@@ -53,333 +72,86 @@ pub trait Lanes: Copy {
     fn where_equal(self, other: Self, then: Self) -> Self;
     /// The smallest number of four registers, none of them a NaN.
     fn smallest(four: [Self; 4]) -> f32;
+
+    // Numbers that are stored in fewer bits. `bytes` holds `WIDTH` of them or, for `_part`, fewer: then zeros follow.
+
+    /// Unsigned bytes.
+    fn load_u8(bytes: &[u8]) -> Self;
+    fn load_u8_part(bytes: &[u8]) -> Self;
+    /// Signed bytes.
+    fn load_i8(bytes: &[u8]) -> Self;
+    fn load_i8_part(bytes: &[u8]) -> Self;
+    /// Two numbers a byte, the lower four bits first: `WIDTH / 2` bytes.
+    fn load_u4(bytes: &[u8]) -> Self;
+    fn load_u4_part(bytes: &[u8]) -> Self;
+    /// Four numbers in three bytes, lower bits first: `WIDTH * 3 / 4` bytes.
+    fn load_u6(bytes: &[u8]) -> Self;
+    fn load_u6_part(bytes: &[u8]) -> Self;
+    /// Half precision, two bytes each, little-endian.
+    fn load_f16(bytes: &[u8]) -> Self;
+    fn load_f16_part(bytes: &[u8]) -> Self;
+    /// bfloat16, two bytes each, little-endian.
+    fn load_bf16(bytes: &[u8]) -> Self;
+    fn load_bf16_part(bytes: &[u8]) -> Self;
 }
 
-/// Four numbers, for every processor; compilers make vector instructions of them where there are any.
-#[derive(Clone, Copy)]
-pub struct Portable([f32; 4]);
+/// A register of `WIDTH` bytes.
+pub trait Bytes: Copy {
+    /// 16, 32 or 64.
+    const WIDTH: usize;
+    /// Running sums of 32 bits, several of them beside each other.
+    type Sums: Copy;
 
-impl Portable {
-    #[inline(always)]
-    fn zip(self, other: Self, f: impl Fn(f32, f32) -> f32) -> Self {
-        Portable(std::array::from_fn(|i| f(self.0[i], other.0[i])))
-    }
+    /// The first `WIDTH` bytes of `x`.
+    fn load(x: &[u8]) -> Self;
+    /// All bytes of `x`, fewer than `WIDTH`, completed by zeros.
+    fn load_part(x: &[u8]) -> Self;
+    /// The same byte everywhere.
+    fn splat(v: u8) -> Self;
+    /// To the first `WIDTH` places of `out`.
+    fn store(self, out: &mut [u8]);
+    fn and(self, other: Self) -> Self;
+    fn or(self, other: Self) -> Self;
+    fn xor(self, other: Self) -> Self;
+    /// The upper four bits of each byte.
+    fn high_nibbles(self) -> Self;
+    /// A table of 16 entries, for `lookup`.
+    fn table(entries: &[u8; 16]) -> Self;
+    /// For each byte, below 16, the entry of that number.
+    fn lookup(self, table: Self) -> Self;
+    /// The sums of two bytes, at most 255.
+    fn add_saturating(self, other: Self) -> Self;
+
+    fn no_sums() -> Self::Sums;
+    /// Adds the number of bits that are set.
+    fn add_ones(self, sums: Self::Sums) -> Self::Sums;
+    /// Adds the products of unsigned bytes.
+    fn add_products(self, other: Self, sums: Self::Sums) -> Self::Sums;
+    /// Adds the squared differences of unsigned bytes.
+    fn add_squared_differences(self, other: Self, sums: Self::Sums) -> Self::Sums;
+    /// All sums together.
+    fn sum(sums: Self::Sums) -> u32;
 }
 
-impl Lanes for Portable {
-    const WIDTH: usize = 4;
-    const TILE_ROWS: usize = 2;
-
-    #[inline(always)]
-    fn zero() -> Self {
-        Portable([0.0; 4])
-    }
-    #[inline(always)]
-    fn load(x: &[f32]) -> Self {
-        Portable([x[0], x[1], x[2], x[3]])
-    }
-    #[inline(always)]
-    fn load_part(x: &[f32]) -> Self {
-        Portable(std::array::from_fn(|i| x.get(i).copied().unwrap_or(0.0)))
-    }
-    #[inline(always)]
-    fn add(self, other: Self) -> Self {
-        self.zip(other, |a, b| a + b)
-    }
-    #[inline(always)]
-    fn sub(self, other: Self) -> Self {
-        self.zip(other, |a, b| a - b)
-    }
-    #[inline(always)]
-    fn abs(self) -> Self {
-        Portable(self.0.map(f32::abs))
-    }
-    #[inline(always)]
-    fn madd(self, a: Self, b: Self) -> Self {
-        // Where a fused operation is no instruction it is a slow function.
-        let fused = cfg!(target_arch = "aarch64");
-        Portable(std::array::from_fn(|i| {
-            if fused { self.0[i].mul_add(a.0[i], b.0[i]) } else { self.0[i] * a.0[i] + b.0[i] }
-        }))
-    }
-    #[inline(always)]
-    fn max(self, other: Self) -> Self {
-        self.zip(other, |a, b| if a > b { a } else { b })
-    }
-    #[inline(always)]
-    fn totals(four: [Self; 4]) -> [f32; 4] {
-        four.map(|v| (v.0[0] + v.0[2]) + (v.0[1] + v.0[3]))
-    }
-    #[inline(always)]
-    fn largest(self) -> f32 {
-        self.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
-    }
-    #[inline(always)]
-    fn eight(self) -> [f32; 8] {
-        let [a, b, c, d] = self.0;
-        [a, b, c, d, 0.0, 0.0, 0.0, 0.0]
-    }
-    #[inline(always)]
-    fn splat(v: f32) -> Self {
-        Portable([v; 4])
-    }
-    #[inline(always)]
-    fn where_equal(self, other: Self, then: Self) -> Self {
-        Portable(std::array::from_fn(|i| if self.0[i] == other.0[i] { then.0[i] } else { f32::INFINITY }))
-    }
-    #[inline(always)]
-    fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self) {
-        for i in 0..4 {
-            if self.0[i] < least.0[i] {
-                (least.0[i], groups.0[i]) = (self.0[i], group.0[i]);
-            }
-        }
-    }
-    #[inline(always)]
-    fn smallest(four: [Self; 4]) -> f32 {
-        four.into_iter().flat_map(|v| v.0).fold(f32::INFINITY, f32::min)
+/// The first bytes of `x`, at most eight, as a number; zeros follow. Without a loop, and without a read beyond them.
+#[inline(always)]
+pub(super) fn head(x: &[u8]) -> u64 {
+    let n = x.len();
+    if n >= 8 {
+        u64::from_le_bytes([x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]])
+    } else if n >= 4 {
+        let low = u32::from_le_bytes([x[0], x[1], x[2], x[3]]);
+        let high = u32::from_le_bytes([x[n - 4], x[n - 3], x[n - 2], x[n - 1]]);
+        u64::from(low) | u64::from(high) << (8 * (n - 4))
+    } else if n > 0 {
+        u64::from(x[0]) | u64::from(x[n / 2]) << (8 * (n / 2)) | u64::from(x[n - 1]) << (8 * (n - 1))
+    } else {
+        0
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-pub use x86::{Avx2, Avx512};
-
-/// The instructions' preconditions are the same everywhere here: the instruction set is there, because only entry points that enable it use
-/// these types; loads and stores need no alignment and stay inside their slices, as is asserted.
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::Lanes;
-
-    #[derive(Clone, Copy)]
-    pub struct Avx2(__m256);
-
-    #[derive(Clone, Copy)]
-    pub struct Avx512(__m512);
-
-    #[inline(always)]
-    fn quarter(v: __m256) -> __m128 {
-        // SAFETY: see the module.
-        unsafe { _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)) }
-    }
-
-    /// Of two registers of four, the sums of numbers 0 and 2 and of 1 and 3.
-    #[inline(always)]
-    fn pairs(a: __m128, b: __m128) -> __m128 {
-        // SAFETY: see the module.
-        unsafe { _mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a)) }
-    }
-
-    /// The sums of four registers of eight, half added to half.
-    #[inline(always)]
-    fn totals_256(four: [__m256; 4]) -> [f32; 4] {
-        let [a, b, c, d] = four;
-        let mut out = [0f32; 4];
-        // SAFETY: see the module.
-        unsafe {
-            let sums = _mm_hadd_ps(pairs(quarter(a), quarter(b)), pairs(quarter(c), quarter(d)));
-            _mm_storeu_ps(out.as_mut_ptr(), sums);
-        }
-        out
-    }
-
-    #[inline(always)]
-    fn array(v: __m256) -> [f32; 8] {
-        let mut out = [0f32; 8];
-        // SAFETY: see the module.
-        unsafe { _mm256_storeu_ps(out.as_mut_ptr(), v) };
-        out
-    }
-
-    /// The sum of the two halves. No closure: one would be compiled without the instruction set, and called.
-    #[inline(always)]
-    fn halves(v: __m512) -> __m256 {
-        // SAFETY: see the module.
-        unsafe { _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps::<1>(v)) }
-    }
-
-    impl Lanes for Avx2 {
-        const WIDTH: usize = 8;
-        const TILE_ROWS: usize = 2;
-
-        #[inline(always)]
-        fn zero() -> Self {
-            // SAFETY: see the module.
-            Avx2(unsafe { _mm256_setzero_ps() })
-        }
-        #[inline(always)]
-        fn load(x: &[f32]) -> Self {
-            assert!(x.len() >= Self::WIDTH);
-            // SAFETY: see the module.
-            Avx2(unsafe { _mm256_loadu_ps(x.as_ptr()) })
-        }
-        #[inline(always)]
-        fn load_part(x: &[f32]) -> Self {
-            assert!(x.len() < Self::WIDTH);
-            // SAFETY: see the module; the mask covers the slice.
-            Avx2(unsafe {
-                let count = _mm256_set1_epi32(x.len() as i32);
-                let mask = _mm256_cmpgt_epi32(count, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-                _mm256_maskload_ps(x.as_ptr(), mask)
-            })
-        }
-        #[inline(always)]
-        fn add(self, other: Self) -> Self {
-            // SAFETY: see the module.
-            Avx2(unsafe { _mm256_add_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn sub(self, other: Self) -> Self {
-            // SAFETY: see the module.
-            Avx2(unsafe { _mm256_sub_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn abs(self) -> Self {
-            // SAFETY: see the module.
-            Avx2(unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0) })
-        }
-        #[inline(always)]
-        fn madd(self, a: Self, b: Self) -> Self {
-            // SAFETY: see the module.
-            Avx2(unsafe { _mm256_fmadd_ps(self.0, a.0, b.0) })
-        }
-        #[inline(always)]
-        fn max(self, other: Self) -> Self {
-            // SAFETY: see the module.
-            Avx2(unsafe { _mm256_max_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn totals(four: [Self; 4]) -> [f32; 4] {
-            let [a, b, c, d] = four;
-            totals_256([a.0, b.0, c.0, d.0])
-        }
-        #[inline(always)]
-        fn largest(self) -> f32 {
-            array(self.0).into_iter().fold(f32::NEG_INFINITY, f32::max)
-        }
-        #[inline(always)]
-        fn eight(self) -> [f32; 8] {
-            array(self.0)
-        }
-        #[inline(always)]
-        fn splat(v: f32) -> Self {
-            // SAFETY: see the module.
-            Avx2(unsafe { _mm256_set1_ps(v) })
-        }
-        #[inline(always)]
-        fn where_equal(self, other: Self, then: Self) -> Self {
-            // SAFETY: see the module.
-            Avx2(unsafe {
-                let equal = _mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0);
-                _mm256_blendv_ps(_mm256_set1_ps(f32::INFINITY), then.0, equal)
-            })
-        }
-        #[inline(always)]
-        fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self) {
-            // SAFETY: see the module.
-            unsafe {
-                let less = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, least.0);
-                least.0 = _mm256_blendv_ps(least.0, self.0, less);
-                groups.0 = _mm256_blendv_ps(groups.0, group.0, less);
-            }
-        }
-        #[inline(always)]
-        fn smallest(four: [Self; 4]) -> f32 {
-            let [a, b, c, d] = four;
-            // SAFETY: see the module.
-            let all = array(unsafe { _mm256_min_ps(_mm256_min_ps(a.0, b.0), _mm256_min_ps(c.0, d.0)) });
-            all.into_iter().fold(f32::INFINITY, f32::min)
-        }
-    }
-
-    impl Lanes for Avx512 {
-        const WIDTH: usize = 16;
-        const TILE_ROWS: usize = 4;
-
-        #[inline(always)]
-        fn zero() -> Self {
-            // SAFETY: see the module.
-            Avx512(unsafe { _mm512_setzero_ps() })
-        }
-        #[inline(always)]
-        fn load(x: &[f32]) -> Self {
-            assert!(x.len() >= Self::WIDTH);
-            // SAFETY: see the module.
-            Avx512(unsafe { _mm512_loadu_ps(x.as_ptr()) })
-        }
-        #[inline(always)]
-        fn load_part(x: &[f32]) -> Self {
-            assert!(x.len() < Self::WIDTH);
-            // SAFETY: see the module; the mask covers the slice.
-            Avx512(unsafe { _mm512_maskz_loadu_ps(((1u32 << x.len()) - 1) as u16, x.as_ptr()) })
-        }
-        #[inline(always)]
-        fn add(self, other: Self) -> Self {
-            // SAFETY: see the module.
-            Avx512(unsafe { _mm512_add_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn sub(self, other: Self) -> Self {
-            // SAFETY: see the module.
-            Avx512(unsafe { _mm512_sub_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn abs(self) -> Self {
-            // SAFETY: see the module.
-            Avx512(unsafe { _mm512_abs_ps(self.0) })
-        }
-        #[inline(always)]
-        fn madd(self, a: Self, b: Self) -> Self {
-            // SAFETY: see the module.
-            Avx512(unsafe { _mm512_fmadd_ps(self.0, a.0, b.0) })
-        }
-        #[inline(always)]
-        fn max(self, other: Self) -> Self {
-            // SAFETY: see the module.
-            Avx512(unsafe { _mm512_max_ps(self.0, other.0) })
-        }
-        #[inline(always)]
-        fn totals(four: [Self; 4]) -> [f32; 4] {
-            let [a, b, c, d] = four;
-            totals_256([halves(a.0), halves(b.0), halves(c.0), halves(d.0)])
-        }
-        #[inline(always)]
-        fn largest(self) -> f32 {
-            // SAFETY: see the module.
-            unsafe { _mm512_reduce_max_ps(self.0) }
-        }
-        #[inline(always)]
-        fn eight(self) -> [f32; 8] {
-            array(halves(self.0))
-        }
-        #[inline(always)]
-        fn splat(v: f32) -> Self {
-            // SAFETY: see the module.
-            Avx512(unsafe { _mm512_set1_ps(v) })
-        }
-        #[inline(always)]
-        fn where_equal(self, other: Self, then: Self) -> Self {
-            // SAFETY: see the module.
-            Avx512(unsafe {
-                let equal = _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(self.0, other.0);
-                _mm512_mask_mov_ps(_mm512_set1_ps(f32::INFINITY), equal, then.0)
-            })
-        }
-        #[inline(always)]
-        fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self) {
-            // SAFETY: see the module.
-            unsafe {
-                let less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, least.0);
-                least.0 = _mm512_mask_mov_ps(least.0, less, self.0);
-                groups.0 = _mm512_mask_mov_ps(groups.0, less, group.0);
-            }
-        }
-        #[inline(always)]
-        fn smallest(four: [Self; 4]) -> f32 {
-            let [a, b, c, d] = four;
-            // SAFETY: see the module.
-            unsafe { _mm512_reduce_min_ps(_mm512_min_ps(_mm512_min_ps(a.0, b.0), _mm512_min_ps(c.0, d.0))) }
-        }
-    }
+/// The bytes of `x` from position 8 on, as [`head`].
+#[inline(always)]
+pub(super) fn second(x: &[u8]) -> u64 {
+    if x.len() > 8 { head(&x[8..]) } else { 0 }
 }

@@ -7,7 +7,7 @@ use super::lanes::Lanes;
 /// `a * b + sum`, fused where that is one instruction.
 #[inline(always)]
 pub(super) fn fused<R: Lanes>(a: f32, b: f32, sum: f32) -> f32 {
-    if R::WIDTH > 4 || cfg!(target_arch = "aarch64") { a.mul_add(b, sum) } else { a * b + sum }
+    if R::FUSED { a.mul_add(b, sum) } else { a * b + sum }
 }
 
 /// Keys by position, in registers. Names of types instead of closures, for the same reason.

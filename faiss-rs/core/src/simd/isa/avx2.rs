@@ -1,0 +1,347 @@
+//! Registers of AVX2.
+
+use std::arch::x86_64::*;
+
+use crate::simd::lanes::{Bytes, Lanes, head, second};
+
+/// An instruction. Its preconditions are the same everywhere here: the instruction set is there, because only functions that enable it use
+/// these types; loads and stores need no alignment and stay inside their slices, as is asserted.
+macro_rules! instruction {
+    ($e:expr) => {
+        // SAFETY: as said above.
+        unsafe { $e }
+    };
+}
+pub(super) use instruction;
+
+/// Eight numbers.
+#[derive(Clone, Copy)]
+pub struct F32x8(__m256);
+
+#[inline(always)]
+fn quarter(v: __m256) -> __m128 {
+    instruction!(_mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v)))
+}
+
+/// Of two registers of four, the sums of numbers 0 and 2 and of 1 and 3.
+#[inline(always)]
+fn pairs(a: __m128, b: __m128) -> __m128 {
+    instruction!(_mm_add_ps(_mm_movelh_ps(a, b), _mm_movehl_ps(b, a)))
+}
+
+/// The sums of four registers of eight, half added to half.
+#[inline(always)]
+pub(super) fn totals(four: [__m256; 4]) -> [f32; 4] {
+    let [a, b, c, d] = four;
+    let mut out = [0f32; 4];
+    instruction!({
+        let sums = _mm_hadd_ps(pairs(quarter(a), quarter(b)), pairs(quarter(c), quarter(d)));
+        _mm_storeu_ps(out.as_mut_ptr(), sums);
+    });
+    out
+}
+
+#[inline(always)]
+pub(super) fn array(v: __m256) -> [f32; 8] {
+    let mut out = [0f32; 8];
+    instruction!(_mm256_storeu_ps(out.as_mut_ptr(), v));
+    out
+}
+
+/// Sixteen bytes: those of `x` from the front, zeros after them.
+#[inline(always)]
+pub(super) fn sixteen(x: &[u8]) -> __m128i {
+    instruction!(_mm_set_epi64x(second(x) as i64, head(x) as i64))
+}
+
+#[inline(always)]
+pub(super) fn whole16(x: &[u8]) -> __m128i {
+    assert!(x.len() >= 16);
+    instruction!(_mm_loadu_si128(x.as_ptr().cast()))
+}
+
+#[inline(always)]
+fn float(v: __m256i) -> F32x8 {
+    F32x8(instruction!(_mm256_cvtepi32_ps(v)))
+}
+
+#[inline(always)]
+fn u8x8(word: u64) -> F32x8 {
+    float(instruction!(_mm256_cvtepu8_epi32(_mm_cvtsi64_si128(word as i64))))
+}
+
+#[inline(always)]
+fn i8x8(word: u64) -> F32x8 {
+    float(instruction!(_mm256_cvtepi8_epi32(_mm_cvtsi64_si128(word as i64))))
+}
+
+#[inline(always)]
+fn u4x8(word: u64) -> F32x8 {
+    float(instruction!({
+        let shifted = _mm256_srlv_epi32(_mm256_set1_epi32(word as i32), _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28));
+        _mm256_and_si256(shifted, _mm256_set1_epi32(15))
+    }))
+}
+
+#[inline(always)]
+fn u6x8(word: u64) -> F32x8 {
+    float(instruction!({
+        let (low, high) = (_mm_set1_epi32(word as i32), _mm_set1_epi32((word >> 24) as i32));
+        let shifted = _mm256_srlv_epi32(_mm256_set_m128i(high, low), _mm256_setr_epi32(0, 6, 12, 18, 0, 6, 12, 18));
+        _mm256_and_si256(shifted, _mm256_set1_epi32(63))
+    }))
+}
+
+#[inline(always)]
+fn f16x8(halves: __m128i) -> F32x8 {
+    F32x8(instruction!(_mm256_cvtph_ps(halves)))
+}
+
+#[inline(always)]
+fn bf16x8(halves: __m128i) -> F32x8 {
+    F32x8(instruction!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))))
+}
+
+impl Lanes for F32x8 {
+    const WIDTH: usize = 8;
+    const TILE_ROWS: usize = 2;
+    const FUSED: bool = true;
+
+    #[inline(always)]
+    fn zero() -> Self {
+        F32x8(instruction!(_mm256_setzero_ps()))
+    }
+    #[inline(always)]
+    fn splat(v: f32) -> Self {
+        F32x8(instruction!(_mm256_set1_ps(v)))
+    }
+    #[inline(always)]
+    fn load(x: &[f32]) -> Self {
+        assert!(x.len() >= 8);
+        F32x8(instruction!(_mm256_loadu_ps(x.as_ptr())))
+    }
+    #[inline(always)]
+    fn load_part(x: &[f32]) -> Self {
+        assert!(x.len() < 8);
+        F32x8(instruction!({
+            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(x.len() as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+            _mm256_maskload_ps(x.as_ptr(), mask)
+        }))
+    }
+    #[inline(always)]
+    fn store(self, out: &mut [f32]) {
+        assert!(out.len() >= 8);
+        instruction!(_mm256_storeu_ps(out.as_mut_ptr(), self.0));
+    }
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        F32x8(instruction!(_mm256_add_ps(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        F32x8(instruction!(_mm256_sub_ps(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        F32x8(instruction!(_mm256_mul_ps(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn madd(self, a: Self, b: Self) -> Self {
+        F32x8(instruction!(_mm256_fmadd_ps(self.0, a.0, b.0)))
+    }
+    #[inline(always)]
+    fn abs(self) -> Self {
+        F32x8(instruction!(_mm256_andnot_ps(_mm256_set1_ps(-0.0), self.0)))
+    }
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        F32x8(instruction!(_mm256_max_ps(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        F32x8(instruction!(_mm256_min_ps(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn less(self, other: Self) -> u32 {
+        instruction!(_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(self.0, other.0))) as u32
+    }
+    #[inline(always)]
+    fn totals(four: [Self; 4]) -> [f32; 4] {
+        let [a, b, c, d] = four;
+        totals([a.0, b.0, c.0, d.0])
+    }
+    #[inline(always)]
+    fn largest(self) -> f32 {
+        array(self.0).into_iter().fold(f32::NEG_INFINITY, f32::max)
+    }
+    #[inline(always)]
+    fn eight(self) -> [f32; 8] {
+        array(self.0)
+    }
+    #[inline(always)]
+    fn where_equal(self, other: Self, then: Self) -> Self {
+        F32x8(instruction!({
+            let equal = _mm256_cmp_ps::<_CMP_EQ_OQ>(self.0, other.0);
+            _mm256_blendv_ps(_mm256_set1_ps(f32::INFINITY), then.0, equal)
+        }))
+    }
+    #[inline(always)]
+    fn keep_less(self, group: Self, least: &mut Self, groups: &mut Self) {
+        instruction!({
+            let less = _mm256_cmp_ps::<_CMP_LT_OQ>(self.0, least.0);
+            least.0 = _mm256_blendv_ps(least.0, self.0, less);
+            groups.0 = _mm256_blendv_ps(groups.0, group.0, less);
+        });
+    }
+    #[inline(always)]
+    fn smallest(four: [Self; 4]) -> f32 {
+        let [a, b, c, d] = four;
+        let all = array(instruction!(_mm256_min_ps(_mm256_min_ps(a.0, b.0), _mm256_min_ps(c.0, d.0))));
+        all.into_iter().fold(f32::INFINITY, f32::min)
+    }
+    #[inline(always)]
+    fn load_u8(bytes: &[u8]) -> Self {
+        u8x8(head(&bytes[..8]))
+    }
+    #[inline(always)]
+    fn load_u8_part(bytes: &[u8]) -> Self {
+        u8x8(head(bytes))
+    }
+    #[inline(always)]
+    fn load_i8(bytes: &[u8]) -> Self {
+        i8x8(head(&bytes[..8]))
+    }
+    #[inline(always)]
+    fn load_i8_part(bytes: &[u8]) -> Self {
+        i8x8(head(bytes))
+    }
+    #[inline(always)]
+    fn load_u4(bytes: &[u8]) -> Self {
+        u4x8(head(&bytes[..4]))
+    }
+    #[inline(always)]
+    fn load_u4_part(bytes: &[u8]) -> Self {
+        u4x8(head(bytes))
+    }
+    #[inline(always)]
+    fn load_u6(bytes: &[u8]) -> Self {
+        u6x8(head(&bytes[..6]))
+    }
+    #[inline(always)]
+    fn load_u6_part(bytes: &[u8]) -> Self {
+        u6x8(head(bytes))
+    }
+    #[inline(always)]
+    fn load_f16(bytes: &[u8]) -> Self {
+        f16x8(whole16(bytes))
+    }
+    #[inline(always)]
+    fn load_f16_part(bytes: &[u8]) -> Self {
+        f16x8(sixteen(bytes))
+    }
+    #[inline(always)]
+    fn load_bf16(bytes: &[u8]) -> Self {
+        bf16x8(whole16(bytes))
+    }
+    #[inline(always)]
+    fn load_bf16_part(bytes: &[u8]) -> Self {
+        bf16x8(sixteen(bytes))
+    }
+}
+
+/// Thirty-two bytes.
+#[derive(Clone, Copy)]
+pub struct Bytes32(__m256i);
+
+/// The number of bits of each number of four bits.
+pub(super) const ONES: [u8; 16] = [0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4];
+
+impl Bytes for Bytes32 {
+    const WIDTH: usize = 32;
+    type Sums = __m256i;
+
+    #[inline(always)]
+    fn load(x: &[u8]) -> Self {
+        assert!(x.len() >= 32);
+        Bytes32(instruction!(_mm256_loadu_si256(x.as_ptr().cast())))
+    }
+    #[inline(always)]
+    fn load_part(x: &[u8]) -> Self {
+        let (low, high) = x.split_at(x.len().min(16));
+        Bytes32(instruction!(_mm256_set_m128i(sixteen(high), sixteen(low))))
+    }
+    #[inline(always)]
+    fn splat(v: u8) -> Self {
+        Bytes32(instruction!(_mm256_set1_epi8(v as i8)))
+    }
+    #[inline(always)]
+    fn store(self, out: &mut [u8]) {
+        assert!(out.len() >= 32);
+        instruction!(_mm256_storeu_si256(out.as_mut_ptr().cast(), self.0));
+    }
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        Bytes32(instruction!(_mm256_and_si256(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        Bytes32(instruction!(_mm256_or_si256(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn xor(self, other: Self) -> Self {
+        Bytes32(instruction!(_mm256_xor_si256(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn high_nibbles(self) -> Self {
+        Bytes32(instruction!(_mm256_and_si256(_mm256_srli_epi16::<4>(self.0), _mm256_set1_epi8(15))))
+    }
+    #[inline(always)]
+    fn table(entries: &[u8; 16]) -> Self {
+        Bytes32(instruction!(_mm256_broadcastsi128_si256(_mm_loadu_si128(entries.as_ptr().cast()))))
+    }
+    #[inline(always)]
+    fn lookup(self, table: Self) -> Self {
+        Bytes32(instruction!(_mm256_shuffle_epi8(table.0, self.0)))
+    }
+    #[inline(always)]
+    fn add_saturating(self, other: Self) -> Self {
+        Bytes32(instruction!(_mm256_adds_epu8(self.0, other.0)))
+    }
+    #[inline(always)]
+    fn no_sums() -> __m256i {
+        instruction!(_mm256_setzero_si256())
+    }
+    #[inline(always)]
+    fn add_ones(self, sums: __m256i) -> __m256i {
+        let ones = Self::table(&ONES);
+        let (low, high) = (self.and(Self::splat(15)).lookup(ones), self.high_nibbles().lookup(ones));
+        instruction!({
+            let bytes = _mm256_add_epi8(low.0, high.0);
+            _mm256_add_epi32(sums, _mm256_sad_epu8(bytes, _mm256_setzero_si256()))
+        })
+    }
+    #[inline(always)]
+    fn add_products(self, other: Self, sums: __m256i) -> __m256i {
+        instruction!({
+            let zero = _mm256_setzero_si256();
+            let low = _mm256_madd_epi16(_mm256_unpacklo_epi8(self.0, zero), _mm256_unpacklo_epi8(other.0, zero));
+            let high = _mm256_madd_epi16(_mm256_unpackhi_epi8(self.0, zero), _mm256_unpackhi_epi8(other.0, zero));
+            _mm256_add_epi32(sums, _mm256_add_epi32(low, high))
+        })
+    }
+    #[inline(always)]
+    fn add_squared_differences(self, other: Self, sums: __m256i) -> __m256i {
+        // One of the two is 0 where the other is not.
+        let differences = Bytes32(instruction!(_mm256_or_si256(
+            _mm256_subs_epu8(self.0, other.0),
+            _mm256_subs_epu8(other.0, self.0)
+        )));
+        differences.add_products(differences, sums)
+    }
+    #[inline(always)]
+    fn sum(sums: __m256i) -> u32 {
+        let mut out = [0u32; 8];
+        instruction!(_mm256_storeu_si256(out.as_mut_ptr().cast(), sums));
+        out.into_iter().fold(0, u32::wrapping_add)
+    }
+}

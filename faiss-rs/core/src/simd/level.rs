@@ -1,0 +1,99 @@
+//! Instruction sets by name, and which one is in use.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// An instruction set. The order is that of preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    Portable = 1,
+    /// On 64-bit ARM, where it is always there.
+    Neon,
+    /// AVX2 with FMA, F16C, POPCNT and BMI: Haswell, Zen and later.
+    Avx2,
+    /// AVX-512 F, VL, DQ and BW: Skylake-X and later.
+    Avx512,
+    /// And VPOPCNTDQ and VNNI: Ice Lake, Zen 4 and later.
+    Avx512Vpopcnt,
+    /// And FP16 and BF16: Sapphire Rapids and later. No kernel is different there; it is a level because Faiss has it.
+    Avx512Spr,
+}
+
+/// All levels, lowest first.
+pub const LEVELS: [Level; 6] =
+    [Level::Portable, Level::Neon, Level::Avx2, Level::Avx512, Level::Avx512Vpopcnt, Level::Avx512Spr];
+
+impl Level {
+    /// As Faiss names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Level::Portable => "NONE",
+            Level::Neon => "ARM_NEON",
+            Level::Avx2 => "AVX2",
+            Level::Avx512 => "AVX512",
+            Level::Avx512Vpopcnt => "AVX512_VPOPCNT",
+            Level::Avx512Spr => "AVX512_SPR",
+        }
+    }
+
+    /// Whether this build has code for it.
+    pub fn is_compiled(self) -> bool {
+        match self {
+            Level::Portable => true,
+            Level::Neon => cfg!(target_arch = "aarch64"),
+            _ => cfg!(target_arch = "x86_64"),
+        }
+    }
+
+    /// Whether this build has code for it and this machine can run it.
+    pub fn is_available(self) -> bool {
+        // A processor with a level has all lower ones.
+        self.is_compiled() && self <= detect()
+    }
+}
+
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+/// The best level of this machine.
+pub fn detect() -> Level {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        let avx2 = has!("avx2") && has!("fma") && has!("f16c") && has!("popcnt") && has!("bmi1") && has!("bmi2");
+        let avx512 = avx2 && has!("avx512f") && has!("avx512vl") && has!("avx512dq") && has!("avx512bw");
+        let vpopcnt = avx512 && has!("avx512vpopcntdq") && has!("avx512vnni");
+        match (avx2, avx512, vpopcnt) {
+            (_, _, true) if has!("avx512fp16") && has!("avx512bf16") => Level::Avx512Spr,
+            (_, _, true) => Level::Avx512Vpopcnt,
+            (_, true, _) => Level::Avx512,
+            (true, ..) => Level::Avx2,
+            _ => Level::Portable,
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    if cfg!(target_arch = "aarch64") { Level::Neon } else { Level::Portable }
+}
+
+/// The level in use: the one that was set, else the best of this machine.
+#[inline]
+pub fn level() -> Level {
+    let stored = LEVEL.load(Ordering::Relaxed);
+    // The discriminants count from 1.
+    match LEVELS.get(usize::from(stored).wrapping_sub(1)) {
+        Some(level) => *level,
+        None => {
+            let level = detect();
+            LEVEL.store(level as u8, Ordering::Relaxed);
+            level
+        }
+    }
+}
+
+/// Uses this level from now on, in the whole process. One that this build or this machine lacks is refused: false, and nothing changes.
+pub fn set_level(level: Level) -> bool {
+    let usable = level.is_available();
+    if usable {
+        LEVEL.store(level as u8, Ordering::Relaxed);
+    }
+    usable
+}
