@@ -1,24 +1,12 @@
-//! The pipeline that builds, verifies and tests the `faiss` wheels.
+//! The pipeline that plans, builds, verifies and tests the `faiss` wheels. What one step does is in the crate `ci-step`.
 //!
-//! `versions` and `lock` say what is pinned, `matrix` and `plan` turn that into a frozen list of steps without touching
-//! anything, `engine` runs the list, `steps` holds what each step does and `store` keeps what they made. `functions` is
-//! what a person asks for, `cli` the command line of it, `module` the same for a Dagger engine. `wheel` writes archives and `audit` opens finished ones; neither
-//! knows of plans or engines.
+//! Each folder sees those before it: `pins` says what is pinned and what a command asks for; `plan` turns that into a
+//! frozen list of steps without touching anything; `run` runs the list on this machine, or says what would run; `api` is
+//! what a person asks for, one file a function, with the table of them; `front` is the command line made from that table.
+//! The crate `ci-dagger` makes a Dagger module from the same table, and runs plans in containers.
 
-pub mod audit;
-pub mod cli;
-pub mod describe;
-pub mod digest;
-pub mod engine;
-pub mod expect;
-pub mod failure;
-pub mod functions;
-pub mod lock;
-pub mod matrix;
-pub mod module;
+pub mod api;
+pub mod front;
+pub mod pins;
 pub mod plan;
-pub mod python;
-pub mod steps;
-pub mod store;
-pub mod versions;
-pub mod wheel;
+pub mod run;

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use ci::audit::capability;
-use ci::describe::{capability_table, metadata};
-use ci::versions::Versions;
-use ci::wheel::WheelName;
+use ci::pins::versions::Versions;
+use ci::plan::describe::{capability_table, metadata};
+use ci_step::audit::capability;
+use ci_step::wheel::WheelName;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
@@ -47,7 +47,7 @@ fn every_function_of_the_readme_exists() {
         }
         called += 1;
         assert!(
-            ci::cli::table::FUNCTIONS.iter().any(|function| function.name == name),
+            ci::api::table::FUNCTIONS.iter().any(|function| function.name == name),
             "README.md speaks of `cargo ci {name}`, which does not exist"
         );
     }

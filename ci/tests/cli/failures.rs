@@ -168,7 +168,7 @@ fn a_download_that_was_damaged_is_fetched_again() {
     fs::write(&file, "damaged").unwrap();
     fs::remove_dir_all(place.cache().join("steps")).unwrap();
     assert_eq!(step().code, 0);
-    assert_eq!(ci::digest::of_file(&file).unwrap(), hash);
+    assert_eq!(ci_step::digest::of_file(&file).unwrap(), hash);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn a_difference_names_the_input_and_what_depends_on_it() {
         ("the extension's source", "faiss-rs/core/src/lib.rs", "add()", "sub()"),
         ("a test of the extension", "faiss-rs/core/tests/add.rs", "adds", "subtracts"),
         ("a file of the package", "faiss-rs/python/faiss/__init__.py", "add", "sub"),
-        ("how kernels are packed", "ci/src/steps/pack.rs", "packs", "packs well"),
+        ("how kernels are packed", "ci/step/src/steps/pack.rs", "packs", "packs well"),
         ("the oldest driver", "versions.toml", "version = 12_010", "version = 12_020"),
         ("an architecture fewer", "versions.toml", r#"["8.0", "9.0a"]"#, r#"["9.0a"]"#),
     ];

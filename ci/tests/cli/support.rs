@@ -19,9 +19,9 @@ const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", "[workspace]\n"),
     ("LICENSE", "Do what you like.\n"),
     ("ci/Cargo.toml", "[package]\nname = \"ci\"\n"),
-    ("ci/src/steps/compile.rs", "// compiles\n"),
-    ("ci/src/steps/pack.rs", "// packs\n"),
-    ("ci/src/wheel/mod.rs", "// archives\n"),
+    ("ci/step/src/steps/compile.rs", "// compiles\n"),
+    ("ci/step/src/steps/pack.rs", "// packs\n"),
+    ("ci/step/src/wheel/mod.rs", "// archives\n"),
     ("faiss-rs/core/src/lib.rs", "pub fn add() {}\n"),
     ("faiss-rs/core/tests/add.rs", "#[test]\nfn adds() {}\n"),
     ("faiss-rs/python/faiss/__init__.py", "from ._faiss import add\n"),
@@ -245,12 +245,12 @@ pub fn tiny_wheel(folder: &Path, package: &str, version: &str, member: &str, con
         zip.write_all(bytes).unwrap();
     }
     zip.finish().unwrap();
-    ci::digest::of_file(&path).unwrap()
+    ci_step::digest::of_file(&path).unwrap()
 }
 
 /// Whether this machine has a Python that the pipeline would take; says so where not.
 pub fn has_python(test: &str) -> bool {
-    let found = ci::python::for_pip(ci::versions::Python(10)).is_ok();
+    let found = ci_step::python::for_pip(ci::pins::versions::Python(10)).is_ok();
     if !found {
         println!("skipped: {test}: no Python 3.10 or newer with pip");
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ci::store::{Found, Store};
+use ci_step::store::{Found, Store};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

@@ -1,0 +1,76 @@
+//! doctor: what this machine has and lacks.
+
+use std::process::Command;
+
+use super::Context;
+use crate::api::table::Values;
+use ci_step::failure::Result;
+use ci_step::python;
+
+pub fn doctor(context: &Context, _: &Values) -> Result<()> {
+    let versions = context.versions()?;
+    let line = |name: &str, text: &str| println!("{name:<14} {text}");
+    for program in ["cargo", "rustc", "cc"] {
+        line(program, &first_line(program, &["--version"]).unwrap_or_else(|| "missing: a build needs it".into()));
+    }
+    let floor = versions.python_floor();
+    let pythons = python::find_all();
+    for interpreter in pythons.values() {
+        let pip = interpreter.pip.as_deref().map_or("without pip".to_owned(), |version| format!("pip {version}"));
+        let fit = if interpreter.python < floor { ", too old" } else { "" };
+        line(
+            &format!("Python {}", interpreter.python),
+            &format!("{} {}, {pip}{fit}", interpreter.full, interpreter.path.display()),
+        );
+    }
+    if !pythons.values().any(|interpreter| interpreter.python >= floor && interpreter.pip.is_some()) {
+        line("Python", &format!("missing: {floor} or newer with pip is needed"));
+    }
+    match gpus() {
+        Some(rows) => {
+            for row in rows {
+                line("GPU", &row);
+            }
+            for cuda in &versions.cuda {
+                let toolkit = format!("CUDA {} wants driver {} or newer", cuda.toolkit, cuda.driver_branch);
+                line("", &toolkit);
+            }
+        }
+        None => line("GPU", "no NVIDIA driver: builds need none, GPU tests are skipped"),
+    }
+    line(
+        "nvcc",
+        &first_line("nvcc", &["--version"])
+            .unwrap_or_else(|| "none: not needed, compilers come from pinned wheels".into()),
+    );
+    line(
+        "cargo-deny",
+        &first_line("cargo-deny", &["--version"])
+            .unwrap_or_else(|| "none: `cargo ci test` skips the licence check".into()),
+    );
+    let store = context.store()?;
+    line("cache", &format!("{}{}", store.root().display(), free(store.root())));
+    line("checkout", &format!("{}{}", context.root.display(), free(&context.root)));
+    Ok(())
+}
+
+fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+}
+
+/// Name, compute capability, memory and driver of each GPU.
+pub fn gpus() -> Option<Vec<String>> {
+    let query = ["--query-gpu=name,compute_cap,memory.total,driver_version", "--format=csv,noheader"];
+    let output = Command::new("nvidia-smi").args(query).output().ok().filter(|output| output.status.success())?;
+    let rows: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
+    (!rows.is_empty()).then_some(rows)
+}
+
+/// Room on the disk of a folder, as `df` has it.
+fn free(folder: &std::path::Path) -> String {
+    nix::sys::statvfs::statvfs(folder).map_or_else(
+        |_| String::new(),
+        |disk| format!(" ({:.1} GB free)", disk.blocks_available() as f64 * disk.fragment_size() as f64 / 1e9),
+    )
+}

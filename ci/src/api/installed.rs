@@ -1,0 +1,261 @@
+//! test-gpu-wheels and test-cpu-wheels: the Python tests against a wheel that was installed into a clean environment.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::environment::{self, Environment};
+use super::tally::{Ended, Tally, quiet};
+use super::{Context, verify};
+use crate::api::table::Values;
+use crate::pins::lock::{File, environment_set};
+use crate::pins::versions::Versions;
+use ci_step::failure::{Failure, Result};
+use ci_step::python::{self, Interpreter};
+use ci_step::store::Store;
+
+/// What the tests of GPUs begin their own report with; see faiss-rs/python/tests/gpu/conftest.py.
+const ON_GPU: &str = "GPU tests: ";
+
+/// How a wheel gets its dependencies.
+#[derive(Clone, Debug)]
+pub enum Dependencies {
+    /// Only numpy and pytest as they are locked: what a machine without a GPU has.
+    Locked,
+    /// What the wheel asks for, by the user's pip; `extra` is `fix-cuda` or nothing. With `find_links`, everything comes
+    /// from that folder, the tests' own packages as well.
+    Real { extra: Option<&'static str>, find_links: Option<PathBuf> },
+}
+
+/// How many tests passed, and how many of them ran kernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tests {
+    pub passed: usize,
+    pub on_gpu: usize,
+}
+
+pub fn gpu(context: &Context, values: &Values) -> Result<()> {
+    let versions = context.versions()?;
+    let Some(major) = values.numbers("cuda-major").first().copied() else {
+        return Err(Failure::usage("No CUDA major was named.", "Say --cuda-major 12, for example."));
+    };
+    let cuda = versions.cuda(major)?;
+    let folder = context.wheelhouse(&format!("gpu/cuda{}", cuda.major));
+    let extra = values.flag("fix-cuda").then_some("fix-cuda");
+    let dependencies = Dependencies::Real { extra, find_links: values.path("find-links") };
+    let build = format!("cargo ci build-gpu-wheels --cuda-major {major}");
+    run(context, &versions, values, &folder, &build, &dependencies)
+}
+
+pub fn cpu(context: &Context, values: &Values) -> Result<()> {
+    let versions = context.versions()?;
+    let dependencies = Dependencies::Real { extra: None, find_links: values.path("find-links") };
+    run(context, &versions, values, &context.wheelhouse("cpu"), "cargo ci build-cpu-wheels", &dependencies)
+}
+
+fn run(
+    context: &Context,
+    versions: &Versions,
+    values: &Values,
+    folder: &Path,
+    build: &str,
+    dependencies: &Dependencies,
+) -> Result<()> {
+    let wheel = match values.path("wheel") {
+        Some(path) => verify::wheels_at(&path)?.remove(0),
+        None if folder.is_dir() => verify::wheels_at(folder)?.remove(0),
+        None => {
+            return Err(Failure::usage(
+                format!("There is no wheel in {}.", folder.display()),
+                format!("Run `{build}` first."),
+            ));
+        }
+    };
+    let pythons = chosen(versions, values.list("python"))?;
+    let mut tally = Tally::default();
+    for (index, interpreter) in pythons.iter().enumerate() {
+        let suite = if index == 0 { Suite::Whole } else { Suite::Smoke };
+        let name = format!("{} under CPython {}{}", file_name(&wheel), interpreter.full, suite.note());
+        tally.part(&name, || {
+            let tests = test(context, versions, interpreter, &wheel, dependencies, suite)?;
+            if values.flag("require-gpu") && suite == Suite::Whole && tests.on_gpu == 0 {
+                return Err(Failure::check("No GPU test ran.", "The reason for which each was skipped is above."));
+            }
+            Ok(Ended::Passed(tests.passed))
+        })?;
+    }
+    tally.close()
+}
+
+/// How much of the suite runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    Whole,
+    /// Import, basic use and files: what differs between interpreters.
+    Smoke,
+}
+
+impl Suite {
+    pub fn note(self) -> &'static str {
+        if self == Suite::Whole { "" } else { ", smoke" }
+    }
+}
+
+/// The interpreters that were asked for, else every one of this machine that the wheel is for; the usual one comes first.
+pub fn chosen(versions: &Versions, asked: &[String]) -> Result<Vec<Interpreter>> {
+    let found = python::find_all();
+    let mut pythons = Vec::new();
+    if asked.is_empty() {
+        let usual = python::for_pip(versions.python_floor())?;
+        let known = |interpreter: &&Interpreter| versions.wheel.pythons.contains(&interpreter.python);
+        let rest = found.values().filter(known).filter(|other| other.python != usual.python && other.pip.is_some());
+        let rest: Vec<Interpreter> = rest.cloned().collect();
+        if versions.wheel.pythons.contains(&usual.python) {
+            pythons.push(usual);
+        }
+        pythons.extend(rest);
+        return Ok(pythons);
+    }
+    for name in asked {
+        let minor = name.strip_prefix("3.").and_then(|minor| minor.parse().ok()).map(crate::pins::versions::Python);
+        let interpreter = minor.and_then(|python| found.get(&python)).ok_or_else(|| {
+            let known: Vec<String> = found.keys().map(ToString::to_string).collect();
+            Failure::machine(
+                format!("CPython {name} is not on this machine; here are: {}.", known.join(", ")),
+                "Install it, or choose another.",
+            )
+        })?;
+        pythons.push(interpreter.clone());
+    }
+    Ok(pythons)
+}
+
+/// Installs `wheel` into a new environment and runs the tests there.
+pub fn test(
+    context: &Context,
+    versions: &Versions,
+    interpreter: &Interpreter,
+    wheel: &Path,
+    dependencies: &Dependencies,
+    suite: Suite,
+) -> Result<Tests> {
+    let folder =
+        context.root.join("target/ci/environments").join(format!("{}-{}", file_name(wheel), interpreter.python));
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(Failure::io("cannot remove", &folder))?;
+    }
+    environment::create(interpreter, &folder)?;
+    let store = context.store()?;
+    let lock = context.lock()?;
+    let files = lock.set(&environment_set("test", interpreter.python))?;
+    let links = match dependencies {
+        Dependencies::Real { find_links, .. } => find_links.as_deref(),
+        Dependencies::Locked => None,
+    };
+    if let Some(folder) = links {
+        require(&store, &files, folder)?;
+    }
+    let pinned = environment::fetch(&store, versions, &files, interpreter.python)?;
+    environment::install(&folder, &pinned)?;
+    match dependencies {
+        Dependencies::Locked => environment::install(&folder, &[wheel.to_owned()])?,
+        Dependencies::Real { extra, .. } => {
+            let mut command = Command::new(folder.join("bin/python"));
+            command.args(["-m", "pip", "install"]);
+            if let Some(links) = links {
+                command.arg("--no-index").arg("--find-links").arg(links);
+            }
+            let extra = extra.map_or_else(String::new, |extra| format!("[{extra}]"));
+            command.arg(format!("{}{extra}", wheel.display()));
+            environment::pip_of(&folder, &mut command)?;
+        }
+    }
+    let environment = Environment { folder };
+    let tests = context.root.join("faiss-rs/python/tests");
+    // The checkout's own package lies beside the tests; from a folder of its own, only the installed one is found.
+    let empty = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
+    let mut command = Command::new(environment.python());
+    command
+        .current_dir(empty.path())
+        .args(["-m", "pytest", "-q", "-rsf", "-p", "no:cacheprovider", "--rootdir"])
+        .arg(&tests);
+    match suite {
+        Suite::Whole => command.arg(&tests),
+        Suite::Smoke => command.args(["test_import.py", "test_flat.py", "test_files.py"].map(|file| tests.join(file))),
+    };
+    for name in ["PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"] {
+        command.env_remove(name);
+    }
+    let wanted = lock.set(&environment_set("oracle", interpreter.python))?;
+    let oracle = links.map_or(Ok(()), |folder| require(&store, &wanted, folder));
+    match oracle.and_then(|()| environment::locked(context, versions, "oracle", interpreter)) {
+        Ok(oracle) => drop(command.env("FAISS_ORACLE_PYTHON", oracle.python())),
+        Err(failure) => eprintln!("skipped: comparisons with faiss-cpu: {}", failure.what),
+    }
+    let log =
+        context.root.join("target/ci/logs").join(format!("pytest-{}-{}.log", file_name(wheel), interpreter.python));
+    let words = quiet(&mut command, &log, "pytest")?;
+    for line in words.lines().filter(|line| line.starts_with("SKIPPED") || line.starts_with("GPU")) {
+        eprintln!("{line}");
+    }
+    let count = passed(&words);
+    if count == 0 {
+        return Err(Failure::check("pytest ran no test.", format!("Its log is {}.", log.display())));
+    }
+    Ok(Tests { passed: count, on_gpu: passed_on_gpu(&words) })
+}
+
+/// Takes `files` from a folder of wheels into the store; every one of them must be there or here.
+fn require(store: &Store, files: &[&File], folder: &Path) -> Result<()> {
+    let missing = store.adopt(files, folder)?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|file| file.name.as_str()).collect();
+    let wanted: Vec<String> = missing.iter().map(|file| format!("{}=={}", file.package, file.version)).collect();
+    Err(Failure::usage(
+        format!("The folder of wheels lacks {}.", names.join(", ")),
+        format!("Where there is a network: `pip download --dest FOLDER --no-deps {}`.", wanted.join(" ")),
+    ))
+}
+
+/// From the line `GPU tests: 57 passed, 1234 kernels launched`.
+fn passed_on_gpu(words: &str) -> usize {
+    let lines = words.lines().filter_map(|line| line.strip_prefix(ON_GPU));
+    lines.filter_map(|line| line.split(' ').next()?.parse::<usize>().ok()).sum()
+}
+
+/// The number before "passed" in pytest's last lines.
+fn passed(words: &str) -> usize {
+    let line = words.lines().rev().find(|line| line.contains(" passed")).unwrap_or_default();
+    let mut previous = "0";
+    for word in line.split([' ', ',']).filter(|word| !word.is_empty()) {
+        if word == "passed" {
+            return previous.trim_start_matches('=').parse().unwrap_or(0);
+        }
+        previous = word;
+    }
+    0
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn pytest_s_count_is_found_and_a_run_without_tests_counts_none() {
+        assert_eq!(super::passed("...\n312 passed, 4 skipped in 3.21s\n"), 312);
+        assert_eq!(super::passed("=== 2 failed, 31 passed in 1s ===\n"), 31);
+        assert_eq!(super::passed("no tests ran in 0.01s\n"), 0);
+    }
+
+    #[test]
+    fn tests_that_ran_on_a_gpu_are_counted_apart() {
+        let words = "...\nGPU tests: 57 passed, 1234 kernels launched\nGPU 0: NVIDIA H200\n312 passed in 3.21s\n";
+        assert_eq!(super::passed_on_gpu(words), 57);
+        assert_eq!(super::passed(words), 312);
+        assert_eq!(super::passed_on_gpu("312 passed, 57 skipped in 3.21s\n"), 0);
+    }
+}

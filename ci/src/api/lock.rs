@@ -1,0 +1,123 @@
+//! lock and bump.
+
+use std::fs;
+
+use super::{Context, write_whole};
+use crate::api::table::Values;
+use crate::pins::lock::{self, Lock};
+use crate::pins::versions::{Versions, edit};
+use ci_step::failure::{Failure, Result};
+use ci_step::python::{self, Interpreter};
+
+pub fn lock(context: &Context, values: &Values) -> Result<()> {
+    let versions = context.versions()?;
+    if values.flag("check") {
+        context.lock()?.require_fresh(&versions)?;
+        println!("versions.lock agrees with versions.toml.");
+        return Ok(());
+    }
+    let python = python::for_pip(versions.python_floor())?;
+    if values.flag("upgrade") {
+        return upgrade(&versions, &python);
+    }
+    let pinned = pin_images(&versions, values.list("digest"))?;
+    for (name, image) in pinned.images.iter().filter(|(_, image)| image.digest.is_none()) {
+        context.say(&format!("the image {name} ({image}) has no digest; `dagger call lock` asks for it"));
+    }
+    write(context, &pinned, &python, None)?;
+    follow(context, &versions, &pinned)
+}
+
+/// Resolves, and writes both files once there is nothing left that can fail.
+fn write(context: &Context, versions: &Versions, python: &Interpreter, kept: Option<&Lock>) -> Result<()> {
+    let resolved = lock::resolve(versions, python, kept, |set| context.say(&format!("resolving {set}")))?;
+    replace(context, "versions.toml", &versions.text)?;
+    let changed = replace(context, "versions.lock", &resolved.render())?;
+    println!("versions.lock: {} files, {}", resolved.files.len(), if changed { "written" } else { "unchanged" });
+    Ok(())
+}
+
+/// Whether the file had to change.
+fn replace(context: &Context, name: &str, text: &str) -> Result<bool> {
+    let path = context.root.join(name);
+    let changed = fs::read_to_string(&path).ok().as_deref() != Some(text);
+    if changed {
+        write_whole(&path, text.as_bytes())?;
+    }
+    Ok(changed)
+}
+
+/// versions.toml with these digests.
+fn pin_images(versions: &Versions, digests: &[String]) -> Result<Versions> {
+    let mut text = versions.text.clone();
+    for pin in digests {
+        let (name, digest) = pin.split_once('=').ok_or_else(|| {
+            Failure::usage(format!("\"{pin}\" is no image with its digest."), "Write it as rust=sha256:...")
+        })?;
+        text = edit::pin_image(&text, name, digest)?;
+    }
+    Versions::parse(&text)
+}
+
+/// dagger.json names the same images, for the module's own program.
+fn follow(context: &Context, old: &Versions, new: &Versions) -> Result<()> {
+    // A checkout without the module has nothing to follow.
+    let Ok(mut module) = fs::read_to_string(context.root.join("dagger.json")) else { return Ok(()) };
+    for (name, image) in &old.images {
+        module = module.replace(&format!("\"{image}\""), &format!("\"{}\"", new.images[name]));
+    }
+    replace(context, "dagger.json", &module)?;
+    Ok(())
+}
+
+/// Raises pins, and locks what they lead to.
+pub fn bump(context: &Context, values: &Values) -> Result<()> {
+    let mut versions = context.versions()?;
+    let python = python::for_pip(versions.python_floor())?;
+    let mut lines = Vec::new();
+    for wanted in values.list("package") {
+        let (package, version) = match wanted.split_once("==") {
+            Some((package, version)) => (package, version.to_owned()),
+            // Asked for first: a name that nothing is pinned under should not reach the network.
+            None => {
+                edit::bump(&versions.text, wanted, "")?;
+                (wanted.as_str(), lock::newest(&versions, &python, wanted)?)
+            }
+        };
+        let (from, text) = edit::bump(&versions.text, package, &version)?;
+        versions = Versions::parse(&text)?;
+        lines.push(if from == version {
+            format!("{package}: {from}, as before")
+        } else {
+            format!("{package}: {from} -> {version}")
+        });
+    }
+    // What nobody asked to raise stays as it was locked.
+    write(context, &versions, &python, context.lock().ok().as_ref())?;
+    lines.iter().for_each(|line| println!("{line}"));
+    Ok(())
+}
+
+/// Says what is newer; a person decides, since a toolkit is chosen for the drivers and GPUs that it serves.
+fn upgrade(versions: &Versions, python: &Interpreter) -> Result<()> {
+    let mut pinned: Vec<(String, String)> =
+        versions.tools.iter().map(|(name, version)| (name.clone(), version.clone())).collect();
+    for cuda in &versions.cuda {
+        let packages = [&cuda.nvrtc, &cuda.nvfatbin].into_iter().chain(&cuda.headers);
+        pinned.extend(packages.map(|pin| (pin.package.clone(), pin.version.clone())));
+    }
+    let requirements = versions.environments.values().flatten();
+    pinned.extend(requirements.map(|requirement| (requirement.package.clone(), requirement.version.clone())));
+    pinned.sort();
+    pinned.dedup();
+    let mut newer = 0;
+    for (package, version) in &pinned {
+        let newest = lock::newest(versions, python, package)?;
+        if newest != *version {
+            newer += 1;
+            println!("{package}: {version} -> {newest}");
+        }
+    }
+    println!("{newer} of {} pins have a newer release. `cargo ci bump PACKAGE` takes one over.", pinned.len());
+    Ok(())
+}

@@ -1,0 +1,270 @@
+//! reproduce: two clean builds that have as little in common as one machine allows, compared byte by byte.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::Context;
+use crate::api::table::Values;
+use crate::pins::matrix::Matrix;
+use crate::plan::{Action, Plan};
+use crate::run::children::{self, Running};
+use ci_step::digest;
+use ci_step::failure::{Failure, Result};
+use ci_step::store::{Found, Store};
+use ci_step::wheel::Reader;
+
+/// What differs between the two builds besides their folders.
+struct Manner {
+    name: &'static str,
+    user: &'static str,
+    zone: &'static str,
+    language: &'static str,
+    umask: &'static str,
+    jobs: &'static str,
+    /// Kernels are found in the cache, not compiled.
+    warm: bool,
+}
+
+const MANNERS: [Manner; 2] = [
+    Manner { name: "first", user: "ada", zone: "UTC", language: "C.UTF-8", umask: "022", jobs: "2", warm: false },
+    Manner {
+        name: "second/of a longer name",
+        user: "grace",
+        zone: "Asia/Kathmandu",
+        language: "tr_TR.UTF-8",
+        umask: "077",
+        jobs: "1",
+        warm: true,
+    },
+];
+
+pub fn reproduce(context: &Context, values: &Values) -> Result<()> {
+    let versions = context.versions()?;
+    let majors = values.numbers("cuda-major");
+    let matrix = Matrix::gpu(&versions, &majors, &[], &versions.wheel.platforms[0])?;
+    let plan = context.plan(&versions, &matrix)?;
+    let store = context.store()?;
+    // Both builds start from the same downloads, so that neither asks the network.
+    prepare(context, &plan, &store)?;
+
+    let parent = context.root.join("target/ci");
+    fs::create_dir_all(&parent).map_err(Failure::io("cannot create", &parent))?;
+    let place = tempfile::Builder::new()
+        .prefix("reproduce-")
+        .tempdir_in(&parent)
+        .map_err(Failure::io("cannot write into", &parent))?;
+    let mut running = Vec::new();
+    children::listen();
+    for manner in &MANNERS {
+        let folder = place.path().join(manner.name);
+        copy_checkout(&context.root, &folder.join("checkout"))?;
+        let cache = folder.join("cache");
+        lend(&plan, &store, &cache, manner.warm)?;
+        let log = folder.join("log");
+        context.say(&format!("building in {}", folder.display()));
+        running.push((Running::start(&mut command(manner, &folder, &cache, &majors)?, &log)?, folder, log));
+    }
+    let mut wheels: Vec<PathBuf> = Vec::new();
+    let mut ended = Vec::new();
+    let mut rest = running.into_iter();
+    while let Some((child, folder, log)) = rest.next() {
+        match child.wait() {
+            Ok(status) => ended.push((status, folder, log)),
+            Err(failure) => {
+                children::stop(rest.map(|(child, _, _)| child).collect(), children::PATIENCE * 3);
+                return Err(failure);
+            }
+        }
+    }
+    for (status, folder, log) in ended {
+        if !status.success() {
+            let words = fs::read_to_string(&log).unwrap_or_default();
+            return Err(Failure::build(
+                format!("The build in {} failed ({status}).", folder.display()),
+                "Its own words are above.",
+            )
+            .with_log(words));
+        }
+        wheels.extend(super::verify::wheels_at(&folder.join("out"))?);
+    }
+    let outcome = compare(&wheels[0], &wheels[1]);
+    if values.flag("keep") || outcome.is_err() {
+        context.say(&format!("kept: {}", place.keep().display()));
+    }
+    let sha256 = outcome?;
+    println!("{}  {sha256}", plan.wheels[0].file_name);
+    println!(
+        "The same bytes from two folders, users, homes, time zones, languages, umasks, numbers of jobs, with and without a warm cache."
+    );
+    Ok(())
+}
+
+/// Downloads and compiles what the builds are lent, on the usual store.
+fn prepare(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
+    use crate::run::{Engine, local::Local};
+    let lent = plan
+        .steps
+        .iter()
+        .filter(|step| matches!(step.action, Action::Fetch { .. } | Action::Compile { .. } | Action::Pack { .. }));
+    let targets: Vec<String> = lent.map(|step| step.name.clone()).collect();
+    let mut reporter = context.reporter();
+    Local { root: &context.root, store, jobs: super::jobs(&[]) }.run(plan, &targets, reporter.as_mut())?;
+    Ok(())
+}
+
+/// Gives a new store what the usual one has of downloads and, when `warm`, of kernels; never of anything that Rust made.
+fn lend(plan: &Plan, store: &Store, cache: &Path, warm: bool) -> Result<()> {
+    let lent = Store::open(cache)?;
+    for step in &plan.steps {
+        let wanted = match step.action {
+            Action::Fetch { .. } => true,
+            Action::Compile { .. } | Action::Pack { .. } => warm,
+            _ => false,
+        };
+        if wanted && matches!(store.look(&step.key)?, Found::Entry(_)) {
+            let (from, to) = (store.output(&step.key), lent.output(&step.key));
+            let (Some(from), Some(to)) = (from.parent(), to.parent()) else { continue };
+            link_all(from, to).map_err(Failure::io("cannot copy", from))?;
+        }
+    }
+    Ok(())
+}
+
+fn link_all(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            link_all(&entry.path(), &target)?;
+        } else if fs::hard_link(entry.path(), &target).is_err() {
+            // Another disk: a copy does as well.
+            fs::copy(entry.path(), &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// The build command under another name, home, zone, language and umask.
+fn command(manner: &Manner, folder: &Path, cache: &Path, majors: &[u32]) -> Result<Command> {
+    let program = std::env::current_exe().map_err(Failure::io("cannot find", Path::new("ci")))?;
+    let home = folder.join("home");
+    fs::create_dir_all(&home).map_err(Failure::io("cannot create", &home))?;
+    let old_home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    let usual = |name: &str, below: &str| std::env::var_os(name).map_or_else(|| old_home.join(below), PathBuf::from);
+    // cargo's folder differs too; the crates that were downloaded are the same.
+    let cargo_home = home.join("cargo");
+    let registry = cargo_home.join("registry");
+    fs::create_dir_all(&cargo_home).map_err(Failure::io("cannot create", &cargo_home))?;
+    let usual_cargo = usual("CARGO_HOME", ".cargo");
+    for name in ["registry", "git", "config.toml"] {
+        let from = usual_cargo.join(name);
+        if from.exists() {
+            std::os::unix::fs::symlink(&from, cargo_home.join(name)).map_err(Failure::io("cannot link", &registry))?;
+        }
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("umask {} && exec \"$0\" \"$@\"", manner.umask)]).arg(program);
+    command.arg("build-gpu-wheels");
+    for major in majors {
+        command.arg("--cuda-major").arg(major.to_string());
+    }
+    command.args(["--jobs", manner.jobs]).arg("--root").arg(folder.join("checkout")).arg("--cache").arg(cache);
+    command.arg("--output").arg(folder.join("out"));
+    command
+        .env("RUSTUP_HOME", usual("RUSTUP_HOME", ".rustup"))
+        .env("PYENV_ROOT", usual("PYENV_ROOT", ".pyenv"))
+        .env("CARGO_HOME", cargo_home)
+        .env("HOME", home)
+        .env("USER", manner.user)
+        .env("LOGNAME", manner.user)
+        .env("TZ", manner.zone)
+        .env("LANG", manner.language)
+        .env("LC_ALL", manner.language)
+        .env_remove("CARGO_TARGET_DIR")
+        .current_dir(folder.join("checkout"));
+    Ok(command)
+}
+
+/// Copies the files that git knows or would add; all sources, where there is no git.
+fn copy_checkout(root: &Path, to: &Path) -> Result<()> {
+    let listed = Command::new("git")
+        .current_dir(root)
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .output();
+    let names: Vec<String> = match listed {
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout)
+            .split('\0')
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        _ => walk(root).map_err(Failure::io("cannot list", root))?,
+    };
+    for name in names.iter().filter(|name| root.join(name).is_file()) {
+        let target = to.join(name);
+        let parent = target.parent().unwrap_or(to);
+        fs::create_dir_all(parent).map_err(Failure::io("cannot create", parent))?;
+        fs::copy(root.join(name), &target).map_err(Failure::io("cannot copy", &target))?;
+    }
+    Ok(())
+}
+
+fn walk(root: &Path) -> std::io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let mut left = vec![String::new()];
+    while let Some(prefix) = left.pop() {
+        for entry in fs::read_dir(root.join(&prefix))?.flatten() {
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            if entry.path().is_dir() {
+                if !["target", "wheelhouse", ".git"].contains(&name.as_str()) {
+                    left.push(format!("{name}/"));
+                }
+            } else {
+                names.push(name);
+            }
+        }
+    }
+    Ok(names)
+}
+
+/// The hash that both share, or where they differ first.
+fn compare(first: &Path, second: &Path) -> Result<String> {
+    let read = |path: &Path| fs::read(path).map_err(Failure::io("cannot read", path));
+    let (a, b) = (read(first)?, read(second)?);
+    if a == b {
+        return Ok(digest::of_bytes(&a));
+    }
+    let members = |path: &Path| -> Result<BTreeMap<String, Vec<u8>>> {
+        let bad = |error: ci_step::wheel::Error| {
+            Failure::check(format!("{} can't be read: {error}.", path.display()), "Build it again.")
+        };
+        let mut reader = Reader::open(path).map_err(bad)?;
+        let names: Vec<String> = reader.members().iter().map(|member| member.name.clone()).collect();
+        names.into_iter().map(|name| Ok((name.clone(), reader.read(&name).map_err(bad)?))).collect()
+    };
+    let (a, b) = (members(first)?, members(second)?);
+    let mut lines = Vec::new();
+    for (name, content) in &a {
+        match b.get(name) {
+            None => lines.push(format!("{name}: only in the first")),
+            Some(other) if other != content => {
+                let offset =
+                    content.iter().zip(other).position(|(x, y)| x != y).unwrap_or(content.len().min(other.len()));
+                lines.push(format!(
+                    "{name}: differs from byte {offset} on ({} and {} bytes)",
+                    content.len(),
+                    other.len()
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    lines.extend(b.keys().filter(|name| !a.contains_key(*name)).map(|name| format!("{name}: only in the second")));
+    if lines.is_empty() {
+        lines.push("the members are the same, the archives around them are not".to_owned());
+    }
+    Err(Failure::check("The two builds differ.", "Compare what is named above in the two folders.")
+        .with_log(lines.join("\n")))
+}

@@ -1,0 +1,83 @@
+//! Counts what passed, failed and was skipped, and shows each as it ends.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::run::children::Running;
+use ci_step::failure::{Failure, Result};
+
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub passed: usize,
+    failed: Vec<String>,
+    skipped: Vec<String>,
+}
+
+/// How one part ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// With the number of tests in it.
+    Passed(usize),
+    Skipped(String),
+}
+
+impl Tally {
+    /// Runs one part. A failure is shown and counted, and the others run all the same; only Ctrl-C ends everything.
+    pub fn part(&mut self, name: &str, work: impl FnOnce() -> Result<Ended>) -> Result<()> {
+        eprintln!("----- {name}");
+        let started = Instant::now();
+        match work() {
+            Ok(Ended::Passed(count)) => {
+                self.passed += count;
+                let tests = if count == 1 { String::new() } else { format!(", {count} tests") };
+                eprintln!("passed   {name}{tests}  {:.1} s", started.elapsed().as_secs_f64());
+            }
+            Ok(Ended::Skipped(why)) => {
+                eprintln!("skipped  {name}: {why}");
+                self.skipped.push(format!("{name}: {why}"));
+            }
+            Err(failure) if failure.kind == ci_step::failure::Kind::Interrupted => return Err(failure),
+            Err(failure) => {
+                eprintln!("{failure}\nFAILED   {name}  {:.1} s", started.elapsed().as_secs_f64());
+                self.failed.push(name.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    /// Prints the sum as the last line. A run in which no test ran is a failure.
+    pub fn close(self) -> Result<()> {
+        for line in &self.skipped {
+            println!("skipped: {line}");
+        }
+        for line in &self.failed {
+            println!("FAILED: {line}");
+        }
+        println!("{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped.len());
+        if !self.failed.is_empty() {
+            return Err(Failure::check(format!("Failed: {}.", self.failed.join(", ")), "Their words are above."));
+        }
+        if self.passed == 0 {
+            return Err(Failure::check("No test ran.", "Read above why each part was skipped."));
+        }
+        Ok(())
+    }
+}
+
+/// Runs a command whose words are shown only when it fails; gives them back when it succeeds.
+pub fn quiet(command: &mut Command, log: &Path, what: &str) -> Result<String> {
+    if let Some(folder) = log.parent() {
+        std::fs::create_dir_all(folder).map_err(Failure::io("cannot create", folder))?;
+    }
+    crate::run::children::listen();
+    let status = Running::start(command, log)?.wait()?;
+    let words = String::from_utf8_lossy(&std::fs::read(log).map_err(Failure::io("cannot read", log))?).into_owned();
+    if status.success() {
+        return Ok(words);
+    }
+    let lines: Vec<&str> = words.lines().collect();
+    let last = lines[lines.len().saturating_sub(120)..].join("\n");
+    Err(Failure::check(format!("{what} failed ({status})."), format!("The whole log is {}.", log.display()))
+        .with_log(last))
+}

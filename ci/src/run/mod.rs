@@ -1,0 +1,69 @@
+//! Engines run plans. `local` runs one on this machine, `dry_run` only says what would run; both decide in the same way
+//! which steps are needed. The engine that runs steps in containers is in the crate `ci-dagger`, and leaves that decision
+//! to Dagger's. All of them tell a [`Reporter`] what happens.
+
+pub mod children;
+pub mod dry_run;
+pub mod local;
+pub mod report;
+
+use std::collections::BTreeMap;
+
+use crate::plan::{Plan, Step};
+use ci_step::failure::Result;
+use ci_step::store::{Entry, Found, Store};
+pub use report::{Event, Reporter};
+
+/// How a step came to its result.
+#[derive(Clone, Debug)]
+pub struct StepOutcome {
+    /// It was in the store, and did not run.
+    pub cached: bool,
+    /// How long it took when it ran, now or back then.
+    pub seconds: f64,
+}
+
+pub type Outcome = BTreeMap<String, StepOutcome>;
+
+pub trait Engine {
+    /// Makes `targets` and whatever they need. Steps of which nothing is needed are not looked at.
+    fn run(&self, plan: &Plan, targets: &[String], reporter: &mut dyn Reporter) -> Result<Outcome>;
+}
+
+/// What has to run for a list of targets, and what is there already.
+#[derive(Debug, Default)]
+pub struct Need {
+    /// In the plan's order.
+    pub run: Vec<String>,
+    pub cached: BTreeMap<String, Entry>,
+    /// Entries that were there and corrupt: step, and the file that was wrong.
+    pub corrupt: Vec<(String, String)>,
+}
+
+/// Looks from the targets backwards, so that a finished wheel asks nothing of its compilers.
+pub fn need(plan: &Plan, targets: &[String], store: &Store) -> Result<Need> {
+    let by_name = plan.by_name();
+    let mut need = Need::default();
+    let mut wanted: Vec<&Step> = Vec::new();
+    for target in targets {
+        wanted.push(plan.step(target)?);
+    }
+    let mut run = std::collections::BTreeSet::new();
+    while let Some(step) = wanted.pop() {
+        if run.contains(&step.name) || need.cached.contains_key(&step.name) {
+            continue;
+        }
+        match store.look(&step.key)? {
+            Found::Entry(entry) => {
+                need.cached.insert(step.name.clone(), entry);
+                continue;
+            }
+            Found::Corrupt { file } => need.corrupt.push((step.name.clone(), file)),
+            Found::Nothing => {}
+        }
+        run.insert(step.name.clone());
+        wanted.extend(step.needs.iter().filter_map(|name| by_name.get(name.as_str())).copied());
+    }
+    need.run = plan.steps.iter().filter(|step| run.contains(&step.name)).map(|step| step.name.clone()).collect();
+    Ok(need)
+}
