@@ -113,6 +113,26 @@ fn every_metric_every_path() {
     }
 }
 
+/// Registers hold 4 to 16 numbers, panels twice as many vectors, blocks of queries four: sizes around all of them.
+#[test]
+fn every_dimension_and_sizes_around_blocks() {
+    for metric in [MetricType::L2, MetricType::InnerProduct, MetricType::L1] {
+        for d in (1..36).chain([47, 63, 64, 65, 100, 130]) {
+            for (n, nq) in [(1, 1), (7, 3), (9, 21), (33, 4), (70, 6)] {
+                let (xb, xq) = (rand(n * d, 3), rand(nq * d, 4));
+                let mut index = IndexFlat::new(d as i64, metric).unwrap();
+                index.add(&xb).unwrap();
+                for k in [1, 5] {
+                    check(metric, 0.0, &xb, &xq, d, k, &|_| true, search(&index, &xq, k, None));
+                    let batch = selector(IDSelectorBatch::new(&[0, 3, 8, 20, 21]));
+                    let allowed = |i: usize| [0, 3, 8, 20, 21].contains(&i);
+                    check(metric, 0.0, &xb, &xq, d, k, &allowed, search(&index, &xq, k, Some(batch)));
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn range_search_is_the_search_below_the_radius() {
     for metric in [MetricType::L2, MetricType::InnerProduct, MetricType::L1, MetricType::Jaccard] {

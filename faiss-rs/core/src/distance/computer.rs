@@ -20,18 +20,43 @@ pub trait DistanceComputer: Send {
     fn prefetch(&self, _i: usize) {}
 }
 
+/// How two vectors are compared: the metric is looked up once, when a computer is made.
+enum Pairs {
+    Kernels { one: fn(&[f32], &[f32]) -> f32, four: fn(&[f32], [&[f32]; 4]) -> [f32; 4] },
+    Other { metric: MetricType, arg: f32 },
+}
+
+impl Pairs {
+    fn new(metric: MetricType, arg: f32) -> Pairs {
+        match metric {
+            MetricType::L2 => Pairs::Kernels { one: simd::fvec_L2sqr, four: simd::fvec_L2sqr_batch_4 },
+            MetricType::InnerProduct => {
+                Pairs::Kernels { one: simd::fvec_inner_product, four: simd::fvec_inner_product_batch_4 }
+            }
+            _ => Pairs::Other { metric, arg },
+        }
+    }
+
+    #[inline]
+    fn one(&self, x: &[f32], y: &[f32]) -> f32 {
+        match self {
+            Pairs::Kernels { one, .. } => one(x, y),
+            Pairs::Other { metric, arg } => extra::distance(*metric, *arg, x, y),
+        }
+    }
+}
+
 /// Over vectors that are stored as they are.
 pub struct FlatDistanceComputer<'a> {
     y: &'a [f32],
     d: usize,
-    metric: MetricType,
-    arg: f32,
+    pairs: Pairs,
     query: Vec<f32>,
 }
 
 impl<'a> FlatDistanceComputer<'a> {
     pub fn new(y: &'a [f32], d: usize, metric: MetricType, arg: f32) -> Self {
-        FlatDistanceComputer { y, d, metric, arg, query: vec![0.0; d] }
+        FlatDistanceComputer { y, d, pairs: Pairs::new(metric, arg), query: vec![0.0; d] }
     }
 
     fn row(&self, i: usize) -> &[f32] {
@@ -46,12 +71,51 @@ impl DistanceComputer for FlatDistanceComputer<'_> {
         Ok(())
     }
     fn distance(&self, i: usize) -> f32 {
-        extra::distance(self.metric, self.arg, &self.query, self.row(i))
+        self.pairs.one(&self.query, self.row(i))
+    }
+    fn batch_4(&self, ids: [usize; 4]) -> [f32; 4] {
+        match &self.pairs {
+            Pairs::Kernels { four, .. } => four(&self.query, ids.map(|i| self.row(i))),
+            Pairs::Other { .. } => ids.map(|i| self.distance(i)),
+        }
     }
     fn symmetric_distance(&self, i: usize, j: usize) -> f32 {
-        extra::distance(self.metric, self.arg, self.row(i), self.row(j))
+        self.pairs.one(self.row(i), self.row(j))
     }
     fn prefetch(&self, i: usize) {
         simd::prefetch(bytemuck::cast_slice(self.row(i)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_and_fours_are_what_the_metric_says() {
+        let (n, d) = (9, 21);
+        let mut y = vec![0.0; n * d];
+        crate::random::float_rand(&mut y, 3).unwrap();
+        for metric in [MetricType::L2, MetricType::InnerProduct, MetricType::L1, MetricType::Lp] {
+            let mut computer = FlatDistanceComputer::new(&y, d, metric, 3.0);
+            computer.set_query(&y[2 * d..3 * d]).unwrap();
+            let want = |i: usize, j: usize| {
+                let pairs = (0..d).map(|c| (f64::from(y[i * d + c]), f64::from(y[j * d + c])));
+                match metric {
+                    MetricType::L2 => pairs.map(|(a, b)| (a - b).powi(2)).sum::<f64>(),
+                    MetricType::InnerProduct => pairs.map(|(a, b)| a * b).sum(),
+                    MetricType::L1 => pairs.map(|(a, b)| (a - b).abs()).sum(),
+                    _ => pairs.map(|(a, b)| (a - b).abs().powi(3)).sum(),
+                }
+            };
+            let same = |got: f32, want: f64| assert!((f64::from(got) - want).abs() < 1e-5 * want.max(1.0));
+            for i in 0..n {
+                same(computer.distance(i), want(2, i));
+                same(computer.symmetric_distance(i, 5), want(i, 5));
+                let ids = [i, 0, (i + 3) % n, 2];
+                computer.batch_4(ids).into_iter().zip(ids).for_each(|(got, id)| same(got, want(2, id)));
+            }
+        }
+        assert!(FlatDistanceComputer::new(&y, d, MetricType::L2, 0.0).set_query(&y[..d - 1]).is_err());
     }
 }

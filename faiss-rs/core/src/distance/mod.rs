@@ -16,6 +16,7 @@ mod merge;
 mod nearest;
 mod norms;
 mod pairwise;
+mod panels;
 pub(crate) mod results;
 mod scan;
 

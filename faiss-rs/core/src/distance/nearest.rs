@@ -5,12 +5,14 @@
 
 use parking_lot::Mutex;
 
-use super::{Database, Thresholds};
+use super::Database;
 use crate::base::{MetricType, Result, threads};
 use crate::simd;
 
 /// Up to here it pays; beyond, the matrix path does.
 const MAX_D: usize = 32;
+/// From here on Faiss goes by products, and rounds so.
+const MIN_QUERIES: usize = 20;
 /// Bytes of the vectors that a query meets in one go: they stay in a first-level cache beside the query.
 const BLOCK_BYTES: usize = 16 << 10;
 /// Queries of one task.
@@ -18,8 +20,7 @@ const QUERIES: usize = 256;
 
 /// Whether this is the way to search.
 pub fn applies(nq: usize, db: &Database<'_>, metric: MetricType) -> bool {
-    let many = nq.saturating_mul(db.d) >= Thresholds::get().blas_threshold;
-    metric == MetricType::L2 && (1..=MAX_D).contains(&db.d) && many && db.selected.is_none()
+    metric == MetricType::L2 && (1..=MAX_D).contains(&db.d) && nq >= MIN_QUERIES && db.selected.is_none()
 }
 
 /// Vectors of a block, the coordinate outermost.

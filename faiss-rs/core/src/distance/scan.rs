@@ -6,6 +6,7 @@
 use parking_lot::Mutex;
 
 use super::collect::{Collector, Hit, order};
+use super::panels::{self, Sink};
 use super::{Database, Thresholds, extra};
 use crate::base::{MetricType, Result, interrupt, threads};
 use crate::{blas, simd};
@@ -16,6 +17,9 @@ const MAX_DIRECT_QUERIES: usize = 128;
 /// Bytes of a tile of keys, or of the vectors of a direct tile, which stay in a second-level cache.
 const TILE_BYTES: usize = 1 << 20;
 const DIRECT_BYTES: usize = 128 << 10;
+/// From how many queries on, or below which dimension, vectors are laid out in panels: it costs as much as two or three queries do.
+const MIN_PANEL_QUERIES: usize = 4;
+const MAX_PANEL_DIMENSION: usize = 16;
 /// Fewer vectors than this are not worth a task of their own.
 const MIN_PART: usize = 4096;
 
@@ -24,7 +28,18 @@ struct Plan {
     queries: usize,
     parts: usize,
     rows: usize,
-    use_blas: bool,
+    way: Way,
+}
+
+/// How a block of queries meets a block of vectors.
+#[derive(Clone, Copy, PartialEq)]
+enum Way {
+    /// Products by BLAS, to a tile.
+    Blas,
+    /// Coordinate by coordinate, without a tile.
+    Panels,
+    /// Pair by pair, to a tile.
+    Rows,
 }
 
 impl Plan {
@@ -32,9 +47,14 @@ impl Plan {
         let limits = Thresholds::get();
         let threads = threads::available();
         let has_matrix_path = matches!(metric, MetricType::L2 | MetricType::InnerProduct) && db.d > 0;
-        let use_blas = has_matrix_path && nq.saturating_mul(db.d) >= limits.blas_threshold;
+        let few = nq < MIN_PANEL_QUERIES && db.d >= MAX_PANEL_DIMENSION;
+        let way = match metric {
+            _ if has_matrix_path && nq.saturating_mul(db.d) >= limits.blas_threshold => Way::Blas,
+            MetricType::L2 | MetricType::InnerProduct | MetricType::L1 if db.d > 0 && !few => Way::Panels,
+            _ => Way::Rows,
+        };
         // Blocks of one size, as many for each thread; few queries stay together, and the database is shared out instead.
-        let (max, rows) = if use_blas {
+        let (max, rows) = if way == Way::Blas {
             (MAX_QUERIES.min(limits.blas_query_bs.max(1)), TILE_BYTES / 4 / nq.clamp(1, MAX_QUERIES))
         } else {
             (MAX_DIRECT_QUERIES, DIRECT_BYTES / 4 / db.d.max(1))
@@ -46,7 +66,7 @@ impl Plan {
         // With fewer blocks of queries than threads, the database is shared out too.
         let parts = if blocks >= threads { 1 } else { (threads * 2).div_ceil(blocks) };
         let parts = if threads == 1 { 1 } else { parts.min(db.n.div_ceil(MIN_PART)).max(1) };
-        Plan { queries, parts, rows, use_blas }
+        Plan { queries, parts, rows, way }
     }
 }
 
@@ -112,9 +132,10 @@ fn scan_block<C: Collector>(
 ) -> Result<()> {
     let (d, nq) = (db.d, collectors.len());
     let width = plan.rows.min(rows.len());
-    let with_norms = plan.use_blas && metric == MetricType::L2;
-    let mut tile = vec![0f32; nq * width];
+    let with_norms = plan.way == Way::Blas && metric == MetricType::L2;
+    let mut tile = vec![0f32; if plan.way == Way::Panels { 0 } else { nq * width }];
     let mut hits = vec![0u32; width];
+    let (mut panels, mut thresholds) = (Vec::new(), vec![0f32; nq]);
     let mut gathered = Gathered::default();
     let mut norms = vec![0f32; if with_norms { width } else { 0 }];
     let mut x_norms = vec![0f32; if with_norms { nq } else { 0 }];
@@ -136,8 +157,20 @@ fn scan_block<C: Collector>(
                 _ => simd::fvec_norms_L2sqr(&mut norms[..n], block.y, d),
             }
         }
+        if plan.way == Way::Panels {
+            thresholds.iter_mut().zip(&*collectors).for_each(|(t, collector)| *t = collector.threshold());
+            let sink = &mut Offers { collectors: &mut *collectors, start, ids: block.ids };
+            let block = panels::Block { x, y: block.y, d, thresholds: &mut thresholds, sink, panels: &mut panels };
+            match metric {
+                MetricType::InnerProduct => block.scan_products(),
+                MetricType::L1 => block.scan_l1(),
+                _ => block.scan_l2(),
+            }
+            start = end;
+            continue;
+        }
         let tile = &mut tile[..nq * n];
-        if plan.use_blas {
+        if plan.way == Way::Blas {
             let alpha = if metric == MetricType::L2 { -2.0 } else { -1.0 };
             blas::sgemm_nt(nq, n, d, alpha, x, block.y, tile);
         } else {
@@ -164,6 +197,21 @@ fn scan_block<C: Collector>(
         start = end;
     }
     Ok(())
+}
+
+/// The collectors of a block of queries, and where the block of vectors starts.
+struct Offers<'a, C> {
+    collectors: &'a mut [C],
+    start: usize,
+    ids: Option<&'a [i64]>,
+}
+
+impl<C: Collector> Sink for Offers<'_, C> {
+    fn take(&mut self, query: usize, key: f32, row: usize) -> f32 {
+        let collector = &mut self.collectors[query];
+        collector.push(key, self.ids.map_or((self.start + row) as i64, |ids| ids[row]));
+        collector.threshold()
+    }
 }
 
 /// Offers a row of keys to a collector.

@@ -7,66 +7,31 @@ use super::nearest::fused;
 pub use super::nearest::{
     fvec_norms_by_coordinate, nearest_L2sqr_transposed, nearest_by_products_transposed, nearest_of_products,
 };
+use super::step::{L1, L2, Product, Step};
 
-/// What a kernel does with a pair of numbers and what it has so far; a pair of zeros must leave that as it is.
-trait Step {
-    fn step<R: Lanes>(x: R, y: R, sum: R) -> R;
-    fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32;
-}
-
-struct L2;
-impl Step for L2 {
-    #[inline(always)]
-    fn step<R: Lanes>(x: R, y: R, sum: R) -> R {
-        let t = x.sub(y);
-        t.madd(t, sum)
-    }
-    #[inline(always)]
-    fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32 {
-        fused::<R>(x - y, x - y, sum)
-    }
-}
-
-struct Product;
-impl Step for Product {
-    #[inline(always)]
-    fn step<R: Lanes>(x: R, y: R, sum: R) -> R {
-        x.madd(y, sum)
-    }
-    #[inline(always)]
-    fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32 {
-        fused::<R>(x, y, sum)
-    }
-}
-
-struct L1;
-impl Step for L1 {
-    #[inline(always)]
-    fn step<R: Lanes>(x: R, y: R, sum: R) -> R {
-        sum.add(x.sub(y).abs())
-    }
-    #[inline(always)]
-    fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32 {
-        sum + (x - y).abs()
-    }
-}
-
-/// The sum of the lanes, and of what is left of the vectors beyond whole registers: eight numbers at once, then one by one. Lanes are added half
-/// to half, as Faiss's results show, so that sums are equal to the bit where registers have sixteen lanes.
+/// Adds the rest of two rows, fewer numbers than lanes, to the lanes' sums. Of sixteen lanes, eight numbers are added to the halves' sums and what
+/// is left to the total, one by one: so Faiss's results are rounded there, and they are equal to the bit.
 #[inline(always)]
-fn finish<R: Lanes, S: Step>(sums: R, x: &[f32], y: &[f32]) -> f32 {
-    let mut eight = sums.eight();
-    let (mut x, mut y) = (x, y);
-    if x.len() >= 8 && y.len() >= 8 {
-        for i in 0..8 {
-            eight[i] = S::scalar::<R>(x[i], y[i], eight[i]);
-        }
-        (x, y) = (&x[8..], &y[8..]);
+fn rest<R: Lanes, S: Step>(x: &[f32], y: &[f32], sums: R) -> R {
+    if R::WIDTH == 16 || x.is_empty() { sums } else { S::step(R::load_part(x), R::load_part(y), sums) }
+}
+
+/// Of sixteen lanes, the first eight numbers of the rest.
+#[inline(always)]
+fn eight<R: Lanes, S: Step>(x: &[f32], y: &[f32], sums: R) -> R::Half {
+    if R::WIDTH == 16 && x.len() >= 8 { S::step(R::Half::load(x), R::Half::load(y), sums.half()) } else { sums.half() }
+}
+
+/// What is left then.
+#[inline(always)]
+fn single<R: Lanes, S: Step>(x: &[f32], y: &[f32], mut sum: f32) -> f32 {
+    if R::WIDTH < 16 {
+        return sum;
     }
-    let (even, odd) = ((eight[0] + eight[4]) + (eight[2] + eight[6]), (eight[1] + eight[5]) + (eight[3] + eight[7]));
-    let mut sum = even + odd;
-    for (a, b) in x.iter().zip(y) {
-        sum = S::scalar::<R>(*a, *b, sum);
+    let (mut at, n) = (x.len() / 8 * 8, x.len().min(y.len()));
+    while at < n {
+        sum = S::scalar::<R>(x[at], y[at], sum);
+        at += 1;
     }
     sum
 }
@@ -74,13 +39,28 @@ fn finish<R: Lanes, S: Step>(sums: R, x: &[f32], y: &[f32]) -> f32 {
 #[inline(always)]
 fn sum<R: Lanes, S: Step>(x: &[f32], y: &[f32]) -> f32 {
     let n = x.len().min(y.len());
-    let (xs, ys) = (x[..n].chunks_exact(R::WIDTH), y[..n].chunks_exact(R::WIDTH));
-    let (x_rest, y_rest) = (xs.remainder(), ys.remainder());
-    let mut sums = R::zero();
-    for (p, q) in xs.zip(ys) {
-        sums = S::step(R::load(p), R::load(q), sums);
+    let (w, x, y) = (R::WIDTH, &x[..n], &y[..n]);
+    let (mut at, mut sums) = (0, R::zero());
+    if R::WIDTH < 16 && n >= 4 * w {
+        // Four sums, as an addition waits for the last; with sixteen lanes the order of Faiss's sums is one.
+        let (mut b, mut c, mut d) = (R::zero(), R::zero(), R::zero());
+        while at + 4 * w <= n {
+            let (p, q) = (&x[at..at + 4 * w], &y[at..at + 4 * w]);
+            sums = S::step(R::load(p), R::load(q), sums);
+            b = S::step(R::load(&p[w..]), R::load(&q[w..]), b);
+            c = S::step(R::load(&p[2 * w..]), R::load(&q[2 * w..]), c);
+            d = S::step(R::load(&p[3 * w..]), R::load(&q[3 * w..]), d);
+            at += 4 * w;
+        }
+        sums = sums.add(b).add(c).add(d);
     }
-    finish::<R, S>(sums, x_rest, y_rest)
+    while at + w <= n {
+        sums = S::step(R::load(&x[at..]), R::load(&y[at..]), sums);
+        at += w;
+    }
+    let (x, y) = (&x[at..], &y[at..]);
+    let sums = eight::<R, S>(x, y, rest::<R, S>(x, y, sums));
+    single::<R, S>(x, y, sums.total())
 }
 
 /// One register of `x` with one of each of four rows of `y`.
@@ -89,14 +69,40 @@ fn four<R: Lanes, S: Step>(p: R, q: [R; 4], sums: [R; 4]) -> [R; 4] {
     [S::step(p, q[0], sums[0]), S::step(p, q[1], sums[1]), S::step(p, q[2], sums[2]), S::step(p, q[3], sums[3])]
 }
 
+/// The sums of four rows, with the rest of each.
+#[inline(always)]
+fn finish<R: Lanes, S: Step>(x: &[f32], y: [&[f32]; 4], s: [R; 4]) -> [f32; 4] {
+    if x.is_empty() {
+        return R::totals(s);
+    }
+    let mut s = s;
+    if R::WIDTH < 16 {
+        let p = R::load_part(x);
+        s = four::<R, S>(p, [R::load_part(y[0]), R::load_part(y[1]), R::load_part(y[2]), R::load_part(y[3])], s);
+    }
+    let halves = [
+        eight::<R, S>(x, y[0], s[0]),
+        eight::<R, S>(x, y[1], s[1]),
+        eight::<R, S>(x, y[2], s[2]),
+        eight::<R, S>(x, y[3], s[3]),
+    ];
+    let t = R::Half::totals(halves);
+    [
+        single::<R, S>(x, y[0], t[0]),
+        single::<R, S>(x, y[1], t[1]),
+        single::<R, S>(x, y[2], t[2]),
+        single::<R, S>(x, y[3], t[3]),
+    ]
+}
+
 /// Steps over `Q` (1, 2 or 4) rows of `x` and four rows of `y`, all `d` wide: a number that was loaded is used `Q` or four times.
 ///
 /// Written out row by row: of a loop over the rows the compiler would keep the sums in memory.
 #[inline(always)]
-fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: &[f32], d: usize) -> [[f32; 4]; Q] {
+fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: [&[f32]; 4], d: usize) -> [[f32; 4]; Q] {
     let row = |i: usize| if i < Q { &x[i * d..(i + 1) * d] } else { &[] };
     let (x0, x1, x2, x3) = (&x[..d], row(1), row(2), row(3));
-    let (y0, y1, y2, y3) = (&y[..d], &y[d..2 * d], &y[2 * d..3 * d], &y[3 * d..4 * d]);
+    let (y0, y1, y2, y3) = (&y[0][..d], &y[1][..d], &y[2][..d], &y[3][..d]);
     let zero = [R::zero(); 4];
     let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
     let mut at = 0;
@@ -114,16 +120,14 @@ fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: &[f32], d: usize) -> [
         at = end;
     }
     let mut out = [[0.0; 4]; Q];
-    if at == d {
-        for (out, sums) in out.iter_mut().zip([s0, s1, s2, s3]) {
-            *out = R::totals(sums);
-        }
-        return out;
+    let y = [&y0[at..], &y1[at..], &y2[at..], &y3[at..]];
+    out[0] = finish::<R, S>(&x0[at..], y, s0);
+    if Q > 1 {
+        out[1] = finish::<R, S>(&x1[at..], y, s1);
     }
-    for ((out, sums), x) in out.iter_mut().zip([s0, s1, s2, s3]).zip([x0, x1, x2, x3]) {
-        for ((out, sums), y) in out.iter_mut().zip(sums).zip([y0, y1, y2, y3]) {
-            *out = finish::<R, S>(sums, &x[at..], &y[at..]);
-        }
+    if Q > 2 {
+        out[2] = finish::<R, S>(&x2[at..], y, s2);
+        out[3] = finish::<R, S>(&x3[at..], y, s3);
     }
     out
 }
@@ -134,7 +138,9 @@ fn rows<R: Lanes, S: Step, const Q: usize>(dis: &mut [f32], x: &[f32], y: &[f32]
     let ny = dis.len() / Q;
     let fours = ny / 4 * 4;
     for j in (0..fours).step_by(4) {
-        let sums = block::<R, S, Q>(x, &y[j * d..], d);
+        let (y0, rest) = y[j * d..(j + 4) * d].split_at(d);
+        let ((y1, rest), y3) = (rest.split_at(d), &y[(j + 3) * d..(j + 4) * d]);
+        let sums = block::<R, S, Q>(x, [y0, y1, &rest[..d], y3], d);
         for i in 0..Q {
             dis[i * ny + j..i * ny + j + 4].copy_from_slice(&sums[i]);
         }
@@ -202,6 +208,16 @@ pub fn fvec_Linf<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
         largest = R::load(p).sub(R::load(q)).abs().max(largest);
     }
     largest.largest()
+}
+
+#[inline(always)]
+pub fn fvec_L2sqr_batch_4<R: Lanes>(x: &[f32], y: [&[f32]; 4]) -> [f32; 4] {
+    block::<R, L2, 1>(x, y, x.len())[0]
+}
+
+#[inline(always)]
+pub fn fvec_inner_product_batch_4<R: Lanes>(x: &[f32], y: [&[f32]; 4]) -> [f32; 4] {
+    block::<R, Product, 1>(x, y, x.len())[0]
 }
 
 #[inline(always)]

@@ -38,8 +38,14 @@ pub trait Lanes: Copy {
         let v = self.eight();
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
-    /// The sums of four registers.
+    /// The sums of four registers, each as `total` adds them.
     fn totals(four: [Self; 4]) -> [f32; 4];
+    /// Of sixteen lanes, the upper half added to the lower; else itself.
+    type Half: Lanes;
+    fn half(self) -> Self::Half;
+    /// Writes number `j` of row `i` of `from`, whose rows are `stride` apart, to `to[j * to_stride + i]`: of eight rows, `width` numbers, at most
+    /// eight.
+    fn transpose_8(from: &[f32], stride: usize, width: usize, to: &mut [f32], to_stride: usize);
     /// The largest number; there is no NaN among them.
     fn largest(self) -> f32;
     /// The lanes, the upper half of sixteen added to the lower; beside four, zeros.

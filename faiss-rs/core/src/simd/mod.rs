@@ -43,6 +43,7 @@
 //! | `level.rs` | instruction sets by name, and which one is in use |
 //! | `launch.rs` | [`Kernel`], [`Isa`], [`launch`] |
 //! | `lanes.rs`, `isa/` | registers: what kernels may do with them, and each instruction set's own |
+//! | `step.rs` | what metrics add up |
 //! | `half.rs` | numbers of 16 bits, one by one |
 //! | others | kernels; those on slices of numbers are functions below |
 //!
@@ -60,12 +61,14 @@ mod level;
 mod lookup;
 mod nearest;
 mod select;
+mod step;
 
 pub use half::{decode_bf16, decode_fp16, encode_bf16, encode_fp16};
 pub use lanes::{Bytes, Lanes};
 pub use launch::{Isa, Kernel, launch};
 pub use level::{LEVELS, Level, detect, level, set_level};
 pub use lookup::pq8_lookup;
+pub use step::{L1, L2, Product, Step};
 
 /// Writes the positions of the numbers of `row` that are below `threshold` to `hits`, in ascending order, and returns how many there are.
 /// A NaN is not below anything. `hits` must have room for the whole row.
@@ -118,6 +121,10 @@ functions! {
     fvec_L1(x: &[f32], y: &[f32]) -> f32;
     /// Largest absolute difference; a NaN is never the largest.
     fvec_Linf(x: &[f32], y: &[f32]) -> f32;
+    /// Squared L2 distances to four vectors that lie apart, as graphs visit them.
+    fvec_L2sqr_batch_4(x: &[f32], y: [&[f32]; 4]) -> [f32; 4];
+    /// Inner products with four vectors that lie apart.
+    fvec_inner_product_batch_4(x: &[f32], y: [&[f32]; 4]) -> [f32; 4];
     /// Squared L2 norm.
     fvec_norm_L2sqr(x: &[f32]) -> f32;
     /// Squared L2 distances of `x` to each row of `y`, as many as `dis` has room for.

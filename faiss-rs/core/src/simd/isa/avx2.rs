@@ -16,7 +16,7 @@ pub(super) use instruction;
 
 /// Eight numbers.
 #[derive(Clone, Copy)]
-pub struct F32x8(__m256);
+pub struct F32x8(pub(super) __m256);
 
 #[inline(always)]
 fn quarter(v: __m256) -> __m128 {
@@ -102,6 +102,47 @@ fn bf16x8(halves: __m128i) -> F32x8 {
     F32x8(instruction!(_mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(halves)))))
 }
 
+/// As [`Lanes::transpose_8`]: pairs of rows are interleaved, then pairs of pairs, then the halves of registers.
+#[inline(always)]
+pub(super) fn transpose_8(from: &[f32], stride: usize, width: usize, to: &mut [f32], to_stride: usize) {
+    let (width, last) = (width.min(8), 7 * stride);
+    if width == 0 {
+        return;
+    }
+    assert!(from.len() >= last + width && to.len() >= (width - 1) * to_stride + 8);
+    let columns = instruction!({
+        let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(width as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+        let at = from.as_ptr();
+        let (a, b) = (_mm256_maskload_ps(at, mask), _mm256_maskload_ps(at.add(stride), mask));
+        let (c, d) = (_mm256_maskload_ps(at.add(2 * stride), mask), _mm256_maskload_ps(at.add(3 * stride), mask));
+        let (e, f) = (_mm256_maskload_ps(at.add(4 * stride), mask), _mm256_maskload_ps(at.add(5 * stride), mask));
+        let (g, h) = (_mm256_maskload_ps(at.add(6 * stride), mask), _mm256_maskload_ps(at.add(last), mask));
+        let (ab0, ab1) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let (cd0, cd1) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+        let (ef0, ef1) = (_mm256_unpacklo_ps(e, f), _mm256_unpackhi_ps(e, f));
+        let (gh0, gh1) = (_mm256_unpacklo_ps(g, h), _mm256_unpackhi_ps(g, h));
+        let (l0, l1) = (_mm256_shuffle_ps::<0x44>(ab0, cd0), _mm256_shuffle_ps::<0xee>(ab0, cd0));
+        let (l2, l3) = (_mm256_shuffle_ps::<0x44>(ab1, cd1), _mm256_shuffle_ps::<0xee>(ab1, cd1));
+        let (h0, h1) = (_mm256_shuffle_ps::<0x44>(ef0, gh0), _mm256_shuffle_ps::<0xee>(ef0, gh0));
+        let (h2, h3) = (_mm256_shuffle_ps::<0x44>(ef1, gh1), _mm256_shuffle_ps::<0xee>(ef1, gh1));
+        [
+            _mm256_permute2f128_ps::<0x20>(l0, h0),
+            _mm256_permute2f128_ps::<0x20>(l1, h1),
+            _mm256_permute2f128_ps::<0x20>(l2, h2),
+            _mm256_permute2f128_ps::<0x20>(l3, h3),
+            _mm256_permute2f128_ps::<0x31>(l0, h0),
+            _mm256_permute2f128_ps::<0x31>(l1, h1),
+            _mm256_permute2f128_ps::<0x31>(l2, h2),
+            _mm256_permute2f128_ps::<0x31>(l3, h3),
+        ]
+    });
+    for (j, column) in columns.into_iter().enumerate() {
+        if j < width {
+            instruction!(_mm256_storeu_ps(to.as_mut_ptr().add(j * to_stride), column));
+        }
+    }
+}
+
 impl Lanes for F32x8 {
     const WIDTH: usize = 8;
     const TILE_ROWS: usize = 2;
@@ -169,6 +210,15 @@ impl Lanes for F32x8 {
     fn totals(four: [Self; 4]) -> [f32; 4] {
         let [a, b, c, d] = four;
         totals([a.0, b.0, c.0, d.0])
+    }
+    type Half = Self;
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn transpose_8(from: &[f32], stride: usize, width: usize, to: &mut [f32], to_stride: usize) {
+        transpose_8(from, stride, width, to, to_stride);
     }
     #[inline(always)]
     fn largest(self) -> f32 {

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{ONES, array, instruction, sixteen, totals, whole16};
+use super::avx2::{F32x8, ONES, array, instruction, sixteen, totals, transpose_8, whole16};
 use crate::simd::lanes::{Bytes, Lanes, head};
 
 /// Sixteen numbers.
@@ -163,6 +163,15 @@ impl Lanes for F32x16 {
     fn totals(four: [Self; 4]) -> [f32; 4] {
         let [a, b, c, d] = four;
         totals([halves(a.0), halves(b.0), halves(c.0), halves(d.0)])
+    }
+    type Half = F32x8;
+    #[inline(always)]
+    fn half(self) -> F32x8 {
+        F32x8(halves(self.0))
+    }
+    #[inline(always)]
+    fn transpose_8(from: &[f32], stride: usize, width: usize, to: &mut [f32], to_stride: usize) {
+        transpose_8(from, stride, width, to, to_stride);
     }
     #[inline(always)]
     fn largest(self) -> f32 {

@@ -96,6 +96,20 @@ impl Lanes for F32x4 {
     fn totals(four: [Self; 4]) -> [f32; 4] {
         four.map(|v| (v.0[0] + v.0[2]) + (v.0[1] + v.0[3]))
     }
+    type Half = Self;
+    #[inline(always)]
+    fn half(self) -> Self {
+        self
+    }
+    #[inline(always)]
+    fn transpose_8(from: &[f32], stride: usize, width: usize, to: &mut [f32], to_stride: usize) {
+        for i in 0..8 {
+            let row = &from[i * stride..i * stride + width];
+            for j in 0..width {
+                to[j * to_stride + i] = row[j];
+            }
+        }
+    }
     #[inline(always)]
     fn largest(self) -> f32 {
         self.0.into_iter().fold(f32::NEG_INFINITY, f32::max)
