@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     );
 
     // Parameters of one search: here, only ids below 1000 may be returned.
-    let params = SearchParameters { sel: Some(Shared::selector(IDSelectorRange::new(0, 1000))) };
+    let params = SearchParameters { sel: Some(Shared::new(IDSelectorRange::new(0, 1000))) };
     index.search(&xq, K, Some(&params as &dyn Object), &mut distances, &mut labels)?;
     println!("among the first 1000: {:?}", &labels[..K]);
 
@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     let path = std::env::temp_dir().join("flat.index");
     let path = path.to_str().expect("the path is text");
     faiss::write_index_file(&index, path, 0)?;
-    let Handle::Index(loaded) = faiss::read_index_file(path, 0)? else { unreachable!("the file holds an index") };
+    let loaded: Shared<dyn Index> = faiss::read_index_file(path, 0)?.view()?;
     println!("{path}: {} with {} vectors", loaded.read().info().name, loaded.read().base().ntotal);
     std::fs::remove_file(path).map_err(|e| faiss::Error::io(e.to_string()))
 }

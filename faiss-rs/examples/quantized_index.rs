@@ -11,7 +11,7 @@ use clap::Parser;
 use faiss::base::object::cast_mut;
 use faiss::base::progress;
 use faiss::gpu::{self, GpuClonerOptions, GpuResources};
-use faiss::{Error, Handle, Index, IndexFlatL2, IndexIVF, IndexIVFPQ, MetricType, Result, Shared, random};
+use faiss::{Error, Index, IndexFlatL2, IndexIVF, IndexIVFPQ, MetricType, Result, Shared, random};
 
 /// Build a quantized index, save it and search it.
 #[derive(Parser)]
@@ -65,16 +65,16 @@ fn main() -> Result<()> {
 
 fn build(args: &Arguments) -> Result<()> {
     let vectors = random_vectors(args.nb, args.d)?;
-    let index_flat = Shared::index(IndexFlatL2::new(args.d as i64)?);
+    let index_flat = Shared::new(IndexFlatL2::new(args.d as i64)?);
     let index = IndexIVFPQ::new(index_flat, args.d as i64, args.nlist, args.m, 8, MetricType::L2, true)?;
-    let index = if args.gpu {
+    let index: Shared<dyn Index> = if args.gpu {
         if let Some(folder) = &args.library_dir {
             gpu::set_library_dir(folder);
         }
         let resources = Arc::new(GpuResources::default());
-        index_of(gpu::index_cpu_to_gpu(&resources, 0, &index, &GpuClonerOptions::default())?)?
+        gpu::index_cpu_to_gpu(&resources, 0, &index, &GpuClonerOptions::default())?.view()?
     } else {
-        Shared::index(index)
+        Shared::new(index)
     };
 
     let started = Instant::now();
@@ -84,7 +84,7 @@ fn build(args: &Arguments) -> Result<()> {
     let added = started.elapsed().as_secs_f64() - trained;
     println!("train: {trained:.2} s, add: {added:.2} s, {} vectors", index.read().base().ntotal);
 
-    let index = if args.gpu { index_of(gpu::index_gpu_to_cpu(&*index.read())?)? } else { index };
+    let index = if args.gpu { gpu::index_gpu_to_cpu(&*index.read())?.view()? } else { index };
     // Where each vector is, so that it can be decoded by its id.
     ivf(&mut *index.write())?.make_direct_map(true)?;
     let key = 42.min(args.nb - 1);
@@ -104,7 +104,8 @@ fn build(args: &Arguments) -> Result<()> {
 
 /// Searches the file; returns the share of queries that found themselves.
 fn search(args: &Arguments) -> Result<f64> {
-    let index = index_of(faiss::read_index_file(path(args.read.as_ref().unwrap_or(&args.file))?, 0)?)?;
+    let index: Shared<dyn Index> =
+        faiss::read_index_file(path(args.read.as_ref().unwrap_or(&args.file))?, 0)?.view()?;
     ivf(&mut *index.write())?.nprobe = args.nprobe;
     // The first of the vectors that were added, so that the answer is known.
     let queries = random_vectors(args.nq, index.read().base().dim())?;
@@ -116,13 +117,6 @@ fn search(args: &Arguments) -> Result<f64> {
     let share = found as f64 / args.nq as f64;
     println!("{} queries in {ms:.1} ms; {:.1}% found themselves among {}", args.nq, share * 100.0, args.k);
     Ok(share)
-}
-
-fn index_of(handle: Handle) -> Result<Shared<dyn Index>> {
-    match handle {
-        Handle::Index(index) => Ok(index),
-        other => Err(Error::value(format!("this is no index but {other:?}"))),
-    }
 }
 
 fn ivf(index: &mut dyn Index) -> Result<&mut IndexIVF> {
@@ -156,7 +150,7 @@ mod tests {
         let args = Arguments::parse_from(words);
         build(&args).unwrap();
         let share = search(&args).unwrap();
-        let index = index_of(faiss::read_index_file(path(&file).unwrap(), 0).unwrap()).unwrap();
+        let index: Shared<dyn Index> = faiss::read_index_file(path(&file).unwrap(), 0).unwrap().view().unwrap();
         assert_eq!(cast_mut::<IndexIVFPQ>(&mut *index.write()).unwrap().pq.M, 6);
         // Ids, codes and the direct map, 8 + 256 centroids, and a little.
         let expected = 3000 * (8 + 6 + 8) + (8 + 256) * 24 * 4;

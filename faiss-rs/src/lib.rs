@@ -25,6 +25,7 @@
 //! # Ok::<(), faiss::Error>(())
 //! ```
 
+pub use faiss_core::base::object::copy as clone_index;
 pub use faiss_core::base::{self, Error, Handle, MetricType, Object, Result, Shared, TypeInfo, Value};
 pub use faiss_core::cluster::{self, Clustering, ClusteringParameters, kmeans_clustering};
 pub use faiss_core::distance::{self, knn, merge_knn_results, pairwise_distances};
@@ -43,7 +44,7 @@ pub use faiss_core::index::pretransform::IndexPreTransform;
 pub use faiss_core::index::refine::{IndexRefine, IndexRefineFlat};
 pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchParameters};
 pub use faiss_core::io::{
-    self, clone_index, deserialize_index, read_index, read_index_file, serialize_index, write_index, write_index_file,
+    self, deserialize_index, read_index, read_index_file, serialize_index, write_index, write_index_file,
 };
 pub use faiss_core::quantize::product::ProductQuantizer;
 pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr, IDSelectorXOr};

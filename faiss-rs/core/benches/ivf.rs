@@ -14,10 +14,7 @@ const NB: usize = 100_000;
 const NQ: usize = 1000;
 
 fn index(handle: Handle) -> Shared<dyn Index> {
-    match handle {
-        Handle::Index(index) => index,
-        _ => panic!("an index"),
-    }
+    handle.view().expect("an index")
 }
 
 fn run(key: &str, wanted: &str, threads: i32) {

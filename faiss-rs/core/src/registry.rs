@@ -1,19 +1,15 @@
 //! One row a type. Adding a type is one file, which ends in its row, and one line here; Python, stubs, docs, files and clones read the rows.
 
-use std::any::Any;
-
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
 use crate::cluster;
 use crate::factory;
 use crate::grammar::Grammar;
 use crate::index;
-use crate::index::ivf::InvertedFile;
 use crate::quantize;
 use crate::selector;
 use crate::storage;
-use crate::storage::lists::InvertedLists;
 use crate::stream::{self, FourCC, Reader, Writer};
-use crate::transform::{self, VectorTransform};
+use crate::transform;
 
 /// Builds an object from positional arguments.
 pub type Construct = fn(&[Value]) -> Result<Handle>;
@@ -26,41 +22,10 @@ pub struct Row {
     pub construct: Option<Construct>,
     /// The overloads of the constructor as Python signatures, as in `(d: int, metric: int = METRIC_L2)`.
     pub signatures: &'static [&'static str],
-    /// A deep copy: sub-objects are copied too.
-    pub clone: Option<fn(&dyn Object) -> Result<Handle>>,
     /// How files hold the type; without one, the nearest ancestor's is used.
     pub format: Option<Format>,
     /// Its part of an index description, where it has one.
     pub grammar: Option<Grammar>,
-    /// The family's trait, where one beyond `Index` exists; without one, the nearest ancestor's is used.
-    pub role: Option<Role>,
-}
-
-/// How an object, known as no more than that, is seen as what its family can do. Made by [`role!`](crate::role).
-#[derive(Clone, Copy)]
-pub enum Role {
-    InvertedFile(fn(&dyn Object) -> Option<&dyn InvertedFile>, fn(&mut dyn Object) -> Option<&mut dyn InvertedFile>),
-    Lists(fn(&dyn Object) -> Option<&dyn InvertedLists>, fn(&mut dyn Object) -> Option<&mut dyn InvertedLists>),
-    Transform(fn(&dyn Object) -> Option<&dyn VectorTransform>, fn(&mut dyn Object) -> Option<&mut dyn VectorTransform>),
-    /// What another crate knows of a type of its own.
-    Other(&'static (dyn Any + Send + Sync)),
-}
-
-impl Role {
-    pub fn of(object: &dyn Object) -> Option<Role> {
-        object.info().lineage().find_map(|info| row(info)?.role)
-    }
-}
-
-/// `role!(Lists, ArrayInvertedLists)`: the [`Role`] of a type that implements that trait.
-#[macro_export]
-macro_rules! role {
-    ($role:ident, $ty:ty) => {
-        $crate::registry::Role::$role(
-            |object| $crate::base::object::cast::<$ty>(object).map(|o| o as _),
-            |object| $crate::base::object::cast_mut::<$ty>(object).map(|o| o as _),
-        )
-    };
 }
 
 /// How files hold a type.
@@ -76,22 +41,12 @@ pub struct Format {
 
 impl Row {
     pub const fn of<T: Described>() -> Row {
-        Row { info: T::INFO, construct: None, signatures: &[], clone: None, format: None, grammar: None, role: None }
+        Row { info: T::INFO, construct: None, signatures: &[], format: None, grammar: None }
     }
 
     pub const fn construct(mut self, construct: Construct, signatures: &'static [&'static str]) -> Row {
         self.construct = Some(construct);
         self.signatures = signatures;
-        self
-    }
-
-    pub const fn clone(mut self, clone: fn(&dyn Object) -> Result<Handle>) -> Row {
-        self.clone = Some(clone);
-        self
-    }
-
-    pub const fn role(mut self, role: Role) -> Row {
-        self.role = Some(role);
         self
     }
 

@@ -46,9 +46,8 @@ fn search(index: &dyn Index, x: &[f32], k: usize, sel: Option<Shared<dyn IDSelec
     (distances, labels)
 }
 
-fn selector(value: impl IDSelector + 'static) -> Shared<dyn IDSelector> {
-    let Handle::Selector(s) = Handle::selector(value) else { unreachable!() };
-    s
+fn selector(value: impl Is<dyn IDSelector>) -> Shared<dyn IDSelector> {
+    Shared::new(value)
 }
 
 /// Distances rank by rank, each label's own distance, no label twice, and what is missing at the end.

@@ -1,12 +1,14 @@
 //! Inverted files: against a naive search, editing, files whole and cut, and what goes around them.
 
 use faiss_core::base::object::cast;
+use faiss_core::base::object::copy;
+use faiss_core::base::view::{view, view_mut};
 use faiss_core::base::{Handle, MetricType, Shared};
 use faiss_core::factory::index_factory;
 use faiss_core::index::Index;
 use faiss_core::index::ivf::pq::IndexIVFPQ;
 use faiss_core::index::ivf::{IndexIVF, InvertedFile, edit};
-use faiss_core::io::{clone_index, deserialize_index, serialize_index};
+use faiss_core::io::{deserialize_index, serialize_index};
 use faiss_core::random::float_rand;
 use faiss_core::selector::IDSelectorRange;
 
@@ -19,8 +21,7 @@ fn rand(n: usize, seed: i64) -> Vec<f32> {
 }
 
 fn index(handle: Handle) -> Shared<dyn Index> {
-    let Handle::Index(index) = handle else { panic!("an index is wanted") };
-    index
+    handle.view().unwrap()
 }
 
 fn build(description: &str, metric: MetricType) -> Shared<dyn Index> {
@@ -121,7 +122,7 @@ fn direct_maps_updates_and_removals() {
         assert!(ix.read().reconstruct(3, &mut out).unwrap_err().to_string().contains("direct map not initialized"));
         with_ivf(&ix, |ivf| edit::set_direct_map_type(ivf, kind)).unwrap();
         let mut guard = ix.write();
-        let file = faiss_core::registry::Role::inverted_file_mut(&mut *guard).unwrap();
+        let file = view_mut::<dyn InvertedFile>(&mut *guard).unwrap();
         edit::update_vectors(file, &[5, 0, 599], &y).unwrap();
         assert!(edit::update_vectors(file, &[1000], &y[..D]).is_err());
         for (at, id) in [5i64, 0, 599].into_iter().enumerate() {
@@ -143,7 +144,7 @@ fn merging_moves_everything() {
     for description in ["IVF6,Flat", "IVF6,PQ4x4np", "IDMap2,IVF6,Flat"] {
         let one = build(description, MetricType::L2);
         one.write().train(&x).unwrap();
-        let two = index(clone_index(&*one.read()).unwrap());
+        let two = index(copy(&*one.read()).unwrap());
         let add = |ix: &Shared<dyn Index>, x: &[f32]| match description.starts_with("IDMap") {
             true => ix.write().add_with_ids(x, &(0..(x.len() / D) as i64).collect::<Vec<_>>()),
             false => ix.write().add(x),
@@ -193,7 +194,7 @@ fn files_and_clones_of_everything() {
         }
         let bytes = serialize_index(&*ix.read(), 0).unwrap();
         let want = search(&ix, &x[..4 * D], 3);
-        for copy in [deserialize_index(&bytes, 0).unwrap(), clone_index(&*ix.read()).unwrap()] {
+        for copy in [deserialize_index(&bytes, 0).unwrap(), copy(&*ix.read()).unwrap()] {
             let copy = index(copy);
             assert_eq!(search(&copy, &x[..4 * D], 3), want, "{description}");
             let again = serialize_index(&*copy.read(), 0).unwrap();
@@ -233,7 +234,7 @@ fn bad_input_changes_nothing() {
         assert!(index_factory(D as i64, bad, MetricType::L2).is_err(), "{bad}");
     }
     let guard = ix.read();
-    let file: &dyn InvertedFile = faiss_core::registry::Role::inverted_file(&*guard).unwrap();
+    let file: &dyn InvertedFile = view(&*guard).unwrap();
     assert!(edit::reconstruct_from_offset(file, 99, 0, &mut [0.0; D]).is_err());
     assert!(cast::<IndexIVFPQ>(&*guard).is_some());
 }

@@ -7,12 +7,11 @@ use faiss_core::base::object::cast;
 use faiss_core::base::{Error, Handle, Result, Shared};
 use faiss_core::index::Index;
 use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
-use faiss_core::index::ivf::copy_index;
 use faiss_core::index::pretransform::{Chain, IndexPreTransform};
 use faiss_core::index::refine::{IndexRefine, IndexRefineFlat};
 
 use crate::config::{GpuClonerOptions, GpuMultipleClonerOptions};
-use crate::kind::{Kind, Target};
+use crate::kind::{Cloner, Target};
 use crate::resources::GpuResources;
 
 /// A copy of a CPU index on GPU `device`.
@@ -44,7 +43,7 @@ pub fn index_cpu_to_gpu_multiple(
 
 /// A copy of a GPU index on the CPU.
 pub fn index_gpu_to_cpu(index: &dyn Index) -> Result<Handle> {
-    if let Some(cloner) = Kind::of(index).and_then(|kind| kind.cloner) {
+    if let Some(cloner) = Cloner::of_gpu(index.info()) {
         return (cloner.to_cpu)(index);
     }
     match around(index, &to_cpu) {
@@ -55,7 +54,7 @@ pub fn index_gpu_to_cpu(index: &dyn Index) -> Result<Handle> {
 
 /// As [`index_cpu_to_gpu`], in one piece.
 pub fn to_gpu(target: &Target<'_>, index: &dyn Index) -> Result<Handle> {
-    if let Some(cloner) = Kind::of_cpu(index.info()) {
+    if let Some(cloner) = Cloner::of_cpu(index.info()) {
         return (cloner.to_gpu)(target, index);
     }
     match around(index, &|index| to_gpu(target, index)) {
@@ -66,51 +65,44 @@ pub fn to_gpu(target: &Target<'_>, index: &dyn Index) -> Result<Handle> {
 
 /// As [`index_gpu_to_cpu`], for parts of an index, which may be on the CPU already: a copy then.
 pub fn to_cpu(index: &dyn Index) -> Result<Handle> {
-    if Kind::of(index).is_some() {
+    if Cloner::of_gpu(index.info()).is_some() {
         return index_gpu_to_cpu(index);
     }
     match around(index, &to_cpu) {
         Some(made) => made,
-        None => faiss_core::io::clone_index(index),
+        None => faiss_core::base::object::copy(index),
     }
 }
 
 /// A copy of an index around another one, with that converted; nothing for any other index.
 fn around(index: &dyn Index, convert: &dyn Fn(&dyn Index) -> Result<Handle>) -> Option<Result<Handle>> {
     let inner = |inner: &Option<Shared<dyn Index>>| match inner {
-        Some(inner) => match convert(&*inner.read())? {
-            Handle::Index(converted) => Ok(Some(converted)),
-            _ => Err(Error::type_error("the copy of an index is an index")),
-        },
+        Some(inner) => convert(&*inner.read())?.view().map(Some),
         None => Ok(None),
     };
     let map = |map: &IndexIDMap| Ok(IndexIDMap { index: inner(&map.index)?, own_fields: true, ..map.clone() });
     if let Some(index) = cast::<IndexIDMap2>(index) {
-        return Some(map(&index.map).map(|map| Handle::index(IndexIDMap2::from(map))));
+        return Some(map(&index.map).map(|map| Handle::new(IndexIDMap2::from(map))));
     }
     if let Some(index) = cast::<IndexIDMap>(index) {
-        return Some(map(index).map(Handle::index));
+        return Some(map(index).map(Handle::new));
     }
     if let Some(index) = cast::<IndexPreTransform>(index) {
         return Some((|| {
-            let copy = |t: &Shared<_>| match faiss_core::transform::VectorTransform::copy(&*t.read()) {
-                Handle::Transform(copy) => Ok(copy),
-                _ => Err(Error::type_error("the copy of a transform is a transform")),
-            };
-            let chain = Chain(index.chain.0.iter().map(copy).collect::<Result<_>>()?);
+            let chain = Chain(index.chain.0.iter().map(Shared::copy).collect::<Result<_>>()?);
             let (base, index) = (index.base.clone(), inner(&index.index)?);
-            Ok(Handle::index(IndexPreTransform { base, chain, index, own_fields: true }))
+            Ok(Handle::new(IndexPreTransform { base, chain, index, own_fields: true }))
         })());
     }
     // Full vectors, of which each search needs a few, stay on the CPU.
     let refine = cast::<IndexRefine>(index)?;
     Some((|| {
         let base_index = inner(&refine.base_index)?;
-        let refine_index = refine.refine_index.as_ref().map(copy_index).transpose()?;
+        let refine_index = refine.refine_index.as_ref().map(Shared::copy).transpose()?;
         let made = IndexRefine { base_index, refine_index, own_fields: true, own_refine_index: true, ..refine.clone() };
         Ok(match cast::<IndexRefineFlat>(index) {
-            Some(_) => Handle::index(IndexRefineFlat { refine: made }),
-            None => Handle::index(made),
+            Some(_) => Handle::new(IndexRefineFlat { refine: made }),
+            None => Handle::new(made),
         })
     })())
 }

@@ -77,6 +77,7 @@ numbered! {
 
 /// What every GPU index is configured with.
 #[derive(Object, Clone, Debug, Default)]
+#[object(copy)]
 pub struct GpuIndexConfig {
     /// GPU on which the index lives.
     pub device: i32,
@@ -89,6 +90,7 @@ pub struct GpuIndexConfig {
 
 /// Configuration of a [`GpuIndexFlat`](crate::GpuIndexFlat).
 #[derive(Object, Clone, Debug, Default)]
+#[object(copy)]
 pub struct GpuIndexFlatConfig {
     #[object(parent)]
     pub base: GpuIndexConfig,
@@ -102,6 +104,7 @@ pub struct GpuIndexFlatConfig {
 
 /// What every inverted file on a GPU is configured with.
 #[derive(Object, Clone, Debug, Default)]
+#[object(copy)]
 pub struct GpuIndexIVFConfig {
     #[object(parent)]
     pub base: GpuIndexConfig,
@@ -118,6 +121,7 @@ pub struct GpuIndexIVFConfig {
 
 /// Configuration of a [`GpuIndexIVFFlat`](crate::GpuIndexIVFFlat).
 #[derive(Object, Clone, Debug)]
+#[object(copy)]
 pub struct GpuIndexIVFFlatConfig {
     #[object(parent)]
     pub ivf: GpuIndexIVFConfig,
@@ -134,6 +138,7 @@ impl Default for GpuIndexIVFFlatConfig {
 
 /// Configuration of a [`GpuIndexIVFPQ`](crate::GpuIndexIVFPQ).
 #[derive(Object, Clone, Debug, Default)]
+#[object(copy)]
 pub struct GpuIndexIVFPQConfig {
     #[object(parent)]
     pub ivf: GpuIndexIVFConfig,
@@ -153,6 +158,7 @@ pub struct GpuIndexIVFPQConfig {
 
 /// How an index becomes a GPU index.
 #[derive(Object, Clone, Debug, Default)]
+#[object(copy)]
 pub struct GpuClonerOptions {
     /// How ids are kept on the GPU, for IVF indexes.
     #[object(name = "indicesOptions")]
@@ -183,6 +189,7 @@ pub struct GpuClonerOptions {
 
 /// How an index is spread over several GPUs.
 #[derive(Object, Clone, Debug)]
+#[object(copy)]
 pub struct GpuMultipleClonerOptions {
     #[object(parent)]
     pub base: GpuClonerOptions,

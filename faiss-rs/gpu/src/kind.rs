@@ -1,28 +1,19 @@
-//! What this crate knows of its types beyond the row of the registry, which carries it as its role.
+//! What a type of this crate says of the way between the CPU's indexes and itself, beyond the row of the registry.
 
 use std::sync::Arc;
 
-use faiss_core::base::{Handle, Object, Result, TypeInfo};
+use faiss_core::base::{Handle, Result, TypeInfo};
 use faiss_core::index::Index;
-use faiss_core::registry::Role;
 
 use crate::config::GpuClonerOptions;
-use crate::index::ivf::GpuInvertedFile;
-use crate::registry::REGISTRY;
+use crate::registry::CLONERS;
 use crate::resources::GpuResources;
-
-/// The GPU part of a type.
-#[derive(Clone, Copy, Default)]
-pub struct Kind {
-    /// How it becomes an index of the CPU and how such a one becomes it.
-    pub cloner: Option<Cloner>,
-    /// The inverted file that an object of the type is.
-    pub inverted_file: Option<fn(&dyn Object) -> Option<&dyn GpuInvertedFile>>,
-}
 
 /// From one type of the CPU to one type of the GPU and back.
 #[derive(Clone, Copy)]
 pub struct Cloner {
+    /// The GPU's type.
+    pub gpu: &'static str,
     /// The CPU's type.
     pub cpu: &'static str,
     pub to_gpu: fn(&Target<'_>, &dyn Index) -> Result<Handle>,
@@ -37,25 +28,14 @@ pub struct Target<'a> {
     pub options: &'a GpuClonerOptions,
 }
 
-impl Kind {
-    /// What is known of the object's type, or of the nearest ancestor of which something is.
-    pub fn of(object: &dyn Object) -> Option<&'static Kind> {
-        object.info().lineage().find_map(|info| {
-            let row = REGISTRY.iter().find(|row| row.info.name == info.name)?;
-            match row.role {
-                Some(Role::Other(kind)) => kind.downcast_ref(),
-                _ => None,
-            }
-        })
+impl Cloner {
+    /// The cloner of a GPU index of this type, or of the nearest ancestor that has one.
+    pub fn of_gpu(info: &'static TypeInfo) -> Option<&'static Cloner> {
+        info.lineage().find_map(|info| CLONERS.iter().find(|cloner| cloner.gpu == info.name))
     }
 
     /// The cloner of a CPU index of this type, or of the nearest ancestor that has one.
     pub fn of_cpu(info: &'static TypeInfo) -> Option<&'static Cloner> {
-        info.lineage().find_map(|info| {
-            REGISTRY.iter().find_map(|row| match row.role {
-                Some(Role::Other(kind)) => kind.downcast_ref::<Kind>()?.cloner.as_ref().filter(|c| c.cpu == info.name),
-                _ => None,
-            })
-        })
+        info.lineage().find_map(|info| CLONERS.iter().find(|cloner| cloner.cpu == info.name))
     }
 }

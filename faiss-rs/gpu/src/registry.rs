@@ -8,23 +8,19 @@ use crate::config::{
     GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig, GpuIndexIVFFlatConfig,
     GpuIndexIVFPQConfig, GpuMultipleClonerOptions,
 };
+use crate::kind::Cloner;
 use crate::{index, standard};
 
 /// The row of a plain struct of options, which is made without arguments and then filled.
 macro_rules! options {
     ($ty:ty) => {
-        Row::of::<$ty>()
-            .construct(
-                |args| match args {
-                    [] => Ok(Handle::other(<$ty>::default())),
-                    _ => Err(no_overload(<$ty>::INFO.name, &["()"])),
-                },
-                &["()"],
-            )
-            .clone(|object| {
-                let options = faiss_core::base::object::receiver::<$ty>(object)?;
-                Ok(Handle::other(options.clone()))
-            })
+        Row::of::<$ty>().construct(
+            |args| match args {
+                [] => Ok(Handle::new(<$ty>::default())),
+                _ => Err(no_overload(<$ty>::INFO.name, &["()"])),
+            },
+            &["()"],
+        )
     };
 }
 
@@ -48,6 +44,9 @@ pub static REGISTRY: &[Row] = &[
     index::ivf::flat::ROW,
     index::ivf::pq::ROW,
 ];
+
+/// The ways between indexes of the CPU and of this crate.
+pub static CLONERS: &[Cloner] = &[index::flat::CLONER, index::ivf::flat::CLONER, index::ivf::pq::CLONER];
 
 #[cfg(test)]
 mod tests {

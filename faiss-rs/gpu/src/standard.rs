@@ -30,7 +30,7 @@ const SIGNATURES: &[&str] = &["()"];
 
 pub const ROW: Row = Row::of::<StandardGpuResources>().construct(
     |args| match args {
-        [] => Ok(Handle::other(StandardGpuResources::default())),
+        [] => Ok(Handle::new(StandardGpuResources::default())),
         _ => Err(no_overload("StandardGpuResources", SIGNATURES)),
     },
     SIGNATURES,

@@ -83,12 +83,12 @@ fn indexes_go_to_the_gpu_and_back() {
     cpu.add(&random.vector(n * d, -1.0, 1.0)).unwrap();
     let queries = random.vector(4 * d, -1.0, 1.0);
     let made = faiss_gpu::index_cpu_to_gpu(&resources, 0, &cpu, &GpuClonerOptions::default()).unwrap();
-    let Handle::Index(gpu_index) = made else { panic!("not an index") };
+    let gpu_index: Shared<dyn Index> = made.view().unwrap();
     let (values, ids) = on_gpu(|| search(&*gpu_index.read(), &queries, 5));
     let (cpu_values, cpu_ids) = search(&cpu, &queries, 5);
     assert_eq!(ids, cpu_ids);
     assert!(values.iter().zip(&cpu_values).all(|(a, b)| (a - b).abs() <= 1e-5 * b.abs()));
-    let Handle::Index(back) = faiss_gpu::index_gpu_to_cpu(&*gpu_index.read()).unwrap() else { panic!("not an index") };
+    let back: Shared<dyn Index> = faiss_gpu::index_gpu_to_cpu(&*gpu_index.read()).unwrap().view().unwrap();
     assert_eq!(cast::<IndexFlat>(&*back.read()).unwrap().get_xb(), cpu.get_xb());
 
     let several = vec![resources.clone(), resources.clone()];
@@ -136,7 +136,7 @@ fn a_selector_says_which_vectors_count() {
     let vectors = random.vector(n * d, -1.0, 1.0);
     index.add(&vectors).unwrap();
     let allowed: Vec<i64> = (0..n as i64).filter(|i| i % 7 == 3).collect();
-    let Handle::Selector(sel) = Handle::selector(IDSelectorBatch::new(&allowed)) else { panic!("not a selector") };
+    let sel = Shared::new(IDSelectorBatch::new(&allowed));
     let params = SearchParameters { sel: Some(sel) };
     for (nq, k) in [(2, 5), (60, 30), (2, 2100)] {
         let queries = random.vector(nq * d, -1.0, 1.0);

@@ -111,7 +111,7 @@ fn clumps(random: &mut Random, n: usize, d: usize, nlist: usize) -> (Vec<f32>, V
 fn flat_quantizer(centroids: &[f32], d: usize, metric: MetricType) -> Shared<dyn Index> {
     let mut quantizer = IndexFlat::new(d as i64, metric).unwrap();
     quantizer.add(centroids).unwrap();
-    Shared::index(quantizer)
+    Shared::new(quantizer)
 }
 
 fn config(indices: IndicesOptions) -> GpuIndexIVFFlatConfig {
@@ -282,7 +282,7 @@ fn parameters_of_a_search() {
     for indices in [IndicesOptions::Int64Bit, IndicesOptions::Int32Bit, IndicesOptions::Cpu] {
         let index = GpuIndexIVFFlat::from_cpu(resources.clone(), &cpu, &config(indices)).unwrap();
         let allowed: Vec<i64> = (0..n as i64).filter(|i| i % 5 == 2).collect();
-        let Handle::Selector(sel) = Handle::selector(IDSelectorBatch::new(&allowed)) else { panic!("not a selector") };
+        let sel = Shared::new(IDSelectorBatch::new(&allowed));
         for (nprobe, max_codes, k, sel) in
             [(4, 0, 20, Some(sel.clone())), (nlist, 0, 2100, Some(sel)), (6, 300, 15, None)]
         {
@@ -313,10 +313,10 @@ fn indexes_go_to_the_gpu_and_back() {
     cpu.add_with_ids(&x, &ids).unwrap();
     cpu.ivf.nprobe = 3;
     let made = faiss_gpu::index_cpu_to_gpu(&resources, 0, &cpu, &GpuClonerOptions::default()).unwrap();
-    let Handle::Index(made) = made else { panic!("not an index") };
+    let made: Shared<dyn Index> = made.view().unwrap();
     let queries = random.vector(20 * d, -1.0, 1.0);
     assert_eq!(on_gpu(|| search(&*made.read(), &queries, 5)).1, search(&cpu, &queries, 5).1);
-    let Handle::Index(back) = faiss_gpu::index_gpu_to_cpu(&*made.read()).unwrap() else { panic!("not an index") };
+    let back: Shared<dyn Index> = faiss_gpu::index_gpu_to_cpu(&*made.read()).unwrap().view().unwrap();
     let back = back.read();
     let back = cast::<IndexIVFFlat>(&*back).unwrap();
     assert_eq!((back.ntotal, back.nprobe, back.is_trained), (n as i64, 3, true));
@@ -352,7 +352,7 @@ fn a_quantizer_may_stay_on_the_cpu() {
     let mut on_device =
         faiss_gpu::GpuIndexFlat::new(resources.clone(), d as i64, MetricType::L2, &Default::default()).unwrap();
     on_device.add(&centroids).unwrap();
-    let other = make(Shared::index(on_device));
+    let other = make(Shared::new(on_device));
     let queries = random.vector(30 * d, -1.0, 1.0);
     // The kernels may be others, and with them the order of sums.
     let (got, wanted) = (on_gpu(|| search(&index, &queries, 9)), on_gpu(|| search(&other, &queries, 9)));

@@ -15,6 +15,7 @@ use crate::object::NativeObject;
 
 /// Asks a Python function which ids are members. After an exception no id is one, so that the work ends soon.
 #[derive(Object, Default)]
+#[object(implements(IDSelector))]
 pub struct PyCallbackIDSelector {
     #[object(parent)]
     base: IDSelectorBase,
@@ -41,7 +42,7 @@ impl IDSelector for PyCallbackIDSelector {
 #[pyfunction]
 pub fn callback_selector(callback: Py<PyAny>) -> NativeObject {
     let selector = PyCallbackIDSelector { callback: Some(callback), ..Default::default() };
-    NativeObject::root(Handle::selector(selector))
+    NativeObject::root(Handle::new(selector))
 }
 
 /// What a callback raised while the library used this argument, or a selector that the argument refers to.
@@ -60,7 +61,9 @@ fn error_within(object: &dyn Object, depth: usize) -> Option<PyErr> {
         return selector.raised.lock().take();
     }
     object.info().lineage().flat_map(|info| info.fields).find_map(|field| match object.field(field.name) {
-        Some(FieldRef::Value(Value::Handle(Handle::Selector(inner)))) => error_within(&*inner.read(), depth + 1),
+        Some(FieldRef::Value(Value::Handle(inner))) if inner.is::<dyn IDSelector>() => {
+            error_within(&*inner.read(), depth + 1)
+        }
         _ => None,
     })
 }
@@ -137,8 +140,8 @@ impl Sink for PyCallbackIOWriter {
 pub fn callback_stream(reader: bool, callback: Py<PyAny>, bs: usize) -> NativeObject {
     let callback = Some(callback);
     NativeObject::root(if reader {
-        Handle::other(PyCallbackIOReader { bs, callback, ..Default::default() })
+        Handle::new(PyCallbackIOReader { bs, callback, ..Default::default() })
     } else {
-        Handle::other(PyCallbackIOWriter { bs, callback, ..Default::default() })
+        Handle::new(PyCallbackIOWriter { bs, callback, ..Default::default() })
     })
 }

@@ -11,19 +11,17 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
 pub type Construct = fn(&[Value]) -> Result<Handle>;
-pub type Clone = fn(&dyn Object) -> Result<Handle>;
 
 pub struct Entry {
     pub info: &'static TypeInfo,
     pub construct: Option<Construct>,
-    pub clone: Option<Clone>,
     signatures: &'static [&'static str],
 }
 
 static ENTRIES: LazyLock<BTreeMap<&'static str, Entry>> = LazyLock::new(|| {
     let mut entries = BTreeMap::new();
     for row in rows() {
-        let entry = Entry { info: row.info, construct: row.construct, clone: row.clone, signatures: row.signatures };
+        let entry = Entry { info: row.info, construct: row.construct, signatures: row.signatures };
         entries.insert(row.info.name, entry);
     }
     let listed: Vec<_> = entries.values().map(|e| e.info).collect();
@@ -41,7 +39,7 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 fn add_related(entries: &mut BTreeMap<&'static str, Entry>, info: &'static TypeInfo) {
     let parts = info.fields.iter().filter_map(|f| if let Kind::Part(part) = f.kind { Some(part()) } else { None });
     for related in info.parent.into_iter().chain(parts) {
-        entries.entry(related.name).or_insert(Entry { info: related, construct: None, clone: None, signatures: &[] });
+        entries.entry(related.name).or_insert(Entry { info: related, construct: None, signatures: &[] });
         add_related(entries, related);
     }
 }

@@ -22,7 +22,7 @@ pub fn clustering_train(
     let weights = weights.as_ref().map(|w| w.as_slice()).transpose()?;
     enter(py, || {
         let mut object = write(&object)?;
-        receiver_mut::<Clustering>(&mut *object)?.train(x, &mut *write(index)?, weights)
+        receiver_mut::<Clustering>(&mut *object)?.train(x, &mut *write(&index)?, weights)
     })
 }
 

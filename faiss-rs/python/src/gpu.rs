@@ -79,7 +79,7 @@ pub fn index_cpu_to_gpu(
     let made = enter(py, || {
         let resources = resources_of(&provider)?;
         let options = options::<GpuClonerOptions>(given.as_ref())?;
-        faiss_gpu::index_cpu_to_gpu(&resources, device, &*read(index)?, &options)
+        faiss_gpu::index_cpu_to_gpu(&resources, device, &*read(&index)?, &options)
     });
     made.map(NativeObject::root)
 }
@@ -104,7 +104,7 @@ pub fn index_cpu_to_gpu_multiple(
             }
             other => options(other.as_ref())?,
         };
-        faiss_gpu::index_cpu_to_gpu_multiple(&resources, &devices, &*read(index)?, &options)
+        faiss_gpu::index_cpu_to_gpu_multiple(&resources, &devices, &*read(&index)?, &options)
     });
     made.map(NativeObject::root)
 }
@@ -112,7 +112,7 @@ pub fn index_cpu_to_gpu_multiple(
 #[pyfunction]
 pub fn index_gpu_to_cpu(py: Python<'_>, index: &NativeObject) -> PyResult<NativeObject> {
     let index = index.index()?;
-    enter(py, || faiss_gpu::index_gpu_to_cpu(&*read(index)?)).map(NativeObject::root)
+    enter(py, || faiss_gpu::index_gpu_to_cpu(&*read(&index)?)).map(NativeObject::root)
 }
 
 /// Exhaustive search as the parameters say, whose addresses nothing can check: `faiss.knn_gpu` makes them from arrays.

@@ -11,23 +11,17 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::callbacks::callback_error;
-use crate::doorway::enter;
+use crate::doorway::{enter, exception};
 use crate::lock::{read, write};
 use crate::object::NativeObject;
 
 impl NativeObject {
-    pub fn index(&self) -> PyResult<&Shared<dyn Index>> {
-        match &self.root {
-            Handle::Index(index) => Ok(index),
-            _ => Err(PyTypeError::new_err("this is not an index")),
-        }
+    pub fn index(&self) -> PyResult<Shared<dyn Index>> {
+        self.root.view().map_err(exception)
     }
 
-    pub fn selector(&self) -> PyResult<&Shared<dyn IDSelector>> {
-        match &self.root {
-            Handle::Selector(selector) => Ok(selector),
-            _ => Err(PyTypeError::new_err("this is not an IDSelector")),
-        }
+    pub fn selector(&self) -> PyResult<Shared<dyn IDSelector>> {
+        self.root.view().map_err(exception)
     }
 }
 
@@ -51,13 +45,13 @@ pub type RangeResult<'py> = (Bound<'py, PyArray1<usize>>, Bound<'py, PyArray1<f3
 #[pyfunction]
 pub fn train(py: Python<'_>, this: &NativeObject, x: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
     let (index, x) = (this.index()?, x.as_slice()?);
-    enter(py, || write(index)?.train(x))
+    enter(py, || write(&index)?.train(x))
 }
 
 #[pyfunction]
 pub fn add(py: Python<'_>, this: &NativeObject, x: PyReadonlyArray2<'_, f32>) -> PyResult<()> {
     let (index, x) = (this.index()?, x.as_slice()?);
-    enter(py, || write(index)?.add(x))
+    enter(py, || write(&index)?.add(x))
 }
 
 #[pyfunction]
@@ -68,7 +62,7 @@ pub fn add_with_ids(
     ids: PyReadonlyArray1<'_, i64>,
 ) -> PyResult<()> {
     let (index, x, ids) = (this.index()?, x.as_slice()?, ids.as_slice()?);
-    enter(py, || write(index)?.add_with_ids(x, ids))
+    enter(py, || write(&index)?.add_with_ids(x, ids))
 }
 
 #[pyfunction]
@@ -82,7 +76,7 @@ pub fn search(
     mut labels: PyReadwriteArray2<'_, i64>,
 ) -> PyResult<()> {
     let (index, x, d, l) = (this.index()?, x.as_slice()?, distances.as_slice_mut()?, labels.as_slice_mut()?);
-    with_params(py, params.as_deref(), |params| read(index)?.search(x, k, params, d, l))
+    with_params(py, params.as_deref(), |params| read(&index)?.search(x, k, params, d, l))
 }
 
 #[pyfunction]
@@ -98,7 +92,7 @@ pub fn search_and_reconstruct(
 ) -> PyResult<()> {
     let (index, x) = (this.index()?, x.as_slice()?);
     let (d, l, r) = (distances.as_slice_mut()?, labels.as_slice_mut()?, recons.as_slice_mut()?);
-    with_params(py, params.as_deref(), |params| read(index)?.search_and_reconstruct(x, k, params, d, l, r))
+    with_params(py, params.as_deref(), |params| read(&index)?.search_and_reconstruct(x, k, params, d, l, r))
 }
 
 #[pyfunction]
@@ -110,7 +104,7 @@ pub fn assign(
     mut labels: PyReadwriteArray2<'_, i64>,
 ) -> PyResult<()> {
     let (index, x, labels) = (this.index()?, x.as_slice()?, labels.as_slice_mut()?);
-    enter(py, || read(index)?.assign(x, k, labels))
+    enter(py, || read(&index)?.assign(x, k, labels))
 }
 
 #[pyfunction]
@@ -122,7 +116,7 @@ pub fn range_search<'py>(
     params: Option<PyRef<'_, NativeObject>>,
 ) -> PyResult<RangeResult<'py>> {
     let (index, x) = (this.index()?, x.as_slice()?);
-    let found = with_params(py, params.as_deref(), |params| read(index)?.range_search(x, radius, params))?;
+    let found = with_params(py, params.as_deref(), |params| read(&index)?.range_search(x, radius, params))?;
     Ok((
         PyArray1::from_vec(py, found.lims),
         PyArray1::from_vec(py, found.distances),
@@ -133,13 +127,13 @@ pub fn range_search<'py>(
 #[pyfunction]
 pub fn reset(py: Python<'_>, this: &NativeObject) -> PyResult<()> {
     let index = this.index()?;
-    enter(py, || write(index)?.reset())
+    enter(py, || write(&index)?.reset())
 }
 
 #[pyfunction]
 pub fn reconstruct(py: Python<'_>, this: &NativeObject, key: i64, mut out: PyReadwriteArray1<'_, f32>) -> PyResult<()> {
     let (index, out) = (this.index()?, out.as_slice_mut()?);
-    enter(py, || read(index)?.reconstruct(key, out))
+    enter(py, || read(&index)?.reconstruct(key, out))
 }
 
 #[pyfunction]
@@ -150,7 +144,7 @@ pub fn reconstruct_batch(
     mut out: PyReadwriteArray2<'_, f32>,
 ) -> PyResult<()> {
     let (index, keys, out) = (this.index()?, keys.as_slice()?, out.as_slice_mut()?);
-    enter(py, || read(index)?.reconstruct_batch(keys, out))
+    enter(py, || read(&index)?.reconstruct_batch(keys, out))
 }
 
 #[pyfunction]
@@ -162,13 +156,13 @@ pub fn reconstruct_n(
     mut out: PyReadwriteArray2<'_, f32>,
 ) -> PyResult<()> {
     let (index, out) = (this.index()?, out.as_slice_mut()?);
-    enter(py, || read(index)?.reconstruct_n(i0, ni, out))
+    enter(py, || read(&index)?.reconstruct_n(i0, ni, out))
 }
 
 #[pyfunction]
 pub fn remove_ids(py: Python<'_>, this: &NativeObject, selector: &NativeObject) -> PyResult<usize> {
     let (index, sel) = (this.index()?, selector.selector()?);
-    let removed = enter(py, || write(index)?.remove_ids(&*read(sel)?));
+    let removed = enter(py, || write(&index)?.remove_ids(&*read(&sel)?));
     match callback_error(py, &Value::Handle(selector.root.clone())) {
         Some(error) => Err(error),
         None => removed,
@@ -179,7 +173,7 @@ pub fn remove_ids(py: Python<'_>, this: &NativeObject, selector: &NativeObject) 
 #[pyfunction]
 pub fn is_member(py: Python<'_>, this: &NativeObject, id: i64) -> PyResult<bool> {
     let selector = this.selector()?;
-    let answer = enter(py, || Ok(read(selector)?.is_member(id)));
+    let answer = enter(py, || Ok(read(&selector)?.is_member(id)));
     match callback_error(py, &Value::Handle(this.root.clone())) {
         Some(error) => Err(error),
         None => answer,
@@ -195,15 +189,15 @@ fn with_both<T: Send>(
 ) -> PyResult<T> {
     let (index, other) = (this.index()?, other.index()?);
     enter(py, || {
-        if index.same(other) {
+        if index.same(&other) {
             return Err(Error::failed("other != this", "an index can't be merged with itself"));
         }
         if index.address() < other.address() {
-            let mut index = write(index)?;
-            work(&mut *index, &mut *write(other)?)
+            let mut index = write(&index)?;
+            work(&mut *index, &mut *write(&other)?)
         } else {
-            let mut other = write(other)?;
-            work(&mut *write(index)?, &mut *other)
+            let mut other = write(&other)?;
+            work(&mut *write(&index)?, &mut *other)
         }
     })
 }
@@ -216,13 +210,13 @@ pub fn merge_from(py: Python<'_>, this: &NativeObject, other: &NativeObject, add
 #[pyfunction]
 pub fn check_compatible_for_merge(py: Python<'_>, this: &NativeObject, other: &NativeObject) -> PyResult<()> {
     let (index, other) = (this.index()?, other.index()?);
-    enter(py, || read(index)?.check_compatible_for_merge(&*read(other)?))
+    enter(py, || read(&index)?.check_compatible_for_merge(&*read(&other)?))
 }
 
 #[pyfunction]
 pub fn sa_code_size(py: Python<'_>, this: &NativeObject) -> PyResult<usize> {
     let index = this.index()?;
-    enter(py, || read(index)?.sa_code_size())
+    enter(py, || read(&index)?.sa_code_size())
 }
 
 #[pyfunction]
@@ -233,7 +227,7 @@ pub fn sa_encode(
     mut codes: PyReadwriteArray2<'_, u8>,
 ) -> PyResult<()> {
     let (index, x, codes) = (this.index()?, x.as_slice()?, codes.as_slice_mut()?);
-    enter(py, || read(index)?.sa_encode(x, codes))
+    enter(py, || read(&index)?.sa_encode(x, codes))
 }
 
 #[pyfunction]
@@ -244,7 +238,7 @@ pub fn sa_decode(
     mut out: PyReadwriteArray2<'_, f32>,
 ) -> PyResult<()> {
     let (index, codes, out) = (this.index()?, codes.as_slice()?, out.as_slice_mut()?);
-    enter(py, || read(index)?.sa_decode(codes, out))
+    enter(py, || read(&index)?.sa_decode(codes, out))
 }
 
 #[pyfunction]
@@ -257,7 +251,7 @@ pub fn add_sa_codes(
 ) -> PyResult<()> {
     let (index, codes) = (this.index()?, codes.as_slice()?);
     let ids = ids.as_ref().map(|ids| ids.as_slice()).transpose()?;
-    enter(py, || write(index)?.add_sa_codes(codes, ids))
+    enter(py, || write(&index)?.add_sa_codes(codes, ids))
 }
 
 #[pyfunction]
@@ -272,7 +266,7 @@ pub fn search_subset(
     let (k_base, k) = (candidates.shape()[1], labels.shape()[1]);
     let (index, x, candidates) = (this.index()?, x.as_slice()?, candidates.as_slice()?);
     let (d, l) = (distances.as_slice_mut()?, labels.as_slice_mut()?);
-    enter(py, || read(index)?.search_subset(x, k_base, candidates, k, d, l))
+    enter(py, || read(&index)?.search_subset(x, k_base, candidates, k, d, l))
 }
 
 /// The distance of a vector to the stored vector `i`.
@@ -280,7 +274,7 @@ pub fn search_subset(
 pub fn distance_to(py: Python<'_>, this: &NativeObject, x: PyReadonlyArray1<'_, f32>, i: i64) -> PyResult<f32> {
     let (index, x) = (this.index()?, x.as_slice()?);
     enter(py, || {
-        let index = read(index)?;
+        let index = read(&index)?;
         Error::check(x.len() == index.base().dim(), "x.size() == d")?;
         let i = index.base().position(i)?;
         let mut computer = index.get_distance_computer()?;
@@ -294,7 +288,7 @@ pub fn distance_to(py: Python<'_>, this: &NativeObject, x: PyReadonlyArray1<'_, 
 pub fn distance_between(py: Python<'_>, this: &NativeObject, i: i64, j: i64) -> PyResult<f32> {
     let index = this.index()?;
     enter(py, || {
-        let index = read(index)?;
+        let index = read(&index)?;
         let (i, j) = (index.base().position(i)?, index.base().position(j)?);
         Ok(index.get_distance_computer()?.symmetric_distance(i, j))
     })

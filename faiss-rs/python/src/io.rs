@@ -1,17 +1,17 @@
 //! Indexes to and from files, streams and bytes.
 
-use faiss_core::base::object::receiver;
+use faiss_core::base::object::{copy, receiver};
 use faiss_core::base::{Error, Handle, MetricType, Object, Result};
+use faiss_core::index::Index;
 use faiss_core::io;
+use faiss_core::storage::lists::InvertedLists;
 use faiss_core::stream::{Sink, Source, as_sink, as_source};
 use numpy::{PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::callbacks::{PyCallbackIOReader, PyCallbackIOWriter};
-use crate::catalogue;
-use crate::doorway::enter;
+use crate::doorway::{enter, exception};
 use crate::lock::{read, write};
 use crate::object::NativeObject;
 
@@ -49,14 +49,7 @@ pub fn index_factory(py: Python<'_>, d: i64, description: &str, metric: i64) -> 
 #[pyfunction]
 pub fn clone_object(py: Python<'_>, this: &NativeObject) -> PyResult<NativeObject> {
     let object = this.root.object();
-    let copy = enter(py, || {
-        let object = read(&object)?;
-        let name = object.info().name;
-        let clone = catalogue::find(name).and_then(|entry| entry.clone);
-        let clone = clone.ok_or_else(|| Error::failed("", format!("clone not supported for this type: {name}")))?;
-        clone(&*object)
-    });
-    copy.map(NativeObject::root)
+    enter(py, || copy(&*read(&object)?)).map(NativeObject::root)
 }
 
 fn sink(object: &mut dyn Object) -> Result<&mut dyn Sink> {
@@ -91,13 +84,10 @@ fn no_reader() -> Error {
 
 /// Files of transforms have the form of an index's, but are none.
 fn index_only(read: Handle) -> Result<Handle> {
-    match read {
-        Handle::Index(_) => Ok(read),
-        _ => Err(Error::failed(
-            "",
-            format!("this is no index: Index type {} not recognized", read.object().read().info().name),
-        )),
+    if read.is::<dyn Index>() {
+        return Ok(read);
     }
+    Err(Error::failed("", format!("this is no index: Index type {} not recognized", read.info().name)))
 }
 
 /// Writes an index or a transform.
@@ -132,15 +122,15 @@ pub fn write_product_quantizer(py: Python<'_>, this: &NativeObject, writer: &Nat
 pub fn read_product_quantizer(py: Python<'_>, reader: &NativeObject) -> PyResult<NativeObject> {
     let reader = reader.root.object();
     let read = enter(py, || io::read_ProductQuantizer(source(&mut *write(&reader)?)?));
-    read.map(|pq| NativeObject::root(Handle::other(pq)))
+    read.map(|pq| NativeObject::root(Handle::new(pq)))
 }
 
 /// Writes inverted lists.
 #[pyfunction]
 pub fn write_inverted_lists(py: Python<'_>, this: &NativeObject, writer: &NativeObject) -> PyResult<()> {
     let writer = writer.root.object();
-    let Handle::Lists(lists) = &this.root else { return Err(PyTypeError::new_err("these are no InvertedLists")) };
-    enter(py, || io::write_InvertedLists(&*read(lists)?, sink(&mut *write(&writer)?)?))
+    let lists = this.root.view::<dyn InvertedLists>().map_err(exception)?;
+    enter(py, || io::write_InvertedLists(&*read(&lists)?, sink(&mut *write(&writer)?)?))
 }
 
 /// Reads inverted lists; None where the file says that there are none.
@@ -148,7 +138,7 @@ pub fn write_inverted_lists(py: Python<'_>, this: &NativeObject, writer: &Native
 pub fn read_inverted_lists(py: Python<'_>, reader: &NativeObject) -> PyResult<Option<NativeObject>> {
     let reader = reader.root.object();
     let lists = enter(py, || io::read_InvertedLists(source(&mut *write(&reader)?)?))?;
-    Ok(lists.map(|lists| NativeObject::root(Handle::lists(lists))))
+    Ok(lists.map(|lists| NativeObject::root(Handle::new(lists))))
 }
 
 /// Up to `n` bytes from a reader; fewer only at its end.

@@ -2,35 +2,28 @@
 
 use std::time::Duration;
 
-use faiss_core::base::handle::AsObject;
-use faiss_core::base::{Result, Shared, exports, interrupt};
-use parking_lot::{ArcRwLockReadGuard, ArcRwLockWriteGuard, RawRwLock};
+use faiss_core::base::{ReadGuard, Result, Shared, View, WriteGuard, interrupt};
 
 const WAIT: Duration = Duration::from_millis(20);
 
 /// The object as others see it at the same time. Re-entrant, for selectors that call back.
-pub fn read<T: ?Sized>(shared: &Shared<T>) -> Result<ArcRwLockReadGuard<RawRwLock, T>> {
-    let lock = shared.clone().into_arc();
-    loop {
-        if let Some(guard) = lock.try_read_arc_recursive_for(WAIT) {
-            return Ok(guard);
-        }
-        interrupt::check()?;
-    }
+pub fn read<T: ?Sized + View>(shared: &Shared<T>) -> Result<ReadGuard<'_, T>> {
+    wait(|| shared.read_for(WAIT))
 }
 
 /// The object alone.
-pub fn write<T: ?Sized + AsObject>(shared: &Shared<T>) -> Result<ArcRwLockWriteGuard<RawRwLock, T>> {
-    let mut guard = write_in_place(shared)?;
-    exports::before_change(shared.address(), guard.as_object_mut());
-    Ok(guard)
+pub fn write<T: ?Sized + View>(shared: &Shared<T>) -> Result<WriteGuard<'_, T>> {
+    wait(|| shared.write_for(WAIT))
 }
 
 /// The object alone, to change its numbers and nothing that moves a vector.
-pub fn write_in_place<T: ?Sized>(shared: &Shared<T>) -> Result<ArcRwLockWriteGuard<RawRwLock, T>> {
-    let lock = shared.clone().into_arc();
+pub fn write_in_place<T: ?Sized + View>(shared: &Shared<T>) -> Result<WriteGuard<'_, T>> {
+    wait(|| shared.write_in_place_for(WAIT))
+}
+
+fn wait<G>(mut ask: impl FnMut() -> Option<G>) -> Result<G> {
     loop {
-        if let Some(guard) = lock.try_write_arc_for(WAIT) {
+        if let Some(guard) = ask() {
             return Ok(guard);
         }
         interrupt::check()?;

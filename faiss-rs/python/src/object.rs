@@ -39,10 +39,7 @@ impl NativeObject {
         if self.path.is_empty() {
             return Ok(Value::Handle(self.root.clone()));
         }
-        let copy = self.read(py, |part| match catalogue::find(part.info().name).and_then(|entry| entry.clone) {
-            Some(clone) => clone(part).map(Some),
-            None => Ok(None),
-        })?;
+        let copy = self.read(py, |part| part.info().copy.map(|copy| copy(part)).transpose())?;
         let path = self.path.join(".");
         let error = || PyTypeError::new_err(format!("{path} is a part of another object, which can't be passed"));
         copy.map(Value::Handle).ok_or_else(error)

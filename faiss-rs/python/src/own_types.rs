@@ -74,7 +74,7 @@ macro_rules! vectors {
         pub static REGISTRY: &[Row] = &[
             $(Row::of::<$name>().construct(
                 |args| match args {
-                    [] => Ok(Handle::other($name::default())),
+                    [] => Ok(Handle::new($name::default())),
                     _ => Err(no_overload(stringify!($name), &["()"])),
                 },
                 &["()"],

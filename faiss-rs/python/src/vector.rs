@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use faiss_core::base::exports::{self, Export, Locate};
 use faiss_core::base::object::{ElementKind, VectorField};
+use faiss_core::base::view::seen_as_mut;
 use faiss_core::base::{Error, FieldRef, Handle, Object, Result, Shared};
-use faiss_core::registry::Role;
+use faiss_core::storage::lists::InvertedLists;
 use numpy::ndarray::ArrayView1;
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::exceptions::{PyAssertionError, PyMemoryError, PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 
 use crate::catalogue::element_name;
-use crate::doorway::enter;
+use crate::doorway::{enter, exception};
 use crate::lock::{read, write, write_in_place};
 use crate::object::{NativeObject, descend, descend_mut, no_field};
 
@@ -269,12 +270,10 @@ fn export(
 /// The ids or the codes of an inverted list, as an array over the same memory. TypeError where they do not lie in memory.
 #[pyfunction]
 pub fn list_view(py: Python<'_>, lists: &NativeObject, list_no: i64, ids: bool) -> PyResult<Py<PyAny>> {
-    let Handle::Lists(handle) = &lists.root else {
-        return Err(PyTypeError::new_err("these are no InvertedLists"));
-    };
-    let list = enter(py, || read(handle)?.check_list(list_no))?;
+    let handle = lists.root.view::<dyn InvertedLists>().map_err(exception)?;
+    let list = enter(py, || read(&handle)?.check_list(list_no))?;
     let locate: Locate = Box::new(move |object| {
-        let lists = Role::lists_mut(object)?;
+        let lists = seen_as_mut::<dyn InvertedLists>(object)?;
         if ids { lists.ids_field(list) } else { lists.codes_field(list) }
     });
     export(py, lists.root.object(), None, locate)

@@ -14,7 +14,9 @@
 //! ```
 //!
 //! On the type: `#[object(name = "OtherName")]` where the Faiss name differs, `#[object(abstract)]` where no constructor exists,
-//! `#[object(methods = PATH)]` names a `&'static [Method]`. On a field: `parent`, `skip`, `readonly`, `name = "..."`.
+//! `#[object(methods = PATH)]` names a `&'static [Method]`, `#[object(implements(Index, InvertedFile))]` the traits that objects of the type can
+//! be seen as, and `#[object(copy)]` says that `Clone` makes a deep copy; where it does not, `#[object(copy = METHOD)]` names the method
+//! `fn(&self) -> Result<Self>` that does. On a field: `parent`, `skip`, `readonly`, `name = "..."`.
 //! The type must implement `Default`: a default-constructed object gives each field's default value.
 
 use proc_macro::TokenStream;
@@ -29,6 +31,9 @@ struct Options {
     is_abstract: bool,
     name: Option<String>,
     methods: Option<syn::Path>,
+    implements: Vec<syn::Path>,
+    /// The method that makes a deep copy; `None` inside for `Clone`.
+    copy: Option<Option<syn::Ident>>,
 }
 
 fn options(attrs: &[syn::Attribute]) -> syn::Result<Options> {
@@ -47,8 +52,16 @@ fn options(attrs: &[syn::Attribute]) -> syn::Result<Options> {
                 found.name = Some(meta.value()?.parse::<syn::LitStr>()?.value());
             } else if meta.path.is_ident("methods") {
                 found.methods = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("implements") {
+                meta.parse_nested_meta(|view| {
+                    found.implements.push(view.path);
+                    Ok(())
+                })?;
+            } else if meta.path.is_ident("copy") {
+                let named = meta.input.peek(syn::Token![=]);
+                found.copy = Some(if named { Some(meta.value()?.parse()?) } else { None });
             } else {
-                return Err(meta.error("known here: parent, skip, readonly, abstract, name, methods"));
+                return Err(meta.error("known here: parent, skip, readonly, abstract, name, methods, implements, copy"));
             }
             Ok(())
         })?;
@@ -86,6 +99,19 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
     let type_doc = doc(&input.attrs);
     let is_abstract = own.is_abstract;
     let methods = own.methods.map_or(quote!(&[]), |path| quote!(#path));
+
+    let views = own.implements;
+    let copy = match own.copy {
+        None => quote!(None),
+        Some(method) => {
+            let copied = method.map_or(quote!(Ok(::std::clone::Clone::clone(object))), |m| quote!(object.#m()));
+            quote!(Some(|object| {
+                let object = ::faiss_core::base::object::receiver::<#ident>(object)?;
+                let copied: ::faiss_core::base::Result<#ident> = #copied;
+                Ok(::faiss_core::base::Handle::new(copied?))
+            }))
+        }
+    };
 
     let mut parent = None;
     let (mut infos, mut refs, mut muts) = (Vec::new(), Vec::new(), Vec::new());
@@ -144,11 +170,20 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
                     is_abstract: #is_abstract,
                     fields: &[#(#infos),*],
                     methods: #methods,
+                    views: &[#({
+                        static CASTS: ::faiss_core::base::view::Casts<dyn #views> = ::faiss_core::base::view::Casts {
+                            get: |object| object.as_any().downcast_ref::<#ident>().map(|seen| seen as _),
+                            get_mut: |object| object.as_any_mut().downcast_mut::<#ident>().map(|seen| seen as _),
+                        };
+                        &CASTS
+                    }),*],
+                    copy: #copy,
                     default: || ::std::boxed::Box::new(<#ident as ::std::default::Default>::default()),
                 };
                 &INFO
             };
         }
+        #(impl ::faiss_core::base::Is<dyn #views> for #ident {})*
         impl ::faiss_core::base::object::Object for #ident {
             fn info(&self) -> &'static ::faiss_core::base::object::TypeInfo { <Self as ::faiss_core::base::object::Described>::INFO }
             fn as_any(&self) -> &dyn ::std::any::Any { self }

@@ -85,33 +85,37 @@ pub fn before_change(address: usize, object: &mut dyn Object) {
 
 #[cfg(test)]
 mod tests {
+    use faiss_derive::Object;
+
     use super::*;
     use crate::base::Handle;
-    use crate::index::flat_l2::IndexFlatL2;
+
+    #[derive(Object, Default)]
+    struct Numbers {
+        /// What is seen.
+        pub items: Vec<f32>,
+    }
 
     #[test]
     fn memory_that_is_seen_stays_when_the_object_changes() {
-        let Handle::Index(index) = Handle::index(IndexFlatL2::new(2).unwrap()) else { unreachable!() };
-        index.write().add(&[1.0, 2.0, 3.0, 4.0]).unwrap();
-        let object = Handle::Index(index.clone()).object();
-        let see = || Export::new(&object, Box::new(|o| o.field_mut("codes")?.vector_mut())).unwrap();
+        let numbers = Shared::<Numbers>::new(Numbers { items: vec![1.0, 2.0, 3.0, 4.0] });
+        let object: Handle = numbers.object();
+        let see = || Export::new(&object, Box::new(|o| o.field_mut("items")?.vector_mut())).unwrap();
         let (one, two) = (see(), see());
         assert_eq!((one.address, one.bytes), (two.address, 16));
         let read = |export: &Export| {
             // SAFETY: the export lives, so its address leads to 16 bytes.
             unsafe { std::slice::from_raw_parts(export.address as *const f32, 4) }.to_vec()
         };
-        // SAFETY: as above; nobody else uses the index.
+        // SAFETY: as above; nobody else uses the numbers.
         unsafe { *(one.address as *mut f32) = 9.0 };
-        let mut out = [0.0; 2];
-        index.read().reconstruct(0, &mut out).unwrap();
-        assert_eq!(out, [9.0, 2.0]);
+        assert_eq!(numbers.read().items[0], 9.0);
 
-        index.write().add(&vec![5.0; 2000]).unwrap();
-        index.write().reset().unwrap();
+        numbers.write().items.extend([5.0; 2000]);
+        numbers.write().items = Vec::new();
         assert_eq!(read(&one), [9.0, 2.0, 3.0, 4.0]);
         drop(one);
         assert_eq!(read(&two), [9.0, 2.0, 3.0, 4.0]);
-        drop((two, index));
+        drop((two, numbers));
     }
 }

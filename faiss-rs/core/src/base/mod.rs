@@ -6,14 +6,14 @@ pub mod handle;
 pub mod interrupt;
 pub mod metric;
 pub mod object;
-pub mod pointer;
 pub mod progress;
 pub mod threads;
+pub mod view;
 
 pub use error::{Error, Result};
-pub use handle::{Handle, Shared};
+pub use handle::{Handle, ReadGuard, Shared, WriteGuard};
 pub use metric::MetricType;
 pub use object::{
     Described, ElementKind, Field, FieldInfo, FieldMut, FieldRef, Kind, Method, MethodCall, Object, TypeInfo, Value,
 };
-pub use pointer::Pointer;
+pub use view::{Is, View};

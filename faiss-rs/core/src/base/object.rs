@@ -7,10 +7,7 @@ use std::any::Any;
 
 use super::error::{Error, Result};
 use super::handle::{Handle, Shared};
-use crate::index::Index;
-use crate::selector::IDSelector;
-use crate::storage::lists::InvertedLists;
-use crate::transform::VectorTransform;
+use super::view::View;
 
 /// The kind of a field's value, in C++'s terms where Python shows them.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +102,10 @@ pub struct TypeInfo {
     pub fields: &'static [FieldInfo],
     /// Own methods, without the parent's.
     pub methods: &'static [Method],
+    /// What objects of this very type can be seen as: a [`Casts`](super::view::Casts) for each trait.
+    pub views: &'static [&'static (dyn Any + Send + Sync)],
+    /// A deep copy: objects that this one refers to are copied too.
+    pub copy: Option<fn(&dyn Object) -> Result<Handle>>,
     pub default: fn() -> Box<dyn Object>,
 }
 
@@ -171,6 +172,13 @@ pub fn receiver_mut<T: Object + Described>(object: &mut dyn Object) -> Result<&m
 
 fn wrong_receiver<T: Described>(info: &TypeInfo) -> Error {
     Error::type_error(format!("a {} is wanted here, not a {}", T::INFO.name, info.name))
+}
+
+/// A deep copy, of the same type.
+pub fn copy(object: &dyn Object) -> Result<Handle> {
+    let info = object.info();
+    let unknown = || Error::failed("", format!("clone not supported for this type of index: {}", info.name));
+    info.copy.ok_or_else(unknown)?(object)
 }
 
 /// What a field shows when read.
@@ -333,24 +341,20 @@ impl<T: Element> FieldMut for Vec<T> {
     }
 }
 
-macro_rules! pointer_fields {
-    ($($base:ident => $variant:ident;)*) => {$(
-        impl Field for Option<Shared<dyn $base>> {
-            const KIND: Kind = Kind::Pointer(stringify!($base));
-            fn get(&self) -> FieldRef<'_> {
-                FieldRef::Value(self.as_ref().map_or(Value::None, |h| Value::Handle(Handle::$variant(h.clone()))))
-            }
-        }
-        impl FieldMut for Option<Shared<dyn $base>> {
-            fn set(&mut self, value: Value) -> Result<()> {
-                *self = match value {
-                    Value::None => None,
-                    Value::Handle(Handle::$variant(h)) => Some(h),
-                    _ => return Err(Error::type_error(concat!("a ", stringify!($base), " or None is wanted here"))),
-                };
-                Ok(())
-            }
-        }
-    )*};
+/// A pointer to another object, which may be null.
+impl<T: ?Sized + View> Field for Option<Shared<T>> {
+    const KIND: Kind = Kind::Pointer(T::NAME);
+    fn get(&self) -> FieldRef<'_> {
+        FieldRef::Value(self.as_ref().map_or(Value::None, |p| Value::Handle(p.object())))
+    }
 }
-pointer_fields! { Index => Index; IDSelector => Selector; InvertedLists => Lists; VectorTransform => Transform; }
+impl<T: ?Sized + View> FieldMut for Option<Shared<T>> {
+    fn set(&mut self, value: Value) -> Result<()> {
+        *self = match value {
+            Value::None => None,
+            Value::Handle(handle) => Some(handle.view()?),
+            _ => return Err(Error::type_error(format!("{} or None is wanted here", T::NAME))),
+        };
+        Ok(())
+    }
+}

@@ -35,7 +35,7 @@ pub struct ClusteringIterationStats {
 
 /// k-means over d-dimensional vectors.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, copy)]
 pub struct Clustering {
     #[object(parent)]
     pub cp: ClusteringParameters,
@@ -52,23 +52,21 @@ pub struct Clustering {
 
 const SIGNATURES: &[&str] = &["()", "(d: int, k: int)", "(d: int, k: int, cp: ClusteringParameters)"];
 
-pub const ROW: Row = Row::of::<Clustering>()
-    .construct(
-        |args| {
-            let (d, k, cp) = match args {
-                [] => (0, 0, ClusteringParameters::default()),
-                [Value::Int(d), Value::Int(k)] => (*d, *k, ClusteringParameters::default()),
-                [Value::Int(d), Value::Int(k), Value::Handle(Handle::Other(cp))] => {
-                    (*d, *k, receiver::<ClusteringParameters>(&*cp.read())?.clone())
-                }
-                _ => return Err(no_overload("Clustering", SIGNATURES)),
-            };
-            let size = |v: i64, name: &str| usize::try_from(v).map_err(|_| Error::value(format!("{name} is negative")));
-            Ok(Handle::other(Clustering { cp, ..Clustering::new(size(d, "d")?, size(k, "k")?) }))
-        },
-        SIGNATURES,
-    )
-    .clone(|object| Ok(Handle::other(receiver::<Clustering>(object)?.clone())));
+pub const ROW: Row = Row::of::<Clustering>().construct(
+    |args| {
+        let (d, k, cp) = match args {
+            [] => (0, 0, ClusteringParameters::default()),
+            [Value::Int(d), Value::Int(k)] => (*d, *k, ClusteringParameters::default()),
+            [Value::Int(d), Value::Int(k), Value::Handle(cp)] => {
+                (*d, *k, receiver::<ClusteringParameters>(&*cp.read())?.clone())
+            }
+            _ => return Err(no_overload("Clustering", SIGNATURES)),
+        };
+        let size = |v: i64, name: &str| usize::try_from(v).map_err(|_| Error::value(format!("{name} is negative")));
+        Ok(Handle::new(Clustering { cp, ..Clustering::new(size(d, "d")?, size(k, "k")?) }))
+    },
+    SIGNATURES,
+);
 
 const METHODS: &[Method] = &[
     Method {

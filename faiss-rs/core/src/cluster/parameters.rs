@@ -2,12 +2,12 @@
 
 use faiss_derive::Object;
 
-use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result};
 use crate::registry::{Row, no_overload};
 
 /// How a clustering is trained.
 #[derive(Object, Clone)]
+#[object(copy)]
 pub struct ClusteringParameters {
     /// Number of rounds.
     pub niter: i32,
@@ -99,12 +99,10 @@ impl ClusteringParameters {
     }
 }
 
-pub const ROW: Row = Row::of::<ClusteringParameters>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::other(ClusteringParameters::default())),
-            _ => Err(no_overload("ClusteringParameters", &["()"])),
-        },
-        &["()"],
-    )
-    .clone(|object| Ok(Handle::other(receiver::<ClusteringParameters>(object)?.clone())));
+pub const ROW: Row = Row::of::<ClusteringParameters>().construct(
+    |args| match args {
+        [] => Ok(Handle::new(ClusteringParameters::default())),
+        _ => Err(no_overload("ClusteringParameters", &["()"])),
+    },
+    &["()"],
+);

@@ -44,14 +44,11 @@ const MAX_DEPTH: usize = 16;
 
 /// The index that `description` describes, over `d`-dimensional vectors; it may have to be trained.
 pub fn index_factory(d: i64, description: &str, metric: MetricType) -> Result<Handle> {
-    parse(d, description, metric, 0).map(Handle::Index)
+    parse(d, description, metric, 0).map(|index| index.object())
 }
 
 fn handle(handle: Handle) -> Result<Shared<dyn Index>> {
-    match handle {
-        Handle::Index(index) => Ok(index),
-        _ => Err(Error::type_error("an index is wanted here")),
-    }
+    handle.view()
 }
 
 fn unknown(description: &str) -> Error {
@@ -118,7 +115,7 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
             let mut index = IndexPreTransform::new(again(rest, d_out)?);
             chain.into_iter().rev().try_for_each(|transform| index.prepend_transform(transform))?;
             index.own_fields = true;
-            return handle(Handle::index(index));
+            return handle(Handle::new(index));
         }
     }
     if let Some(lists) = first.strip_prefix("IVF") {
@@ -168,7 +165,8 @@ fn transform(part: &str, d: i64) -> Result<Option<(Shared<dyn VectorTransform>, 
         Grammar::Transform(make) => make(d, part).transpose(),
         _ => None,
     });
-    let Some(Handle::Transform(made)) = made.transpose()? else { return Ok(None) };
+    let Some(made) = made.transpose()? else { return Ok(None) };
+    let made: Shared<dyn VectorTransform> = made.view()?;
     let d_out = i64::from(made.read().base().d_out);
     Ok(Some((made, d_out)))
 }

@@ -17,7 +17,7 @@ pub struct ParameterSpace {
 
 pub const ROW: Row = Row::of::<ParameterSpace>().construct(
     |args| match args {
-        [] => Ok(Handle::other(ParameterSpace::default())),
+        [] => Ok(Handle::new(ParameterSpace::default())),
         _ => Err(no_overload("ParameterSpace", &["()"])),
     },
     &["()"],
@@ -34,10 +34,10 @@ const METHODS: &[Method] = &[
                 [_, _, Value::Float(v)] => *v,
                 _ => return Err(no_overload("set_index_parameter", &["(index: Index, name: str, value: float)"])),
             };
-            let [Value::Handle(Handle::Index(index)), Value::Str(name), _] = args else {
+            let [Value::Handle(index), Value::Str(name), _] = args else {
                 return Err(no_overload("set_index_parameter", &["(index: Index, name: str, value: float)"]));
             };
-            set_index_parameter(index, name, value)?;
+            set_index_parameter(&index.view()?, name, value)?;
             Ok(Value::None)
         }),
     },
@@ -46,14 +46,14 @@ const METHODS: &[Method] = &[
         signature: "(self, index: Index, param_string: str) -> None",
         doc: "Sets several, as in `nprobe=16,k_factor_rf=4`.",
         call: MethodCall::Read(|_, args| {
-            let [Value::Handle(Handle::Index(index)), Value::Str(text)] = args else {
+            let [Value::Handle(index), Value::Str(text)] = args else {
                 return Err(no_overload("set_index_parameters", &["(index: Index, param_string: str)"]));
             };
             for part in text.split(',').filter(|part| !part.is_empty()) {
                 let pair = part.split_once('=').and_then(|(name, value)| Some((name, value.parse().ok()?)));
                 let wrong = || Error::failed("", format!("could not interpret parameters {part}"));
                 let (name, value) = pair.ok_or_else(wrong)?;
-                set_index_parameter(index, name, value)?;
+                set_index_parameter(&index.view()?, name, value)?;
             }
             Ok(Value::None)
         }),
@@ -78,7 +78,7 @@ fn set(index: &Shared<dyn Index>, name: &str, value: f64, depth: usize) -> Resul
     let inner = {
         let index = index.read();
         let inner = |field: &str| match index.field(field) {
-            Some(FieldRef::Value(Value::Handle(Handle::Index(inner)))) => Some(inner),
+            Some(FieldRef::Value(Value::Handle(inner))) => inner.view().ok(),
             _ => None,
         };
         match within.and_then(&inner) {

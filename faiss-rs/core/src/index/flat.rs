@@ -13,7 +13,7 @@ use crate::stream::{Reader, Writer};
 
 /// Stores the full vectors and searches them exhaustively.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index), copy)]
 pub struct IndexFlat {
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
@@ -23,12 +23,12 @@ const SIGNATURES: &[&str] = &["()", "(d: int)", "(d: int, metric: int)"];
 
 pub const ROW: Row = Row::of::<IndexFlat>()
     .grammar(Grammar::Index(|d, part, metric| match part {
-        "Flat" => Ok(Some(Handle::index(IndexFlat::new(d, metric)?))),
+        "Flat" => Ok(Some(Handle::new(IndexFlat::new(d, metric)?))),
         _ => Ok(None),
     }))
     .construct(
         |args| {
-            Ok(Handle::index(match args {
+            Ok(Handle::new(match args {
                 [] => IndexFlat::default(),
                 [Value::Int(d)] => IndexFlat::new(*d, MetricType::L2)?,
                 [Value::Int(d), Value::Int(metric)] => IndexFlat::new(*d, MetricType::try_from(*metric)?)?,
@@ -37,10 +37,9 @@ pub const ROW: Row = Row::of::<IndexFlat>()
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(Handle::index(receiver::<IndexFlat>(object)?.clone())))
     .format(Format {
         fourccs: &["IxFl"],
-        read: |input, _| Ok(Handle::index(IndexFlat::read(input)?)),
+        read: |input, _| Ok(Handle::new(IndexFlat::read(input)?)),
         write: |object, out| {
             // As Faiss does: what is read back is an IndexFlatL2 or IndexFlatIP where the metric is theirs.
             let code = match receiver::<IndexFlat>(object)?.metric_type {

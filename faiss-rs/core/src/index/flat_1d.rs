@@ -5,14 +5,14 @@ use faiss_derive::Object;
 use super::Index;
 use super::flat_codes::check_same_type;
 use super::flat_l2::IndexFlatL2;
-use crate::base::object::{Method, MethodCall, receiver, receiver_mut};
+use crate::base::object::{Method, MethodCall, receiver_mut};
 use crate::base::{Error, Handle, Object, Result, Value};
 use crate::registry::{Row, no_overload};
 use crate::selector::IDSelector;
 
 /// Exact search over one-dimensional vectors. Distances are absolute differences, not squared.
 #[derive(Object, Clone)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index), copy)]
 pub struct IndexFlat1D {
     #[object(parent)]
     pub flat_l2: IndexFlatL2,
@@ -24,21 +24,18 @@ pub struct IndexFlat1D {
 
 const SIGNATURES: &[&str] = &["(continuous_update: bool = True)"];
 
-pub const ROW: Row = Row::of::<IndexFlat1D>()
-    .construct(
-        |args| {
-            let continuous_update = match args {
-                [] => true,
-                [Value::Bool(v)] => *v,
-                [Value::Int(v)] => *v != 0,
-                _ => return Err(no_overload("IndexFlat1D", SIGNATURES)),
-            };
-            Ok(Handle::index(IndexFlat1D { continuous_update, ..Default::default() }))
-        },
-        SIGNATURES,
-    )
-    // Files hold it as an IndexFlatL2: the order is not stored.
-    .clone(|object| Ok(Handle::index(receiver::<IndexFlat1D>(object)?.clone())));
+pub const ROW: Row = Row::of::<IndexFlat1D>().construct(
+    |args| {
+        let continuous_update = match args {
+            [] => true,
+            [Value::Bool(v)] => *v,
+            [Value::Int(v)] => *v != 0,
+            _ => return Err(no_overload("IndexFlat1D", SIGNATURES)),
+        };
+        Ok(Handle::new(IndexFlat1D { continuous_update, ..Default::default() }))
+    },
+    SIGNATURES,
+); // Files hold it as an IndexFlatL2: the order is not stored.
 
 const METHODS: &[Method] = &[Method {
     name: "update_permutation",

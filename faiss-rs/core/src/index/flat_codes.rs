@@ -11,7 +11,7 @@ use crate::storage::codes::Codes;
 
 /// Base of the indexes that store one code of fixed size a vector.
 #[derive(Object, Default, Clone)]
-#[object(abstract, methods = METHODS)]
+#[object(abstract, methods = METHODS, implements(Index))]
 pub struct IndexFlatCodes {
     #[object(parent)]
     pub base: IndexBase,

@@ -5,12 +5,12 @@ use faiss_derive::Object;
 use super::Index;
 use super::flat::IndexFlat;
 use super::flat_codes::check_same_type;
-use crate::base::object::receiver;
 use crate::base::{Handle, MetricType, Result, Value};
 use crate::registry::{Format, Row, no_overload};
 
 /// Exact search by inner product.
 #[derive(Object, Clone)]
+#[object(implements(Index), copy)]
 pub struct IndexFlatIP {
     #[object(parent)]
     pub flat: IndexFlat,
@@ -21,7 +21,7 @@ const SIGNATURES: &[&str] = &["()", "(d: int)"];
 pub const ROW: Row = Row::of::<IndexFlatIP>()
     .construct(
         |args| {
-            Ok(Handle::index(match args {
+            Ok(Handle::new(match args {
                 [] => IndexFlatIP::default(),
                 [Value::Int(d)] => IndexFlatIP::new(*d)?,
                 _ => return Err(no_overload("IndexFlatIP", SIGNATURES)),
@@ -29,10 +29,9 @@ pub const ROW: Row = Row::of::<IndexFlatIP>()
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(Handle::index(receiver::<IndexFlatIP>(object)?.clone())))
     .format(Format {
         fourccs: &["IxFI"],
-        read: |input, _| Ok(Handle::index(IndexFlatIP { flat: IndexFlat::read(input)? })),
+        read: |input, _| Ok(Handle::new(IndexFlatIP { flat: IndexFlat::read(input)? })),
         write: |object, out| IndexFlat::write(object, "IxFI", out),
     });
 

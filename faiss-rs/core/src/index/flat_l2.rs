@@ -5,7 +5,7 @@ use faiss_derive::Object;
 use super::Index;
 use super::flat::IndexFlat;
 use super::flat_codes::check_same_type;
-use crate::base::object::{Method, MethodCall, receiver, receiver_mut};
+use crate::base::object::{Method, MethodCall, receiver_mut};
 use crate::base::{Handle, MetricType, Object, Result, Value};
 use crate::distance;
 use crate::registry::{Format, Row, no_overload};
@@ -13,7 +13,7 @@ use crate::selector::IDSelector;
 
 /// Exact search by squared L2 distance.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index), copy)]
 pub struct IndexFlatL2 {
     #[object(parent)]
     pub flat: IndexFlat,
@@ -26,7 +26,7 @@ const SIGNATURES: &[&str] = &["()", "(d: int)"];
 pub const ROW: Row = Row::of::<IndexFlatL2>()
     .construct(
         |args| {
-            Ok(Handle::index(match args {
+            Ok(Handle::new(match args {
                 [] => IndexFlatL2::default(),
                 [Value::Int(d)] => IndexFlatL2::new(*d)?,
                 _ => return Err(no_overload("IndexFlatL2", SIGNATURES)),
@@ -34,10 +34,9 @@ pub const ROW: Row = Row::of::<IndexFlatL2>()
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(Handle::index(receiver::<IndexFlatL2>(object)?.clone())))
     .format(Format {
         fourccs: &["IxF2"],
-        read: |input, _| Ok(Handle::index(IndexFlatL2 { flat: IndexFlat::read(input)?, cached_l2norms: Vec::new() })),
+        read: |input, _| Ok(Handle::new(IndexFlatL2 { flat: IndexFlat::read(input)?, cached_l2norms: Vec::new() })),
         write: |object, out| IndexFlat::write(object, "IxF2", out),
     });
 

@@ -3,7 +3,6 @@
 use faiss_derive::Object;
 use rustc_hash::FxHashMap;
 
-use super::ivf::copy_index;
 use super::ivf::format::{read_index, write_index};
 use super::{Index, IndexBase, RangeSearchResult, header, params_with_selector, selector};
 use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
@@ -17,6 +16,7 @@ use crate::stream::{Reader, Writer};
 
 /// Translates the ids of another index to the user's.
 #[derive(Object, Default, Clone)]
+#[object(implements(Index), copy = deep_copy)]
 pub struct IndexIDMap {
     #[object(parent)]
     pub base: IndexBase,
@@ -35,20 +35,19 @@ pub const ROW: Row = Row::of::<IndexIDMap>()
         name: "IDMap",
         leads: true,
         nested: false,
-        make: |index, _| Ok(Handle::index(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? })),
+        make: |index, _| Ok(Handle::new(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? })),
     }))
     .construct(
         |args| match args {
-            [] => Ok(Handle::index(IndexIDMap::default())),
-            [Value::Handle(Handle::Index(index))] => Ok(Handle::index(IndexIDMap::new(index.clone())?)),
+            [] => Ok(Handle::new(IndexIDMap::default())),
+            [Value::Handle(index)] => Ok(Handle::new(IndexIDMap::new(index.view()?)?)),
             _ => Err(no_overload("IndexIDMap", SIGNATURES)),
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(Handle::index(receiver::<IndexIDMap>(object)?.deep_copy()?)))
     .format(Format {
         fourccs: &["IxMp"],
-        read: |input, _| Ok(Handle::index(IndexIDMap::read(input)?)),
+        read: |input, _| Ok(Handle::new(IndexIDMap::read(input)?)),
         write: |object, out| receiver::<IndexIDMap>(object)?.write("IxMp", out),
     });
 
@@ -67,7 +66,7 @@ impl IndexIDMap {
     }
 
     fn deep_copy(&self) -> Result<Self> {
-        let index = self.index.as_ref().map(copy_index).transpose()?;
+        let index = self.index.as_ref().map(Shared::copy).transpose()?;
         Ok(IndexIDMap { index, own_fields: true, ..self.clone() })
     }
 
@@ -88,7 +87,7 @@ impl IndexIDMap {
         search: impl FnOnce(Option<&dyn Object>) -> Result<T>,
     ) -> Result<T> {
         let (Some(sel), Some(params)) = (selector(params), params) else { return search(params) };
-        let translated = Handle::selector(self.translate(&*sel.read()));
+        let translated = Handle::new(self.translate(&*sel.read()));
         search(Some(&*params_with_selector(params, translated)?))
     }
 
@@ -237,7 +236,7 @@ fn merge(this: &mut IndexIDMap, other: &mut dyn Index, add_id: i64) -> Result<()
 
 /// As [`IndexIDMap`], with a map back, so that vectors can be reconstructed by the user's ids.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index), copy = deep_copy)]
 pub struct IndexIDMap2 {
     #[object(parent)]
     pub map: IndexIDMap,
@@ -249,28 +248,22 @@ pub const ROW2: Row = Row::of::<IndexIDMap2>()
         name: "IDMap2",
         leads: true,
         nested: false,
-        make: |index, _| {
-            Ok(Handle::index(IndexIDMap2::from(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? })))
-        },
+        make: |index, _| Ok(Handle::new(IndexIDMap2::from(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? }))),
     }))
     .construct(
         |args| match args {
-            [] => Ok(Handle::index(IndexIDMap2::default())),
-            [Value::Handle(Handle::Index(index))] => Ok(Handle::index(IndexIDMap2::new(index.clone())?)),
+            [] => Ok(Handle::new(IndexIDMap2::default())),
+            [Value::Handle(index)] => Ok(Handle::new(IndexIDMap2::new(index.view()?)?)),
             _ => Err(no_overload("IndexIDMap2", SIGNATURES)),
         },
         SIGNATURES,
     )
-    .clone(|object| {
-        let index = receiver::<IndexIDMap2>(object)?;
-        Ok(Handle::index(IndexIDMap2 { map: index.map.deep_copy()?, rev_map: index.rev_map.clone() }))
-    })
     .format(Format {
         fourccs: &["IxM2"],
         read: |input, _| {
             let mut index = IndexIDMap2 { map: IndexIDMap::read(input)?, ..Default::default() };
             index.construct_rev_map();
-            Ok(Handle::index(index))
+            Ok(Handle::new(index))
         },
         write: |object, out| receiver::<IndexIDMap>(object)?.write("IxM2", out),
     });
@@ -301,6 +294,10 @@ const METHODS: &[Method] = &[
 ];
 
 impl IndexIDMap2 {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIDMap2 { map: self.map.deep_copy()?, rev_map: self.rev_map.clone() })
+    }
+
     pub fn new(index: Shared<dyn Index>) -> Result<Self> {
         Ok(IndexIDMap2 { map: IndexIDMap::new(index)?, ..Default::default() })
     }

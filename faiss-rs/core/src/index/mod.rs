@@ -100,7 +100,7 @@ const SEARCH_PARAMETERS_SIGNATURES: &[&str] = &["(*, sel: IDSelector | None = No
 
 pub const SEARCH_PARAMETERS: Row = Row::of::<SearchParameters>().construct(
     |args| match args {
-        [] => Ok(Handle::other(SearchParameters::default())),
+        [] => Ok(Handle::new(SearchParameters::default())),
         _ => Err(no_overload("SearchParameters", SEARCH_PARAMETERS_SIGNATURES)),
     },
     SEARCH_PARAMETERS_SIGNATURES,
@@ -109,7 +109,7 @@ pub const SEARCH_PARAMETERS: Row = Row::of::<SearchParameters>().construct(
 /// The selector of some search parameters, whatever their type.
 pub fn selector(params: Option<&dyn Object>) -> Option<Shared<dyn IDSelector>> {
     match params?.field("sel")? {
-        FieldRef::Value(Value::Handle(Handle::Selector(sel))) => Some(sel),
+        FieldRef::Value(Value::Handle(sel)) => sel.view().ok(),
         _ => None,
     }
 }
@@ -372,6 +372,8 @@ pub trait Index: Object {
         })
     }
 }
+
+crate::view!(Index, "Index");
 
 /// Inside `impl Index for T`: the base and the parent, which is the embedded field of that name.
 #[macro_export]

@@ -37,6 +37,7 @@ const BLOCK: usize = 1024;
 
 /// Stores product-quantized codes and searches them exhaustively.
 #[derive(Object, Default, Clone)]
+#[object(implements(Index), copy)]
 pub struct IndexPQ {
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
@@ -71,7 +72,7 @@ const PARAMETER_SIGNATURES: &[&str] =
 
 pub const PARAMETERS: Row = Row::of::<SearchParametersPQ>().construct(
     |args| match args {
-        [] => Ok(Handle::other(SearchParametersPQ::default())),
+        [] => Ok(Handle::new(SearchParametersPQ::default())),
         _ => Err(no_overload("SearchParametersPQ", PARAMETER_SIGNATURES)),
     },
     PARAMETER_SIGNATURES,
@@ -84,12 +85,12 @@ pub const ROW: Row = Row::of::<IndexPQ>()
         let Some(part) = PqPart::parse(part) else { return Ok(None) };
         let mut index = IndexPQ::new(d, part.m, part.nbits, metric)?;
         index.do_polysemous_training = part.polysemous;
-        Ok(Some(Handle::index(index)))
+        Ok(Some(Handle::new(index)))
     }))
     .construct(
         |args| {
             let (d, m, nbits, metric) = match args {
-                [] => return Ok(Handle::index(IndexPQ::default())),
+                [] => return Ok(Handle::new(IndexPQ::default())),
                 [Value::Int(d), Value::Int(m), Value::Int(nbits)] => (*d, *m, *nbits, MetricType::L2),
                 [Value::Int(d), Value::Int(m), Value::Int(nbits), Value::Int(metric)] => {
                     (*d, *m, *nbits, MetricType::try_from(*metric)?)
@@ -98,11 +99,10 @@ pub const ROW: Row = Row::of::<IndexPQ>()
             };
             let size =
                 |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            Ok(Handle::index(IndexPQ::new(d, size(m)?, size(nbits)?, metric)?))
+            Ok(Handle::new(IndexPQ::new(d, size(m)?, size(nbits)?, metric)?))
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(Handle::index(receiver::<IndexPQ>(object)?.clone())))
     .format(Format {
         fourccs: &["IxPq", "IxPQ", "IxPo"],
         read: |input, code: FourCC| {
@@ -121,7 +121,7 @@ pub const ROW: Row = Row::of::<IndexPQ>()
             }
             Error::check(index.pq.d == index.dim(), "pq.d == d")?;
             index.count()?;
-            Ok(Handle::index(index))
+            Ok(Handle::new(index))
         },
         write: |object, out| {
             let index = receiver::<IndexPQ>(object)?;

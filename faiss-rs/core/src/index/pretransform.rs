@@ -4,9 +4,7 @@ use std::borrow::Cow;
 
 use faiss_derive::Object;
 
-use super::ivf::copy_index;
 use super::ivf::format::{read_index, write_index};
-use super::ivf::params::ParametersPointer;
 use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
 use crate::base::object::{Field, FieldMut, FieldRef, Kind, Method, MethodCall, Object, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Shared, Value};
@@ -23,14 +21,14 @@ pub struct Chain(pub Vec<Shared<dyn VectorTransform>>);
 impl Field for Chain {
     const KIND: Kind = Kind::List("VectorTransform");
     fn get(&self) -> FieldRef<'_> {
-        FieldRef::Value(Value::List(self.0.iter().map(|t| Value::Handle(Handle::Transform(t.clone()))).collect()))
+        FieldRef::Value(Value::List(self.0.iter().map(|t| Value::Handle(t.object())).collect()))
     }
 }
 impl FieldMut for Chain {}
 
 /// Applies transforms to vectors before another index gets them.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index), copy = deep_copy)]
 pub struct IndexPreTransform {
     #[object(parent)]
     pub base: IndexBase,
@@ -48,12 +46,12 @@ const SIGNATURES: &[&str] = &["()", "(index: Index)", "(ltrans: VectorTransform,
 pub const ROW: Row = Row::of::<IndexPreTransform>()
     .construct(
         |args| {
-            Ok(Handle::index(match args {
+            Ok(Handle::new(match args {
                 [] => IndexPreTransform::default(),
-                [Value::Handle(Handle::Index(index))] => IndexPreTransform::new(index.clone()),
-                [Value::Handle(Handle::Transform(transform)), Value::Handle(Handle::Index(index))] => {
-                    let mut made = IndexPreTransform::new(index.clone());
-                    made.prepend_transform(transform.clone())?;
+                [Value::Handle(index)] => IndexPreTransform::new(index.view()?),
+                [Value::Handle(transform), Value::Handle(index)] => {
+                    let mut made = IndexPreTransform::new(index.view()?);
+                    made.prepend_transform(transform.view()?)?;
                     made
                 }
                 _ => return Err(no_overload("IndexPreTransform", SIGNATURES)),
@@ -61,16 +59,6 @@ pub const ROW: Row = Row::of::<IndexPreTransform>()
         },
         SIGNATURES,
     )
-    .clone(|object| {
-        let index = receiver::<IndexPreTransform>(object)?;
-        let copy = |t: &Shared<dyn VectorTransform>| match t.read().copy() {
-            Handle::Transform(copy) => Ok(copy),
-            _ => Err(Error::type_error("the copy of a transform is a transform")),
-        };
-        let chain = Chain(index.chain.0.iter().map(copy).collect::<Result<_>>()?);
-        let inner = index.index.as_ref().map(copy_index).transpose()?;
-        Ok(Handle::index(IndexPreTransform { base: index.base.clone(), chain, index: inner, own_fields: true }))
-    })
     .format(Format {
         fourccs: &["IxPT"],
         read: |input, _| {
@@ -80,13 +68,13 @@ pub const ROW: Row = Row::of::<IndexPreTransform>()
             let mut chain = Chain::default();
             for _ in 0..n {
                 match read_nested(input)? {
-                    Some(Handle::Transform(transform)) => chain.0.push(transform),
+                    Some(transform) if transform.is::<dyn VectorTransform>() => chain.0.push(transform.view()?),
                     _ => return Err(Error::failed("", "a VectorTransform is wanted here")),
                 }
             }
             let index = IndexPreTransform { base, chain, index: read_index(input)?, own_fields: true };
             index.check()?;
-            Ok(Handle::index(index))
+            Ok(Handle::new(index))
         },
         write: |object, out| {
             let index = receiver::<IndexPreTransform>(object)?;
@@ -104,12 +92,12 @@ pub struct SearchParametersPreTransform {
     #[object(parent)]
     pub base: SearchParameters,
     /// The parameters of that index.
-    pub index_params: ParametersPointer,
+    pub index_params: Option<Shared<SearchParameters>>,
 }
 
 pub const PARAMETERS: Row = Row::of::<SearchParametersPreTransform>().construct(
     |args| match args {
-        [] => Ok(Handle::other(SearchParametersPreTransform::default())),
+        [] => Ok(Handle::new(SearchParametersPreTransform::default())),
         _ => Err(no_overload("SearchParametersPreTransform", &["(*, index_params: SearchParameters | None = None)"])),
     },
     &["(*, index_params: SearchParameters | None = None)"],
@@ -120,10 +108,10 @@ const METHODS: &[Method] = &[Method {
     signature: "(self, ltrans: VectorTransform) -> None",
     doc: "Adds a transform that is applied before all others.",
     call: MethodCall::Write(|object, args| {
-        let [Value::Handle(Handle::Transform(transform))] = args else {
+        let [Value::Handle(transform)] = args else {
             return Err(no_overload("prepend_transform", &["(ltrans: VectorTransform)"]));
         };
-        receiver_mut::<IndexPreTransform>(object)?.prepend_transform(transform.clone())?;
+        receiver_mut::<IndexPreTransform>(object)?.prepend_transform(transform.view()?)?;
         Ok(Value::None)
     }),
 }];
@@ -131,12 +119,18 @@ const METHODS: &[Method] = &[Method {
 /// The inner index's parameters: those within, or any others as they are.
 fn with_params<T>(params: Option<&dyn Object>, search: impl FnOnce(Option<&dyn Object>) -> Result<T>) -> Result<T> {
     match params.and_then(cast::<SearchParametersPreTransform>) {
-        Some(own) => own.index_params.with(search),
+        Some(own) => Shared::with(own.index_params.as_ref(), search),
         None => search(params),
     }
 }
 
 impl IndexPreTransform {
+    fn deep_copy(&self) -> Result<Self> {
+        let chain = Chain(self.chain.0.iter().map(Shared::copy).collect::<Result<_>>()?);
+        let index = self.index.as_ref().map(Shared::copy).transpose()?;
+        Ok(IndexPreTransform { base: self.base.clone(), chain, index, own_fields: true })
+    }
+
     pub fn new(index: Shared<dyn Index>) -> Self {
         let base = index.read().base().clone();
         IndexPreTransform { base, index: Some(index), ..Default::default() }

@@ -6,9 +6,7 @@ use parking_lot::Mutex;
 use super::flat::IndexFlat;
 use super::flat_ip::IndexFlatIP;
 use super::flat_l2::IndexFlatL2;
-use super::ivf::copy_index;
 use super::ivf::format::{read_index, write_index};
-use super::ivf::params::ParametersPointer;
 use super::{Index, IndexBase, SearchParameters, header};
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
@@ -17,6 +15,7 @@ use crate::registry::{Format, Row, no_overload};
 
 /// Ranks the results of `base_index` again by the distances of `refine_index`.
 #[derive(Object, Clone)]
+#[object(implements(Index), copy = deep_copy)]
 pub struct IndexRefine {
     #[object(parent)]
     pub base: IndexBase,
@@ -56,20 +55,19 @@ pub const ROW: Row = Row::of::<IndexRefine>()
             let refine = refine.ok_or_else(|| Error::value("Refine wants the description of an index"))?;
             let mut index = IndexRefine::new(base, refine)?;
             (index.own_fields, index.own_refine_index) = (true, true);
-            Ok(Handle::index(index))
+            Ok(Handle::new(index))
         },
     }))
     .construct(
         |args| match args {
-            [] => Ok(Handle::index(IndexRefine::default())),
-            [Value::Handle(Handle::Index(base)), Value::Handle(Handle::Index(refine))] => {
-                Ok(Handle::index(IndexRefine::new(base.clone(), refine.clone())?))
+            [] => Ok(Handle::new(IndexRefine::default())),
+            [Value::Handle(base), Value::Handle(refine)] => {
+                Ok(Handle::new(IndexRefine::new(base.view()?, refine.view()?)?))
             }
             _ => Err(no_overload("IndexRefine", SIGNATURES)),
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(Handle::index(receiver::<IndexRefine>(object)?.deep_copy()?)))
     .format(Format {
         fourccs: &["IxRF"],
         read: |input, _| {
@@ -83,7 +81,7 @@ pub const ROW: Row = Row::of::<IndexRefine>()
             let flat = refine_index.as_ref().is_some_and(|index| cast::<IndexFlat>(&*index.read()).is_some());
             let refine =
                 IndexRefine { base, base_index, refine_index, own_fields: true, own_refine_index: true, k_factor };
-            Ok(if flat { Handle::index(IndexRefineFlat { refine }) } else { Handle::index(refine) })
+            Ok(if flat { Handle::new(IndexRefineFlat { refine }) } else { Handle::new(refine) })
         },
         write: |object, out| {
             let index = receiver::<IndexRefine>(object)?;
@@ -103,19 +101,19 @@ pub struct IndexRefineSearchParameters {
     /// How many candidates there are for each result.
     pub k_factor: f32,
     /// Parameters of the search for candidates.
-    pub base_index_params: ParametersPointer,
+    pub base_index_params: Option<Shared<SearchParameters>>,
 }
 
 impl Default for IndexRefineSearchParameters {
     fn default() -> Self {
         let base = SearchParameters::default();
-        IndexRefineSearchParameters { base, k_factor: 1.0, base_index_params: ParametersPointer::default() }
+        IndexRefineSearchParameters { base, k_factor: 1.0, base_index_params: None }
     }
 }
 
 pub const PARAMETERS: Row = Row::of::<IndexRefineSearchParameters>().construct(
     |args| match args {
-        [] => Ok(Handle::other(IndexRefineSearchParameters::default())),
+        [] => Ok(Handle::new(IndexRefineSearchParameters::default())),
         _ => Err(no_overload(
             "IndexRefineSearchParameters",
             &["(*, k_factor: float = 1, base_index_params: SearchParameters | None = None)"],
@@ -149,8 +147,8 @@ impl IndexRefine {
 
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexRefine {
-            base_index: self.base_index.as_ref().map(copy_index).transpose()?,
-            refine_index: self.refine_index.as_ref().map(copy_index).transpose()?,
+            base_index: self.base_index.as_ref().map(Shared::copy).transpose()?,
+            refine_index: self.refine_index.as_ref().map(Shared::copy).transpose()?,
             own_fields: true,
             own_refine_index: true,
             ..self.clone()
@@ -213,7 +211,7 @@ impl Index for IndexRefine {
         let mut search =
             |p: Option<&dyn Object>| base.read().search(x, k_base, p, &mut base_distances, &mut base_labels);
         match own {
-            Some(own) => own.base_index_params.with(search)?,
+            Some(own) => Shared::with(own.base_index_params.as_ref(), search)?,
             None => search(None)?,
         }
         let (refine, d) = (refine.read(), self.dim());
@@ -260,6 +258,7 @@ impl Index for IndexRefine {
 
 /// Ranks the results of an index again by exact distances.
 #[derive(Object, Clone, Default)]
+#[object(implements(Index), copy = deep_copy)]
 pub struct IndexRefineFlat {
     #[object(parent)]
     pub refine: IndexRefine,
@@ -275,26 +274,24 @@ pub const FLAT: Row = Row::of::<IndexRefineFlat>()
         make: |base, _| {
             let mut index = IndexRefineFlat::new(base, &[])?;
             index.refine.own_fields = true;
-            Ok(Handle::index(index))
+            Ok(Handle::new(index))
         },
     }))
     .construct(
         |args| match args {
-            [] => Ok(Handle::index(IndexRefineFlat::default())),
-            [Value::Handle(Handle::Index(base))] => Ok(Handle::index(IndexRefineFlat::new(base.clone(), &[])?)),
-            [Value::Handle(Handle::Index(base)), Value::F32(xb, _)] => {
-                Ok(Handle::index(IndexRefineFlat::new(base.clone(), xb)?))
-            }
+            [] => Ok(Handle::new(IndexRefineFlat::default())),
+            [Value::Handle(base)] => Ok(Handle::new(IndexRefineFlat::new(base.view()?, &[])?)),
+            [Value::Handle(base), Value::F32(xb, _)] => Ok(Handle::new(IndexRefineFlat::new(base.view()?, xb)?)),
             _ => Err(no_overload("IndexRefineFlat", FLAT_SIGNATURES)),
         },
         FLAT_SIGNATURES,
-    )
-    .clone(|object| {
-        let index = receiver::<IndexRefineFlat>(object)?;
-        Ok(Handle::index(IndexRefineFlat { refine: index.refine.deep_copy()? }))
-    });
+    );
 
 impl IndexRefineFlat {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexRefineFlat { refine: self.refine.deep_copy()? })
+    }
+
     /// Over an index that holds the vectors `xb`.
     pub fn new(base_index: Shared<dyn Index>, xb: &[f32]) -> Result<Self> {
         let (d, metric, ntotal) = {
@@ -307,7 +304,7 @@ impl IndexRefineFlat {
             return Err(Error::failed("base_index->ntotal == 0", missing));
         }
         flat.add(xb)?;
-        let flat: Shared<dyn Index> = Shared::from_arc(std::sync::Arc::new(parking_lot::RwLock::new(flat)));
+        let flat: Shared<dyn Index> = Shared::new(flat);
         Ok(IndexRefineFlat { refine: IndexRefine { own_refine_index: true, ..IndexRefine::new(base_index, flat)? } })
     }
 }
@@ -319,9 +316,9 @@ fn flat_index(d: i64, metric: MetricType) -> Result<IndexFlat> {
 /// A flat index of the class that Faiss chooses for the metric.
 pub fn flat_handle(d: i64, metric: MetricType) -> Result<Handle> {
     Ok(match metric {
-        MetricType::L2 => Handle::index(IndexFlatL2::new(d)?),
-        MetricType::InnerProduct => Handle::index(IndexFlatIP::new(d)?),
-        other => Handle::index(IndexFlat::new(d, other)?),
+        MetricType::L2 => Handle::new(IndexFlatL2::new(d)?),
+        MetricType::InnerProduct => Handle::new(IndexFlatIP::new(d)?),
+        other => Handle::new(IndexFlat::new(d, other)?),
     })
 }
 

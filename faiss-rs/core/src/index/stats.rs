@@ -33,7 +33,7 @@ macro_rules! statistics {
                     signature: concat!("(self, other: ", stringify!($name), ") -> None"),
                     doc: "Adds other statistics to these.",
                     call: MethodCall::Write(|object, args| {
-                        let [Value::Handle(Handle::Other(other))] = args else {
+                        let [Value::Handle(other)] = args else {
                             return Err(no_overload("add", &[concat!("(other: ", stringify!($name), ")")]));
                         };
                         let other = receiver::<$name>(&*other.read())?.clone();
@@ -50,7 +50,7 @@ macro_rules! statistics {
 
         pub const $row: Row = Row::of::<$name>().construct(
             |args| match args {
-                [] => Ok(Handle::other($name::default())),
+                [] => Ok(Handle::new($name::default())),
                 _ => Err(no_overload(stringify!($name), &["()"])),
             },
             &["()"],
@@ -107,10 +107,10 @@ statistics! {
 
 /// The statistics by their name in Faiss's `cvar`.
 pub fn global(name: &str) -> Option<Handle> {
-    Some(Handle::Other(match name {
-        "indexIVF_stats" => Shared::from_arc(INDEX_IVF_STATS.clone().into_arc()),
-        "indexIVFPQ_stats" => Shared::from_arc(INDEX_IVFPQ_STATS.clone().into_arc()),
-        "indexPQ_stats" => Shared::from_arc(INDEX_PQ_STATS.clone().into_arc()),
-        _ => return None,
-    }))
+    match name {
+        "indexIVF_stats" => Some(INDEX_IVF_STATS.object()),
+        "indexIVFPQ_stats" => Some(INDEX_IVFPQ_STATS.object()),
+        "indexPQ_stats" => Some(INDEX_PQ_STATS.object()),
+        _ => None,
+    }
 }

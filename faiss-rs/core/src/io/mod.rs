@@ -114,12 +114,3 @@ pub fn write_InvertedLists(lists: &dyn InvertedLists, sink: &mut dyn Sink) -> Re
 pub fn read_InvertedLists(source: &mut dyn Source) -> Result<Option<ArrayInvertedLists>> {
     format::read_inverted_lists(&mut Reader::new(source, 0))
 }
-
-/// A deep copy, of the same type.
-pub fn clone_index(object: &dyn Object) -> Result<Handle> {
-    let info = object.info();
-    match registry::row(info).and_then(|row| row.clone) {
-        Some(clone) => clone(object),
-        None => Err(Error::failed("", format!("clone not supported for this type of index: {}", info.name))),
-    }
-}

@@ -54,7 +54,7 @@ impl Default for SimulatedAnnealingParameters {
 
 pub const ANNEALING: Row = Row::of::<SimulatedAnnealingParameters>().construct(
     |args| match args {
-        [] => Ok(Handle::other(SimulatedAnnealingParameters::default())),
+        [] => Ok(Handle::new(SimulatedAnnealingParameters::default())),
         _ => Err(no_overload("SimulatedAnnealingParameters", &["()"])),
     },
     &["()"],
@@ -93,7 +93,7 @@ impl Default for PolysemousTraining {
 
 pub const ROW: Row = Row::of::<PolysemousTraining>().construct(
     |args| match args {
-        [] => Ok(Handle::other(PolysemousTraining::default())),
+        [] => Ok(Handle::new(PolysemousTraining::default())),
         _ => Err(no_overload("PolysemousTraining", &["()"])),
     },
     &["()"],
@@ -105,7 +105,7 @@ const METHODS: &[Method] = &[
         signature: "(self, pq: ProductQuantizer, n: int = 0, x: numpy.ndarray | None = None) -> None",
         doc: "Gives the centroids new numbers. Vectors are not needed for it.",
         call: MethodCall::Read(|object, args| {
-            let [Value::Handle(Handle::Other(pq)), ..] = args else {
+            let [Value::Handle(pq), ..] = args else {
                 return Err(no_overload("optimize_pq_for_hamming", &["(pq: ProductQuantizer, n: int = 0, x = None)"]));
             };
             receiver::<PolysemousTraining>(object)?.optimize_pq_for_hamming(receiver_mut(&mut *pq.write())?)?;
@@ -117,7 +117,7 @@ const METHODS: &[Method] = &[
         signature: "(self, pq: ProductQuantizer) -> int",
         doc: "Bytes that each thread of the training needs.",
         call: MethodCall::Read(|_, args| {
-            let [Value::Handle(Handle::Other(pq))] = args else {
+            let [Value::Handle(pq)] = args else {
                 return Err(no_overload("memory_usage_per_thread", &["(pq: ProductQuantizer)"]));
             };
             Ok(Value::Int(memory_usage_per_thread(receiver(&*pq.read())?) as i64))

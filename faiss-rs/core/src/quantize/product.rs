@@ -26,7 +26,7 @@ const MIN_ROWS: usize = 16;
 
 /// Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits.
 #[derive(Object, Clone)]
-#[object(methods = super::product_methods::METHODS)]
+#[object(copy, methods = super::product_methods::METHODS)]
 pub struct ProductQuantizer {
     #[object(parent)]
     pub base: QuantizerBase,

@@ -7,20 +7,18 @@ use crate::registry::{Row, no_overload};
 
 const SIGNATURES: &[&str] = &["()", "(d: int, M: int, nbits: int)"];
 
-pub const ROW: Row = Row::of::<ProductQuantizer>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::other(ProductQuantizer::default())),
-            [Value::Int(d), Value::Int(m), Value::Int(nbits)] => {
-                let size =
-                    |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-                Ok(Handle::other(ProductQuantizer::new(size(*d)?, size(*m)?, size(*nbits)?)?))
-            }
-            _ => Err(no_overload("ProductQuantizer", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
-    .clone(|object| Ok(Handle::other(receiver::<ProductQuantizer>(object)?.clone())));
+pub const ROW: Row = Row::of::<ProductQuantizer>().construct(
+    |args| match args {
+        [] => Ok(Handle::new(ProductQuantizer::default())),
+        [Value::Int(d), Value::Int(m), Value::Int(nbits)] => {
+            let size =
+                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+            Ok(Handle::new(ProductQuantizer::new(size(*d)?, size(*m)?, size(*nbits)?)?))
+        }
+        _ => Err(no_overload("ProductQuantizer", SIGNATURES)),
+    },
+    SIGNATURES,
+);
 
 fn tables(pq: &ProductQuantizer, args: &[Value], name: &str, inner_products: bool) -> Result<Value> {
     let [Value::F32(x, shape)] = args else { return Err(no_overload(name, &["(x: numpy.ndarray)"])) };

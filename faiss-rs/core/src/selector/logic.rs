@@ -24,13 +24,14 @@ fn marks(operand: &Operand, ids: Range<i64>, out: &mut [bool]) {
 fn operand(value: &Value) -> Result<Operand> {
     match value {
         Value::None => Ok(None),
-        Value::Handle(Handle::Selector(s)) => Ok(Some(s.clone())),
+        Value::Handle(s) => s.view().map(Some),
         _ => Err(crate::base::Error::type_error("an IDSelector is wanted here")),
     }
 }
 
 /// What another selector leaves out.
 #[derive(Object, Default, Clone)]
+#[object(implements(IDSelector))]
 pub struct IDSelectorNot {
     #[object(parent)]
     base: IDSelectorBase,
@@ -58,7 +59,7 @@ const NOT_SIGNATURES: &[&str] = &["(sel: IDSelector)"];
 
 pub const NOT: Row = Row::of::<IDSelectorNot>().construct(
     |args| match args {
-        [sel] => Ok(Handle::selector(IDSelectorNot::new(operand(sel)?))),
+        [sel] => Ok(Handle::new(IDSelectorNot::new(operand(sel)?))),
         _ => Err(no_overload("IDSelectorNot", NOT_SIGNATURES)),
     },
     NOT_SIGNATURES,
@@ -70,6 +71,7 @@ macro_rules! binary_selector {
     ($(#[$doc:meta])* $name:ident, $row:ident, $combine:expr) => {
         $(#[$doc])*
         #[derive(Object, Default, Clone)]
+        #[object(implements(IDSelector))]
         pub struct $name {
             #[object(parent)]
             base: IDSelectorBase,
@@ -101,7 +103,7 @@ macro_rules! binary_selector {
 
         pub const $row: Row = Row::of::<$name>().construct(
             |args| match args {
-                [lhs, rhs] => Ok(Handle::selector($name::new(operand(lhs)?, operand(rhs)?))),
+                [lhs, rhs] => Ok(Handle::new($name::new(operand(lhs)?, operand(rhs)?))),
                 _ => Err(no_overload(stringify!($name), BINARY_SIGNATURES)),
             },
             BINARY_SIGNATURES,

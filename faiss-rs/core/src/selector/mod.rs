@@ -22,6 +22,8 @@ pub trait IDSelector: Object {
     }
 }
 
+crate::view!(IDSelector, "IDSelector");
+
 /// What all selectors are.
 #[derive(Object, Default, Clone)]
 #[object(name = "IDSelector", abstract)]
@@ -31,6 +33,7 @@ pub const ROW: Row = Row::of::<IDSelectorBase>();
 
 /// Ids in `[imin, imax)`.
 #[derive(Object, Default, Clone)]
+#[object(implements(IDSelector))]
 pub struct IDSelectorRange {
     #[object(parent)]
     base: IDSelectorBase,
@@ -71,13 +74,14 @@ pub const RANGE: Row = Row::of::<IDSelectorRange>().construct(
             [Value::Int(a), Value::Int(b), Value::Int(s)] => (*a, *b, *s != 0),
             _ => return Err(no_overload("IDSelectorRange", RANGE_SIGNATURES)),
         };
-        Ok(Handle::selector(IDSelectorRange { assume_sorted, ..IDSelectorRange::new(imin, imax) }))
+        Ok(Handle::new(IDSelectorRange { assume_sorted, ..IDSelectorRange::new(imin, imax) }))
     },
     RANGE_SIGNATURES,
 );
 
 /// Every id.
 #[derive(Object, Default, Clone)]
+#[object(implements(IDSelector))]
 pub struct IDSelectorAll {
     #[object(parent)]
     base: IDSelectorBase,
@@ -93,7 +97,7 @@ pub const ALL: Row = Row::of::<IDSelectorAll>().construct(construct_all, &["()"]
 
 fn construct_all(args: &[Value]) -> Result<Handle> {
     match args {
-        [] => Ok(Handle::selector(IDSelectorAll::default())),
+        [] => Ok(Handle::new(IDSelectorAll::default())),
         _ => Err(no_overload("IDSelectorAll", &["()"])),
     }
 }
@@ -105,22 +109,19 @@ mod tests {
 
     #[test]
     fn mark_agrees_with_is_member() {
-        let shared = |h: Handle| match h {
-            Handle::Selector(s) => s,
-            _ => unreachable!(),
-        };
-        let range = || shared(Handle::selector(IDSelectorRange::new(3, 9)));
-        let array = || shared(Handle::selector(sets::IDSelectorArray::new(vec![-5, 1, 4, 4, 8, 70])));
+        let shared = |h: Handle| h.view::<dyn IDSelector>().unwrap();
+        let range = || shared(Handle::new(IDSelectorRange::new(3, 9)));
+        let array = || shared(Handle::new(sets::IDSelectorArray::new(vec![-5, 1, 4, 4, 8, 70])));
         let all: Vec<Shared<dyn IDSelector>> = vec![
             range(),
             array(),
-            shared(Handle::selector(sets::IDSelectorBatch::new(&[2, 4, 6, i64::MIN, i64::MAX]))),
-            shared(Handle::selector(sets::IDSelectorBitmap::new(2, vec![0b1010_0101, 1]))),
-            shared(Handle::selector(IDSelectorAll::default())),
-            shared(Handle::selector(logic::IDSelectorNot::new(Some(range())))),
-            shared(Handle::selector(logic::IDSelectorAnd::new(Some(range()), Some(array())))),
-            shared(Handle::selector(logic::IDSelectorOr::new(Some(range()), Some(array())))),
-            shared(Handle::selector(logic::IDSelectorXOr::new(Some(range()), Some(array())))),
+            shared(Handle::new(sets::IDSelectorBatch::new(&[2, 4, 6, i64::MIN, i64::MAX]))),
+            shared(Handle::new(sets::IDSelectorBitmap::new(2, vec![0b1010_0101, 1]))),
+            shared(Handle::new(IDSelectorAll::default())),
+            shared(Handle::new(logic::IDSelectorNot::new(Some(range())))),
+            shared(Handle::new(logic::IDSelectorAnd::new(Some(range()), Some(array())))),
+            shared(Handle::new(logic::IDSelectorOr::new(Some(range()), Some(array())))),
+            shared(Handle::new(logic::IDSelectorXOr::new(Some(range()), Some(array())))),
         ];
         for selector in all {
             let selector = selector.read();

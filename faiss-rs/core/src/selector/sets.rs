@@ -11,6 +11,7 @@ use crate::registry::{Row, no_overload};
 
 /// The ids of an array, looked up one after the other: for small sets.
 #[derive(Object, Default, Clone)]
+#[object(implements(IDSelector))]
 pub struct IDSelectorArray {
     #[object(parent)]
     base: IDSelectorBase,
@@ -43,6 +44,7 @@ impl IDSelector for IDSelectorArray {
 
 /// The ids of a set, found by hash behind a Bloom filter: for large sets.
 #[derive(Object, Default, Clone)]
+#[object(implements(IDSelector))]
 pub struct IDSelectorBatch {
     #[object(parent)]
     base: IDSelectorBase,
@@ -79,6 +81,7 @@ impl IDSelector for IDSelectorBatch {
 
 /// The ids whose bit is set: bit `i % 8` of byte `i / 8`.
 #[derive(Object, Default, Clone)]
+#[object(implements(IDSelector))]
 pub struct IDSelectorBitmap {
     #[object(parent)]
     base: IDSelectorBase,
@@ -121,10 +124,10 @@ fn ids_of(args: &[Value], name: &str, signatures: &[&str]) -> Result<Vec<i64>> {
 const IDS: &[&str] = &["(ids: numpy.ndarray)", "(n: int, ids: object)"];
 
 pub const ARRAY: Row = Row::of::<IDSelectorArray>()
-    .construct(|args| Ok(Handle::selector(IDSelectorArray::new(ids_of(args, "IDSelectorArray", IDS)?))), IDS);
+    .construct(|args| Ok(Handle::new(IDSelectorArray::new(ids_of(args, "IDSelectorArray", IDS)?))), IDS);
 
 pub const BATCH: Row = Row::of::<IDSelectorBatch>()
-    .construct(|args| Ok(Handle::selector(IDSelectorBatch::new(&ids_of(args, "IDSelectorBatch", IDS)?))), IDS);
+    .construct(|args| Ok(Handle::new(IDSelectorBatch::new(&ids_of(args, "IDSelectorBatch", IDS)?))), IDS);
 
 const BITMAP_SIGNATURES: &[&str] = &["(bitmap: numpy.ndarray)", "(n: int, bitmap: object)"];
 
@@ -135,7 +138,7 @@ pub const BITMAP: Row = Row::of::<IDSelectorBitmap>().construct(
             [Value::Int(n), Value::U8(bits, _)] if *n >= 0 => (*n as usize, bits),
             _ => return Err(no_overload("IDSelectorBitmap", BITMAP_SIGNATURES)),
         };
-        Ok(Handle::selector(IDSelectorBitmap::new(n, bits.clone())))
+        Ok(Handle::new(IDSelectorBitmap::new(n, bits.clone())))
     },
     BITMAP_SIGNATURES,
 );

@@ -41,7 +41,7 @@ pub struct DirectMap {
 
 pub const ROW: Row = Row::of::<DirectMap>().construct(
     |args| match args {
-        [] => Ok(Handle::other(DirectMap::default())),
+        [] => Ok(Handle::new(DirectMap::default())),
         _ => Err(no_overload("DirectMap", &["()"])),
     },
     &["()"],
@@ -77,11 +77,15 @@ const METHODS: &[Method] = &[
         signature: "(self, new_type: int, invlists: InvertedLists, ntotal: int) -> None",
         doc: "Makes a map of another type from the lists.",
         call: MethodCall::Write(|object, args| {
-            let [Value::Int(kind), Value::Handle(Handle::Lists(lists)), Value::Int(ntotal)] = args else {
+            let [Value::Int(kind), Value::Handle(lists), Value::Int(ntotal)] = args else {
                 return Err(no_overload("set_type", &["(new_type: int, invlists: InvertedLists, ntotal: int)"]));
             };
             let ntotal = usize::try_from(*ntotal).map_err(|_| Error::overflow("ntotal is out of range for size_t"))?;
-            receiver_mut::<DirectMap>(object)?.set_type((*kind).clamp(-1, 3) as i32, &*lists.read(), ntotal)?;
+            receiver_mut::<DirectMap>(object)?.set_type(
+                (*kind).clamp(-1, 3) as i32,
+                &*lists.view::<dyn InvertedLists>()?.read(),
+                ntotal,
+            )?;
             Ok(Value::None)
         }),
     },

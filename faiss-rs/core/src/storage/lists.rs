@@ -7,9 +7,9 @@ use faiss_derive::Object;
 use parking_lot::Mutex;
 
 use super::codes::Codes;
-use crate::base::object::{Method, MethodCall, Object, VectorField, receiver, receiver_mut};
+use crate::base::object::{Method, MethodCall, Object, VectorField, receiver_mut};
 use crate::base::{Error, Handle, Result, Value, threads};
-use crate::registry::{Role, Row, no_overload};
+use crate::registry::{Row, no_overload};
 
 /// Copy the ids from `a1` to before `a2`.
 pub const SUBSET_TYPE_ID_RANGE: i32 = 0;
@@ -160,7 +160,7 @@ impl List {
 
 /// Inverted lists in memory, as one array of ids and one of codes a list.
 #[derive(Object, Default, Clone)]
-#[object(methods = ARRAY_METHODS)]
+#[object(methods = ARRAY_METHODS, implements(InvertedLists), copy)]
 pub struct ArrayInvertedLists {
     #[object(parent)]
     base: InvertedListsBase,
@@ -169,20 +169,17 @@ pub struct ArrayInvertedLists {
 
 const SIGNATURES: &[&str] = &["(nlist: int, code_size: int)"];
 
-pub const ARRAY: Row = Row::of::<ArrayInvertedLists>()
-    .construct(
-        |args| match args {
-            [Value::Int(nlist), Value::Int(code_size)] => {
-                let size =
-                    |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-                Ok(Handle::lists(ArrayInvertedLists::new(size(*nlist)?, size(*code_size)?)?))
-            }
-            _ => Err(no_overload("ArrayInvertedLists", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
-    .clone(|object| Ok(Handle::lists(receiver::<ArrayInvertedLists>(object)?.clone())))
-    .role(crate::role!(Lists, ArrayInvertedLists));
+pub const ARRAY: Row = Row::of::<ArrayInvertedLists>().construct(
+    |args| match args {
+        [Value::Int(nlist), Value::Int(code_size)] => {
+            let size =
+                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+            Ok(Handle::new(ArrayInvertedLists::new(size(*nlist)?, size(*code_size)?)?))
+        }
+        _ => Err(no_overload("ArrayInvertedLists", SIGNATURES)),
+    },
+    SIGNATURES,
+);
 
 const ARRAY_METHODS: &[Method] = &[Method {
     name: "permute_invlists",
@@ -305,21 +302,7 @@ impl InvertedLists for ArrayInvertedLists {
     }
 }
 
-impl Role {
-    /// The lists that an object is.
-    pub fn lists(object: &dyn Object) -> Option<&dyn InvertedLists> {
-        match Role::of(object)? {
-            Role::Lists(cast, _) => cast(object),
-            _ => None,
-        }
-    }
-    pub fn lists_mut(object: &mut dyn Object) -> Option<&mut dyn InvertedLists> {
-        match Role::of(object)? {
-            Role::Lists(_, cast) => cast(object),
-            _ => None,
-        }
-    }
-}
+crate::view!(InvertedLists, "InvertedLists");
 
 #[cfg(test)]
 mod tests {

@@ -2,17 +2,16 @@
 
 use super::lists::InvertedLists;
 use crate::base::object::{Method, MethodCall, Object};
-use crate::base::{Error, Handle, Result, Value};
-use crate::registry::{Role, no_overload};
+use crate::base::view::{view, view_mut};
+use crate::base::{Error, Result, Value};
+use crate::registry::no_overload;
 
 fn lists(object: &dyn Object) -> Result<&dyn InvertedLists> {
-    let name = object.info().name;
-    Role::lists(object).ok_or_else(|| Error::type_error(format!("an InvertedLists is wanted here, not a {name}")))
+    view(object)
 }
 
 fn lists_mut(object: &mut dyn Object) -> Result<&mut dyn InvertedLists> {
-    let name = object.info().name;
-    Role::lists_mut(object).ok_or_else(|| Error::type_error(format!("an InvertedLists is wanted here, not a {name}")))
+    view_mut(object)
 }
 
 /// The one argument of most methods.
@@ -130,10 +129,11 @@ pub(super) const METHODS: &[Method] = &[
         signature: "(self, oivf: InvertedLists, add_id: int) -> None",
         doc: "Moves all entries of other lists here; `add_id` is added to their ids.",
         call: MethodCall::Write(|object, args| {
-            let [Value::Handle(Handle::Lists(other)), Value::Int(add_id)] = args else {
+            let [Value::Handle(other), Value::Int(add_id)] = args else {
                 return Err(no_overload("merge_from", &["(oivf: InvertedLists, add_id: int)"]));
             };
             let lists = lists_mut(object)?;
+            let other = other.view::<dyn InvertedLists>()?;
             let mut other = other.write();
             let same = lists.base().nlist == other.base().nlist && lists.base().code_size == other.base().code_size;
             Error::check(same, "oivf->nlist == nlist && oivf->code_size == code_size")?;
@@ -146,11 +146,12 @@ pub(super) const METHODS: &[Method] = &[
         signature: "(self, other: InvertedLists, subset_type: int, a1: int, a2: int) -> int",
         doc: "Copies entries to other lists, chosen as by the index's method of this name. Returns how many they are.",
         call: MethodCall::Read(|object, args| {
-            let [Value::Handle(Handle::Lists(other)), Value::Int(kind), Value::Int(a1), Value::Int(a2)] = args else {
+            let [Value::Handle(other), Value::Int(kind), Value::Int(a1), Value::Int(a2)] = args else {
                 let signature = "(other: InvertedLists, subset_type: int, a1: int, a2: int)";
                 return Err(no_overload("copy_subset_to", &[signature]));
             };
             let kind = i32::try_from(*kind).map_err(|_| Error::overflow("subset_type"))?;
+            let other = other.view::<dyn InvertedLists>()?;
             Ok(Value::Int(lists(object)?.copy_subset_to(&mut *other.write(), kind, *a1, *a2)? as i64))
         }),
     },

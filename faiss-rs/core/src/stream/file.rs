@@ -130,7 +130,7 @@ impl Drop for FileIOWriter {
 
 pub const READER: Row = Row::of::<FileIOReader>().construct(
     |args| match args {
-        [Value::Str(path)] => Ok(Handle::other(FileIOReader::open(path)?)),
+        [Value::Str(path)] => Ok(Handle::new(FileIOReader::open(path)?)),
         _ => Err(no_overload("FileIOReader", &["(fname: str)"])),
     },
     &["(fname: str)"],
@@ -138,7 +138,7 @@ pub const READER: Row = Row::of::<FileIOReader>().construct(
 
 pub const WRITER: Row = Row::of::<FileIOWriter>().construct(
     |args| match args {
-        [Value::Str(path)] => Ok(Handle::other(FileIOWriter::create(path)?)),
+        [Value::Str(path)] => Ok(Handle::new(FileIOWriter::create(path)?)),
         _ => Err(no_overload("FileIOWriter", &["(fname: str)"])),
     },
     &["(fname: str)"],

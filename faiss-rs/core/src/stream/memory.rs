@@ -84,7 +84,7 @@ impl Sink for VectorIOWriter {
 
 pub const READER: Row = Row::of::<VectorIOReader>().construct(
     |args| match args {
-        [] => Ok(Handle::other(VectorIOReader::default())),
+        [] => Ok(Handle::new(VectorIOReader::default())),
         _ => Err(no_overload("VectorIOReader", &["()"])),
     },
     &["()"],
@@ -92,7 +92,7 @@ pub const READER: Row = Row::of::<VectorIOReader>().construct(
 
 pub const WRITER: Row = Row::of::<VectorIOWriter>().construct(
     |args| match args {
-        [] => Ok(Handle::other(VectorIOWriter::default())),
+        [] => Ok(Handle::new(VectorIOWriter::default())),
         _ => Err(no_overload("VectorIOWriter", &["()"])),
     },
     &["()"],

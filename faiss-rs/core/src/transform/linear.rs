@@ -16,7 +16,7 @@ const MIN_ROWS: usize = 256;
 
 /// `A x + b`.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(VectorTransform), copy)]
 pub struct LinearTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -62,20 +62,18 @@ pub const ROW: Row = Row::of::<LinearTransform>()
             let (Some((d_in, d_out)), Some(bias)) = (dims(args), bias) else {
                 return Err(no_overload("LinearTransform", SIGNATURES));
             };
-            Ok(Handle::transform(LinearTransform::new(d_in, d_out, bias)?))
+            Ok(Handle::new(LinearTransform::new(d_in, d_out, bias)?))
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(receiver::<LinearTransform>(object)?.copy()))
     .format(Format {
         fourccs: &["LTra"],
-        read: |input, _| Ok(Handle::transform(LinearTransform::read(input)?.finish(input)?)),
+        read: |input, _| Ok(Handle::new(LinearTransform::read(input)?.finish(input)?)),
         write: |object, out| {
             out.fourcc("LTra")?;
             receiver::<LinearTransform>(object)?.write(out)
         },
-    })
-    .role(crate::role!(Transform, LinearTransform));
+    });
 
 const METHODS: &[crate::base::Method] = &[
     Method {
@@ -227,7 +225,7 @@ pub fn random_rotation(d_in: usize, d_out: usize, seed: i64) -> Result<Vec<f32>>
 
 /// Randomly rotates a set of vectors.
 #[derive(Object, Default, Clone)]
-#[object(methods = RANDOM_METHODS)]
+#[object(methods = RANDOM_METHODS, implements(VectorTransform), copy)]
 pub struct RandomRotationMatrix {
     #[object(parent)]
     pub linear: LinearTransform,
@@ -239,29 +237,25 @@ pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
     .grammar(Grammar::Transform(|d, part| {
         let d_out = if part == "RR" { Some(d) } else { number_after(part, "RR") };
         let Some(d_out) = d_out else { return Ok(None) };
-        Ok(Some(Handle::transform(RandomRotationMatrix::new(d, d_out)?)))
+        Ok(Some(Handle::new(RandomRotationMatrix::new(d, d_out)?)))
     }))
     .construct(
         |args| match dims(args) {
             Some((d_in, d_out)) => {
-                Ok(Handle::transform(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? }))
+                Ok(Handle::new(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? }))
             }
             None => Err(no_overload("RandomRotationMatrix", RANDOM_SIGNATURES)),
         },
         RANDOM_SIGNATURES,
     )
-    .clone(|object| Ok(receiver::<RandomRotationMatrix>(object)?.copy()))
     .format(Format {
         fourccs: &["rrot"],
-        read: |input, _| {
-            Ok(Handle::transform(RandomRotationMatrix { linear: LinearTransform::read(input)?.finish(input)? }))
-        },
+        read: |input, _| Ok(Handle::new(RandomRotationMatrix { linear: LinearTransform::read(input)?.finish(input)? })),
         write: |object: &dyn Object, out| {
             out.fourcc("rrot")?;
             receiver::<LinearTransform>(object)?.write(out)
         },
-    })
-    .role(crate::role!(Transform, RandomRotationMatrix));
+    });
 
 const RANDOM_METHODS: &[crate::base::Method] = &[Method {
     name: "init",

@@ -2,12 +2,12 @@
 
 use super::{VectorTransform, VectorTransformBase};
 use crate::base::object::{Method, MethodCall, Object};
-use crate::base::{Error, Result, Value};
-use crate::registry::{Role, no_overload};
+use crate::base::view::{view, view_mut};
+use crate::base::{Result, Value};
+use crate::registry::no_overload;
 
 fn transform(object: &dyn Object) -> Result<&dyn VectorTransform> {
-    let name = object.info().name;
-    Role::transform(object).ok_or_else(|| Error::type_error(format!("a VectorTransform is wanted here, not a {name}")))
+    view(object)
 }
 
 /// Applies `work` to the vectors of the one argument.
@@ -38,9 +38,7 @@ pub(super) const METHODS: &[Method] = &[
         doc: "Learns from vectors (n, d_in) what the transform needs.",
         call: MethodCall::Write(|object, args| {
             let [Value::F32(x, _)] = args else { return Err(no_overload("train", &["(x: numpy.ndarray)"])) };
-            let name = object.info().name;
-            let vt = Role::transform_mut(object);
-            vt.ok_or_else(|| Error::type_error(format!("a VectorTransform is wanted here, not a {name}")))?.train(x)?;
+            view_mut::<dyn VectorTransform>(object)?.train(x)?;
             Ok(Value::None)
         }),
     },

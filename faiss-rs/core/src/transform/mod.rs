@@ -1,6 +1,6 @@
 //! Transforms of vectors before they are indexed. A file is a kind of transform. Sees base, random, blas, distance, cluster and quantize.
 
-/// What `VectorTransform` asks of every type alike: its base, and a copy.
+/// What `VectorTransform` asks of every type alike: its base.
 macro_rules! vector_transform_base {
     () => {
         fn base(&self) -> &$crate::transform::VectorTransformBase {
@@ -8,9 +8,6 @@ macro_rules! vector_transform_base {
         }
         fn base_mut(&mut self) -> &mut $crate::transform::VectorTransformBase {
             self
-        }
-        fn copy(&self) -> $crate::base::Handle {
-            $crate::base::Handle::transform(self.clone())
         }
     };
 }
@@ -24,8 +21,8 @@ pub mod simple;
 use faiss_derive::Object;
 
 use crate::base::object::Object;
-use crate::base::{Error, Handle, Result};
-use crate::registry::{Role, Row};
+use crate::base::{Error, Result};
+use crate::registry::Row;
 use crate::stream::{Reader, Writer};
 
 /// What all transforms have.
@@ -102,8 +99,6 @@ pub trait VectorTransform: Object {
     fn reverse_transform(&self, _xt: &[f32], _x: &mut [f32]) -> Result<()> {
         Err(Error::failed("", "reverse transform not implemented"))
     }
-    /// A copy of its own.
-    fn copy(&self) -> Handle;
 
     fn apply(&self, x: &[f32]) -> Result<Vec<f32>> {
         let (d_in, d_out) = self.base().dims();
@@ -113,21 +108,7 @@ pub trait VectorTransform: Object {
     }
 }
 
-impl Role {
-    /// The transform that an object is.
-    pub fn transform(object: &dyn Object) -> Option<&dyn VectorTransform> {
-        match Role::of(object)? {
-            Role::Transform(cast, _) => cast(object),
-            _ => None,
-        }
-    }
-    pub fn transform_mut(object: &mut dyn Object) -> Option<&mut dyn VectorTransform> {
-        match Role::of(object)? {
-            Role::Transform(_, cast) => cast(object),
-            _ => None,
-        }
-    }
-}
+crate::view!(VectorTransform, "VectorTransform");
 
 /// At most `most` of the vectors of `x`, chosen by Faiss's generator; the vectors themselves where there are no more.
 pub fn maybe_subsample(x: &[f32], d: usize, most: usize, seed: i64) -> Result<std::borrow::Cow<'_, [f32]>> {

@@ -4,7 +4,6 @@ use faiss_derive::Object;
 
 use super::linear::LinearTransform;
 use super::{VectorTransform, maybe_subsample};
-use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, Value, interrupt};
 use crate::blas::{Product, orthonormal_columns, singular_vectors};
 use crate::grammar::{Grammar, number};
@@ -15,6 +14,7 @@ use crate::registry::{Row, no_overload};
 
 /// A rotation trained so that a product quantizer of `M` parts loses least afterwards.
 #[derive(Object, Clone)]
+#[object(implements(VectorTransform), copy)]
 pub struct OPQMatrix {
     #[object(parent)]
     pub linear: LinearTransform,
@@ -45,7 +45,7 @@ pub const ROW: Row = Row::of::<OPQMatrix>()
         let Some(sizes) = part.strip_prefix("OPQ") else { return Ok(None) };
         let (m, d_out) = sizes.split_once('_').map_or((sizes, None), |(m, d_out)| (m, Some(d_out)));
         let (Some(m), Some(d_out)) = (number(m), d_out.map_or(Some(d), number)) else { return Ok(None) };
-        Ok(Some(Handle::transform(OPQMatrix::new(d, m, d_out)?)))
+        Ok(Some(Handle::new(OPQMatrix::new(d, m, d_out)?)))
     }))
     .construct(
         |args| {
@@ -56,12 +56,10 @@ pub const ROW: Row = Row::of::<OPQMatrix>()
                 [Value::Int(d), Value::Int(m), Value::Int(d2)] => (*d, *m, *d2),
                 _ => return Err(no_overload("OPQMatrix", SIGNATURES)),
             };
-            Ok(Handle::transform(OPQMatrix::new(d, m, d2)?))
+            Ok(Handle::new(OPQMatrix::new(d, m, d2)?))
         },
         SIGNATURES,
-    )
-    .clone(|object| Ok(receiver::<OPQMatrix>(object)?.copy()))
-    .role(crate::role!(Transform, OPQMatrix));
+    );
 
 impl OPQMatrix {
     /// From `d` dimensions to `d2`, or `d` again where that is -1.

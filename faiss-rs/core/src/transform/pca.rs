@@ -13,7 +13,7 @@ use crate::stream::{FourCC, Reader};
 
 /// Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again.
 #[derive(Object, Clone)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(VectorTransform), copy)]
 pub struct PCAMatrix {
     #[object(parent)]
     pub linear: LinearTransform,
@@ -59,7 +59,7 @@ pub const ROW: Row = Row::of::<PCAMatrix>()
         let kinds = [("PCAWR", -0.5, true), ("PCAW", -0.5, false), ("PCAR", 0.0, true), ("PCA", 0.0, false)];
         let found = kinds.iter().find_map(|(name, power, rotate)| Some((number_after(part, name)?, *power, *rotate)));
         let Some((d_out, power, rotate)) = found else { return Ok(None) };
-        Ok(Some(Handle::transform(PCAMatrix::new(d, d_out, power, rotate)?)))
+        Ok(Some(Handle::new(PCAMatrix::new(d, d_out, power, rotate)?)))
     }))
     .construct(
         |args| {
@@ -73,17 +73,16 @@ pub const ROW: Row = Row::of::<PCAMatrix>()
             let rotation = rest.get(1).map_or(Some(false), flag);
             match (dims(first), power, rotation, rest.len()) {
                 (Some((d_in, d_out)), Some(power), Some(rotation), 0..=2) => {
-                    Ok(Handle::transform(PCAMatrix::new(d_in, d_out, power, rotation)?))
+                    Ok(Handle::new(PCAMatrix::new(d_in, d_out, power, rotation)?))
                 }
                 _ => Err(no_overload("PCAMatrix", SIGNATURES)),
             }
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(receiver::<PCAMatrix>(object)?.copy()))
     .format(Format {
         fourccs: &["Pcam", "PcAm", "PCAm"],
-        read: |input, code| Ok(Handle::transform(PCAMatrix::read(input, code)?)),
+        read: |input, code| Ok(Handle::new(PCAMatrix::read(input, code)?)),
         write: |object, out| {
             let pca = receiver::<PCAMatrix>(object)?;
             out.fourcc("Pcam")?;
@@ -96,8 +95,7 @@ pub const ROW: Row = Row::of::<PCAMatrix>()
             out.vec(&pca.PCAMat)?;
             pca.linear.write(out)
         },
-    })
-    .role(crate::role!(Transform, PCAMatrix));
+    });
 
 const METHODS: &[crate::base::Method] = &[crate::base::Method {
     name: "prepare_Ab",

@@ -12,6 +12,7 @@ use crate::registry::{Format, Row, no_overload};
 
 /// Chooses, repeats or adds dimensions: coordinate `i` is what coordinate `map[i]` was, or 0 where that is -1.
 #[derive(Object, Default, Clone)]
+#[object(implements(VectorTransform), copy)]
 pub struct RemapDimensionsTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -25,7 +26,7 @@ const REMAP_SIGNATURES: &[&str] =
 pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
     .grammar(Grammar::Transform(|d, part| {
         let Some(d_out) = number_after(part, "Pad") else { return Ok(None) };
-        Ok(Some(Handle::transform(RemapDimensionsTransform::new(d, d_out.max(d), false)?)))
+        Ok(Some(Handle::new(RemapDimensionsTransform::new(d, d_out.max(d), false)?)))
     }))
     .construct(
         |args| {
@@ -41,11 +42,10 @@ pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
                 },
                 _ => return Err(no_overload("RemapDimensionsTransform", REMAP_SIGNATURES)),
             };
-            Ok(Handle::transform(made))
+            Ok(Handle::new(made))
         },
         REMAP_SIGNATURES,
     )
-    .clone(|object| Ok(receiver::<RemapDimensionsTransform>(object)?.copy()))
     .format(Format {
         fourccs: &["RmDT"],
         read: |input, _| {
@@ -53,7 +53,7 @@ pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
             let base = VectorTransformBase::read(input)?;
             let mut made = RemapDimensionsTransform::with_map(i64::from(base.d_in), i64::from(base.d_out), map)?;
             made.base = base;
-            Ok(Handle::transform(made))
+            Ok(Handle::new(made))
         },
         write: |object, out| {
             let vt = receiver::<RemapDimensionsTransform>(object)?;
@@ -61,8 +61,7 @@ pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
             out.vec(&vt.map)?;
             vt.base.write(out)
         },
-    })
-    .role(crate::role!(Transform, RemapDimensionsTransform));
+    });
 
 impl RemapDimensionsTransform {
     /// Keeps the first dimensions and adds zeros at the end; if `uniform`, leaves out or adds dimensions at equal intervals.
@@ -121,6 +120,7 @@ impl VectorTransform for RemapDimensionsTransform {
 
 /// Scales each vector to an L2 norm of 1.
 #[derive(Object, Clone)]
+#[object(implements(VectorTransform), copy)]
 pub struct NormalizationTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -138,7 +138,7 @@ const NORMALIZATION_SIGNATURES: &[&str] = &["()", "(d: int, norm: float = 2.0)"]
 
 pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
     .grammar(Grammar::Transform(|d, part| match part {
-        "L2norm" => Ok(Some(Handle::transform(NormalizationTransform::new(d, 2.0)?))),
+        "L2norm" => Ok(Some(Handle::new(NormalizationTransform::new(d, 2.0)?))),
         _ => Ok(None),
     }))
     .construct(
@@ -150,16 +150,15 @@ pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
                 [Value::Int(d), Value::Int(norm)] => NormalizationTransform::new(*d, *norm as f32)?,
                 _ => return Err(no_overload("NormalizationTransform", NORMALIZATION_SIGNATURES)),
             };
-            Ok(Handle::transform(made))
+            Ok(Handle::new(made))
         },
         NORMALIZATION_SIGNATURES,
     )
-    .clone(|object| Ok(receiver::<NormalizationTransform>(object)?.copy()))
     .format(Format {
         fourccs: &["VNrm"],
         read: |input, _| {
             let norm = input.f32()?;
-            Ok(Handle::transform(NormalizationTransform { norm, base: VectorTransformBase::read(input)? }))
+            Ok(Handle::new(NormalizationTransform { norm, base: VectorTransformBase::read(input)? }))
         },
         write: |object, out| {
             let vt = receiver::<NormalizationTransform>(object)?;
@@ -167,8 +166,7 @@ pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
             out.f32(vt.norm)?;
             vt.base.write(out)
         },
-    })
-    .role(crate::role!(Transform, NormalizationTransform));
+    });
 
 impl NormalizationTransform {
     pub fn new(d: i64, norm: f32) -> Result<Self> {
@@ -199,6 +197,7 @@ impl VectorTransform for NormalizationTransform {
 
 /// Subtracts the mean of the training vectors.
 #[derive(Object, Clone, Default)]
+#[object(implements(VectorTransform), copy)]
 pub struct CenteringTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -209,20 +208,19 @@ pub struct CenteringTransform {
 pub const CENTERING: Row = Row::of::<CenteringTransform>()
     .construct(
         |args| match args {
-            [] => Ok(Handle::transform(CenteringTransform::new(-1)?)),
-            [Value::Int(d)] => Ok(Handle::transform(CenteringTransform::new(*d)?)),
+            [] => Ok(Handle::new(CenteringTransform::new(-1)?)),
+            [Value::Int(d)] => Ok(Handle::new(CenteringTransform::new(*d)?)),
             _ => Err(no_overload("CenteringTransform", &["(d: int = -1)"])),
         },
         &["(d: int = -1)"],
     )
-    .clone(|object| Ok(receiver::<CenteringTransform>(object)?.copy()))
     .format(Format {
         fourccs: &["VCnt"],
         read: |input, _| {
             let mean: Vec<f32> = input.vec()?;
             let base = VectorTransformBase::read(input)?;
             Error::check(!base.is_trained || mean.len() == base.dims().0, "mean.size() == d_in")?;
-            Ok(Handle::transform(CenteringTransform { base, mean }))
+            Ok(Handle::new(CenteringTransform { base, mean }))
         },
         write: |object, out| {
             let vt = receiver::<CenteringTransform>(object)?;
@@ -230,8 +228,7 @@ pub const CENTERING: Row = Row::of::<CenteringTransform>()
             out.vec(&vt.mean)?;
             vt.base.write(out)
         },
-    })
-    .role(crate::role!(Transform, CenteringTransform));
+    });
 
 impl CenteringTransform {
     pub fn new(d: i64) -> Result<Self> {

@@ -8,13 +8,13 @@ use faiss_core::cluster::Clustering;
 use faiss_core::index::flat::IndexFlat;
 use faiss_core::index::{Index, selector};
 use faiss_core::inherit_index;
-use faiss_core::registry::{Role, Row, no_overload};
+use faiss_core::registry::{Row, no_overload};
 use faiss_derive::Object;
 use half::f16;
 
 use super::GpuIndex;
 use crate::config::{GpuIndexConfig, GpuIndexFlatConfig};
-use crate::kind::{Cloner, Kind, Target};
+use crate::kind::{Cloner, Target};
 use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::assign::Parts;
 use crate::ops::kmeans::{self, Job};
@@ -27,7 +27,7 @@ use crate::vectors::DeviceVectors;
 
 /// Stores the full vectors on a GPU and searches them exhaustively, by any metric and for any k.
 #[derive(Object, Default)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index), copy = duplicate)]
 pub struct GpuIndexFlat {
     #[object(parent)]
     pub gpu: GpuIndex,
@@ -42,30 +42,26 @@ const SIGNATURES: &[&str] = &[
 ];
 
 pub const ROW: Row = Row::of::<GpuIndexFlat>()
-    .construct(|args| Ok(Handle::index(construct(args, None, "GpuIndexFlat", SIGNATURES)?)), SIGNATURES)
-    .clone(|object| Ok(Handle::index(receiver::<GpuIndexFlat>(object)?.duplicate()?)))
-    .role(Role::Other(&KIND));
+    .construct(|args| Ok(Handle::new(construct(args, None, "GpuIndexFlat", SIGNATURES)?)), SIGNATURES);
 
-static KIND: Kind = Kind {
-    inverted_file: None,
-    cloner: Some(Cloner {
-        cpu: "IndexFlat",
-        to_gpu: |target: &Target<'_>, index| {
-            let (index, options) = (receiver::<IndexFlat>(index)?, target.options);
-            let base = GpuIndexConfig { device: target.device, use_cuvs: options.use_cuvs, ..Default::default() };
-            let (use_float16, store_transposed) = (options.use_float16, options.store_transposed);
-            let config = GpuIndexFlatConfig { base, use_float16, store_transposed };
-            let resources = target.resources.clone();
-            let mut made = GpuIndexFlat::new(resources, index.d.into(), index.metric_type, &config)?;
-            made.copy_from(index)?;
-            Ok(Handle::index(made))
-        },
-        to_cpu: |index| {
-            let mut made = IndexFlat::default();
-            receiver::<GpuIndexFlat>(index)?.copy_to(&mut made)?;
-            Ok(Handle::index(made))
-        },
-    }),
+pub const CLONER: Cloner = Cloner {
+    gpu: "GpuIndexFlat",
+    cpu: "IndexFlat",
+    to_gpu: |target: &Target<'_>, index| {
+        let (index, options) = (receiver::<IndexFlat>(index)?, target.options);
+        let base = GpuIndexConfig { device: target.device, use_cuvs: options.use_cuvs, ..Default::default() };
+        let (use_float16, store_transposed) = (options.use_float16, options.store_transposed);
+        let config = GpuIndexFlatConfig { base, use_float16, store_transposed };
+        let resources = target.resources.clone();
+        let mut made = GpuIndexFlat::new(resources, index.d.into(), index.metric_type, &config)?;
+        made.copy_from(index)?;
+        Ok(Handle::new(made))
+    },
+    to_cpu: |index| {
+        let mut made = IndexFlat::default();
+        receiver::<GpuIndexFlat>(index)?.copy_to(&mut made)?;
+        Ok(Handle::new(made))
+    },
 };
 
 /// Builds a flat index from constructor arguments, which name the metric unless the type does.
@@ -79,7 +75,7 @@ pub(super) fn construct(
     let [Value::Handle(provider), rest @ ..] = args else { return Err(wrong()) };
     let resources = resources_of(&provider.object())?;
     let (rest, config) = match rest {
-        [rest @ .., Value::Handle(Handle::Other(last))] => {
+        [rest @ .., Value::Handle(last)] if !last.is::<dyn Index>() => {
             let config = last.read();
             (rest, cast::<GpuIndexFlatConfig>(&*config).ok_or_else(wrong)?.clone())
         }
@@ -90,7 +86,7 @@ pub(super) fn construct(
             GpuIndexFlat::new(resources, *d, MetricType::try_from(*number)?, &config)
         }
         ([Value::Int(d)], Some(metric)) => GpuIndexFlat::new(resources, *d, metric, &config),
-        ([Value::Handle(Handle::Index(index))], _) => {
+        ([Value::Handle(index)], _) => {
             let index = index.read();
             let index = cast::<IndexFlat>(&*index).ok_or_else(wrong)?;
             if metric.is_some_and(|m| m != index.metric_type) {
@@ -119,7 +115,7 @@ const METHODS: &[Method] = &[
         signature: "(self, index: IndexFlat) -> None",
         doc: "Becomes a copy of a CPU index: its dimension, metric and vectors.",
         call: MethodCall::Write(|object, args| {
-            let [Value::Handle(Handle::Index(index))] = args else {
+            let [Value::Handle(index)] = args else {
                 return Err(no_overload("copyFrom", &["(index: IndexFlat)"]));
             };
             let index = index.read();
@@ -132,7 +128,7 @@ const METHODS: &[Method] = &[
         signature: "(self, index: IndexFlat) -> None",
         doc: "Makes a CPU index a copy of this one.",
         call: MethodCall::Read(|object, args| {
-            let [Value::Handle(Handle::Index(index))] = args else {
+            let [Value::Handle(index)] = args else {
                 return Err(no_overload("copyTo", &["(index: IndexFlat)"]));
             };
             let mut index = index.write();

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::receiver;
 use faiss_core::base::{Handle, MetricType, Result};
 use faiss_core::index::Index;
 use faiss_core::inherit_index;
@@ -15,6 +14,7 @@ use crate::resources::GpuResources;
 
 /// Exact search on a GPU by inner product.
 #[derive(Object)]
+#[object(implements(Index), copy = duplicate)]
 pub struct GpuIndexFlatIP {
     #[object(parent)]
     pub flat: GpuIndexFlat,
@@ -25,17 +25,19 @@ const SIGNATURES: &[&str] = &[
     "(provider: GpuResourcesProvider, index: IndexFlatIP, config: GpuIndexFlatConfig = ...)",
 ];
 
-pub const ROW: Row = Row::of::<GpuIndexFlatIP>()
-    .construct(
-        |args| {
-            let flat = flat::construct(args, Some(MetricType::InnerProduct), "GpuIndexFlatIP", SIGNATURES)?;
-            Ok(Handle::index(GpuIndexFlatIP { flat }))
-        },
-        SIGNATURES,
-    )
-    .clone(|object| Ok(Handle::index(GpuIndexFlatIP { flat: receiver::<GpuIndexFlatIP>(object)?.flat.duplicate()? })));
+pub const ROW: Row = Row::of::<GpuIndexFlatIP>().construct(
+    |args| {
+        let flat = flat::construct(args, Some(MetricType::InnerProduct), "GpuIndexFlatIP", SIGNATURES)?;
+        Ok(Handle::new(GpuIndexFlatIP { flat }))
+    },
+    SIGNATURES,
+);
 
 impl GpuIndexFlatIP {
+    fn duplicate(&self) -> Result<Self> {
+        Ok(GpuIndexFlatIP { flat: self.flat.duplicate()? })
+    }
+
     pub fn new(resources: Arc<GpuResources>, d: i64, config: &GpuIndexFlatConfig) -> Result<Self> {
         Ok(GpuIndexFlatIP { flat: GpuIndexFlat::new(resources, d, MetricType::InnerProduct, config)? })
     }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::receiver;
 use faiss_core::base::{Handle, MetricType, Result};
 use faiss_core::index::Index;
 use faiss_core::inherit_index;
@@ -15,6 +14,7 @@ use crate::resources::GpuResources;
 
 /// Exact search on a GPU by squared L2 distance.
 #[derive(Object)]
+#[object(implements(Index), copy = duplicate)]
 pub struct GpuIndexFlatL2 {
     #[object(parent)]
     pub flat: GpuIndexFlat,
@@ -25,17 +25,19 @@ const SIGNATURES: &[&str] = &[
     "(provider: GpuResourcesProvider, index: IndexFlatL2, config: GpuIndexFlatConfig = ...)",
 ];
 
-pub const ROW: Row = Row::of::<GpuIndexFlatL2>()
-    .construct(
-        |args| {
-            let flat = flat::construct(args, Some(MetricType::L2), "GpuIndexFlatL2", SIGNATURES)?;
-            Ok(Handle::index(GpuIndexFlatL2 { flat }))
-        },
-        SIGNATURES,
-    )
-    .clone(|object| Ok(Handle::index(GpuIndexFlatL2 { flat: receiver::<GpuIndexFlatL2>(object)?.flat.duplicate()? })));
+pub const ROW: Row = Row::of::<GpuIndexFlatL2>().construct(
+    |args| {
+        let flat = flat::construct(args, Some(MetricType::L2), "GpuIndexFlatL2", SIGNATURES)?;
+        Ok(Handle::new(GpuIndexFlatL2 { flat }))
+    },
+    SIGNATURES,
+);
 
 impl GpuIndexFlatL2 {
+    fn duplicate(&self) -> Result<Self> {
+        Ok(GpuIndexFlatL2 { flat: self.flat.duplicate()? })
+    }
+
     pub fn new(resources: Arc<GpuResources>, d: i64, config: &GpuIndexFlatConfig) -> Result<Self> {
         Ok(GpuIndexFlatL2 { flat: GpuIndexFlat::new(resources, d, MetricType::L2, config)? })
     }

@@ -21,7 +21,7 @@ const DEFAULT_MIN_PAGE: usize = 64 << 20;
 
 /// Base of the indexes that live on a GPU.
 #[derive(Object, Clone)]
-#[object(abstract, methods = METHODS)]
+#[object(abstract, methods = METHODS, implements(Index))]
 pub struct GpuIndex {
     #[object(parent)]
     pub base: IndexBase,

@@ -2,10 +2,10 @@
 
 use super::train::compute_residuals;
 use super::{IndexIVF, InvertedFile};
+use crate::base::view::{seen_as, seen_as_mut};
 use crate::base::{Error, Result, interrupt, progress};
 use crate::index::Index;
 use crate::index::flat_codes::check_same_type;
-use crate::registry::Role;
 use crate::selector::IDSelector;
 use crate::selector::sets::IDSelectorArray;
 use crate::storage::direct_map;
@@ -221,7 +221,7 @@ pub fn add_sa_codes(index: &mut dyn InvertedFile, codes: &[u8], ids: Option<&[i6
 pub fn check_compatible_for_merge(index: &dyn InvertedFile, other: &dyn Index) -> Result<()> {
     check_same_type(index, other)?;
     let not_ivf = || Error::type_error(format!("{} is no inverted file", other.info().name));
-    let theirs = Role::inverted_file(other).ok_or_else(not_ivf)?;
+    let theirs = seen_as::<dyn InvertedFile>(other).ok_or_else(not_ivf)?;
     let (ours, its) = (index.ivf(), theirs.ivf());
     Error::check(its.nlist == ours.nlist, "other->nlist == nlist")?;
     Error::check(its.code_size == ours.code_size, "other->code_size == code_size")?;
@@ -238,7 +238,7 @@ pub fn check_compatible_for_merge(index: &dyn InvertedFile, other: &dyn Index) -
 pub fn merge_from(index: &mut dyn InvertedFile, other: &mut dyn Index, add_id: i64) -> Result<()> {
     check_compatible_for_merge(index, other)?;
     let not_ivf = Error::type_error("the other index is no inverted file");
-    let theirs = Role::inverted_file_mut(other).ok_or(not_ivf)?.ivf_mut();
+    let theirs = seen_as_mut::<dyn InvertedFile>(other).ok_or(not_ivf)?.ivf_mut();
     let ours = index.ivf_mut();
     let (from, to) = (theirs.lists_handle()?.clone(), ours.lists_handle()?.clone());
     if from.same(&to) {

@@ -16,6 +16,7 @@ use crate::storage::lists::InvertedLists;
 
 /// Stores full vectors in the lists of a coarse quantizer.
 #[derive(Object, Clone)]
+#[object(implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFFlat {
     #[object(parent)]
     pub ivf: IndexIVF,
@@ -33,14 +34,14 @@ const SIGNATURES: &[&str] =
 pub const ROW: Row = Row::of::<IndexIVFFlat>()
     .grammar(Grammar::InvertedFile(|over, part| match part {
         "Flat" => {
-            Ok(Some(Handle::index(IndexIVFFlat::new(over.quantizer.clone(), over.d, over.nlist, over.metric, true)?)))
+            Ok(Some(Handle::new(IndexIVFFlat::new(over.quantizer.clone(), over.d, over.nlist, over.metric, true)?)))
         }
         _ => Ok(None),
     }))
     .construct(
         |args| {
             if args.is_empty() {
-                return Ok(Handle::index(IndexIVFFlat::default()));
+                return Ok(Handle::new(IndexIVFFlat::default()));
             }
             let Some(first) = first_arguments(args) else { return Err(no_overload("IndexIVFFlat", SIGNATURES)) };
             let (quantizer, d, nlist) = first?;
@@ -50,11 +51,10 @@ pub const ROW: Row = Row::of::<IndexIVFFlat>()
                 [Value::Int(metric), Value::Bool(own)] => (MetricType::try_from(*metric)?, *own),
                 _ => return Err(no_overload("IndexIVFFlat", SIGNATURES)),
             };
-            Ok(Handle::index(IndexIVFFlat::new(quantizer, d, nlist, metric, own)?))
+            Ok(Handle::new(IndexIVFFlat::new(quantizer, d, nlist, metric, own)?))
         },
         SIGNATURES,
     )
-    .clone(|object| Ok(Handle::index(IndexIVFFlat { ivf: receiver::<IndexIVFFlat>(object)?.ivf.deep_copy()? })))
     .format(Format {
         fourccs: &["IwFl"],
         read: |input, _| {
@@ -62,7 +62,7 @@ pub const ROW: Row = Row::of::<IndexIVFFlat>()
             ivf.code_size = ivf.dim() * size_of::<f32>();
             ivf.by_residual = false;
             format::read_lists(&mut ivf, input)?;
-            Ok(Handle::index(IndexIVFFlat { ivf }))
+            Ok(Handle::new(IndexIVFFlat { ivf }))
         },
         write: |object, out| {
             let ivf = &receiver::<IndexIVFFlat>(object)?.ivf;
@@ -70,10 +70,13 @@ pub const ROW: Row = Row::of::<IndexIVFFlat>()
             format::write_header(ivf, out)?;
             format::write_lists(ivf, out)
         },
-    })
-    .role(crate::role!(InvertedFile, IndexIVFFlat));
+    });
 
 impl IndexIVFFlat {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFFlat { ivf: self.ivf.deep_copy()? })
+    }
+
     /// Over `nlist` lists of `quantizer`, which has dimension `d` and is or will be trained.
     pub fn new(
         quantizer: Shared<dyn Index>,

@@ -1,7 +1,7 @@
 //! The parts of files that all inverted files share.
 
-use super::{IndexIVF, lists_handle};
-use crate::base::{Error, Handle, Result, Shared};
+use super::IndexIVF;
+use crate::base::{Error, Result, Shared};
 use crate::index::{Index, header};
 use crate::io::{IO_FLAG_MMAP, IO_FLAG_SKIP_IVF_DATA, read_nested, write_nested};
 use crate::storage::direct_map::{self, DirectMap};
@@ -11,9 +11,8 @@ use crate::stream::{Reader, Writer};
 /// A sub-index of a file; `None` for a null one.
 pub fn read_index(input: &mut Reader<'_>) -> Result<Option<Shared<dyn Index>>> {
     match read_nested(input)? {
-        Some(Handle::Index(index)) => Ok(Some(index)),
+        Some(index) => index.view().map(Some).map_err(|_| Error::failed("", "an index is wanted here")),
         None => Ok(None),
-        Some(_) => Err(Error::failed("", "an index is wanted here")),
     }
 }
 
@@ -110,7 +109,7 @@ pub fn read_lists(ivf: &mut IndexIVF, input: &mut Reader<'_>) -> Result<()> {
     let lists = read_inverted_lists(input)?;
     if let Some(lists) = lists {
         ivf.check_lists(&lists)?;
-        ivf.invlists = Some(lists_handle(lists));
+        ivf.invlists = Some(Shared::new(lists));
         ivf.own_invlists = true;
     } else {
         eprintln!("read_InvertedLists: WARN! inverted lists not stored with IVF object");

@@ -2,18 +2,16 @@
 
 use super::{IndexIVF, InvertedFile, edit, search};
 use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Value};
-use crate::registry::{Role, no_overload};
+use crate::base::view::{view, view_mut};
+use crate::base::{Error, Result, Value};
+use crate::registry::no_overload;
 
 fn file(object: &dyn Object) -> Result<&dyn InvertedFile> {
-    let name = object.info().name;
-    Role::inverted_file(object).ok_or_else(|| Error::type_error(format!("an IndexIVF is wanted here, not a {name}")))
+    view(object)
 }
 
 fn file_mut(object: &mut dyn Object) -> Result<&mut dyn InvertedFile> {
-    let name = object.info().name;
-    Role::inverted_file_mut(object)
-        .ok_or_else(|| Error::type_error(format!("an IndexIVF is wanted here, not a {name}")))
+    view_mut(object)
 }
 
 /// The signature of `search_preassigned`.
@@ -71,11 +69,10 @@ fn check_list_nos(ivf: &IndexIVF, n: usize, list_nos: &[i64]) -> Result<()> {
 
 /// An index among the arguments, as the inverted file it is.
 fn with_file_mut<T>(value: &Value, work: impl FnOnce(&mut dyn InvertedFile) -> Result<T>) -> Result<T> {
-    let Value::Handle(Handle::Index(other)) = value else {
+    let Value::Handle(other) = value else {
         return Err(Error::type_error("an IndexIVF is wanted here"));
     };
-    let mut other = other.write();
-    work(file_mut(&mut *other)?)
+    work(&mut *other.view::<dyn InvertedFile>()?.write())
 }
 
 pub(super) const METHODS: &[Method] = &[
@@ -263,9 +260,7 @@ pub(super) const METHODS: &[Method] = &[
         doc: "Takes other lists.",
         call: MethodCall::Write(|object, args| {
             let lists = match args {
-                [Value::Handle(Handle::Lists(lists))] | [Value::Handle(Handle::Lists(lists)), Value::Bool(_)] => {
-                    Some(lists.clone())
-                }
+                [Value::Handle(lists)] | [Value::Handle(lists), Value::Bool(_)] => Some(lists.view()?),
                 [Value::None] | [Value::None, Value::Bool(_)] => None,
                 _ => return Err(no_overload("replace_invlists", &["(il: InvertedLists, own: bool = False)"])),
             };

@@ -22,13 +22,12 @@ pub mod train;
 use std::borrow::Cow;
 
 use faiss_derive::Object;
-use parking_lot::RwLockReadGuard;
 
 use super::{Index, IndexBase};
 use crate::base::object::Object;
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::base::{Error, MetricType, ReadGuard, Result, Shared, Value};
 use crate::cluster::ClusteringParameters;
-use crate::registry::{self, Role, Row};
+use crate::registry::Row;
 use crate::storage::direct_map::{self, DirectMap};
 use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
 
@@ -123,7 +122,7 @@ impl IndexIVF {
             quantizer: Some(quantizer),
             nlist,
             cp: ClusteringParameters { niter: 10, spherical, ..Default::default() },
-            invlists: own_invlists.then(|| lists_handle(lists)),
+            invlists: own_invlists.then(|| Shared::new(lists)),
             own_invlists,
             code_size,
             ..Default::default()
@@ -141,7 +140,7 @@ impl IndexIVF {
     }
 
     /// The lists, read, after a check that they fit the index.
-    pub fn lists(&self) -> Result<RwLockReadGuard<'_, dyn InvertedLists>> {
+    pub fn lists(&self) -> Result<ReadGuard<'_, dyn InvertedLists>> {
         let lists = self.lists_handle()?.read();
         self.check_lists(&*lists)?;
         Ok(lists)
@@ -195,34 +194,12 @@ impl IndexIVF {
     /// A copy that shares nothing with this index.
     pub fn deep_copy(&self) -> Result<Self> {
         let mut copy = self.clone();
-        copy.quantizer = self.quantizer.as_ref().map(copy_index).transpose()?;
+        copy.quantizer = self.quantizer.as_ref().map(Shared::copy).transpose()?;
         copy.clustering_index = None;
-        copy.invlists = self.invlists.as_ref().map(copy_lists).transpose()?;
+        copy.invlists = self.invlists.as_ref().map(Shared::copy).transpose()?;
         copy.own_fields = true;
         copy.own_invlists = true;
         Ok(copy)
-    }
-}
-
-pub fn lists_handle(lists: impl InvertedLists + 'static) -> Shared<dyn InvertedLists> {
-    Shared::from_arc(std::sync::Arc::new(parking_lot::RwLock::new(lists)))
-}
-
-/// A deep copy of a sub-index.
-pub fn copy_index(index: &Shared<dyn Index>) -> Result<Shared<dyn Index>> {
-    match crate::io::clone_index(&*index.read())? {
-        Handle::Index(copy) => Ok(copy),
-        _ => Err(Error::type_error("the copy of an index is an index")),
-    }
-}
-
-fn copy_lists(lists: &Shared<dyn InvertedLists>) -> Result<Shared<dyn InvertedLists>> {
-    let lists = lists.read();
-    let clone = registry::row(lists.info()).and_then(|row| row.clone);
-    match clone.map(|clone| clone(&*lists)) {
-        Some(Ok(Handle::Lists(copy))) => Ok(copy),
-        Some(Err(error)) => Err(error),
-        _ => Err(Error::failed("", format!("clone not supported for this type of lists: {}", lists.info().name))),
     }
 }
 
@@ -262,27 +239,14 @@ pub trait InvertedFile: Index {
     }
 }
 
-impl Role {
-    /// The inverted file that an object is.
-    pub fn inverted_file(object: &dyn Object) -> Option<&dyn InvertedFile> {
-        match Role::of(object)? {
-            Role::InvertedFile(cast, _) => cast(object),
-            _ => None,
-        }
-    }
-    pub fn inverted_file_mut(object: &mut dyn Object) -> Option<&mut dyn InvertedFile> {
-        match Role::of(object)? {
-            Role::InvertedFile(_, cast) => cast(object),
-            _ => None,
-        }
-    }
-}
+crate::view!(InvertedFile, "IndexIVF");
 
 /// The arguments that all constructors of inverted files begin with: quantizer, dimension, number of lists.
 pub(super) fn first_arguments(args: &[Value]) -> Option<Result<(Shared<dyn Index>, i64, usize)>> {
-    let [Value::Handle(Handle::Index(quantizer)), Value::Int(d), Value::Int(nlist), ..] = args else { return None };
+    let [Value::Handle(quantizer), Value::Int(d), Value::Int(nlist), ..] = args else { return None };
+    let quantizer = quantizer.view().ok()?;
     let nlist = usize::try_from(*nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"));
-    Some(nlist.map(|nlist| (quantizer.clone(), *d, nlist)))
+    Some(nlist.map(|nlist| (quantizer, *d, nlist)))
 }
 
 /// Inside `impl Index for T`, where `T` is an [`InvertedFile`]: all of it.

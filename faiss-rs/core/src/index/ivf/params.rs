@@ -3,12 +3,9 @@
 use faiss_derive::Object;
 
 use crate::base::object::{Object, cast};
-use crate::base::{Error, Handle, Pointer, Result};
+use crate::base::{Error, Handle, Result, Shared};
 use crate::index::SearchParameters;
 use crate::registry::{Row, no_overload};
-
-/// Search parameters of a sub-index; may be null.
-pub type ParametersPointer = Pointer<SearchParameters>;
 
 /// Parameters of one search in an inverted file.
 #[derive(Object, Clone)]
@@ -20,7 +17,7 @@ pub struct SearchParametersIVF {
     /// Number of codes to look at, at most; 0 for no limit.
     pub max_codes: usize,
     /// Parameters of the search in the quantizer.
-    pub quantizer_params: ParametersPointer,
+    pub quantizer_params: Option<Shared<SearchParameters>>,
     /// Number of lists that may give no result before a range search ends; 0 for no limit.
     pub max_empty_result_buckets: usize,
     /// Look into more lists where `max_codes` would leave fewer than `k` results.
@@ -35,7 +32,7 @@ impl Default for SearchParametersIVF {
             base: SearchParameters::default(),
             nprobe: 1,
             max_codes: 0,
-            quantizer_params: ParametersPointer::default(),
+            quantizer_params: None,
             max_empty_result_buckets: 0,
             ensure_topk_full: false,
             max_lists_num: 0,
@@ -49,7 +46,7 @@ const SIGNATURES: &[&str] = &[
 
 pub const ROW: Row = Row::of::<SearchParametersIVF>().construct(
     |args| match args {
-        [] => Ok(Handle::other(SearchParametersIVF::default())),
+        [] => Ok(Handle::new(SearchParametersIVF::default())),
         _ => Err(no_overload("SearchParametersIVF", SIGNATURES)),
     },
     SIGNATURES,
@@ -68,7 +65,7 @@ pub struct IVFPQSearchParameters {
 
 pub const PQ_ROW: Row = Row::of::<IVFPQSearchParameters>().construct(
     |args| match args {
-        [] => Ok(Handle::other(IVFPQSearchParameters::default())),
+        [] => Ok(Handle::new(IVFPQSearchParameters::default())),
         _ => Err(no_overload("IVFPQSearchParameters", SIGNATURES)),
     },
     SIGNATURES,

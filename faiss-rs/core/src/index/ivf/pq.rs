@@ -13,7 +13,7 @@ use faiss_derive::Object;
 use super::edit::{add_centroids, to_encode};
 use super::{IndexIVF, InvertedFile, Scanner, Searcher, first_arguments, format};
 use crate::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
-use crate::base::{Error, Handle, MetricType, Pointer, Result, Shared, Value, threads};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
 use crate::index::stats::INDEX_IVFPQ_STATS;
@@ -30,7 +30,7 @@ const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
 #[derive(Object, Clone, Default)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFPQ {
     #[object(parent)]
     pub ivf: IndexIVF,
@@ -39,7 +39,7 @@ pub struct IndexIVFPQ {
     /// Whether training ends with polysemous training.
     pub do_polysemous_training: bool,
     /// Parameters of the polysemous training; null for the default ones.
-    pub polysemous_training: Pointer<PolysemousTraining>,
+    pub polysemous_training: Option<Shared<PolysemousTraining>>,
     /// Accepted for compatibility.
     pub scan_table_threshold: usize,
     /// Codes that differ from the query's in so many bits or more are passed over; 0 for off.
@@ -61,12 +61,12 @@ pub const ROW: Row = Row::of::<IndexIVFPQ>()
         let quantizer = over.quantizer.clone();
         let mut index = IndexIVFPQ::new(quantizer, over.d, over.nlist, part.m, part.nbits, over.metric, true)?;
         index.do_polysemous_training = part.polysemous;
-        Ok(Some(Handle::index(index)))
+        Ok(Some(Handle::new(index)))
     }))
     .construct(
         |args| {
             if args.is_empty() {
-                return Ok(Handle::index(IndexIVFPQ::default()));
+                return Ok(Handle::new(IndexIVFPQ::default()));
             }
             let Some(first) = first_arguments(args) else { return Err(no_overload("IndexIVFPQ", SIGNATURES)) };
             let (quantizer, d, nlist) = first?;
@@ -82,14 +82,10 @@ pub const ROW: Row = Row::of::<IndexIVFPQ>()
             };
             let size =
                 |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            Ok(Handle::index(IndexIVFPQ::new(quantizer, d, nlist, size(m)?, size(nbits)?, metric, own)?))
+            Ok(Handle::new(IndexIVFPQ::new(quantizer, d, nlist, size(m)?, size(nbits)?, metric, own)?))
         },
         SIGNATURES,
     )
-    .clone(|object| {
-        let index = receiver::<IndexIVFPQ>(object)?;
-        Ok(Handle::index(IndexIVFPQ { ivf: index.ivf.deep_copy()?, ..index.clone() }))
-    })
     .format(Format {
         fourccs: &["IwPQ"],
         read: |input, _| {
@@ -104,7 +100,7 @@ pub const ROW: Row = Row::of::<IndexIVFPQ>()
             if index.is_trained && !input.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
                 index.precompute_table()?;
             }
-            Ok(Handle::index(index))
+            Ok(Handle::new(index))
         },
         write: |object, out| {
             let index = receiver::<IndexIVFPQ>(object)?;
@@ -115,8 +111,7 @@ pub const ROW: Row = Row::of::<IndexIVFPQ>()
             index.pq.write(out)?;
             format::write_lists(index, out)
         },
-    })
-    .role(crate::role!(InvertedFile, IndexIVFPQ));
+    });
 
 const METHODS: &[Method] = &[Method {
     name: "precompute_table",
@@ -129,6 +124,10 @@ const METHODS: &[Method] = &[Method {
 }];
 
 impl IndexIVFPQ {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFPQ { ivf: self.ivf.deep_copy()?, ..self.clone() })
+    }
+
     /// Over `nlist` lists of `quantizer`, with codes of `m` numbers of `nbits` bits.
     pub fn new(
         quantizer: Shared<dyn Index>,
@@ -229,7 +228,7 @@ impl InvertedFile for IndexIVFPQ {
         self.pq.verbose |= self.ivf.verbose;
         self.pq.train(x)?;
         if self.do_polysemous_training {
-            let training = self.polysemous_training.with(|p| p.and_then(cast::<PolysemousTraining>).cloned());
+            let training = self.polysemous_training.as_ref().map(|training| training.read().clone());
             training.unwrap_or_default().optimize_pq_for_hamming(&mut self.pq)?;
         }
         if self.by_residual { self.precompute_table() } else { Ok(()) }

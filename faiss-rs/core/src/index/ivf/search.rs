@@ -8,7 +8,7 @@ use super::params::{self, SearchParametersIVF};
 use super::scan::{Buffers, Lists};
 use super::{InvertedFile, PARALLEL_MODE_NO_HEAP_INIT, edit};
 use crate::base::object::Object;
-use crate::base::{Error, Result, interrupt, threads};
+use crate::base::{Error, Result, Shared, interrupt, threads};
 use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir, order};
 use crate::distance::results::{InRadius, TopK};
 use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
@@ -65,7 +65,7 @@ fn probe(
     let quantizer = index.ivf().quantizer()?.read();
     let mut search = |p: Option<&dyn Object>| quantizer.search(x, nprobe, p, &mut coarse, &mut list_nos);
     match params {
-        Some(params) => params.quantizer_params.with(search)?,
+        Some(params) => Shared::with(params.quantizer_params.as_ref(), search)?,
         None => search(None)?,
     }
     INDEX_IVF_STATS.write().quantization_time += start.elapsed().as_secs_f64() * 1e3;

@@ -1,16 +1,16 @@
 //! To the CPU's inverted files and from them: quantizer, lists and the fields that both have.
 
 use faiss_core::base::object::cast;
-use faiss_core::base::{Error, Handle, Result, Shared};
+use faiss_core::base::{Error, Result, Shared};
 use faiss_core::index::Index;
-use faiss_core::index::ivf::{IndexIVF, lists_handle};
+use faiss_core::index::ivf::IndexIVF;
 use faiss_core::storage::lists::ArrayInvertedLists;
 
 use super::{GpuIndexIVF, check_metric};
 use crate::cloner;
 use crate::config::GpuClonerOptions;
 use crate::index::GpuIndex;
-use crate::kind::{Kind, Target};
+use crate::kind::{Cloner, Target};
 use crate::lists::DeviceLists;
 
 impl GpuIndexIVF {
@@ -53,7 +53,7 @@ impl GpuIndexIVF {
         if cast::<GpuIndex>(&*locked).is_some() {
             return Ok(quantizer.clone());
         }
-        if Kind::of_cpu(locked.info()).is_none() {
+        if Cloner::of_cpu(locked.info()).is_none() {
             if self.config.allow_cpu_coarse_quantizer {
                 return Ok(quantizer.clone());
             }
@@ -71,26 +71,20 @@ impl GpuIndexIVF {
             ..Default::default()
         };
         let target = Target { resources: self.gpu.resources(), device: self.config.base.device, options: &options };
-        match cloner::to_gpu(&target, &*locked)? {
-            Handle::Index(copy) => Ok(copy),
-            _ => Err(Error::type_error("the copy of an index is an index")),
-        }
+        cloner::to_gpu(&target, &*locked)?.view()
     }
 
     /// The same index on the CPU, but for what its family adds.
     pub fn to_cpu(&self, code_size: usize, by_residual: bool) -> Result<IndexIVF> {
         let quantizer = self.quantizer()?.read();
-        let quantizer = match cloner::to_cpu(&*quantizer)? {
-            Handle::Index(copy) => copy,
-            _ => return Err(Error::type_error("the copy of an index is an index")),
-        };
+        let quantizer = cloner::to_cpu(&*quantizer)?.view()?;
         let mut copy = IndexIVF::new(quantizer, self.d.into(), self.nlist, code_size, self.metric_type, false)?;
         let lists = match self.lists()? {
             Some(lists) => self.with(|context| Ok(lists.download(context)))??,
             None => ArrayInvertedLists::new(self.nlist, code_size)?,
         };
         copy.base = self.gpu.base.clone();
-        copy.invlists = Some(lists_handle(lists));
+        copy.invlists = Some(Shared::new(lists));
         copy.own_invlists = true;
         copy.own_fields = true;
         copy.quantizer_trains_alone = self.quantizer_trains_alone;

@@ -6,12 +6,12 @@ use faiss_core::base::object::{Method, cast, receiver};
 use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
 use faiss_core::index::Index;
 use faiss_core::index::ivf::flat::IndexIVFFlat;
-use faiss_core::registry::{Role, Row, no_overload};
+use faiss_core::registry::{Row, no_overload};
 use faiss_derive::Object;
 
 use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
 use crate::config::GpuIndexIVFFlatConfig;
-use crate::kind::{Cloner, Kind, Target};
+use crate::kind::{Cloner, Target};
 use crate::launchers::{self, Metric};
 use crate::lists::ListsView;
 use crate::memory::Ptr;
@@ -23,7 +23,7 @@ use crate::resources::{Context, GpuResources};
 
 /// Stores full vectors in the lists of a coarse quantizer, on a GPU.
 #[derive(Object, Default)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index, GpuInvertedFile), copy = duplicate)]
 pub struct GpuIndexIVFFlat {
     #[object(parent)]
     pub ivf: GpuIndexIVF,
@@ -37,48 +37,42 @@ const SIGNATURES: &[&str] = &[
 
 const METHODS: &[Method] = crate::gpu_inverted_file_methods!(GpuIndexIVFFlat, IndexIVFFlat);
 
-pub const ROW: Row = Row::of::<GpuIndexIVFFlat>()
-    .construct(
-        |args| {
-            let wrong = || no_overload("GpuIndexIVFFlat", SIGNATURES);
-            let first = arguments::<GpuIndexIVFFlatConfig>(args)?.ok_or_else(wrong)?;
-            let made = match (&first.index, first.rest) {
-                (Some(index), []) => {
-                    let index = index.read();
-                    let cpu = cast::<IndexIVFFlat>(&*index).ok_or_else(wrong)?;
-                    GpuIndexIVFFlat::from_cpu(first.resources, cpu, &first.config)?
-                }
-                (quantizer, [Value::Int(d), Value::Int(nlist), metric @ ..]) => {
-                    let metric = match metric {
-                        [] => MetricType::L2,
-                        [Value::Int(metric)] => MetricType::try_from(*metric)?,
-                        _ => return Err(wrong()),
-                    };
-                    let nlist =
-                        usize::try_from(*nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"))?;
-                    GpuIndexIVFFlat::new(first.resources, quantizer.clone(), *d, nlist, metric, &first.config)?
-                }
-                _ => return Err(wrong()),
-            };
-            Ok(Handle::index(made))
-        },
-        SIGNATURES,
-    )
-    .clone(|object| Ok(Handle::index(receiver::<GpuIndexIVFFlat>(object)?.duplicate()?)))
-    .role(Role::Other(&KIND));
+pub const ROW: Row = Row::of::<GpuIndexIVFFlat>().construct(
+    |args| {
+        let wrong = || no_overload("GpuIndexIVFFlat", SIGNATURES);
+        let first = arguments::<GpuIndexIVFFlatConfig>(args)?.ok_or_else(wrong)?;
+        let made = match (&first.index, first.rest) {
+            (Some(index), []) => {
+                let index = index.read();
+                let cpu = cast::<IndexIVFFlat>(&*index).ok_or_else(wrong)?;
+                GpuIndexIVFFlat::from_cpu(first.resources, cpu, &first.config)?
+            }
+            (quantizer, [Value::Int(d), Value::Int(nlist), metric @ ..]) => {
+                let metric = match metric {
+                    [] => MetricType::L2,
+                    [Value::Int(metric)] => MetricType::try_from(*metric)?,
+                    _ => return Err(wrong()),
+                };
+                let nlist = usize::try_from(*nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"))?;
+                GpuIndexIVFFlat::new(first.resources, quantizer.clone(), *d, nlist, metric, &first.config)?
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(Handle::new(made))
+    },
+    SIGNATURES,
+);
 
-static KIND: Kind = Kind {
-    inverted_file: Some(|object| cast::<GpuIndexIVFFlat>(object).map(|index| index as _)),
-    cloner: Some(Cloner {
-        cpu: "IndexIVFFlat",
-        to_gpu: |target: &Target<'_>, index| {
-            let config = GpuIndexIVFFlatConfig { ivf: target.options.ivf_config(target.device), ..Default::default() };
-            let mut made = GpuIndexIVFFlat::from_cpu(target.resources.clone(), receiver(index)?, &config)?;
-            super::edit::reserve_for(&mut made, target.options)?;
-            Ok(Handle::index(made))
-        },
-        to_cpu: |index| Ok(Handle::index(receiver::<GpuIndexIVFFlat>(index)?.to_cpu()?)),
-    }),
+pub const CLONER: Cloner = Cloner {
+    gpu: "GpuIndexIVFFlat",
+    cpu: "IndexIVFFlat",
+    to_gpu: |target: &Target<'_>, index| {
+        let config = GpuIndexIVFFlatConfig { ivf: target.options.ivf_config(target.device), ..Default::default() };
+        let mut made = GpuIndexIVFFlat::from_cpu(target.resources.clone(), receiver(index)?, &config)?;
+        super::edit::reserve_for(&mut made, target.options)?;
+        Ok(Handle::new(made))
+    },
+    to_cpu: |index| Ok(Handle::new(receiver::<GpuIndexIVFFlat>(index)?.to_cpu()?)),
 };
 
 impl GpuIndexIVFFlat {

@@ -93,7 +93,7 @@ macro_rules! gpu_inverted_file_methods {
                 signature: concat!("(self, index: ", stringify!($cpu), ") -> None"),
                 doc: "Becomes a copy of a CPU index: its quantizer, training and vectors.",
                 call: faiss_core::base::object::MethodCall::Write(|object, args| {
-                    let [faiss_core::base::Value::Handle(faiss_core::base::Handle::Index(index))] = args else {
+                    let [faiss_core::base::Value::Handle(index)] = args else {
                         return Err(faiss_core::registry::no_overload("copyFrom", &[concat!("(index: ", stringify!($cpu), ")")]));
                     };
                     let index = index.read();
@@ -106,7 +106,7 @@ macro_rules! gpu_inverted_file_methods {
                 signature: concat!("(self, index: ", stringify!($cpu), ") -> None"),
                 doc: "Makes a CPU index a copy of this one.",
                 call: faiss_core::base::object::MethodCall::Read(|object, args| {
-                    let [faiss_core::base::Value::Handle(faiss_core::base::Handle::Index(index))] = args else {
+                    let [faiss_core::base::Value::Handle(index)] = args else {
                         return Err(faiss_core::registry::no_overload("copyTo", &[concat!("(index: ", stringify!($cpu), ")")]));
                     };
                     let mut index = index.write();

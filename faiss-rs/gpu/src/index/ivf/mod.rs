@@ -20,7 +20,8 @@ pub mod search;
 use std::sync::Arc;
 
 use faiss_core::base::object::{Object, cast};
-use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
+use faiss_core::base::view::view;
+use faiss_core::base::{Error, MetricType, Result, Shared, Value};
 use faiss_core::cluster::ClusteringParameters;
 use faiss_core::index::Index;
 use faiss_core::registry::Row;
@@ -112,7 +113,7 @@ impl GpuIndexIVF {
             None => {
                 let mut flat = config.flat_config.clone();
                 flat.base.device = config.base.device;
-                Shared::index(GpuIndexFlat::new(resources, d, metric, &flat)?)
+                Shared::new(GpuIndexFlat::new(resources, d, metric, &flat)?)
             }
         };
         {
@@ -205,14 +206,14 @@ pub(super) fn arguments<C: Object + Clone + Default>(args: &[Value]) -> Result<O
     let [Value::Handle(provider), rest @ ..] = args else { return Ok(None) };
     let resources = resources_of(&provider.object())?;
     let (rest, config) = match rest {
-        [rest @ .., Value::Handle(Handle::Other(last))] => match cast::<C>(&*last.read()) {
+        [rest @ .., Value::Handle(last)] if !last.is::<dyn Index>() => match cast::<C>(&*last.read()) {
             Some(config) => (rest, config.clone()),
             None => return Ok(None),
         },
         _ => (rest, C::default()),
     };
     let (index, rest) = match rest {
-        [Value::Handle(Handle::Index(index)), rest @ ..] => (Some(index.clone()), rest),
+        [Value::Handle(index), rest @ ..] => (Some(index.view()?), rest),
         _ => (None, rest),
     };
     Ok(Some(Arguments { resources, index, rest, config }))
@@ -260,10 +261,11 @@ pub trait GpuInvertedFile: Index {
     }
 }
 
+faiss_core::view!(GpuInvertedFile, "GpuIndexIVF");
+
 /// An object as the inverted file that it is.
 pub(crate) fn file(object: &dyn Object) -> Result<&dyn GpuInvertedFile> {
-    let found = crate::kind::Kind::of(object).and_then(|kind| kind.inverted_file?(object));
-    found.ok_or_else(|| Error::type_error(format!("a GpuIndexIVF is wanted here, not a {}", object.info().name)))
+    view(object)
 }
 
 /// Inside `impl Index for T`, where `T` is a [`GpuInvertedFile`]: all of it.

@@ -11,14 +11,14 @@ use faiss_core::index::Index;
 use faiss_core::index::ivf::IndexIVF;
 use faiss_core::index::ivf::pq::IndexIVFPQ;
 use faiss_core::quantize::ProductQuantizer;
-use faiss_core::registry::{Role, Row, no_overload};
+use faiss_core::registry::{Row, no_overload};
 use faiss_core::transform::maybe_subsample;
 use faiss_derive::Object;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
 use crate::config::GpuIndexIVFPQConfig;
-use crate::kind::{Cloner, Kind, Target};
+use crate::kind::{Cloner, Target};
 use crate::memory::{DeviceBuffer, MemorySpace, Ptr, Temp};
 use crate::ops::pq::{self, CodeLists, Codebooks, Probes as PqProbes, Residual, Scan as PqScan};
 use crate::ops::pq_train::pq_train;
@@ -29,7 +29,7 @@ use crate::resources::{Context, GpuResources};
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer, on a GPU.
 #[derive(Object)]
-#[object(methods = METHODS)]
+#[object(methods = METHODS, implements(Index, GpuInvertedFile), copy = duplicate)]
 pub struct GpuIndexIVFPQ {
     #[object(parent)]
     pub ivf: GpuIndexIVF,
@@ -75,54 +75,48 @@ const SIGNATURES: &[&str] = &[
     "(provider: GpuResourcesProvider, coarseQuantizer: Index, dims: int, nlist: int, subQuantizers: int, bitsPerCode: int, metric: int = METRIC_L2, config: GpuIndexIVFPQConfig = ...)",
 ];
 
-pub const ROW: Row = Row::of::<GpuIndexIVFPQ>()
-    .construct(
-        |args| {
-            let wrong = || no_overload("GpuIndexIVFPQ", SIGNATURES);
-            let size =
-                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            let first = arguments::<GpuIndexIVFPQConfig>(args)?.ok_or_else(wrong)?;
-            let made = match (&first.index, first.rest) {
-                (Some(index), []) => {
-                    let index = index.read();
-                    let cpu = cast::<IndexIVFPQ>(&*index).ok_or_else(wrong)?;
-                    GpuIndexIVFPQ::from_cpu(first.resources, cpu, &first.config)?
-                }
-                (quantizer, [Value::Int(d), Value::Int(nlist), Value::Int(m), Value::Int(nbits), metric @ ..]) => {
-                    let metric = match metric {
-                        [] => MetricType::L2,
-                        [Value::Int(metric)] => MetricType::try_from(*metric)?,
-                        _ => return Err(wrong()),
-                    };
-                    let (nlist, codes) = (size(*nlist)?, (size(*m)?, size(*nbits)?));
-                    GpuIndexIVFPQ::new(first.resources, quantizer.clone(), *d, nlist, codes, metric, &first.config)?
-                }
-                _ => return Err(wrong()),
-            };
-            Ok(Handle::index(made))
-        },
-        SIGNATURES,
-    )
-    .clone(|object| Ok(Handle::index(receiver::<GpuIndexIVFPQ>(object)?.duplicate()?)))
-    .role(Role::Other(&KIND));
+pub const ROW: Row = Row::of::<GpuIndexIVFPQ>().construct(
+    |args| {
+        let wrong = || no_overload("GpuIndexIVFPQ", SIGNATURES);
+        let size = |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+        let first = arguments::<GpuIndexIVFPQConfig>(args)?.ok_or_else(wrong)?;
+        let made = match (&first.index, first.rest) {
+            (Some(index), []) => {
+                let index = index.read();
+                let cpu = cast::<IndexIVFPQ>(&*index).ok_or_else(wrong)?;
+                GpuIndexIVFPQ::from_cpu(first.resources, cpu, &first.config)?
+            }
+            (quantizer, [Value::Int(d), Value::Int(nlist), Value::Int(m), Value::Int(nbits), metric @ ..]) => {
+                let metric = match metric {
+                    [] => MetricType::L2,
+                    [Value::Int(metric)] => MetricType::try_from(*metric)?,
+                    _ => return Err(wrong()),
+                };
+                let (nlist, codes) = (size(*nlist)?, (size(*m)?, size(*nbits)?));
+                GpuIndexIVFPQ::new(first.resources, quantizer.clone(), *d, nlist, codes, metric, &first.config)?
+            }
+            _ => return Err(wrong()),
+        };
+        Ok(Handle::new(made))
+    },
+    SIGNATURES,
+);
 
-static KIND: Kind = Kind {
-    inverted_file: Some(|object| cast::<GpuIndexIVFPQ>(object).map(|index| index as _)),
-    cloner: Some(Cloner {
-        cpu: "IndexIVFPQ",
-        to_gpu: |target: &Target<'_>, index| {
-            let config = GpuIndexIVFPQConfig {
-                ivf: target.options.ivf_config(target.device),
-                use_float16_lookup_tables: target.options.use_float16,
-                use_precomputed_tables: target.options.use_precomputed,
-                ..Default::default()
-            };
-            let mut made = GpuIndexIVFPQ::from_cpu(target.resources.clone(), receiver(index)?, &config)?;
-            super::edit::reserve_for(&mut made, target.options)?;
-            Ok(Handle::index(made))
-        },
-        to_cpu: |index| Ok(Handle::index(receiver::<GpuIndexIVFPQ>(index)?.to_cpu()?)),
-    }),
+pub const CLONER: Cloner = Cloner {
+    gpu: "GpuIndexIVFPQ",
+    cpu: "IndexIVFPQ",
+    to_gpu: |target: &Target<'_>, index| {
+        let config = GpuIndexIVFPQConfig {
+            ivf: target.options.ivf_config(target.device),
+            use_float16_lookup_tables: target.options.use_float16,
+            use_precomputed_tables: target.options.use_precomputed,
+            ..Default::default()
+        };
+        let mut made = GpuIndexIVFPQ::from_cpu(target.resources.clone(), receiver(index)?, &config)?;
+        super::edit::reserve_for(&mut made, target.options)?;
+        Ok(Handle::new(made))
+    },
+    to_cpu: |index| Ok(Handle::new(receiver::<GpuIndexIVFPQ>(index)?.to_cpu()?)),
 };
 
 /// A method that gives a number of the product quantizer.

@@ -1,7 +1,7 @@
 //! Searches: first in the quantizer, then in the lists that it names.
 
 use faiss_core::base::object::Object;
-use faiss_core::base::{Error, Result};
+use faiss_core::base::{Error, Result, Shared};
 use faiss_core::distance::worst;
 use faiss_core::index::ivf::params::{SearchParametersIVF, of_search};
 use faiss_core::index::selector;
@@ -58,7 +58,7 @@ pub fn search(
     let coarse = Coarse::of(ivf, &*quantizer)?;
     let probe = |params: Option<&dyn Object>| coarse.probe_on_host(x, plan.nprobe, params);
     let given = match ivf_params {
-        Some(params) => params.quantizer_params.with(probe)?,
+        Some(params) => Shared::with(params.quantizer_params.as_ref(), probe)?,
         None => probe(None)?,
     };
     let given = given.as_ref().map(|(coarse, labels)| Given { coarse, labels });
