@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use faiss::{Handle, IDSelectorRange, Index, IndexFlatL2, Object, Result, SearchParameters, Shared, random};
+use faiss::{IDSelectorRange, Index, IndexFlatL2, Object, Result, SearchParameters, Shared, random};
 
 const D: usize = 64;
 const NB: usize = 100_000;

@@ -1,6 +1,6 @@
 //! Flat indexes against naive references in f64, and at the edges.
 
-use faiss_core::base::{Handle, MetricType, Object, Shared};
+use faiss_core::base::{Is, MetricType, Object, Shared};
 use faiss_core::index::flat::IndexFlat;
 use faiss_core::index::flat_1d::IndexFlat1D;
 use faiss_core::index::flat_ip::IndexFlatIP;

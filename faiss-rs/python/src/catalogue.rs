@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use faiss_core::base::object::ElementKind;
-use faiss_core::base::{Handle, Kind, Object, Result, TypeInfo, Value};
+use faiss_core::base::{Handle, Kind, Result, TypeInfo, Value};
 use faiss_core::registry::Row;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;

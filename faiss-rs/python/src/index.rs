@@ -1,13 +1,12 @@
 //! The methods that every index has. Arrays come C-contiguous and of the right type: the package sees to it, and this checks it again.
 
-use faiss_core::base::{Error, Handle, Object, Result, Shared, Value};
+use faiss_core::base::{Error, Object, Result, Shared, Value};
 use faiss_core::index::Index;
 use faiss_core::selector::IDSelector;
 use numpy::{
     PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArray3,
     PyUntypedArrayMethods,
 };
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 
 use crate::callbacks::callback_error;

@@ -9,7 +9,7 @@ use faiss_core::base::{Error, FieldRef, Handle, Object, Result, Shared};
 use faiss_core::storage::lists::InvertedLists;
 use numpy::ndarray::ArrayView1;
 use numpy::{PyArray1, PyReadonlyArray1};
-use pyo3::exceptions::{PyAssertionError, PyMemoryError, PyRuntimeError, PyTypeError};
+use pyo3::exceptions::{PyAssertionError, PyMemoryError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use crate::catalogue::element_name;
