@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Random, check_results, distances, gpu, on_gpu, small};
 use faiss_core::base::object::cast;
-use faiss_core::base::{Handle, MetricType, Object};
+use faiss_core::base::{MetricType, Object, Shared};
 use faiss_core::index::flat::IndexFlat;
 use faiss_core::index::{Index, SearchParameters};
 use faiss_core::selector::sets::IDSelectorBatch;

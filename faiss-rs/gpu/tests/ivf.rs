@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Random, check_results, distance, gpu, on_gpu, small};
 use faiss_core::base::object::cast;
-use faiss_core::base::{Handle, MetricType, Shared};
+use faiss_core::base::{MetricType, Shared};
 use faiss_core::index::flat::IndexFlat;
 use faiss_core::index::ivf::flat::IndexIVFFlat;
 use faiss_core::index::ivf::params::SearchParametersIVF;
