@@ -27,11 +27,18 @@ pub fn cpu(context: &Context, values: &Values) -> Result<()> {
 }
 
 fn build(context: &Context, values: &Values, matrix: &Matrix) -> Result<()> {
-    let plan = context.plan(&context.versions()?, matrix)?;
-    let store = context.store()?;
-    if values.flag("dry-run") {
-        return dry_run(context, &plan, &store, values.text("format") == Some("json"));
+    let json = values.text("format") == Some("json");
+    if json && !values.flag("dry-run") {
+        return Err(Failure::usage(
+            "--format says how a plan is printed, and a build prints none.",
+            "Add --dry-run, or ask for `cargo ci plan --format json`; progress as JSON is --log-format json.",
+        ));
     }
+    let plan = context.plan(&context.versions()?, matrix)?;
+    if values.flag("dry-run") {
+        return dry_run(context, &plan, &context.store_to_read()?, json);
+    }
+    let store = context.store()?;
     let several = plan.wheels.len() > 1;
     let output = values.path("output");
     let folder = |wheel: &WheelPlan| match &output {
@@ -57,7 +64,7 @@ fn dry_run(context: &Context, plan: &Plan, store: &Store, json: bool) -> Result<
     }
     let mut wanted = Wanted { context, run: BTreeSet::new() };
     DryRun { store }.run(plan, &targets(plan), &mut wanted)?;
-    let state = |step: &crate::plan::Step| match store.look(&step.key) {
+    let state = |step: &crate::plan::Step| match store.peek(&step.key) {
         _ if wanted.run.contains(&step.name) => "run",
         Ok(Found::Entry(_)) => "cached",
         // What it makes is in something that is cached.
@@ -85,7 +92,7 @@ impl Reporter for Wanted<'_> {
 
 /// The plan comes first: what is to run, and how much is there already.
 fn announce(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
-    let need = crate::run::need(plan, &targets(plan), store)?;
+    let need = crate::run::need(plan, &targets(plan), |key| store.look(key))?;
     // The engine looks again, and finds no longer what this look removed.
     for (step, file) in &need.corrupt {
         context.reporter().event(&Event::Corrupt { step, file });

@@ -1,31 +1,72 @@
 //! clean.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use super::Context;
 use crate::api::table::Values;
 use ci_step::failure::{Failure, Result};
+use ci_step::store::{Kept, Rule, size};
 
 pub fn clean(context: &Context, values: &Values) -> Result<()> {
-    if values.flag("cache") {
-        let store = context.store()?;
-        // Only what the store made: the folder may have been named by hand.
-        for folder in ["files", "steps", "environments", "tmp"] {
-            remove(&store.root().join(folder))?;
-        }
-        println!("removed what was in {}", store.root().display());
-        return Ok(());
+    let days = values.numbers("older-than").first().copied();
+    let keep = values.numbers("keep").first().copied();
+    let dry = values.flag("dry-run");
+    if values.flag("all") || days.is_some() || keep.is_some() {
+        let before = days.and_then(|days| SystemTime::now().checked_sub(Duration::from_secs(u64::from(days) * 86_400)));
+        let rule = Rule { before, keep: keep.map(|keep| keep as usize) };
+        return cache(context, rule, dry);
     }
     for folder in ["wheelhouse", "target/ci", "target/extension"] {
         let path = context.root.join(folder);
         if path.exists() {
-            remove(&path)?;
-            println!("removed {}", path.display());
+            let verb = if dry { "would remove" } else { "removing" };
+            println!("{verb} {}: {}", path.display(), megabytes(size(&path)));
+            if !dry {
+                remove(&path)?;
+            }
         }
     }
     Ok(())
+}
+
+/// Removes what the rule does not keep of the cache; what that is comes first.
+fn cache(context: &Context, rule: Rule, dry: bool) -> Result<()> {
+    let store = context.store_to_read()?;
+    let kept = store.contents();
+    let going = rule.choose(&kept);
+    let mut folders: BTreeMap<&str, (Vec<&Kept>, usize, u64)> = BTreeMap::new();
+    for one in &kept {
+        let (_, count, bytes) = folders.entry(one.folder).or_default();
+        *count += 1;
+        *bytes += one.bytes;
+    }
+    for one in &going {
+        folders.entry(one.folder).or_default().0.push(one);
+    }
+    println!("{}", store.root().display());
+    for (folder, (going, count, bytes)) in &folders {
+        let gone: u64 = going.iter().map(|one| one.bytes).sum();
+        println!("  {folder:<13} {count:>5} of {}, {:>5} go with {}", megabytes(*bytes), going.len(), megabytes(gone));
+    }
+    let bytes: u64 = going.iter().map(|one| one.bytes).sum();
+    if dry {
+        println!("{} would go; nothing was removed", megabytes(bytes));
+        return Ok(());
+    }
+    // What is being made right now is left alone, and what was left behind goes by itself.
+    for one in &going {
+        store.remove(one)?;
+    }
+    println!("removed {}", megabytes(bytes));
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
 fn remove(path: &Path) -> Result<()> {

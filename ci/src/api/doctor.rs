@@ -4,14 +4,19 @@ use std::process::Command;
 
 use super::Context;
 use crate::api::table::Values;
-use ci_step::failure::Result;
+use ci_step::failure::{Failure, Result};
 use ci_step::python;
 
 pub fn doctor(context: &Context, _: &Values) -> Result<()> {
     let versions = context.versions()?;
     let line = |name: &str, text: &str| println!("{name:<14} {text}");
+    let mut missing = Vec::new();
     for program in ["cargo", "rustc", "cc"] {
-        line(program, &first_line(program, &["--version"]).unwrap_or_else(|| "missing: a build needs it".into()));
+        let version = first_line(program, &["--version"]);
+        if version.is_none() {
+            missing.push(program.to_owned());
+        }
+        line(program, &version.unwrap_or_else(|| "missing: a build needs it".into()));
     }
     let floor = versions.python_floor();
     let pythons = python::find_all();
@@ -25,6 +30,7 @@ pub fn doctor(context: &Context, _: &Values) -> Result<()> {
     }
     if !pythons.values().any(|interpreter| interpreter.python >= floor && interpreter.pip.is_some()) {
         line("Python", &format!("missing: {floor} or newer with pip is needed"));
+        missing.push(format!("Python {floor} or newer with pip"));
     }
     match gpus() {
         Some(rows) => {
@@ -48,10 +54,14 @@ pub fn doctor(context: &Context, _: &Values) -> Result<()> {
         &first_line("cargo-deny", &["--version"])
             .unwrap_or_else(|| "none: `cargo ci test` skips the licence check".into()),
     );
-    let store = context.store()?;
+    let store = context.store_to_read()?;
     line("cache", &format!("{}{}", store.root().display(), free(store.root())));
     line("checkout", &format!("{}{}", context.root.display(), free(&context.root)));
-    Ok(())
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let todo = "Debian: apt-get install gcc python3 python3-pip python3-venv; Rust comes from rustup.";
+    Err(Failure::machine(format!("A build lacks {} here.", missing.join(", ")), todo))
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {

@@ -11,7 +11,7 @@ use ci_step::digest;
 use ci_step::failure::{Failure, Result};
 use ci_step::pip;
 use ci_step::python::Interpreter;
-use ci_step::store::Store;
+use ci_step::store::{Store, touch};
 
 /// A virtual environment: the folder with its `bin`.
 #[derive(Clone, Debug)]
@@ -49,6 +49,7 @@ pub fn locked(context: &Context, versions: &Versions, name: &str, interpreter: &
         install(&folder, &paths)?;
         fs::write(&mark, "").map_err(Failure::io("cannot write", &mark))?;
     }
+    touch(&mark);
     Ok(Environment { folder })
 }
 

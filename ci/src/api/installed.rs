@@ -13,6 +13,7 @@ use crate::pins::versions::Versions;
 use ci_step::failure::{Failure, Result};
 use ci_step::python::{self, Interpreter};
 use ci_step::store::Store;
+use ci_step::wheel::{self, WheelName};
 
 /// What the tests of GPUs begin their own report with; see faiss-rs/python/tests/gpu/conftest.py.
 const ON_GPU: &str = "GPU tests: ";
@@ -41,16 +42,42 @@ pub fn gpu(context: &Context, values: &Values) -> Result<()> {
     };
     let cuda = versions.cuda(major)?;
     let folder = context.wheelhouse(&format!("gpu/cuda{}", cuda.major));
+    if let Some(path) = values.path("wheel") {
+        of_major(&verify::wheels_at(&path)?[0], &cuda.distribution(&versions.wheel), major)?;
+    }
+    if !values.flag("no-gpu") && !has_gpu() {
+        return Err(Failure::machine(
+            "This machine shows no NVIDIA GPU: no device, and no nvidia-smi that lists one.",
+            "Run this on a machine with a GPU and its driver, or say --no-gpu to test the CPU part of the wheel alone.",
+        ));
+    }
     let extra = values.flag("fix-cuda").then_some("fix-cuda");
     let dependencies = Dependencies::Real { extra, find_links: values.path("find-links") };
     let build = format!("cargo ci build-gpu-wheels --cuda-major {major}");
-    run(context, &versions, values, &folder, &build, &dependencies)
+    run(context, &versions, values, &folder, &build, &dependencies, true)
+}
+
+/// Refuses a wheel that is not of this CUDA major, which its name says.
+fn of_major(wheel: &Path, distribution: &str, major: u32) -> Result<()> {
+    let name: Option<WheelName> = file_name(wheel).parse().ok();
+    if name.is_some_and(|name| wheel::normalize(&name.distribution) == wheel::normalize(distribution)) {
+        return Ok(());
+    }
+    Err(Failure::usage(
+        format!("{} is not {distribution}, the wheel of CUDA {major}.", file_name(wheel)),
+        "Name the wheel of that major, or the major of that wheel.",
+    ))
+}
+
+/// The devices of NVIDIA's driver, or of Windows below a Linux; in containers nvidia-smi may be missing.
+fn has_gpu() -> bool {
+    ["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| Path::new(device).exists()) || super::doctor::gpus().is_some()
 }
 
 pub fn cpu(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let dependencies = Dependencies::Real { extra: None, find_links: values.path("find-links") };
-    run(context, &versions, values, &context.wheelhouse("cpu"), "cargo ci build-cpu-wheels", &dependencies)
+    run(context, &versions, values, &context.wheelhouse("cpu"), "cargo ci build-cpu-wheels", &dependencies, false)
 }
 
 fn run(
@@ -60,6 +87,7 @@ fn run(
     folder: &Path,
     build: &str,
     dependencies: &Dependencies,
+    on_gpu: bool,
 ) -> Result<()> {
     let wheel = match values.path("wheel") {
         Some(path) => verify::wheels_at(&path)?.remove(0),
@@ -77,8 +105,9 @@ fn run(
         let suite = if index == 0 { Suite::Whole } else { Suite::Smoke };
         let name = format!("{} under CPython {}{}", file_name(&wheel), interpreter.full, suite.note());
         tally.part(&name, || {
-            let tests = test(context, versions, interpreter, &wheel, dependencies, suite)?;
-            if values.flag("require-gpu") && suite == Suite::Whole && tests.on_gpu == 0 {
+            let hidden = values.flag("no-gpu");
+            let tests = test(context, versions, interpreter, &wheel, dependencies, suite, hidden)?;
+            if on_gpu && !hidden && suite == Suite::Whole && tests.on_gpu == 0 {
                 return Err(Failure::check("No GPU test ran.", "The reason for which each was skipped is above."));
             }
             Ok(Ended::Passed(tests.passed))
@@ -130,7 +159,7 @@ pub fn chosen(versions: &Versions, asked: &[String]) -> Result<Vec<Interpreter>>
     Ok(pythons)
 }
 
-/// Installs `wheel` into a new environment and runs the tests there.
+/// Installs `wheel` into a new environment and runs the tests there; without the machine's GPUs, where they are to be hidden.
 pub fn test(
     context: &Context,
     versions: &Versions,
@@ -138,6 +167,7 @@ pub fn test(
     wheel: &Path,
     dependencies: &Dependencies,
     suite: Suite,
+    hide_gpus: bool,
 ) -> Result<Tests> {
     let folder =
         context.root.join("target/ci/environments").join(format!("{}-{}", file_name(wheel), interpreter.python));
@@ -185,6 +215,9 @@ pub fn test(
     };
     for name in ["PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"] {
         command.env_remove(name);
+    }
+    if hide_gpus {
+        command.env("CUDA_VISIBLE_DEVICES", "");
     }
     let wanted = lock.set(&environment_set("oracle", interpreter.python))?;
     let oracle = links.map_or(Ok(()), |folder| require(&store, &wanted, folder));

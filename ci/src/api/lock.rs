@@ -5,7 +5,7 @@ use std::fs;
 use super::{Context, write_whole};
 use crate::api::table::Values;
 use crate::pins::lock::{self, Lock};
-use crate::pins::versions::{Versions, edit};
+use crate::pins::versions::{Python, Version, Versions, edit};
 use ci_step::failure::{Failure, Result};
 use ci_step::python::{self, Interpreter};
 
@@ -24,7 +24,9 @@ pub fn lock(context: &Context, values: &Values) -> Result<()> {
     for (name, image) in pinned.images.iter().filter(|(_, image)| image.digest.is_none()) {
         context.say(&format!("the image {name} ({image}) has no digest; `dagger call lock` asks for it"));
     }
-    write(context, &pinned, &python, None)?;
+    // What versions.toml asks for as before stays as it was locked.
+    let kept = if values.flag("fresh") { None } else { context.lock().ok() };
+    write(context, &pinned, &python, kept.as_ref())?;
     follow(context, &versions, &pinned)
 }
 
@@ -81,7 +83,7 @@ pub fn bump(context: &Context, values: &Values) -> Result<()> {
             // Asked for first: a name that nothing is pinned under should not reach the network.
             None => {
                 edit::bump(&versions.text, wanted, "")?;
-                (wanted.as_str(), lock::newest(&versions, &python, wanted)?)
+                (wanted.as_str(), lock::newest(&versions, &python, wanted, versions.python_floor())?)
             }
         };
         let (from, text) = edit::bump(&versions.text, package, &version)?;
@@ -98,22 +100,31 @@ pub fn bump(context: &Context, values: &Values) -> Result<()> {
     Ok(())
 }
 
+/// Whether PEP 440 puts `version` after `than`.
+fn later(version: &str, than: &str) -> bool {
+    matches!((version.parse::<Version>(), than.parse::<Version>()), (Ok(version), Ok(than)) if version > than)
+}
+
 /// Says what is newer; a person decides, since a toolkit is chosen for the drivers and GPUs that it serves.
 fn upgrade(versions: &Versions, python: &Interpreter) -> Result<()> {
-    let mut pinned: Vec<(String, String)> =
-        versions.tools.iter().map(|(name, version)| (name.clone(), version.clone())).collect();
+    let floor = versions.python_floor();
+    let mut pinned: Vec<(String, String, Python)> =
+        versions.tools.iter().map(|(name, version)| (name.clone(), version.clone(), floor)).collect();
     for cuda in &versions.cuda {
         let packages = [&cuda.nvrtc, &cuda.nvfatbin].into_iter().chain(&cuda.headers);
-        pinned.extend(packages.map(|pin| (pin.package.clone(), pin.version.clone())));
+        pinned.extend(packages.map(|pin| (pin.package.clone(), pin.version.clone(), floor)));
     }
-    let requirements = versions.environments.values().flatten();
-    pinned.extend(requirements.map(|requirement| (requirement.package.clone(), requirement.version.clone())));
+    for requirement in versions.environments.values().flatten() {
+        // The oldest Python that the line is for decides: all the others have to take the same version.
+        let oldest = versions.wheel.pythons.iter().copied().find(|python| requirement.wanted_by(*python));
+        pinned.extend(oldest.map(|oldest| (requirement.package.clone(), requirement.version.clone(), oldest)));
+    }
     pinned.sort();
     pinned.dedup();
     let mut newer = 0;
-    for (package, version) in &pinned {
-        let newest = lock::newest(versions, python, package)?;
-        if newest != *version {
+    for (package, version, oldest) in &pinned {
+        let newest = lock::newest(versions, python, package, *oldest)?;
+        if later(&newest, version) {
             newer += 1;
             println!("{package}: {version} -> {newest}");
         }

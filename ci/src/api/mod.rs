@@ -39,11 +39,19 @@ pub struct Context {
 
 impl Context {
     pub fn store(&self) -> Result<Store> {
-        let root = match &self.cache {
-            Some(path) => std::path::absolute(path).map_err(Failure::io("cannot find", path))?,
-            None => Store::default_root()?,
-        };
-        Store::open(&root)
+        Store::open(&self.store_root()?)
+    }
+
+    /// For a look that changes nothing: the store need not be there.
+    pub fn store_to_read(&self) -> Result<Store> {
+        Ok(Store::at(&self.store_root()?))
+    }
+
+    fn store_root(&self) -> Result<PathBuf> {
+        match &self.cache {
+            Some(path) => std::path::absolute(path).map_err(Failure::io("cannot find", path)),
+            None => Store::default_root(),
+        }
     }
 
     pub fn versions(&self) -> Result<Versions> {

@@ -32,9 +32,9 @@ pub fn plan(context: &Context, values: &Values) -> Result<()> {
     } else if values.text("format") == Some("json") {
         print!("{}", plan.to_json());
     } else {
-        let store = context.store()?;
+        let store = context.store_to_read()?;
         let state = |step: &crate::plan::Step| {
-            if matches!(store.look(&step.key), Ok(Found::Entry(_))) { "cached" } else { "run" }
+            if matches!(store.peek(&step.key), Ok(Found::Entry(_))) { "cached" } else { "run" }
         };
         print!("{}", show::text(&plan, state));
     }
@@ -44,12 +44,12 @@ pub fn plan(context: &Context, values: &Values) -> Result<()> {
 pub fn explain(context: &Context, values: &Values) -> Result<()> {
     let plan = planned(context, values)?;
     let step = plan.step(values.text("step").unwrap_or_default())?;
-    let store = context.store()?;
-    let verdict = match store.look(&step.key)? {
+    let store = context.store_to_read()?;
+    let verdict = match store.peek(&step.key)? {
         Found::Entry(entry) => {
             format!("would not run: made before, in {:.1} s, {} bytes", entry.seconds, entry.bytes())
         }
-        Found::Corrupt { file } => format!("would run: {file} in the cache was not what was written"),
+        Found::Corrupt { file } => format!("would run: {file} in the cache is not what was written"),
         Found::Nothing => "would run: nothing with this key was made before".to_owned(),
     };
     print!("{}", show::explain(&plan, step, &verdict));

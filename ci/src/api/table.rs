@@ -31,6 +31,8 @@ impl Group {
 pub enum Type {
     Flag,
     Number,
+    /// A CUDA major of versions.toml.
+    Major,
     /// Shown under this name.
     Text(&'static str),
     Path,
@@ -133,7 +135,7 @@ impl Argument {
 }
 
 const MAJOR: Argument =
-    argument("cuda-major", Type::Number, "CUDA major; repeat it, or separate by commas, for several").list();
+    argument("cuda-major", Type::Major, "CUDA major; repeat it, or separate by commas, for several").list();
 const ARCH: Argument = argument("arch", Type::Text("X.Y"), "Only these architectures, for example 8.0,9.0").list();
 const PLATFORM: Argument = argument("platform", Type::Text("MACHINE"), "Processor of the wheel").default("x86_64");
 const JOBS: Argument = argument("jobs", Type::Number, "Steps side by side [default: the number of processors]");
@@ -173,7 +175,7 @@ Examples:
 Leaves the wheel and manifest.json in wheelhouse/gpu/cudaN. Needs no GPU and no CUDA toolkit. Everything that is
 downloaded or finished is kept, so that an interrupted build goes on where it was, and an unchanged one is done at once.",
         arguments: &[
-            argument("cuda-major", Type::Number, "CUDA major; repeat it, or separate by commas, for several").list().required(),
+            MAJOR.required(),
             ARCH,
             PLATFORM,
             OUTPUT,
@@ -203,7 +205,7 @@ downloaded or finished is kept, so that an interrupted build goes on where it wa
 The second build has another folder, HOME, user name, time zone, language, umask and number of jobs, and finds every
 kernel in its cache, while the first compiles all of them. Where the wheels differ, the member and the offset are named.",
         arguments: &[
-            argument("cuda-major", Type::Number, "CUDA major of the wheel").required(),
+            argument("cuda-major", Type::Major, "CUDA major of the wheel").required(),
             argument("keep", Type::Flag, "Keep the two folders, to look into them"),
         ],
         gives: Gives::Text,
@@ -251,13 +253,13 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
         name: "test-gpu-wheels",
         group: Group::Tests,
         about: "Install a GPU wheel with its dependencies into a clean environment and test it",
-        more: "Without an NVIDIA driver the GPU tests say so and are skipped; the CPU tests run all the same.",
+        more: "A run in which no test ran on a GPU fails; with --no-gpu, the CPU part of the wheel is tested alone.",
         arguments: &[
-            argument("cuda-major", Type::Number, "CUDA major of the wheel").required(),
+            argument("cuda-major", Type::Major, "CUDA major of the wheel").required(),
             argument("wheel", Type::Path, "The wheel [default: the one in the wheelhouse]"),
             PYTHON,
             argument("fix-cuda", Type::Flag, "Install the extra fix_cuda: the toolkit of the build"),
-            argument("require-gpu", Type::Flag, "Fail when no GPU test ran"),
+            argument("no-gpu", Type::Flag, "Test the CPU part alone, as on a machine without a GPU"),
             FIND_LINKS,
         ],
         gives: Gives::Text,
@@ -347,6 +349,7 @@ Examples:
         more: "pip does the resolving, so your own mirror and proxy are honoured. versions.lock holds no address.",
         arguments: &[
             argument("check", Type::Flag, "Fail when versions.toml and versions.lock disagree; write nothing, ask nobody"),
+            argument("fresh", Type::Flag, "Resolve all anew, also what versions.toml asks for as before"),
             argument("upgrade", Type::Flag, "Print newer versions than versions.toml has; write nothing"),
             argument("digest", Type::Text("IMAGE=DIGEST"), "Pin an image of versions.toml: rust=sha256:...").list(),
         ],
@@ -383,8 +386,16 @@ names. What nobody asked for stays as it was locked, and nothing is written unle
         name: "clean",
         group: Group::House,
         about: "Remove what builds leave in the checkout, or the cache",
-        more: "Without --cache, the wheelhouse and the build folders in target/ go; downloads and finished steps stay.",
-        arguments: &[argument("cache", Type::Flag, "Remove downloads and finished steps, which every clone shares")],
+        more: "\
+Without an option, the wheelhouse and the build folders in target/ go; downloads and finished steps stay. The others are
+for the cache, which every clone shares; with both --older-than and --keep, what is old goes but for the newest of each.
+What goes, and how much room it takes, is said first.",
+        arguments: &[
+            argument("all", Type::Flag, "Remove all downloads, finished steps and environments"),
+            argument("older-than", Type::Number, "Of the cache, remove what was not used for this many days"),
+            argument("keep", Type::Number, "Of the cache, keep this many of each step, package and environment"),
+            argument("dry-run", Type::Flag, "Only say what would go"),
+        ],
         gives: Gives::Text,
         caching: Caching::Never,
         run: api::clean::clean,

@@ -233,10 +233,16 @@ impl Run<'_> {
             let title = format!("the {name} wheel under CPython {}{}", interpreter.full, suite.note());
             self.tally.part(&title, || match &path {
                 None => Ok(Ended::Skipped("the wheel was not built".into())),
-                Some(path) => {
-                    installed::test(context, versions, interpreter, Path::new(path), &Dependencies::Locked, suite)
-                        .map(|tests| Ended::Passed(tests.passed))
-                }
+                Some(path) => installed::test(
+                    context,
+                    versions,
+                    interpreter,
+                    Path::new(path),
+                    &Dependencies::Locked,
+                    suite,
+                    false,
+                )
+                .map(|tests| Ended::Passed(tests.passed)),
             })?;
         }
         if super::doctor::gpus().is_none() {

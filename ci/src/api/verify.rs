@@ -48,7 +48,7 @@ pub fn verify(context: &Context, values: &Values) -> Result<()> {
 /// The wheel itself, or those in the folder.
 pub fn wheels_at(path: &Path) -> Result<Vec<PathBuf>> {
     if !path.is_dir() {
-        fs::metadata(path).map_err(Failure::io("cannot read", path))?;
+        fs::metadata(path).map_err(Failure::named("cannot read", path))?;
         return Ok(vec![path.to_owned()]);
     }
     let entries = fs::read_dir(path).map_err(Failure::io("cannot list", path))?;

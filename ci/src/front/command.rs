@@ -128,6 +128,8 @@ fn arg(argument: &Argument) -> Arg {
     arg = match argument.ty {
         Type::Flag => return arg.action(ArgAction::SetTrue),
         Type::Number => arg.value_name("N").value_parser(value_parser!(u32).range(1..)),
+        // Which there are is said by versions.toml, which is not read yet.
+        Type::Major => arg.value_name("N"),
         Type::Text(name) => arg.value_name(name),
         Type::Path => arg.value_name("PATH").value_hint(clap::ValueHint::AnyPath),
         Type::Choice(choices) => arg.value_name("WHICH").value_parser(PossibleValuesParser::new(choices)),

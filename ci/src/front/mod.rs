@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::api::Context;
-use crate::api::table::{Function, Values};
+use crate::api::table::{Function, Type, Values};
 use crate::run::report::Format;
 use ci_step::failure::{Failure, Kind, Result};
 
@@ -47,7 +47,22 @@ fn run(function: &Function, values: &Values, matches: &clap::ArgMatches, json: b
     };
     let format = if json { Format::Json } else { Format::Text };
     let context = Context { root, cache: matches.get_one::<PathBuf>("cache").cloned(), format };
+    majors(function, values, &context)?;
     (function.run)(&context, values)
+}
+
+/// Refuses what is no number where a CUDA major stands: `12.1` is a toolkit.
+fn majors(function: &Function, values: &Values, context: &Context) -> Result<()> {
+    let majors = function.arguments.iter().filter(|argument| matches!(argument.ty, Type::Major));
+    let mut given = majors.flat_map(|argument| values.list(argument.name).iter().map(|text| (argument.name, text)));
+    let Some((name, text)) = given.find(|(_, text)| text.parse::<u32>().is_err()) else { return Ok(()) };
+    let known: Vec<String> = context.versions()?.cuda.iter().map(|cuda| cuda.major.to_string()).collect();
+    let known = match known.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => known.concat(),
+    };
+    let what = format!("--{name} takes a major: {known}; \"{text}\" is none.");
+    Err(Failure::usage(what, "The toolkit of each major is named in versions.toml."))
 }
 
 /// The checkout that the current folder is in, else the one that this program was built from.

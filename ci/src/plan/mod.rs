@@ -80,7 +80,7 @@ impl Plan {
     }
 
     pub fn load(path: &Path) -> Result<Plan> {
-        let text = std::fs::read(path).map_err(Failure::io("cannot read", path))?;
+        let text = std::fs::read(path).map_err(Failure::named("cannot read", path))?;
         let plan: Plan = serde_json::from_slice(&text).map_err(|error| {
             Failure::usage(
                 format!("{} is not a plan: {error}.", path.display()),

@@ -12,7 +12,7 @@ pub struct DryRun<'a> {
 
 impl Engine for DryRun<'_> {
     fn run(&self, plan: &Plan, targets: &[String], reporter: &mut dyn Reporter) -> Result<Outcome> {
-        let need = need(plan, targets, self.store)?;
+        let need = need(plan, targets, |key| self.store.peek(key))?;
         for (step, file) in &need.corrupt {
             reporter.event(&Event::Corrupt { step, file });
         }

@@ -31,7 +31,7 @@ const LAST_LINES: usize = 40;
 impl Engine for Local<'_> {
     fn run(&self, plan: &Plan, targets: &[String], reporter: &mut dyn Reporter) -> Result<Outcome> {
         children::listen();
-        let need = need(plan, targets, self.store)?;
+        let need = need(plan, targets, |key| self.store.look(key))?;
         for (step, file) in &need.corrupt {
             reporter.event(&Event::Corrupt { step, file });
         }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use crate::plan::{Plan, Step};
 use ci_step::failure::Result;
-use ci_step::store::{Entry, Found, Store};
+use ci_step::store::{Entry, Found};
 pub use report::{Event, Reporter};
 
 /// How a step came to its result.
@@ -40,8 +40,9 @@ pub struct Need {
     pub corrupt: Vec<(String, String)>,
 }
 
-/// Looks from the targets backwards, so that a finished wheel asks nothing of its compilers.
-pub fn need(plan: &Plan, targets: &[String], store: &Store) -> Result<Need> {
+/// Looks from the targets backwards, so that a finished wheel asks nothing of its compilers. `look` is the store's own, or
+/// the one that changes nothing.
+pub fn need(plan: &Plan, targets: &[String], look: impl Fn(&str) -> Result<Found>) -> Result<Need> {
     let by_name = plan.by_name();
     let mut need = Need::default();
     let mut wanted: Vec<&Step> = Vec::new();
@@ -53,7 +54,7 @@ pub fn need(plan: &Plan, targets: &[String], store: &Store) -> Result<Need> {
         if run.contains(&step.name) || need.cached.contains_key(&step.name) {
             continue;
         }
-        match store.look(&step.key)? {
+        match look(&step.key)? {
             Found::Entry(entry) => {
                 need.cached.insert(step.name.clone(), entry);
                 continue;

@@ -88,7 +88,7 @@ impl Plain {
             }
             Event::Failed { step, seconds } => Some(format!("[failed] {step}  {seconds:.1} s")),
             Event::Corrupt { step, file } => {
-                Some(format!("[corrupt] {step}: {file} in the cache is not what was written; it is made again"))
+                Some(format!("[corrupt] {step}: {file} in the cache is not what was written; it is to be made again"))
             }
             Event::WouldRun { step } => Some(format!("[would run] {step}")),
             Event::Note { text } => Some((*text).to_owned()),

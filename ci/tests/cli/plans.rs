@@ -127,6 +127,37 @@ fn a_dry_run_runs_nothing() {
 }
 
 #[test]
+fn a_build_prints_no_plan_and_says_so() {
+    insta::assert_snapshot!(Place::small().run(&["build-gpu-wheels", "--cuda-major", "12", "--format", "json"]), @r"
+    exit code 2
+    error: --format says how a plan is printed, and a build prints none.
+    Add --dry-run, or ask for `cargo ci plan --format json`; progress as JSON is --log-format json.
+    ");
+}
+
+/// A look changes nothing, whatever it finds.
+#[test]
+fn a_damaged_entry_outlives_every_look() {
+    let place = Place::small();
+    let plan: ci::plan::Plan = serde_json::from_str(&json(&place, &[])).unwrap();
+    let key = &plan.step("cuda12:verify").unwrap().key;
+    let entry = place.cache().join("steps").join(&key[..2]).join(key);
+    fs::create_dir_all(entry.join("out")).unwrap();
+    fs::write(entry.join("entry.json"), "{").unwrap();
+    for arguments in [
+        &["build-gpu-wheels", "--cuda-major", "12", "--dry-run"][..],
+        &["explain", "cuda12:verify"],
+        &["plan"],
+        &["clean", "--all", "--dry-run"],
+    ] {
+        let said = place.run(arguments);
+        assert_eq!(said.code, 0, "{said}");
+        assert_eq!(fs::read(entry.join("entry.json")).unwrap(), b"{", "{arguments:?} changed the cache");
+        assert_eq!(fs::read_dir(place.cache()).unwrap().count(), 1, "{arguments:?} made something in the cache");
+    }
+}
+
+#[test]
 fn fewer_architectures_make_another_wheel_that_says_so() {
     let place = Place::small();
     let text = place.output(&["plan", "--cuda-major", "12", "--arch", "8.0"]);

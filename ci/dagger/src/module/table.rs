@@ -16,9 +16,9 @@ pub const RUST_IMAGE: &str = "rust";
 /// Functions that make no sense in a container, or are there under another name.
 const LEFT_OUT: &[&str] = &["clean", "completions", "doctor", "reproduce", "step"];
 /// Arguments that an engine has its own way for: `--output` of its command line, its own progress, `plan` as a function.
-/// `--no-gpu` is the way out of what `--require-gpu` asks for. Of `lock`, `check` is a check, `upgrade` is `outdated`, and
+/// Of `lock`, `check` is a check, `upgrade` is `outdated`, and
 /// digests come from the engine.
-const NOT_HERE: &[&str] = &["output", "dry-run", "gates", "require-gpu", "check", "upgrade", "digest"];
+const NOT_HERE: &[&str] = &["output", "dry-run", "gates", "check", "upgrade", "digest"];
 /// Functions that read the whole checkout, not only what wheels are made of.
 pub const WHOLE: &[&str] = &["lint", "test"];
 
@@ -155,12 +155,6 @@ pub fn arguments(function: &table::Function, enums: &mut Vec<Enum>) -> Vec<Arg> 
         .filter(|argument| !(function.gives == Gives::Folder && argument.name == "format"))
         .map(|argument| convert_argument(function, argument, enums))
         .collect();
-    if function.name == "test-gpu-wheels" {
-        args.push(
-            Arg::new("no-gpu", Type::Boolean, "Give the container no GPU: only the CPU part of the tests runs")
-                .default(false),
-        );
-    }
     args.push(if WHOLE.contains(&function.name) { whole_directory() } else { host_directory() });
     args
 }
@@ -169,7 +163,7 @@ fn convert_argument(function: &table::Function, argument: &Argument, enums: &mut
     let docs = argument.about.split(" [default:").next().unwrap_or(argument.about);
     let of = match argument.ty {
         table::Type::Flag => return Arg::new(argument.name, Type::Boolean, docs).default(false),
-        table::Type::Number => Type::Integer,
+        table::Type::Number | table::Type::Major => Type::Integer,
         table::Type::Text(_) => Type::String,
         // A folder is the one thing that stands for one file as well as for several.
         table::Type::Path => Type::object(if argument.name == "diff" { "File" } else { "Directory" }),

@@ -54,7 +54,8 @@ pub fn test_wheels(
     }
     if on_gpu(call, function)? {
         base = with_gpus(base);
-        words.push("--require-gpu".to_owned());
+    } else if function.name == "test-gpu-wheels" {
+        words.push("--no-gpu".to_owned());
     }
     let pythons = match values.list("python") {
         [] => pythons(work)?,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pins::versions::{Python, Versions};
 use ci_step::failure::{Failure, Result};
+use ci_step::wheel::WheelName;
 
 pub use ci_step::pip::File;
 pub use resolve::{newest, resolve};
@@ -142,6 +143,17 @@ impl Lock {
         }
         for set in self.sets.iter().filter(|set| !wanted.contains_key(&set.name)) {
             lines.push(format!("the set {} is locked and not in versions.toml", set.name));
+        }
+        let (major, minor) = versions.wheel.glibc;
+        for file in &self.files {
+            match file.name.parse::<WheelName>().map(|name| name.glibc()) {
+                Ok(Some(needed)) if needed > (major, minor) => lines.push(format!(
+                    "{} needs glibc {}.{}, and versions.toml promises {major}.{minor}",
+                    file.name, needed.0, needed.1
+                )),
+                Ok(_) => {}
+                Err(error) => lines.push(error.to_string()),
+            }
         }
         lines
     }

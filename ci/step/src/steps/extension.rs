@@ -144,7 +144,7 @@ fn explain(failure: Failure) -> Failure {
     } else if says(&["No space left on device", "StorageFull"]) {
         (
             "The disk is full.",
-            "Free some space (`cargo ci clean --cache` removes what can be made again) and run the same command again.",
+            "Free some space (`cargo ci clean --all` removes what can be made again) and run the same command again.",
         )
     } else if says(&["linker `cc` not found"]) {
         ("Rust finds no linker for its build scripts.", "Install a C compiler (Debian: gcc).")

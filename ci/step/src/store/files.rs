@@ -16,7 +16,12 @@ impl Store {
     }
 
     fn has(&self, file: &File) -> bool {
-        digest::of_file(&self.file(file)).is_ok_and(|found| found == file.sha256)
+        let path = self.file(file);
+        let same = digest::of_file(&path).is_ok_and(|found| found == file.sha256);
+        if same {
+            super::touch(&path);
+        }
+        same
     }
 
     /// Takes those of `files` that lie in `folder` under their name and with their hash; gives those that are neither there

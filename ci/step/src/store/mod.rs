@@ -11,6 +11,7 @@
 
 mod entry;
 mod files;
+mod prune;
 pub mod unpack;
 
 use std::env;
@@ -22,6 +23,7 @@ use tempfile::TempDir;
 
 use crate::failure::{Failure, Result};
 pub use entry::{Entry, Output};
+pub use prune::{Kept, Rule, size};
 
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -33,7 +35,7 @@ pub struct Store {
 pub enum Found {
     Entry(Entry),
     Nothing,
-    /// An entry was there, and a file of it was not what it should be. It is gone now.
+    /// An entry is there, and a file of it is not what it should be.
     Corrupt {
         file: String,
     },
@@ -53,8 +55,13 @@ impl Store {
         Ok(cache.join("faiss-rs"))
     }
 
+    /// The store at `root` for who only looks: nothing is made there, and nothing swept.
+    pub fn at(root: &Path) -> Store {
+        Store { root: root.to_owned() }
+    }
+
     pub fn open(root: &Path) -> Result<Store> {
-        let store = Store { root: root.to_owned() };
+        let store = Store::at(root);
         for folder in ["files", "steps", "tmp"] {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(Failure::io("cannot create", &path))?;
@@ -76,18 +83,33 @@ impl Store {
         self.root.join("steps").join(&key[..2]).join(key)
     }
 
-    /// Looks for an entry and checks its files. A corrupt entry is removed, so that its step runs again.
+    /// Looks for an entry and checks its files. A corrupt entry is removed, so that its step runs again; a good one is marked
+    /// as used, so that `clean --older-than` leaves it.
     pub fn look(&self, key: &str) -> Result<Found> {
+        let place = self.place(key);
+        match self.peek(key)? {
+            Found::Corrupt { file } => self.discard(&place, &file),
+            found => {
+                if matches!(found, Found::Entry(_)) {
+                    touch(&place.join("entry.json"));
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    /// Looks for an entry and checks its files, and changes nothing.
+    pub fn peek(&self, key: &str) -> Result<Found> {
         let place = self.place(key);
         let entry = match Entry::read(&place) {
             Ok(Some(entry)) => entry,
             Ok(None) => return Ok(Found::Nothing),
-            Err(_) => return self.discard(&place, "entry.json"),
+            Err(_) => return Ok(Found::Corrupt { file: "entry.json".to_owned() }),
         };
-        match entry.first_wrong_file(&place.join("out")) {
-            None => Ok(Found::Entry(entry)),
-            Some(file) => self.discard(&place, &file),
-        }
+        Ok(match entry.first_wrong_file(&place.join("out")) {
+            None => Found::Entry(entry),
+            Some(file) => Found::Corrupt { file },
+        })
     }
 
     fn discard(&self, place: &Path, file: &str) -> Result<Found> {
@@ -172,6 +194,11 @@ impl Store {
     }
 }
 
+/// Notes that a file was used now. Where that can't be noted, it only seems older than it is.
+pub fn touch(file: &Path) {
+    let _ = fs::File::options().append(true).open(file).and_then(|file| file.set_modified(SystemTime::now()));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,6 +262,12 @@ mod tests {
         ];
         for change in changes {
             change(&made(&store));
+            for _ in 0..2 {
+                assert!(
+                    matches!(store.peek(KEY).unwrap(), Found::Corrupt { .. }),
+                    "a look without a change changed it"
+                );
+            }
             assert!(matches!(store.look(KEY).unwrap(), Found::Corrupt { .. }));
             assert!(matches!(store.look(KEY).unwrap(), Found::Nothing));
         }

@@ -15,7 +15,7 @@ pub fn unpack(wheel: &Path, keep: &[String], folder: &Path) -> Result<()> {
     let bad = |error: zip::result::ZipError| {
         Failure::machine(
             format!("{} can't be unpacked: {error}.", wheel.display()),
-            "Run `cargo ci clean --cache` and try again.",
+            "Run `cargo ci clean --all` and try again.",
         )
     };
     let file = fs::File::open(wheel).map_err(Failure::io("cannot read", wheel))?;
