@@ -30,10 +30,16 @@ pub use faiss_core::base::{self, Error, Handle, MetricType, Object, Result, Shar
 pub use faiss_core::cluster::{self, Clustering, ClusteringParameters, kmeans_clustering};
 pub use faiss_core::distance::{self, knn, merge_knn_results, pairwise_distances};
 pub use faiss_core::factory::index_factory;
+pub use faiss_core::graph::{self, HNSW};
 pub use faiss_core::index::flat::IndexFlat;
 pub use faiss_core::index::flat_1d::IndexFlat1D;
 pub use faiss_core::index::flat_ip::IndexFlatIP;
 pub use faiss_core::index::flat_l2::IndexFlatL2;
+pub use faiss_core::index::hnsw::IndexHNSW;
+pub use faiss_core::index::hnsw::cagra::IndexHNSWCagra;
+pub use faiss_core::index::hnsw::flat::IndexHNSWFlat;
+pub use faiss_core::index::hnsw::params::SearchParametersHNSW;
+pub use faiss_core::index::hnsw::pq::IndexHNSWPQ;
 pub use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
 pub use faiss_core::index::ivf::IndexIVF;
 pub use faiss_core::index::ivf::flat::IndexIVFFlat;

@@ -11,6 +11,9 @@ pub enum Grammar {
     Index(fn(i64, &str, MetricType) -> Result<Option<Handle>>),
     /// What comes after `IVF100,`: an inverted file.
     InvertedFile(fn(&Coarse, &str) -> Result<Option<Handle>>),
+    /// What comes after `HNSW32,`: a graph over such a storage, from the dimension, the links a vector, the part (empty where there is none) and the
+    /// metric.
+    Graph(fn(i64, i32, &str, MetricType) -> Result<Option<Handle>>),
     /// `PCA8`: a transform before an index, from its input dimension and the part.
     Transform(fn(i64, &str) -> Result<Option<Handle>>),
     /// `RFlat`: an index around the one that the parts before it describe.

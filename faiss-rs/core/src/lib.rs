@@ -1,5 +1,5 @@
 //! The CPU part of faiss. Layers, each seeing only those before it: base, simd, blas, distance, cluster, quantize, transform, storage,
-//! index, factory, io. No CUDA and no Python here.
+//! graph, index, factory, io. No CUDA and no Python here.
 
 // Kernels and free functions carry Faiss's names and its argument lists.
 #![allow(non_snake_case, clippy::too_many_arguments)]
@@ -12,6 +12,7 @@ pub mod cluster;
 pub mod distance;
 pub mod factory;
 pub mod grammar;
+pub mod graph;
 pub mod index;
 pub mod io;
 pub mod quantize;

@@ -4,6 +4,7 @@ use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
 use crate::cluster;
 use crate::factory;
 use crate::grammar::Grammar;
+use crate::graph;
 use crate::index;
 use crate::quantize;
 use crate::selector;
@@ -86,7 +87,14 @@ pub static REGISTRY: &[Row] = &[
     index::ivf::pq::ROW,
     index::ivf::params::ROW,
     index::ivf::params::PQ_ROW,
+    graph::hnsw::ROW,
+    index::hnsw::ROW,
+    index::hnsw::flat::ROW,
+    index::hnsw::pq::ROW,
+    index::hnsw::cagra::ROW,
+    index::hnsw::params::ROW,
     index::stats::IVF,
+    index::stats::HNSW,
     index::stats::IVFPQ,
     index::stats::PQ,
     index::INDEX,

@@ -194,6 +194,9 @@ class ParameterRange:
             faiss.copy_array_to_vector(np.asarray(values, "float64"), self.values)
 
 
+_EF_SEARCH = [float(1 << i) for i in range(2, 10)]
+
+
 def _powers(limit: float) -> list[float]:
     return [float(1 << i) for i in range(12) if 1 << i < limit]
 
@@ -250,8 +253,12 @@ class ParameterSpaceMethods(Object):
             index = index.index
         if isinstance(index, faiss.IndexIVF):
             self._ranges().append(ParameterRange("nprobe", _powers(index.nlist)))
+            if isinstance(index.quantizer, faiss.IndexHNSW):
+                self._ranges().append(ParameterRange("quantizer_efSearch", _EF_SEARCH))
             if isinstance(index.quantizer, faiss.IndexIVF):
                 self._ranges().append(ParameterRange("quantizer_nprobe", _powers(index.quantizer.nlist)))
+        if isinstance(index, faiss.IndexHNSW):
+            self._ranges().append(ParameterRange("efSearch", _EF_SEARCH))
         if isinstance(index, faiss.IndexPQ | faiss.IndexIVFPQ):
             bits = index.pq.code_size * 8
             # Thresholds up to half of the bits, and all of them, which filters nothing.

@@ -10,6 +10,8 @@ MIXINS = {
     "IndexFlatCodes": ("index_methods", "FlatCodesMethods"),
     "IndexFlat": ("index_methods", "FlatMethods"),
     "IndexFlat1D": ("index_methods", "Flat1DMethods"),
+    "HNSW": ("graph_methods", "HNSWMethods"),
+    "IndexHNSW": ("graph_methods", "HNSWIndexMethods"),
     "IndexIVF": ("ivf_methods", "IVFMethods"),
     "GpuIndexIVF": ("ivf_methods", "GpuIVFMethods"),
     "IndexIVFPQ": ("ivf_methods", "IVFPQMethods"),

@@ -306,7 +306,7 @@ def test_cut_files(x):
 
 @pytest.mark.parametrize(
     ("description", "part"),
-    [("IVF8_HNSW32,Flat", "IVF8_HNSW32"), ("PQ4x4fs", "PQ4x4fs"), ("PCA4,IVF8,PQ4+8", "PQ4+8"), ("HNSW32", "HNSW32")],
+    [("IVF8_NSG32,Flat", "IVF8_NSG32"), ("PQ4x4fs", "PQ4x4fs"), ("PCA4,IVF8,PQ4+8", "PQ4+8"), ("NSG32", "NSG32")],
 )
 def test_a_part_of_faiss_that_is_not_here_is_named(description, part):
     with pytest.raises(NotImplementedError, match=re.escape(f"'{part}' of the index description")):

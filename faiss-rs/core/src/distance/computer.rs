@@ -20,6 +20,24 @@ pub trait DistanceComputer: Send {
     fn prefetch(&self, _i: usize) {}
 }
 
+impl<T: DistanceComputer + ?Sized> DistanceComputer for Box<T> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        (**self).set_query(x)
+    }
+    fn distance(&self, i: usize) -> f32 {
+        (**self).distance(i)
+    }
+    fn batch_4(&self, ids: [usize; 4]) -> [f32; 4] {
+        (**self).batch_4(ids)
+    }
+    fn symmetric_distance(&self, i: usize, j: usize) -> f32 {
+        (**self).symmetric_distance(i, j)
+    }
+    fn prefetch(&self, i: usize) {
+        (**self).prefetch(i);
+    }
+}
+
 /// How two vectors are compared: the metric is looked up once, when a computer is made.
 enum Pairs {
     Kernels { one: fn(&[f32], &[f32]) -> f32, four: fn(&[f32], [&[f32]; 4]) -> [f32; 4] },

@@ -19,7 +19,6 @@ pub use parameters::ROW as PARAMETER_SPACE;
 
 /// Beginnings of parts that Faiss knows and this crate does not have yet.
 const NOT_HERE: &[&str] = &[
-    "HNSW",
     "NSG",
     "NNDescent",
     "SQ",
@@ -118,6 +117,9 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
             return handle(Handle::new(index));
         }
     }
+    if let Some(graph) = first.strip_prefix("HNSW") {
+        return self::graph(d, graph, rest, metric)?.ok_or_else(|| missing(description, &parts));
+    }
     if let Some(lists) = first.strip_prefix("IVF") {
         return inverted_file(d, lists, rest, metric, depth)?.ok_or_else(|| missing(description, &parts));
     }
@@ -146,7 +148,7 @@ fn missing(description: &str, parts: &[&str]) -> Error {
 /// Whether Faiss has such a part.
 fn is_known(part: &str) -> bool {
     let quantized = part.starts_with("PQ") && ["fs", "fsr", "+"].iter().any(|form| part.contains(form));
-    let graph = part.starts_with("IVF") && ["_HNSW", "_NSG"].iter().any(|form| part.contains(form));
+    let graph = part.starts_with("IVF") && part.contains("_NSG");
     quantized || graph || NOT_HERE.iter().any(|known| part.starts_with(known))
 }
 
@@ -171,6 +173,25 @@ fn transform(part: &str, d: i64) -> Result<Option<(Shared<dyn VectorTransform>, 
     Ok(Some((made, d_out)))
 }
 
+/// What `graph` (after `HNSW`) and the part behind it describe: the links a vector, 32 where no number is there, and the storage.
+fn graph(d: i64, graph: &str, rest: &[&str], metric: MetricType) -> Result<Option<Shared<dyn Index>>> {
+    let end = graph.find(|c: char| !c.is_ascii_digit()).unwrap_or(graph.len());
+    let (links, storage) = (&graph[..end], &graph[end..]);
+    let storage = match (storage.strip_prefix('_'), rest) {
+        (Some(storage), []) => storage,
+        (None, []) if storage.is_empty() => "",
+        (None, [part]) if storage.is_empty() => part,
+        _ => return Ok(None),
+    };
+    let m = if links.is_empty() { 32 } else { number(links).unwrap_or(i64::MAX) };
+    let m = i32::try_from(m).map_err(|_| Error::overflow("the number of links is out of range for int"))?;
+    let made = grammars().find_map(|grammar| match grammar {
+        Grammar::Graph(make) => make(d, m, storage, metric).transpose(),
+        _ => None,
+    });
+    made.transpose()?.map(handle).transpose()
+}
+
 /// What `lists` (after `IVF`) and the part behind it describe.
 fn inverted_file(
     d: i64,
@@ -183,8 +204,16 @@ fn inverted_file(
         Some(at) => (&lists[..at], lists[at + 1..].strip_suffix(')')),
         None => (lists, None),
     };
+    let (count, graph) = match count.find("_HNSW") {
+        Some(at) => (&count[..at], Some(&count[at + 1..])),
+        None => (count, None),
+    };
+    // A graph that is a quantizer is one of full vectors.
+    if graph.is_some_and(|graph| nested.is_some() || graph["HNSW".len()..].chars().any(|c| !c.is_ascii_digit())) {
+        return Ok(None);
+    }
     let (Some(nlist), [part]) = (list_number(count), rest) else { return Ok(None) };
-    let quantizer = parse(d, nested.unwrap_or("Flat"), metric, depth + 1)?;
+    let quantizer = parse(d, nested.or(graph).unwrap_or("Flat"), metric, depth + 1)?;
     let over = Coarse { quantizer, d, nlist: nlist as usize, metric };
     let made = grammars().find_map(|grammar| match grammar {
         Grammar::InvertedFile(make) => make(&over, part).transpose(),
@@ -194,7 +223,7 @@ fn inverted_file(
     let index = handle(made)?;
     if let Some(ivf) = cast_mut::<IndexIVF>(&mut *index.write()) {
         // A quantizer that is not flat gets its centroids when they are known.
-        (ivf.own_fields, ivf.quantizer_trains_alone) = (true, if nested.is_some() { 2 } else { 0 });
+        (ivf.own_fields, ivf.quantizer_trains_alone) = (true, if nested.is_some() || graph.is_some() { 2 } else { 0 });
     }
     Ok(Some(index))
 }

@@ -75,6 +75,7 @@ fn set(index: &Shared<dyn Index>, name: &str, value: f64, depth: usize) -> Resul
         None => (name, None),
     };
     let own = if own == "k_factor_rf" { "k_factor" } else { own };
+    let in_graph = matches!(own, "efSearch" | "efConstruction");
     let inner = {
         let index = index.read();
         let inner = |field: &str| match index.field(field) {
@@ -83,12 +84,19 @@ fn set(index: &Shared<dyn Index>, name: &str, value: f64, depth: usize) -> Resul
         };
         match within.and_then(&inner) {
             Some(quantizer) => return set(&quantizer, own, value, depth + 1),
+            // A coarse quantizer that is a graph has it without a prefix too.
+            None if in_graph => ["index", "base_index", "quantizer"].into_iter().find_map(inner),
             None => ["index", "base_index"].into_iter().find_map(inner),
         }
     };
     if within.is_none() {
         let mut index = index.write();
-        let set = index.field_mut(own).map(|field| {
+        let field = if in_graph {
+            index.field_mut("hnsw").and_then(|graph| graph.part_mut()?.field_mut(own))
+        } else {
+            index.field_mut(own)
+        };
+        let set = field.map(|field| {
             let whole = field.set(Value::Int(value as i64));
             if value.fract() == 0.0 { whole } else { field.set(Value::Float(value)) }
         });

@@ -127,6 +127,12 @@ impl IndexFlat {
         with(&database)
     }
 
+    /// Compares queries with the stored vectors.
+    pub(super) fn computer(&self) -> Result<FlatDistanceComputer<'_>> {
+        self.vectors()?;
+        Ok(FlatDistanceComputer::new(self.get_xb(), self.dim(), self.metric_type, self.metric_arg))
+    }
+
     pub(super) fn search_with_norms(
         &self,
         x: &[f32],
@@ -226,7 +232,6 @@ impl Index for IndexFlat {
     }
 
     fn get_distance_computer(&self) -> Result<Box<dyn DistanceComputer + '_>> {
-        self.vectors()?;
-        Ok(Box::new(FlatDistanceComputer::new(self.get_xb(), self.dim(), self.metric_type, self.metric_arg)))
+        Ok(Box::new(self.computer()?))
     }
 }

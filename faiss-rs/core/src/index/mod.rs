@@ -6,6 +6,7 @@ pub mod flat_codes;
 pub mod flat_ip;
 pub mod flat_l2;
 pub mod header;
+pub mod hnsw;
 pub mod id_map;
 pub mod ivf;
 pub mod pq;

@@ -9,7 +9,7 @@ use crate::base::{Handle, Shared, Value};
 use crate::registry::{Row, no_overload};
 
 macro_rules! statistics {
-    ($(#[doc = $doc:literal])* $name:ident, $static:ident, $row:ident { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)* }) => {
+    ($(#[doc = $doc:literal])* $name:ident, $static:ident, $row:ident, $add:literal { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)* }) => {
         $(#[doc = $doc])*
         #[derive(Object, Default, Clone)]
         #[object(methods = $name::METHODS)]
@@ -29,12 +29,12 @@ macro_rules! statistics {
                     }),
                 },
                 Method {
-                    name: "add",
+                    name: $add,
                     signature: concat!("(self, other: ", stringify!($name), ") -> None"),
                     doc: "Adds other statistics to these.",
                     call: MethodCall::Write(|object, args| {
                         let [Value::Handle(other)] = args else {
-                            return Err(no_overload("add", &[concat!("(other: ", stringify!($name), ")")]));
+                            return Err(no_overload($add, &[concat!("(other: ", stringify!($name), ")")]));
                         };
                         let other = receiver::<$name>(&*other.read())?.clone();
                         receiver_mut::<$name>(object)?.add(&other);
@@ -63,7 +63,7 @@ macro_rules! statistics {
 
 statistics! {
     /// What searches in inverted files did so far.
-    IndexIVFStats, INDEX_IVF_STATS, IVF {
+    IndexIVFStats, INDEX_IVF_STATS, IVF, "add" {
         /// Number of queries.
         nq: usize,
         /// Number of lists looked into, without empty ones.
@@ -81,7 +81,7 @@ statistics! {
 
 statistics! {
     /// What polysemous searches in inverted files of product-quantized codes did so far.
-    IndexIVFPQStats, INDEX_IVFPQ_STATS, IVFPQ {
+    IndexIVFPQStats, INDEX_IVFPQ_STATS, IVFPQ, "add" {
         /// Number of distances refined; nothing here does.
         nrefine: usize,
         /// Number of codes near enough by their Hamming distance.
@@ -95,7 +95,7 @@ statistics! {
 
 statistics! {
     /// What searches among product-quantized codes did so far.
-    IndexPQStats, INDEX_PQ_STATS, PQ {
+    IndexPQStats, INDEX_PQ_STATS, PQ, "add" {
         /// Number of queries.
         nq: usize,
         /// Number of pairs of query and code.
@@ -105,11 +105,26 @@ statistics! {
     }
 }
 
+statistics! {
+    /// What searches in hierarchical graphs did so far.
+    HNSWStats, HNSW_STATS, HNSW, "combine" {
+        /// Number of queries.
+        n1: usize,
+        /// Number of those whose candidates all were looked at.
+        n2: usize,
+        /// Number of distances computed.
+        ndis: usize,
+        /// Number of vertices whose links were looked at.
+        nhops: usize,
+    }
+}
+
 /// The statistics by their name in Faiss's `cvar`.
 pub fn global(name: &str) -> Option<Handle> {
     match name {
         "indexIVF_stats" => Some(INDEX_IVF_STATS.object()),
         "indexIVFPQ_stats" => Some(INDEX_IVFPQ_STATS.object()),
+        "hnsw_stats" => Some(HNSW_STATS.object()),
         "indexPQ_stats" => Some(INDEX_PQ_STATS.object()),
         _ => None,
     }

@@ -1,0 +1,58 @@
+//! Distances as keys, of which the smaller is the better whatever the metric.
+
+use crate::base::{MetricType, Result};
+use crate::distance::DistanceComputer;
+
+/// A query, compared with stored vectors: similarities are negated. One for each thread.
+pub struct Keys<C> {
+    computer: C,
+    sign: f32,
+}
+
+impl<C: DistanceComputer> Keys<C> {
+    pub fn new(computer: C, metric: MetricType) -> Self {
+        Keys { computer, sign: if metric.is_similarity() { -1.0 } else { 1.0 } }
+    }
+
+    /// `x` has as many numbers as a stored vector.
+    pub fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        self.computer.set_query(x)
+    }
+
+    #[inline]
+    pub fn key(&self, i: u32) -> f32 {
+        self.sign * self.computer.distance(i as usize)
+    }
+
+    #[inline]
+    pub fn key_4(&self, ids: [u32; 4]) -> [f32; 4] {
+        self.computer.batch_4(ids.map(|i| i as usize)).map(|distance| self.sign * distance)
+    }
+
+    /// The key of two stored vectors.
+    #[inline]
+    pub fn between(&self, i: u32, j: u32) -> f32 {
+        self.sign * self.computer.symmetric_distance(i as usize, j as usize)
+    }
+
+    #[inline]
+    pub fn prefetch(&self, i: u32) {
+        self.computer.prefetch(i as usize);
+    }
+
+    /// Calls `each` with every vertex of `ids` and its key, in their order; vectors are fetched ahead.
+    #[inline]
+    pub fn for_each(&self, ids: &[u32], mut each: impl FnMut(u32, f32)) {
+        /// How many vectors are on their way while others are compared.
+        const AHEAD: usize = 8;
+        ids.iter().take(AHEAD).for_each(|id| self.prefetch(*id));
+        let (fours, rest) = ids.as_chunks::<4>();
+        for (i, four) in fours.iter().enumerate() {
+            let next = (i * 4 + AHEAD).min(ids.len());
+            ids[next..(next + 4).min(ids.len())].iter().for_each(|id| self.prefetch(*id));
+            let keys = self.key_4(*four);
+            (0..4).for_each(|j| each(four[j], keys[j]));
+        }
+        rest.iter().for_each(|id| each(*id, self.key(*id)));
+    }
+}

@@ -1,0 +1,17 @@
+//! Graphs over stored vectors, and searches that follow their links. Sees base, random, distance, selector and stream: a graph knows
+//! vectors by number only, and compares them by a [`DistanceComputer`](crate::distance::DistanceComputer).
+//!
+//! - `search`: from a vertex to the nearest ones along the links of one level; any graph whose links are slots of vertex numbers
+//! - `queue`: the candidates of a search; `visited`: which vertices it has seen; `keys`: what it compares by
+//! - `hnsw`: the hierarchical graph, its tables, construction and files
+
+pub mod hnsw;
+pub mod keys;
+pub mod queue;
+pub mod search;
+pub mod visited;
+
+pub use hnsw::HNSW;
+pub use keys::Keys;
+pub use search::{Links, Stats};
+pub use visited::VisitedTable;

@@ -1,0 +1,222 @@
+//! Searches along the links of one level, after Malkov and Yashunin, arXiv 1603.09320, algorithm 2.
+//!
+//! Two of them: `nearest` keeps its candidates in a [`Pool`]; `nearest_by_heaps` takes the same steps with two heaps, and where keys are equal
+//! it takes them in Faiss's order, on which the links of a graph depend.
+
+use std::cmp::Reverse;
+
+use super::Keys;
+use super::queue::{Farthest, Nearest, Node};
+use super::visited::{Scratch, VisitedTable};
+use crate::base::{Error, Result, interrupt};
+use crate::distance::DistanceComputer;
+
+/// Who is linked with whom, at one level of a graph.
+pub trait Links: Sync {
+    /// The number of vertices.
+    fn len(&self) -> usize;
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The slots of a vertex: the vertices it is linked with, up to a negative number or the end. An error where there is no such vertex.
+    fn slots(&self, vertex: u32) -> Result<&[i32]>;
+    /// Hints that they are wanted soon.
+    fn prefetch(&self, _vertex: u32) {}
+}
+
+/// What searches did.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Stats {
+    /// Searches.
+    pub n1: usize,
+    /// Those whose candidates all were looked at.
+    pub n2: usize,
+    /// Distances computed.
+    pub ndis: usize,
+    /// Vertices whose links were looked at.
+    pub nhops: usize,
+}
+
+impl Stats {
+    pub fn add(&mut self, other: &Stats) {
+        self.n1 += other.n1;
+        self.n2 += other.n2;
+        self.ndis += other.ndis;
+        self.nhops += other.nhops;
+    }
+}
+
+/// When a search ends.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// Number of candidates that are looked at: a search ends at one to which so many seen are nearer, or, without `relative`, after so many
+    /// and one more.
+    pub ef: i64,
+    /// Candidates are compared with what was seen.
+    pub relative: bool,
+    /// Candidates kept, at least 1.
+    pub capacity: usize,
+}
+
+/// Steps between two looks at whether the caller wants to stop.
+const CHECKED: usize = 256;
+
+/// An error for links that lead to no vertex, as public fields allow.
+fn nowhere(vertex: i32, n: usize) -> Error {
+    Error::failed("v1 < ntotal", format!("a link leads to vertex {vertex} of {n}"))
+}
+
+/// Collects in `fresh` the linked vertices that were not seen yet, and marks them.
+#[inline]
+fn unseen(slots: &[i32], n: usize, visited: &mut VisitedTable, fresh: &mut Vec<u32>) -> Result<()> {
+    fresh.clear();
+    for slot in slots {
+        if *slot < 0 {
+            break;
+        }
+        if *slot as usize >= n {
+            return Err(nowhere(*slot, n));
+        }
+        if visited.set(*slot as u32) {
+            fresh.push(*slot as u32);
+        }
+    }
+    Ok(())
+}
+
+/// Walks from `node` to nearer and nearer vertices, until no link leads to a nearer one.
+pub fn descend<C: DistanceComputer>(
+    links: &impl Links,
+    keys: &Keys<C>,
+    node: &mut Node,
+    fresh: &mut Vec<u32>,
+    stats: &mut Stats,
+) -> Result<()> {
+    loop {
+        let start = node.vertex;
+        fresh.clear();
+        for slot in links.slots(start)?.iter().take_while(|slot| **slot >= 0) {
+            if *slot as usize >= links.len() {
+                return Err(nowhere(*slot, links.len()));
+            }
+            fresh.push(*slot as u32);
+        }
+        keys.for_each(fresh, |vertex, key| {
+            if key < node.key {
+                *node = Node { key, vertex };
+            }
+        });
+        stats.ndis += fresh.len();
+        stats.nhops += 1;
+        if node.vertex == start {
+            return Ok(());
+        }
+    }
+}
+
+/// Fills `scratch.pool` with the nearest vertices that are found from `starts`; `seen` is told of every vertex and its key. The visited table
+/// says which vertices were seen before; those of `starts` are marked here.
+pub fn nearest<C: DistanceComputer>(
+    links: &impl Links,
+    keys: &Keys<C>,
+    starts: &[Node],
+    limits: Limits,
+    scratch: &mut Scratch,
+    stats: &mut Stats,
+    mut seen: impl FnMut(u32, f32),
+) -> Result<()> {
+    let n = links.len();
+    let Scratch { visited, pool, fresh } = scratch;
+    pool.start(limits.capacity);
+    for node in starts {
+        visited.set(node.vertex);
+        pool.push(node.vertex, node.key);
+        seen(node.vertex, node.key);
+    }
+    let mut steps = 0;
+    let mut exhausted = true;
+    while let Some(node) = pool.take() {
+        // Only a pool of more than `ef` can hold so many.
+        if limits.relative && limits.ef < limits.capacity as i64 && pool.count_below(node.key) as i64 >= limits.ef {
+            exhausted = pool.peek().is_none();
+            break;
+        }
+        steps += 1;
+        unseen(links.slots(node.vertex)?, n, visited, fresh)?;
+        if let Some(next) = pool.peek() {
+            links.prefetch(next);
+        }
+        keys.for_each(fresh, |vertex, key| {
+            pool.push(vertex, key);
+            seen(vertex, key);
+        });
+        stats.ndis += fresh.len();
+        if !limits.relative && steps as i64 > limits.ef {
+            exhausted = pool.peek().is_none();
+            break;
+        }
+        if steps % CHECKED == 0 {
+            interrupt::check()?;
+        }
+    }
+    stats.n1 += 1;
+    stats.n2 += usize::from(exhausted);
+    stats.nhops += steps;
+    Ok(())
+}
+
+/// The `ef` nearest vertices that are found from `start`, as a heap. The visited table is empty.
+pub fn nearest_by_heaps<C: DistanceComputer>(
+    links: &impl Links,
+    keys: &Keys<C>,
+    start: Node,
+    ef: usize,
+    visited: &mut VisitedTable,
+    fresh: &mut Vec<u32>,
+) -> Result<Farthest> {
+    let n = links.len();
+    let (mut found, mut candidates) = (Farthest::with_capacity(ef.min(n) + 1), Nearest::new());
+    visited.set(start.vertex);
+    found.push(start);
+    candidates.push(Reverse(start));
+    while let Some(Reverse(node)) = candidates.pop() {
+        if found.peek().is_some_and(|worst| node.key > worst.key) {
+            break;
+        }
+        unseen(links.slots(node.vertex)?, n, visited, fresh)?;
+        if let Some(Reverse(next)) = candidates.peek() {
+            links.prefetch(next.vertex);
+        }
+        keys.for_each(fresh, |vertex, key| {
+            if found.len() < ef || found.peek().is_some_and(|worst| worst.key > key) {
+                let node = Node { key, vertex };
+                found.push(node);
+                candidates.push(Reverse(node));
+                if found.len() > ef {
+                    found.pop();
+                }
+            }
+        });
+    }
+    Ok(found)
+}
+
+/// Keeps, of candidates from the nearest on, those to which no kept one is nearer than the query: links that lead in different directions (Malkov
+/// and Yashunin, algorithm 4). At most `wanted` of them; then the nearest of those passed over, as many as there is room for up to `filled`.
+pub fn diverse<C: DistanceComputer>(keys: &Keys<C>, candidates: &[Node], wanted: usize, filled: usize) -> Vec<Node> {
+    let (mut kept, mut passed) = (Vec::with_capacity(wanted.min(candidates.len())), Vec::new());
+    for node in candidates {
+        // A key that is no number is not smaller.
+        let nearer = |k: &Node| keys.between(k.vertex, node.vertex) < node.key;
+        if !kept.iter().any(nearer) {
+            kept.push(*node);
+            if kept.len() >= wanted {
+                break;
+            }
+        } else if filled > 0 {
+            passed.push(*node);
+        }
+    }
+    kept.extend(passed.into_iter().take(filled.saturating_sub(kept.len())));
+    kept
+}

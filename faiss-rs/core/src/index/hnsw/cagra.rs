@@ -1,0 +1,210 @@
+//! A graph over vectors stored as they are, as GPUs make it: often with the lowest level alone, which is then entered at random vertices.
+
+use faiss_derive::Object;
+
+use super::{IndexHNSW, int, over};
+use crate::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::graph::Keys;
+use crate::graph::queue::Node;
+use crate::index::flat::IndexFlat;
+use crate::index::flat_ip::IndexFlatIP;
+use crate::index::flat_l2::IndexFlatL2;
+use crate::index::{Index, RangeSearchResult, header};
+use crate::random::RandomGenerator;
+use crate::registry::{Format, Row, no_overload};
+
+/// Searches full vectors along links that a GPU found. Where there is no level but the lowest, searches begin at the nearest of some random
+/// vectors, and none can be added.
+#[derive(Object)]
+#[object(implements(Index), copy = deep_copy, methods = METHODS)]
+pub struct IndexHNSWCagra {
+    #[object(parent)]
+    pub hnsw_index: IndexHNSW,
+    /// There is no level but the lowest, and nothing can be added.
+    pub base_level_only: bool,
+    /// With `base_level_only`, the number of random vectors of which the nearest begins a search.
+    pub num_base_level_search_entrypoints: i32,
+    /// The type of the numbers that the GPU had: 0 for float32.
+    #[object(name = "numeric_type_")]
+    pub numeric_type: i32,
+}
+
+impl Default for IndexHNSWCagra {
+    fn default() -> Self {
+        IndexHNSWCagra {
+            hnsw_index: IndexHNSW::default(),
+            base_level_only: false,
+            num_base_level_search_entrypoints: 256,
+            numeric_type: 0,
+        }
+    }
+}
+
+const SIGNATURES: &[&str] = &["()", "(d: int, M: int, metric: int = METRIC_L2, numeric_type: int = faiss.Float32)"];
+
+pub const ROW: Row = Row::of::<IndexHNSWCagra>()
+    .construct(
+        |args| {
+            let (d, m, metric) = match args {
+                [] => return Ok(Handle::new(IndexHNSWCagra::default())),
+                [Value::Int(d), Value::Int(m)] => (*d, *m, 1),
+                [Value::Int(d), Value::Int(m), Value::Int(metric)] => (*d, *m, *metric),
+                [Value::Int(d), Value::Int(m), Value::Int(metric), Value::Int(numeric_type)] => {
+                    check_numeric_type(*numeric_type as i32)?;
+                    (*d, *m, *metric)
+                }
+                _ => return Err(no_overload("IndexHNSWCagra", SIGNATURES)),
+            };
+            Ok(Handle::new(IndexHNSWCagra::new(d, int(m)?, MetricType::try_from(metric)?)?))
+        },
+        SIGNATURES,
+    )
+    .format(Format {
+        fourccs: &["IHc2", "IHNc"],
+        read: |input, code| {
+            let base = header::read(input)?;
+            let keep_max_size_level0 = input.bool("keep_max_size_level0")?;
+            let base_level_only = input.bool("base_level_only")?;
+            let num_base_level_search_entrypoints = input.i32()?;
+            let numeric_type = if code.is("IHc2") { input.i32()? } else { 0 };
+            check_numeric_type(numeric_type)?;
+            let hnsw_index = IndexHNSW { keep_max_size_level0, ..IndexHNSW::read_rest(input, base)? };
+            Ok(Handle::new(IndexHNSWCagra {
+                hnsw_index,
+                base_level_only,
+                num_base_level_search_entrypoints,
+                numeric_type,
+            }))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexHNSWCagra>(object)?;
+            out.fourcc("IHc2")?;
+            header::write(index, out)?;
+            out.bool(index.keep_max_size_level0)?;
+            out.bool(index.base_level_only)?;
+            out.i32(index.num_base_level_search_entrypoints)?;
+            out.i32(index.numeric_type)?;
+            index.write_rest(out)
+        },
+    });
+
+const METHODS: &[Method] = &[
+    Method {
+        name: "get_numeric_type",
+        signature: "(self) -> int",
+        doc: "The type of the numbers that the GPU had: 0 for float32.",
+        call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<IndexHNSWCagra>(object)?.numeric_type.into()))),
+    },
+    Method {
+        name: "set_numeric_type",
+        signature: "(self, numeric_type: int) -> None",
+        doc: "Sets the type of the numbers that the GPU had.",
+        call: MethodCall::Write(|object, args| {
+            let [Value::Int(numeric_type)] = args else {
+                return Err(no_overload("set_numeric_type", &["(numeric_type: int)"]));
+            };
+            check_numeric_type(*numeric_type as i32)?;
+            receiver_mut::<IndexHNSWCagra>(object)?.numeric_type = *numeric_type as i32;
+            Ok(Value::None)
+        }),
+    },
+];
+
+/// Of the types that GPUs have, vectors here are of the first alone.
+fn check_numeric_type(numeric_type: i32) -> Result<()> {
+    match numeric_type {
+        0 => Ok(()),
+        1..=3 => {
+            Err(Error::not_implemented(format!("IndexHNSWCagra with numeric type {numeric_type}, other than float32")))
+        }
+        other => Err(Error::failed("", format!("numeric type {other} is not known"))),
+    }
+}
+
+impl IndexHNSWCagra {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexHNSWCagra { hnsw_index: self.hnsw_index.deep_copy()?, ..*self })
+    }
+
+    /// With `m` links a vector, twice as many at the lowest level; by L2 or inner product.
+    pub fn new(d: i64, m: i32, metric: MetricType) -> Result<Self> {
+        let storage = match metric {
+            MetricType::L2 => Shared::new(IndexFlatL2::new(d)?),
+            MetricType::InnerProduct => Shared::new(IndexFlatIP::new(d)?),
+            _ => {
+                let condition = "!(((metric == METRIC_L2) || (metric == METRIC_INNER_PRODUCT)))";
+                return Err(Error::failed(condition, "unsupported metric type for IndexHNSWCagra"));
+            }
+        };
+        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(storage, m)? };
+        hnsw_index.init_level0 = true;
+        hnsw_index.keep_max_size_level0 = true;
+        Ok(IndexHNSWCagra { hnsw_index, ..Default::default() })
+    }
+
+    /// For each query the nearest of some random vectors, and its key.
+    fn entry_points(&self, x: &[f32], n: usize) -> Result<Vec<Node>> {
+        let storage = self.storage()?.read();
+        let vertices = self.vertices(&*storage)?;
+        let missing = "Could not find a valid entrypoint.";
+        if vertices == 0 || self.num_base_level_search_entrypoints < 1 {
+            return Err(Error::failed("!(nearest[i] >= 0)", missing));
+        }
+        let (d, mut nearest) = (self.dim(), Vec::with_capacity(n));
+        over!(&*storage, |make| {
+            let mut keys = make()?;
+            for q in 0..n {
+                crate::base::interrupt::check()?;
+                keys.set_query(&x[q * d..(q + 1) * d])?;
+                let mut rng = RandomGenerator::new(q as i64);
+                let ids: Vec<u32> = (0..self.num_base_level_search_entrypoints)
+                    .map(|_| rng.rand_int_max(vertices as i32) as u32)
+                    .collect();
+                let mut best = Node { key: f32::INFINITY, vertex: ids[0] };
+                keys.for_each(&ids, |vertex, key| {
+                    if key < best.key {
+                        best = Node { key, vertex };
+                    }
+                });
+                nearest.push(best);
+            }
+            Ok(())
+        })?;
+        Ok(nearest)
+    }
+}
+
+impl Index for IndexHNSWCagra {
+    crate::inherit_index!(hnsw_index);
+
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        if self.base_level_only {
+            return Err(Error::failed("base_level_only", "Cannot add vectors when base_level_only is set to True"));
+        }
+        self.hnsw_index.add(x)
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        if !self.base_level_only {
+            return self.hnsw_index.search(x, k, params, distances, labels);
+        }
+        let n = self.queries(x, k, distances, labels)?;
+        let sign = if self.metric_type.is_similarity() { -1.0 } else { 1.0 };
+        let starts = self.entry_points(x, n)?;
+        let nearest: Vec<i32> = starts.iter().map(|node| node.vertex as i32).collect();
+        let nearest_d: Vec<f32> = starts.iter().map(|node| sign * node.key).collect();
+        self.search_level_0(x, k, &nearest, &nearest_d, distances, labels, 1, 1, params)
+    }
+    fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        let n = self.rows(x)?;
+        let starts = if self.base_level_only { Some(self.entry_points(x, n)?) } else { None };
+        self.range_search_from(x, radius, params, starts.as_deref())
+    }
+}

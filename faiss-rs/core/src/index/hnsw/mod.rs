@@ -1,0 +1,370 @@
+//! Indexes that search stored vectors along the links of a hierarchical graph, one file a kind of storage. The graph itself is in
+//! [`crate::graph`]; `level_0` has the ways to change its lowest level.
+
+pub mod cagra;
+mod computer;
+pub mod flat;
+mod level_0;
+mod methods;
+pub mod params;
+pub mod pq;
+
+use faiss_derive::Object;
+
+use super::flat::IndexFlat;
+use super::flat_codes::IndexFlatCodes;
+use super::ivf::format::{read_index, write_index};
+use super::stats::{HNSW_STATS, HNSWStats};
+use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selector};
+use crate::base::object::{Object, cast, cast_mut, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use crate::distance::collect::{Collector, InRange, Reservoir};
+use crate::distance::results::{InRadius, TopK};
+use crate::graph::hnsw::{AddOptions, SearchOptions};
+use crate::graph::queue::Node;
+use crate::graph::visited::Shelf;
+use crate::graph::{HNSW, Keys, Stats};
+use crate::registry::{Format, Row, no_overload};
+use crate::selector::IDSelectorRange;
+use crate::stream::{Reader, Writer};
+
+use params::SearchParametersHNSW;
+
+/// Searches the vectors of `storage` along the links of a hierarchical graph.
+#[derive(Object, Clone)]
+#[object(implements(Index), copy = deep_copy, methods = methods::METHODS)]
+pub struct IndexHNSW {
+    #[object(parent)]
+    pub base: IndexBase,
+    /// The graph.
+    pub hnsw: HNSW,
+    /// Whether the storage belongs to this index. Memory is managed by reference counts, whatever this says.
+    pub own_fields: bool,
+    /// Holds the vectors and compares queries with them.
+    pub storage: Option<Shared<dyn Index>>,
+    /// Whether `add` links the vectors that have no other level than the lowest.
+    pub init_level0: bool,
+    /// Whether lists of links at the lowest level are filled up with the nearest vectors.
+    pub keep_max_size_level0: bool,
+}
+
+impl Default for IndexHNSW {
+    fn default() -> Self {
+        IndexHNSW {
+            base: IndexBase::default(),
+            hnsw: HNSW::default(),
+            own_fields: false,
+            storage: None,
+            init_level0: true,
+            keep_max_size_level0: false,
+        }
+    }
+}
+
+const SIGNATURES: &[&str] = &["()", "(d: int, M: int = 32, metric: int = METRIC_L2)", "(storage: Index, M: int = 32)"];
+
+pub const ROW: Row = Row::of::<IndexHNSW>()
+    .construct(
+        |args| {
+            Ok(Handle::new(match args {
+                [] => IndexHNSW::default(),
+                [Value::Handle(storage)] => IndexHNSW::over(storage.view()?, 32)?,
+                [Value::Handle(storage), Value::Int(m)] => IndexHNSW::over(storage.view()?, int(*m)?)?,
+                [Value::Int(d)] => IndexHNSW::new(*d, 32, MetricType::L2)?,
+                [Value::Int(d), Value::Int(m)] => IndexHNSW::new(*d, int(*m)?, MetricType::L2)?,
+                [Value::Int(d), Value::Int(m), Value::Int(metric)] => {
+                    IndexHNSW::new(*d, int(*m)?, MetricType::try_from(*metric)?)?
+                }
+                _ => return Err(no_overload("IndexHNSW", SIGNATURES)),
+            }))
+        },
+        SIGNATURES,
+    )
+    .format(Format {
+        fourccs: &["IH00"],
+        read: |input, _| Ok(Handle::new(IndexHNSW::read(input)?)),
+        write: |object, out| receiver::<IndexHNSW>(object)?.write("IH00", out),
+    });
+
+pub(super) fn int(v: i64) -> Result<i32> {
+    i32::try_from(v).map_err(|_| Error::overflow("the number is out of range for int"))
+}
+
+/// `over!(storage, |make| body)`: the body with `make`, which makes what compares vectors of the storage, of a type that is known where the
+/// vectors are stored as they are, so that no pair costs a virtual call.
+macro_rules! over {
+    ($storage:expr, |$make:ident| $body:expr) => {{
+        let (storage, metric): (&dyn Index, _) = ($storage, $storage.base().metric_type);
+        match cast::<IndexFlat>(storage) {
+            Some(flat) => {
+                let $make = || Ok(Keys::new(flat.computer()?, metric));
+                $body
+            }
+            None => {
+                let $make = || Ok(Keys::new(storage.get_distance_computer()?, metric));
+                $body
+            }
+        }
+    }};
+}
+pub(super) use over;
+
+impl IndexHNSW {
+    /// Without storage, to which `storage` is set later.
+    pub fn new(d: i64, m: i32, metric: MetricType) -> Result<Self> {
+        let mut hnsw = HNSW::new(m)?;
+        hnsw.is_similarity = metric.is_similarity();
+        Ok(IndexHNSW { base: IndexBase::new(d, metric)?, hnsw, ..Default::default() })
+    }
+
+    /// Over a storage.
+    pub fn over(storage: Shared<dyn Index>, m: i32) -> Result<Self> {
+        let base = IndexBase { ntotal: 0, verbose: false, is_trained: true, ..storage.read().base().clone() };
+        let mut hnsw = HNSW::new(m)?;
+        hnsw.is_similarity = base.metric_type.is_similarity();
+        Ok(IndexHNSW { base, hnsw, storage: Some(storage), ..Default::default() })
+    }
+
+    /// Vector i becomes what vector `perm[i]` was, in the graph and in the storage.
+    pub fn permute_entries(&mut self, perm: &[i64]) -> Result<()> {
+        let storage = self.storage()?.clone();
+        let mut storage = storage.write();
+        let Some(codes) = cast_mut::<IndexFlatCodes>(&mut *storage) else {
+            return Err(Error::failed("index_flat_codes", "the storage is no index of flat codes"));
+        };
+        Error::check(codes.ntotal == self.ntotal, "storage->ntotal == ntotal")?;
+        self.hnsw.permute_entries(perm)?;
+        codes.permute_entries(perm)
+    }
+
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexHNSW {
+            storage: self.storage.as_ref().map(Shared::copy).transpose()?,
+            own_fields: true,
+            ..self.clone()
+        })
+    }
+
+    pub(super) fn storage(&self) -> Result<&Shared<dyn Index>> {
+        let missing = "Please use IndexHNSWFlat (or variants) instead of IndexHNSW directly";
+        self.storage.as_ref().ok_or_else(|| Error::failed("storage", missing))
+    }
+
+    /// The number of vertices, after a check that the storage has their vectors.
+    pub(super) fn vertices(&self, storage: &dyn Index) -> Result<usize> {
+        let n = self.hnsw.vertices()?;
+        Error::check(storage.base().d == self.d, "storage->d == d")?;
+        Error::check(n as i64 == self.ntotal && storage.base().ntotal >= self.ntotal, "storage->ntotal == ntotal")?;
+        Ok(n)
+    }
+
+    fn options(&self, params: Option<&dyn Object>) -> SearchOptions {
+        match params.and_then(cast::<SearchParametersHNSW>) {
+            Some(own) => SearchOptions {
+                ef_search: own.efSearch,
+                relative: own.check_relative_distance,
+                bounded: own.bounded_queue,
+            },
+            None => self.hnsw.options(),
+        }
+    }
+
+    /// Calls `search` for each query, with its number and what compares it, on several threads.
+    fn each_query<C: DistanceComputer>(
+        &self,
+        x: &[f32],
+        n: usize,
+        make: impl Fn() -> Result<Keys<C>> + Sync,
+        search: impl Fn(usize, &Keys<C>, &mut Stats) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let (d, computers) = (self.dim(), Shelf::<(Keys<C>, Stats)>::default());
+        threads::parallel_for(n, |q| {
+            let (mut keys, mut stats) = match computers.take() {
+                Some(taken) => taken,
+                None => (make()?, Stats::default()),
+            };
+            keys.set_query(&x[q * d..(q + 1) * d])?;
+            search(q, &keys, &mut stats)?;
+            computers.put((keys, stats));
+            Ok(())
+        })?;
+        let mut total = HNSW_STATS.write();
+        while let Some((_, stats)) = computers.take() {
+            total.add(&HNSWStats { n1: stats.n1, n2: stats.n2, ndis: stats.ndis, nhops: stats.nhops });
+        }
+        Ok(())
+    }
+
+    /// All that a search sees in range; at the lowest level alone where a vertex and its key are given for each query.
+    pub(super) fn range_search_from(
+        &self,
+        x: &[f32],
+        radius: f32,
+        params: Option<&dyn Object>,
+        starts: Option<&[Node]>,
+    ) -> Result<RangeSearchResult> {
+        let n = self.rows(x)?;
+        let storage = self.storage()?.read();
+        let vertices = self.vertices(&*storage)?;
+        let (options, sel) = (self.options(params), selector(params));
+        let sel = sel.as_ref().map(|sel| sel.read());
+        let out = InRadius::new(self.metric_type, n);
+        let limit = out.limit(radius);
+        over!(&*storage, |make| self.each_query(x, n, make, |q, keys, stats| {
+            let (mut scratch, mut found) = (self.hnsw.scratch(), InRange::new(limit));
+            let seen = |vertex: u32, key: f32| {
+                if key < limit && sel.as_ref().is_none_or(|sel| sel.is_member(i64::from(vertex))) {
+                    found.push(key, i64::from(vertex));
+                }
+            };
+            match starts {
+                None => self.hnsw.search(keys, 1, options, &mut scratch, stats, seen)?,
+                Some(starts) => {
+                    scratch.visited.start(vertices);
+                    self.hnsw.search_level_0(keys, &starts[q..q + 1], 1, options, &mut scratch, stats, seen)?;
+                }
+            }
+            self.hnsw.keep(scratch);
+            out.put(q, found.finish());
+            Ok(())
+        }))?;
+        Ok(out.finish())
+    }
+
+    pub(super) fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let base = header::read(input)?;
+        IndexHNSW::read_rest(input, base)
+    }
+
+    /// What follows the header.
+    pub(super) fn read_rest(input: &mut Reader<'_>, base: IndexBase) -> Result<Self> {
+        let mut hnsw = HNSW::read(input, base.ntotal)?;
+        hnsw.is_similarity = base.metric_type.is_similarity();
+        let storage = read_index(input)?;
+        if let Some(storage) = &storage {
+            let storage = storage.read();
+            Error::check(storage.base().d == base.d, "storage->d == d")?;
+            Error::check(storage.base().ntotal == base.ntotal, "storage->ntotal == ntotal")?;
+            Error::check(storage.base().metric_type == base.metric_type, "storage->metric_type == metric_type")?;
+        }
+        let own_fields = storage.is_some();
+        Ok(IndexHNSW { base, hnsw, storage, own_fields, ..Default::default() })
+    }
+
+    pub(super) fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
+        out.fourcc(code)?;
+        header::write(self, out)?;
+        self.write_rest(out)
+    }
+
+    /// What follows the header.
+    pub(super) fn write_rest(&self, out: &mut Writer<'_>) -> Result<()> {
+        self.hnsw.write(out)?;
+        let skip = out.has_flag(crate::io::IO_FLAG_SKIP_STORAGE);
+        write_index(self.storage.as_ref().filter(|_| !skip), out)
+    }
+}
+
+impl Index for IndexHNSW {
+    fn base(&self) -> &IndexBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut IndexBase {
+        self
+    }
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        let storage = self.storage()?.clone();
+        storage.write().train(x)?;
+        self.is_trained = true;
+        Ok(())
+    }
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        let storage = self.storage()?.clone();
+        Error::check(self.is_trained, "is_trained")?;
+        let (n, d, before) = (self.rows(x)?, self.dim(), self.ntotal);
+        let mut storage = storage.write();
+        Error::check(storage.base().d == self.d, "storage->d == d")?;
+        Error::check(storage.base().ntotal == before, "storage->ntotal == ntotal")?;
+        Error::check(self.hnsw.offsets.len() as i64 == before + 1, "hnsw.offsets.size() == ntotal + 1")?;
+        if n == 0 {
+            return Ok(());
+        }
+        storage.add(x)?;
+        let options = AddOptions { keep_max_size_level0: self.keep_max_size_level0, init_level0: self.init_level0 };
+        let hnsw = &mut self.hnsw;
+        let linked = over!(&*storage, |make| hnsw.add_vertices(x, d, n, options, make));
+        match linked {
+            Ok(()) => self.ntotal = storage.base().ntotal,
+            Err(error) => {
+                // The graph is as before, and so becomes the storage.
+                storage.remove_ids(&IDSelectorRange::new(before, i64::MAX))?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let n = self.queries(x, k, distances, labels)?;
+        let storage = self.storage()?.read();
+        self.vertices(&*storage)?;
+        let (options, sel) = (self.options(params), selector(params));
+        let sel = sel.as_ref().map(|sel| sel.read());
+        let out = TopK::new(self.metric_type, k, distances, labels);
+        over!(&*storage, |make| self.each_query(x, n, make, |q, keys, stats| {
+            let mut scratch = self.hnsw.scratch();
+            match &sel {
+                None => {
+                    self.hnsw.search(keys, k, options, &mut scratch, stats, |_, _| {})?;
+                    let hits = scratch.pool.nodes().take(k).filter(|node| node.key < f32::MAX);
+                    out.write(q, &hits.map(|node| (node.key, i64::from(node.vertex))).collect::<Vec<_>>());
+                }
+                Some(sel) => {
+                    let mut found = Reservoir::new(k);
+                    self.hnsw.search(keys, k, options, &mut scratch, stats, |vertex, key| {
+                        if key < found.threshold() && sel.is_member(i64::from(vertex)) {
+                            found.push(key, i64::from(vertex));
+                        }
+                    })?;
+                    out.write(q, &found.finish());
+                }
+            }
+            self.hnsw.keep(scratch);
+            Ok(())
+        }))
+    }
+    fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        self.range_search_from(x, radius, params, None)
+    }
+    fn reset(&mut self) -> Result<()> {
+        if let Some(storage) = &self.storage {
+            storage.write().reset()?;
+        }
+        self.hnsw.reset();
+        self.ntotal = 0;
+        Ok(())
+    }
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.storage()?.read().reconstruct(key, out)
+    }
+    fn search_subset(
+        &self,
+        x: &[f32],
+        k_base: usize,
+        base_labels: &[i64],
+        k: usize,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        self.storage()?.read().search_subset(x, k_base, base_labels, k, distances, labels)
+    }
+    fn get_distance_computer(&self) -> Result<Box<dyn DistanceComputer + '_>> {
+        Ok(Box::new(computer::OfShared::new(self.storage()?)?))
+    }
+}
