@@ -5,8 +5,8 @@
 use std::time::Instant;
 
 use faiss::{
-    IDSelectorRange, Index, IndexFlatL2, IndexHNSWFlat, MetricType, Object, Result, SearchParameters,
-    SearchParametersHNSW, Shared, random,
+    IDSelectorRange, Index, IndexFlatL2, IndexHNSWFlat, MetricType, Result, SearchParameters, SearchParametersHNSW,
+    Shared, random,
 };
 
 const D: usize = 32;

@@ -16,6 +16,10 @@ pub trait DistanceComputer: Send {
     }
     /// The distance between two stored vectors, which must exist.
     fn symmetric_distance(&self, i: usize, j: usize) -> f32;
+    /// The distances between a stored vector and four others.
+    fn symmetric_batch_4(&self, i: usize, others: [usize; 4]) -> [f32; 4] {
+        others.map(|j| self.symmetric_distance(i, j))
+    }
     /// Hints that vector `i`, which must exist, is compared soon.
     fn prefetch(&self, _i: usize) {}
 }
@@ -32,6 +36,9 @@ impl<T: DistanceComputer + ?Sized> DistanceComputer for Box<T> {
     }
     fn symmetric_distance(&self, i: usize, j: usize) -> f32 {
         (**self).symmetric_distance(i, j)
+    }
+    fn symmetric_batch_4(&self, i: usize, others: [usize; 4]) -> [f32; 4] {
+        (**self).symmetric_batch_4(i, others)
     }
     fn prefetch(&self, i: usize) {
         (**self).prefetch(i);
@@ -60,6 +67,14 @@ impl Pairs {
         match self {
             Pairs::Kernels { one, .. } => one(x, y),
             Pairs::Other { metric, arg } => extra::distance(*metric, *arg, x, y),
+        }
+    }
+
+    #[inline]
+    fn four(&self, x: &[f32], y: [&[f32]; 4]) -> [f32; 4] {
+        match self {
+            Pairs::Kernels { four, .. } => four(x, y),
+            Pairs::Other { metric, arg } => y.map(|y| extra::distance(*metric, *arg, x, y)),
         }
     }
 }
@@ -92,13 +107,13 @@ impl DistanceComputer for FlatDistanceComputer<'_> {
         self.pairs.one(&self.query, self.row(i))
     }
     fn batch_4(&self, ids: [usize; 4]) -> [f32; 4] {
-        match &self.pairs {
-            Pairs::Kernels { four, .. } => four(&self.query, ids.map(|i| self.row(i))),
-            Pairs::Other { .. } => ids.map(|i| self.distance(i)),
-        }
+        self.pairs.four(&self.query, ids.map(|i| self.row(i)))
     }
     fn symmetric_distance(&self, i: usize, j: usize) -> f32 {
         self.pairs.one(self.row(i), self.row(j))
+    }
+    fn symmetric_batch_4(&self, i: usize, others: [usize; 4]) -> [f32; 4] {
+        self.pairs.four(self.row(i), others.map(|j| self.row(j)))
     }
     fn prefetch(&self, i: usize) {
         simd::prefetch(bytemuck::cast_slice(self.row(i)));
@@ -132,6 +147,7 @@ mod tests {
                 same(computer.symmetric_distance(i, 5), want(i, 5));
                 let ids = [i, 0, (i + 3) % n, 2];
                 computer.batch_4(ids).into_iter().zip(ids).for_each(|(got, id)| same(got, want(2, id)));
+                computer.symmetric_batch_4(4, ids).into_iter().zip(ids).for_each(|(got, id)| same(got, want(4, id)));
             }
         }
         assert!(FlatDistanceComputer::new(&y, d, MetricType::L2, 0.0).set_query(&y[..d - 1]).is_err());

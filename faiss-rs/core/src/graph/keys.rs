@@ -40,9 +40,32 @@ impl<C: DistanceComputer> Keys<C> {
         self.computer.prefetch(i as usize);
     }
 
+    /// The keys of a stored vector and four others.
+    #[inline]
+    pub fn between_4(&self, i: u32, others: [u32; 4]) -> [f32; 4] {
+        let distances = self.computer.symmetric_batch_4(i as usize, others.map(|j| j as usize));
+        distances.map(|distance| self.sign * distance)
+    }
+
     /// Calls `each` with every vertex of `ids` and its key, in their order; vectors are fetched ahead.
     #[inline]
-    pub fn for_each(&self, ids: &[u32], mut each: impl FnMut(u32, f32)) {
+    pub fn for_each(&self, ids: &[u32], each: impl FnMut(u32, f32)) {
+        self.by_fours(ids, |four| self.key_4(four), |id| self.key(id), each);
+    }
+
+    /// The same with the keys of a stored vector and each of `ids`.
+    pub fn for_each_between(&self, vertex: u32, ids: &[u32], each: impl FnMut(u32, f32)) {
+        self.by_fours(ids, |four| self.between_4(vertex, four), |id| self.between(vertex, id), each);
+    }
+
+    #[inline]
+    fn by_fours(
+        &self,
+        ids: &[u32],
+        key_4: impl Fn([u32; 4]) -> [f32; 4],
+        key: impl Fn(u32) -> f32,
+        mut each: impl FnMut(u32, f32),
+    ) {
         /// How many vectors are on their way while others are compared.
         const AHEAD: usize = 8;
         ids.iter().take(AHEAD).for_each(|id| self.prefetch(*id));
@@ -50,9 +73,9 @@ impl<C: DistanceComputer> Keys<C> {
         for (i, four) in fours.iter().enumerate() {
             let next = (i * 4 + AHEAD).min(ids.len());
             ids[next..(next + 4).min(ids.len())].iter().for_each(|id| self.prefetch(*id));
-            let keys = self.key_4(*four);
+            let keys = key_4(*four);
             (0..4).for_each(|j| each(four[j], keys[j]));
         }
-        rest.iter().for_each(|id| each(*id, self.key(*id)));
+        rest.iter().for_each(|id| each(*id, key(*id)));
     }
 }

@@ -204,11 +204,16 @@ pub fn nearest_by_heaps<C: DistanceComputer>(
 /// Keeps, of candidates from the nearest on, those to which no kept one is nearer than the query: links that lead in different directions (Malkov
 /// and Yashunin, algorithm 4). At most `wanted` of them; then the nearest of those passed over, as many as there is room for up to `filled`.
 pub fn diverse<C: DistanceComputer>(keys: &Keys<C>, candidates: &[Node], wanted: usize, filled: usize) -> Vec<Node> {
-    let (mut kept, mut passed) = (Vec::with_capacity(wanted.min(candidates.len())), Vec::new());
+    let mut kept: Vec<Node> = Vec::with_capacity(wanted.min(candidates.len()));
+    let mut passed = Vec::new();
     for node in candidates {
         // A key that is no number is not smaller.
-        let nearer = |k: &Node| keys.between(k.vertex, node.vertex) < node.key;
-        if !kept.iter().any(nearer) {
+        let nearer = |key: f32| key < node.key;
+        let (fours, rest) = kept.as_chunks::<4>();
+        let passed_over = fours
+            .iter()
+            .any(|four: &[Node; 4]| keys.between_4(node.vertex, four.map(|kept| kept.vertex)).into_iter().any(nearer));
+        if !passed_over && !rest.iter().any(|kept| nearer(keys.between(kept.vertex, node.vertex))) {
             kept.push(*node);
             if kept.len() >= wanted {
                 break;

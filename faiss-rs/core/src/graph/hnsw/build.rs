@@ -347,10 +347,10 @@ impl Group<'_> {
             new.zip(&mut self.slots[used..]).for_each(|(vertex, slot)| *slot = vertex as i32);
             return;
         }
-        let old = self.slots[..used].iter().map(|slot| *slot as u32);
+        let vertices: Vec<u32> = self.slots[..used].iter().map(|slot| *slot as u32).chain(new).collect();
+        let mut candidates = Vec::with_capacity(vertices.len());
         // A zero has one sign here, so that equal keys are ordered by vertex.
-        let node = |vertex| Node { key: keys.between(self.vertex, vertex) + 0.0, vertex };
-        let mut candidates: Vec<Node> = old.chain(new).map(node).collect();
+        keys.for_each_between(self.vertex, &vertices, |vertex, key| candidates.push(Node { key: key + 0.0, vertex }));
         candidates.sort_unstable_by(|a, b| a.key.total_cmp(&b.key).then(a.vertex.cmp(&b.vertex)));
         let room = self.slots.len();
         let wanted = ((room as f32 * (1.0 - headroom)) as usize).clamp(room / 2, room).max(1);
