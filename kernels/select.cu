@@ -6,27 +6,15 @@
 
 namespace faiss {
 
-// A row of values; with norms given they are -2 times inner products, and the squared distance is meant. Where `allowed` is
-// given, a column counts only if its byte is not 0.
+// A row of values. Where `allowed` is given, a column counts only if its byte is not 0.
 struct Row {
     const float* values;
-    const float* column_norms;
     const unsigned char* allowed;
-    float norm;
 
     __device__ __forceinline__ float operator[](u32 column) const {
-        if (allowed && !allowed[column]) return __uint_as_float(0x7fc00000u);
-        const float value = values[column];
-        if (!column_norms) return value;
-        const float distance = norm + column_norms[column] + value;
-        return distance < 0 ? 0 : distance; // rounding may go below zero; NaN stays
+        return allowed && !allowed[column] ? __uint_as_float(0x7fc00000u) : values[column];
     }
 };
-
-__device__ __forceinline__ Row make_row(const float* values, i64 stride, const float* row_norms,
-                                        const float* column_norms, const unsigned char* allowed, i64 row) {
-    return {values + row * stride, column_norms, allowed, column_norms ? row_norms[row] : 0.0f};
-}
 
 constexpr u32 BUFFER = 2048, PER_THREAD = 4;
 
@@ -34,8 +22,7 @@ constexpr u32 BUFFER = 2048, PER_THREAD = 4;
 // worst of them in a buffer that is sorted and merged when it may overflow. `best_*`, where given, is an earlier result of
 // the same rows with lower ids, which takes part first. `row_columns`, where given, is the number of columns of each row. k_size is k rounded up to a power of two; shared memory holds
 // k_size + 2048 keys.
-__device__ inline void select_block(const float* values, i64 stride, u32 columns, const float* row_norms,
-                                    const float* column_norms, const unsigned char* allowed,
+__device__ inline void select_block(const float* values, i64 stride, u32 columns, const unsigned char* allowed,
                                     const u32* row_columns, const i64* ids,
                                     i64 first_id, const float* best_values, const i64* best_ids, u32 k, u32 k_size, u32 descending, u32 splits,
                                     float* out_values, i64* out_ids) {
@@ -45,7 +32,7 @@ __device__ inline void select_block(const float* values, i64 stride, u32 columns
     u64* buffer = shared_keys + k_size;
     const i64 row_number = blockIdx.x / splits;
     const u32 split = blockIdx.x % splits, thread = threadIdx.x;
-    const Row row = make_row(values, stride, row_norms, column_norms, allowed, row_number);
+    const Row row = {values + row_number * stride, allowed};
     if (row_columns) columns = row_columns[row_number];
     const u32 earlier = best_values ? k : 0;
     const u32 part = (columns + splits - 1) / splits;
@@ -122,13 +109,12 @@ __device__ inline void select_block(const float* values, i64 stride, u32 columns
 
 // Any k, one block a row: finds the k-th smallest key digit by digit, then writes the keys up to it in any order, and
 // NO_KEY up to `size`.
-__device__ inline void select_radix(const float* values, i64 stride, u32 columns, const float* row_norms,
-                                    const float* column_norms, const unsigned char* allowed,
+__device__ inline void select_radix(const float* values, i64 stride, u32 columns, const unsigned char* allowed,
                                     const u32* row_columns, u32 k, u32 descending, u64* keys, u32 size) {
     __shared__ u32 counts[256];
     __shared__ u64 shared_prefix;
     __shared__ u32 shared_left, done, written;
-    const Row row = make_row(values, stride, row_norms, column_norms, allowed, blockIdx.x);
+    const Row row = {values + blockIdx.x * stride, allowed};
     const u32 thread = threadIdx.x;
     if (row_columns) columns = row_columns[blockIdx.x];
     u64* out = keys + (i64)blockIdx.x * size;

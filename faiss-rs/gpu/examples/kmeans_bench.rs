@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             c.stream_rows(&x, d, batch, |rows, first, count| c.copy(rows, at.at(first * d), count * d))
         })?;
         let (mut labels, mut distances) = (c.take::<i32>(n)?, c.take::<f32>(n)?);
-        let centroids = Vectors { rows: Rows::F32(at.read()), count: k, d, norms: None, allowed: None };
+        let centroids = Vectors { rows: Rows::F32(at.read()), count: k, d, allowed: None };
         let of = Parts::whole(at.read(), n, d);
         for strategy in Strategy::ALL {
             let to = labels.ptr_mut();

@@ -39,7 +39,7 @@ pub struct GpuDistanceParams {
     /// Number of vectors.
     #[object(name = "numVectors")]
     pub num_vectors: i64,
-    /// Address of their squared L2 norms (f32), or 0.
+    /// Accepted and not needed: the address of their squared L2 norms (f32), or 0.
     #[object(name = "vectorNorms")]
     pub vector_norms: usize,
     /// Address of the queries.
@@ -352,7 +352,7 @@ impl Shape {
             metric: params.metric,
             arg: params.metric_arg,
             k,
-            strategy: Strategy::choose(params.metric, count, matches!(queries, Rows::F16(_))),
+            strategy: Strategy::choose(context.properties, params.metric, count, k),
         };
         let size = count * k;
         let (mut values, mut ids) = (context.take(size)?, context.take(size)?);
@@ -363,12 +363,7 @@ impl Shape {
         for first in (0..shards).map(|i| i * page) {
             let n = page.min(self.n - first);
             let part = self.bring(context, vectors, params.vector_type, params.vectors_row_major, first, n, self.n)?;
-            let norms = match params.vector_norms {
-                0 => None,
-                address => Some(Array::at(address)?.bring::<f32>(context, first, n)?),
-            };
-            let norms_at = norms.as_ref().map(|n| n.0);
-            let searched = Vectors { rows: part.rows, count: n, d: self.d, norms: norms_at, allowed: None };
+            let searched = Vectors { rows: part.rows, count: n, d: self.d, allowed: None };
             knn::knn(context, queries, count, &searched, search, first as i64, best)?;
             if shards > 1 {
                 let (mut new_values, mut new_ids) = (vec![0.0; size], vec![0; size]);
@@ -417,7 +412,7 @@ impl Shape {
         count: usize,
     ) -> Result<()> {
         let part = self.bring(context, vectors, params.vector_type, params.vectors_row_major, 0, self.n, self.n)?;
-        let searched = Vectors { rows: part.rows, count: self.n, d: self.d, norms: None, allowed: None };
+        let searched = Vectors { rows: part.rows, count: self.n, d: self.d, allowed: None };
         let search = Search { metric: params.metric, arg: params.metric_arg, k: 0, strategy: Strategy::Pairwise };
         let out = Array::at(params.out_distances)?;
         // Rows of the result at a time, as many as are small beside the device's memory.

@@ -18,6 +18,8 @@ use crate::sys::{self, CopyKind, Cuda, Stream};
 /// Temporary memory of a device unless set otherwise: one part in 64 of its memory, within these bounds, and no more than a quarter
 /// of what is free. Taken at first use only.
 const DEFAULT_TEMP_MEMORY: std::ops::RangeInclusive<usize> = 256 << 20..=1536 << 20;
+/// Less is no plan: work cut into tiny pages costs more than memory that is taken for a call.
+const LEAST_ROOM: usize = 256 << 20;
 /// Pinned staging memory unless set otherwise.
 pub const DEFAULT_PINNED_MEMORY: usize = 16 << 20;
 
@@ -189,6 +191,7 @@ impl GpuResources {
             modules: modules(device)?,
             properties: device_properties(device)?,
             temp: &state.temp,
+            room: state.temp.size().max(LEAST_ROOM),
             blas: &state.blas,
             staging: state.staging.as_ref(),
         };
@@ -246,6 +249,8 @@ pub struct Context<'a> {
     pub modules: &'static Modules,
     pub properties: &'static DeviceProperties,
     pub temp: &'a TempStack,
+    /// Bytes of temporary memory that a call plans its pages for; what the stack has no place for is taken from the device.
+    pub room: usize,
     pub blas: &'a Blas,
     pub(crate) staging: Option<&'a Staging>,
 }

@@ -60,11 +60,10 @@ enum Store {
     F16(DeviceVec<f16>),
 }
 
-/// Vectors as rows in f32 or f16, with their squared norms where those are wanted.
+/// Vectors as rows in f32 or f16.
 pub struct DeviceVectors {
     d: usize,
     store: Store,
-    norms: Option<DeviceVec<f32>>,
     held: Held,
 }
 
@@ -72,11 +71,10 @@ pub struct DeviceVectors {
 const PAGE_BYTES: usize = 32 << 20;
 
 impl DeviceVectors {
-    pub fn new(device: i32, space: MemorySpace, d: usize, half: bool, with_norms: bool) -> Result<DeviceVectors> {
+    pub fn new(device: i32, space: MemorySpace, d: usize, half: bool) -> Result<DeviceVectors> {
         let store =
             if half { Store::F16(DeviceVec::new(device, space)?) } else { Store::F32(DeviceVec::new(device, space)?) };
-        let norms = with_norms.then(|| DeviceVec::new(device, space)).transpose()?;
-        Ok(DeviceVectors { d, store, norms, held: Held::default() })
+        Ok(DeviceVectors { d, store, held: Held::default() })
     }
 
     /// Tells from now on how many bytes these are.
@@ -110,17 +108,15 @@ impl DeviceVectors {
 
     /// Bytes held on the device.
     pub fn bytes(&self) -> usize {
-        let store = match &self.store {
+        match &self.store {
             Store::F32(v) => 4 * v.capacity(),
             Store::F16(v) => 2 * v.capacity(),
-        };
-        store + self.norms.as_ref().map_or(0, |n| 4 * n.capacity())
+        }
     }
 
     /// All of them, to be searched.
     pub fn view(&self) -> Vectors {
-        let norms = self.norms.as_ref().map(|n| n.buffer().ptr());
-        Vectors { rows: self.rows(), count: self.count(), d: self.d, norms, allowed: None }
+        Vectors { rows: self.rows(), count: self.count(), d: self.d, allowed: None }
     }
 
     /// Appends vectors of the host. On an error nothing is added.
@@ -140,15 +136,7 @@ impl DeviceVectors {
                 }
             }
         }
-        let new = self.rows().skip(before, d);
-        if let Some(norms) = &mut self.norms {
-            let target = norms.room(context, added, false)?;
-            rows::norms(context, new, target, added, d)?;
-        }
         context.sync()?;
-        if let Some(norms) = &mut self.norms {
-            norms.set_len(before + added);
-        }
         match &mut self.store {
             Store::F32(v) => v.set_len((before + added) * d),
             Store::F16(v) => v.set_len((before + added) * d),

@@ -133,7 +133,7 @@ fn assigned(
     let work = |c: &Context<'_>| -> Result<()> {
         let (rows, centres) = (c.upload(x)?, c.upload(centroids)?);
         let vectors =
-            Vectors { rows: Rows::F32(centres.ptr()), count: centroids.len() / d, d, norms: None, allowed: None };
+            Vectors { rows: Rows::F32(centres.ptr()), count: centroids.len() / d, d, allowed: None };
         let (mut out, mut values) = (c.take(n)?, c.take(n)?);
         let to = Some(values.ptr_mut());
         assign::nearest_by(c, strategy, Parts::whole(rows.ptr(), n, d), &vectors, metric, out.ptr_mut(), to)?;

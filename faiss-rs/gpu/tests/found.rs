@@ -1,10 +1,10 @@
-//! Exhaustive search by split products against a naive reference, and its proofs on inputs that are hard for it.
+//! Exhaustive search by matrix units against a naive reference, and its proofs on inputs that are hard for it.
 
 mod common;
 
-use common::{Random, check_results, distances, gpu, on_gpu, small};
+use common::{Random, distances, gpu, on_gpu, small};
 use faiss_core::base::MetricType;
-use faiss_gpu::ops::found;
+use faiss_gpu::ops::found::{self, Precision};
 use faiss_gpu::ops::knn::{self, Search, Strategy, Vectors};
 use faiss_gpu::ops::rows::Rows;
 use faiss_gpu::ops::select::Best;
@@ -12,124 +12,218 @@ use faiss_gpu::resources::Context;
 use faiss_gpu::{GpuResources, Result};
 use half::f16;
 
+/// What a case searches: queries, vectors and which of them are allowed.
+struct Case {
+    name: String,
+    d: usize,
+    queries: Vec<f32>,
+    vectors: Vec<f32>,
+    allowed: Option<Vec<u8>>,
+    half: bool,
+    metric: MetricType,
+    k: usize,
+}
+
 struct Found {
     values: Vec<f32>,
     ids: Vec<i64>,
-    /// As `found::search` says; none where a device cannot do it.
-    unproven: Option<Vec<usize>>,
-}
-
-fn search(resources: &GpuResources, x: &[f32], y: &[f32], d: usize, metric: MetricType, k: usize) -> Option<Found> {
-    search_stored(resources, x, y, d, false, metric, k)
+    /// How many queries one product, and three, did not prove.
+    unproven: [usize; 2],
 }
 
 fn to_half(x: &[f32]) -> Vec<f16> {
     x.iter().map(|v| f16::from_f32(*v)).collect()
 }
 
-#[allow(clippy::too_many_arguments)]
-fn search_stored(
-    resources: &GpuResources,
-    x: &[f32],
-    y: &[f32],
-    d: usize,
-    half: bool,
-    metric: MetricType,
-    k: usize,
-) -> Option<Found> {
-    let nq = x.len() / d;
-    let (mut values, mut ids, mut unproven) = (vec![7.0; nq * k], vec![7; nq * k], None);
-    let mut applied = false;
-    let work = |c: &Context<'_>| -> Result<()> {
-        let (q32, v32) = (c.upload(x)?, c.upload(y)?);
-        let (q16, v16) = (c.upload(&to_half(x))?, c.upload(&to_half(y))?);
-        let (queries, there) = match half {
-            true => (Rows::F16(q16.ptr()), Rows::F16(v16.ptr())),
-            false => (Rows::F32(q32.ptr()), Rows::F32(v32.ptr())),
+fn rounded(x: Vec<f32>) -> Vec<f32> {
+    x.into_iter().map(|v| f16::from_f32(v).to_f32()).collect()
+}
+
+impl Case {
+    fn new(name: &str, d: usize, queries: Vec<f32>, vectors: Vec<f32>, metric: MetricType, k: usize) -> Case {
+        Case { name: name.to_owned(), d, queries, vectors, allowed: None, half: false, metric, k }
+    }
+
+    /// `None` where the device has no such matrix units.
+    fn search(&self, resources: &GpuResources) -> Option<Found> {
+        let (d, k) = (self.d, self.k);
+        let nq = self.queries.len() / d;
+        let mut found = Found { values: vec![7.0; nq * k], ids: vec![7; nq * k], unproven: [0; 2] };
+        let mut applies = false;
+        let work = |c: &Context<'_>| -> Result<()> {
+            let (q32, v32) = (c.upload(&self.queries)?, c.upload(&self.vectors)?);
+            let (q16, v16) = (c.upload(&to_half(&self.queries))?, c.upload(&to_half(&self.vectors))?);
+            let (queries, rows) = match self.half {
+                true => (Rows::F16(q16.ptr()), Rows::F16(v16.ptr())),
+                false => (Rows::F32(q32.ptr()), Rows::F32(v32.ptr())),
+            };
+            let allowed = self.allowed.as_ref().map(|a| c.upload(a)).transpose()?;
+            let allowed = allowed.as_ref().map(|a| a.ptr());
+            let vectors = Vectors { rows, count: self.vectors.len() / d, d, allowed };
+            applies = found::applies(c, queries, &vectors, self.metric, k);
+            if !applies {
+                return Ok(());
+            }
+            let (mut values, mut ids) = (c.take(nq * k)?, c.take(nq * k)?);
+            let out = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+            for (precision, unproven) in [Precision::Single, Precision::Double].into_iter().zip(&mut found.unproven) {
+                let rows = found::search(c, queries, nq, &vectors, (self.metric, k), precision, 0, out)?;
+                *unproven = rows.len();
+                c.download(values.ptr(), &mut found.values)?;
+                c.download(ids.ptr(), &mut found.ids)?;
+                // What is proven is right already.
+                self.check(&found, |q| !rows.contains(&q));
+            }
+            // What a caller gets: with what was not proven done by other means.
+            let how = Search { metric: self.metric, arg: 0.0, k, strategy: Strategy::Found };
+            knn::knn(c, queries, nq, &vectors, how, 0, out)?;
+            c.download(values.ptr(), &mut found.values)?;
+            c.download(ids.ptr(), &mut found.ids)
         };
-        let vectors = Vectors { rows: there, count: y.len() / d, d, norms: None, allowed: None };
-        applied = found::applies(c, queries, &vectors, metric, k);
-        if !applied {
-            return Ok(());
+        on_gpu(|| resources.with(0, work)).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        applies.then_some(found)
+    }
+
+    /// Right up to ties within what sums of `d` numbers round in f32.
+    fn check(&self, found: &Found, wanted: impl Fn(usize) -> bool) {
+        let (d, k, name) = (self.d, self.k, &self.name);
+        let n = self.vectors.len() / d;
+        let sign = if self.metric.is_similarity() { -1.0 } else { 1.0 };
+        let allowed = |i: usize| self.allowed.as_ref().is_none_or(|a| a[i] != 0);
+        for (q, query) in self.queries.chunks(d).enumerate().filter(|(q, _)| wanted(*q)) {
+            let row = distances(self.metric, 0.0, query, &self.vectors, d);
+            let key = |i: usize| if allowed(i) { sign * row[i] } else { f64::INFINITY };
+            let mut order: Vec<usize> = (0..n).filter(|i| key(*i) < f64::from(f32::MAX)).collect();
+            let rank = |a: &usize, b: &usize| key(*a).total_cmp(&key(*b));
+            if order.len() > k {
+                order.select_nth_unstable_by(k, rank);
+                order.truncate(k);
+            }
+            order.sort_by(rank);
+            let (values, ids) = (&found.values[q * k..][..k], &found.ids[q * k..][..k]);
+            let mut seen = std::collections::HashSet::new();
+            for (i, (value, id)) in values.iter().zip(ids).enumerate() {
+                if i >= order.len() {
+                    assert_eq!((*id, *value), (-1, sign as f32 * f32::MAX), "{name}: query {q}, place {i}");
+                    continue;
+                }
+                assert!((0..n as i64).contains(id) && seen.insert(*id), "{name}: query {q}, place {i}: id {id}");
+                let (own, best) = (key(*id as usize), key(order[i]));
+                if best == f64::NEG_INFINITY {
+                    assert_eq!(own, best, "{name}: query {q}, place {i}, id {id}");
+                    continue;
+                }
+                let size = |j: usize| match self.metric.is_similarity() {
+                    true => query.iter().zip(&self.vectors[j * d..]).map(|(a, b)| f64::from(a * b).abs()).sum(),
+                    false => row[j],
+                };
+                let tolerance = (d as f64 / 32.0 + 8.0) * 1.2e-7 * f64::max(size(*id as usize), size(order[i])) + 1e-37;
+                let near = |a: f64, b: f64| (a - b).abs() <= tolerance;
+                assert!(near(sign * f64::from(*value), own), "{name}: query {q}, place {i}: {value} is not {own}");
+                assert!(near(own, best), "{name}: query {q}, place {i}, id {id}: {own} is not the best, {best}");
+            }
         }
-        let (mut out_values, mut out_ids) = (c.take(values.len())?, c.take(ids.len())?);
-        let out = Best { values: out_values.ptr_mut(), ids: out_ids.ptr_mut() };
-        unproven = found::search(c, queries, nq, &vectors, (metric, k), 0, out)?;
-        // What a caller gets: with what was not proven done by other means.
-        let how = Search { metric, arg: 0.0, k, strategy: Strategy::Product };
-        knn::knn_found(c, queries, nq, &vectors, how, 0, out)?;
-        c.download(out_values.ptr(), &mut values)?;
-        c.download(out_ids.ptr(), &mut ids)
-    };
-    on_gpu(|| resources.with(0, work)).unwrap();
-    applied.then_some(Found { values, ids, unproven })
+    }
+
+    fn run(&self, resources: &GpuResources) -> Option<Found> {
+        let found = self.search(resources)?;
+        self.check(&found, |_| true);
+        let again = self.search(resources)?;
+        assert!((again.values, again.ids) == (found.values.clone(), found.ids.clone()), "{}: not the same", self.name);
+        println!("{}: {:?} of {} not proven", self.name, found.unproven, self.queries.len() / self.d);
+        Some(found)
+    }
 }
 
 #[test]
 fn the_best_are_found_and_proven() {
     let Some(resources) = gpu() else { return };
     let mut random = Random(11);
-    let n = 1 << 15;
-    let shapes: &[(usize, usize, usize)] = if small() {
-        &[(20, 130, 3)]
-    } else {
-        &[(16, 300, 1), (40, 70, 10), (100, 20, 100), (130, 3, 1000), (33, 5, 2048)]
-    };
+    let n = if small() { 3000 } else { 33_000 };
+    let shapes: &[(usize, usize, usize)] =
+        if small() { &[(20, 130, 3)] } else { &[(16, 300, 1), (40, 70, 10), (100, 30, 100), (130, 3, 1000), (33, 5, 3000)] };
     for metric in [MetricType::L2, MetricType::InnerProduct] {
         for &(d, nq, k) in shapes {
-            for offset in [0.0, 100.0] {
-                // Numbers that are f16, for both ways of keeping them.
-                let round = |x: Vec<f32>| to_half(&x).iter().map(|v| v.to_f32()).collect::<Vec<f32>>();
-                let x = round(random.vector(nq * d, offset - 1.0, offset + 1.0));
-                let y = round(random.vector((n + 77) * d, offset - 1.0, offset + 1.0));
-                let Some(found) = search(&resources, &x, &y, d, metric, k) else { return };
-                let what = format!("{metric:?} d={d} nq={nq} k={k} offset={offset}");
-                let unproven = found.unproven.expect(&what);
-                // Inner products of an offset differ by less than they are rounded: nothing can be proven there.
-                assert!(unproven.len() * 5 <= nq || offset > 0.0, "{what}: {} not proven", unproven.len());
-                let reference = distances(metric, 0.0, &x, &y, d);
-                check_results(&reference, n + 77, k, metric.is_similarity(), 2e-5, (&found.values, &found.ids));
-                let half = search_stored(&resources, &x, &y, d, true, metric, k).unwrap();
-                let unproven = half.unproven.map_or(nq, |u| u.len());
-                assert!(unproven * 5 <= nq || offset > 0.0, "{what} in f16: {unproven} not proven");
-                // f16 numbers are not centred: at an offset little is proven, and products of f32, which cancel, choose instead.
-                let tolerance = if offset > 0.0 { 5e-3 } else { 2e-5 };
-                check_results(&reference, n + 77, k, metric.is_similarity(), tolerance, (&half.values, &half.ids));
-                let again = search(&resources, &x, &y, d, metric, k).unwrap();
-                assert!((again.values, again.ids) == (found.values, found.ids), "{what}: another result");
+            for offset in [0.0, 100.0, 10_000.0] {
+                for half in [false, true] {
+                    // The largest offset is beyond what f16 tells apart.
+                    let offset = if half && offset > 1000.0 { 0.0 } else { offset };
+                    let round = |x| if half { rounded(x) } else { x };
+                    let x = round(random.vector(nq * d, offset - 1.0, offset + 1.0));
+                    let y = round(random.vector(n * d, offset - 1.0, offset + 1.0));
+                    let name = format!("{metric:?} d={d} nq={nq} k={k} offset={offset} half={half}");
+                    let case = Case { half, ..Case::new(&name, d, x, y, metric, k) };
+                    let Some(found) = case.run(&resources) else { return };
+                    // Inner products of an offset differ by less than f32 rounds them.
+                    let provable = offset == 0.0 || metric == MetricType::L2;
+                    assert!(found.unproven[1] * 5 <= nq || !provable, "{name}: {:?} not proven", found.unproven);
+                }
             }
         }
     }
 }
 
 #[test]
-fn hard_inputs_are_not_proven_or_right() {
+fn every_size_is_right() {
+    let Some(resources) = gpu() else { return };
+    let mut random = Random(13);
+    let dims: &[usize] = if small() { &[1, 37] } else { &[1, 2, 7, 33, 64, 65, 300, 4096] };
+    for &d in dims {
+        for (nq, n, k) in [(1, 1, 1), (3, 5, 10), (30, 100, 7), (129, 1500, 20), (2, 5000, 4)] {
+            let (x, y) = (random.vector(nq * d, -1.0, 1.0), random.vector(n * d, -1.0, 1.0));
+            let allowed = (0..n).map(|i| u8::from(i % 3 == 1)).collect();
+            for metric in [MetricType::L2, MetricType::InnerProduct] {
+                let name = format!("{metric:?} d={d} nq={nq} n={n} k={k}");
+                let case = Case::new(&name, d, x.clone(), y.clone(), metric, k);
+                if case.run(&resources).is_none() {
+                    return;
+                }
+                Case { allowed: Some(Vec::clone(&allowed)), ..case }.run(&resources);
+            }
+        }
+    }
+}
+
+#[test]
+fn hard_inputs_are_right() {
     let Some(resources) = gpu() else { return };
     let mut random = Random(12);
-    let (d, n, nq, k) = (24, 1 << 15, 40, 10);
+    let (d, n, nq, k) = (24, if small() { 2000 } else { 40_000 }, 40, 10);
     let x = random.vector(nq * d, -1.0, 1.0);
+    let plain = random.vector(n * d, -1.0, 1.0);
     let mut inputs: Vec<(&str, Vec<f32>)> = Vec::new();
     inputs.push(("all equal", x[..d].repeat(n)));
     inputs.push(("pairs", random.vector(n / 2 * d, -1.0, 1.0).chunks(d).flat_map(|v| v.repeat(2)).collect()));
-    let scales: Vec<f32> = (0..n).map(|i| if i % 3 == 0 { 1e-9 } else { 1e6 }).collect();
-    inputs.push(("two scales", (0..n * d).map(|i| scales[i / d] * (2.0 * random.unit() - 1.0)).collect()));
+    inputs.push(("by the thousand", (0..n).flat_map(|i| plain[i % 20 * d..][..d].to_vec()).collect()));
+    let scaled = |scale: &dyn Fn(usize) -> f32| plain.iter().enumerate().map(|(i, v)| v * scale(i / d)).collect();
+    inputs.push(("two scales", scaled(&|i| if i % 3 == 0 { 1e-9 } else { 1e6 })));
+    inputs.push(("one outlier", scaled(&|i| if i == 77 { 1e4 } else { 1.0 })));
+    inputs.push(("one far outlier", scaled(&|i| if i == 77 { 1e18 } else { 1.0 })));
+    inputs.push(("subnormal", scaled(&|_| 1e-39)));
+    inputs.push(("huge", scaled(&|i| if i % 2 == 0 { 1e30 } else { 1.0 })));
     // The nearest are all in one place, and come in order of distance.
     inputs.push(("sorted", (0..n * d).map(|i| (n - i / d) as f32 / n as f32 * 10.0).collect()));
-    let mut odd = random.vector(n * d, -1.0, 1.0);
-    (odd[5 * d + 1], odd[9 * d], odd[3000 * d + 7]) = (f32::NAN, f32::INFINITY, -f32::INFINITY);
-    for (name, y) in &inputs {
-        let Some(found) = search(&resources, &x, y, d, MetricType::L2, k) else { return };
-        println!("{name}: {:?} not proven", found.unproven.map(|u| u.len()));
-        let reference = distances(MetricType::L2, 0.0, &x, y, d);
-        check_results(&reference, n, k, false, 2e-5, (&found.values, &found.ids));
-        if *name == "all equal" {
-            assert!(found.ids.chunks(k).all(|ids| ids.iter().copied().eq(0..k as i64)), "ties go to the lower id");
+    let mut odd = plain.clone();
+    (odd[5 * d + 1], odd[9 * d], odd[1000 * d + 7]) = (f32::NAN, f32::INFINITY, -f32::INFINITY);
+    inputs.push(("not finite", odd));
+    for (name, y) in inputs {
+        for metric in [MetricType::L2, MetricType::InnerProduct] {
+            let case = Case::new(&format!("{name}, {metric:?}"), d, x.clone(), y.clone(), metric, k);
+            let Some(found) = case.run(&resources) else { return };
+            if name == "all equal" {
+                assert!(found.ids.chunks(k).all(|ids| ids.iter().copied().eq(0..k as i64)), "ties go to the lower id");
+            }
+            if name == "one outlier" || name == "one far outlier" {
+                assert!(found.unproven[0] * 5 <= nq, "{name}: {:?} not proven", found.unproven);
+            }
         }
     }
-    let Some(found) = search(&resources, &x, &odd, d, MetricType::L2, k) else { return };
-    assert!(found.ids.iter().all(|id| ![5, 9, 3000, -1].contains(id)));
     let mut queries = x;
-    queries[3 * d] = f32::NAN;
-    let found = search(&resources, &queries, &odd, d, MetricType::L2, k).unwrap();
-    assert!(found.ids.chunks(k).enumerate().all(|(q, ids)| ids.iter().all(|id| (*id == -1) == (q == 3))));
+    (queries[3 * d], queries[7 * d + 2], queries[11 * d]) = (f32::NAN, f32::INFINITY, 1e30);
+    queries[15 * d..16 * d].fill(1e-39);
+    for metric in [MetricType::L2, MetricType::InnerProduct] {
+        let case = Case::new(&format!("odd queries, {metric:?}"), d, queries.clone(), plain.clone(), metric, k);
+        let found = case.run(&resources).expect("it was found before");
+        assert!(found.unproven[0] * 5 <= nq, "{:?} not proven", found.unproven);
+    }
 }

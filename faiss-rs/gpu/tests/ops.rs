@@ -47,7 +47,7 @@ fn search(
         };
         let (mut out_values, mut out_ids) = (c.take(values.len())?, c.take(ids.len())?);
         let out = Best { values: out_values.ptr_mut(), ids: out_ids.ptr_mut() };
-        let searched = Vectors { rows: v, count: n, d, norms: None, allowed: None };
+        let searched = Vectors { rows: v, count: n, d, allowed: None };
         knn::knn(c, q, nq, &searched, search, 0, out)?;
         c.download(out_values.ptr(), &mut values)?;
         c.download(out_ids.ptr(), &mut ids)
@@ -72,9 +72,8 @@ fn every_metric_and_strategy_agrees_with_its_definition() {
                         (round(data(metric, &mut random, nq * d)), round(data(metric, &mut random, n * d)));
                     let arg = 3.0;
                     let reference = distances(metric, arg, &queries, &vectors, d);
-                    let all = [Strategy::Scan, Strategy::Product, Strategy::Pairwise];
-                    let linear = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
-                    for strategy in all.into_iter().filter(|s| linear || *s == Strategy::Pairwise) {
+                                        let linear = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
+                    for strategy in Strategy::ALL.into_iter().filter(|s| linear || *s == Strategy::Pairwise) {
                         let k = 11;
                         let how = Search { metric, arg, k, strategy };
                         let (values, ids) = search(&resources, &queries, &vectors, d, half, how);
@@ -140,7 +139,7 @@ fn run_select(
             stride: columns,
             rows,
             columns: columns_here,
-            norms: None,
+           
             allowed: None,
             row_columns: None,
             first_id: first as i64,
@@ -264,7 +263,7 @@ fn products_lose_no_digits_where_vectors_are_near() {
     let vectors: Vec<f32> = (0..n * d).map(|i| centres[i / d % (n / 7) * d + i % d] + 0.05 * random.unit()).collect();
     let queries: Vec<f32> = vectors[..nq * d].iter().map(|v| v + 0.001).collect();
     let reference = distances(MetricType::L2, 0.0, &queries, &vectors, d);
-    let how = Search { metric: MetricType::L2, arg: 0.0, k, strategy: Strategy::Product };
+    let how = Search { metric: MetricType::L2, arg: 0.0, k, strategy: Strategy::Found };
     let (values, ids) = search(&resources, &queries, &vectors, d, false, how);
     for (q, (values, ids)) in values.chunks(k).zip(ids.chunks(k)).enumerate() {
         let mut order: Vec<usize> = (0..n).collect();
@@ -287,7 +286,7 @@ fn results_are_the_same_bits_on_every_run() {
     let mut random = Random(4);
     let (d, nq, n) = (48, 70, if small() { 500 } else { 60_000 });
     let (queries, vectors) = (random.vector(nq * d, -1.0, 1.0), random.vector(n * d, -1.0, 1.0));
-    for strategy in [Strategy::Scan, Strategy::Product, Strategy::Pairwise] {
+    for strategy in Strategy::ALL {
         for k in [50, 3000] {
             let how = Search { metric: MetricType::L2, arg: 0.0, k, strategy };
             let first = search(&resources, &queries, &vectors, d, false, how);

@@ -14,6 +14,7 @@ use half::f16;
 
 use super::GpuIndex;
 use crate::config::{GpuIndexConfig, GpuIndexFlatConfig};
+use crate::device::device_properties;
 use crate::kind::{Cloner, Target};
 use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::assign::Parts;
@@ -158,8 +159,9 @@ impl GpuIndexFlat {
         self.gpu.config()
     }
 
-    pub(crate) fn strategy(&self, queries: usize) -> Strategy {
-        Strategy::choose(self.metric_type, queries, self.use_float16)
+    pub(crate) fn strategy(&self, queries: usize, k: usize) -> crate::Result<Strategy> {
+        let properties = device_properties(self.config().device)?;
+        Ok(Strategy::choose(properties, self.metric_type, queries, k))
     }
 
     /// Searches for queries that are on the device already.
@@ -182,10 +184,9 @@ impl GpuIndexFlat {
         knn::knn(context, queries, count, &vectors.view(), search, 0, out)
     }
 
-    fn empty_vectors(&self, d: usize, metric: MetricType) -> crate::Result<DeviceVectors> {
+    fn empty_vectors(&self, d: usize) -> crate::Result<DeviceVectors> {
         let config = self.config();
-        let norms = metric == MetricType::L2;
-        let mut vectors = DeviceVectors::new(config.device, config.memory_space, d, self.use_float16, norms)?;
+        let mut vectors = DeviceVectors::new(config.device, config.memory_space, d, self.use_float16)?;
         vectors.report_to(self.gpu.resources().hold(config.device, "FlatData"));
         Ok(vectors)
     }
@@ -207,7 +208,7 @@ impl GpuIndexFlat {
     pub fn copy_from(&mut self, index: &IndexFlat) -> Result<()> {
         let x = index.get_xb();
         Error::check(index.rows(x)? as i64 == index.ntotal, "codes.size() == ntotal * code_size")?;
-        let mut vectors = self.empty_vectors(index.dim(), index.metric_type)?;
+        let mut vectors = self.empty_vectors(index.dim())?;
         if !x.is_empty() {
             self.with(|context| vectors.append(context, x))?;
         }
@@ -268,7 +269,7 @@ impl Index for GpuIndexFlat {
         }
         let mut vectors = match self.vectors.take() {
             Some(vectors) => vectors,
-            None => self.empty_vectors(self.dim(), self.metric_type)?,
+            None => self.empty_vectors(self.dim())?,
         };
         let added = self.with(|context| vectors.append(context, x));
         self.vectors = Some(vectors);
@@ -299,7 +300,7 @@ impl Index for GpuIndexFlat {
             marks.into_iter().map(u8::from).collect::<Vec<u8>>()
         });
         // One choice for the whole call, so that the pages of one search do not differ in rounding.
-        let search = Search { metric, arg, k, strategy: Strategy::choose(metric, n, self.use_float16) };
+        let search = Search { metric, arg, k, strategy: self.strategy(n, k)? };
         self.with(|context| {
             let marks = marks.map(|marks| context.upload(&marks)).transpose()?;
             let searched = Vectors { allowed: marks.as_ref().map(|m| m.ptr()), ..vectors.view() };

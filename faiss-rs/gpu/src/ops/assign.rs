@@ -100,7 +100,7 @@ pub fn nearest_by(
     for first in (0..of.count).step_by(most) {
         let now = Parts { rows: of.rows.at(first * of.stride), count: most.min(of.count - first), ..of };
         let points = Points::new(context, strategy, now, k, metric)?;
-        points.nearest(wide, centroids.norms, out.at(first), distances.map(|d| d.at(first)))?;
+        points.nearest(wide, out.at(first), distances.map(|d| d.at(first)))?;
     }
     Ok(())
 }
@@ -144,12 +144,10 @@ impl<'a> Points<'a> {
         Ok(Points { context, strategy, of, k, metric, split })
     }
 
-    /// The numbers of the nearest, those of each part together and counted over all parts. `norms`, where they are known, are
-    /// the centroids' squared ones.
+    /// The numbers of the nearest, those of each part together and counted over all parts. 
     pub fn nearest(
         &self,
         centroids: Ptr<f32>,
-        norms: Option<Ptr<f32>>,
         labels: PtrMut<i32>,
         distances: Option<PtrMut<f32>>,
     ) -> Result<()> {
@@ -160,7 +158,7 @@ impl<'a> Points<'a> {
             match (self.strategy, &self.split) {
                 (Strategy::Differences, _) => return self.by_differences(centroids, metric, labels, distances),
                 (Strategy::Split, Some(split)) => split.nearest(context, centroids, self.k, labels)?,
-                _ => self.by_products(centroids, norms, metric, labels)?,
+                _ => self.by_products(centroids, metric, labels)?,
             }
         }
         let Some(distances) = distances else { return Ok(()) };
@@ -196,20 +194,16 @@ impl<'a> Points<'a> {
     fn by_products(
         &self,
         centroids: Ptr<f32>,
-        norms: Option<Ptr<f32>>,
         metric: MetricType,
         labels: PtrMut<i32>,
     ) -> Result<()> {
         let (context, of, k) = (self.context, self.of, self.k);
-        let mut own_norms = context.take(if norms.is_none() { k } else { 0 })?;
-        let (scale, norms) = match (metric, norms) {
-            (MetricType::InnerProduct, _) => (-1.0, None),
-            (_, Some(norms)) => (-2.0, Some(norms)),
-            (_, None) => {
-                rows::norms(context, Rows::F32(centroids), own_norms.ptr_mut(), k, of.d)?;
-                (-2.0, Some(own_norms.ptr()))
-            }
-        };
+        let inner = metric.is_similarity();
+        let mut norms = context.take(if inner { 0 } else { k })?;
+        if !inner {
+            rows::norms(context, Rows::F32(centroids), norms.ptr_mut(), k, of.d)?;
+        }
+        let scale = if inner { -1.0 } else { -2.0 };
         let columns = k.min(TILE / 128);
         let tile_rows = (TILE / columns).min(of.count).max(1);
         let mut products = context.take::<f32>(tile_rows * columns)?;
@@ -225,7 +219,7 @@ impl<'a> Points<'a> {
                     at.read(),
                     columns as i64,
                     now as u32,
-                    norms.map_or(Ptr::null(), |n| n.at(column)),
+                    if inner { Ptr::null() } else { norms.ptr().at(column) },
                     column as u32,
                     values.ptr_mut(),
                     labels.at(first),

@@ -1,82 +1,134 @@
-//! The k best vectors of many queries by matrix units: products in split precision are never written, only what beats the
-//! best so far; exact values of a few candidates more than are wanted then decide, and prove that none was missed.
+//! The k best vectors of many queries by matrix units, proven: products of f16 are never written, only what may beat the best so
+//! far, by bounds that count in every rounding; exact values of a few candidates more than are wanted then decide, and prove that
+//! none was missed. Family `found`, whose source says how.
 
 use faiss_core::base::MetricType;
 use half::f16;
 
+use crate::device::DeviceProperties;
 use crate::error::{Result, check_interrupt};
 use crate::launchers;
 use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::knn::Vectors;
 use crate::ops::rows::{self, Rows};
-use crate::ops::select::{self, BLOCK_K, Best, Compared};
-use crate::ops::split::{self, Met, Norms, ROW_CHUNK_BYTES, TILE};
+use crate::ops::select::{self, Best, Compared};
+use crate::ops::split::{self, ROW_CHUNK_BYTES, TILE};
 use crate::resources::Context;
 
-/// From so many vectors and numbers a vector on it pays.
-const VECTORS_FROM: usize = 1 << 15;
-const DIM_FROM: usize = 16;
-/// From so many queries on it pays to split the vectors anew for them.
-const QUERIES_FROM: usize = 256;
-/// Candidates more than are wanted, beside a part of these, and the least that there are: the fewer, the more the limit that they
-/// give may be off.
+/// Candidates more than are wanted, beside a part of these, and the least that there are: the fewer, the less of what is near the
+/// last one may be rounded.
 const SPARE: usize = 16;
 const SPARE_PART: usize = 16;
 const LEAST_WIDE: usize = 32;
-/// What is expected to be found of a row at a time fits this often into its places.
-const SAFETY: f64 = 3.0;
+/// How many standard deviations more may be found of a row at a time than is expected.
+const DEVIATIONS: f64 = 7.0;
+/// Shared memory that kernels keep for themselves.
+const RESERVED_SHARED: usize = 2048;
+
+/// How many f16 a number is split into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// One product; enough for all but vectors that are almost equally near.
+    Single,
+    /// Three products of high and low halves.
+    Double,
+}
+
+impl Precision {
+    fn low(self) -> u32 {
+        u32::from(self == Precision::Double)
+    }
+
+    /// Chunks of a row.
+    fn chunks(self, d: usize) -> usize {
+        d.div_ceil(if self == Precision::Double { split::CHUNK } else { 2 * split::CHUNK })
+    }
+
+    /// Products of 16 numbers that are summed for a row and a column.
+    fn products(self, d: usize) -> usize {
+        self.chunks(d) * if self == Precision::Double { 6 } else { 4 }
+    }
+}
+
+/// Places of what is found of a row at a time.
+fn capacity(wide: usize) -> usize {
+    match wide {
+        0..=256 => 1024,
+        257..=4096 => 4096,
+        _ => 8192,
+    }
+}
+
+fn wide(k: usize) -> usize {
+    (k + SPARE + k / SPARE_PART).max(LEAST_WIDE)
+}
+
+fn merge_shared(wide: usize) -> usize {
+    8 * (wide + capacity(wide)).next_power_of_two()
+}
+
+/// Whether [`search`] finds so many on such a device.
+pub fn possible(properties: &DeviceProperties, k: usize) -> bool {
+    properties.major >= 8 && merge_shared(wide(k)) + RESERVED_SHARED <= properties.shared_bytes
+}
 
 /// Whether [`search`] is for such a search.
 pub fn applies(context: &Context<'_>, queries: Rows, vectors: &Vectors, metric: MetricType, k: usize) -> bool {
     matches!(metric, MetricType::L2 | MetricType::InnerProduct)
-        && context.properties.major >= 8
+        && possible(context.properties, k)
         && matches!((queries, vectors.rows), (Rows::F32(_), Rows::F32(_)) | (Rows::F16(_), Rows::F16(_)))
-        && vectors.allowed.is_none()
-        && (VECTORS_FROM..u32::MAX as usize).contains(&vectors.count)
-        && vectors.d >= DIM_FROM
-        && k <= BLOCK_K
-}
-
-/// Whether it is the fastest for so many queries.
-pub fn pays(query_count: usize) -> bool {
-    query_count >= QUERIES_FROM
+        && vectors.count < u32::MAX as usize
 }
 
 /// Sizes of a search.
 struct Plan {
     k: usize,
     wide: usize,
-    /// Places of what is found of a row at a time.
     capacity: usize,
+    precision: Precision,
     chunks: usize,
     /// Queries and vectors at a time.
     rows: usize,
     columns: usize,
+    /// Vectors that are met for each one that was met before.
+    growth: f64,
     /// Vectors are met in an order by which any run of them is spread over all.
     step: u64,
 }
 
 impl Plan {
-    fn new(context: &Context<'_>, vectors: &Vectors, query_count: usize, k: usize) -> Plan {
-        let wide = (k + SPARE + k / SPARE_PART).max(LEAST_WIDE);
-        let capacity = if wide <= 128 { 1024 } else { 4096 };
-        let chunks = split::chunks(vectors.d, matches!(vectors.rows, Rows::F16(_)));
+    fn new(context: &Context<'_>, vectors: &Vectors, query_count: usize, k: usize, precision: Precision) -> Plan {
+        let wide = wide(k);
+        let capacity = capacity(wide);
+        let chunks = precision.chunks(vectors.d);
         let a_row = 8 * capacity + 20 * wide + 8 * wide.next_power_of_two() + chunks * ROW_CHUNK_BYTES + 64;
-        let rows = (context.temp.size() / 2 / a_row / TILE * TILE).max(TILE).min(query_count);
-        let columns = (context.temp.size() / 4 / (chunks * ROW_CHUNK_BYTES + 4) / TILE * TILE).max(capacity);
-        Plan { k, wide, capacity, chunks, rows, columns, step: spreading_step(vectors.count as u64) }
+        let rows = (context.room / 2 / a_row / TILE * TILE).max(TILE).min(query_count);
+        let columns = (context.room / 4 / (chunks * ROW_CHUNK_BYTES + 12) / TILE * TILE).max(capacity);
+        let (growth, step) = (growth(wide, capacity), spreading_step(vectors.count as u64));
+        Plan { k, wide, capacity, precision, chunks, rows, columns, growth, step }
     }
 
     /// How many vectors come after the first `met`.
     fn next(&self, met: usize) -> usize {
         match met {
             0 => self.capacity,
-            _ => {
-                let expected = self.capacity as f64 / (SAFETY * self.wide as f64);
-                ((met as f64 * expected) as usize).clamp(TILE, self.columns)
-            }
+            _ => ((met as f64 * self.growth) as usize).clamp(TILE, self.columns),
         }
     }
+}
+
+/// How many times as many vectors may come as were met, so that those that beat the `wide` best of these have their places. In any
+/// order of equal chance, r times as many bring wide * r, with a variance of wide * r * (1 + r).
+fn growth(wide: usize, capacity: usize) -> f64 {
+    let (wide, capacity) = (wide as f64, capacity as f64);
+    let mut growth = 0.125f64;
+    while {
+        let next = growth * 1.1;
+        wide * next + DEVIATIONS * (wide * next * (1.0 + next)).sqrt() <= capacity
+    } {
+        growth *= 1.1;
+    }
+    growth
 }
 
 /// A number near the golden section of `total`, without a common divisor.
@@ -91,76 +143,76 @@ fn spreading_step(total: u64) -> u64 {
     (start.max(1)..).find(|step| gcd(*step, total) == 1).unwrap_or(1)
 }
 
-/// The `k` best of each query, as `knn` gives them. The queries whose result is not proven, and may lack a vector; or none at
-/// all where the order of the vectors let too many of them look good, and `out` holds nothing.
+/// The `k` best of each query, as `knn` gives them, and the queries whose result is not proven and may lack a vector.
+#[allow(clippy::too_many_arguments)]
 pub fn search(
     context: &Context<'_>,
     queries: Rows,
     query_count: usize,
     vectors: &Vectors,
     (metric, k): (MetricType, usize),
+    precision: Precision,
     first_id: i64,
     out: Best,
-) -> Result<Option<Vec<usize>>> {
-    let plan = Plan::new(context, vectors, query_count, k);
-    let (mut center, mut at) = (None, Ptr::null());
-    let largest = match vectors.rows {
-        Rows::F32(stored) => {
-            if metric == MetricType::L2 {
-                center = Some(split::mean(context, stored, vectors.count, vectors.d)?);
-                at = center.as_ref().map_or(at, Temp::ptr);
-            }
-            split::largest(context, stored, at, vectors.count, vectors.d)?
-        }
-        Rows::F16(_) => unscaled(context)?,
-    };
-    let from = Searched { vectors, center: at, largest: largest.ptr(), metric, first_id };
+) -> Result<Vec<usize>> {
+    if vectors.count == 0 || vectors.d == 0 {
+        return Ok((0..query_count).collect());
+    }
+    let plan = Plan::new(context, vectors, query_count, k, precision);
+    // Distances are those of the centred, whose norms and products cancel less; inner products with a center are the same for all.
+    let center = split::mean(context, vectors.rows, vectors.count, vectors.d)?;
+    let from = Searched { vectors, center: center.ptr(), inner: metric.is_similarity(), first_id };
     let mut unproven = Vec::new();
     for first in (0..query_count).step_by(plan.rows) {
         let now = plan.rows.min(query_count - first);
-        match batch(context, &plan, &from, queries.skip(first, vectors.d), now, out.at(first * k))? {
-            Some(rows) => unproven.extend(rows.into_iter().map(|row| first + row)),
-            None => return Ok(None),
-        }
+        let rows = batch(context, &plan, &from, queries.skip(first, vectors.d), now, out.at(first * k))?;
+        unproven.extend(rows.into_iter().map(|row| first + row));
     }
-    drop(center);
-    Ok(Some(unproven))
-}
-
-/// What f16 numbers are split by: nothing.
-fn unscaled<'a>(context: &'a Context<'_>) -> Result<Temp<'a, f32>> {
-    let mut largest = context.take::<f32>(1)?;
-    rows::fill(context, largest.ptr_mut(), split::UNSCALED, 1)?;
-    Ok(largest)
+    Ok(unproven)
 }
 
 struct Searched<'a> {
     vectors: &'a Vectors,
     center: Ptr<f32>,
-    largest: Ptr<f32>,
-    metric: MetricType,
+    inner: bool,
     first_id: i64,
 }
 
-impl Searched<'_> {
-    /// Queries or vectors as the products want them.
-    fn split(
-        &self,
-        context: &Context<'_>,
-        rows: Rows,
-        largest: Ptr<f32>,
-        (met, count): (Met, usize),
-        out: PtrMut<f16>,
-        norms: Norms,
-    ) -> Result<()> {
-        let d = self.vectors.d;
-        match rows {
-            Rows::F32(rows) => {
-                let from = split::Source { rows, center: self.center, largest, d };
-                split::split(context, from, met, count, out, Some(norms))
-            }
-            Rows::F16(rows) => split::copy(context, rows, met, (count, d), out, norms),
-        }
+/// Queries as products want them.
+struct Queries<'a> {
+    halves: Temp<'a, f16>,
+    scales: Temp<'a, f32>,
+    squares: Temp<'a, f32>,
+    centers: Temp<'a, f32>,
+    /// The most of their lengths, errors, low halves and scales.
+    most: PtrMut<f32>,
+}
+
+impl<'a> Queries<'a> {
+    /// `most` is four zeros.
+    fn new(
+        context: &'a Context<'_>,
+        plan: &Plan,
+        from: &Searched<'_>,
+        queries: Rows,
+        count: usize,
+        most: PtrMut<f32>,
+    ) -> Result<Queries<'a>> {
+        let mut made = Queries {
+            halves: context.take(count * plan.chunks * ROW_CHUNK_BYTES / size_of::<f16>())?,
+            scales: context.take(count)?,
+            squares: context.take(count)?,
+            centers: context.take(2 * count)?,
+            most,
+        };
+        let launch = context.stride(count, 8);
+        let (scales, squares, centers) = (made.scales.ptr_mut(), made.squares.ptr_mut(), made.centers.ptr_mut());
+        let (n, d, inner) = (count as u32, from.vectors.d as u32, u32::from(from.inner));
+        let (low, center, out) = (plan.precision.low(), from.center, made.halves.ptr_mut());
+        rows::with_rows!(queries, x => launchers::found_queries(
+            launch, low, x, center, n, d, inner, out, scales, squares, centers, most
+        ))?;
+        Ok(made)
     }
 }
 
@@ -171,59 +223,39 @@ fn batch(
     queries: Rows,
     count: usize,
     out: Best,
-) -> Result<Option<Vec<usize>>> {
+) -> Result<Vec<usize>> {
     let (d, total, wide) = (from.vectors.d, from.vectors.count, plan.wide);
-    let inner = from.metric.is_similarity();
-    let half = matches!(queries, Rows::F16(_));
-    let query_largest = match queries {
-        Rows::F32(x) => split::largest(context, x, from.center, count, d)?,
-        Rows::F16(_) => unscaled(context)?,
-    };
-    let a_row = plan.chunks * ROW_CHUNK_BYTES / size_of::<f16>();
-    let (mut halves, mut query_norms) = (context.take::<f16>(count * a_row)?, context.take::<f32>(count)?);
-    let (other, out_norms, farthest) = (query_largest.ptr(), query_norms.ptr_mut(), PtrMut::null());
-    let norms = Norms { other, padded: count, inner: false, out: out_norms, farthest };
-    from.split(context, queries, other, (Met::all(count), count), halves.ptr_mut(), norms)?;
-    let mut counts = context.take::<i32>(count)?;
-    rows::fill(context, counts.ptr_mut(), 0, count)?;
-    // One mark a query that its result is not proven, and one that too many were found.
-    let mut marks = context.take::<i32>(count + 1)?;
-    rows::fill(context, marks.ptr_mut(), 0, count + 1)?;
-    let (counts_at, marks_at) = (unsigned(counts.ptr_mut()), unsigned(marks.ptr_mut()));
-    let mut farthest = context.take::<f32>(1)?;
-    rows::fill(context, farthest.ptr_mut(), 0.0, 1)?;
+    // Zeros: how many were found of each query, whether it is not proven, and the most of all queries.
+    let mut zeros = context.take::<i32>(2 * count + 4)?;
+    rows::fill(context, zeros.ptr_mut(), 0, 2 * count + 4)?;
+    let (counts, unproven) = (unsigned(zeros.ptr_mut()), unsigned(zeros.ptr_mut().at(count)));
+    let most = PtrMut::new(zeros.ptr_mut().at(2 * count).raw().cast());
+    let split = Queries::new(context, plan, from, queries, count, most)?;
     let (mut best, mut limits) = (context.take::<u64>(count * wide)?, context.take::<f32>(count)?);
     {
         let columns = plan.columns.min(total);
         let mut found = context.take::<u64>(count * plan.capacity)?;
-        let mut column_halves = context.take::<f16>(columns * a_row)?;
-        let mut norms = context.take::<f32>(columns.next_multiple_of(TILE))?;
+        let mut halves = context.take::<f16>(columns * plan.chunks * ROW_CHUNK_BYTES / size_of::<f16>())?;
+        let mut terms = context.take::<f32>(3 * columns.next_multiple_of(TILE))?;
         let mut met = 0;
         while met < total {
             let now = plan.next(met).min(total - met);
-            let part = Met { begin: met, step: plan.step, total };
-            let norms = Norms {
-                other: query_largest.ptr(),
-                padded: now.next_multiple_of(TILE),
-                inner,
-                out: norms.ptr_mut(),
-                farthest: farthest.ptr_mut(),
-            };
-            from.split(context, from.vectors.rows, from.largest, (part, now), column_halves.ptr_mut(), norms)?;
             let (tiles, row_blocks) = (now.div_ceil(TILE), count.div_ceil(TILE));
+            split_vectors(context, plan, from, &split, (met, now), halves.ptr_mut(), terms.ptr_mut())?;
             // Two blocks share a multiprocessor: not quite so many as fill all of them four times.
             let splits = (context.properties.multiprocessors as usize * 8 / row_blocks).clamp(1, tiles);
             let (shared, resident) = split::shared(context, plan.chunks);
             let mut launch = context.launch(row_blocks * splits);
             launch.shared = shared;
             let dense = u32::from(met == 0);
-            launchers::split_found(
+            launchers::found_filter(
                 launch,
-                u32::from(!half),
+                plan.precision.low(),
+                split.halves.ptr(),
                 halves.ptr(),
-                column_halves.ptr(),
-                norms.out.read(),
+                terms.ptr(),
                 limits.ptr(),
+                split.scales.ptr(),
                 count as i64,
                 now as u32,
                 tiles as u32,
@@ -232,12 +264,12 @@ fn batch(
                 splits as u32,
                 dense,
                 plan.capacity as u32,
-                counts_at,
+                counts,
                 found.ptr_mut(),
             )?;
             let mut launch = context.launch(count);
-            launch.shared = (8 * (wide + plan.capacity).next_power_of_two()) as u32;
-            launchers::merge_found(
+            launch.shared = merge_shared(wide) as u32;
+            launchers::found_merge(
                 launch,
                 found.ptr(),
                 plan.capacity as u32,
@@ -246,10 +278,10 @@ fn batch(
                 plan.step,
                 total as u64,
                 wide as u32,
-                counts_at,
+                counts,
                 best.ptr_mut(),
                 limits.ptr_mut(),
-                marks_at.at(count),
+                unproven,
             )?;
             met += now;
             if met < total && count as f64 * now as f64 * d as f64 > INTERRUPTIBLE {
@@ -258,12 +290,32 @@ fn batch(
             }
         }
     }
-    let bounds = Bounds { norms: query_norms.ptr(), largest: query_largest.ptr(), farthest: farthest.ptr() };
-    finish(context, plan, from, (queries, count), best.ptr(), &bounds, marks_at, out)?;
-    let mut host = vec![0i32; count + 1];
-    context.download(marks.ptr(), &mut host)?;
-    let overflown = host.pop() != Some(0);
-    Ok((!overflown).then(|| (0..count).filter(|row| host[*row] != 0).collect()))
+    finish(context, plan, from, (queries, count), best.ptr(), &split, unproven, out)?;
+    let mut host = vec![0i32; count];
+    context.download(zeros.ptr().at(count), &mut host)?;
+    Ok((0..count).filter(|row| host[*row] != 0).collect())
+}
+
+/// The vectors met from `first` on as halves, with their terms.
+fn split_vectors(
+    context: &Context<'_>,
+    plan: &Plan,
+    from: &Searched<'_>,
+    queries: &Queries<'_>,
+    (first, count): (usize, usize),
+    halves: PtrMut<f16>,
+    terms: PtrMut<f32>,
+) -> Result<()> {
+    let padded = count.next_multiple_of(TILE);
+    let launch = context.stride(padded, 8);
+    let (low, d, inner) = (plan.precision.low(), from.vectors.d as u32, u32::from(from.inner));
+    let (n, padded, products) = (count as u32, padded as u32, plan.precision.products(from.vectors.d) as u32);
+    let (begin, step, total) = (first as u64, plan.step, from.vectors.count as u64);
+    let (center, allowed) = (from.center, from.vectors.allowed.unwrap_or(Ptr::null()));
+    let most = queries.most.read();
+    rows::with_rows!(from.vectors.rows, y => launchers::found_vectors(
+        launch, low, y, center, allowed, n, padded, d, inner, products, begin, step, total, most, halves, terms
+    ))
 }
 
 /// Launches only queue work: after so many products the host waits, so that it can be interrupted.
@@ -271,15 +323,6 @@ const INTERRUPTIBLE: f64 = 1e12;
 
 fn unsigned(at: PtrMut<i32>) -> PtrMut<u32> {
     PtrMut::new(at.raw().cast())
-}
-
-/// What bounds the error of the queries' split products.
-struct Bounds {
-    /// The queries' squared norms, as they are split, and their largest magnitude.
-    norms: Ptr<f32>,
-    largest: Ptr<f32>,
-    /// The vectors' largest squared norm.
-    farthest: Ptr<f32>,
 }
 
 /// Exact values of the candidates, and what they prove.
@@ -290,32 +333,29 @@ fn finish(
     from: &Searched<'_>,
     (queries, count): (Rows, usize),
     best: Ptr<u64>,
-    bounds: &Bounds,
+    split: &Queries<'_>,
     unproven: PtrMut<u32>,
     out: Best,
 ) -> Result<()> {
-    let (d, k, wide) = (from.vectors.d, plan.k, plan.wide);
-    let inner = from.metric.is_similarity();
+    let (d, k, wide, inner) = (from.vectors.d, plan.k, plan.wide, from.inner);
     let (mut values, mut ids) = (context.take(count * wide)?, context.take(count * wide)?);
     let candidates = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
     select::unpack(context, best, count, wide, wide, false, from.first_id, candidates)?;
     let (vectors, first_id) = (from.vectors.rows, from.first_id);
     let compared = Compared { queries, query_count: count, vectors, d, inner, first_id };
     select::refine(context, compared, candidates, wide, k, out)?;
-    launchers::certify(
+    launchers::found_proof(
         context.stride(count, 256),
         best,
         wide as u32,
-        bounds.norms,
+        split.squares.ptr(),
+        split.scales.ptr(),
+        split.centers.ptr(),
         out.values.read(),
         out.ids.read(),
         k as u32,
         d as u32,
         u32::from(inner),
-        bounds.largest,
-        from.largest,
-        bounds.farthest,
-        u32::from(matches!(queries, Rows::F16(_))),
         count as u32,
         unproven,
     )
@@ -323,7 +363,7 @@ fn finish(
 
 #[cfg(test)]
 mod tests {
-    use super::spreading_step;
+    use super::*;
 
     #[test]
     fn a_spreading_step_meets_every_vector_once() {
@@ -332,6 +372,16 @@ mod tests {
             let mut met: Vec<u64> = (0..total).map(|i| i * step % total).collect();
             met.sort_unstable();
             assert!(met.into_iter().eq(0..total), "{total}: {step}");
+        }
+    }
+
+    #[test]
+    fn every_round_has_places_for_what_it_brings() {
+        for k in [1, 10, 100, 200, 1000, 3000, 7000] {
+            let wide = wide(k);
+            let growth = growth(wide, capacity(wide));
+            assert!(growth > 0.12 && wide as f64 * growth < capacity(wide) as f64, "{k}: {growth}");
+            assert!(wide <= capacity(wide), "{k}");
         }
     }
 }

@@ -194,7 +194,7 @@ impl<'a> Rounds<'a> {
         let (context, of, k) = (self.context, self.of, self.job.k);
         let (groups, items) = (of.parts * k, of.parts * of.count);
         let (labels, distances) = (self.labels, self.distances);
-        self.points.nearest(centroids.read(), None, labels, Some(distances))?;
+        self.points.nearest(centroids.read(), labels, Some(distances))?;
         let grouped = group::group(context, labels.read(), items, groups)?;
         let splits = (SUM_TASKS / groups).clamp(1, 256);
         let mut partial = context.take::<f32>(splits * groups * of.d)?;

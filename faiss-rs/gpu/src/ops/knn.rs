@@ -2,47 +2,49 @@
 
 use faiss_core::base::MetricType;
 
+use half::f16;
+
+use crate::device::DeviceProperties;
 use crate::error::{Error, Result, check_interrupt};
 use crate::launchers::{self, Metric};
 use crate::memory::{Ptr, PtrMut, Temp};
-use crate::ops::found;
+use crate::ops::found::{self, Precision};
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::{self, BLOCK_K, Best, Compared, Values};
+use crate::ops::split::TILE;
 use crate::resources::Context;
 
-/// What is searched: `count` vectors of `d` numbers, and their squared norms if they are known.
+/// What is searched: `count` vectors of `d` numbers.
 #[derive(Clone, Copy)]
 pub struct Vectors {
     pub rows: Rows,
     pub count: usize,
     pub d: usize,
-    pub norms: Option<Ptr<f32>>,
     /// A byte for each vector: only those that are not 0 are found.
     pub allowed: Option<Ptr<u8>>,
 }
 
-/// How distances are computed. One chooser, [`Strategy::choose`]; the tests run all of them against each other.
+/// How the best are found. One chooser, [`Strategy::choose`]; the tests run all of them against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// Few queries by L2 or inner product: one read of the vectors.
+    /// Few queries by L2 or inner product: one read of the vectors for every eight.
     Scan,
-    /// Many queries by L2 or inner product: split products where those pay ([`found`]), else matrix products by cuBLAS, norms
-    /// added at selection.
-    Product,
-    /// Any metric.
+    /// Many queries by L2 or inner product: candidates by matrix units, and a proof ([`found`]).
+    Found,
+    /// Any metric, number by number.
     Pairwise,
 }
 
-/// From this many queries on, matrix products beat reading the vectors once for every eight; in f16 they are cheaper.
-const PRODUCT_FROM: usize = 20;
-const PRODUCT_FROM_F16: usize = 8;
+/// From this many queries on, matrix units beat reading the vectors once for every eight.
+const FOUND_FROM: usize = 24;
 
 impl Strategy {
-    pub fn choose(metric: MetricType, queries: usize, half: bool) -> Strategy {
-        let few = if half { PRODUCT_FROM_F16 } else { PRODUCT_FROM };
+    pub const ALL: [Strategy; 3] = [Strategy::Scan, Strategy::Found, Strategy::Pairwise];
+
+    pub fn choose(properties: &DeviceProperties, metric: MetricType, queries: usize, k: usize) -> Strategy {
         match metric {
-            MetricType::L2 | MetricType::InnerProduct if queries < few => Strategy::Scan,
-            MetricType::L2 | MetricType::InnerProduct => Strategy::Product,
+            MetricType::L2 | MetricType::InnerProduct if queries < FOUND_FROM => Strategy::Scan,
+            MetricType::L2 | MetricType::InnerProduct if found::possible(properties, k) => Strategy::Found,
             _ => Strategy::Pairwise,
         }
     }
@@ -74,10 +76,9 @@ pub struct Search {
     pub strategy: Strategy,
 }
 
-/// Distances in a tile of memory: `stride` apart, and for products their norms still to be added.
+/// Distances in a tile of memory, `stride` apart.
 struct Distances<'a> {
     queries: Rows,
-    query_norms: Option<Temp<'a, f32>>,
     /// The queries as f32, for the kernel of any metric.
     wide: Option<Ptr<f32>>,
     _wide: Option<Temp<'a, f32>>,
@@ -88,18 +89,12 @@ struct Distances<'a> {
 
 impl<'a> Distances<'a> {
     fn new(context: &'a Context<'_>, queries: Rows, query_count: usize, d: usize, search: Search) -> Result<Self> {
-        let mut query_norms = None;
-        if search.strategy == Strategy::Product && search.metric == MetricType::L2 {
-            let mut norms = context.take(query_count)?;
-            rows::norms(context, queries, norms.ptr_mut(), query_count, d)?;
-            query_norms = Some(norms);
-        }
         let (mut wide, mut kept) = (None, None);
         if search.strategy == Strategy::Pairwise {
             let (pointer, temp) = rows::as_f32(context, queries, query_count, d)?;
             (wide, kept) = (Some(pointer), temp);
         }
-        Ok(Distances { queries, query_norms, wide, _wide: kept, query_count, d, search })
+        Ok(Distances { queries, wide, _wide: kept, query_count, d, search })
     }
 
     /// Fills `out` with the distances to `count` vectors.
@@ -129,16 +124,7 @@ impl<'a> Distances<'a> {
                     _ => Err(mixed_types()),
                 }
             }
-            Strategy::Product => {
-                let scale = if self.search.metric == MetricType::L2 { -2.0 } else { 1.0 };
-                let (m, blas, stream) = (self.query_count, context.blas, context.stream);
-                match (self.queries, vectors) {
-                    (Rows::F32(x), Rows::F32(y)) => blas.products(stream, scale, x, m, y, count, self.d, out, stride),
-                    (Rows::F16(x), Rows::F16(y)) => blas.products(stream, scale, x, m, y, count, self.d, out, stride),
-                    _ => Err(mixed_types()),
-                }
-            }
-            Strategy::Pairwise => {
+            Strategy::Found | Strategy::Pairwise => {
                 let (vectors, _kept) = rows::as_f32(context, vectors, count, self.d)?;
                 let queries = self.wide.unwrap_or(Ptr::null());
                 let launch = context.launch(self.query_count.div_ceil(32) * count.div_ceil(128));
@@ -154,10 +140,10 @@ fn mixed_types() -> Error {
 
 /// Bytes of one tile of distances: so much of the temporary memory that the rest of a call fits beside it.
 fn tile_bytes(context: &Context<'_>) -> usize {
-    (context.temp.size() / 8 * 3).clamp(32 << 20, 1 << 30)
+    (context.room / 8 * 3).clamp(32 << 20, 1 << 30)
 }
 
-/// Queries of one tile: enough for products at full speed.
+/// Queries of one tile.
 const TILE_QUERIES: usize = 2048;
 
 /// The `k` best vectors of each query, best first; ids count from `first_id`. Where there are fewer, the id is -1 and the
@@ -174,15 +160,17 @@ pub fn knn(
     if query_count == 0 || search.k == 0 {
         return Ok(());
     }
-    let products = search.strategy == Strategy::Product && found::pays(query_count);
-    if products && found::applies(context, queries, vectors, search.metric, search.k) {
-        return knn_found(context, queries, query_count, vectors, search, first_id, out);
+    if search.strategy == Strategy::Found && found::applies(context, queries, vectors, search.metric, search.k) {
+        return proven(context, queries, query_count, vectors, search, first_id, out);
     }
-    knn_products(context, queries, query_count, vectors, search, first_id, out)
+    compared(context, queries, query_count, vectors, search, first_id, out)
 }
 
-/// By split products, and again by others where those don't prove a result.
-pub fn knn_found(
+/// Up to so many queries that are not proven are compared with all vectors at once, rather than split in higher precision first.
+const FEW_UNPROVEN: usize = 16;
+
+/// By matrix units; what one product does not prove by three, and what those do not prove by comparing everything.
+fn proven(
     context: &Context<'_>,
     queries: Rows,
     query_count: usize,
@@ -191,20 +179,71 @@ pub fn knn_found(
     first_id: i64,
     out: Best,
 ) -> Result<()> {
-    let how = (search.metric, search.k);
-    let unproven = match found::search(context, queries, query_count, vectors, how, first_id, out)? {
-        Some(rows) if rows.len() * 4 <= query_count => rows,
-        _ => return knn_products(context, queries, query_count, vectors, search, first_id, out),
-    };
-    // A run of such rows at a time.
-    for run in unproven.chunk_by(|a, b| a + 1 == *b) {
-        let (first, rows) = (run[0], queries.skip(run[0], vectors.d));
-        knn_products(context, rows, run.len(), vectors, search, first_id, out.at(first * search.k))?;
+    let (d, k, how) = (vectors.d, search.k, (search.metric, search.k));
+    let mut unproven =
+        found::search(context, queries, query_count, vectors, how, Precision::Single, first_id, out)?;
+    // Gathered queries and their results take as much again.
+    let together = (context.room / 8 / (8 * d + 12 * k)).max(TILE);
+    if unproven.len() > FEW_UNPROVEN {
+        let mut left = Vec::new();
+        for rows in unproven.chunks(together) {
+            check_interrupt()?;
+            apart(context, queries, rows, d, k, out, |queries, out| {
+                let still =
+                    found::search(context, queries, rows.len(), vectors, how, Precision::Double, first_id, out)?;
+                left.extend(still.into_iter().map(|at| rows[at]));
+                Ok(())
+            })?;
+        }
+        unproven = left;
+    }
+    for rows in unproven.chunks(together) {
+        check_interrupt()?;
+        apart(context, queries, rows, d, k, out, |queries, out| {
+            let strategy = if rows.len() < SCAN_UNPROVEN { Strategy::Scan } else { Strategy::Pairwise };
+            compared(context, queries, rows.len(), vectors, Search { strategy, ..search }, first_id, out)
+        })?;
     }
     Ok(())
 }
 
-fn knn_products(
+/// From this many queries on, tiles of pairs beat reading the vectors once for every eight.
+const SCAN_UNPROVEN: usize = 64;
+
+/// Gathers some queries, lets them be searched, and puts their results where they belong.
+fn apart(
+    context: &Context<'_>,
+    queries: Rows,
+    chosen: &[usize],
+    d: usize,
+    k: usize,
+    out: Best,
+    search: impl FnOnce(Rows, Best) -> Result<()>,
+) -> Result<()> {
+    let count = chosen.len();
+    let host: Vec<i64> = chosen.iter().map(|row| *row as i64).collect();
+    let places = context.upload(&host)?;
+    let mut wide = context.take::<f32>(count * d)?;
+    // All are in range: the number of queries does not matter.
+    rows::gather(context, (queries, i64::MAX as usize), places.ptr(), wide.ptr_mut(), count, d)?;
+    let mut narrow = None;
+    let gathered = match queries {
+        Rows::F32(_) => Rows::F32(wide.ptr()),
+        Rows::F16(_) => {
+            let narrow = narrow.insert(context.take::<f16>(count * d)?);
+            rows::convert(context, wide.ptr(), narrow.ptr_mut(), count * d)?;
+            Rows::F16(narrow.ptr())
+        }
+    };
+    let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
+    search(gathered, Best { values: values.ptr_mut(), ids: ids.ptr_mut() })?;
+    let launch = context.stride(count * k, 256);
+    let (n, k) = (count as u32, k as u32);
+    launchers::found_return(launch, places.ptr(), values.ptr(), ids.ptr(), n, k, out.values, out.ids)
+}
+
+/// Compares every query with every vector, by numbers as they are.
+fn compared(
     context: &Context<'_>,
     queries: Rows,
     query_count: usize,
@@ -213,20 +252,16 @@ fn knn_products(
     first_id: i64,
     out: Best,
 ) -> Result<()> {
-    let mut owned_norms = None;
-    let mut vectors = *vectors;
-    if search.strategy == Strategy::Product && search.metric == MetricType::L2 && vectors.norms.is_none() {
-        let mut norms = context.take(vectors.count)?;
-        rows::norms(context, vectors.rows, norms.ptr_mut(), vectors.count, vectors.d)?;
-        vectors.norms = Some(norms.ptr());
-        owned_norms = Some(norms);
-    }
     let tile = tile_bytes(context) / 4;
+    let k = search.k;
+    // Sums of thousands of squares, one after the other, are rounded more than those that rank the candidates of the other way.
+    let linear = matches!(search.metric, MetricType::L2 | MetricType::InnerProduct);
+    let refined = linear && search.strategy != Strategy::Scan && vectors.count <= u32::MAX as usize;
+    let wide = if refined && k <= BLOCK_K { (k + SPARE_CANDIDATES).min(BLOCK_K) } else { k };
     // Beyond the block kernel a row's distances and its keys, which may be four times as long, are all in memory at once.
-    let row = vectors.count.max(4 * search.k);
-    let rows = if search.k > BLOCK_K { (tile / row).clamp(1, TILE_QUERIES) } else { TILE_QUERIES };
-    let mut first = 0;
-    while first < query_count {
+    let row = vectors.count.max(4 * k);
+    let rows = if k > BLOCK_K { (tile / row).clamp(1, TILE_QUERIES) } else { TILE_QUERIES };
+    for first in (0..query_count).step_by(rows) {
         if first > 0 {
             // Launches only queue work: without waiting here, nothing could be interrupted.
             context.sync()?;
@@ -234,27 +269,23 @@ fn knn_products(
         }
         let count = rows.min(query_count - first);
         let batch = Distances::new(context, queries.skip(first, vectors.d), count, vectors.d, search)?;
-        let out = out.at(first * search.k);
-        let refined = batch.query_norms.is_some() && vectors.count <= u32::MAX as usize;
+        let out = out.at(first * k);
         if refined {
-            let wide = if search.k > BLOCK_K { search.k } else { (search.k + SPARE_CANDIDATES).min(BLOCK_K) };
             let (mut values, mut ids) = (context.take(count * wide)?, context.take(count * wide)?);
             let candidates = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-            search_tile(context, &batch, &vectors, first_id, wide, candidates, tile)?;
+            search_tile(context, &batch, vectors, first_id, wide, candidates, tile)?;
             let (queries, rows, d) = (batch.queries, vectors.rows, vectors.d);
-            let compared = Compared { queries, query_count: count, vectors: rows, d, inner: false, first_id };
-            select::refine(context, compared, candidates, wide, search.k, out)?;
+            let inner = search.metric.is_similarity();
+            let compared = Compared { queries, query_count: count, vectors: rows, d, inner, first_id };
+            select::refine(context, compared, candidates, wide, k, out)?;
         } else {
-            search_tile(context, &batch, &vectors, first_id, search.k, out, tile)?;
+            search_tile(context, &batch, vectors, first_id, k, out, tile)?;
         }
-        first += count;
     }
-    drop(owned_norms);
     Ok(())
 }
 
-/// Norms and products cancel where vectors are near each other: distances by them choose a few candidates more than are
-/// wanted, and differences decide.
+/// Candidates more than are wanted, where their order is to be found again.
 const SPARE_CANDIDATES: usize = 16;
 
 fn search_tile(
@@ -284,13 +315,11 @@ fn tile_columns(tile: usize, batch: &Distances<'_>, vectors: &Vectors) -> usize 
 }
 
 fn values_of(batch: &Distances<'_>, vectors: &Vectors, first: usize, columns: usize, first_id: i64) -> Values {
-    let norms = batch.query_norms.as_ref().zip(vectors.norms).map(|(q, v)| (q.ptr(), v.at(first)));
     Values {
         values: Ptr::null(),
         stride: columns,
         rows: batch.query_count,
         columns,
-        norms,
         allowed: vectors.allowed.map(|a| a.at(first)),
         row_columns: None,
         first_id: first_id + first as i64,
@@ -359,7 +388,6 @@ pub fn all_distances(
     out: PtrMut<f32>,
 ) -> Result<()> {
     let tile = tile_bytes(context) / 4;
-    // Products leave the norms to selection, so distances that are wanted themselves come from the other kernels.
     let search = Search { strategy: Strategy::Pairwise, ..search };
     let batch = Distances::new(context, queries, query_count, vectors.d, search)?;
     let columns = tile_columns(tile, &batch, vectors);

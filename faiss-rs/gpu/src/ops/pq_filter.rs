@@ -114,7 +114,7 @@ impl Scan<'_> {
         k: usize,
         out: Best,
     ) -> Result<()> {
-        let room = context.temp.available() / 2 / (4 * CAPACITY + 24 * probes.nprobe + 12 * k + 256);
+        let room = context.room / 4 / (4 * CAPACITY + 24 * probes.nprobe + 12 * k + 256);
         let page = nq.div_ceil(nq.div_ceil(room.max(512)));
         for first in (0..nq).step_by(page) {
             let (count, x) = (page.min(nq - first), queries.at(first * self.codebooks.dim()));

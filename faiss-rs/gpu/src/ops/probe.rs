@@ -160,7 +160,6 @@ pub fn best_refined(
             stride: page.stride,
             rows: page.rows,
             columns: page.stride,
-            norms: None,
             allowed: None,
             row_columns: Some(rows.lengths.ptr().at(page.first)),
             first_id: 0,
@@ -281,11 +280,11 @@ struct Page {
     stride: usize,
 }
 
-/// Cuts queries into pages that fit into about half of the temporary memory. No row is longer than `longest`.
+/// Cuts queries into pages that fit into about a third of the temporary memory. No row is longer than `longest`.
 fn pages(context: &Context<'_>, row_lengths: Ptr<u32>, count: usize, longest: usize, k: usize) -> Result<Vec<Page>> {
     // Beyond the block kernel a row's keys are in memory, too.
     let keys = if k > BLOCK_K { 2 * k.next_power_of_two() } else { 0 };
-    let room = (context.temp.available() / 2 / size_of::<f32>()).max(1 << 20);
+    let room = (context.room / 3 / size_of::<f32>()).max(1 << 20);
     if count.saturating_mul(longest + keys) <= room {
         return Ok(vec![Page { first: 0, rows: count, stride: longest }]);
     }

@@ -51,6 +51,8 @@ macro_rules! with_rows {
     };
 }
 
+pub(crate) use with_rows;
+
 pub fn convert<S: Element, D: Element>(
     context: &Context<'_>,
     source: Ptr<S>,

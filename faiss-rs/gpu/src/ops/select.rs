@@ -16,8 +16,6 @@ pub struct Values {
     pub stride: usize,
     pub rows: usize,
     pub columns: usize,
-    /// Squared norms by row and by column, where the values are -2 times inner products and the squared distance is meant.
-    pub norms: Option<(Ptr<f32>, Ptr<f32>)>,
     /// A byte for each column: only those that are not 0 count.
     pub allowed: Option<Ptr<u8>>,
     /// The number of columns of each row, up to `columns`, where they differ.
@@ -26,12 +24,6 @@ pub struct Values {
     pub first_id: i64,
     /// The larger value is the better one.
     pub descending: bool,
-}
-
-impl Values {
-    fn norms(&self) -> (Ptr<f32>, Ptr<f32>) {
-        self.norms.unwrap_or((Ptr::null(), Ptr::null()))
-    }
 }
 
 /// Results of k a row, best first.
@@ -67,15 +59,12 @@ fn block(
     let k_size = k.next_power_of_two().max(32);
     let mut launch = context.launch(from.rows * splits);
     launch.shared = (8 * (k_size + BUFFER_KEYS)) as u32;
-    let (row_norms, column_norms) = from.norms();
     let (best_values, best_ids) = earlier.map_or((Ptr::null(), Ptr::null()), |b| (b.values.read(), b.ids.read()));
     launchers::select_block(
         launch,
         from.values,
         from.stride as i64,
         from.columns as u32,
-        row_norms,
-        column_norms,
         from.allowed.unwrap_or(Ptr::null()),
         from.row_columns.unwrap_or(Ptr::null()),
         ids,
@@ -113,7 +102,6 @@ pub fn select(context: &Context<'_>, from: &Values, earlier: Option<Best>, k: us
         values: values.ptr(),
         stride: splits * k,
         columns: splits * k,
-        norms: None,
         allowed: None,
         row_columns: None,
         first_id: 0,
@@ -138,7 +126,6 @@ pub fn merge(
         stride: columns,
         rows,
         columns,
-        norms: None,
         allowed: None,
         row_columns: None,
         first_id: 0,
@@ -158,7 +145,6 @@ pub fn select_any(context: &Context<'_>, from: &Values, k: usize, out: Best) -> 
     }
     let keys_count = from.rows * size;
     let mut keys = context.take::<u64>(keys_count)?;
-    let (row_norms, column_norms) = from.norms();
     let descending = u32::from(from.descending);
     let at = keys.ptr_mut();
     launchers::select_radix(
@@ -166,8 +152,6 @@ pub fn select_any(context: &Context<'_>, from: &Values, k: usize, out: Best) -> 
         from.values,
         from.stride as i64,
         from.columns as u32,
-        row_norms,
-        column_norms,
         from.allowed.unwrap_or(Ptr::null()),
         from.row_columns.unwrap_or(Ptr::null()),
         k as u32,

@@ -6,7 +6,7 @@ use half::f16;
 use crate::error::Result;
 use crate::launchers;
 use crate::memory::{Ptr, PtrMut, Temp};
-use crate::ops::rows;
+use crate::ops::rows::{self, Rows};
 use crate::resources::Context;
 
 /// Numbers of a chunk, which takes as many high halves and low ones; rows of a tile and its bytes, as the kernels have them.
@@ -40,14 +40,14 @@ impl<'a> SplitRows<'a> {
     ) -> Result<SplitRows<'a>> {
         let center = match metric {
             // Distances are those of the centred, whose norms and products cancel less.
-            MetricType::L2 => Some(mean(context, from, count, d)?),
+            MetricType::L2 => Some(mean(context, Rows::F32(from), count, d)?),
             _ => None,
         };
         let at = center.as_ref().map_or(Ptr::null(), Temp::ptr);
         let largest = largest(context, from, at, count, d)?;
         let mut halves = context.take::<f16>(halves_len(count, d))?;
         let from = Source { rows: from, center: at, largest: largest.ptr(), d };
-        split(context, from, Met::all(count), count, halves.ptr_mut(), None)?;
+        split(context, from, count, halves.ptr_mut(), None)?;
         Ok(SplitRows { halves, largest, center, count, d })
     }
 
@@ -55,7 +55,7 @@ impl<'a> SplitRows<'a> {
     pub fn nearest(&self, context: &Context<'_>, centroids: Ptr<f32>, k: usize, labels: PtrMut<i32>) -> Result<()> {
         let d = self.d;
         // A center of the centroids changes all inner products of a row by the same.
-        let own = if self.center.is_none() { Some(mean(context, centroids, k, d)?) } else { None };
+        let own = if self.center.is_none() { Some(mean(context, Rows::F32(centroids), k, d)?) } else { None };
         let center = self.center.as_ref().or(own.as_ref()).map_or(Ptr::null(), Temp::ptr);
         let largest = largest(context, centroids, center, k, d)?;
         let (tiles, chunks) = (k.div_ceil(TILE), d.div_ceil(CHUNK));
@@ -66,9 +66,8 @@ impl<'a> SplitRows<'a> {
             padded: tiles * TILE,
             inner: self.center.is_none(),
             out: terms.ptr_mut(),
-            farthest: PtrMut::null(),
         };
-        split(context, from, Met::all(k), k, halves.ptr_mut(), Some(norms))?;
+        split(context, from, k, halves.ptr_mut(), Some(norms))?;
         let mut launch = context.launch(self.count.div_ceil(TILE));
         let (shared, resident) = shared(context, chunks);
         launch.shared = shared;
@@ -97,53 +96,35 @@ pub fn shared(context: &Context<'_>, chunks: usize) -> (u32, u32) {
     }
 }
 
-/// Row i of some is row `(begin + i) * step % total`.
-#[derive(Clone, Copy)]
-pub struct Met {
-    pub begin: usize,
-    pub step: u64,
-    pub total: usize,
-}
-
-impl Met {
-    /// All rows as they stand.
-    pub fn all(total: usize) -> Met {
-        Met { begin: 0, step: 1, total }
-    }
-}
-
-pub fn halves_len(count: usize, d: usize) -> usize {
+fn halves_len(count: usize, d: usize) -> usize {
     count * d.div_ceil(CHUNK) * CHUNK * 2
 }
 
 /// Rows that are split: less `center`, where that is not null, scaled as `largest` wants it.
 #[derive(Clone, Copy)]
-pub struct Source {
-    pub rows: Ptr<f32>,
-    pub center: Ptr<f32>,
-    pub largest: Ptr<f32>,
-    pub d: usize,
+struct Source {
+    rows: Ptr<f32>,
+    center: Ptr<f32>,
+    largest: Ptr<f32>,
+    d: usize,
 }
 
 /// What products of split rows lack to distances, halved: their squared norms.
 #[derive(Clone, Copy)]
-pub struct Norms {
+struct Norms {
     /// The largest magnitude of the rows that they are multiplied with.
-    pub other: Ptr<f32>,
+    other: Ptr<f32>,
     /// Places, those behind the last row to be above all others.
-    pub padded: usize,
+    padded: usize,
     /// None are wanted, but the padding is.
-    pub inner: bool,
-    pub out: PtrMut<f32>,
-    /// Grows to the largest squared norm, where it is not null.
-    pub farthest: PtrMut<f32>,
+    inner: bool,
+    out: PtrMut<f32>,
 }
 
 /// High and low halves of `count` rows, and their norms if they are wanted.
-pub fn split(
+fn split(
     context: &Context<'_>,
     from: Source,
-    met: Met,
     count: usize,
     out: PtrMut<f16>,
     norms: Option<Norms>,
@@ -159,57 +140,21 @@ pub fn split(
         padded as u32,
         from.d as u32,
         u32::from(norms.is_some_and(|n| n.inner)),
-        met.begin as u64,
-        met.step,
-        met.total as u64,
         out,
         norms.map_or(PtrMut::null(), |n| n.out),
-        norms.map_or(PtrMut::null(), |n| n.farthest),
     )
 }
 
-/// [`split`] of rows that are f16: copied as they are, by chunks of 64 numbers; `other` has no say.
-pub fn copy(
-    context: &Context<'_>,
-    from: Ptr<f16>,
-    met: Met,
-    (count, d): (usize, usize),
-    out: PtrMut<f16>,
-    norms: Norms,
-) -> Result<()> {
-    launchers::copy_halves(
-        context.stride(norms.padded, 8),
-        from,
-        count as u32,
-        norms.padded as u32,
-        d as u32,
-        u32::from(norms.inner),
-        met.begin as u64,
-        met.step,
-        met.total as u64,
-        out,
-        norms.out,
-        norms.farthest,
-    )
-}
-
-/// Chunks of a row that is split, or copied.
-pub fn chunks(d: usize, half: bool) -> usize {
-    d.div_ceil(if half { 2 * CHUNK } else { CHUNK })
-}
-
-/// A largest magnitude that means a scale of 1.
-pub const UNSCALED: f32 = 16_384.0;
-
-/// The means of the columns, of the first few thousand rows.
-pub fn mean<'a>(context: &'a Context<'_>, rows: Ptr<f32>, count: usize, d: usize) -> Result<Temp<'a, f32>> {
+/// The means of the columns, of a few thousand rows.
+pub fn mean<'a>(context: &'a Context<'_>, rows: Rows, count: usize, d: usize) -> Result<Temp<'a, f32>> {
     let mut means = context.take::<f32>(d)?;
-    launchers::column_means(context.launch(d.div_ceil(32)), rows, count as i64, d as u32, means.ptr_mut())?;
+    let (launch, at) = (context.launch(d.div_ceil(32)), means.ptr_mut());
+    rows::with_rows!(rows, x => launchers::column_means(launch, x, count as i64, d as u32, at))?;
     Ok(means)
 }
 
 /// The largest magnitude of the rows less `center`, where that is not null.
-pub fn largest<'a>(
+fn largest<'a>(
     context: &'a Context<'_>,
     from: Ptr<f32>,
     center: Ptr<f32>,

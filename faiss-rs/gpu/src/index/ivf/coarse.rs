@@ -42,10 +42,10 @@ impl<'a> Coarse<'a> {
     }
 
     /// How a quantizer on the device is searched for so many queries: one choice for a call, so that its pages do not differ in rounding.
-    pub fn strategy(&self, queries: usize) -> Strategy {
+    pub fn strategy(&self, queries: usize, nprobe: usize) -> crate::Result<Strategy> {
         match self {
-            Coarse::Device(flat) => flat.strategy(queries),
-            Coarse::Other(_) => Strategy::Product,
+            Coarse::Device(flat) => flat.strategy(queries, nprobe),
+            Coarse::Other(_) => Ok(Strategy::Pairwise),
         }
     }
 
@@ -121,7 +121,7 @@ pub fn update_quantizer(index: &mut dyn GpuInvertedFile) -> Result<()> {
         let mut x = vec![0f32; ivf.nlist * ivf.dim()];
         quantizer.reconstruct_n(0, ivf.nlist, &mut x)?;
         let config = &ivf.config.base;
-        let mut vectors = DeviceVectors::new(config.device, config.memory_space, ivf.dim(), false, true)?;
+        let mut vectors = DeviceVectors::new(config.device, config.memory_space, ivf.dim(), false)?;
         vectors.report_to(ivf.gpu.resources().hold(config.device, "Quantizer"));
         ivf.with(|context| vectors.append(context, &x))?;
         centroids = Some(vectors);

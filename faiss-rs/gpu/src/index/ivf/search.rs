@@ -128,7 +128,7 @@ fn search_lists(
         }
         None => None,
     };
-    let strategy = coarse.strategy(x.len() / d.max(1));
+    let strategy = coarse.strategy(x.len() / d.max(1), nprobe)?;
     ivf.with(|context| {
         let allowed = marks.map(|marks| context.upload(&marks)).transpose()?;
         let search = Search {
@@ -140,7 +140,7 @@ fn search_lists(
             descending: ivf.metric_type.is_similarity(),
             store_pairs,
         };
-        let pairs = context.temp.size() / PAIRS_SHARE / (PAIR_BYTES * nprobe);
+        let pairs = context.room / PAIRS_SHARE / (PAIR_BYTES * nprobe);
         let page = ivf.gpu.page_of_queries(k).min(pairs).max(64);
         let results = distances.chunks_mut(page * k).zip(labels.chunks_mut(page * k));
         for ((i, x), (distances, labels)) in x.chunks(page * d).enumerate().zip(results) {

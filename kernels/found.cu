@@ -1,0 +1,309 @@
+// The k best columns of each row by matrix units, proven. Products of f16 give each column a lower bound of its value for a row,
+// with everything counted in that rounding may do; a column whose bound beats a row's limit is a candidate. Exact values of the
+// `wide` candidates with the lowest bounds decide, and prove that no other column is among the k best where the k-th exact value
+// is below the last candidate's bound.
+//
+// Every row and every column has a power of two of its own by which it fills the range of f16, and errors of its own, measured
+// while it is split: what is far from all others, or tiny, makes nothing worse but itself. X = scale * (x - center) is h + e, h
+// being the halves and |e| measured, and likewise Y; then |<X, Y> - <h, h'>| <= |e||Y| + |X||e'| and what the sum rounds. Split
+// into two halves, h + l + e, three products are summed and |l||l'| is added.
+#include "keys.cuh"
+#include "split.cuh"
+
+namespace faiss {
+
+// What rows are at most, for the columns' bounds: |X|, |e|, |l|, and their scales.
+constexpr u32 MOST_LENGTH = 0, MOST_ERROR = 1, MOST_LOW = 2, MOST_SCALE = 3;
+// A bound that is beyond f32 with what it is multiplied by says nothing: its column is a candidate of every row.
+constexpr float BEYOND = 1e37f, UNIT = 1.0f / 16777216.0f;
+// Rows are scaled by no more than this, so that a tiny one leaves room for the norms of columns.
+constexpr float MOST_ROW_SCALE = 1099511627776.0f;
+
+// The place of the i-th vector that is met: `step` has no common divisor with `total`, so that each comes once and any run of
+// them is spread over all.
+__device__ __forceinline__ i64 met(u64 i, u64 step, u64 total) { return (i64)(i * step % total); }
+
+__device__ __forceinline__ float warp_max(float x) {
+#pragma unroll
+    for (u32 lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, lanes));
+    return x;
+}
+
+// A row as halves. Lengths are those of the scaled row, rounded up.
+struct Halved {
+    float scale, square, length, error, low;
+    bool nan, finite; // a number of it is NaN; all numbers, and their differences to the center, are finite
+};
+
+template <typename T, u32 LOW>
+__device__ __forceinline__ Halved halve_row(const T* x, const float* center, u32 d, u32 chunks, float most_scale, __half* to) {
+    const u32 lane = threadIdx.x % 32;
+    float most = 0;
+    bool nan = false;
+#pragma unroll 4
+    for (u32 i = lane; i < d; i += 32) {
+        const float value = fabsf(to_float(x[i]) - (center ? center[i] : 0.0f));
+        nan |= isnan(value);
+        most = fmaxf(most, value);
+    }
+    most = warp_max(most);
+    Halved row;
+    row.nan = __any_sync(FULL_WARP, nan);
+    row.finite = !row.nan && most <= LARGEST;
+    row.scale = row.finite ? fminf(scale_for(most), most_scale) : 1.0f;
+    float square = 0, error = 0, low = 0;
+    constexpr u32 WIDTH = LOW ? CHUNK_DIMS : CHUNK_HALVES, EACH = WIDTH / 32;
+    for (u32 chunk = 0; chunk < chunks; ++chunk) {
+        __half high[EACH], rest[EACH];
+#pragma unroll
+        for (u32 j = 0; j < EACH; ++j) {
+            const u32 i = chunk * WIDTH + lane * EACH + j;
+            const float value = row.finite && i < d ? (to_float(x[i]) - (center ? center[i] : 0.0f)) * row.scale : 0.0f;
+            high[j] = __float2half_rn(value);
+            const float left = value - __half2float(high[j]);
+            rest[j] = __float2half_rn(left);
+            const float kept = __half2float(rest[j]), lost = LOW ? left - kept : left;
+            square = fmaf(value, value, square);
+            error = fmaf(lost, lost, error);
+            if (LOW) low = fmaf(kept, kept, low);
+        }
+        if constexpr (LOW) {
+            to[chunk * CHUNK_HALVES + lane] = high[0];
+            to[chunk * CHUNK_HALVES + CHUNK_DIMS + lane] = rest[0];
+        } else {
+            reinterpret_cast<__half2*>(to)[chunk * 32 + lane] = __halves2half2(high[0], high[EACH - 1]);
+        }
+    }
+    // The sums are off by a step a number of a lane, and the differences to the center by half a unit each.
+    const float up = 1.0001f + 4 * UNIT * (float)(d / 32);
+    row.square = warp_sum(square);
+    row.length = sqrtf(row.square) * up;
+    row.error = sqrtf(warp_sum(error)) * up + row.length * UNIT;
+    row.low = sqrtf(warp_sum(low)) * up;
+    return row;
+}
+
+// Queries as halves, with their scales, their squared lengths (of the scaled; infinite where nothing can be near them, NaN where
+// only exact values tell) and, for inner products, theirs with the center as two numbers. `most` begins as zeros. One warp a row.
+template <typename T, u32 LOW>
+__device__ void found_queries(const T* rows, const float* center, u32 count, u32 d, u32 inner, __half* out, float* scales,
+                              float* squares, float* centers, float* most) {
+    const u32 lane = threadIdx.x % 32, width = LOW ? CHUNK_DIMS : CHUNK_HALVES, chunks = (d + width - 1) / width;
+    float length = 0, error = 0, low = 0, scale = 0;
+    for (u32 at = (u32)(grid_thread() / 32); at < count; at += (u32)(grid_threads() / 32)) {
+        const T* x = rows + (i64)at * d;
+        const Halved row =
+            halve_row<T, LOW>(x, inner ? nullptr : center, d, chunks, MOST_ROW_SCALE, out + (i64)at * chunks * CHUNK_HALVES);
+        double product = 0;
+        if (inner && center) {
+            for (u32 i = lane; i < d; i += 32) product += (double)to_float(x[i]) * (double)center[i];
+#pragma unroll
+            for (u32 lanes = 16; lanes > 0; lanes /= 2) product += __shfl_xor_sync(FULL_WARP, product, lanes);
+        }
+        const float infinite = __int_as_float(0x7f800000), unknown = __int_as_float(0x7fc00000);
+        if (lane == 0) {
+            scales[at] = row.scale;
+            squares[at] = row.finite ? row.square : row.nan || !inner ? infinite : unknown;
+            centers[2 * at] = (float)product;
+            centers[2 * at + 1] = (float)(product - (double)(float)product);
+        }
+        length = fmaxf(length, row.length);
+        error = fmaxf(error, row.error);
+        low = fmaxf(low, row.low);
+        scale = fmaxf(scale, row.scale);
+    }
+    // Positive floats are in the order of their bits.
+    if (lane == 0) {
+        atomicMax(reinterpret_cast<int*>(most) + MOST_LENGTH, __float_as_int(length));
+        atomicMax(reinterpret_cast<int*>(most) + MOST_ERROR, __float_as_int(error));
+        atomicMax(reinterpret_cast<int*>(most) + MOST_LOW, __float_as_int(low));
+        atomicMax(reinterpret_cast<int*>(most) + MOST_SCALE, __float_as_int(scale));
+    }
+}
+
+// Vectors met from `begin` on as halves, with terms[0][i], [1][i] and [2][i], `padded` apart: half of the squared length, or 0
+// for inner products; the error; what undoes the scale. Those from `count` to `padded`, those that are not allowed and those that
+// cannot be near anything are candidates of no row. `products` is how many products of 16 numbers are summed. One warp a vector.
+template <typename T, u32 LOW>
+__device__ void found_vectors(const T* rows, const float* center, const unsigned char* allowed, u32 count, u32 padded, u32 d,
+                              u32 inner, u32 products, u64 begin, u64 step, u64 total, const float* most, __half* out,
+                              float* terms) {
+    const u32 lane = threadIdx.x % 32, width = LOW ? CHUNK_DIMS : CHUNK_HALVES, chunks = (d + width - 1) / width;
+    const u32 first = (u32)(grid_thread() / 32), warps = (u32)(grid_threads() / 32);
+    const u64 further = (u64)warps * step % total;
+    u64 place = (u64)met(begin + first, step, total);
+    // Each product of 16 numbers and the sum so far may be cut at 24 bits of the largest, and so may the end.
+    const float rounding = (19.0f * products + 8.0f) * UNIT;
+    for (u32 at = first; at < padded; at += warps, place = place + further >= total ? place + further - total : place + further) {
+        float norm = 0, error = -LARGEST, undo = 0;
+        if (at < count) {
+            const Halved row = halve_row<T, LOW>(rows + place * d, center, d, chunks, LARGEST, out + (i64)at * chunks * CHUNK_HALVES);
+            if (row.nan || (allowed && !allowed[place])) {
+                // Of no row.
+            } else if (!row.finite) {
+                // Infinite numbers make L2 distances infinite, and inner products maybe the best. Where just the difference to the
+                // center is infinite, exact values tell.
+                bool infinite = false;
+                for (u32 i = lane; i < d; i += 32) infinite |= isinf(to_float(rows[place * d + i]));
+                if (inner || !__any_sync(FULL_WARP, infinite)) error = LARGEST;
+            } else {
+                undo = 1.0f / row.scale;
+                norm = inner ? 0.0f : 0.5f * (row.square * undo) * undo * (1.0f - (d / 32 + 16) * UNIT);
+                error = most[MOST_ERROR] * row.length + most[MOST_LENGTH] * row.error + most[MOST_LOW] * row.low +
+                        rounding * most[MOST_LENGTH] * row.length;
+                error *= undo * 1.001f;
+                const float reach = undo * most[MOST_LENGTH] * row.length;
+                if (!(norm * most[MOST_SCALE] <= BEYOND && error <= BEYOND && reach <= BEYOND)) {
+                    norm = undo = 0;
+                    error = LARGEST;
+                }
+            }
+        }
+        if (lane == 0) {
+            terms[at] = norm;
+            terms[padded + at] = error;
+            terms[2 * padded + at] = undo;
+        }
+    }
+}
+
+// Merges what was found of each row among the vectors met from `begin` on with its best so far, which are keys. The row's limit
+// becomes the value of its last, its count 0; more found than there were places marks the row as not proven. `dense` > 0 is the
+// number found by every row. Shared memory: 8 bytes * the power of two from wide + min(found, capacity) up, at most that of
+// wide + capacity. Blocks: rows.
+__device__ inline void found_merge(const u64* found, u32 capacity, u32 dense, u64 begin, u64 step, u64 total, u32 wide,
+                                   u32* counts, u64* best, float* limits, u32* unproven) {
+    extern __shared__ u64 merged[];
+    const i64 row = blockIdx.x;
+    const u32 wanted = dense ? dense : counts[row], count = min(wanted, capacity);
+    u64* mine = best + row * wide;
+    const u32 before = begin > 0 ? wide : 0;
+    if (count > 0 || begin == 0) {
+        u32 size = 32;
+        while (size < before + count || size < wide) size *= 2;
+        for (u32 i = threadIdx.x; i < size; i += blockDim.x) {
+            u64 key = i < before ? mine[i] : NO_KEY;
+            if (i >= before && i < before + count) {
+                const u64 it = found[row * capacity + (i - before)];
+                key = make_key(__uint_as_float((u32)(it >> 32)), (u32)met(begin + (u32)it, step, total), false);
+            }
+            merged[i] = key;
+        }
+        __syncthreads();
+        sort_keys(merged, size);
+        for (u32 i = threadIdx.x; i < wide; i += blockDim.x) mine[i] = merged[i];
+        // Below what no candidate has.
+        if (threadIdx.x == 0) limits[row] = merged[wide - 1] == NO_KEY ? BEYOND * 30 : key_value(merged[wide - 1], false);
+    }
+    __syncthreads(); // all have read the count
+    if (threadIdx.x == 0) {
+        counts[row] = 0;
+        if (wanted > capacity) unproven[row] = 1;
+    }
+}
+
+// unproven[row] = 1 where the k-th exact value, a squared distance or an inner product, does not prove that no vector beyond the
+// `wide` candidates is among the k best. `squares`, `scales` and `centers` are the queries'.
+__device__ inline void found_proof(const u64* best, u32 wide, const float* squares, const float* scales, const float* centers,
+                                   const float* exact, const i64* ids, u32 k, u32 d, u32 inner, u32 count, u32* unproven) {
+    for (u32 row = (u32)grid_thread(); row < count; row += (u32)grid_threads()) {
+        const u64 last = best[(i64)row * wide + wide - 1];
+        const double square = squares[row], scale = scales[row];
+        bool proven = isinf(squares[row]) || (last == NO_KEY && !isnan(squares[row])); // all others are candidates of no row
+        if (!proven && ids[(i64)row * k + k - 1] >= 0) {
+            const double value = key_value(last, false), kth = exact[(i64)row * k + k - 1];
+            if (inner) {
+                proven = kth > (double)centers[2 * row] + (double)centers[2 * row + 1] - value / scale;
+            } else {
+                const double low = square * (1.0 - (d / 32 + 16) * (double)UNIT);
+                proven = kth < (low / scale + 2 * value) / scale;
+            }
+        }
+        if (!proven) unproven[row] = 1;
+    }
+}
+
+// Results of rows that were searched apart go where they belong.
+__device__ inline void found_return(const i64* rows, const float* values, const i64* ids, u32 count, u32 k, float* out_values,
+                                    i64* out_ids) {
+    for (i64 i = grid_thread(); i < (i64)count * k; i += grid_threads()) {
+        const i64 to = rows[i / k] * k + i % k;
+        out_values[to] = values[i];
+        out_ids[to] = ids[i];
+    }
+}
+
+#if __CUDA_ARCH__ >= 800
+
+// Appends the columns whose bound is at most the row's limit, each with its bound, to the row's `capacity` places, and counts
+// them on beyond those; with `dense`, where all of at most `capacity` columns are wanted, column i stands at i. Block b has rows
+// b % row_blocks and tiles of split b / row_blocks. Shared memory: see split_products.
+template <u32 LOW>
+__device__ void found_filter(const __half* rows, const __half* columns, const float* terms, const float* limits,
+                             const float* scales, i64 count, u32 k, u32 tiles, u32 chunks, u32 resident, u32 splits, u32 dense,
+                             u32 capacity, u32* counts, u64* found) {
+    extern __shared__ __align__(128) unsigned char tile_memory[];
+    const u32 row_blocks = (u32)((count + TILE_ROWS - 1) / TILE_ROWS), padded = tiles * TILE_ROWS;
+    const i64 first = (i64)(blockIdx.x % row_blocks) * TILE_ROWS;
+    const u32 split = blockIdx.x / row_blocks, share = (tiles + splits - 1) / splits;
+    const u32 tile = min(split * share, tiles), end = min(tile + share, tiles);
+    if (tile == end) return;
+    // Limits and scales of the rows, in shared memory for want of registers.
+    __shared__ float2 shared_rows[TILE_ROWS];
+    {
+        const i64 row = first + threadIdx.x;
+        const bool inside = row < count;
+        shared_rows[threadIdx.x] = {!inside ? -__int_as_float(0x7f800000) : dense ? LARGEST : limits[row], inside ? scales[row] : 0.0f};
+    }
+    u32* my_counts = counts + first;
+    u64* my_found = found + first * capacity;
+    const u32 rows_here = (u32)min((i64)TILE_ROWS, count - first);
+    split_products<LOW != 0>(rows, columns, first, count, k, tile, end, chunks, resident, tile_memory, [&](u32 column, float (&sum)[4][8][4]) {
+        float2 row[8];
+#pragma unroll
+        for (u32 i = 0; i < 8; ++i) row[i] = shared_rows[split_row(i / 2, i % 2)];
+#pragma unroll
+        for (u32 j = 0; j < 8; ++j) {
+            const u32 at = column + j * 8;
+            const float2 norm = *reinterpret_cast<const float2*>(terms + at);
+            const float2 error = *reinterpret_cast<const float2*>(terms + padded + at);
+            const float2 undo = *reinterpret_cast<const float2*>(terms + 2 * padded + at);
+            bool any = false;
+#pragma unroll
+            for (u32 i = 0; i < 4; ++i)
+#pragma unroll
+                for (u32 l = 0; l < 4; ++l) {
+                    const float2 mine = row[2 * i + l / 2];
+                    const float fixed = fmaf(mine.y, l % 2 ? norm.y : norm.x, -(l % 2 ? error.y : error.x));
+                    sum[i][j][l] = fmaf(-(l % 2 ? undo.y : undo.x), sum[i][j][l], fixed);
+                    any |= sum[i][j][l] <= mine.x;
+                }
+            if (!__any_sync(FULL_WARP, any || dense)) continue;
+            u32 hits = 0;
+#pragma unroll
+            for (u32 i = 0; i < 4; ++i)
+#pragma unroll
+                for (u32 l = 0; l < 4; ++l) {
+                    const bool wanted = dense ? at + l % 2 < k : sum[i][j][l] <= row[2 * i + l / 2].x;
+                    hits |= (u32)wanted << (4 * i + l);
+                }
+            // One loop for all places of the tile, so that the code stays small.
+#pragma unroll 1
+            while (hits) {
+                const u32 hit = __ffs(hits) - 1;
+                hits &= hits - 1;
+                float value = sum[0][j][0];
+#pragma unroll
+                for (u32 other = 1; other < 16; ++other) value = hit == other ? sum[other / 4][j][other % 4] : value;
+                const u32 to = split_row(hit / 4, hit / 2 % 2), from = at + hit % 2;
+                if (to >= rows_here) continue;
+                const u32 place = dense ? from : atomicAdd(&my_counts[to], 1u);
+                if (place < capacity) my_found[to * capacity + place] = (u64)__float_as_uint(value) << 32 | from;
+            }
+        }
+    });
+}
+
+#endif
+
+} // namespace faiss
