@@ -68,7 +68,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         let points = Points::new(c, Strategy::choose(c, of, k), of, k, MetricType::L2)?;
         let (to, near) = (labels.ptr_mut(), distances.ptr_mut());
-        time(c, "nearest, prepared, with distances", || points.nearest(at.read(), None, to, Some(near)))?;
+        time(c, "nearest, prepared, with distances", || points.nearest(at.read(), to, Some(near)))?;
         time(c, "group", || group::group(c, to.read(), n, k).map(|_| ()))?;
         Ok(())
     })?;
@@ -88,7 +88,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     resources.with(0, |c| {
         let rows = c.upload(&x[..n.min(65_536) * d])?;
-        pq_train(c, rows.ptr(), n.min(65_536), &mut pq).map_err(|e| faiss_gpu::Error::invalid(e.to_string()))
+        pq_train(c, rows.ptr(), n.min(65_536), &mut pq).map(drop)
     })?;
     println!("codebooks of {} parts, 25 rounds: {:.3} s", d / 4, start.elapsed().as_secs_f64());
     Ok(())

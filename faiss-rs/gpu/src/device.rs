@@ -3,8 +3,10 @@
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
+use parking_lot::Mutex;
+
 use crate::error::{Error, Result};
-use crate::sys::{self, Attribute, Cuda};
+use crate::sys::{self, Attribute, Cuda, CudaContext};
 
 /// How many GPUs can be used: 0 also where the driver or the GPU part is missing, which [`check_gpus`] tells apart.
 pub fn get_num_gpus() -> usize {
@@ -74,31 +76,50 @@ pub fn check_device(device: i32) -> Result<&'static Cuda> {
     }
 }
 
-/// Makes a device the calling thread's current one, and the former one again when dropped: torch and others rely on it.
+/// The context that the CUDA runtime uses for a device, made when it is first asked for; none for other devices.
+fn primary_context(cuda: &'static Cuda, device: i32) -> Result<CudaContext> {
+    static ALL: OnceLock<Vec<Mutex<usize>>> = OnceLock::new();
+    let all = ALL.get_or_init(|| (0..cuda.device_count).map(|_| Mutex::default()).collect());
+    let mut known = all[device as usize].lock();
+    if *known == 0 {
+        let mut context = std::ptr::null_mut();
+        // SAFETY: the pointer is valid for the call; the context is kept for the process's life.
+        let status = unsafe { (cuda.driver.primary_context_retain)(&mut context, device) };
+        cuda.driver.check("cuDevicePrimaryCtxRetain", status)?;
+        *known = context as usize;
+    }
+    Ok(*known as CudaContext)
+}
+
+/// Makes a device the calling thread's current one, and what was current before again when dropped: torch and others rely on it. A
+/// thread that had no device has none again, and no device but this one gets a context.
 pub struct DeviceGuard {
     cuda: &'static Cuda,
-    former: i32,
+    /// What is to be made current again, if it is another.
+    former: Option<CudaContext>,
 }
 
 impl DeviceGuard {
     pub fn new(device: i32) -> Result<DeviceGuard> {
         let cuda = check_device(device)?;
-        let mut former = 0;
+        let context = primary_context(cuda, device)?;
+        let mut former = std::ptr::null_mut();
         // SAFETY: the pointer is valid for the call.
-        cuda.runtime.check("cudaGetDevice", unsafe { (cuda.runtime.get_device)(&mut former) })?;
-        // Before 12.0 cudaSetDevice alone makes no context, and the driver's calls want one; freeing null makes it.
-        // SAFETY: both calls take any value.
-        unsafe {
-            cuda.runtime.check("cudaSetDevice", (cuda.runtime.set_device)(device))?;
-            cuda.runtime.check("cudaFree", (cuda.runtime.free)(std::ptr::null_mut()))?;
+        cuda.driver.check("cuCtxGetCurrent", unsafe { (cuda.driver.context_get_current)(&mut former) })?;
+        if former == context {
+            return Ok(DeviceGuard { cuda, former: None });
         }
-        Ok(DeviceGuard { cuda, former })
+        // SAFETY: the context lives as long as the process.
+        cuda.driver.check("cuCtxSetCurrent", unsafe { (cuda.driver.context_set_current)(context) })?;
+        Ok(DeviceGuard { cuda, former: Some(former) })
     }
 }
 
 impl Drop for DeviceGuard {
     fn drop(&mut self) {
-        // SAFETY: the call takes any value; its failure leaves the device as it is.
-        unsafe { (self.cuda.runtime.set_device)(self.former) };
+        if let Some(former) = self.former {
+            // SAFETY: it was current when the guard was made; a failure leaves the context as it is.
+            unsafe { (self.cuda.driver.context_set_current)(former) };
+        }
     }
 }

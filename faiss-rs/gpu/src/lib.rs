@@ -6,8 +6,8 @@
 //! | [`error`] | what can go wrong, in words |
 //! | [`device`], [`memory`], [`module`], [`blas`] | GPUs, owned memory, loaded kernels, matrix products |
 //! | [`launchers`] | a typed function for each kernel of kernels.toml |
-//! | [`resources`] | stream, handle, staging and temporary memory of each device; a call's hold on them |
-//! | `stream`, `staging` | owned streams and events; host memory to the device by several threads and pinned slots |
+//! | `stream`, `staging`, `lanes` | owned streams and events; host memory to the device by several threads and pinned slots; what one call has for itself |
+//! | [`resources`] | settings, and a call's hold on a lane of a device |
 //! | [`ops`] | operations on device memory: distances, selection, grouping, assignment, k-means, conversion |
 //! | [`vectors`], [`lists`], [`index`] | vectors and inverted lists on a GPU that grow, and the indexes made of them |
 //! | [`bf_knn`], [`kind`], [`cloner`] | search without an index; CPU to GPU and back, by what each type says of itself |
@@ -24,6 +24,7 @@ pub mod device;
 pub mod error;
 pub mod index;
 pub mod kind;
+mod lanes;
 pub mod launchers;
 pub mod lists;
 pub mod memory;

@@ -1,5 +1,6 @@
 //! Memory of a GPU and pinned memory of the host, owned; and device addresses as kernels take them.
 
+use std::cell::RefCell;
 use std::ffi::c_void;
 use std::marker::PhantomData;
 
@@ -229,7 +230,7 @@ enum Place {
     /// Bytes of the stack's block.
     Stack(usize),
     /// Too large for what the stack had left.
-    Own(#[allow(dead_code, reason = "freed when dropped")] DeviceBuffer<u8>),
+    Own(DeviceBuffer<u8>),
 }
 
 impl<T: Element> Temp<'_, T> {
@@ -252,18 +253,17 @@ impl<T: Element> Temp<'_, T> {
 
 impl<T> Drop for Temp<'_, T> {
     fn drop(&mut self) {
-        if let Place::Stack(bytes) = self.place {
-            self.stack.release(self.address as usize, bytes);
-        }
+        self.stack.release(self.address as usize, &self.place);
     }
 }
 
-/// Temporary device memory of one device: one block taken at first use, handed out from its start, in stream order.
+/// Temporary device memory of one caller at a time: a block, handed out from its start, in stream order. It begins small and grows
+/// between calls to what they needed, up to a limit; what it has no place for is taken from the device for the moment.
 pub struct TempStack {
     device: i32,
-    size: usize,
-    block: std::cell::OnceCell<DeviceBuffer<u8>>,
-    state: std::cell::RefCell<StackState>,
+    limit: usize,
+    block: RefCell<DeviceBuffer<u8>>,
+    state: RefCell<StackState>,
 }
 
 #[derive(Default)]
@@ -271,31 +271,60 @@ struct StackState {
     /// Offset and length of what is handed out, in order of offset; given back pieces below others stay until those go.
     pieces: Vec<(usize, usize, bool)>,
     top: usize,
-    high_water: usize,
-    overflows: u64,
+    /// Bytes beside the block.
+    own: usize,
+    /// The most that was in use at once since the block was made.
+    most: usize,
+    overflows: usize,
 }
 
 /// Every piece starts at a multiple of this, which is what cudaMalloc itself promises.
 const ALIGNMENT: usize = 256;
 
 impl TempStack {
-    pub fn new(device: i32, size: usize) -> TempStack {
-        let block = std::cell::OnceCell::new();
-        TempStack { device, size: size.next_multiple_of(ALIGNMENT), block, state: Default::default() }
+    /// No memory is taken yet.
+    pub fn new(device: i32, limit: usize) -> Result<TempStack> {
+        let block = RefCell::new(DeviceBuffer::new(device, 0, MemorySpace::Device)?);
+        Ok(TempStack { device, limit: limit.next_multiple_of(ALIGNMENT), block, state: Default::default() })
     }
 
+    /// Bytes that the block may have.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Bytes of the block.
     pub fn size(&self) -> usize {
-        self.size
+        self.block.borrow().len()
     }
 
-    pub fn available(&self) -> usize {
-        self.size - self.state.borrow().top
+    /// How often a piece was taken from the device since this was asked.
+    pub fn take_overflows(&self) -> usize {
+        std::mem::take(&mut self.state.borrow_mut().overflows)
     }
 
-    /// The most bytes in use at once, and how often a piece did not fit and was taken from the device.
-    pub fn report(&self) -> (usize, u64) {
-        let state = self.state.borrow();
-        (state.high_water, state.overflows)
+    /// Makes the block as large as what was in use at once, within its limit and `more` bytes beyond what it has. Nothing may be in use.
+    pub fn grow(&self, more: usize) {
+        let mut state = self.state.borrow_mut();
+        let size = self.size();
+        if state.most <= size || !state.pieces.is_empty() || state.own > 0 {
+            return;
+        }
+        // Growing by small steps would take the device's memory again and again.
+        let wanted = state.most.max(2 * size).next_multiple_of(1 << 20).min(self.limit).min(size + more);
+        if wanted <= size {
+            return;
+        }
+        let mut block = self.block.borrow_mut();
+        // Both at once may be more than there is.
+        if let Ok(none) = DeviceBuffer::new(self.device, 0, MemorySpace::Device) {
+            *block = none;
+        }
+        match DeviceBuffer::new(self.device, wanted, MemorySpace::Device) {
+            Ok(larger) => *block = larger,
+            // Without a block all is taken from the device.
+            Err(_) => state.most = 0,
+        }
     }
 
     /// Memory for `len` elements with undefined contents.
@@ -305,31 +334,33 @@ impl TempStack {
             .and_then(|b| b.checked_next_multiple_of(ALIGNMENT))
             .ok_or(Error::OutOfMemory { device: self.device, bytes: usize::MAX, free: 0 })?;
         let mut state = self.state.borrow_mut();
-        if bytes > self.size - state.top {
-            state.overflows += 1;
+        let size = self.size();
+        if bytes > size - state.top {
             let own = DeviceBuffer::<u8>::new(self.device, bytes, MemorySpace::Device)?;
+            state.overflows += 1;
+            state.own += bytes;
+            state.most = state.most.max(state.top + state.own);
             let address = own.address.cast();
             return Ok(Temp { stack: self, place: Place::Own(own), address, len, _element: PhantomData });
         }
-        let block = match self.block.get() {
-            Some(block) => block,
-            None => {
-                let block = DeviceBuffer::new(self.device, self.size, MemorySpace::Device)?;
-                self.block.get_or_init(|| block)
-            }
-        };
         let offset = state.top;
         state.pieces.push((offset, bytes, true));
         state.top += bytes;
-        state.high_water = state.high_water.max(state.top);
-        let address = block.address.wrapping_add(offset).cast();
+        state.most = state.most.max(state.top + state.own);
+        let address = self.block.borrow().address.wrapping_add(offset).cast();
         Ok(Temp { stack: self, place: Place::Stack(bytes), address, len, _element: PhantomData })
     }
 
-    fn release(&self, address: usize, bytes: usize) {
-        let Some(block) = self.block.get() else { return };
-        let offset = address - block.address as usize;
+    fn release(&self, address: usize, place: &Place) {
         let mut state = self.state.borrow_mut();
+        let bytes = match place {
+            Place::Own(own) => {
+                state.own -= own.len();
+                return;
+            }
+            Place::Stack(bytes) => *bytes,
+        };
+        let offset = address - self.block.borrow().address as usize;
         // Empty pieces share an offset with their neighbour, so the length takes part in the search.
         if let Some(piece) = state.pieces.iter_mut().rev().find(|p| (p.0, p.1, p.2) == (offset, bytes, true)) {
             piece.2 = false;

@@ -51,10 +51,6 @@ impl Launch<'_> {
             blocks.ok_or_else(|| Error::invalid(format!("a launch of {} blocks is too large", self.blocks)))?;
         let function = self.modules.function(entry)?;
         let driver = &self.modules.cuda.driver;
-        // Beyond 48 KB, the kernel's own shared memory counted in, a block has to be allowed to have so much.
-        if self.shared > 16 * 1024 {
-            driver.allow_shared(function, self.shared)?;
-        }
         // SAFETY: the function is of the current device's module, and the caller vouches for the arguments.
         let status = unsafe {
             (driver.launch_kernel)(
@@ -112,6 +108,8 @@ impl Modules {
         // SAFETY: the module is loaded and never unloaded; the symbol ends in NUL.
         let status = unsafe { (driver.module_get_function)(&mut function, module, entry.symbol.as_ptr()) };
         driver.check("cuModuleGetFunction", status)?;
+        // Once for all launches: an attribute of the function, set for one, would hold for those of other threads, too.
+        driver.allow_shared(function, device_properties(self.device)?.shared_bytes)?;
         slot.store(function, Ordering::Release);
         Ok(function)
     }

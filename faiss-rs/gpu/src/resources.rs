@@ -1,4 +1,4 @@
-//! What work on a GPU needs beside the kernels: a stream, a cuBLAS handle, pinned staging and temporary memory, per device.
+//! What work on a GPU needs beside the kernels: settings, the lanes of each device, and a call's hold on one of them.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,32 +9,27 @@ use parking_lot::Mutex;
 use crate::blas::Blas;
 use crate::device::{DeviceGuard, DeviceProperties, check_device, device_properties};
 use crate::error::Result;
-use crate::memory::{Element, Ptr, PtrMut, Temp, TempStack, copy_async, memory_info};
+use crate::lanes::{LanePinned, LaneSettings, Lanes, LanesReport};
+use crate::memory::{Element, Ptr, PtrMut, Temp, TempStack, copy_async};
 use crate::module::{Launch, Modules, modules};
 use crate::staging::Staging;
-use crate::stream::OwnedStream;
 use crate::sys::{self, CopyKind, Cuda, Stream};
 
-/// Temporary memory of a device unless set otherwise: one part in 64 of its memory, within these bounds, and no more than a quarter
-/// of what is free. Taken at first use only.
-const DEFAULT_TEMP_MEMORY: std::ops::RangeInclusive<usize> = 256 << 20..=1536 << 20;
 /// Less is no plan: work cut into tiny pages costs more than memory that is taken for a call.
 const LEAST_ROOM: usize = 256 << 20;
 /// Pinned staging memory unless set otherwise.
 pub const DEFAULT_PINNED_MEMORY: usize = 16 << 20;
 
-/// Shared by every index that was made with it. Work on one device is done one call at a time.
+/// Shared by every index that was made with it. Calls run beside each other, each on a lane of its own.
 pub struct GpuResources {
     settings: Mutex<Settings>,
     holdings: Mutex<Vec<Holding>>,
-    devices: Mutex<BTreeMap<i32, Arc<Mutex<DeviceState>>>>,
+    devices: Mutex<BTreeMap<i32, Arc<Lanes>>>,
 }
 
 #[derive(Clone, Debug)]
 struct Settings {
-    /// Bytes, if the user said so.
-    temp_memory: Option<usize>,
-    pinned_memory: usize,
+    lanes: LaneSettings,
     /// Streams that the user gave, by device; an address of a `cudaStream_t`.
     streams: BTreeMap<i32, usize>,
     null_streams: bool,
@@ -44,14 +39,9 @@ struct Settings {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MemoryInfo {
     pub device: i32,
-    /// Bytes of the temporary stack, and those not in use.
-    pub temp_size: usize,
-    pub temp_available: usize,
-    /// The most bytes of it that were in use at once.
-    pub temp_high_water: usize,
-    /// How often a piece did not fit and was taken from the device for one call.
-    pub temp_overflows: u64,
-    pub pinned: usize,
+    /// Bytes of temporary memory that a call plans for.
+    pub temp_limit: usize,
+    pub lanes: LanesReport,
 }
 
 /// What an index keeps on a device, for the report: how many bytes, until it is dropped.
@@ -73,8 +63,7 @@ struct Holding {
 impl Default for GpuResources {
     fn default() -> Self {
         let settings = Settings {
-            temp_memory: None,
-            pinned_memory: DEFAULT_PINNED_MEMORY,
+            lanes: LaneSettings { temp_memory: None, pinned_memory: DEFAULT_PINNED_MEMORY },
             streams: BTreeMap::new(),
             null_streams: false,
         };
@@ -84,11 +73,11 @@ impl Default for GpuResources {
 
 impl GpuResources {
     pub fn set_temp_memory(&self, bytes: usize) {
-        self.settings.lock().temp_memory = Some(bytes);
+        self.settings.lock().lanes.temp_memory = Some(bytes);
     }
 
     pub fn set_pinned_memory(&self, bytes: usize) {
-        self.settings.lock().pinned_memory = bytes;
+        self.settings.lock().lanes.pinned_memory = bytes;
     }
 
     /// Work on `device` goes to this stream from now on; it must live as long as these resources or until it is replaced.
@@ -123,7 +112,8 @@ impl GpuResources {
     }
 
     pub fn temp_memory_available(&self, device: i32) -> Result<usize> {
-        self.with(device, |context| Ok(context.temp.available()))
+        let (settings, lanes) = self.lanes(device)?;
+        Ok(lanes.temp_limit(&settings.lanes))
     }
 
     /// Enters something of that kind in the report; `kind` is Faiss's name of it.
@@ -150,39 +140,39 @@ impl GpuResources {
 
     /// Memory held on every device that was used.
     pub fn memory_info(&self) -> Vec<MemoryInfo> {
+        let settings = self.settings.lock().lanes;
         let devices = self.devices.lock();
-        let info = devices.iter().map(|(&device, state)| {
-            let state = state.lock();
-            let (temp_high_water, temp_overflows) = state.temp.report();
-            MemoryInfo {
-                device,
-                temp_size: state.temp.size(),
-                temp_available: state.temp.available(),
-                temp_high_water,
-                temp_overflows,
-                pinned: state.staging.as_ref().map_or(0, Staging::bytes),
-            }
+        let info = devices.iter().map(|(&device, lanes)| MemoryInfo {
+            device,
+            temp_limit: lanes.temp_limit(&settings),
+            lanes: lanes.report(),
         });
         info.collect()
     }
 
-    /// Does work on a device and waits for its stream, so that host memory and temporaries that it used are free again.
-    /// Refuses no call of another thread, but makes it wait.
-    pub fn with<R>(&self, device: i32, work: impl FnOnce(&Context<'_>) -> Result<R>) -> Result<R> {
+    /// The settings as they are now, and the lanes of a device.
+    fn lanes(&self, device: i32) -> Result<(Settings, Arc<Lanes>)> {
         let _current = DeviceGuard::new(device)?;
         let settings = self.settings.lock().clone();
-        let state = match self.devices.lock().entry(device) {
+        let lanes = match self.devices.lock().entry(device) {
             std::collections::btree_map::Entry::Occupied(entry) => entry.get().clone(),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(Arc::new(Mutex::new(DeviceState::new(device, &settings)?))).clone()
-            }
+            std::collections::btree_map::Entry::Vacant(entry) => entry.insert(Arc::new(Lanes::new(device)?)).clone(),
         };
-        let mut state = state.lock();
-        state.apply(device, &settings)?;
+        Ok((settings, lanes))
+    }
+
+    /// Does work on a device and waits for its stream, so that host memory and temporaries that it used are free again. Calls of
+    /// several threads run beside each other.
+    pub fn with<R>(&self, device: i32, work: impl FnOnce(&Context<'_>) -> Result<R>) -> Result<R> {
+        let _current = DeviceGuard::new(device)?;
+        let (settings, lanes) = self.lanes(device)?;
+        let staging = lanes.staging(&settings.lanes)?;
+        let taken = lanes.take(settings.lanes)?;
+        let lane = taken.lane();
         let stream = match settings.streams.get(&device) {
             Some(stream) => *stream as Stream,
             None if settings.null_streams => std::ptr::null_mut(),
-            None => state.stream.raw(),
+            None => lane.stream.raw(),
         };
         let context = Context {
             cuda: sys::cuda()?,
@@ -190,54 +180,16 @@ impl GpuResources {
             stream,
             modules: modules(device)?,
             properties: device_properties(device)?,
-            temp: &state.temp,
-            room: state.temp.size().max(LEAST_ROOM),
-            blas: &state.blas,
-            staging: state.staging.as_ref(),
+            temp: &lane.temp,
+            room: lane.temp.limit().max(LEAST_ROOM),
+            blas: &lane.blas,
+            pinned: lane.pinned.as_ref(),
+            staging: staging.as_deref(),
         };
         let result = work(&context);
         let done = context.sync();
         let value = result?;
         done.map(|()| value)
-    }
-}
-
-struct DeviceState {
-    default_temp: usize,
-    temp: TempStack,
-    staging: Option<Staging>,
-    blas: Blas,
-    stream: OwnedStream,
-}
-
-impl DeviceState {
-    fn new(device: i32, settings: &Settings) -> Result<DeviceState> {
-        let (free, total) = memory_info(device)?;
-        let default_temp = (total / 64).clamp(*DEFAULT_TEMP_MEMORY.start(), *DEFAULT_TEMP_MEMORY.end()).min(free / 4);
-        Ok(DeviceState {
-            default_temp,
-            temp: TempStack::new(device, settings.temp_memory.unwrap_or(default_temp)),
-            staging: None,
-            blas: Blas::default(),
-            stream: OwnedStream::new()?,
-        })
-    }
-
-    /// Follows what was set since the last call; nothing of the former memory is in use between calls.
-    fn apply(&mut self, device: i32, settings: &Settings) -> Result<()> {
-        let temp_memory = settings.temp_memory.unwrap_or(self.default_temp);
-        if self.temp.size() != temp_memory.next_multiple_of(256) {
-            self.temp = TempStack::new(device, temp_memory);
-        }
-        // Less than this is no help, and would not hold an element of every type.
-        let pinned = if settings.pinned_memory < 1 << 16 { 0 } else { settings.pinned_memory };
-        if self.staging.as_ref().map_or(0, Staging::bytes) != pinned {
-            self.staging = None;
-            if pinned > 0 {
-                self.staging = Some(Staging::new(pinned)?);
-            }
-        }
-        Ok(())
     }
 }
 
@@ -252,6 +204,7 @@ pub struct Context<'a> {
     /// Bytes of temporary memory that a call plans its pages for; what the stack has no place for is taken from the device.
     pub room: usize,
     pub blas: &'a Blas,
+    pub(crate) pinned: Option<&'a LanePinned>,
     pub(crate) staging: Option<&'a Staging>,
 }
 
@@ -273,8 +226,13 @@ impl Context<'_> {
 
     /// Copies from the host, which may reuse `source` when this returns.
     pub fn upload_to<T: Element>(&self, source: &[T], target: PtrMut<T>) -> Result<()> {
-        match self.staging {
-            Some(staging) => staging.upload(self, source, target),
+        if let Some(staging) = self.staging
+            && staging.upload(self, source, target)?
+        {
+            return Ok(());
+        }
+        match self.pinned {
+            Some(pinned) => pinned.upload(source, target, self.stream),
             None => {
                 copy_async(target.raw(), source.as_ptr(), source.len(), CopyKind::HostToDevice, self.stream)?;
                 self.sync()
@@ -291,6 +249,25 @@ impl Context<'_> {
 
     /// Copies to the host and waits for it.
     pub fn download<T: Element>(&self, source: Ptr<T>, target: &mut [T]) -> Result<()> {
+        self.download_both((source, target), (Ptr::<T>::null(), &mut []))
+    }
+
+    /// Copies two arrays to the host and waits for both at once.
+    pub fn download_both<A: Element, B: Element>(
+        &self,
+        (first, to_first): (Ptr<A>, &mut [A]),
+        (second, to_second): (Ptr<B>, &mut [B]),
+    ) -> Result<()> {
+        if let Some(pinned) = self.pinned
+            && pinned.download((first, &mut *to_first), (second, &mut *to_second), self.stream, || self.sync())?
+        {
+            return Ok(());
+        }
+        self.download_large(first, to_first)?;
+        self.download_large(second, to_second)
+    }
+
+    fn download_large<T: Element>(&self, source: Ptr<T>, target: &mut [T]) -> Result<()> {
         if let Some(staging) = self.staging
             && staging.download(self, source, target)?
         {

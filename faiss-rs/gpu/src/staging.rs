@@ -14,9 +14,9 @@ use crate::resources::Context;
 use crate::stream::{OwnedEvent, OwnedStream};
 use crate::sys::{CopyKind, Stream};
 
-/// Equal parts of the pinned memory: the first two are for plain uploads, the others in pairs for the threads.
+/// Equal parts of the pinned memory, in pairs for the threads.
 const SLOTS: usize = 16;
-const MAX_THREADS: usize = (SLOTS - 2) / 2;
+const MAX_THREADS: usize = SLOTS / 2;
 /// From this many slots on, several threads are worth their start.
 const THREADS_FROM_SLOTS: usize = 3;
 
@@ -24,8 +24,6 @@ pub(crate) struct Staging {
     buffer: PinnedBuffer,
     /// When the last copy from each slot was done.
     copied: Vec<OwnedEvent>,
-    /// The next slot of a plain upload.
-    turn: AtomicUsize,
     ring: Mutex<Ring>,
 }
 
@@ -43,7 +41,7 @@ impl Staging {
         let copied = (0..SLOTS).map(|_| OwnedEvent::new()).collect::<Result<_>>()?;
         let (used, filled) = ([OwnedEvent::new()?, OwnedEvent::new()?], [OwnedEvent::new()?, OwnedEvent::new()?]);
         let ring = Mutex::new(Ring { stream: OwnedStream::new()?, used, filled });
-        Ok(Staging { buffer: PinnedBuffer::new(bytes)?, copied, turn: AtomicUsize::new(0), ring })
+        Ok(Staging { buffer: PinnedBuffer::new(bytes)?, copied, ring })
     }
 
     pub fn bytes(&self) -> usize {
@@ -72,24 +70,19 @@ impl Staging {
         self.copied[slot].record(stream)
     }
 
-    /// Copies from the host, which may reuse `source` when this returns.
-    pub fn upload<T: Element>(&self, context: &Context<'_>, source: &[T], target: PtrMut<T>) -> Result<()> {
+    /// Copies from the host by several threads; the host may reuse `source` when this returns. False, with nothing done, where that
+    /// does not pay, or another call does it.
+    pub fn upload<T: Element>(&self, context: &Context<'_>, source: &[T], target: PtrMut<T>) -> Result<bool> {
         let slot_len = self.slot_len::<T>();
         if source.len() > THREADS_FROM_SLOTS * slot_len
             && threads::available() > 1
             && let Some(ring) = self.ring.try_lock()
         {
             let fill = |first: usize, slot: &mut [T]| slot.copy_from_slice(&source[first..first + slot.len()]);
-            return self.stream(context, &ring, source.len(), source.len(), [target; 2], &fill, |_, _, _| Ok(()));
+            self.stream(context, &ring, source.len(), source.len(), [target; 2], &fill, |_, _, _| Ok(()))?;
+            return Ok(true);
         }
-        for (i, chunk) in source.chunks(slot_len).enumerate() {
-            let slot = self.turn.fetch_add(1, Ordering::Relaxed) % 2;
-            self.send(slot, chunk.len(), target.at(i * slot_len), context.stream, |staged| {
-                staged.copy_from_slice(chunk);
-                Ok(())
-            })?;
-        }
-        Ok(())
+        Ok(false)
     }
 
     /// Copies to the host by several threads, and waits; false, with nothing done, where that does not pay.
@@ -119,7 +112,7 @@ impl Staging {
                 Ok(())
             };
             for (turn, (first, piece)) in pieces.into_iter().enumerate() {
-                let slot = 2 + 2 * worker + turn % 2;
+                let slot = 2 * worker + turn % 2;
                 self.copied[slot].wait()?;
                 copy_async(self.slot(slot), source.at(first).raw(), piece.len(), CopyKind::DeviceToHost, stream)?;
                 self.copied[slot].record(stream)?;
@@ -178,7 +171,7 @@ impl Staging {
                 let len = slot_len.min(length(b).saturating_sub(first));
                 let stream = ring.stream.raw();
                 if len > 0 {
-                    self.send(2 + 2 * worker + turn % 2, len, targets[b % 2].at(first), stream, |slot| {
+                    self.send(2 * worker + turn % 2, len, targets[b % 2].at(first), stream, |slot| {
                         fill(b * batch + first, slot);
                         let mut state = shared.lock();
                         while state.allowed <= b && !state.stop {
@@ -235,9 +228,10 @@ impl Staging {
                 }
                 Ok(())
             };
+            // Also where `work` panics: the threads would wait for ever.
+            let stop = Stop(&shared, &changed);
             let result = run();
-            shared.lock().stop = true;
-            changed.notify_all();
+            drop(stop);
             result
         });
         if result.is_err() {
@@ -246,6 +240,16 @@ impl Staging {
             ring.filled[0].wait()?;
         }
         result
+    }
+}
+
+/// Lets the threads of an upload end when it is dropped.
+struct Stop<'a>(&'a Mutex<Progress>, &'a Condvar);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.lock().stop = true;
+        self.1.notify_all();
     }
 }
 

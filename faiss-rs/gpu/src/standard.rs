@@ -167,8 +167,8 @@ fn memory_rows(resources: &GpuResources) -> Vec<Value> {
     };
     let infos = resources.memory_info();
     let shared = infos.iter().flat_map(|i| {
-        let temp = row(i.device, "TemporaryMemoryBuffer", (i.temp_size > 0).into(), i.temp_size);
-        [temp, row(i.device, "PinnedMemory", (i.pinned > 0).into(), i.pinned)]
+        let temp = row(i.device, "TemporaryMemoryBuffer", (i.lanes.temp_bytes > 0).into(), i.lanes.temp_bytes);
+        [temp, row(i.device, "PinnedMemory", (i.lanes.pinned_bytes > 0).into(), i.lanes.pinned_bytes)]
     });
     let held = resources.holdings();
     shared.chain(held.into_iter().map(|((device, kind), (pieces, bytes))| row(device, kind, pieces, bytes))).collect()

@@ -132,8 +132,7 @@ fn assigned(
     let (mut labels, mut distances) = (vec![7; n], vec![7.0; n]);
     let work = |c: &Context<'_>| -> Result<()> {
         let (rows, centres) = (c.upload(x)?, c.upload(centroids)?);
-        let vectors =
-            Vectors { rows: Rows::F32(centres.ptr()), count: centroids.len() / d, d, allowed: None };
+        let vectors = Vectors { rows: Rows::F32(centres.ptr()), count: centroids.len() / d, d, allowed: None };
         let (mut out, mut values) = (c.take(n)?, c.take(n)?);
         let to = Some(values.ptr_mut());
         assign::nearest_by(c, strategy, Parts::whole(rows.ptr(), n, d), &vectors, metric, out.ptr_mut(), to)?;
@@ -342,7 +341,7 @@ fn codebooks_of_all_parts_are_the_hosts() {
             resources
                 .with(0, |c| {
                     let rows = c.upload(&x)?;
-                    pq_train(c, rows.ptr(), n, &mut device).unwrap();
+                    assert!(pq_train(c, rows.ptr(), n, &mut device)?);
                     Ok(())
                 })
                 .unwrap();

@@ -66,9 +66,9 @@ impl Case {
             }
             let (mut values, mut ids) = (c.take(nq * k)?, c.take(nq * k)?);
             let out = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-            for (precision, unproven) in [Precision::Single, Precision::Double].into_iter().zip(&mut found.unproven) {
+            for (i, precision) in [Precision::Single, Precision::Double].into_iter().enumerate() {
                 let rows = found::search(c, queries, nq, &vectors, (self.metric, k), precision, 0, out)?;
-                *unproven = rows.len();
+                found.unproven[i] = rows.len();
                 c.download(values.ptr(), &mut found.values)?;
                 c.download(ids.ptr(), &mut found.ids)?;
                 // What is proven is right already.
@@ -140,8 +140,11 @@ fn the_best_are_found_and_proven() {
     let Some(resources) = gpu() else { return };
     let mut random = Random(11);
     let n = if small() { 3000 } else { 33_000 };
-    let shapes: &[(usize, usize, usize)] =
-        if small() { &[(20, 130, 3)] } else { &[(16, 300, 1), (40, 70, 10), (100, 30, 100), (130, 3, 1000), (33, 5, 3000)] };
+    let shapes: &[(usize, usize, usize)] = if small() {
+        &[(20, 130, 3)]
+    } else {
+        &[(16, 300, 1), (40, 70, 10), (100, 30, 100), (130, 3, 1000), (33, 5, 3000)]
+    };
     for metric in [MetricType::L2, MetricType::InnerProduct] {
         for &(d, nq, k) in shapes {
             for offset in [0.0, 100.0, 10_000.0] {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs compiled GPU tests where there is a GPU but no Rust: gpu.sh FOLDER WHAT..., in a folder with the programs `ops`,
-# `index`, `ivf`, `pq`, `cluster`, `found` (from `cargo test -p faiss-gpu --no-run`) and `flat_bench` (from `cargo build -p faiss-gpu --example flat_bench`).
+# `index`, `ivf`, `pq`, `cluster`, `found`, `callers` (from `cargo test -p faiss-gpu --no-run`) and `flat_bench` (from `cargo build -p faiss-gpu --example flat_bench`).
 #
 #   tests      everything, one test at a time
 #   sanitize   compute-sanitizer's memcheck, racecheck, synccheck and initcheck on small sizes
@@ -26,10 +26,10 @@ run() { # NAME COMMAND...
 
 for what in "$@"; do
     case $what in
-    tests) for t in ops index ivf pq cluster found; do run $t "$folder/$t" --test-threads 1; done ;;
+    tests) for t in ops index ivf pq cluster found callers; do run $t "$folder/$t" --test-threads 1; done ;;
     sanitize)
         for tool in memcheck racecheck synccheck initcheck; do
-            for t in ops index ivf pq cluster found; do
+            for t in ops index ivf pq cluster found callers; do
                 # initcheck does not see what some of cuBLAS's half-precision kernels write: the sizes of `index` use those.
                 [ $tool-$t = initcheck-index ] && continue
                 FAISS_TEST_SMALL=1 run $t-$tool compute-sanitizer --tool $tool --error-exitcode 9 \

@@ -115,7 +115,7 @@ fn small_temporary_memory_and_pages_change_nothing() {
     resources.set_temp_memory(1 << 16);
     check(&index);
     let info = resources.memory_info();
-    assert!(info[0].temp_size == 1 << 16 && info[0].temp_overflows > 0, "{info:?}");
+    assert!(info[0].temp_limit == 1 << 16 && info[0].lanes.overflows > 0, "{info:?}");
     resources.set_temp_memory(0);
     resources.set_pinned_memory(0);
     resources.set_default_null_stream_all_devices();

@@ -230,8 +230,7 @@ fn all_kernels_compute_every_distance() {
                 let (device_queries, device_places) = (context.upload(&queries)?, context.upload(&places)?);
                 let device_probes = context.upload(&narrow)?;
                 let centroids = context.upload(&x[..nlist * d])?;
-                let centroids =
-                    Vectors { rows: Rows::F32(centroids.ptr()), count: nlist, d, allowed: None };
+                let centroids = Vectors { rows: Rows::F32(centroids.ptr()), count: nlist, d, allowed: None };
                 for strategy in Strategy::ALL.into_iter().filter(|s| s.possible(context, kind, Some(centroids))) {
                     let nan = context.upload(&vec![f32::NAN; nq * stride])?;
                     let mut out = nan;

@@ -72,7 +72,7 @@ fn every_metric_and_strategy_agrees_with_its_definition() {
                         (round(data(metric, &mut random, nq * d)), round(data(metric, &mut random, n * d)));
                     let arg = 3.0;
                     let reference = distances(metric, arg, &queries, &vectors, d);
-                                        let linear = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
+                    let linear = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
                     for strategy in Strategy::ALL.into_iter().filter(|s| linear || *s == Strategy::Pairwise) {
                         let k = 11;
                         let how = Search { metric, arg, k, strategy };
@@ -139,7 +139,7 @@ fn run_select(
             stride: columns,
             rows,
             columns: columns_here,
-           
+
             allowed: None,
             row_columns: None,
             first_id: first as i64,

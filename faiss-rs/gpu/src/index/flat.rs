@@ -313,8 +313,7 @@ impl Index for GpuIndexFlat {
                 let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
                 let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
                 knn::knn(context, queries, count, &searched, search, 0, best)?;
-                context.download(values.ptr(), distances)?;
-                context.download(ids.ptr(), labels)?;
+                context.download_both((values.ptr(), distances), (ids.ptr(), labels))?;
             }
             Ok(())
         })

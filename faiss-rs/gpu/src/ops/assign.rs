@@ -144,13 +144,8 @@ impl<'a> Points<'a> {
         Ok(Points { context, strategy, of, k, metric, split })
     }
 
-    /// The numbers of the nearest, those of each part together and counted over all parts. 
-    pub fn nearest(
-        &self,
-        centroids: Ptr<f32>,
-        labels: PtrMut<i32>,
-        distances: Option<PtrMut<f32>>,
-    ) -> Result<()> {
+    /// The numbers of the nearest, those of each part together and counted over all parts.
+    pub fn nearest(&self, centroids: Ptr<f32>, labels: PtrMut<i32>, distances: Option<PtrMut<f32>>) -> Result<()> {
         let (context, of, metric) = (self.context, self.of, self.metric);
         if self.k == 0 {
             rows::fill(context, labels, -1, of.parts * of.count)?;
@@ -191,12 +186,7 @@ impl<'a> Points<'a> {
         )
     }
 
-    fn by_products(
-        &self,
-        centroids: Ptr<f32>,
-        metric: MetricType,
-        labels: PtrMut<i32>,
-    ) -> Result<()> {
+    fn by_products(&self, centroids: Ptr<f32>, metric: MetricType, labels: PtrMut<i32>) -> Result<()> {
         let (context, of, k) = (self.context, self.of, self.k);
         let inner = metric.is_similarity();
         let mut norms = context.take(if inner { 0 } else { k })?;

@@ -180,8 +180,7 @@ fn proven(
     out: Best,
 ) -> Result<()> {
     let (d, k, how) = (vectors.d, search.k, (search.metric, search.k));
-    let mut unproven =
-        found::search(context, queries, query_count, vectors, how, Precision::Single, first_id, out)?;
+    let mut unproven = found::search(context, queries, query_count, vectors, how, Precision::Single, first_id, out)?;
     // Gathered queries and their results take as much again.
     let together = (context.room / 8 / (8 * d + 12 * k)).max(TILE);
     if unproven.len() > FEW_UNPROVEN {

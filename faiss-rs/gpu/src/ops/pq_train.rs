@@ -11,14 +11,12 @@ use crate::ops::assign::Parts;
 use crate::ops::kmeans::{self, Job};
 use crate::resources::Context;
 
-/// Learns the centroids of `pq` from `count` rows on the device, as core's `ProductQuantizer::train` does from the same rows.
-pub fn pq_train(
-    context: &Context<'_>,
-    rows: Ptr<f32>,
-    count: usize,
-    pq: &mut ProductQuantizer,
-) -> faiss_core::base::Result<()> {
-    pq.check()?;
+/// Learns the centroids of `pq` from `count` rows on the device, as core's `ProductQuantizer::train` does from the same rows. False,
+/// with nothing done, where that is what has to train it: what is rare, or an error.
+pub fn pq_train(context: &Context<'_>, rows: Ptr<f32>, count: usize, pq: &mut ProductQuantizer) -> Result<bool> {
+    if pq.check().is_err() {
+        return Ok(false);
+    }
     let sampling = Clustering { cp: pq.cp.clone(), ..Clustering::new(pq.dsub, pq.ksub) };
     let chosen = sampling.subsample(count);
     let used = chosen.as_ref().map_or(count, Vec::len);
@@ -32,10 +30,7 @@ pub fn pq_train(
         || pq.dsub == 0
         || !finite(context, rows, count, pq)?
     {
-        // What is rare, or an error, is core's.
-        let mut host = vec![0f32; count * pq.d];
-        context.download(rows, &mut host)?;
-        return pq.train(&host);
+        return Ok(false);
     }
     let wanted = pq.ksub.saturating_mul(pq.cp.min_points_per_centroid.max(0) as usize);
     if used < wanted {
@@ -48,7 +43,7 @@ pub fn pq_train(
     pq.transposed_centroids.clear();
     pq.centroids_sq_lengths.clear();
     pq.sdc_table.clear();
-    Ok(())
+    Ok(true)
 }
 
 fn finite(context: &Context<'_>, rows: Ptr<f32>, count: usize, pq: &ProductQuantizer) -> Result<bool> {

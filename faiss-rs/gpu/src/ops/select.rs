@@ -121,16 +121,8 @@ pub fn merge(
     out: Best,
 ) -> Result<()> {
     let (values, ids) = (parts.values.read(), parts.ids.read());
-    let from = Values {
-        values,
-        stride: columns,
-        rows,
-        columns,
-        allowed: None,
-        row_columns: None,
-        first_id: 0,
-        descending,
-    };
+    let from =
+        Values { values, stride: columns, rows, columns, allowed: None, row_columns: None, first_id: 0, descending };
     block(context, &from, ids, None, k, 1, out)
 }
 

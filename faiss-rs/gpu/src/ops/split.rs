@@ -122,13 +122,7 @@ struct Norms {
 }
 
 /// High and low halves of `count` rows, and their norms if they are wanted.
-fn split(
-    context: &Context<'_>,
-    from: Source,
-    count: usize,
-    out: PtrMut<f16>,
-    norms: Option<Norms>,
-) -> Result<()> {
+fn split(context: &Context<'_>, from: Source, count: usize, out: PtrMut<f16>, norms: Option<Norms>) -> Result<()> {
     let padded = norms.map_or(count, |n| n.padded);
     launchers::split_rows(
         context.stride(padded, 8),

@@ -10,16 +10,20 @@ use crate::error::{CudaVersion, Error, Result};
 
 pub type Module = Pointer;
 pub type Function = Pointer;
+/// A `CUcontext`.
+pub type CudaContext = Pointer;
 type Status = c_int;
 
 pub const NO_BINARY_FOR_GPU: Status = 209;
+const SHARED_SIZE_BYTES: c_int = 1;
 const MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;
 
 /// Functions of libcuda.
 pub struct Driver {
     pub module_load_data: unsafe extern "C" fn(*mut Module, *const c_void) -> Status,
     pub module_get_function: unsafe extern "C" fn(*mut Function, Module, *const c_char) -> Status,
-    pub func_set_attribute: unsafe extern "C" fn(Function, c_int, c_int) -> Status,
+    func_get_attribute: unsafe extern "C" fn(*mut c_int, c_int, Function) -> Status,
+    func_set_attribute: unsafe extern "C" fn(Function, c_int, c_int) -> Status,
     #[allow(clippy::type_complexity)]
     pub launch_kernel: unsafe extern "C" fn(
         Function,
@@ -34,6 +38,9 @@ pub struct Driver {
         *mut *mut c_void,
         *mut *mut c_void,
     ) -> Status,
+    pub primary_context_retain: unsafe extern "C" fn(*mut CudaContext, c_int) -> Status,
+    pub context_get_current: unsafe extern "C" fn(*mut CudaContext) -> Status,
+    pub context_set_current: unsafe extern "C" fn(CudaContext) -> Status,
     pub device_get_name: unsafe extern "C" fn(*mut c_char, c_int, c_int) -> Status,
     pub device_total_mem: unsafe extern "C" fn(*mut usize, c_int) -> Status,
     get_error_name: unsafe extern "C" fn(Status, *mut *const c_char) -> Status,
@@ -89,8 +96,12 @@ impl Driver {
             Ok(Driver {
                 module_load_data: std::mem::transmute(find(c"cuModuleLoadData")?),
                 module_get_function: std::mem::transmute(find(c"cuModuleGetFunction")?),
+                func_get_attribute: std::mem::transmute(find(c"cuFuncGetAttribute")?),
                 func_set_attribute: std::mem::transmute(find(c"cuFuncSetAttribute")?),
                 launch_kernel: std::mem::transmute(find(c"cuLaunchKernel")?),
+                primary_context_retain: std::mem::transmute(find(c"cuDevicePrimaryCtxRetain")?),
+                context_get_current: std::mem::transmute(find(c"cuCtxGetCurrent")?),
+                context_set_current: std::mem::transmute(find(c"cuCtxSetCurrent")?),
                 device_get_name: std::mem::transmute(find(c"cuDeviceGetName")?),
                 device_total_mem: std::mem::transmute(find(c"cuDeviceTotalMem")?),
                 get_error_name: std::mem::transmute(find(c"cuGetErrorName")?),
@@ -112,10 +123,15 @@ impl Driver {
         Err(Error::Cuda { call, name: text(name), message: text(message) })
     }
 
-    /// Lets a kernel use more than 48 KiB of shared memory.
-    pub(crate) fn allow_shared(&self, function: Function, bytes: u32) -> Result<()> {
-        // SAFETY: the function came from a loaded module.
-        let status = unsafe { (self.func_set_attribute)(function, MAX_DYNAMIC_SHARED_SIZE_BYTES, bytes as c_int) };
+    /// Lets a kernel's launches ask for all the shared memory that a block may have, `bytes`, beside the kernel's own.
+    pub(crate) fn allow_shared(&self, function: Function, bytes: usize) -> Result<()> {
+        let mut own = 0;
+        // SAFETY: the function came from a loaded module, and the pointer is valid for the call.
+        let status = unsafe { (self.func_get_attribute)(&mut own, SHARED_SIZE_BYTES, function) };
+        self.check("cuFuncGetAttribute", status)?;
+        let rest = bytes as c_int - own;
+        // SAFETY: as above.
+        let status = unsafe { (self.func_set_attribute)(function, MAX_DYNAMIC_SHARED_SIZE_BYTES, rest) };
         self.check("cuFuncSetAttribute", status)
     }
 }

@@ -11,12 +11,13 @@ mod runtime;
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use parking_lot::Mutex;
 
 pub use cublas::{CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT, CUBLAS_OP_N, CUBLAS_OP_T, Cublas, CublasHandle, CudaType};
-pub use driver::{Driver, Function, Module, NO_BINARY_FOR_GPU};
+pub use driver::{CudaContext, Driver, Function, Module, NO_BINARY_FOR_GPU};
 pub use runtime::{Attribute, CopyKind, Event, MEMORY_ALLOCATION, PointerAttributes, Runtime, Stream};
 
 use crate::error::{CudaVersion, Error, Result};
@@ -34,7 +35,9 @@ pub struct Cuda {
 }
 
 static LIBRARY_DIR: Mutex<Option<PathBuf>> = Mutex::new(None);
-static CUDA: Mutex<Option<&'static Cuda>> = Mutex::new(None);
+/// Written once, under the lock; read by every call.
+static CUDA: AtomicPtr<Cuda> = AtomicPtr::new(std::ptr::null_mut());
+static OPENING: Mutex<()> = Mutex::new(());
 
 /// Names the folder that holds `libfaiss_cuda.so` and `kernels/`. Without it the environment's `FAISS_CUDA_DIR` does.
 pub fn set_library_dir(path: &Path) {
@@ -50,12 +53,19 @@ pub fn library_dir() -> Result<PathBuf> {
 
 /// The CUDA functions; the first successful call opens the libraries and asks the driver for its devices.
 pub fn cuda() -> Result<&'static Cuda> {
-    let mut loaded = CUDA.lock();
-    if let Some(cuda) = *loaded {
+    let loaded = || {
+        // SAFETY: what was stored is a leaked box, which nobody changes.
+        unsafe { CUDA.load(Ordering::Acquire).as_ref() }
+    };
+    if let Some(cuda) = loaded() {
         return Ok(cuda);
     }
-    let cuda: &'static Cuda = Box::leak(Box::new(open(&library_dir()?.join("libfaiss_cuda.so"))?));
-    *loaded = Some(cuda);
+    let _opening = OPENING.lock();
+    if let Some(cuda) = loaded() {
+        return Ok(cuda);
+    }
+    let cuda = Box::leak(Box::new(open(&library_dir()?.join("libfaiss_cuda.so"))?));
+    CUDA.store(cuda, Ordering::Release);
     Ok(cuda)
 }
 

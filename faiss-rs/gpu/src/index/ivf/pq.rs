@@ -4,6 +4,7 @@
 //! which takes four bytes of device memory and is made by the first search after the lists changed.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use faiss_core::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
 use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
@@ -18,6 +19,7 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
 use crate::config::GpuIndexIVFPQConfig;
+use crate::error::check_interrupt;
 use crate::kind::{Cloner, Target};
 use crate::memory::{DeviceBuffer, MemorySpace, Ptr, Temp};
 use crate::ops::pq::{self, CodeLists, Codebooks, Probes as PqProbes, Residual, Scan as PqScan};
@@ -45,8 +47,8 @@ pub struct GpuIndexIVFPQ {
 /// What the device has beside the lists; made when first needed.
 #[derive(Default)]
 struct Derived {
-    codebooks: Option<Codebooks>,
-    terms: Option<Terms>,
+    codebooks: Option<Arc<Codebooks>>,
+    terms: Option<Arc<Terms>>,
 }
 
 struct Terms {
@@ -229,13 +231,48 @@ impl GpuIndexIVFPQ {
         Ok(copy)
     }
 
-    /// What the device has, with codebooks.
-    fn derived(&self, context: &Context<'_>) -> crate::Result<MutexGuard<'_, Derived>> {
-        let mut derived = self.derived.lock();
-        if derived.codebooks.is_none() {
-            derived.codebooks = Some(Codebooks::new(context, &self.pq)?);
+    /// What the device has, while nobody else looks: just long enough to take it, or to make what is missing.
+    fn derived(&self) -> crate::Result<MutexGuard<'_, Derived>> {
+        loop {
+            if let Some(derived) = self.derived.try_lock_for(WAIT) {
+                return Ok(derived);
+            }
+            check_interrupt()?;
         }
-        Ok(derived)
+    }
+
+    fn codebooks(&self, context: &Context<'_>) -> crate::Result<Arc<Codebooks>> {
+        let mut derived = self.derived()?;
+        if let Some(codebooks) = &derived.codebooks {
+            return Ok(codebooks.clone());
+        }
+        let made = Arc::new(Codebooks::new(context, &self.pq)?);
+        // Others use them on streams of their own.
+        context.sync()?;
+        derived.codebooks = Some(made.clone());
+        Ok(made)
+    }
+
+    /// The terms of the lists as they are; none where distances have no such part.
+    fn terms(
+        &self,
+        context: &Context<'_>,
+        codebooks: &Codebooks,
+        scan: &Scan,
+        lists: &CodeLists,
+    ) -> crate::Result<Option<Arc<Terms>>> {
+        if !self.by_residual || self.metric_type.is_similarity() {
+            return Ok(None);
+        }
+        let mut derived = self.derived()?;
+        if let Some(terms) = derived.terms.as_ref().filter(|t| t.generation == scan.stored.generation) {
+            return Ok(Some(terms.clone()));
+        }
+        derived.terms = None;
+        let made = Arc::new(Terms::new(context, codebooks, scan, lists)?);
+        context.sync()?;
+        derived.terms = Some(made.clone());
+        Ok(Some(made))
     }
 
     /// What a search needs: the scan's parts that are the same for all queries, and their distances to the lists' centroids.
@@ -245,24 +282,14 @@ impl GpuIndexIVFPQ {
         scan: &Scan,
         work: impl FnOnce(&PqScan<'_>, &PqProbes) -> crate::Result<R>,
     ) -> crate::Result<R> {
-        let mut derived = self.derived(context)?;
-        let Derived { codebooks: Some(codebooks), terms } = &mut *derived else { return Err(no_codebooks()) };
+        let codebooks = self.codebooks(context)?;
         let stored = scan.stored;
         let lists =
             CodeLists { codes: stored.codes, offsets: stored.starts, lengths: stored.lengths, nlist: stored.nlist };
-        let similarity = self.metric_type.is_similarity();
-        let (mut origin, mut values) = (Ptr::null(), Ptr::null());
-        if self.by_residual && !similarity {
-            if terms.as_ref().is_none_or(|t| t.generation != stored.generation) {
-                *terms = None;
-                *terms = Some(Terms::new(context, codebooks, scan, &lists)?);
-            }
-            if let Some(terms) = terms {
-                (origin, values) = (terms.origin.ptr(), terms.values.ptr());
-            }
-        }
+        let terms = self.terms(context, &codebooks, scan, &lists)?;
+        let (origin, values) = terms.as_ref().map_or((Ptr::null(), Ptr::null()), |t| (t.origin.ptr(), t.values.ptr()));
         let parts = PqScan {
-            codebooks,
+            codebooks: &codebooks,
             lists,
             metric: self.metric_type,
             by_residual: self.by_residual,
@@ -320,12 +347,10 @@ impl GpuIndexIVFPQ {
     }
 }
 
+/// How long a search waits for another one to make what both need before it looks whether it is to stop.
+const WAIT: Duration = Duration::from_millis(20);
 /// Pairs of query and list from which on it is worth a wait to know how many codes they have.
 const COUNTED_FROM: usize = 1 << 14;
-
-fn no_codebooks() -> crate::Error {
-    crate::Error::invalid("the product quantizer has no centroids on this GPU")
-}
 
 fn no_centroids() -> crate::Error {
     crate::Error::invalid("the quantizer has no centroids on this GPU")
@@ -377,18 +402,21 @@ impl GpuInvertedFile for GpuIndexIVFPQ {
         let sample = if self.by_residual { self.residuals(&sample)?.into() } else { sample };
         let mut pq = self.pq.clone();
         pq.verbose |= self.verbose;
-        self.ivf.with(|context| {
+        let trained = self.ivf.with(|context| {
             let rows = context.upload(&sample)?;
-            Ok(pq_train(context, rows.ptr(), sample.len() / d, &mut pq))
-        })??;
+            pq_train(context, rows.ptr(), sample.len() / d, &mut pq)
+        })?;
+        if !trained {
+            // It may ask other indexes, on this GPU, too.
+            pq.train(&sample)?;
+        }
         self.pq = pq;
         self.derived = Mutex::default();
         Ok(())
     }
 
     fn encode<'a>(&self, context: &'a Context<'_>, batch: &Batch) -> crate::Result<Codes<'a>> {
-        let derived = self.derived(context)?;
-        let codebooks = derived.codebooks.as_ref().ok_or_else(no_codebooks)?;
+        let codebooks = &*self.codebooks(context)?;
         let mut codes = context.take::<u8>(batch.count * codebooks.code_size())?;
         let target = codes.ptr_mut();
         if self.by_residual {

@@ -170,8 +170,7 @@ fn search_lists(
             let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
             let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
             index.best(context, &probes, &search, best)?;
-            context.download(values.ptr(), distances)?;
-            context.download(ids.ptr(), labels)?;
+            context.download_both((values.ptr(), distances), (ids.ptr(), labels))?;
         }
         Ok(())
     })?;
