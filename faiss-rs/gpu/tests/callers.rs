@@ -92,7 +92,7 @@ fn a_quantizer_may_be_trained_by_an_index_of_the_same_gpu() {
     )
     .unwrap();
     let assign = GpuIndexFlat::new(resources, 8, MetricType::L2, &GpuIndexFlatConfig::default()).unwrap();
-    pq.pq.assign_index = Some(Shared::index(assign));
+    pq.pq.assign_index = Some(Shared::new(assign));
     on_gpu(|| pq.train(&vectors).unwrap());
     assert!(pq.is_trained);
 }
