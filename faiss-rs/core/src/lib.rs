@@ -1,5 +1,5 @@
 //! The CPU part of faiss. Layers, each seeing only those before it: base, simd, blas, distance, cluster, quantize, transform, storage,
-//! graph, index, factory, io. No CUDA and no Python here.
+//! graph, index, binary, factory, io. No CUDA and no Python here.
 
 // Kernels and free functions carry Faiss's names and its argument lists.
 #![allow(non_snake_case, clippy::too_many_arguments)]
@@ -7,6 +7,7 @@
 extern crate self as faiss_core;
 
 pub mod base;
+pub mod binary;
 pub mod blas;
 pub mod cluster;
 pub mod distance;

@@ -1,6 +1,7 @@
 //! One row a type. Adding a type is one file, which ends in its row, and one line here; Python, stubs, docs, files and clones read the rows.
 
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
+use crate::binary;
 use crate::cluster;
 use crate::factory;
 use crate::grammar::Grammar;
@@ -104,6 +105,15 @@ pub static REGISTRY: &[Row] = &[
     index::flat_l2::ROW,
     index::flat_ip::ROW,
     index::flat_1d::ROW,
+    binary::ROW,
+    binary::flat::ROW,
+    binary::from_float::ROW,
+    binary::hash::ROW,
+    binary::hash::STATS,
+    binary::id_map::ROW,
+    binary::id_map::ROW2,
+    binary::ivf::ROW,
+    binary::multi_hash::ROW,
     cluster::PARAMETERS,
     cluster::ROW,
     quantize::ROW,

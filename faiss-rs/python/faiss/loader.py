@@ -32,6 +32,7 @@ MODULES = (
     "heaps",
     "vectors",
     "pointers",
+    "binary",
     "compatibility",
 )
 

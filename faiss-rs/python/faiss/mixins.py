@@ -7,6 +7,8 @@ from faiss.classes import Object
 # Class of Faiss: module and class of this package.
 MIXINS = {
     "Index": ("index_methods", "IndexMethods"),
+    "IndexBinary": ("binary_methods", "IndexBinaryMethods"),
+    "IndexBinaryIVF": ("binary_methods", "IndexBinaryIVFMethods"),
     "IndexFlatCodes": ("index_methods", "FlatCodesMethods"),
     "IndexFlat": ("index_methods", "FlatMethods"),
     "IndexFlat1D": ("index_methods", "Flat1DMethods"),

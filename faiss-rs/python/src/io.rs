@@ -1,7 +1,8 @@
 //! Indexes to and from files, streams and bytes.
 
 use faiss_core::base::object::{copy, receiver};
-use faiss_core::base::{Error, Handle, MetricType, Object, Result};
+use faiss_core::base::{Error, Handle, MetricType, Object, Result, View};
+use faiss_core::binary::IndexBinary;
 use faiss_core::index::Index;
 use faiss_core::io;
 use faiss_core::storage::lists::InvertedLists;
@@ -84,10 +85,33 @@ fn no_reader() -> Error {
 
 /// Files of transforms have the form of an index's, but are none.
 fn index_only(read: Handle) -> Result<Handle> {
-    if read.is::<dyn Index>() {
+    only::<dyn Index>(read)
+}
+
+fn only<T: ?Sized + View>(read: Handle) -> Result<Handle> {
+    if read.is::<T>() {
         return Ok(read);
     }
-    Err(Error::failed("", format!("this is no index: Index type {} not recognized", read.info().name)))
+    let (wanted, name) = (T::NAME, read.info().name);
+    Err(Error::failed("", format!("the file holds no {wanted}: Index type {name} not recognized")))
+}
+
+#[pyfunction]
+pub fn read_index_binary(py: Python<'_>, path: &str, io_flags: i32) -> PyResult<NativeObject> {
+    enter(py, || io::read_index_file(path, io_flags).and_then(only::<dyn IndexBinary>)).map(NativeObject::root)
+}
+
+#[pyfunction]
+pub fn read_index_binary_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<NativeObject> {
+    let reader = reader.root.object();
+    let read = || io::read_index(source(&mut *write(&reader)?)?, io_flags).and_then(only::<dyn IndexBinary>);
+    enter(py, read).map(NativeObject::root)
+}
+
+#[pyfunction]
+pub fn deserialize_index_binary(py: Python<'_>, data: PyReadonlyArray1<'_, u8>) -> PyResult<NativeObject> {
+    let bytes = data.as_slice()?;
+    enter(py, || io::deserialize_index(bytes, 0).and_then(only::<dyn IndexBinary>)).map(NativeObject::root)
 }
 
 /// Writes an index or a transform.

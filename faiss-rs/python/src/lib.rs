@@ -13,6 +13,7 @@
 //!
 //! Nothing here knows numpy conventions of Faiss or makes Python classes: the package does that, in Python.
 
+mod binary;
 mod callbacks;
 mod catalogue;
 mod clustering;
@@ -34,6 +35,13 @@ use pyo3::prelude::*;
 mod _faiss {
     use super::*;
 
+    #[pymodule_export]
+    use binary::{
+        binary_add, binary_add_sa_codes, binary_add_with_ids, binary_assign, binary_check_compatible_for_merge,
+        binary_merge_from, binary_range_search, binary_reconstruct, binary_reconstruct_n, binary_remove_ids,
+        binary_reset, binary_search, binary_search_and_reconstruct, binary_to_real, binary_train, hamming_range_search,
+        hammings, hammings_knn, index_binary_factory, real_to_binary,
+    };
     #[pymodule_export]
     use callbacks::{callback_selector, callback_stream};
     #[pymodule_export]
@@ -61,9 +69,10 @@ mod _faiss {
     use interrupt::set_timeout;
     #[pymodule_export]
     use io::{
-        clone_object, deserialize_index, index_factory, read_bytes, read_index, read_index_from, read_inverted_lists,
-        read_object_from, read_product_quantizer, serialize_index, write_bytes, write_index, write_index_to,
-        write_inverted_lists, write_product_quantizer,
+        clone_object, deserialize_index, deserialize_index_binary, index_factory, read_bytes, read_index,
+        read_index_binary, read_index_binary_from, read_index_from, read_inverted_lists, read_object_from,
+        read_product_quantizer, serialize_index, write_bytes, write_index, write_index_to, write_inverted_lists,
+        write_product_quantizer,
     };
     #[pymodule_export]
     use object::{NativeObject, construct};

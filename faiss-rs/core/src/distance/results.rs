@@ -7,20 +7,33 @@ use super::collect::Hit;
 use super::{RangeSearchResult, worst};
 use crate::base::MetricType;
 
-/// The caller's arrays, a row of `k` a query.
-pub struct TopK<'a> {
-    rows: Vec<Mutex<(&'a mut [f32], &'a mut [i64])>>,
-    negated: bool,
-    worst: f32,
+/// The caller's arrays, a row of `k` a query. Distances are floats, or whole numbers for binary vectors.
+pub struct TopK<'a, D = f32> {
+    rows: Vec<Mutex<(&'a mut [D], &'a mut [i64])>>,
+    distance: fn(f32) -> D,
+    worst: D,
 }
 
 impl<'a> TopK<'a> {
     /// `k` is not 0. Keys of a similarity are its negative.
     pub fn new(metric: MetricType, k: usize, distances: &'a mut [f32], labels: &'a mut [i64]) -> Self {
-        let rows = distances.chunks_exact_mut(k).zip(labels.chunks_exact_mut(k)).map(Mutex::new).collect();
-        TopK { rows, negated: metric.is_similarity(), worst: worst(metric) }
+        let distance = if metric.is_similarity() { |key: f32| -key } else { |key: f32| key };
+        TopK { rows: rows(k, distances, labels), distance, worst: worst(metric) }
     }
+}
 
+impl<'a> TopK<'a, i32> {
+    /// For distances that are whole numbers, small enough for a float to hold them.
+    pub fn whole(k: usize, distances: &'a mut [i32], labels: &'a mut [i64]) -> Self {
+        TopK { rows: rows(k, distances, labels), distance: |key| key as i32, worst: i32::MAX }
+    }
+}
+
+fn rows<'a, D>(k: usize, distances: &'a mut [D], labels: &'a mut [i64]) -> Vec<Mutex<(&'a mut [D], &'a mut [i64])>> {
+    distances.chunks_exact_mut(k).zip(labels.chunks_exact_mut(k)).map(Mutex::new).collect()
+}
+
+impl<D: Copy> TopK<'_, D> {
     /// The number of queries.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -30,7 +43,7 @@ impl<'a> TopK<'a> {
     pub fn write(&self, q: usize, hits: &[Hit]) {
         let (distances, labels) = &mut *self.rows[q].lock();
         for (i, (key, id)) in hits.iter().enumerate() {
-            distances[i] = if self.negated { -key } else { *key };
+            distances[i] = (self.distance)(*key);
             labels[i] = *id;
         }
         distances[hits.len()..].fill(self.worst);

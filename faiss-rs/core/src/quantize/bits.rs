@@ -50,6 +50,70 @@ impl Iterator for Unpacker<'_> {
     }
 }
 
+/// Writes numbers of any sizes up to 64 bits one after the other, lowest bits first.
+#[derive(Default)]
+pub struct BitstringWriter {
+    code: Vec<u8>,
+    /// Bits written so far.
+    at: usize,
+}
+
+impl BitstringWriter {
+    /// Writes the lower `nbits` bits of `value`.
+    pub fn write(&mut self, value: u64, nbits: u32) {
+        let mut left = nbits as usize;
+        // Bits from 64 on would be shifted out.
+        let mut value = if nbits >= 64 { value } else { value & ((1 << nbits) - 1) };
+        while left > 0 {
+            let used = self.at % 8;
+            if used == 0 {
+                self.code.push(0);
+            }
+            let now = left.min(8 - used);
+            if let Some(last) = self.code.last_mut() {
+                *last |= (value << used) as u8;
+            }
+            value >>= now;
+            left -= now;
+            self.at += now;
+        }
+    }
+
+    /// The bytes; the last is completed by zeros.
+    pub fn finish(self) -> Vec<u8> {
+        self.code
+    }
+}
+
+/// Reads what [`BitstringWriter`] wrote.
+pub struct BitstringReader<'a> {
+    code: &'a [u8],
+    at: usize,
+}
+
+impl<'a> BitstringReader<'a> {
+    pub fn new(code: &'a [u8]) -> Self {
+        BitstringReader { code, at: 0 }
+    }
+
+    /// The next `nbits` bits, at most 64; `None` where fewer are left.
+    pub fn read(&mut self, nbits: u32) -> Option<u64> {
+        let (mut value, mut got, nbits) = (0u64, 0, nbits as usize);
+        if nbits > 64 || self.at.checked_add(nbits)? > self.code.len() * 8 {
+            return None;
+        }
+        while got < nbits {
+            let used = self.at % 8;
+            let now = (nbits - got).min(8 - used);
+            let bits = u64::from(self.code[self.at / 8] >> used) & ((1 << now) - 1);
+            value |= bits << got;
+            got += now;
+            self.at += now;
+        }
+        Some(value)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +136,20 @@ mod tests {
         pack([1, 2, 3].into_iter(), 5, &mut code);
         // 1, 2 and 3 in five bits each: 00001, 00010 and 00011, read from the right.
         assert_eq!(code, [0b0100_0001, 0b0000_1100]);
+    }
+
+    #[test]
+    fn numbers_of_all_sizes_follow_each_other() {
+        let numbers: Vec<(u64, u32)> = (0..=64).map(|n| (0x9e37_79b9_7f4a_7c15 ^ u64::from(n), n)).collect();
+        let mut writer = BitstringWriter::default();
+        numbers.iter().for_each(|(value, nbits)| writer.write(*value, *nbits));
+        let code = writer.finish();
+        assert_eq!(code.len(), (0..=64usize).sum::<usize>().div_ceil(8));
+        let mut reader = BitstringReader::new(&code);
+        for (value, nbits) in numbers {
+            let want = if nbits == 64 { value } else { value & ((1 << nbits) - 1) };
+            assert_eq!(reader.read(nbits), Some(want), "{nbits} bits");
+        }
+        assert_eq!(reader.read(8), None);
     }
 }

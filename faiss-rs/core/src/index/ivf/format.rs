@@ -43,7 +43,7 @@ pub fn read_header(input: &mut Reader<'_>) -> Result<IndexIVF> {
     Ok(IndexIVF { base, nlist, nprobe, quantizer, own_fields: true, direct_map, ..Default::default() })
 }
 
-fn write_direct_map(map: &DirectMap, out: &mut Writer<'_>) -> Result<()> {
+pub(crate) fn write_direct_map(map: &DirectMap, out: &mut Writer<'_>) -> Result<()> {
     out.u8(map.kind as u8)?;
     out.vec(&map.array)?;
     if map.kind == direct_map::HASHTABLE {
@@ -58,7 +58,7 @@ fn write_direct_map(map: &DirectMap, out: &mut Writer<'_>) -> Result<()> {
     Ok(())
 }
 
-fn read_direct_map(input: &mut Reader<'_>) -> Result<DirectMap> {
+pub(crate) fn read_direct_map(input: &mut Reader<'_>) -> Result<DirectMap> {
     let mut map = DirectMap { kind: i32::from(input.u8()?), ..Default::default() };
     let known = (direct_map::NO_MAP..=direct_map::HASHTABLE).contains(&map.kind);
     Error::check(known, "dm->type >= 0 && dm->type < DMT_count")?;

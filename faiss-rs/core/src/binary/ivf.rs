@@ -1,0 +1,591 @@
+//! Inverted file of binary vectors.
+
+use faiss_derive::Object;
+
+use super::{IndexBinary, IndexBinaryBase, binary_base, flat::IndexBinaryFlat, from_float, hamming, header};
+use crate::base::object::{Method, MethodCall, cast, cast_mut, receiver, receiver_mut};
+use crate::base::{Error, Handle, MetricType, Object, Result, Shared, Value, interrupt, threads};
+use crate::cluster::{Clustering, ClusteringParameters};
+use crate::distance::RangeSearchResult;
+use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir};
+use crate::distance::results::{InRadius, TopK};
+use crate::index::Index;
+use crate::index::flat_l2::IndexFlatL2;
+use crate::index::ivf::format;
+use crate::index::ivf::params::{self, SearchParametersIVF};
+use crate::registry::{Format, Row, no_overload};
+use crate::selector::IDSelector;
+use crate::storage::direct_map::{DirectMap, lo_listno, lo_offset};
+use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
+use crate::stream::{Reader, Writer};
+
+/// Vectors that are added at a time.
+const ADD_BLOCK: usize = 1 << 16;
+/// Entries of a list whose distances are computed at a time.
+const SCAN_BLOCK: usize = 512;
+
+/// Stores binary vectors in the lists of a coarse quantizer.
+#[derive(Object, Clone)]
+#[object(implements(IndexBinary), copy = deep_copy, methods = METHODS)]
+pub struct IndexBinaryIVF {
+    #[object(parent)]
+    pub base: IndexBinaryBase,
+    /// The lists.
+    pub invlists: Option<Shared<dyn InvertedLists>>,
+    /// Whether the lists belong to this index. Memory is managed by reference counts, whatever this says.
+    pub own_invlists: bool,
+    /// Number of lists that a search looks into.
+    pub nprobe: usize,
+    /// A search looks at this many vectors at most; 0 for no limit.
+    pub max_codes: usize,
+    /// Accepted for compatibility: one way of collecting results is best here at every k.
+    pub use_heap: bool,
+    /// Accepted for compatibility: results are the same.
+    pub per_invlist_search: bool,
+    /// From ids to entries of the lists.
+    pub direct_map: DirectMap,
+    /// Assigns vectors to lists.
+    pub quantizer: Option<Shared<dyn IndexBinary>>,
+    /// Number of lists.
+    pub nlist: usize,
+    /// Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says.
+    pub own_fields: bool,
+    /// Parameters of the k-means of the quantizer.
+    pub cp: ClusteringParameters,
+    /// If set, assigns points, as floats, to centroids in that k-means.
+    pub clustering_index: Option<Shared<dyn Index>>,
+}
+
+impl Default for IndexBinaryIVF {
+    fn default() -> Self {
+        IndexBinaryIVF {
+            base: IndexBinaryBase::default(),
+            invlists: None,
+            own_invlists: true,
+            nprobe: 1,
+            max_codes: 0,
+            use_heap: true,
+            per_invlist_search: false,
+            direct_map: DirectMap::default(),
+            quantizer: None,
+            nlist: 0,
+            own_fields: false,
+            cp: ClusteringParameters { niter: 10, ..Default::default() },
+            clustering_index: None,
+        }
+    }
+}
+
+const SIGNATURES: &[&str] = &["()", "(quantizer: IndexBinary, d: int, nlist: int, own_invlists: bool = True)"];
+
+pub const ROW: Row = Row::of::<IndexBinaryIVF>()
+    .construct(
+        |args| {
+            let (quantizer, d, nlist, own) = match args {
+                [] => return Ok(Handle::new(IndexBinaryIVF::default())),
+                [Value::Handle(quantizer), Value::Int(d), Value::Int(nlist)] => (quantizer, *d, *nlist, true),
+                [Value::Handle(quantizer), Value::Int(d), Value::Int(nlist), Value::Bool(own)] => {
+                    (quantizer, *d, *nlist, *own)
+                }
+                _ => return Err(no_overload("IndexBinaryIVF", SIGNATURES)),
+            };
+            let nlist = usize::try_from(nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"))?;
+            Ok(Handle::new(IndexBinaryIVF::new(quantizer.view()?, d, nlist, own)?))
+        },
+        SIGNATURES,
+    )
+    .format(Format {
+        fourccs: &["IBwF"],
+        read: |input, _| Ok(Handle::new(IndexBinaryIVF::read(input)?)),
+        write: |object, out| receiver::<IndexBinaryIVF>(object)?.write(out),
+    });
+
+/// What a search was asked for, by parameters or by the index itself.
+struct Limits {
+    nprobe: usize,
+    max_codes: usize,
+}
+
+impl IndexBinaryIVF {
+    /// Over `nlist` lists of `quantizer`, whose vectors have `d` bits and which is or will be trained.
+    pub fn new(quantizer: Shared<dyn IndexBinary>, d: i64, nlist: usize, own_invlists: bool) -> Result<Self> {
+        let mut base = IndexBinaryBase::new(d)?;
+        {
+            let quantizer = quantizer.read();
+            Error::check(quantizer.base().d == base.d, "d == quantizer->d")?;
+            base.is_trained = quantizer.base().is_trained && quantizer.base().ntotal == nlist as i64;
+        }
+        let lists = ArrayInvertedLists::new(nlist, base.bytes())?;
+        let invlists = own_invlists.then(|| Shared::new(lists));
+        Ok(IndexBinaryIVF { base, invlists, own_invlists, quantizer: Some(quantizer), nlist, ..Default::default() })
+    }
+
+    fn deep_copy(&self) -> Result<Self> {
+        let quantizer = self.quantizer.as_ref().map(Shared::copy).transpose()?;
+        let invlists = self.invlists.as_ref().map(Shared::copy).transpose()?;
+        Ok(IndexBinaryIVF {
+            quantizer,
+            invlists,
+            clustering_index: None,
+            own_fields: true,
+            own_invlists: true,
+            ..self.clone()
+        })
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let base = header::read(input)?;
+        let (nlist, nprobe) = (input.usize()?, input.usize()?);
+        input.check_loop(nlist, "nlist")?;
+        let quantizer = header::read_index(input, base.d)?;
+        let direct_map = format::read_direct_map(input)?;
+        let mut index =
+            IndexBinaryIVF { base, nlist, nprobe, quantizer, own_fields: true, direct_map, ..Default::default() };
+        if let Some(lists) = format::read_inverted_lists(input)? {
+            index.replace_invlists(Some(Shared::new(lists)), true)?;
+        }
+        Ok(index)
+    }
+
+    fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+        out.fourcc("IBwF")?;
+        header::write(self, out)?;
+        out.usize(self.nlist)?;
+        out.usize(self.nprobe)?;
+        header::write_index(self.quantizer.as_ref(), out)?;
+        format::write_direct_map(&self.direct_map, out)?;
+        match &self.invlists {
+            Some(lists) => format::write_inverted_lists(&*lists.read(), out),
+            None => out.fourcc("il00"),
+        }
+    }
+
+    pub fn quantizer(&self) -> Result<&Shared<dyn IndexBinary>> {
+        self.quantizer.as_ref().ok_or_else(|| Error::failed("quantizer", "the index has no quantizer"))
+    }
+
+    fn lists(&self) -> Result<&Shared<dyn InvertedLists>> {
+        let lists =
+            self.invlists.as_ref().ok_or_else(|| Error::failed("invlists", "the index has no inverted lists"))?;
+        self.check_lists(&*lists.read())?;
+        Ok(lists)
+    }
+
+    fn check_lists(&self, lists: &dyn InvertedLists) -> Result<()> {
+        Error::check(lists.base().nlist == self.nlist, "invlists->nlist == nlist")?;
+        Error::check(lists.base().code_size == self.bytes(), "invlists->code_size == code_size")
+    }
+
+    /// Takes other lists; those that were here are let go.
+    pub fn replace_invlists(&mut self, lists: Option<Shared<dyn InvertedLists>>, own: bool) -> Result<()> {
+        if let Some(lists) = &lists {
+            self.check_lists(&*lists.read())?;
+        }
+        (self.invlists, self.own_invlists) = (lists, own);
+        Ok(())
+    }
+
+    /// The number of entries of a list.
+    pub fn get_list_size(&self, list: i64) -> Result<usize> {
+        let lists = self.lists()?.read();
+        Ok(lists.list_size(lists.check_list(list)?))
+    }
+
+    /// Makes a direct map of that kind, or drops it.
+    pub fn set_direct_map_type(&mut self, kind: i32) -> Result<()> {
+        let lists = self.lists()?.clone();
+        let ntotal = usize::try_from(self.ntotal).unwrap_or(0);
+        self.direct_map.set_type(kind, &*lists.read(), ntotal)
+    }
+
+    /// The vector of an entry.
+    pub fn reconstruct_from_offset(&self, list: i64, offset: i64, out: &mut [u8]) -> Result<()> {
+        Error::check(out.len() == self.bytes(), "recons.size() == code_size")?;
+        let lists = self.lists()?.read();
+        let (list, offset) = lists.check_entry(list, offset)?;
+        out.copy_from_slice(&lists.codes(list)[offset * out.len()..(offset + 1) * out.len()]);
+        Ok(())
+    }
+
+    /// Adds vectors to the given lists; a negative one means that the vector is counted but in no list.
+    pub fn add_core(&mut self, x: &[u8], ids: Option<&[i64]>, list_nos: &[i64]) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        let n = self.rows(x)?;
+        Error::check(
+            list_nos.len() == n && ids.is_none_or(|ids| ids.len() == n),
+            "coarse_idx.size() == n && ids.size() == n",
+        )?;
+        self.check_list_nos(list_nos)?;
+        self.direct_map.check_can_add(ids)?;
+        let counted: Vec<i64>;
+        let ids = match ids {
+            Some(ids) => ids,
+            None => {
+                counted = (self.ntotal..self.ntotal + n as i64).collect();
+                &counted
+            }
+        };
+        let mut offsets = vec![-1i64; n];
+        self.lists()?.clone().write().add_many(list_nos, ids, x, &mut offsets)?;
+        self.direct_map.add(ids, list_nos, &offsets);
+        self.ntotal += n as i64;
+        Ok(())
+    }
+
+    fn check_list_nos(&self, list_nos: &[i64]) -> Result<()> {
+        match list_nos.iter().find(|list| **list >= self.nlist as i64) {
+            Some(list) => Err(Error::failed("key < nlist", format!("Invalid key={list} nlist={}", self.nlist))),
+            None => Ok(()),
+        }
+    }
+
+    fn add_blocks(&mut self, x: &[u8], ids: Option<&[i64]>) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        let (n, size) = (self.rows(x)?, self.bytes());
+        Error::check(ids.is_none_or(|ids| ids.len() == n), "ids.size() == n")?;
+        self.direct_map.check_can_add(ids)?;
+        self.lists()?;
+        for first in (0..n).step_by(ADD_BLOCK) {
+            interrupt::check()?;
+            let end = (first + ADD_BLOCK).min(n);
+            let x = &x[first * size..end * size];
+            let mut list_nos = vec![-1; end - first];
+            self.quantizer()?.read().assign(x, 1, &mut list_nos)?;
+            self.add_core(x, ids.map(|ids| &ids[first..end]), &list_nos)?;
+        }
+        Ok(())
+    }
+
+    fn limits(&self, params: Option<&dyn Object>) -> Result<Limits> {
+        let params: Option<&SearchParametersIVF> = params::of_search(params)?;
+        if params.is_some_and(|p| p.sel.is_some()) {
+            return Err(Error::failed("!params->sel", "IDSelector is not supported for IndexBinaryIVF"));
+        }
+        let nprobe = params.map_or(self.nprobe, |p| p.nprobe).min(self.nlist);
+        Error::check(nprobe > 0, "nprobe > 0")?;
+        let max_codes = params.map_or(self.max_codes, |p| p.max_codes);
+        Ok(Limits { nprobe, max_codes: if max_codes == 0 { usize::MAX } else { max_codes } })
+    }
+
+    /// The lists nearest to each query.
+    fn probe(&self, x: &[u8], nprobe: usize) -> Result<Vec<i64>> {
+        let mut list_nos = vec![-1; self.rows(x)? * nprobe];
+        self.quantizer()?.read().assign(x, nprobe, &mut list_nos)?;
+        Ok(list_nos)
+    }
+
+    /// The `k` nearest vectors in the given lists: `list_nos` holds `n * nprobe`; a negative number is none.
+    pub fn search_preassigned(
+        &self,
+        x: &[u8],
+        k: usize,
+        list_nos: &[i64],
+        max_codes: usize,
+        distances: &mut [i32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let n = self.queries(x, k, distances, labels)?;
+        let results = TopK::whole(k, distances, labels);
+        if k == 1 {
+            self.scan(x, n, list_nos, max_codes, Best1::default, |q, hits| results.write(q, &hits))
+        } else {
+            self.scan(x, n, list_nos, max_codes, || Reservoir::new(k), |q, hits| results.write(q, &hits))
+        }
+    }
+
+    /// The vectors at a distance below `radius` in the given lists.
+    pub fn range_search_preassigned(&self, x: &[u8], radius: i32, list_nos: &[i64]) -> Result<RangeSearchResult> {
+        let n = self.rows(x)?;
+        let found = InRadius::new(MetricType::L2, n);
+        self.scan(x, n, list_nos, usize::MAX, || InRange::new(radius as f32), |q, hits| found.put(q, hits))?;
+        Ok(found.finish())
+    }
+
+    /// Goes through the lists of each query, nearest first; `done` gets the query's results.
+    fn scan<C: Collector>(
+        &self,
+        x: &[u8],
+        n: usize,
+        list_nos: &[i64],
+        max_codes: usize,
+        collector: impl Fn() -> C + Sync,
+        done: impl Fn(usize, Vec<Hit>) + Sync,
+    ) -> Result<()> {
+        Error::check(n == 0 || list_nos.len().is_multiple_of(n), "assign.size() == n * nprobe")?;
+        self.check_list_nos(list_nos)?;
+        let (nprobe, size) = (list_nos.len().checked_div(n).unwrap_or(0), self.bytes());
+        let lists = self.lists()?.read();
+        threads::parallel_for(n, |q| {
+            interrupt::check()?;
+            let (mut own, mut seen) = (collector(), 0);
+            let (mut keys, mut hits) = ([0f32; SCAN_BLOCK], [0u32; SCAN_BLOCK]);
+            let own_lists =
+                list_nos[q * nprobe..(q + 1) * nprobe].iter().filter_map(|list| usize::try_from(*list).ok());
+            for list in own_lists {
+                let (codes, ids) = (lists.codes(list), lists.ids(list));
+                let entries = ids.len().min(max_codes - seen);
+                for first in (0..entries).step_by(SCAN_BLOCK) {
+                    let end = (first + SCAN_BLOCK).min(entries);
+                    let keys = &mut keys[..end - first];
+                    hamming::hamming_ny(&x[q * size..(q + 1) * size], &codes[first * size..end * size], keys);
+                    hamming::offer(keys, |at| Some(ids[first + at]), &mut own, &mut hits);
+                }
+                seen += entries;
+                if seen >= max_codes {
+                    break;
+                }
+            }
+            done(q, own.finish());
+            Ok(())
+        })
+    }
+}
+
+impl IndexBinary for IndexBinaryIVF {
+    binary_base!();
+
+    /// k-means over the vectors as floats; centroids are rounded to bits.
+    fn train(&mut self, x: &[u8]) -> Result<()> {
+        self.rows(x)?;
+        let quantizer = self.quantizer()?.clone();
+        let mut quantizer = quantizer.write();
+        if quantizer.base().is_trained && quantizer.base().ntotal == self.nlist as i64 {
+            if self.verbose {
+                println!("IVF quantizer does not need training.");
+            }
+            self.is_trained = true;
+            return Ok(());
+        }
+        let d = self.d as usize;
+        let mut clustering = Clustering { cp: self.cp.clone(), ..Clustering::new(d, self.nlist) };
+        clustering.verbose |= self.verbose;
+        let x = from_float::floats(x)?;
+        match &self.clustering_index {
+            Some(assigner) => clustering.train(&x, &mut *assigner.write(), None)?,
+            None => clustering.train(&x, &mut IndexFlatL2::new(i64::from(self.d))?, None)?,
+        }
+        let mut centroids = vec![0u8; self.nlist * self.bytes()];
+        from_float::real_to_binary(&clustering.centroids, &mut centroids)?;
+        quantizer.reset()?;
+        quantizer.train(&centroids)?;
+        quantizer.add(&centroids)?;
+        quantizer.base_mut().is_trained = true;
+        self.is_trained = true;
+        Ok(())
+    }
+    fn add(&mut self, x: &[u8]) -> Result<()> {
+        self.add_blocks(x, None)
+    }
+    fn add_with_ids(&mut self, x: &[u8], ids: &[i64]) -> Result<()> {
+        self.add_blocks(x, Some(ids))
+    }
+    fn search(
+        &self,
+        x: &[u8],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [i32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        self.queries(x, k, distances, labels)?;
+        let limits = self.limits(params)?;
+        let list_nos = self.probe(x, limits.nprobe)?;
+        self.search_preassigned(x, k, &list_nos, limits.max_codes, distances, labels)
+    }
+    fn range_search(&self, x: &[u8], radius: i32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        super::no_params(params)?;
+        let list_nos = self.probe(x, self.limits(None)?.nprobe)?;
+        self.range_search_preassigned(x, radius, &list_nos)
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.lists()?.clone().write().reset()?;
+        self.direct_map.clear();
+        self.ntotal = 0;
+        Ok(())
+    }
+    fn reconstruct(&self, key: i64, out: &mut [u8]) -> Result<()> {
+        let lo = self.direct_map.get(key)?;
+        self.reconstruct_from_offset(lo_listno(lo) as i64, lo_offset(lo) as i64, out)
+    }
+    fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [u8]) -> Result<()> {
+        let size = self.bytes();
+        let end = i64::try_from(ni).ok().and_then(|ni| i0.checked_add(ni));
+        let inside = i0 >= 0 && end.is_some_and(|end| end <= self.ntotal);
+        Error::check(ni == 0 || inside, "ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)")?;
+        Error::check(ni.checked_mul(size) == Some(out.len()), "recons.size() == ni * code_size")?;
+        let lists = self.lists()?.read();
+        for list in 0..self.nlist {
+            let (ids, codes) = (lists.ids(list), lists.codes(list));
+            for (id, code) in ids.iter().zip(codes.chunks_exact(size.max(1))) {
+                let at = id.checked_sub(i0).and_then(|at| usize::try_from(at).ok()).filter(|at| *at < ni);
+                if let Some(at) = at {
+                    out[at * size..(at + 1) * size].copy_from_slice(code);
+                }
+            }
+        }
+        Ok(())
+    }
+    fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
+        let lists = self.lists()?.clone();
+        let removed = self.direct_map.remove_ids(sel, &mut *lists.write())?;
+        self.ntotal -= removed as i64;
+        Ok(removed)
+    }
+    fn check_compatible_for_merge(&self, other: &dyn IndexBinary) -> Result<()> {
+        let other = cast::<IndexBinaryIVF>(other);
+        let other = other.ok_or_else(|| Error::failed("other", "the other index is no IndexBinaryIVF"))?;
+        Error::check(other.d == self.d, "other->d == d")?;
+        Error::check(other.nlist == self.nlist, "other->nlist == nlist")?;
+        Error::check(other.code_size == self.code_size, "other->code_size == code_size")?;
+        if !self.direct_map.no() || !other.direct_map.no() {
+            return Err(Error::failed("direct_map.no() && other->direct_map.no()", "direct map copy not implemented"));
+        }
+        let (ours, theirs) = (self.quantizer()?, other.quantizer()?);
+        if ours.same(theirs) {
+            return Ok(());
+        }
+        let (ours, theirs) = (ours.read(), theirs.read());
+        let same = match (cast::<IndexBinaryFlat>(&*ours), cast::<IndexBinaryFlat>(&*theirs)) {
+            (Some(a), Some(b)) => a.xb == b.xb,
+            _ => std::ptr::eq(ours.info(), theirs.info()) && ours.base().ntotal == theirs.base().ntotal,
+        };
+        Error::check(same, "coarse quantizers should be the same")
+    }
+    fn merge_from(&mut self, other: &mut dyn IndexBinary, add_id: i64) -> Result<()> {
+        self.check_compatible_for_merge(other)?;
+        let Some(other) = cast_mut::<IndexBinaryIVF>(other) else { return Ok(()) };
+        let (from, to) = (other.lists()?.clone(), self.lists()?.clone());
+        if from.same(&to) {
+            return Err(Error::value("both indexes have the same lists"));
+        }
+        to.write().merge_from(&mut *from.write(), add_id)?;
+        self.ntotal += other.ntotal;
+        other.ntotal = 0;
+        Ok(())
+    }
+}
+
+/// The number of results, at least 1.
+fn positive(k: i64) -> Result<usize> {
+    usize::try_from(k).ok().filter(|k| *k > 0).ok_or_else(|| Error::failed("k > 0", ""))
+}
+
+const METHODS: &[Method] = &[
+    Method {
+        name: "get_list_size",
+        signature: "(self, list_no: int) -> int",
+        doc: "Number of entries of a list.",
+        call: MethodCall::Read(|object, args| match args {
+            [Value::Int(list)] => Ok(Value::Int(receiver::<IndexBinaryIVF>(object)?.get_list_size(*list)? as i64)),
+            _ => Err(no_overload("get_list_size", &["(list_no: int)"])),
+        }),
+    },
+    Method {
+        name: "make_direct_map",
+        signature: "(self, new_maintain_direct_map: bool = True) -> None",
+        doc: "Makes a map from ids to entries, by array, so that vectors can be reconstructed; or drops it.",
+        call: MethodCall::Write(|object, args| {
+            let on = match args {
+                [] => true,
+                [Value::Bool(on)] => *on,
+                _ => return Err(no_overload("make_direct_map", &["(new_maintain_direct_map: bool = True)"])),
+            };
+            receiver_mut::<IndexBinaryIVF>(object)?.set_direct_map_type(i32::from(on))?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "set_direct_map_type",
+        signature: "(self, type: int) -> None",
+        doc: "Makes a map from ids to entries: 0 none, 1 by array (ids count up from 0), 2 by hash table (any ids).",
+        call: MethodCall::Write(|object, args| {
+            let [Value::Int(kind)] = args else { return Err(no_overload("set_direct_map_type", &["(type: int)"])) };
+            receiver_mut::<IndexBinaryIVF>(object)?.set_direct_map_type((*kind).clamp(-1, 3) as i32)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "replace_invlists",
+        signature: "(self, il: InvertedLists, own: bool = False) -> None",
+        doc: "Takes other lists.",
+        call: MethodCall::Write(|object, args| {
+            let (lists, own) = match args {
+                [Value::Handle(lists)] => (Some(lists.view()?), false),
+                [Value::Handle(lists), Value::Bool(own)] => (Some(lists.view()?), *own),
+                [Value::None] | [Value::None, Value::Bool(_)] => (None, false),
+                _ => return Err(no_overload("replace_invlists", &["(il: InvertedLists, own: bool = False)"])),
+            };
+            receiver_mut::<IndexBinaryIVF>(object)?.replace_invlists(lists, own)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "search_preassigned",
+        signature: "(self, x: numpy.ndarray, k: int, assign: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]",
+        doc: "The k nearest vectors in the given lists (n, nprobe); -1 is no list.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::U8(x, _), Value::Int(k), Value::I64(list_nos, _)] = args else {
+                let signature = "(x: numpy.ndarray, k: int, assign: numpy.ndarray)";
+                return Err(no_overload("search_preassigned", &[signature]));
+            };
+            let index = receiver::<IndexBinaryIVF>(object)?;
+            let (n, k) = (index.rows(x)?, positive(*k)?);
+            let (mut distances, mut labels) = (vec![0i32; n * k], vec![-1i64; n * k]);
+            let limits = index.limits(None)?;
+            index.search_preassigned(x, k, list_nos, limits.max_codes, &mut distances, &mut labels)?;
+            Ok(Value::List(vec![Value::I32(distances, vec![n, k]), Value::I64(labels, vec![n, k])]))
+        }),
+    },
+    Method {
+        name: "range_search_preassigned",
+        signature: "(self, x: numpy.ndarray, radius: int, assign: numpy.ndarray) -> tuple",
+        doc: "The vectors nearer than the radius in the given lists: lims, distances and ids.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::U8(x, _), Value::Int(radius), Value::I64(list_nos, _)] = args else {
+                let signature = "(x: numpy.ndarray, radius: int, assign: numpy.ndarray)";
+                return Err(no_overload("range_search_preassigned", &[signature]));
+            };
+            let radius = i32::try_from(*radius).map_err(|_| Error::overflow("radius"))?;
+            let found = receiver::<IndexBinaryIVF>(object)?.range_search_preassigned(x, radius, list_nos)?;
+            let (lims, n) = (found.lims.iter().map(|l| *l as i64).collect::<Vec<_>>(), found.labels.len());
+            let queries = lims.len();
+            Ok(Value::List(vec![
+                Value::I64(lims, vec![queries]),
+                Value::F32(found.distances, vec![n]),
+                Value::I64(found.labels, vec![n]),
+            ]))
+        }),
+    },
+    Method {
+        name: "add_core",
+        signature: "(self, x: numpy.ndarray, ids: numpy.ndarray | None, coarse_idx: numpy.ndarray) -> None",
+        doc: "Adds vectors to the given lists (n,); -1 means that the vector is counted but in no list.",
+        call: MethodCall::Write(|object, args| {
+            let (x, ids, list_nos) = match args {
+                [Value::U8(x, _), Value::I64(ids, _), Value::I64(list_nos, _)] => (x, Some(&ids[..]), list_nos),
+                [Value::U8(x, _), Value::None, Value::I64(list_nos, _)] => (x, None, list_nos),
+                _ => {
+                    let signature = "(x: numpy.ndarray, ids: numpy.ndarray | None, coarse_idx: numpy.ndarray)";
+                    return Err(no_overload("add_core", &[signature]));
+                }
+            };
+            receiver_mut::<IndexBinaryIVF>(object)?.add_core(x, ids, list_nos)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "reconstruct_from_offset",
+        signature: "(self, list_no: int, offset: int) -> numpy.ndarray",
+        doc: "The vector of an entry of a list: (code_size,).",
+        call: MethodCall::Read(|object, args| {
+            let [Value::Int(list), Value::Int(offset)] = args else {
+                return Err(no_overload("reconstruct_from_offset", &["(list_no: int, offset: int)"]));
+            };
+            let index = receiver::<IndexBinaryIVF>(object)?;
+            let mut x = vec![0u8; index.bytes()];
+            index.reconstruct_from_offset(*list, *offset, &mut x)?;
+            let size = x.len();
+            Ok(Value::U8(x, vec![size]))
+        }),
+    },
+];
