@@ -159,6 +159,7 @@ class Kmeans:
 
         weights: of the vectors, shape (n,). init_centroids: the first centroids, at most k, shape (m, d).
         """
+        x = contiguous(x, "float32")
         _, d = x.shape
         assert d == self.d, f"the vectors have {d} dimensions, the clustering {self.d}"
         clustering = faiss.Clustering(self.d, self.k, self.cp)

@@ -141,7 +141,7 @@ def write_InvertedLists(ils: Any, f: Any) -> None:
 def read_InvertedLists(reader: Any, io_flags: int = 0) -> Any:
     """Reads inverted lists from a file (a path) or from an IOReader; None where it says that there are none."""
     source = reader if isinstance(reader, faiss.IOReader) else faiss.FileIOReader(_path(reader, "the file"))
-    return wrap(_faiss.read_inverted_lists(source.this))
+    return wrap(_faiss.read_inverted_lists(source.this, io_flags))
 
 
 def try_extract_index_ivf(index: Any) -> Any:

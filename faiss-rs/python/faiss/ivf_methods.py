@@ -94,6 +94,10 @@ class IVFMethods(PreassignedMethods):
     invlists: Any
     coarse_code_size: Any
 
+    def merge_from(self, otherIndex: Any, add_id: int) -> None:
+        """Moves the vectors of another inverted file with the same centroids here; the other is empty afterwards. add_id is added to its ids."""
+        super().merge_from(otherIndex, add_id)
+
     def range_search_preassigned(
         self, x: np.ndarray, thresh: float, Iq: np.ndarray, Dq: np.ndarray | None, *, params: Any = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -13,18 +13,32 @@ from faiss.pointer import Pointer
 class InvertedListsMethods(Object):
     nlist: int
     code_size: int
+    # Whether pointers to ids and codes lead into the lists.
+    _in_memory: bool = False
+
+    def _ids(self, list_no: int) -> np.ndarray:
+        """A list's ids: those in memory, or a copy of those that are not."""
+        if self._in_memory:
+            return _faiss.list_view(self.this, list_no, True)
+        return self.this.call("get_ids", list_no)
+
+    def _codes(self, list_no: int) -> np.ndarray:
+        """A list's codes, as its ids."""
+        if self._in_memory:
+            return _faiss.list_view(self.this, list_no, False)
+        return self.this.call("get_codes", list_no)
 
     def get_ids(self, list_no: int) -> Pointer:
         """A pointer to a list's ids."""
-        return _pointer(_faiss.list_view(self.this, list_no, True))
+        return _pointer(self._ids(list_no))
 
     def get_codes(self, list_no: int) -> Pointer:
         """A pointer to a list's codes."""
-        return _pointer(_faiss.list_view(self.this, list_no, False))
+        return _pointer(self._codes(list_no))
 
     def get_single_code(self, list_no: int, offset: int) -> Pointer:
         """A pointer to one code of a list."""
-        codes = _faiss.list_view(self.this, list_no, False).reshape(-1, self.code_size)
+        codes = self._codes(list_no).reshape(-1, self.code_size)
         if not 0 <= offset < len(codes):
             raise RuntimeError(f"Error: 'offset < list_size(list_no)' failed: list {list_no} has {len(codes)} codes")
         return _pointer(codes[offset])
@@ -36,7 +50,8 @@ class InvertedListsMethods(Object):
         """Says that get_codes' result is no longer needed, which nothing has to know here."""
 
     def prefetch_lists(self, list_nos: Any, nlist: int) -> None:
-        """Says which lists will be looked into: a hint that means nothing for lists in memory."""
+        """Says which nlist lists will be looked into, so that those on disk are read ahead. list_nos: a pointer."""
+        self.this.call("prefetch_lists", elements(list_nos, nlist, "int64"))
 
     def add_entries(self, list_no: int, n_entry: int, ids: Any, code: Any) -> int:
         """Appends n_entry ids and codes to a list; returns the offset of the first."""
@@ -50,15 +65,8 @@ class InvertedListsMethods(Object):
 
     def update_entries(self, list_no: int, offset: int, n_entry: int, ids: Any, code: Any) -> None:
         """Replaces n_entry entries of a list, from an offset on."""
-        own = _faiss.list_view(self.this, list_no, True)
-        if offset < 0 or n_entry < 0 or offset + n_entry > len(own):
-            raise RuntimeError(
-                f"Error: 'n_entry + offset <= ids[list_no].size()' failed: list {list_no} has {len(own)}"
-            )
-        new = elements(ids, n_entry, "int64"), elements(code, n_entry * self.code_size, "uint8")
-        own[offset : offset + n_entry] = new[0]
-        codes = _faiss.list_view(self.this, list_no, False)
-        codes[offset * self.code_size : (offset + n_entry) * self.code_size] = new[1]
+        codes = elements(code, n_entry * self.code_size, "uint8").reshape(n_entry, self.code_size)
+        self.this.call("update_entries", list_no, offset, elements(ids, n_entry, "int64"), codes)
 
     def update_entry(self, list_no: int, offset: int, id: int, code: Any) -> None:
         """Replaces an entry of a list."""
@@ -75,9 +83,40 @@ class InvertedListsMethods(Object):
 
 
 class ArrayInvertedListsMethods(InvertedListsMethods):
+    _in_memory: bool = True
+
     def permute_invlists(self, map: Any) -> None:
         """Gives the lists other numbers: list i is then the one that was map[i]. map: a pointer to nlist numbers."""
         self.this.call("permute_invlists", elements(map, self.nlist, "int64"))
+
+
+class OnDiskInvertedListsMethods(InvertedListsMethods):
+    def merge_from_multiple(self, ils: Any, n_il: int, shift_ids: bool = False, verbose: bool = False) -> int:
+        """Fills these lists, which are empty, with the entries of n_il others. ils: `data()` of an InvertedListsPtrVector.
+
+        With shift_ids, the ids of each are counted on from those before. Returns how many entries there are.
+        """
+        n: int = self.this.call("merge_from_multiple", _several(ils, n_il), shift_ids, verbose)
+        return n
+
+    def merge_from_1(self, il: Any, verbose: bool = False) -> int:
+        """As merge_from_multiple, with one."""
+        return self.merge_from_multiple([il], 1, False, verbose)
+
+
+class StackedInvertedListsMethods(InvertedListsMethods):
+    def __init__(self, nil: int, ils: Any) -> None:
+        """Of nil lists. ils: `data()` of an InvertedListsPtrVector."""
+        super().__init__(_several(ils, nil))
+
+
+def _several(ils: Any, n: int) -> list[Any]:
+    """The first n of several lists."""
+    if not isinstance(ils, list | tuple):
+        raise TypeError(f"InvertedListsPtrVector.data() is wanted, not {type(ils).__name__}")
+    if not 0 <= n <= len(ils):
+        raise ValueError(f"{n} lists are wanted where there are {len(ils)}")
+    return list(ils[:n])
 
 
 class DirectMapMethods(Object):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+import faiss
 from faiss import _faiss
 from faiss.arrays import elements
 from faiss.classes import Object
@@ -68,3 +69,27 @@ class WriterToCallback(Object):
         """callback(b) takes bytes: `file.write` is one."""
         self.callback = callback
         self.this = _faiss.callback_stream(False, callback, _checked(callback, bs))
+
+
+class ReaderOfMemory(Object):
+    def __init__(self, data: Any, size: int) -> None:
+        """Of `size` bytes that a pointer leads to. An index read from them sees its codes where they are; it keeps them."""
+        super().__init__(elements(data, size, "uint8"))
+
+
+class BufferedReader(Object):
+    def __init__(self, reader: Any, bsz: int = BLOCK) -> None:
+        """Reads from another reader, bsz bytes at a time."""
+        self.this = _faiss.buffered_stream(_stream(reader, "IOReader"), True, bsz)
+
+
+class BufferedWriter(Object):
+    def __init__(self, writer: Any, bsz: int = BLOCK) -> None:
+        """Writes to another writer, bsz bytes at a time; the rest when it is let go or an index is complete."""
+        self.this = _faiss.buffered_stream(_stream(writer, "IOWriter"), False, bsz)
+
+
+def _stream(stream: Any, kind: str) -> Any:
+    if not isinstance(stream, getattr(faiss, kind)):
+        raise TypeError(f"an {kind} is wanted, not {type(stream).__name__}")
+    return stream.this

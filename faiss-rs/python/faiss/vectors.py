@@ -14,6 +14,7 @@ __all__ = [
     "DoubleVector",
     "FloatVector",
     "IntVector",
+    "InvertedListsPtrVector",
     "LongLongVector",
     "LongVector",
     "MaybeOwnedVectorUInt8",
@@ -99,6 +100,47 @@ class MaybeOwnedVectorUInt8(VectorMethods):
     def byte_size(self) -> int:
         """Number of bytes."""
         return self.this.size()
+
+
+class InvertedListsPtrVector:
+    """A vector of inverted lists, which it keeps alive."""
+
+    def __init__(self) -> None:
+        self._items: list[Any] = []
+
+    def size(self) -> int:
+        """Number of elements."""
+        return len(self._items)
+
+    def at(self, n: int) -> Any:
+        """Element n."""
+        if not 0 <= n < len(self._items):
+            raise IndexError(f"element {n} of {len(self._items)}")
+        return self._items[n]
+
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+        if not isinstance(item, faiss.InvertedLists):
+            raise TypeError(f"an InvertedLists is wanted, not {type(item).__name__}")
+        self._items.append(item)
+
+    def clear(self) -> None:
+        """Removes all elements."""
+        self._items.clear()
+
+    def resize(self, n: int) -> None:
+        """Removes elements from the end; there are no lists to be added."""
+        if not 0 <= n <= len(self._items):
+            raise ValueError(f"{n} elements of {len(self._items)}")
+        del self._items[n:]
+
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+        return self._items
+
+    def swap(self, other: "InvertedListsPtrVector") -> None:
+        """Exchanges contents with another vector."""
+        self._items, other._items = other._items, self._items
 
 
 def _deprecated(old: str, new: str) -> type:

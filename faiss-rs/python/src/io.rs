@@ -6,6 +6,7 @@ use faiss_core::binary::IndexBinary;
 use faiss_core::index::Index;
 use faiss_core::io;
 use faiss_core::storage::lists::InvertedLists;
+use faiss_core::stream::buffered::{BufferedIOReader, BufferedIOWriter};
 use faiss_core::stream::{Sink, Source, as_sink, as_source};
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
@@ -77,6 +78,22 @@ fn source(object: &mut dyn Object) -> Result<&mut dyn Source> {
             .ok_or_else(no_reader);
     }
     as_source(object).ok_or_else(no_reader)
+}
+
+/// A reader or writer around another, of whatever kind.
+#[pyfunction]
+pub fn buffered_stream(py: Python<'_>, inner: &NativeObject, reader: bool, bsz: usize) -> PyResult<NativeObject> {
+    let inner = inner.root.object();
+    let made = enter(py, || {
+        Ok(if reader {
+            source(&mut *write(&inner)?)?;
+            Handle::new(BufferedIOReader::new(inner.clone(), |object| source(object).ok(), bsz)?)
+        } else {
+            sink(&mut *write(&inner)?)?;
+            Handle::new(BufferedIOWriter::new(inner.clone(), |object| sink(object).ok(), bsz)?)
+        })
+    });
+    made.map(NativeObject::root)
 }
 
 fn no_reader() -> Error {
@@ -159,10 +176,11 @@ pub fn write_inverted_lists(py: Python<'_>, this: &NativeObject, writer: &Native
 
 /// Reads inverted lists; None where the file says that there are none.
 #[pyfunction]
-pub fn read_inverted_lists(py: Python<'_>, reader: &NativeObject) -> PyResult<Option<NativeObject>> {
+#[pyo3(signature = (reader, io_flags = 0))]
+pub fn read_inverted_lists(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<Option<NativeObject>> {
     let reader = reader.root.object();
-    let lists = enter(py, || io::read_InvertedLists(source(&mut *write(&reader)?)?))?;
-    Ok(lists.map(|lists| NativeObject::root(Handle::new(lists))))
+    let lists = enter(py, || io::read_InvertedLists(source(&mut *write(&reader)?)?, io_flags))?;
+    Ok(lists.map(|lists| NativeObject::root(lists.object())))
 }
 
 /// Up to `n` bytes from a reader; fewer only at its end.

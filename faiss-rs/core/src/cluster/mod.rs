@@ -121,6 +121,9 @@ impl Clustering {
             ));
         }
         Error::check(weights.is_none_or(|w| w.len() == nx), "weights.size() == nx")?;
+        if weights.is_some_and(|w| w.iter().any(|w| !w.is_finite())) {
+            return Err(Error::failed("std::isfinite(weights[i])", "weights contain NaN's or Inf's"));
+        }
         Error::check(
             self.centroids.len().is_multiple_of(d) && self.centroids.len() <= k * d,
             "size of provided input centroids is a multiple of d, and no more than k",

@@ -10,6 +10,19 @@ pub fn order(a: &Hit, b: &Hit) -> Ordering {
     a.0.total_cmp(&b.0).then(a.1.cmp(&b.1))
 }
 
+/// One query's results from those of several parts of what was searched: the best `keep`, or all of them one after the other.
+pub fn merge_parts(parts: impl Iterator<Item = Vec<Hit>>, keep: Option<usize>) -> Vec<Hit> {
+    let mut all: Vec<Hit> = parts.flatten().collect();
+    if let Some(k) = keep {
+        if all.len() > k {
+            all.select_nth_unstable_by(k - 1, order);
+            all.truncate(k);
+        }
+        all.sort_unstable_by(order);
+    }
+    all
+}
+
 /// Takes the results of one query. Ids come in ascending order.
 pub trait Collector: Send {
     /// Whether only the best of the keys matters, so that the others need not be offered.

@@ -20,6 +20,11 @@ impl<'a> TopK<'a> {
         let distance = if metric.is_similarity() { |key: f32| -key } else { |key: f32| key };
         TopK { rows: rows(k, distances, labels), distance, worst: worst(metric) }
     }
+
+    /// Keys are written as they are, whatever the metric.
+    pub fn keep_sign(self) -> Self {
+        TopK { distance: |key| key, ..self }
+    }
 }
 
 impl<'a> TopK<'a, i32> {

@@ -5,7 +5,7 @@
 
 use parking_lot::Mutex;
 
-use super::collect::{Collector, Hit, order};
+use super::collect::{Collector, Hit, merge_parts};
 use super::panels::{self, Sink};
 use super::{Database, Thresholds, extra};
 use crate::base::{MetricType, Result, interrupt, threads};
@@ -101,18 +101,11 @@ pub fn scan<C: Collector>(
         let mut count = finished[block].lock();
         *count += 1;
         if *count == plan.parts {
-            let parts: Vec<_> =
+            let mut parts: Vec<_> =
                 (0..plan.parts).map(|p| std::mem::take(&mut *partial[block * plan.parts + p].lock())).collect();
             for i in 0..q1 - q0 {
                 // Parts are in order of ids, so concatenation keeps that order for range searches.
-                let mut all: Vec<Hit> = parts.iter().flat_map(|p| p[i].iter().copied()).collect();
-                if let Some(k) = keep {
-                    if all.len() > k {
-                        all.select_nth_unstable_by(k - 1, order);
-                        all.truncate(k);
-                    }
-                    all.sort_unstable_by(order);
-                }
+                let all = merge_parts(parts.iter_mut().map(|p| std::mem::take(&mut p[i])), keep);
                 done(q0 + i, all);
             }
         }

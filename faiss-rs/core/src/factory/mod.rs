@@ -94,12 +94,13 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
     let again = |parts: &[&str], d: i64| parse(d, &parts.join(","), metric, depth + 1);
     let (first, rest) = (parts[0], &parts[1..]);
     if let Some((last, before)) = parts.split_last().filter(|(_, before)| !before.is_empty()) {
+        // What leads goes around all that follows.
+        if let Some((kind, None)) = around(first).filter(|(kind, _)| kind.leads) {
+            return handle((kind.make)(again(rest, d)?, None)?);
+        }
         if let Some((kind, nested)) = around(last) {
             let nested = nested.map(|nested| parse(d, nested, metric, depth + 1)).transpose()?;
             return handle((kind.make)(again(before, d)?, nested)?);
-        }
-        if let Some((kind, None)) = around(first).filter(|(kind, _)| kind.leads) {
-            return handle((kind.make)(again(rest, d)?, None)?);
         }
         if let Some((transform, d_out)) = transform(first, d)? {
             // Transforms that follow each other are one chain.

@@ -196,10 +196,15 @@ impl Index for IndexFlat {
     }
 
     fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.position(key)?;
+        self.reconstruct_n(key, 1, out)
+    }
+
+    fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
         self.vectors()?;
-        let (at, d) = (self.position(key)?, self.dim());
-        Error::check(out.len() == d, "recons.size() == d")?;
-        out.copy_from_slice(&self.get_xb()[at * d..(at + 1) * d]);
+        let d = self.dim();
+        let first = self.checked_range(i0, ni, out)?;
+        out.copy_from_slice(&self.get_xb()[first * d..(first + ni) * d]);
         Ok(())
     }
 

@@ -1,10 +1,15 @@
-//! Indexes that store one code of fixed size a vector, one after the other.
+//! Indexes that store one code of fixed size a vector, one after the other. A type that names its quantizer ([`FlatCodes`]) has everything
+//! else from here, by [`flat_codes_index`](crate::flat_codes_index).
 
 use faiss_derive::Object;
 
-use super::{Index, IndexBase};
-use crate::base::object::{Method, MethodCall, receiver_mut};
+use super::flat_scan::Scan;
+use super::{DistanceComputer, Index, IndexBase, RangeSearchResult};
+use crate::base::object::{Method, MethodCall, Object, receiver_mut};
 use crate::base::{Error, Result, Value};
+use crate::distance::results::{InRadius, TopK};
+use crate::quantize::Quantizer;
+use crate::quantize::codec::CodeComputer;
 use crate::registry::{Row, no_overload};
 use crate::selector::IDSelector;
 use crate::storage::codes::Codes;
@@ -63,6 +68,7 @@ impl IndexFlatCodes {
     /// Vector `i` becomes what vector `perm[i]` was.
     pub fn permute_entries(&mut self, perm: &[i64]) -> Result<()> {
         let n = self.count()?;
+        self.codes.check_owned()?;
         let mut seen = vec![false; n];
         let valid = perm.len() == n
             && perm.iter().all(|p| usize::try_from(*p).is_ok_and(|p| p < n && !std::mem::replace(&mut seen[p], true)));
@@ -103,6 +109,7 @@ impl Index for IndexFlatCodes {
 
     fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
         let n = self.count()?;
+        self.codes.check_owned()?;
         let mut removed = vec![false; n];
         // All questions are asked before anything moves: a selector may fail or look at the index.
         sel.mark(0..n as i64, &mut removed);
@@ -144,4 +151,151 @@ pub fn check_same_type(this: &dyn Index, other: &dyn Index) -> Result<()> {
         return Err(Error::failed("!(typeid(*this) == typeid(*other))", "can only merge indexes of the same type"));
     }
     Ok(())
+}
+
+/// An index of the codes of one quantizer. What is not here follows from the quantizer.
+pub trait FlatCodes: Index {
+    fn flat_codes(&self) -> &IndexFlatCodes;
+    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes;
+    /// Makes and compares the codes.
+    fn codec(&self) -> &dyn Quantizer;
+    fn codec_mut(&mut self) -> &mut dyn Quantizer;
+
+    fn train_codec(&mut self, x: &[f32]) -> Result<()> {
+        self.codec_mut().train(x)
+    }
+
+    /// The number of vectors, after a check that the public fields fit together.
+    fn check_codes(&self) -> Result<usize> {
+        let (codes, codec) = (self.flat_codes(), self.codec());
+        codec.check()?;
+        let base = codec.quantizer_base();
+        let same = base.d == codes.dim() && base.code_size == codes.code_size;
+        Error::check(same, "the quantizer's d and code_size are the index's")?;
+        codes.count()
+    }
+
+    /// The `k` best of each query; see [`Index::search`].
+    fn search_codes(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let codes = self.flat_codes();
+        codes.queries(x, k, distances, labels)?;
+        let out = TopK::new(codes.metric_type, k, distances, labels);
+        self.check_codes()?;
+        let (codec, metric) = (self.codec(), codes.metric_type);
+        Scan::new(codes, x, params, || codec.code_distances(metric))?.search(k, &out)
+    }
+
+    /// All within a radius; see [`Index::range_search`].
+    fn range_search_codes(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        self.check_codes()?;
+        let (codes, codec) = (self.flat_codes(), self.codec());
+        let (n, metric) = (codes.rows(x)?, codes.metric_type);
+        let out = InRadius::new(metric, n);
+        Scan::new(codes, x, params, || codec.code_distances(metric))?.range_search(n, radius, &out)?;
+        Ok(out.finish())
+    }
+}
+
+/// Inside `impl Index for T`, where `T` is a [`FlatCodes`]: all of it.
+#[macro_export]
+macro_rules! flat_codes_index {
+    () => {
+        fn base(&self) -> &$crate::index::IndexBase {
+            self
+        }
+        fn base_mut(&mut self) -> &mut $crate::index::IndexBase {
+            self
+        }
+        fn parent_index(&self) -> Option<&dyn $crate::index::Index> {
+            Some($crate::index::flat_codes::FlatCodes::flat_codes(self))
+        }
+        fn parent_index_mut(&mut self) -> Option<&mut dyn $crate::index::Index> {
+            Some($crate::index::flat_codes::FlatCodes::flat_codes_mut(self))
+        }
+        fn train(&mut self, x: &[f32]) -> $crate::base::Result<()> {
+            self.rows(x)?;
+            $crate::index::flat_codes::FlatCodes::train_codec(self, x)?;
+            self.is_trained = true;
+            Ok(())
+        }
+        fn add(&mut self, x: &[f32]) -> $crate::base::Result<()> {
+            let codes = $crate::index::flat_codes::encode(self, x)?;
+            $crate::index::flat_codes::FlatCodes::flat_codes_mut(self).append(&codes)
+        }
+        fn search(
+            &self,
+            x: &[f32],
+            k: usize,
+            params: Option<&dyn $crate::base::Object>,
+            distances: &mut [f32],
+            labels: &mut [i64],
+        ) -> $crate::base::Result<()> {
+            $crate::index::flat_codes::FlatCodes::search_codes(self, x, k, params, distances, labels)
+        }
+        fn range_search(
+            &self,
+            x: &[f32],
+            radius: f32,
+            params: Option<&dyn $crate::base::Object>,
+        ) -> $crate::base::Result<$crate::index::RangeSearchResult> {
+            $crate::index::flat_codes::FlatCodes::range_search_codes(self, x, radius, params)
+        }
+        fn reconstruct(&self, key: i64, out: &mut [f32]) -> $crate::base::Result<()> {
+            self.position(key)?;
+            $crate::index::flat_codes::reconstruct_n(self, key, 1, out)
+        }
+        fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> $crate::base::Result<()> {
+            $crate::index::flat_codes::reconstruct_n(self, i0, ni, out)
+        }
+        fn sa_encode(&self, x: &[f32], codes: &mut [u8]) -> $crate::base::Result<()> {
+            $crate::base::Error::check(self.is_trained, "is_trained")?;
+            $crate::index::flat_codes::FlatCodes::codec(self).compute_codes(x, codes)
+        }
+        fn sa_decode(&self, codes: &[u8], x: &mut [f32]) -> $crate::base::Result<()> {
+            $crate::index::flat_codes::FlatCodes::codec(self).decode(codes, x)
+        }
+        fn check_compatible_for_merge(&self, other: &dyn $crate::index::Index) -> $crate::base::Result<()> {
+            $crate::index::flat_codes::check_same_type(self, other)?;
+            $crate::index::flat_codes::FlatCodes::flat_codes(self).check_compatible_for_merge(other)
+        }
+        fn merge_from(&mut self, other: &mut dyn $crate::index::Index, add_id: i64) -> $crate::base::Result<()> {
+            $crate::index::Index::check_compatible_for_merge(self, other)?;
+            $crate::index::flat_codes::FlatCodes::flat_codes_mut(self).merge_from(other, add_id)
+        }
+        fn get_distance_computer(&self) -> $crate::base::Result<Box<dyn $crate::index::DistanceComputer + '_>> {
+            $crate::index::flat_codes::get_distance_computer(self)
+        }
+    };
+}
+
+/// The codes of vectors that are to be added.
+pub fn encode(index: &dyn FlatCodes, x: &[f32]) -> Result<Vec<u8>> {
+    let own = index.flat_codes();
+    Error::check(own.is_trained, "is_trained")?;
+    index.check_codes()?;
+    let size = own.rows(x)?.checked_mul(own.code_size).ok_or_else(|| Error::failed("n * code_size fits", ""))?;
+    let mut codes = vec![0; size];
+    index.codec().compute_codes(x, &mut codes)?;
+    Ok(codes)
+}
+
+/// The vectors `i0` to `i0 + ni - 1`.
+pub fn reconstruct_n(index: &dyn FlatCodes, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
+    index.check_codes()?;
+    let own = index.flat_codes();
+    let first = own.checked_range(i0, ni, out)?;
+    index.codec().decode(&own.codes.as_slice()[first * own.code_size..(first + ni) * own.code_size], out)
+}
+
+pub fn get_distance_computer(index: &dyn FlatCodes) -> Result<Box<dyn DistanceComputer + '_>> {
+    index.check_codes()?;
+    let own = index.flat_codes();
+    Ok(Box::new(CodeComputer::new(index.codec(), own.metric_type, own.codes.as_slice())?))
 }

@@ -10,8 +10,9 @@ use crate::base::{Error, Handle, Result, Shared, Value};
 use crate::grammar::{Around, Grammar};
 use crate::index::flat_codes::check_same_type;
 use crate::registry::{Format, Row, no_overload};
-use crate::selector::IDSelector;
 use crate::selector::sets::IDSelectorBitmap;
+use crate::selector::{IDSelector, IDSelectorTranslated};
+use crate::storage::shared_ids::SharedIds;
 use crate::stream::{Reader, Writer};
 
 /// Translates the ids of another index to the user's.
@@ -25,7 +26,7 @@ pub struct IndexIDMap {
     /// Whether that index belongs to this one. Memory is managed by reference counts, whatever this says.
     pub own_fields: bool,
     /// The user's id of each vector.
-    pub id_map: Vec<i64>,
+    pub id_map: SharedIds,
 }
 
 const SIGNATURES: &[&str] = &["()", "(index: Index)"];
@@ -87,16 +88,15 @@ impl IndexIDMap {
         search: impl FnOnce(Option<&dyn Object>) -> Result<T>,
     ) -> Result<T> {
         let (Some(sel), Some(params)) = (selector(params), params) else { return search(params) };
-        let translated = Handle::new(self.translate(&*sel.read()));
+        let translated = Handle::new(IDSelectorTranslated::new(self.id_map.clone(), sel));
         search(Some(&*params_with_selector(params, translated)?))
     }
 
-    fn map_labels(&self, labels: &mut [i64]) -> Result<()> {
+    /// A vector without an id, as the inner index may have after changes of its own, is no result.
+    fn map_labels(&self, labels: &mut [i64]) {
         for label in labels.iter_mut().filter(|label| **label >= 0) {
-            let id = self.id_map.get(*label as usize);
-            *label = *id.ok_or_else(|| Error::failed("label < id_map.size()", format!("no id for vector {label}")))?;
+            *label = self.id_map.get(*label as usize).copied().unwrap_or(-1);
         }
-        Ok(())
     }
 
     fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
@@ -109,7 +109,7 @@ impl IndexIDMap {
     fn read(input: &mut Reader<'_>) -> Result<Self> {
         let base = header::read(input)?;
         let index = read_index(input)?;
-        let id_map: Vec<i64> = input.vec()?;
+        let id_map = SharedIds::new(input.vec()?);
         Error::check(id_map.len() as i64 == base.ntotal, "id_map.size() == ntotal")?;
         if let Some(index) = &index {
             Error::check(index.read().base().d == base.d, "index->d == d")?;
@@ -140,7 +140,7 @@ impl Index for IndexIDMap {
         let index = self.inner()?.clone();
         let mut index = index.write();
         index.add(x)?;
-        self.id_map.extend_from_slice(ids);
+        self.id_map.to_mut().extend_from_slice(ids);
         self.ntotal = index.base().ntotal;
         Ok(())
     }
@@ -153,11 +153,12 @@ impl Index for IndexIDMap {
         labels: &mut [i64],
     ) -> Result<()> {
         self.with_params(params, |params| self.inner()?.read().search(x, k, params, distances, labels))?;
-        self.map_labels(labels)
+        self.map_labels(labels);
+        Ok(())
     }
     fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
         let mut result = self.with_params(params, |params| self.inner()?.read().range_search(x, radius, params))?;
-        self.map_labels(&mut result.labels)?;
+        self.map_labels(&mut result.labels);
         Ok(result)
     }
     fn search_and_reconstruct(
@@ -172,11 +173,12 @@ impl Index for IndexIDMap {
         self.with_params(params, |params| {
             self.inner()?.read().search_and_reconstruct(x, k, params, distances, labels, recons)
         })?;
-        self.map_labels(labels)
+        self.map_labels(labels);
+        Ok(())
     }
     fn reset(&mut self) -> Result<()> {
         self.inner()?.write().reset()?;
-        self.id_map.clear();
+        self.id_map.to_mut().clear();
         self.ntotal = 0;
         Ok(())
     }
@@ -186,7 +188,7 @@ impl Index for IndexIDMap {
         let mut index = index.write();
         let removed = index.remove_ids(&translated)?;
         let mut at = 0..;
-        self.id_map.retain(|_| at.next().is_some_and(|i| !translated.is_member(i)));
+        self.id_map.to_mut().retain(|_| at.next().is_some_and(|i| !translated.is_member(i)));
         self.ntotal = index.base().ntotal;
         Ok(removed)
     }
@@ -205,7 +207,7 @@ impl Index for IndexIDMap {
         let mut index = index.write();
         Error::check(codes.len() == ids.len() * index.sa_code_size()?, "codes.size() == n * sa_code_size()")?;
         index.add_sa_codes(codes, None)?;
-        self.id_map.extend_from_slice(ids);
+        self.id_map.to_mut().extend_from_slice(ids);
         self.ntotal = index.base().ntotal;
         Ok(())
     }
@@ -228,7 +230,7 @@ fn merge(this: &mut IndexIDMap, other: &mut dyn Index, add_id: i64) -> Result<()
     }
     let mut to = to.write();
     to.merge_from(&mut *from.write(), 0)?;
-    this.id_map.extend(theirs.id_map.drain(..).map(|id| id.wrapping_add(add_id)));
+    this.id_map.to_mut().extend(theirs.id_map.to_mut().drain(..).map(|id| id.wrapping_add(add_id)));
     this.ntotal = to.base().ntotal;
     theirs.ntotal = 0;
     Ok(())

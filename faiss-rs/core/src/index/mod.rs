@@ -5,6 +5,7 @@ pub mod flat_1d;
 pub mod flat_codes;
 pub mod flat_ip;
 pub mod flat_l2;
+pub mod flat_scan;
 pub mod header;
 pub mod hnsw;
 pub mod id_map;
@@ -21,6 +22,7 @@ use crate::cluster::Clustering;
 use crate::registry::{Row, no_overload};
 use crate::selector::IDSelector;
 
+use crate::distance::extra;
 pub use crate::distance::{DistanceComputer, RangeSearchResult};
 
 /// The fields that every index has.
@@ -79,6 +81,15 @@ impl IndexBase {
         let agree = n.checked_mul(k).is_some_and(|size| distances.len() == size && labels.len() == size);
         Error::check(agree, "distances.size() == n * k && labels.size() == n * k")?;
         Ok(n)
+    }
+
+    /// `i0` as an offset, if the vectors `i0` to `i0 + ni - 1` exist and `out` has room for just them.
+    pub fn checked_range(&self, i0: i64, ni: usize, out: &[f32]) -> Result<usize> {
+        let end = i64::try_from(ni).ok().and_then(|n| i0.checked_add(n));
+        let inside = i0 >= 0 && end.is_some_and(|end| end <= self.ntotal);
+        Error::check(ni == 0 || inside, "ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)")?;
+        Error::check(ni.checked_mul(self.dim()) == Some(out.len()), "recons.size() == ni * d")?;
+        Ok(if ni == 0 { 0 } else { i0 as usize })
     }
 
     /// `key` as an offset, if there is such a vector.
@@ -283,10 +294,8 @@ pub trait Index: Object {
     }
     /// The vectors `i0` to `i0 + ni - 1`.
     fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
-        let (ntotal, d) = (self.base().ntotal, self.base().dim());
-        let inside = i0 >= 0 && i64::try_from(ni).ok().and_then(|n| i0.checked_add(n)).is_some_and(|end| end <= ntotal);
-        Error::check(ni == 0 || inside, "ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)")?;
-        Error::check(ni.checked_mul(d) == Some(out.len()), "recons.size() == ni * d")?;
+        self.base().checked_range(i0, ni, out)?;
+        let d = self.base().dim();
         (0..ni).try_for_each(|i| self.reconstruct(i0 + i as i64, &mut out[i * d..(i + 1) * d]))
     }
     /// The vectors of these ids.
@@ -336,12 +345,23 @@ pub trait Index: Object {
         }
         let (d, similarity) = (base.dim(), base.metric_type.is_similarity());
         let sign = if similarity { -1.0 } else { 1.0 };
-        let mut computer = self.get_distance_computer()?;
+        // Without codes to compare, by the vectors as the index gives them back.
+        let mut computer = self.get_distance_computer().ok();
+        let mut vector = vec![0f32; d];
         for q in 0..n {
-            computer.set_query(&x[q * d..(q + 1) * d])?;
-            let candidates = base_labels[q * k_base..(q + 1) * k_base].iter().filter(|id| **id >= 0);
-            let mut hits: Vec<(f32, i64)> =
-                candidates.map(|id| (sign * computer.distance(*id as usize), *id)).filter(|h| h.0 < f32::MAX).collect();
+            let query = &x[q * d..(q + 1) * d];
+            let candidates = base_labels[q * k_base..(q + 1) * k_base].iter().copied().filter(|id| *id >= 0);
+            let mut hits: Vec<(f32, i64)> = Vec::with_capacity(k_base);
+            if let Some(computer) = &mut computer {
+                computer.set_query(query)?;
+                hits.extend(candidates.map(|id| (sign * computer.distance(id as usize), id)));
+            } else {
+                for id in candidates {
+                    self.reconstruct(id, &mut vector)?;
+                    hits.push((sign * extra::distance(base.metric_type, base.metric_arg, query, &vector), id));
+                }
+            }
+            hits.retain(|hit| hit.0 < f32::MAX);
             hits.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             hits.resize(k, (f32::MAX, -1));
             for (i, (key, id)) in hits.into_iter().enumerate() {

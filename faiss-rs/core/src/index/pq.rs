@@ -1,22 +1,22 @@
 //! Product-quantized codes, searched exhaustively.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use faiss_derive::Object;
-use parking_lot::Mutex;
 
-use super::flat_codes::{IndexFlatCodes, check_same_type};
+use super::flat_codes::{FlatCodes, IndexFlatCodes};
+use super::flat_scan::Scan;
 use super::stats::{INDEX_PQ_STATS, IndexPQStats};
-use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header, selector};
+use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
 use crate::base::object::{Object, cast, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Value, threads};
-use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir};
-use crate::distance::worst;
+use crate::base::{Error, Handle, MetricType, Result, Value};
+use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{Grammar, PqPart};
+use crate::quantize::codec::check_metric;
 use crate::quantize::hamming::{generalized_hamming, hamming};
-use crate::quantize::{PolysemousTraining, ProductQuantizer};
+use crate::quantize::polysemous_distances::CodeSearch;
+use crate::quantize::{PolysemousTraining, ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row, no_overload};
-use crate::simd;
 use crate::stream::FourCC;
 
 /// Queries are compared with the codes as they are.
@@ -31,9 +31,6 @@ pub const ST_SDC: i32 = 3;
 pub const ST_POLYSEMOUS: i32 = 4;
 /// The same with numbers of bytes.
 pub const ST_POLYSEMOUS_GENERALIZE: i32 = 5;
-
-/// Codes whose keys are computed at a time.
-const BLOCK: usize = 1024;
 
 /// Stores product-quantized codes and searches them exhaustively.
 #[derive(Object, Default, Clone)]
@@ -136,32 +133,6 @@ pub const ROW: Row = Row::of::<IndexPQ>()
         },
     });
 
-/// A distance of two codes.
-type Measure = fn(&[u8], &[u8]) -> u32;
-
-#[derive(Clone, Copy)]
-enum Compare {
-    /// Codes with queries as they are.
-    Distances,
-    /// Codes with queries that were encoded and decoded.
-    Encoded,
-    /// Codes with the codes of queries.
-    Codes(Measure),
-}
-
-/// How a search compares.
-struct Plan {
-    compare: Compare,
-    /// Only codes whose measure is below this count.
-    filter: Option<(Measure, u32)>,
-}
-
-impl Plan {
-    fn needs_codes(&self) -> bool {
-        self.filter.is_some() || !matches!(self.compare, Compare::Distances)
-    }
-}
-
 impl IndexPQ {
     pub fn new(d: i64, m: usize, nbits: usize, metric: MetricType) -> Result<Self> {
         let base = IndexBase { is_trained: false, ..IndexBase::new(d, metric)? };
@@ -171,159 +142,39 @@ impl IndexPQ {
         Ok(IndexPQ { flat_codes, pq, polysemous_ht, ..Default::default() })
     }
 
-    /// Whether larger keys would be better: never where codes are compared.
-    fn is_similarity(&self, plan: &Plan) -> bool {
-        self.metric_type.is_similarity() && !matches!(plan.compare, Compare::Codes(_))
-    }
-
-    fn check(&self) -> Result<usize> {
-        self.pq.check()?;
-        Error::check(
-            self.pq.d == self.dim() && self.pq.code_size == self.code_size,
-            "pq.d == d && pq.code_size == code_size",
-        )?;
-        self.count()
-    }
-
-    /// How a search compares, by parameters or by the index itself.
-    fn plan(&self, params: Option<&dyn Object>) -> Result<Plan> {
-        let params = params.and_then(cast::<SearchParametersPQ>);
-        let search_type = params.map_or(self.search_type, |p| p.search_type);
-        let threshold = params.map_or(self.polysemous_ht, |p| p.polysemous_ht);
-        let unfiltered = |compare| Plan { compare, filter: None };
-        let measure = if search_type == ST_GENERALIZED_HE || search_type == ST_POLYSEMOUS_GENERALIZE {
-            generalized_hamming
-        } else {
-            hamming
-        };
-        match search_type {
-            ST_PQ => Ok(unfiltered(Compare::Distances)),
-            ST_SDC => Ok(unfiltered(Compare::Encoded)),
-            ST_HE | ST_GENERALIZED_HE => Ok(unfiltered(Compare::Codes(measure))),
-            ST_POLYSEMOUS | ST_POLYSEMOUS_GENERALIZE => {
-                Error::check(self.metric_type == MetricType::L2, "metric_type == METRIC_L2")?;
-                Error::check(self.pq.nbits == 8, "pq.nbits == 8")?;
-                let below = u32::try_from(threshold).unwrap_or(0);
-                Ok(Plan { compare: Compare::Distances, filter: Some((measure, below)) })
-            }
-            other => Err(Error::value(format!("search_type {other} of IndexPQ is not known; known: 0 to 5"))),
-        }
-    }
-
-    /// The codes of queries that are compared with codes.
-    fn encode_queries(&self, x: &[f32]) -> Result<Vec<u8>> {
-        let mut codes = vec![0u8; self.rows(x)? * self.code_size];
-        if !self.encode_signs {
-            self.pq.compute_codes(x, &mut codes)?;
-            return Ok(codes);
-        }
-        Error::check(self.dim() == self.pq.nbits * self.pq.M, "d == pq.nbits * pq.M")?;
-        for (row, code) in x.chunks_exact(self.dim()).zip(codes.chunks_exact_mut(self.code_size)) {
-            row.iter().enumerate().for_each(|(i, v)| code[i / 8] |= u8::from(*v >= 0.0) << (i % 8));
-        }
-        Ok(codes)
-    }
-
-    /// Goes through all codes for each query; `done` gets the query's results.
-    fn scan<C: Collector>(
-        &self,
-        x: &[f32],
-        params: Option<&dyn Object>,
-        plan: &Plan,
-        collector: impl Fn() -> C + Sync,
-        done: impl Fn(usize, Vec<Hit>) + Sync,
-    ) -> Result<()> {
-        Error::check(self.is_trained, "is_trained")?;
-        let total = self.check()?;
-        let n = self.rows(x)?;
-        if !matches!(self.metric_type, MetricType::L2 | MetricType::InnerProduct) {
-            return Err(Error::failed("metric_type == METRIC_L2 || metric_type == METRIC_INNER_PRODUCT", ""));
-        }
-        let sel = selector(params);
-        let sel = sel.as_ref().map(|sel| sel.read());
-        let (d, size, similarity) = (self.dim(), self.pq.M * self.pq.ksub, self.metric_type.is_similarity());
-        let code_size = self.code_size;
-        let query_codes = if plan.needs_codes() { self.encode_queries(x)? } else { Vec::new() };
-        let decoded = if let Compare::Encoded = plan.compare {
-            // A code compared with codes is the vector it decodes to compared with them.
-            let mut decoded = vec![0f32; x.len()];
-            self.pq.decode(&query_codes, &mut decoded)?;
-            Some(decoded)
-        } else {
-            None
-        };
-        let x = decoded.as_deref().unwrap_or(x);
-        let passed = AtomicUsize::new(0);
-        let transposed = self.pq.transposed();
-        threads::parallel_for(n, |q| {
-            let mut table = vec![0f32; size];
-            let query = &x[q * d..(q + 1) * d];
-            if similarity {
-                self.pq.inner_prod_table_with(&transposed, query, &mut table);
-                simd::fvec_scale(&mut table, -1.0);
-            } else {
-                self.pq.distance_table_with(&transposed, query, &mut table);
-            }
-            let mut own = collector();
-            let (mut keys, mut hits) = (vec![0f32; BLOCK], vec![0u32; BLOCK]);
-            for first in (0..total).step_by(BLOCK) {
-                let end = (first + BLOCK).min(total);
-                let keys = &mut keys[..end - first];
-                let codes = &self.codes.as_slice()[first * code_size..end * code_size];
-                let each = || codes.chunks_exact(code_size.max(1));
-                let own_code = query_codes.get(q * code_size..(q + 1) * code_size).unwrap_or_default();
-                match (plan.compare, plan.filter) {
-                    (Compare::Codes(measure), _) => {
-                        keys.iter_mut().zip(each()).for_each(|(key, code)| *key = measure(own_code, code) as f32);
-                    }
-                    (_, Some((measure, below))) => {
-                        passed.fetch_add(
-                            self.pq.lookup_near(&table, codes, own_code, measure, below, keys),
-                            Ordering::Relaxed,
-                        );
-                    }
-                    _ => self.pq.lookup(&table, codes, keys),
-                }
-                let count = simd::below(keys, own.threshold(), &mut hits);
-                for hit in hits[..count].iter().map(|hit| *hit as usize) {
-                    let id = (first + hit) as i64;
-                    if keys[hit] < own.threshold() && sel.as_ref().is_none_or(|sel| sel.is_member(id)) {
-                        own.push(keys[hit], id);
-                    }
-                }
-            }
-            done(q, own.finish());
-            Ok(())
-        })?;
-        let n_hamming_pass = passed.into_inner();
-        INDEX_PQ_STATS.write().add(&IndexPQStats { nq: n, ncode: n * total, n_hamming_pass });
-        Ok(())
+    fn count_search(&self, nq: usize, n_hamming_pass: usize) {
+        let ncode = nq * self.ntotal.max(0) as usize;
+        INDEX_PQ_STATS.write().add(&IndexPQStats { nq, ncode, n_hamming_pass });
     }
 }
 
 impl Index for IndexPQ {
-    crate::inherit_index!(flat_codes);
+    crate::flat_codes_index!();
+}
 
-    fn train(&mut self, x: &[f32]) -> Result<()> {
-        let n = self.rows(x)?;
-        if self.do_polysemous_training {
-            let training = self.polysemous_training.clone();
-            self.pq.train(&x[..training.points_for_centroids(n) * self.dim()])?;
-            training.optimize_pq_for_hamming(&mut self.pq)?;
-        } else {
-            self.pq.train(x)?;
+impl FlatCodes for IndexPQ {
+    fn flat_codes(&self) -> &IndexFlatCodes {
+        &self.flat_codes
+    }
+    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
+        &mut self.flat_codes
+    }
+    fn codec(&self) -> &dyn Quantizer {
+        &self.pq
+    }
+    fn codec_mut(&mut self) -> &mut dyn Quantizer {
+        &mut self.pq
+    }
+    fn train_codec(&mut self, x: &[f32]) -> Result<()> {
+        if !self.do_polysemous_training {
+            return self.pq.train(x);
         }
-        self.is_trained = true;
-        Ok(())
+        let training = self.polysemous_training.clone();
+        let n = training.points_for_centroids(self.rows(x)?);
+        self.pq.train(&x[..n * self.dim()])?;
+        training.optimize_pq_for_hamming(&mut self.pq)
     }
-    fn add(&mut self, x: &[f32]) -> Result<()> {
-        Error::check(self.is_trained, "is_trained")?;
-        self.check()?;
-        let mut codes = vec![0u8; self.rows(x)? * self.code_size];
-        self.pq.compute_codes(x, &mut codes)?;
-        self.append(&codes)
-    }
-    fn search(
+    fn search_codes(
         &self,
         x: &[f32],
         k: usize,
@@ -332,60 +183,46 @@ impl Index for IndexPQ {
         labels: &mut [i64],
     ) -> Result<()> {
         self.queries(x, k, distances, labels)?;
-        let plan = self.plan(params)?;
-        let (similarity, worst) = (self.is_similarity(&plan), worst(self.metric_type));
-        let out: Vec<Mutex<(&mut [f32], &mut [i64])>> =
-            distances.chunks_exact_mut(k).zip(labels.chunks_exact_mut(k)).map(Mutex::new).collect();
-        let done = |q: usize, hits: Vec<Hit>| {
-            let (distances, labels) = &mut *out[q].lock();
-            for (i, (key, id)) in hits.iter().enumerate() {
-                distances[i] = if similarity { -key } else { *key };
-                labels[i] = *id;
+        self.check_codes()?;
+        check_metric(self.metric_type)?;
+        let search = self.search_type(params)?;
+        let passed = AtomicUsize::new(0);
+        let out = TopK::new(self.metric_type, k, distances, labels);
+        let out = if search.compares_codes() { out.keep_sign() } else { out };
+        let make = || search.code_distances(&self.pq, self.metric_type, self.encode_signs, &passed);
+        Scan::new(self, x, params, make)?.search(k, &out)?;
+        self.count_search(out.len(), passed.into_inner());
+        Ok(())
+    }
+    /// As in Faiss, whatever the type of search.
+    fn range_search_codes(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        self.check_codes()?;
+        let out = InRadius::new(self.metric_type, self.rows(x)?);
+        let make = || self.pq.code_distances(self.metric_type);
+        Scan::new(self, x, params, make)?.range_search(self.rows(x)?, radius, &out)?;
+        self.count_search(self.rows(x)?, 0);
+        Ok(out.finish())
+    }
+}
+
+impl IndexPQ {
+    /// How a search compares, by parameters or by the index itself.
+    fn search_type(&self, params: Option<&dyn Object>) -> Result<CodeSearch> {
+        let params = params.and_then(cast::<SearchParametersPQ>);
+        let search_type = params.map_or(self.search_type, |p| p.search_type);
+        let threshold = params.map_or(self.polysemous_ht, |p| p.polysemous_ht);
+        let generalized = search_type == ST_GENERALIZED_HE || search_type == ST_POLYSEMOUS_GENERALIZE;
+        let measure = if generalized { generalized_hamming } else { hamming };
+        match search_type {
+            ST_PQ => Ok(CodeSearch::Asymmetric),
+            ST_SDC => Ok(CodeSearch::Symmetric),
+            ST_HE | ST_GENERALIZED_HE => Ok(CodeSearch::Codes(measure)),
+            ST_POLYSEMOUS | ST_POLYSEMOUS_GENERALIZE => {
+                Error::check(self.metric_type == MetricType::L2, "metric_type == METRIC_L2")?;
+                Error::check(self.pq.nbits == 8, "pq.nbits == 8")?;
+                Ok(CodeSearch::Near(measure, u32::try_from(threshold).unwrap_or(0)))
             }
-            distances[hits.len()..].fill(worst);
-            labels[hits.len()..].fill(-1);
-        };
-        if k == 1 {
-            self.scan(x, params, &plan, Best1::default, done)
-        } else {
-            self.scan(x, params, &plan, || Reservoir::new(k), done)
+            other => Err(Error::value(format!("search_type {other} of IndexPQ is not known; known: 0 to 5"))),
         }
-    }
-    fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
-        let similarity = self.metric_type.is_similarity();
-        let limit = if similarity { -radius } else { radius };
-        let found: Vec<Mutex<Vec<Hit>>> = (0..self.rows(x)?).map(|_| Mutex::new(Vec::new())).collect();
-        // As in Faiss, whatever the type of search.
-        let plan = Plan { compare: Compare::Distances, filter: None };
-        self.scan(x, params, &plan, || InRange::new(limit), |q, hits| *found[q].lock() = hits)?;
-        let mut result = RangeSearchResult { lims: vec![0], ..Default::default() };
-        for hits in found {
-            for (key, id) in hits.into_inner() {
-                result.distances.push(if similarity { -key } else { key });
-                result.labels.push(id);
-            }
-            result.lims.push(result.labels.len());
-        }
-        Ok(result)
-    }
-    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
-        self.check()?;
-        let at = self.position(key)?;
-        self.pq.decode(&self.codes.as_slice()[at * self.code_size..(at + 1) * self.code_size], out)
-    }
-    fn sa_encode(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
-        Error::check(self.is_trained, "is_trained")?;
-        self.pq.compute_codes(x, codes)
-    }
-    fn sa_decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
-        self.pq.decode(codes, x)
-    }
-    fn check_compatible_for_merge(&self, other: &dyn Index) -> Result<()> {
-        check_same_type(self, other)?;
-        self.flat_codes.check_compatible_for_merge(other)
-    }
-    fn merge_from(&mut self, other: &mut dyn Index, add_id: i64) -> Result<()> {
-        self.check_compatible_for_merge(other)?;
-        self.flat_codes.merge_from(other, add_id)
     }
 }

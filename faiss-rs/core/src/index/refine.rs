@@ -12,6 +12,7 @@ use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::grammar::{Around, Grammar};
 use crate::registry::{Format, Row, no_overload};
+use crate::selector::IDSelectorRange;
 
 /// Ranks the results of `base_index` again by the distances of `refine_index`.
 #[derive(Object, Clone)]
@@ -173,9 +174,15 @@ impl Index for IndexRefine {
     fn add(&mut self, x: &[f32]) -> Result<()> {
         Error::check(self.is_trained, "is_trained")?;
         let (base, refine) = self.pair()?;
-        base.write().add(x)?;
+        // Both or none: the finer index, from which vectors can be removed again, comes first.
+        let before = refine.read().base().ntotal;
         refine.write().add(x)?;
         let ntotal = refine.read().base().ntotal;
+        let added = base.write().add(x);
+        if let Err(error) = added {
+            refine.write().remove_ids(&IDSelectorRange::new(before, ntotal))?;
+            return Err(error);
+        }
         self.ntotal = ntotal;
         Ok(())
     }

@@ -1,28 +1,16 @@
 //! Indexes to and from files, bytes and any stream. Sees everything; the formats themselves are with their types, in the registry.
 
-use crate::base::{Error, Handle, Object, Result};
+use crate::base::{Error, Handle, Object, Result, Shared};
 use crate::index::ivf::format;
 use crate::quantize::product::ProductQuantizer;
 use crate::registry::{self, Format, REGISTRY};
-use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
+use crate::storage::lists::InvertedLists;
 use crate::stream::file::{FileIOReader, FileIOWriter};
 use crate::stream::{FourCC, Reader, Sink, Source, Writer};
-
-/// Writing: leave out the storage of graph indexes.
-pub const IO_FLAG_SKIP_STORAGE: i32 = 1;
-pub const IO_FLAG_READ_ONLY: i32 = 2;
-/// The files of on-disk lists are beside the index, wherever they were when it was written.
-pub const IO_FLAG_ONDISK_SAME_DIR: i32 = 4;
-/// Do not load the codes of inverted lists; with lists in memory, which need theirs, an error as in Faiss.
-pub const IO_FLAG_SKIP_IVF_DATA: i32 = 8;
-/// Do not build precomputed tables.
-pub const IO_FLAG_SKIP_PRECOMPUTE_TABLE: i32 = 16;
-/// Do not build tables of distances between centroids.
-pub const IO_FLAG_PQ_SKIP_SDC_TABLE: i32 = 32;
-/// Map inverted lists instead of loading them: a hint, they are loaded.
-pub const IO_FLAG_MMAP: i32 = IO_FLAG_SKIP_IVF_DATA | 0x646f_0000;
-/// Map large arrays instead of loading them: a hint.
-pub const IO_FLAG_MMAP_IFC: i32 = 512;
+pub use crate::stream::{
+    IO_FLAG_MMAP, IO_FLAG_MMAP_IFC, IO_FLAG_ONDISK_SAME_DIR, IO_FLAG_PQ_SKIP_SDC_TABLE, IO_FLAG_READ_ONLY,
+    IO_FLAG_SKIP_IVF_DATA, IO_FLAG_SKIP_PRECOMPUTE_TABLE, IO_FLAG_SKIP_STORAGE,
+};
 
 /// Reads an index from a stream; the rest of the stream is left alone. `Ok(None)` is a null index.
 pub fn read_index_or_null(source: &mut dyn Source, flags: i32) -> Result<Option<Handle>> {
@@ -34,7 +22,7 @@ pub fn read_index(source: &mut dyn Source, flags: i32) -> Result<Handle> {
     read_index_or_null(source, flags)?.ok_or_else(|| Error::failed("", "the stream holds a null index"))
 }
 
-/// Reads an index from a file. `IO_FLAG_MMAP_IFC` and `IO_FLAG_READ_ONLY` are hints: what can't be mapped is loaded.
+/// Reads an index from a file. What can't be mapped is loaded, whatever the flags say.
 pub fn read_index_file(path: &str, flags: i32) -> Result<Handle> {
     read_index(&mut FileIOReader::open(path)?, flags)
 }
@@ -55,7 +43,11 @@ pub fn read_nested(input: &mut Reader<'_>) -> Result<Option<Handle>> {
         let number = u32::from_le_bytes(code.0);
         return Err(Error::failed("", format!("Index type 0x{number:08x} (\"{code}\") not recognized")));
     };
-    input.nested(|input| (format.read)(input, code)).map(Some)
+    let made = input.nested(|input| (format.read)(input, code))?;
+    if made.is::<dyn InvertedLists>() {
+        return Err(Error::failed("", format!("\"{code}\" are inverted lists, not an index")));
+    }
+    Ok(Some(made))
 }
 
 /// The format of a type: its own, or its nearest ancestor's.
@@ -111,6 +103,6 @@ pub fn write_InvertedLists(lists: &dyn InvertedLists, sink: &mut dyn Sink) -> Re
 }
 
 /// Reads what [`write_InvertedLists`] wrote; `None` where there were no lists.
-pub fn read_InvertedLists(source: &mut dyn Source) -> Result<Option<ArrayInvertedLists>> {
-    format::read_inverted_lists(&mut Reader::new(source, 0))
+pub fn read_InvertedLists(source: &mut dyn Source, flags: i32) -> Result<Option<Shared<dyn InvertedLists>>> {
+    format::read_inverted_lists(&mut Reader::new(source, flags))
 }

@@ -25,6 +25,11 @@ pub trait Quantizer: Send + Sync {
     /// Decodes `n * code_size` bytes to `n * d` numbers.
     fn decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()>;
 
+    /// Whether [`CodeDistances::set_query`] costs no more than comparing a few codes, so that it may be called often.
+    fn query_is_cheap(&self) -> bool {
+        false
+    }
+
     /// What compares queries with codes; an error for a metric that codes can't be compared by. One for each thread; making one may cost as much
     /// as a query does, so it serves several.
     fn code_distances(&self, metric: MetricType) -> Result<Box<dyn CodeDistances + '_>>;

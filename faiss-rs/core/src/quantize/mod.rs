@@ -5,6 +5,7 @@ pub mod bits;
 pub mod codec;
 pub mod hamming;
 pub mod polysemous;
+pub mod polysemous_distances;
 pub mod product;
 mod product_distances;
 pub mod product_methods;

@@ -23,22 +23,24 @@ impl Quantizer for ProductQuantizer {
         ProductQuantizer::decode(self, codes, x)
     }
     fn code_distances(&self, metric: MetricType) -> Result<Box<dyn CodeDistances + '_>> {
-        check_metric(metric)?;
-        Ok(Box::new(ProductDistances {
-            pq: self,
-            transposed: self.transposed(),
-            table: vec![0.0; self.M * self.ksub],
-            similarity: metric.is_similarity(),
-        }))
+        Ok(Box::new(ProductDistances::new(self, metric)?))
     }
 }
 
 /// A query's table of `M * ksub` keys, of which a code's key is the sum of those that it names.
-struct ProductDistances<'a> {
-    pq: &'a ProductQuantizer,
-    transposed: Transposed,
-    table: Vec<f32>,
+pub(super) struct ProductDistances<'a> {
+    pub(super) pq: &'a ProductQuantizer,
+    pub(super) transposed: Transposed,
+    pub(super) table: Vec<f32>,
     similarity: bool,
+}
+
+impl<'a> ProductDistances<'a> {
+    pub(super) fn new(pq: &'a ProductQuantizer, metric: MetricType) -> Result<Self> {
+        check_metric(metric)?;
+        let table = vec![0.0; pq.M * pq.ksub];
+        Ok(ProductDistances { pq, transposed: pq.transposed(), table, similarity: metric.is_similarity() })
+    }
 }
 
 impl CodeDistances for ProductDistances<'_> {

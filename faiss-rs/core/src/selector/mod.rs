@@ -7,12 +7,18 @@ use std::ops::Range;
 
 use faiss_derive::Object;
 
-use crate::base::{Handle, Object, Result, Value};
+use crate::base::{Handle, Object, Result, Shared, Value};
 use crate::registry::{Row, no_overload};
+use crate::storage::shared_ids::SharedIds;
 
 /// Decides by id. Called from several threads at once.
 pub trait IDSelector: Object {
     fn is_member(&self, id: i64) -> bool;
+
+    /// Where all members are among `ids`, if this selector knows that those are in ascending order and where its own are.
+    fn sorted_bounds(&self, _ids: &[i64]) -> Option<Range<usize>> {
+        None
+    }
 
     /// Writes to `out` which of the consecutive `ids` are members. Searches ask once for all ids instead of once a comparison.
     fn mark(&self, ids: Range<i64>, out: &mut [bool]) {
@@ -62,6 +68,9 @@ impl IDSelector for IDSelectorRange {
     fn is_member(&self, id: i64) -> bool {
         self.imin <= id && id < self.imax
     }
+    fn sorted_bounds(&self, ids: &[i64]) -> Option<Range<usize>> {
+        self.assume_sorted.then(|| self.find_sorted_ids_bounds(ids))
+    }
 }
 
 const RANGE_SIGNATURES: &[&str] = &["(imin: int, imax: int, assume_sorted: bool = False)"];
@@ -102,10 +111,41 @@ fn construct_all(args: &[Value]) -> Result<Handle> {
     }
 }
 
+/// Members are the places of ids that another selector has: how an index with ids of the user's own asks one whose ids count up, at the cost of
+/// the ids that are asked for.
+#[derive(Object, Default, Clone)]
+#[object(name = "IDSelectorTranslated")]
+pub struct IDSelectorTranslated {
+    #[object(parent)]
+    base: IDSelectorBase,
+    ids: SharedIds,
+    sel: Option<Shared<dyn IDSelector>>,
+}
+
+impl IDSelectorTranslated {
+    /// Place `i` is a member where `sel` has `ids[i]`.
+    pub fn new(ids: SharedIds, sel: Shared<dyn IDSelector>) -> Self {
+        IDSelectorTranslated { ids, sel: Some(sel), ..Default::default() }
+    }
+}
+
+impl IDSelector for IDSelectorTranslated {
+    fn is_member(&self, id: i64) -> bool {
+        let own = usize::try_from(id).ok().and_then(|at| self.ids.get(at));
+        own.zip(self.sel.as_ref()).is_some_and(|(own, sel)| sel.read().is_member(*own))
+    }
+    fn mark(&self, ids: Range<i64>, out: &mut [bool]) {
+        let sel = self.sel.as_ref().map(|sel| sel.read());
+        for (id, member) in ids.zip(out) {
+            let own = usize::try_from(id).ok().and_then(|at| self.ids.get(at));
+            *member = own.zip(sel.as_ref()).is_some_and(|(own, sel)| sel.is_member(*own));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Shared;
 
     #[test]
     fn mark_agrees_with_is_member() {

@@ -7,6 +7,7 @@ use std::any::Any;
 
 use crate::base::object::{ElementKind, Field, FieldMut, FieldRef, Kind, VectorField};
 use crate::base::{Error, Result};
+use crate::stream::SharedBytes;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
@@ -14,12 +15,19 @@ struct Word([u8; 16]);
 
 const WIDTH: usize = size_of::<Word>();
 
-/// A growable array of bytes, aligned for every element type.
+/// A growable array of bytes, aligned for every element type. Or bytes that are only seen, of a file that is mapped: those can be read and
+/// dropped, and what would change them is an error or, where it can't be one, copies them first.
 #[derive(Default)]
 pub struct Codes {
-    /// Always `len.div_ceil(WIDTH)` words.
+    /// Always `len.div_ceil(WIDTH)` words; none where the bytes are only seen.
     words: Vec<Word>,
     len: usize,
+    view: Option<SharedBytes>,
+}
+
+/// The error for a change of what is only seen, in Faiss's words.
+pub(super) fn viewed() -> Error {
+    Error::failed("is_owned", "This operation cannot be performed on a viewed vector")
 }
 
 impl Codes {
@@ -36,28 +44,57 @@ impl Codes {
         self.words.capacity() * WIDTH
     }
 
+    /// Bytes that are only seen.
+    pub fn view(bytes: SharedBytes) -> Self {
+        Codes { words: Vec::new(), len: bytes.len(), view: Some(bytes) }
+    }
+
+    /// An error where the bytes are only seen.
+    pub fn check_owned(&self) -> Result<()> {
+        if self.view.is_some() { Err(viewed()) } else { Ok(()) }
+    }
+
     pub fn as_slice(&self) -> &[u8] {
+        if let Some(view) = &self.view {
+            return view.as_slice();
+        }
         // SAFETY: the words are initialised bytes without padding, and `len` never exceeds them.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.len) }
     }
 
+    /// Of bytes that are only seen, a copy takes their place.
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
+        self.own();
         // SAFETY: as above; every byte is a valid one.
         unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast(), self.len) }
     }
 
+    /// Copies bytes that are only seen.
+    fn own(&mut self) {
+        if let Some(view) = self.view.take() {
+            self.words = vec![Word([0; WIDTH]); self.len.div_ceil(WIDTH)];
+            self.as_mut_slice().copy_from_slice(view.as_slice());
+        }
+    }
+
     /// The whole floats of the array.
     pub fn as_f32(&self) -> &[f32] {
+        if let Some(view) = &self.view {
+            // Readers take a view for floats only where they lie as floats must.
+            return bytemuck::try_cast_slice(&view.as_slice()[..self.len / 4 * 4]).unwrap_or_default();
+        }
         // SAFETY: words are aligned for f32, and every bit pattern is a float.
         unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.len / 4) }
     }
 
     pub fn as_f32_mut(&mut self) -> &mut [f32] {
+        self.own();
         // SAFETY: as above.
         unsafe { std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast(), self.len / 4) }
     }
 
     fn reserve_words(&mut self, words: usize, exact: bool) -> Result<()> {
+        self.check_owned()?;
         let (held, used) = (self.words.capacity(), self.words.len());
         if words <= held {
             return Ok(());
@@ -94,8 +131,10 @@ impl Codes {
         Ok(())
     }
 
+    /// Of bytes that are only seen, a smaller piece is seen then.
     pub fn truncate(&mut self, bytes: usize) {
         if bytes < self.len {
+            self.view = self.view.as_ref().and_then(|view| view.slice(0..bytes));
             self.len = bytes;
             self.words.truncate(bytes.div_ceil(WIDTH));
         }
@@ -138,7 +177,7 @@ impl Codes {
 /// A copy holds no more memory than it needs.
 impl Clone for Codes {
     fn clone(&self) -> Self {
-        Codes { words: self.words.clone(), len: self.len }
+        Codes { words: self.words.clone(), len: self.len, view: self.view.clone() }
     }
 }
 
@@ -203,6 +242,20 @@ mod tests {
                 prop_assert!(codes.capacity() <= (model.len().max(70) * 5 / 4 + 16).max(40 * 70));
             }
         }
+    }
+
+    #[test]
+    fn bytes_that_are_only_seen_do_not_change() {
+        let shared = SharedBytes::new((0..100).collect::<Vec<u8>>());
+        let mut codes = Codes::view(shared.slice(10..50).unwrap());
+        assert_eq!((codes.len(), codes.as_slice()[0], codes.capacity()), (40, 10, 0));
+        assert!(codes.extend_from_slice(&[1]).is_err() && codes.try_resize(3).is_err() && codes.check_owned().is_err());
+        let copy = codes.clone();
+        codes.as_mut_slice()[0] = 99;
+        assert_eq!((codes.as_slice()[0], copy.as_slice()[0], shared.as_slice()[10]), (99, 10, 10));
+        codes.extend_from_slice(&[1]).unwrap();
+        assert_eq!((codes.len(), codes.as_slice()[40]), (41, 1));
+        assert!(shared.slice(90..101).is_none() && shared.slice(0..100).is_some());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Inverted lists: for each cluster, the ids and codes of its vectors.
+//! Inverted lists: for each cluster, the ids and codes of its vectors. The kind in memory is here, others have files of their own.
 
 use std::borrow::Cow;
 use std::mem::replace;
@@ -7,9 +7,11 @@ use faiss_derive::Object;
 use parking_lot::Mutex;
 
 use super::codes::Codes;
+use super::ids::Ids;
 use crate::base::object::{Method, MethodCall, Object, VectorField, receiver_mut};
 use crate::base::{Error, Handle, Result, Value, threads};
-use crate::registry::{Row, no_overload};
+use crate::registry::{Format, Row, no_overload};
+use crate::storage::lists_format;
 
 /// Copy the ids from `a1` to before `a2`.
 pub const SUBSET_TYPE_ID_RANGE: i32 = 0;
@@ -38,11 +40,40 @@ pub struct InvertedListsBase {
 
 pub const ROW: Row = Row::of::<InvertedListsBase>();
 
+/// How the codes of a list lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// One after the other, `code_size` bytes each.
+    Rows,
+    /// Packed in blocks of `n_per_block` codes, `block_size` bytes each; the last may not be full.
+    Blocks { n_per_block: usize, block_size: usize },
+}
+
+impl Layout {
+    /// The bytes of `n` codes.
+    pub fn bytes(self, n: usize, code_size: usize) -> Option<usize> {
+        match self {
+            Layout::Rows => n.checked_mul(code_size),
+            Layout::Blocks { n_per_block, block_size } => n.div_ceil(n_per_block).checked_mul(block_size),
+        }
+    }
+}
+
+/// A list as it lies in memory or in a file that is mapped; copied where it does not lie as it must.
+pub struct ListView<'a> {
+    pub ids: Cow<'a, [i64]>,
+    pub codes: Cow<'a, [u8]>,
+    pub layout: Layout,
+}
+
 /// Lists of ids and codes. List numbers are below `nlist`; anything else is an error of the caller that the `check_` methods find.
 pub trait InvertedLists: Object {
     fn base(&self) -> &InvertedListsBase;
     fn list_size(&self, list: usize) -> usize;
-    /// `list_size * code_size` bytes.
+    fn layout(&self) -> Layout {
+        Layout::Rows
+    }
+    /// The codes as they lie.
     fn codes(&self, list: usize) -> Cow<'_, [u8]>;
     fn ids(&self, list: usize) -> Cow<'_, [i64]>;
     /// Appends entries and returns where the first of them is.
@@ -51,6 +82,21 @@ pub trait InvertedLists: Object {
     fn update_entries(&mut self, list: usize, offset: usize, ids: &[i64], codes: &[u8]) -> Result<()>;
     /// Changes the number of entries; new ones are zero.
     fn resize(&mut self, list: usize, n: usize) -> Result<()>;
+
+    fn view(&self, list: usize) -> ListView<'_> {
+        ListView { ids: self.ids(list), codes: self.codes(list), layout: self.layout() }
+    }
+    /// One code by itself, of `code_size` bytes; the entry must exist.
+    fn single_code(&self, list: usize, offset: usize) -> Result<Vec<u8>> {
+        let size = self.base().code_size;
+        Ok(self.codes(list)[offset * size..(offset + 1) * size].to_vec())
+    }
+    /// Hints that these lists are looked into next; negative numbers are none.
+    fn prefetch_lists(&self, _lists: &[i64]) {}
+    /// An error where entries can't be added or changed.
+    fn check_can_write(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// The ids of a list as they lie in memory, where they do.
     fn ids_field(&mut self, _list: usize) -> Option<&mut dyn VectorField> {
@@ -80,9 +126,14 @@ pub trait InvertedLists: Object {
     /// Appends entry `i` to list `list_nos[i]`, in order, but for those of a negative number; writes where it came to `offsets[i]`.
     fn add_many(&mut self, list_nos: &[i64], ids: &[i64], codes: &[u8], offsets: &mut [i64]) -> Result<()> {
         let size = self.base().code_size;
-        for (i, list) in list_nos.iter().enumerate().filter(|(_, list)| **list >= 0) {
-            let list = self.check_list(*list)?;
-            offsets[i] = self.add_entries(list, &ids[i..=i], &codes[i * size..(i + 1) * size])? as i64;
+        let mut order: Vec<usize> = (0..list_nos.len()).filter(|i| list_nos[*i] >= 0).collect();
+        order.iter().try_for_each(|i| self.check_list(list_nos[*i]).map(drop))?;
+        order.sort_by_key(|i| list_nos[*i]);
+        for own in order.chunk_by(|a, b| list_nos[*a] == list_nos[*b]) {
+            let own_ids: Vec<i64> = own.iter().map(|i| ids[*i]).collect();
+            let own_codes: Vec<u8> = own.iter().flat_map(|i| &codes[i * size..(i + 1) * size]).copied().collect();
+            let first = self.add_entries(list_nos[own[0]] as usize, &own_ids, &own_codes)?;
+            own.iter().enumerate().for_each(|(at, i)| offsets[*i] = (first + at) as i64);
         }
         Ok(())
     }
@@ -100,6 +151,8 @@ pub trait InvertedLists: Object {
     }
     /// Moves all entries of `other` here, with `add_id` added to their ids.
     fn merge_from(&mut self, other: &mut dyn InvertedLists, add_id: i64) -> Result<()> {
+        self.check_can_write()?;
+        other.check_can_write()?;
         for list in 0..self.base().nlist {
             let ids: Vec<i64> = other.ids(list).iter().map(|id| id.wrapping_add(add_id)).collect();
             self.add_entries(list, &ids, &other.codes(list))?;
@@ -117,6 +170,7 @@ pub trait InvertedLists: Object {
         Error::check((0..=4).contains(&subset_type), "subset type 0 to 4")?;
         let positive = matches!(subset_type, SUBSET_TYPE_ID_MOD | SUBSET_TYPE_INVLIST_FRACTION);
         Error::check(!positive || a1 > 0, "a1 > 0")?;
+        other.check_can_write()?;
         let (mut before, mut copied) = (0i64, 0);
         for list in 0..nlist {
             let (ids, codes) = (self.ids(list), self.codes(list));
@@ -145,15 +199,16 @@ pub trait InvertedLists: Object {
 
 #[derive(Default, Clone)]
 struct List {
-    ids: Vec<i64>,
+    ids: Ids,
     codes: Codes,
 }
 
 impl List {
     fn append(&mut self, ids: &[i64], codes: &[u8]) -> Result<()> {
-        self.ids.try_reserve(ids.len()).map_err(|e| Error::Memory(e.to_string()))?;
+        let own = self.ids.owned()?;
+        own.try_reserve(ids.len()).map_err(|e| Error::Memory(e.to_string()))?;
         self.codes.extend_from_slice(codes)?;
-        self.ids.extend_from_slice(ids);
+        own.extend_from_slice(ids);
         Ok(())
     }
 }
@@ -169,17 +224,19 @@ pub struct ArrayInvertedLists {
 
 const SIGNATURES: &[&str] = &["(nlist: int, code_size: int)"];
 
-pub const ARRAY: Row = Row::of::<ArrayInvertedLists>().construct(
-    |args| match args {
-        [Value::Int(nlist), Value::Int(code_size)] => {
-            let size =
-                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            Ok(Handle::new(ArrayInvertedLists::new(size(*nlist)?, size(*code_size)?)?))
-        }
-        _ => Err(no_overload("ArrayInvertedLists", SIGNATURES)),
-    },
-    SIGNATURES,
-);
+pub const ARRAY: Row = Row::of::<ArrayInvertedLists>()
+    .construct(
+        |args| match args {
+            [Value::Int(nlist), Value::Int(code_size)] => {
+                let size =
+                    |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+                Ok(Handle::new(ArrayInvertedLists::new(size(*nlist)?, size(*code_size)?)?))
+            }
+            _ => Err(no_overload("ArrayInvertedLists", SIGNATURES)),
+        },
+        SIGNATURES,
+    )
+    .format(Format { fourccs: &["ilar"], read: lists_format::read_array, write: lists_format::write_array });
 
 const ARRAY_METHODS: &[Method] = &[Method {
     name: "permute_invlists",
@@ -217,7 +274,7 @@ impl ArrayInvertedLists {
     }
 
     /// Fills a list, as it comes from a file.
-    pub fn set_list(&mut self, list: usize, ids: Vec<i64>, codes: Codes) -> Result<()> {
+    pub fn set_list(&mut self, list: usize, ids: Ids, codes: Codes) -> Result<()> {
         Error::check(codes.len() == ids.len() * self.code_size, "codes.size() == ids.size() * code_size")?;
         self.lists[list] = List { ids, codes };
         Ok(())
@@ -235,10 +292,14 @@ impl InvertedLists for ArrayInvertedLists {
         Cow::Borrowed(self.lists[list].codes.as_slice())
     }
     fn ids(&self, list: usize) -> Cow<'_, [i64]> {
-        Cow::Borrowed(&self.lists[list].ids)
+        self.lists[list].ids.get()
     }
     fn ids_field(&mut self, list: usize) -> Option<&mut dyn VectorField> {
         Some(&mut self.lists.get_mut(list)?.ids)
+    }
+    /// One list that can't be written stands for all: they come from one file.
+    fn check_can_write(&self) -> Result<()> {
+        self.lists.iter().find(|list| !list.ids.is_empty()).map_or(Ok(()), |list| list.codes.check_owned())
     }
     fn codes_field(&mut self, list: usize) -> Option<&mut dyn VectorField> {
         Some(&mut self.lists.get_mut(list)?.codes)
@@ -255,15 +316,22 @@ impl InvertedLists for ArrayInvertedLists {
         let list = &mut self.lists[list];
         let fits = offset.checked_add(ids.len()).is_some_and(|end| end <= list.ids.len());
         Error::check(fits && codes.len() == ids.len() * size, "n_entry + offset <= ids[list_no].size()")?;
-        list.ids[offset..offset + ids.len()].copy_from_slice(ids);
+        list.codes.check_owned()?;
+        list.ids.owned()?[offset..offset + ids.len()].copy_from_slice(ids);
         list.codes.as_mut_slice()[offset * size..(offset + ids.len()) * size].copy_from_slice(codes);
         Ok(())
     }
     fn resize(&mut self, list: usize, n: usize) -> Result<()> {
         let bytes = n.checked_mul(self.code_size).ok_or_else(|| Error::Memory("a list too long".into()))?;
         let list = &mut self.lists[list];
-        list.codes.try_resize(bytes)?;
-        list.ids.resize(n, 0);
+        if n == 0 {
+            // What was only seen can be dropped.
+            *list = List::default();
+        }
+        if n != list.ids.len() {
+            list.codes.try_resize(bytes)?;
+            list.ids.owned()?.resize(n, 0);
+        }
         Ok(())
     }
 
@@ -292,7 +360,10 @@ impl InvertedLists for ArrayInvertedLists {
                 let list_no = p * chunk + at;
                 let own = &order[ends[list_no]..ends[list_no + 1]];
                 list.codes.try_reserve_more(own.len() * size)?;
-                list.ids.try_reserve(own.len()).map_err(|e| Error::Memory(e.to_string()))?;
+                if own.is_empty() {
+                    continue;
+                }
+                list.ids.owned()?.try_reserve(own.len()).map_err(|e| Error::Memory(e.to_string()))?;
                 for i in own.iter().map(|i| *i as usize) {
                     list.append(&ids[i..=i], &codes[i * size..(i + 1) * size])?;
                 }

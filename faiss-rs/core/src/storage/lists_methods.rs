@@ -81,6 +81,35 @@ pub(super) const METHODS: &[Method] = &[
         }),
     },
     Method {
+        name: "update_entries",
+        signature: "(self, list_no: int, offset: int, ids: numpy.ndarray, codes: numpy.ndarray) -> None",
+        doc: "Replaces entries from an offset on: ids (n,) of int64, codes (n, code_size) of uint8.",
+        call: MethodCall::Write(|object, args| {
+            let [Value::Int(list), Value::Int(offset), Value::I64(ids, _), Value::U8(codes, _)] = args else {
+                let signature = "(list_no: int, offset: int, ids: numpy.ndarray, codes: numpy.ndarray)";
+                return Err(no_overload("update_entries", &[signature]));
+            };
+            let lists = lists_mut(object)?;
+            let list = lists.check_list(*list)?;
+            let offset = usize::try_from(*offset);
+            let offset = offset.map_err(|_| Error::failed("n_entry + offset <= ids[list_no].size()", ""))?;
+            lists.update_entries(list, offset, ids, codes)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "prefetch_lists",
+        signature: "(self, list_nos: numpy.ndarray) -> None",
+        doc: "Says which lists will be looked into, so that those on disk are read ahead.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::I64(list_nos, _)] = args else {
+                return Err(no_overload("prefetch_lists", &["(list_nos: numpy.ndarray)"]));
+            };
+            lists(object)?.prefetch_lists(list_nos);
+            Ok(Value::None)
+        }),
+    },
+    Method {
         name: "resize",
         signature: "(self, list_no: int, new_size: int) -> None",
         doc: "Changes the number of entries of a list; new ones are zero.",

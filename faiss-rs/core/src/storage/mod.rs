@@ -1,6 +1,11 @@
-//! How vectors and codes lie in memory. Sees base only.
+//! How vectors and codes lie in memory and in files. Sees base and stream.
 
 pub mod codes;
 pub mod direct_map;
+pub mod ids;
 pub mod lists;
+mod lists_format;
 pub mod lists_methods;
+pub mod on_disk;
+pub mod shared_ids;
+pub mod stacked;

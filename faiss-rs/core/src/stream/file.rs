@@ -1,11 +1,11 @@
 //! Files.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Read, Seek, Write};
 
 use faiss_derive::Object;
 
-use super::{IOReaderBase, IOWriterBase, Sink, Source};
+use super::{IOReaderBase, IOWriterBase, SharedBytes, Sink, Source};
 use crate::base::{Error, Handle, Result, Value};
 use crate::registry::{Row, no_overload};
 
@@ -27,6 +27,8 @@ pub struct FileIOReader {
     file: Option<BufReader<File>>,
     /// Of a plain file; unknown for pipes and devices.
     left: Option<u64>,
+    /// All of it, once a piece was to be seen.
+    map: Option<SharedBytes>,
 }
 
 impl FileIOReader {
@@ -42,6 +44,7 @@ impl FileIOReader {
             base: IOReaderBase { name: path.to_owned() },
             file: Some(BufReader::with_capacity(READ_BUFFER, file)),
             left,
+            map: None,
         })
     }
 }
@@ -65,6 +68,22 @@ impl Source for FileIOReader {
     }
     fn remaining(&self) -> Option<u64> {
         self.left
+    }
+    fn view(&mut self, len: usize) -> Result<Option<SharedBytes>> {
+        let (Some(file), Some(left)) = (&mut self.file, self.left) else { return Ok(None) };
+        if len == 0 || len as u64 > left {
+            return Ok(None);
+        }
+        let map = match &self.map {
+            Some(map) => map.clone(),
+            None => self.map.insert(SharedBytes::map(file.get_ref(), &self.base.name)?).clone(),
+        };
+        let failed = |e| Error::io(format!("read error in {}: {}", self.base.name, reason(&e)));
+        let at = file.stream_position().map_err(failed)? as usize;
+        let Some(piece) = map.slice(at..at.saturating_add(len)) else { return Ok(None) };
+        file.seek_relative(len as i64).map_err(failed)?;
+        self.left = Some(left - len as u64);
+        Ok(Some(piece))
     }
 }
 

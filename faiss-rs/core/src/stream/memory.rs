@@ -2,8 +2,9 @@
 
 use faiss_derive::Object;
 
-use super::{IOReaderBase, IOWriterBase, Sink, Source};
-use crate::base::{Error, Handle, Result};
+use super::{IOReaderBase, IOWriterBase, SharedBytes, Sink, Source};
+use crate::base::object::{Method, MethodCall, receiver_mut};
+use crate::base::{Error, Handle, Result, Value};
 use crate::registry::{Row, no_overload};
 
 impl Source for &[u8] {
@@ -97,3 +98,70 @@ pub const WRITER: Row = Row::of::<VectorIOWriter>().construct(
     },
     &["()"],
 );
+
+/// Reads from bytes that stay where they are: an index read from it sees its codes there, and they can then be read only.
+#[derive(Object, Default, Clone)]
+#[object(methods = ZERO_COPY_METHODS)]
+pub struct ZeroCopyIOReader {
+    #[object(parent)]
+    base: IOReaderBase,
+    data: Option<SharedBytes>,
+    /// How many of the bytes have been read.
+    rp: usize,
+}
+
+impl ZeroCopyIOReader {
+    pub fn new(data: SharedBytes) -> Self {
+        ZeroCopyIOReader { data: Some(data), ..Default::default() }
+    }
+
+    /// The next bytes, at most so many.
+    fn next(&mut self, len: usize) -> Option<SharedBytes> {
+        let data = self.data.as_ref()?;
+        let end = data.len().min(self.rp.saturating_add(len));
+        let piece = data.slice(self.rp..end);
+        self.rp = end;
+        piece
+    }
+}
+
+impl Source for ZeroCopyIOReader {
+    fn name(&self) -> String {
+        self.base.name.clone()
+    }
+    fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+        let Some(piece) = self.next(out.len()) else { return Ok(0) };
+        out[..piece.len()].copy_from_slice(piece.as_slice());
+        Ok(piece.len())
+    }
+    fn remaining(&self) -> Option<u64> {
+        Some(self.data.as_ref().map_or(0, |data| data.len() - self.rp) as u64)
+    }
+    fn view(&mut self, len: usize) -> Result<Option<SharedBytes>> {
+        let enough = len > 0 && self.remaining().is_some_and(|left| left >= len as u64);
+        Ok(if enough { self.next(len) } else { None })
+    }
+    fn prefers_views(&self) -> bool {
+        true
+    }
+}
+
+const ZERO_COPY_SIGNATURES: &[&str] = &["(data: numpy.ndarray)"];
+
+pub const ZERO_COPY: Row = Row::of::<ZeroCopyIOReader>().construct(
+    |args| match args {
+        [Value::U8(data, _)] => Ok(Handle::new(ZeroCopyIOReader::new(SharedBytes::new(data.clone())))),
+        _ => Err(no_overload("ZeroCopyIOReader", ZERO_COPY_SIGNATURES)),
+    },
+    ZERO_COPY_SIGNATURES,
+);
+
+const ZERO_COPY_METHODS: &[Method] = &[Method {
+    name: "reset",
+    signature: "(self) -> None",
+    doc: "Goes back to the first byte.",
+    call: MethodCall::Write(|object, _| {
+        receiver_mut::<ZeroCopyIOReader>(object)?.rp = 0;
+        Ok(Value::None)
+    }),
+}];

@@ -2,9 +2,11 @@
 //!
 //! Little-endian, no padding, no checksum; vectors are a u64 count and the elements.
 
+pub mod buffered;
 pub mod file;
 pub mod memory;
 mod reader;
+mod shared;
 mod writer;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use crate::base::{Object, Result};
 use crate::registry::Row;
 
 pub use reader::Reader;
+pub use shared::SharedBytes;
 pub use writer::Writer;
 
 #[cfg(target_endian = "big")]
@@ -30,6 +33,14 @@ pub trait Source {
     /// How many bytes are left, where that is known.
     fn remaining(&self) -> Option<u64> {
         None
+    }
+    /// The next `len` bytes where they lie, which counts as reading them; `None`, with nothing read, where they can't be seen so.
+    fn view(&mut self, _len: usize) -> Result<Option<SharedBytes>> {
+        Ok(None)
+    }
+    /// Whether bytes are to be seen where they lie, whatever the flags.
+    fn prefers_views(&self) -> bool {
+        false
     }
 }
 
@@ -70,6 +81,12 @@ pub fn as_source(object: &mut dyn Object) -> Option<&mut dyn Source> {
     if any.is::<memory::VectorIOReader>() {
         return any.downcast_mut::<memory::VectorIOReader>().map(|s| s as &mut dyn Source);
     }
+    if any.is::<memory::ZeroCopyIOReader>() {
+        return any.downcast_mut::<memory::ZeroCopyIOReader>().map(|s| s as &mut dyn Source);
+    }
+    if any.is::<buffered::BufferedIOReader>() {
+        return any.downcast_mut::<buffered::BufferedIOReader>().map(|s| s as &mut dyn Source);
+    }
     any.downcast_mut::<file::FileIOReader>().map(|s| s as &mut dyn Source)
 }
 
@@ -78,6 +95,9 @@ pub fn as_sink(object: &mut dyn Object) -> Option<&mut dyn Sink> {
     let any = object.as_any_mut();
     if any.is::<memory::VectorIOWriter>() {
         return any.downcast_mut::<memory::VectorIOWriter>().map(|s| s as &mut dyn Sink);
+    }
+    if any.is::<buffered::BufferedIOWriter>() {
+        return any.downcast_mut::<buffered::BufferedIOWriter>().map(|s| s as &mut dyn Sink);
     }
     any.downcast_mut::<file::FileIOWriter>().map(|s| s as &mut dyn Sink)
 }
@@ -106,6 +126,22 @@ impl fmt::Display for FourCC {
         Ok(())
     }
 }
+
+/// Writing: leave out the storage of graph indexes.
+pub const IO_FLAG_SKIP_STORAGE: i32 = 1;
+pub const IO_FLAG_READ_ONLY: i32 = 2;
+/// The files of on-disk lists are beside the index, wherever they were when it was written.
+pub const IO_FLAG_ONDISK_SAME_DIR: i32 = 4;
+/// Do not load the codes of inverted lists; with lists in memory, which need theirs, an error as in Faiss.
+pub const IO_FLAG_SKIP_IVF_DATA: i32 = 8;
+/// Do not build precomputed tables.
+pub const IO_FLAG_SKIP_PRECOMPUTE_TABLE: i32 = 16;
+/// Do not build tables of distances between centroids.
+pub const IO_FLAG_PQ_SKIP_SDC_TABLE: i32 = 32;
+/// Map the inverted lists of a file instead of loading them; they can then be read only.
+pub const IO_FLAG_MMAP: i32 = IO_FLAG_SKIP_IVF_DATA | 0x646f_0000;
+/// See large arrays where they lie in the file instead of loading them; they can then be read only.
+pub const IO_FLAG_MMAP_IFC: i32 = 512;
 
 /// How deep indexes may be nested in a file.
 pub const MAX_DEPTH: usize = 50;

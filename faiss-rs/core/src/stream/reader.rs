@@ -1,9 +1,12 @@
 //! Reads the primitives of the file format from a [`Source`].
 
-use super::{FourCC, LOOP_LIMIT, MAX_DEPTH, Source, get_deserialization_vector_byte_limit};
+use super::{
+    FourCC, IO_FLAG_MMAP_IFC, LOOP_LIMIT, MAX_DEPTH, SharedBytes, Source, get_deserialization_vector_byte_limit,
+};
 use crate::base::object::{Element, VectorField};
 use crate::base::{Error, Result, interrupt};
 use crate::storage::codes::Codes;
+use crate::storage::ids::Ids;
 use std::sync::atomic::Ordering;
 
 /// Without a known end, a vector grows by this many bytes at a time as its bytes arrive.
@@ -163,13 +166,48 @@ impl<'a> Reader<'a> {
         self.code_bytes(count, 4)
     }
 
+    /// `count` ids.
+    pub fn ids(&mut self, count: usize) -> Result<Ids> {
+        let bytes = self.checked_bytes(count, size_of::<i64>())?;
+        match self.view(bytes)? {
+            Some(view) => Ok(Ids::Viewed(view)),
+            None => Ok(Ids::Owned(self.elements(count)?)),
+        }
+    }
+
     /// So many bytes, without a count before them.
     pub fn code_bytes_of(&mut self, bytes: usize) -> Result<Codes> {
         self.code_bytes(bytes, 1)
     }
 
+    /// So many bytes where they lie, as the flags or the source want them; else `None`, with nothing read.
+    pub fn view(&mut self, bytes: usize) -> Result<Option<SharedBytes>> {
+        let wanted = self.has_flag(IO_FLAG_MMAP_IFC) || self.source.prefers_views();
+        if wanted { self.source.view(bytes) } else { Ok(None) }
+    }
+
+    /// So many bytes of the file, mapped; `None`, with nothing read, where the source is no file.
+    pub fn map(&mut self, bytes: usize) -> Result<Option<SharedBytes>> {
+        self.source.view(bytes)
+    }
+
+    /// What errors call the source: a file's path.
+    pub fn name(&self) -> String {
+        self.source.name()
+    }
+
     fn code_bytes(&mut self, count: usize, width: usize) -> Result<Codes> {
         let bytes = self.checked_bytes(count, width)?;
+        if let Some(view) = self.view(bytes)? {
+            if width == 1 || view.as_slice().as_ptr().addr().is_multiple_of(width) {
+                return Ok(Codes::view(view));
+            }
+            // Floats that do not lie as floats must.
+            let mut out = Codes::default();
+            out.try_reserve_exact(bytes)?;
+            out.extend_from_slice(view.as_slice())?;
+            return Ok(out);
+        }
         let mut out = Codes::default();
         self.fill_growing(bytes, width, &mut out)?;
         Ok(out)

@@ -8,7 +8,7 @@ use crate::index::Index;
 use crate::index::flat_codes::check_same_type;
 use crate::selector::IDSelector;
 use crate::selector::sets::IDSelectorArray;
-use crate::storage::direct_map;
+use crate::storage::direct_map::{self, DirectMap};
 
 /// Vectors that are encoded at a time.
 const BLOCK: usize = 1 << 16;
@@ -35,17 +35,55 @@ pub fn add(index: &mut dyn InvertedFile, x: &[f32], ids: Option<&[i64]>) -> Resu
     let (d, n) = (ivf.dim(), ivf.rows(x)?);
     Error::check(ids.is_none_or(|ids| ids.len() == n), "ids.size() == n")?;
     ivf.direct_map.check_can_add(ids)?;
-    drop(ivf.lists()?);
+    ivf.lists()?.check_can_write()?;
     progress::report("adding vectors", 0, n);
+    let before = Before::of(ivf)?;
     for first in (0..n).step_by(BLOCK) {
-        interrupt::check()?;
         let end = (first + BLOCK).min(n);
         let x = &x[first * d..end * d];
-        let list_nos = assign(index.ivf(), x)?;
-        add_core(index, x, ids.map(|ids| &ids[first..end]), &list_nos)?;
+        let added = interrupt::check().and_then(|()| {
+            let list_nos = assign(index.ivf(), x)?;
+            add_core(index, x, ids.map(|ids| &ids[first..end]), &list_nos)
+        });
+        if let Err(error) = added {
+            // All vectors or none, so that who has ids beside this index is never behind.
+            if first > 0 {
+                before.restore(index.ivf_mut())?;
+            }
+            return Err(error);
+        }
         progress::report("adding vectors", end, n);
     }
     Ok(())
+}
+
+/// What there was before vectors were added.
+struct Before {
+    ntotal: i64,
+    sizes: Vec<usize>,
+}
+
+impl Before {
+    fn of(ivf: &IndexIVF) -> Result<Before> {
+        let lists = ivf.lists()?;
+        Ok(Before { ntotal: ivf.ntotal, sizes: (0..ivf.nlist).map(|list| lists.list_size(list)).collect() })
+    }
+
+    /// Takes away what came after.
+    fn restore(self, ivf: &mut IndexIVF) -> Result<()> {
+        let lists = ivf.lists_handle()?.clone();
+        let mut lists = lists.write();
+        for (list, size) in self.sizes.into_iter().enumerate() {
+            if lists.list_size(list) > size {
+                lists.resize(list, size)?;
+            }
+        }
+        let ntotal = usize::try_from(self.ntotal).unwrap_or(0);
+        let mut map = DirectMap::default();
+        map.set_type(ivf.direct_map.kind, &*lists, ntotal)?;
+        (ivf.direct_map, ivf.base.ntotal) = (map, self.ntotal);
+        Ok(())
+    }
 }
 
 /// Adds vectors to the given lists; a negative one means that the vector is counted but in no list.
@@ -75,10 +113,15 @@ fn append(ivf: &mut IndexIVF, ids: Option<&[i64]>, list_nos: &[i64], codes: &[u8
         }
     };
     let mut offsets = vec![-1i64; n];
+    let before = Before::of(ivf)?;
     {
-        let mut lists = ivf.lists_handle()?.write();
-        ivf.check_lists(&*lists)?;
-        lists.add_many(list_nos, ids, codes, &mut offsets)?;
+        let handle = ivf.lists_handle()?.clone();
+        let mut lists = handle.write();
+        if let Err(error) = lists.add_many(list_nos, ids, codes, &mut offsets) {
+            drop(lists);
+            before.restore(ivf)?;
+            return Err(error);
+        }
     }
     ivf.direct_map.add(ids, list_nos, &offsets);
     ivf.ntotal += n as i64;
@@ -106,8 +149,7 @@ pub fn reconstruct_from_offset(index: &dyn InvertedFile, list: i64, offset: i64,
     Error::check(out.len() == ivf.dim(), "recons.size() == d")?;
     let lists = ivf.lists()?;
     let (at, offset) = lists.check_entry(list, offset)?;
-    let code = &lists.codes(at)[offset * ivf.code_size..(offset + 1) * ivf.code_size];
-    index.decode_vectors(code, &[list], out)
+    index.decode_vectors(&lists.single_code(at, offset)?, &[list], out)
 }
 
 pub fn reconstruct(index: &dyn InvertedFile, key: i64, out: &mut [f32]) -> Result<()> {
@@ -120,10 +162,7 @@ pub fn reconstruct(index: &dyn InvertedFile, key: i64, out: &mut [f32]) -> Resul
 pub fn reconstruct_n(index: &dyn InvertedFile, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
     let ivf = index.ivf();
     let d = ivf.dim();
-    let end = i64::try_from(ni).ok().and_then(|ni| i0.checked_add(ni));
-    let inside = i0 >= 0 && end.is_some_and(|end| end <= ivf.ntotal);
-    Error::check(ni == 0 || inside, "ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)")?;
-    Error::check(ni.checked_mul(d) == Some(out.len()), "recons.size() == ni * d")?;
+    ivf.checked_range(i0, ni, out)?;
     let lists = ivf.lists()?;
     for list in 0..ivf.nlist {
         let (ids, codes) = (lists.ids(list), lists.codes(list));
@@ -141,6 +180,7 @@ pub fn reconstruct_n(index: &dyn InvertedFile, i0: i64, ni: usize, out: &mut [f3
 pub fn remove_ids(index: &mut dyn InvertedFile, sel: &dyn IDSelector) -> Result<usize> {
     let ivf = index.ivf_mut();
     let lists = ivf.lists_handle()?.clone();
+    lists.read().check_can_write()?;
     let removed = ivf.direct_map.remove_ids(sel, &mut *lists.write())?;
     ivf.ntotal -= removed as i64;
     Ok(removed)
@@ -232,7 +272,31 @@ pub fn check_compatible_for_merge(index: &dyn InvertedFile, other: &dyn Index) -
             "direct map copy not implemented",
         ));
     }
+    check_same_centroids(ours, its)?;
     index.check_same_codes(theirs)
+}
+
+/// An error where lists of the same number are of different centroids, whose codes would mean something else.
+fn check_same_centroids(ours: &IndexIVF, theirs: &IndexIVF) -> Result<()> {
+    let (ours, theirs) = (ours.quantizer()?, theirs.quantizer()?);
+    if ours.same(theirs) {
+        return Ok(());
+    }
+    let (ours, theirs) = (ours.read(), theirs.read());
+    let differ = || Error::failed("!(v == v2)", "coarse quantizers should be the same");
+    let (d, n) = (ours.base().dim(), ours.base().ntotal);
+    if theirs.base().dim() != d || theirs.base().ntotal != n {
+        return Err(differ());
+    }
+    let (mut one, mut two) = (vec![0f32; d], vec![0f32; d]);
+    for list in 0..n {
+        ours.reconstruct(list, &mut one)?;
+        theirs.reconstruct(list, &mut two)?;
+        if one != two {
+            return Err(differ());
+        }
+    }
+    Ok(())
 }
 
 pub fn merge_from(index: &mut dyn InvertedFile, other: &mut dyn Index, add_id: i64) -> Result<()> {

@@ -96,14 +96,6 @@ impl Index for IndexIVFFlat {
     crate::inverted_file_index!();
 }
 
-/// The floats that codes are, copied only where they are not aligned.
-fn floats(codes: &[u8]) -> Cow<'_, [f32]> {
-    match bytemuck::try_cast_slice(codes) {
-        Ok(floats) => Cow::Borrowed(floats),
-        Err(_) => Cow::Owned(codes.chunks_exact(4).map(|c| f32::from_ne_bytes([c[0], c[1], c[2], c[3]])).collect()),
-    }
-}
-
 impl InvertedFile for IndexIVFFlat {
     fn ivf(&self) -> &IndexIVF {
         &self.ivf
@@ -120,9 +112,12 @@ impl InvertedFile for IndexIVFFlat {
         Error::check(list_nos.len() * self.code_size == size_of_val(x), "codes.size() == n * code_size")?;
         Ok(Cow::Borrowed(bytemuck::cast_slice(x)))
     }
+    fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
+        Ok(())
+    }
     fn decode_vectors(&self, codes: &[u8], _list_nos: &[i64], x: &mut [f32]) -> Result<()> {
         Error::check(codes.len() == size_of_val(x), "codes.size() == n * code_size")?;
-        x.copy_from_slice(&floats(codes));
+        bytemuck::cast_slice_mut(x).copy_from_slice(codes);
         Ok(())
     }
     fn searcher<'a>(
@@ -131,9 +126,9 @@ impl InvertedFile for IndexIVFFlat {
         _lists: &'a dyn InvertedLists,
         _visits: usize,
         _params: Option<&dyn Object>,
-    ) -> Result<Box<dyn Searcher + 'a>> {
+    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
         Error::check(self.code_size == self.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
-        Ok(Box::new(FlatSearcher { metric: self.metric_type, arg: self.metric_arg, d: self.dim() }))
+        Ok(Some(Box::new(FlatSearcher { metric: self.metric_type, arg: self.metric_arg, d: self.dim() })))
     }
     fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
         Error::check(cast::<IndexIVFFlat>(other).is_some(), "other is an IndexIVFFlat")
@@ -147,8 +142,8 @@ struct FlatSearcher {
 }
 
 impl Searcher for FlatSearcher {
-    fn scanner(&self) -> Box<dyn Scanner + '_> {
-        Box::new(FlatScanner { shared: self, query: vec![0.0; self.d] })
+    fn scanner(&self) -> Result<Box<dyn Scanner + '_>> {
+        Ok(Box::new(FlatScanner { shared: self, query: vec![0.0; self.d], aligned: Vec::new() }))
     }
     fn list_by_list(&self) -> bool {
         true
@@ -158,6 +153,8 @@ impl Searcher for FlatSearcher {
 struct FlatScanner<'a> {
     shared: &'a FlatSearcher,
     query: Vec<f32>,
+    /// Codes that do not lie as floats must, copied.
+    aligned: Vec<f32>,
 }
 
 impl Scanner for FlatScanner<'_> {
@@ -169,7 +166,16 @@ impl Scanner for FlatScanner<'_> {
         Ok(())
     }
     fn keys(&mut self, _first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
-        extra::distances_ny(self.shared.metric, self.shared.arg, keys, &self.query, &floats(codes));
+        let codes = match bytemuck::try_cast_slice(codes) {
+            Ok(floats) => floats,
+            Err(_) => {
+                // As they may lie in a file that is mapped.
+                self.aligned.resize(codes.len() / 4, 0.0);
+                bytemuck::cast_slice_mut(&mut self.aligned).copy_from_slice(codes);
+                &self.aligned
+            }
+        };
+        extra::distances_ny(self.shared.metric, self.shared.arg, keys, &self.query, codes);
         if self.shared.metric.is_similarity() {
             simd::fvec_scale(keys, -1.0);
         }

@@ -3,9 +3,10 @@
 use super::IndexIVF;
 use crate::base::{Error, Result, Shared};
 use crate::index::{Index, header};
-use crate::io::{IO_FLAG_MMAP, IO_FLAG_SKIP_IVF_DATA, read_nested, write_nested};
+use crate::io::{read_nested, write_nested};
+use crate::registry::{self, REGISTRY};
 use crate::storage::direct_map::{self, DirectMap};
-use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
+use crate::storage::lists::InvertedLists;
 use crate::stream::{Reader, Writer};
 
 /// A sub-index of a file; `None` for a null one.
@@ -71,6 +72,7 @@ pub(crate) fn read_direct_map(input: &mut Reader<'_>) -> Result<DirectMap> {
     Ok(map)
 }
 
+/// The lists as their kind has them in files.
 pub fn write_lists(ivf: &IndexIVF, out: &mut Writer<'_>) -> Result<()> {
     match &ivf.invlists {
         Some(lists) => write_inverted_lists(&*lists.read(), out),
@@ -79,77 +81,41 @@ pub fn write_lists(ivf: &IndexIVF, out: &mut Writer<'_>) -> Result<()> {
 }
 
 pub fn write_inverted_lists(lists: &dyn InvertedLists, out: &mut Writer<'_>) -> Result<()> {
-    let nlist = lists.base().nlist;
-    out.fourcc("ilar")?;
-    out.usize(nlist)?;
-    out.usize(lists.base().code_size)?;
-    let sizes: Vec<usize> = (0..nlist).map(|list| lists.list_size(list)).collect();
-    let filled = sizes.iter().filter(|n| **n > 0).count();
-    if filled > nlist / 2 {
-        out.fourcc("full")?;
-        out.usize(nlist)?;
-        sizes.iter().try_for_each(|n| out.usize(*n))?;
-    } else {
-        out.fourcc("sprs")?;
-        out.usize(filled * 2)?;
-        for (list, n) in sizes.iter().enumerate().filter(|(_, n)| **n > 0) {
-            out.usize(list)?;
-            out.usize(*n)?;
-        }
-    }
-    for list in (0..nlist).filter(|list| sizes[*list] > 0) {
-        out.bytes(&lists.codes(list))?;
-        out.bytes(bytemuck::cast_slice(&lists.ids(list)))?;
-    }
-    Ok(())
+    let name = lists.info().name;
+    let format = registry::row(lists.info()).and_then(|row| row.format);
+    let format = format.ok_or_else(|| {
+        let message = format!("write_InvertedLists: lists of the type {name} have no form in files");
+        Error::failed("", message)
+    })?;
+    (format.write)(lists, out)
 }
 
-/// Reads the lists into the index, whose code size is known.
+/// Reads the lists into the index, whose code size is known. Their entries are what the index has.
 pub fn read_lists(ivf: &mut IndexIVF, input: &mut Reader<'_>) -> Result<()> {
-    let lists = read_inverted_lists(input)?;
-    if let Some(lists) = lists {
-        ivf.check_lists(&lists)?;
-        ivf.invlists = Some(Shared::new(lists));
-        ivf.own_invlists = true;
-    } else {
+    let Some(lists) = read_inverted_lists(input)? else {
         eprintln!("read_InvertedLists: WARN! inverted lists not stored with IVF object");
+        return Ok(());
+    };
+    {
+        let lists = lists.read();
+        ivf.check_lists(&*lists)?;
+        let entries = (0..ivf.nlist).try_fold(0usize, |sum, list| sum.checked_add(lists.list_size(list)));
+        // Vectors that were in no list when they were added are counted all the same.
+        let counted = entries.is_some_and(|n| n as u64 <= ivf.ntotal as u64) && ivf.ntotal < i64::MAX >> 8;
+        Error::check(counted, "invlists->compute_ntotal() <= ntotal")?;
     }
+    (ivf.invlists, ivf.own_invlists) = (Some(lists), true);
     Ok(())
 }
 
-pub fn read_inverted_lists(input: &mut Reader<'_>) -> Result<Option<ArrayInvertedLists>> {
+/// Lists of whatever kind; `None` where there are none.
+pub fn read_inverted_lists(input: &mut Reader<'_>) -> Result<Option<Shared<dyn InvertedLists>>> {
     let code = input.fourcc()?;
     if code.is("il00") {
         return Ok(None);
     }
-    if !code.is("ilar") {
-        return Err(Error::failed("", format!("read_InvertedLists: unsupported invlist type \"{code}\"")));
-    }
-    // As in Faiss, leaving out the data means to leave it to lists of another type; lists in memory need theirs. Mapping is a hint.
-    if input.has_flag(IO_FLAG_SKIP_IVF_DATA) && !input.has_flag(IO_FLAG_MMAP) {
-        let message =
-            "read_InvertedLists: could not load ArrayInvertedLists without their data: use IO_FLAG_MMAP, or no flag";
-        return Err(Error::failed("", message));
-    }
-    let (nlist, code_size) = (input.usize()?, input.usize()?);
-    input.check_loop(nlist, "nlist")?;
-    let kind = input.fourcc()?;
-    let numbers: Vec<i64> = input.vec()?;
-    let sizes: Vec<(usize, usize)> = if kind.is("full") {
-        Error::check(numbers.len() == nlist, "sizes.size() == nlist")?;
-        numbers.iter().map(|n| *n as usize).enumerate().collect()
-    } else if kind.is("sprs") {
-        let inside = numbers.len().is_multiple_of(2) && numbers.chunks_exact(2).all(|p| (p[0] as usize) < nlist);
-        Error::check(inside, "idsizes[j] < sizes.size()")?;
-        numbers.chunks_exact(2).map(|p| (p[0] as usize, p[1] as usize)).collect()
-    } else {
-        return Err(Error::failed("", format!("list_type \"{kind}\" not recognized")));
-    };
-    let mut lists = ArrayInvertedLists::new(nlist, code_size)?;
-    for (list, n) in sizes.into_iter().filter(|(_, n)| *n > 0) {
-        let bytes = n.checked_mul(code_size).ok_or_else(|| Error::failed("n * code_size fits", ""))?;
-        let codes = input.code_bytes_of(bytes)?;
-        lists.set_list(list, input.elements(n)?, codes)?;
-    }
-    Ok(Some(lists))
+    let format = REGISTRY.iter().filter_map(|row| row.format).find(|f| f.fourccs.iter().any(|c| code.is(c)));
+    let made = format.map(|format| (format.read)(input, code)).transpose()?;
+    let unknown = || Error::failed("", format!("read_InvertedLists: unsupported invlist type \"{code}\""));
+    made.and_then(|made| made.view().ok()).map(Some).ok_or_else(unknown)
 }

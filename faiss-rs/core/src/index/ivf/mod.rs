@@ -7,8 +7,10 @@
 //! | `params.rs` | search parameters and statistics |
 //! | `train.rs`, `edit.rs`, `search.rs`, `scan.rs` | what all kinds do |
 //! | `format.rs` | the shared parts of files |
+//! | `codec.rs` | what follows from a quantizer of the codes |
 //! | `flat.rs`, `pq.rs` | one kind each |
 
+pub mod codec;
 pub mod edit;
 pub mod flat;
 pub mod format;
@@ -27,11 +29,14 @@ use super::{Index, IndexBase};
 use crate::base::object::Object;
 use crate::base::{Error, MetricType, ReadGuard, Result, Shared, Value};
 use crate::cluster::ClusteringParameters;
+use crate::distance::results::TopK;
+use crate::quantize::Quantizer;
 use crate::registry::Row;
 use crate::storage::direct_map::{self, DirectMap};
 use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
 
 pub use scan::{Scanner, Searcher};
+pub use search::Pairs;
 
 /// Base of the inverted files: a coarse quantizer, and lists of codes.
 #[derive(Object, Clone)]
@@ -207,8 +212,17 @@ impl IndexIVF {
 pub trait InvertedFile: Index {
     fn ivf(&self) -> &IndexIVF;
     fn ivf_mut(&mut self) -> &mut IndexIVF;
+    /// Makes and compares the codes. A type that has one needs no more than its training; one that has none defines the rest itself.
+    fn codec(&self) -> Result<&dyn Quantizer> {
+        Err(Error::unsupported("codec", self.info().name))
+    }
+    fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
+        Err(Error::unsupported("codec", self.info().name))
+    }
     /// Encodes vectors for their lists, to `n * code_size` bytes. Vectors of a negative list may get any code.
-    fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()>;
+    fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
+        codec::encode_vectors(self.ivf(), self.codec()?, x, list_nos, codes)
+    }
     /// The codes of vectors for their lists, `n * code_size` bytes; borrowed where vectors are their own codes.
     fn codes_of<'a>(&self, x: &'a [f32], list_nos: &[i64]) -> Result<Cow<'a, [u8]>> {
         let mut codes = vec![0; list_nos.len() * self.ivf().code_size];
@@ -216,23 +230,33 @@ pub trait InvertedFile: Index {
         Ok(Cow::Owned(codes))
     }
     /// The reverse.
-    fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()>;
+    fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()> {
+        codec::decode_vectors(self.ivf(), self.codec()?, codes, list_nos, x)
+    }
     /// Learns to encode: from vectors, or from residuals if `by_residual`.
-    fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
-        Ok(())
+    fn train_encoder(&mut self, x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
+        self.codec_mut()?.train(x)
     }
     /// The most vectors that [`InvertedFile::train_encoder`] needs; 0 for all.
     fn train_encoder_num_vectors(&self) -> usize {
         0
     }
-    /// What scanning needs for a search of `visits` pairs of query and list. The quantizer and the lists are this index's, locked.
+    /// What scanning needs for a search of `visits` pairs of query and list, where it is not the quantizer's. The coarse quantizer and the lists
+    /// are this index's, locked.
     fn searcher<'a>(
         &'a self,
-        quantizer: &'a dyn Index,
-        lists: &'a dyn InvertedLists,
-        visits: usize,
-        params: Option<&dyn Object>,
-    ) -> Result<Box<dyn Searcher + 'a>>;
+        _quantizer: &'a dyn Index,
+        _lists: &'a dyn InvertedLists,
+        _visits: usize,
+        _params: Option<&dyn Object>,
+    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        Ok(None)
+    }
+    /// Searches pairs of queries and lists in a way of its own, by groups of queries as packed codes want it. False where it has none; then they
+    /// are scanned one by one.
+    fn search_pairs(&self, _pairs: &Pairs<'_>, _k: usize, _out: &TopK<'_>) -> Result<bool> {
+        Ok(false)
+    }
     /// An error where codes of `other`, of the same type, mean something else.
     fn check_same_codes(&self, _other: &dyn InvertedFile) -> Result<()> {
         Ok(())

@@ -10,8 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faiss_derive::Object;
 
-use super::edit::{add_centroids, to_encode};
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, first_arguments, format};
+use super::{IndexIVF, InvertedFile, Scanner, Searcher, codec, first_arguments, format};
 use crate::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::grammar::{Grammar, PqPart};
@@ -20,7 +19,7 @@ use crate::index::stats::INDEX_IVFPQ_STATS;
 use crate::io::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 use crate::quantize::hamming::hamming;
 use crate::quantize::product::{Scratch, Transposed};
-use crate::quantize::{PolysemousTraining, ProductQuantizer};
+use crate::quantize::{PolysemousTraining, ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row, no_overload};
 use crate::simd;
 use crate::storage::lists::InvertedLists;
@@ -149,14 +148,6 @@ impl IndexIVFPQ {
         Ok(IndexIVFPQ { ivf, pq, ..Default::default() })
     }
 
-    fn check(&self) -> Result<()> {
-        self.pq.check()?;
-        Error::check(
-            self.pq.d == self.dim() && self.pq.code_size == self.code_size,
-            "pq.d == d && pq.code_size == code_size",
-        )
-    }
-
     /// Squared norms of the product quantizer's centroids.
     fn norms(&self) -> Vec<f32> {
         self.pq.centroids.chunks_exact(self.pq.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect()
@@ -170,7 +161,7 @@ impl IndexIVFPQ {
 
     /// Makes the precomputed table where residuals are compared by L2 and it is not too large.
     pub fn precompute_table(&mut self) -> Result<()> {
-        self.check()?;
+        codec::check(self, &self.pq)?;
         self.precomputed_table = Vec::new();
         let quantizer = self.quantizer()?.clone();
         let quantizer = quantizer.read();
@@ -212,14 +203,11 @@ impl InvertedFile for IndexIVFPQ {
     fn ivf_mut(&mut self) -> &mut IndexIVF {
         &mut self.ivf
     }
-    fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
-        self.check()?;
-        self.pq.compute_codes(&to_encode(self, x, list_nos)?, codes)
+    fn codec(&self) -> Result<&dyn Quantizer> {
+        Ok(&self.pq)
     }
-    fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()> {
-        self.check()?;
-        self.pq.decode(codes, x)?;
-        if self.by_residual { add_centroids(self, list_nos, x) } else { Ok(()) }
+    fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
+        Ok(&mut self.pq)
     }
     fn train_encoder_num_vectors(&self) -> usize {
         usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub)
@@ -245,8 +233,8 @@ impl InvertedFile for IndexIVFPQ {
         lists: &'a dyn InvertedLists,
         visits: usize,
         _params: Option<&dyn Object>,
-    ) -> Result<Box<dyn Searcher + 'a>> {
-        self.check()?;
+    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        codec::check(self, &self.pq)?;
         let size = self.pq.M * self.pq.ksub;
         let similarity = self.metric_type.is_similarity();
         let residual_l2 = self.by_residual && !similarity;
@@ -260,7 +248,7 @@ impl InvertedFile for IndexIVFPQ {
         };
         let norms = if residual_l2 && !has_table { self.norms() } else { Vec::new() };
         let transposed = self.pq.transposed();
-        Ok(Box::new(PqSearcher {
+        Ok(Some(Box::new(PqSearcher {
             index: self,
             quantizer,
             lists,
@@ -273,7 +261,7 @@ impl InvertedFile for IndexIVFPQ {
             similarity,
             polysemous_ht: u32::try_from(self.polysemous_ht).unwrap_or(0),
             passed: AtomicUsize::new(0),
-        }))
+        })))
     }
 }
 
@@ -328,9 +316,9 @@ impl PqSearcher<'_> {
 }
 
 impl Searcher for PqSearcher<'_> {
-    fn scanner(&self) -> Box<dyn Scanner + '_> {
+    fn scanner(&self) -> Result<Box<dyn Scanner + '_>> {
         let (size, d) = (self.index.pq.M * self.index.pq.ksub, self.index.pq.d);
-        Box::new(PqScanner {
+        Ok(Box::new(PqScanner {
             shared: self,
             query: vec![0.0; d],
             centroid: vec![0.0; d],
@@ -340,7 +328,7 @@ impl Searcher for PqSearcher<'_> {
             offset: 0.0,
             code: vec![0; self.index.pq.code_size],
             scratch: Scratch::default(),
-        })
+        }))
     }
     fn list_by_list(&self) -> bool {
         false

@@ -7,7 +7,7 @@ use crate::distance::collect::Collector;
 use crate::selector::IDSelector;
 use crate::simd;
 use crate::storage::direct_map::lo_build;
-use crate::storage::lists::InvertedLists;
+use crate::storage::lists::{InvertedLists, ListView};
 
 /// Codes whose keys are computed at a time.
 const BLOCK: usize = 512;
@@ -17,7 +17,7 @@ const PREFETCH: usize = 4096;
 /// What all queries of a search share.
 pub trait Searcher: Send + Sync {
     /// One for each thread.
-    fn scanner(&self) -> Box<dyn Scanner + '_>;
+    fn scanner(&self) -> Result<Box<dyn Scanner + '_>>;
     /// True where going through lists and, for each, through queries is better than the other way round: a list then stays in the cache, but
     /// `set_query` is called for every pair.
     fn list_by_list(&self) -> bool;
@@ -55,8 +55,10 @@ impl Lists<'_> {
             return Ok(0);
         }
         let size = self.lists.base().code_size;
-        let (codes, ids) = (self.lists.codes(list), self.lists.ids(list));
-        let mut first = 0;
+        let ListView { ids, codes, .. } = self.lists.view(list);
+        // Of ids in ascending order, the selector may know where its own begin and end.
+        let within = self.sel.and_then(|sel| sel.sorted_bounds(&ids[..n])).unwrap_or(0..n);
+        let (mut first, n) = (within.start, within.end);
         while first < n {
             let end = (first + BLOCK).min(n);
             let keys = &mut buffers.keys[..end - first];
@@ -64,7 +66,7 @@ impl Lists<'_> {
             self.offer(list, first, &ids, keys, collector, &mut buffers.hits);
             first = end;
         }
-        Ok(n)
+        Ok(within.len())
     }
 
     /// Hints that a list comes next: its first codes are fetched while another is scanned.

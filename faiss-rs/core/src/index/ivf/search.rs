@@ -4,12 +4,13 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::codec::CodecSearcher;
 use super::params::{self, SearchParametersIVF};
 use super::scan::{Buffers, Lists};
 use super::{InvertedFile, PARALLEL_MODE_NO_HEAP_INIT, edit};
 use crate::base::object::Object;
 use crate::base::{Error, Result, Shared, interrupt, threads};
-use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir, order};
+use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir, merge_parts};
 use crate::distance::results::{InRadius, TopK};
 use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{RangeSearchResult, selector};
@@ -24,15 +25,17 @@ const MIN_SHARED_CODES: usize = 1 << 14;
 const MIN_SHARED_BYTES: usize = 1 << 20;
 
 /// What a search was asked for, by parameters or by the index itself.
-struct Plan {
-    nprobe: usize,
-    max_codes: usize,
+pub struct Plan {
+    pub nprobe: usize,
+    pub max_codes: usize,
     /// Lists without results after which a range search ends.
-    max_empty: usize,
+    pub max_empty: usize,
+    /// So many results are wanted even where that takes more codes than `max_codes`.
+    pub fill: usize,
 }
 
 impl Plan {
-    fn new(index: &dyn InvertedFile, params: Option<&SearchParametersIVF>) -> Result<Plan> {
+    fn new(index: &dyn InvertedFile, k: usize, params: Option<&SearchParametersIVF>) -> Result<Plan> {
         let ivf = index.ivf();
         if !ivf.is_trained {
             return Err(Error::failed("!(is_trained)", "IVF index is not trained"));
@@ -46,8 +49,9 @@ impl Plan {
         let limit = params.map_or(ivf.max_codes, |p| p.max_codes);
         Ok(Plan {
             nprobe: params.filter(|p| p.max_lists_num > 0).map_or(nprobe, |p| nprobe.min(p.max_lists_num)),
-            max_codes: if limit == 0 || params.is_some_and(|p| p.ensure_topk_full) { usize::MAX } else { limit },
+            max_codes: if limit == 0 { usize::MAX } else { limit },
             max_empty: params.map_or(0, |p| p.max_empty_result_buckets),
+            fill: if params.is_some_and(|p| p.ensure_topk_full) { k } else { 0 },
         })
     }
 }
@@ -91,7 +95,7 @@ pub fn search(
     let ivf = index.ivf();
     let start = Instant::now();
     let n = ivf.queries(x, k, distances, labels)?;
-    let plan = Plan::new(index, ivf_params)?;
+    let plan = Plan::new(index, k, ivf_params)?;
     let (d, block) = (ivf.dim(), (MAX_PAIRS / plan.nprobe).max(1));
     for first in (0..n).step_by(block) {
         let end = (first + block).min(n);
@@ -118,7 +122,7 @@ pub fn search_preassigned(
 ) -> Result<()> {
     let ivf_params = params::of_search(params)?;
     let n = index.ivf().queries(x, k, distances, labels)?;
-    let mut plan = Plan::new(index, ivf_params)?;
+    let mut plan = Plan::new(index, k, ivf_params)?;
     plan.nprobe = preassigned(index, n, list_nos, coarse)?;
     search_lists(index, x, k, &plan, list_nos, coarse, params, distances, labels, store_pairs)
 }
@@ -151,6 +155,9 @@ fn search_lists(
     let out = TopK::new(index.ivf().metric_type, k, distances, labels);
     let done = |q: usize, hits: Vec<Hit>| out.write(q, &hits);
     let pairs = Pairs { x, n: out.len(), plan, list_nos, coarse, params, store_pairs };
+    if index.search_pairs(&pairs, k, &out)? {
+        return Ok(());
+    }
     if k == 1 {
         pairs.visit(index, Best1::default, Some(1), done)
     } else {
@@ -167,7 +174,7 @@ pub fn range_search(
 ) -> Result<RangeSearchResult> {
     let ivf_params = params::of_search(params)?;
     let start = Instant::now();
-    let plan = Plan::new(index, ivf_params)?;
+    let plan = Plan::new(index, 0, ivf_params)?;
     let n = index.ivf().rows(x)?;
     let (coarse, list_nos) = probe(index, x, plan.nprobe, ivf_params)?;
     let result = range_search_lists(index, x, radius, n, &plan, &list_nos, &coarse, params)?;
@@ -184,7 +191,7 @@ pub fn range_search_preassigned(
     coarse: &[f32],
     params: Option<&dyn Object>,
 ) -> Result<RangeSearchResult> {
-    let mut plan = Plan::new(index, params::of_search(params)?)?;
+    let mut plan = Plan::new(index, 0, params::of_search(params)?)?;
     let n = index.ivf().rows(x)?;
     plan.nprobe = preassigned(index, n, list_nos, coarse)?;
     range_search_lists(index, x, radius, n, &plan, list_nos, coarse, params)
@@ -234,14 +241,17 @@ pub fn search_and_reconstruct(
 }
 
 /// Queries and the lists that each looks into.
-struct Pairs<'a> {
-    x: &'a [f32],
-    n: usize,
-    plan: &'a Plan,
-    list_nos: &'a [i64],
-    coarse: &'a [f32],
-    params: Option<&'a dyn Object>,
-    store_pairs: bool,
+pub struct Pairs<'a> {
+    /// `n` queries of `d` numbers.
+    pub x: &'a [f32],
+    pub n: usize,
+    pub plan: &'a Plan,
+    /// The lists of each query and the distances to their centroids, `n * plan.nprobe` each; a negative number is no list.
+    pub list_nos: &'a [i64],
+    pub coarse: &'a [f32],
+    pub params: Option<&'a dyn Object>,
+    /// Results are places in lists instead of ids.
+    pub store_pairs: bool,
 }
 
 impl Pairs<'_> {
@@ -260,8 +270,12 @@ impl Pairs<'_> {
         let sel = selector(self.params);
         let sel = sel.as_ref().map(|sel| sel.read());
         let lists = Lists { lists: &*guard, sel: sel.as_deref(), store_pairs: self.store_pairs };
+        guard.prefetch_lists(self.list_nos);
         let quantizer = ivf.quantizer()?.read();
-        let searcher = index.searcher(&*quantizer, &*guard, n * nprobe, self.params)?;
+        let searcher = match index.searcher(&*quantizer, &*guard, n * nprobe, self.params)? {
+            Some(searcher) => searcher,
+            None => Box::new(CodecSearcher::new(index, &*quantizer)?),
+        };
         let threads = threads::available();
         let unlimited = self.plan.max_codes == usize::MAX && self.plan.max_empty == 0;
         let counts = Mutex::new(IndexIVFStats { nq: n, ..Default::default() });
@@ -278,7 +292,7 @@ impl Pairs<'_> {
             threads::parallel_for(n * parts, |task| {
                 let (q, part) = (task / parts, task % parts);
                 let mut own = collector();
-                let (mut scanner, mut buffers) = (searcher.scanner(), Buffers::default());
+                let (mut scanner, mut buffers) = (searcher.scanner()?, Buffers::default());
                 scanner.set_query(self.query(ivf.dim(), q))?;
                 let probes = part * nprobe / parts..(part + 1) * nprobe / parts;
                 let (visited, codes) = self.scan_query(&lists, &mut *scanner, q, probes, &mut own, &mut buffers)?;
@@ -287,20 +301,14 @@ impl Pairs<'_> {
                 Ok(())
             })?;
             for q in 0..n {
-                let mut hits: Vec<Hit> =
-                    (0..parts).flat_map(|p| std::mem::take(&mut *partial[q * parts + p].lock())).collect();
-                if let Some(k) = keep {
-                    hits.sort_unstable_by(order);
-                    hits.truncate(k);
-                }
-                done(q, hits);
+                done(q, merge_parts((0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), keep));
             }
         } else {
             let by_list = searcher.list_by_list() && unlimited;
             let share = n.div_ceil(threads * if by_list { 1 } else { 8 }).clamp(1, MAX_QUERIES);
             threads::parallel_for(n.div_ceil(share), |task| {
                 let queries = task * share..((task + 1) * share).min(n);
-                let (mut scanner, mut buffers) = (searcher.scanner(), Buffers::default());
+                let (mut scanner, mut buffers) = (searcher.scanner()?, Buffers::default());
                 if by_list && queries.len() * nprobe >= ivf.nlist {
                     let mut own: Vec<C> = queries.clone().map(|_| collector()).collect();
                     let (visited, codes) = self.scan_by_list(
@@ -357,10 +365,16 @@ impl Pairs<'_> {
             }
             scanner.set_list(list, self.coarse[at])?;
             let before = collector.count();
-            codes += lists.scan(list, scanner, self.plan.max_codes - codes, collector, buffers)?;
+            let most = if collector.updates() < self.plan.fill {
+                usize::MAX
+            } else {
+                self.plan.max_codes.saturating_sub(codes)
+            };
+            codes += lists.scan(list, scanner, most, collector, buffers)?;
             visited += 1;
             empty = if collector.count() == before { empty + 1 } else { 0 };
-            if codes >= self.plan.max_codes || (self.plan.max_empty > 0 && empty >= self.plan.max_empty) {
+            let limited = codes >= self.plan.max_codes && collector.updates() >= self.plan.fill;
+            if limited || (self.plan.max_empty > 0 && empty >= self.plan.max_empty) {
                 break;
             }
         }
