@@ -142,7 +142,7 @@ impl IndexBinaryIVF {
         let mut index =
             IndexBinaryIVF { base, nlist, nprobe, quantizer, own_fields: true, direct_map, ..Default::default() };
         if let Some(lists) = format::read_inverted_lists(input)? {
-            index.replace_invlists(Some(Shared::new(lists)), true)?;
+            index.replace_invlists(Some(lists), true)?;
         }
         Ok(index)
     }
