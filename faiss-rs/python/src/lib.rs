@@ -69,8 +69,8 @@ mod _faiss {
     use interrupt::set_timeout;
     #[pymodule_export]
     use io::{
-        buffered_stream, clone_object, deserialize_index, deserialize_index_binary, index_factory, read_bytes, read_index,
-        read_index_binary, read_index_binary_from, read_index_from, read_inverted_lists, read_object_from,
+        buffered_stream, clone_object, deserialize_index, deserialize_index_binary, index_factory, read_bytes,
+        read_index, read_index_binary, read_index_binary_from, read_index_from, read_inverted_lists, read_object_from,
         read_product_quantizer, serialize_index, write_bytes, write_index, write_index_to, write_inverted_lists,
         write_product_quantizer,
     };
