@@ -49,7 +49,7 @@ __device__ inline void probe_places(const i64* labels, const u32* list_lengths, 
     const u32 lane = threadIdx.x % 32;
     for (i64 query = grid_thread() / 32; query < queries; query += grid_threads() / 32) {
         u32* row = places + query * (nprobe + 1);
-        u32 before = 0;
+        u64 before = 0; // lists of billions, of which `max_codes` takes a part, add up to more than 32 bits hold
         for (u32 base = 0; base < nprobe; base += 32) {
             const u32 p = base + lane;
             u32 length = 0;
@@ -59,16 +59,16 @@ __device__ inline void probe_places(const i64* labels, const u32* list_lengths, 
                 lists[query * nprobe + p] = valid ? (int)label : -1;
                 length = valid ? list_lengths[label] : 0;
             }
-            u32 sum = length;
+            u64 sum = length;
 #pragma unroll
             for (u32 step = 1; step < 32; step *= 2) {
-                const u32 other = __shfl_up_sync(FULL_WARP, sum, step);
+                const u64 other = __shfl_up_sync(FULL_WARP, sum, step);
                 if (lane >= step) sum += other;
             }
-            if (p < nprobe) row[p] = min(before + sum - length, max_codes);
+            if (p < nprobe) row[p] = (u32)min(before + sum - length, (u64)max_codes);
             before += __shfl_sync(FULL_WARP, sum, 31);
         }
-        if (lane == 0) row[nprobe] = row_lengths[query] = min(before, max_codes);
+        if (lane == 0) row[nprobe] = row_lengths[query] = (u32)min(before, (u64)max_codes);
     }
 }
 

@@ -15,13 +15,23 @@ __device__ void column_means(const T* rows, i64 count, u32 d, float* means) {
     float sum = 0;
     if (column < d)
         for (u32 row = warp; row < used; row += 8) sum += to_float(rows[row * step * d + column]);
-    sums[warp][lane] = sum;
+    sums[warp][lane] = used < 64 ? sum : sum / ((used - warp + 7) / 8);
     __syncthreads();
-    if (warp == 0 && column < d) {
+    if (warp > 0 || column >= d) return;
+    if (used < 64) {
         for (u32 w = 1; w < 8; ++w) sum += sums[w][lane];
         sum /= used;
-        means[column] = isfinite(sum) ? sum : 0.0f;
+    } else {
+        // A few rows far from all others must not draw it away: of the warps' eight means, those in the middle count.
+        for (u32 i = 1; i < 8; ++i)
+            for (u32 j = i; j > 0 && !(sums[j - 1][lane] <= sums[j][lane]); --j) {
+                const float kept = sums[j][lane];
+                sums[j][lane] = sums[j - 1][lane];
+                sums[j - 1][lane] = kept;
+            }
+        sum = 0.25f * ((sums[2][lane] + sums[3][lane]) + (sums[4][lane] + sums[5][lane]));
     }
+    means[column] = isfinite(sum) ? sum : 0.0f;
 }
 
 // The largest magnitude of the centred numbers, into `largest`, which begins as 0; infinite ones and NaN don't count.

@@ -205,7 +205,7 @@ __device__ inline void unpack_keys(const u64* keys, u32 rows, u32 size, u32 k, u
     }
 }
 
-// Keys of the squared distances of each query to its k candidates, computed by differences, or of the inner products: where products and norms decided
+// Keys of the squared distances of each query to its k candidates, computed by differences, or of the inner products: where products decided
 // who the candidates are, this tells their distances without cancellation. One warp a candidate; NO_KEY from k to `size`.
 template <typename T>
 __device__ void exact_keys(const T* queries, const T* vectors, u32 d, u32 query_count, u32 k, u32 size, u32 inner,

@@ -117,6 +117,22 @@ pub unsafe fn bf_knn_tiling(
     vectors_limit: usize,
     queries_limit: usize,
 ) -> Result<()> {
+    // SAFETY: the caller's promise.
+    unsafe { bf_knn_on(resources, params, vectors_limit, queries_limit, None) }
+}
+
+/// As [`bf_knn_tiling`], in order with what a `cudaStream_t` was given before, where one is named: arrays of a device may still be in
+/// the making there.
+///
+/// # Safety
+/// As [`bf_knn`]; the stream lives, and is of the search's device.
+pub unsafe fn bf_knn_on(
+    resources: &GpuResources,
+    params: &GpuDistanceParams,
+    vectors_limit: usize,
+    queries_limit: usize,
+    stream: Option<usize>,
+) -> Result<()> {
     let shape = Shape::of(params)?;
     let mut device = params.device;
     if device < 0 {
@@ -124,7 +140,7 @@ pub unsafe fn bf_knn_tiling(
         // SAFETY: the pointer is valid for the call.
         runtime.check("cudaGetDevice", unsafe { (runtime.get_device)(&mut device) })?;
     }
-    resources.with(device, |context| shape.run(context, params, vectors_limit, queries_limit))
+    resources.with_on(device, stream, |context| shape.run(context, params, vectors_limit, queries_limit))
 }
 
 /// The `k` nearest of `vectors` for each of `queries`, both of the host.
@@ -177,12 +193,17 @@ struct Array {
 }
 
 impl Array {
-    fn at(address: usize) -> Result<Array> {
+    /// An array of the host, or of the device that the call is for.
+    fn at(context: &Context<'_>, address: usize) -> Result<Array> {
         let runtime = &sys::cuda()?.runtime;
         let mut attributes = PointerAttributes::default();
         // SAFETY: the struct is at least as large as any major's; any address may be asked about.
         let status = unsafe { (runtime.pointer_get_attributes)(&mut attributes, address as *const c_void) };
         runtime.check("cudaPointerGetAttributes", status)?;
+        if attributes.kind == 2 && attributes.device != context.device {
+            let (there, here) = (attributes.device, context.device);
+            return Err(Error::invalid(format!("bfKnn: an array is on GPU {there}, the search on GPU {here}")));
+        }
         Ok(Array { address, on_device: matches!(attributes.kind, 2 | 3) })
     }
 
@@ -252,6 +273,9 @@ impl Shape {
                 return Err(Error::invalid(format!("bfKnn: {name} must be given")));
             }
         }
+        if params.out_indices_type == IndicesDataType::I32 && n > i32::MAX as usize {
+            return Err(Error::invalid(format!("bfKnn: ids of {n} vectors need outIndicesType IndicesDataType_I64")));
+        }
         Ok(Shape { d, n, nq, k })
     }
 
@@ -265,8 +289,8 @@ impl Shape {
         if self.nq == 0 {
             return Ok(());
         }
-        let vectors = Array::at(params.vectors)?;
-        let queries = Array::at(params.queries)?;
+        let vectors = Array::at(context, params.vectors)?;
+        let queries = Array::at(context, params.queries)?;
         let element = if params.vector_type == DistanceDataType::F32 { 4 } else { 2 };
         let shard = |limit: usize, array: &Array, row_major: bool, count: usize| -> Result<usize> {
             if limit == 0 || count * self.d * element <= limit {
@@ -377,13 +401,13 @@ impl Shape {
         }
         let at = first_query * k;
         if !params.ignore_out_distances {
-            let out = Array::at(params.out_distances)?;
+            let out = Array::at(context, params.out_distances)?;
             match &merged {
                 None => out.store(context, at, values.ptr(), size)?,
                 Some((values, _)) => out.write(context, at, values)?,
             }
         }
-        let out = Array::at(params.out_indices)?;
+        let out = Array::at(context, params.out_indices)?;
         match (&merged, params.out_indices_type) {
             (None, IndicesDataType::I64) => out.store(context, at, ids.ptr(), size),
             (Some((_, ids)), IndicesDataType::I64) => out.write(context, at, ids),
@@ -414,7 +438,7 @@ impl Shape {
         let part = self.bring(context, vectors, params.vector_type, params.vectors_row_major, 0, self.n, self.n)?;
         let searched = Vectors { rows: part.rows, count: self.n, d: self.d, allowed: None };
         let search = Search { metric: params.metric, arg: params.metric_arg, k: 0, strategy: Strategy::Pairwise };
-        let out = Array::at(params.out_distances)?;
+        let out = Array::at(context, params.out_distances)?;
         // Rows of the result at a time, as many as are small beside the device's memory.
         let page = ((64 << 20) / self.n.max(1)).clamp(1, count);
         for first in (0..count).step_by(page) {

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use parking_lot::Mutex;
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Clone, Debug, thiserror::Error)]
@@ -52,6 +54,19 @@ impl Error {
     pub fn invalid(message: impl Into<String>) -> Error {
         Error::Invalid(message.into())
     }
+}
+
+/// The first error of something that was given back, which has nobody to tell it to.
+static LATE: Mutex<Option<Error>> = Mutex::new(None);
+
+/// Keeps an error for the next call.
+pub(crate) fn note(error: Error) {
+    LATE.lock().get_or_insert(error);
+}
+
+/// The error that was kept, if any.
+pub(crate) fn check_noted() -> Result<()> {
+    LATE.lock().take().map_or(Ok(()), Err)
 }
 
 /// An error if Ctrl-C was pressed or a callback asked to stop.

@@ -9,6 +9,7 @@
 //! | `stream`, `staging`, `lanes` | owned streams and events; host memory to the device by several threads and pinned slots; what one call has for itself |
 //! | [`resources`] | settings, and a call's hold on a lane of a device |
 //! | [`ops`] | operations on device memory: distances, selection, grouping, assignment, k-means, conversion |
+//! | `virtual_memory` | device memory that grows in place |
 //! | [`vectors`], [`lists`], [`index`] | vectors and inverted lists on a GPU that grow, and the indexes made of them |
 //! | [`bf_knn`], [`kind`], [`cloner`] | search without an index; CPU to GPU and back, by what each type says of itself |
 //! | [`config`], [`standard`], [`registry`] | options, `StandardGpuResources`, and one row a type for Python |
@@ -37,8 +38,9 @@ pub mod standard;
 mod stream;
 pub mod sys;
 pub mod vectors;
+mod virtual_memory;
 
-pub use bf_knn::{GpuDistanceParams, bf_knn, bf_knn_tiling, knn_gpu};
+pub use bf_knn::{GpuDistanceParams, bf_knn, bf_knn_on, bf_knn_tiling, knn_gpu};
 pub use cloner::{index_cpu_to_gpu, index_cpu_to_gpu_multiple, index_gpu_to_cpu};
 pub use config::{
     DistanceDataType, GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig, GpuIndexIVFFlatConfig,
@@ -54,7 +56,7 @@ pub use index::ivf::flat::GpuIndexIVFFlat;
 pub use index::ivf::pq::GpuIndexIVFPQ;
 pub use index::ivf::{GpuIndexIVF, GpuInvertedFile};
 pub use memory::MemorySpace;
-pub use module::launch_count;
+pub use module::{KernelLaunches, launch_count, launches};
 pub use resources::GpuResources;
 pub use standard::{GpuResourcesProvider, StandardGpuResources};
 pub use sys::set_library_dir;

@@ -263,16 +263,18 @@ impl DeviceLists {
             Ids::I32(target) => scatter(bytes(context.upload(&narrow)?.ptr()), bytes_mut(target.ptr_mut()), 4)?,
             Ids::None => {}
         }
+        let mut list_nos = vec![0i32; if self.indices == IndicesOptions::Cpu { ids.len() } else { 0 }];
+        context.download(list_of, &mut list_nos)?;
+        self.set_lengths(context, lengths)?;
+        // Nothing can fail any more.
         if self.indices == IndicesOptions::Cpu {
-            let mut list_nos = vec![0i32; ids.len()];
-            context.download(list_of, &mut list_nos)?;
             for (list, id) in list_nos.iter().zip(ids).filter(|(list, _)| **list >= 0) {
                 if let Some(list) = self.host_ids.get_mut(*list as usize) {
                     list.push(*id);
                 }
             }
         }
-        self.set_lengths(context, lengths)
+        Ok(())
     }
 
     /// The ids as 32-bit numbers, if those are what the lists keep.

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use half::{bf16, f16};
 
 use crate::device::DeviceGuard;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, note};
 use crate::sys::{self, CopyKind, Stream};
 
 /// A type that device memory may hold: every bit pattern is a value.
@@ -139,7 +139,10 @@ impl<T> Drop for DeviceBuffer<T> {
         }
         if let (Ok(_current), Ok(cuda)) = (DeviceGuard::new(self.device), sys::cuda()) {
             // SAFETY: the address came from cudaMalloc and is freed once; freeing waits for the work that uses it.
-            unsafe { (cuda.runtime.free)(self.address.cast()) };
+            let status = unsafe { (cuda.runtime.free)(self.address.cast()) };
+            if let Err(error) = cuda.runtime.check("cudaFree", status) {
+                note(error);
+            }
         }
     }
 }
@@ -194,7 +197,10 @@ impl Drop for PinnedBuffer {
     fn drop(&mut self) {
         if let (false, Ok(cuda)) = (self.address.is_null(), sys::cuda()) {
             // SAFETY: the address came from cudaHostAlloc and is freed once.
-            unsafe { (cuda.runtime.free_host)(self.address.cast()) };
+            let status = unsafe { (cuda.runtime.free_host)(self.address.cast()) };
+            if let Err(error) = cuda.runtime.check("cudaFreeHost", status) {
+                note(error);
+            }
         }
     }
 }

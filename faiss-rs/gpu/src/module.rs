@@ -18,6 +18,33 @@ pub fn launch_count() -> u64 {
     LAUNCHES.load(Ordering::Relaxed)
 }
 
+/// What is known of a kernel that was launched.
+#[derive(Clone, Debug)]
+pub struct KernelLaunches {
+    pub device: i32,
+    pub kernel: &'static str,
+    pub launches: u64,
+    /// The architectures of its machine code and of the PTX behind it, as 90 for 9.0: they differ where the driver compiled PTX.
+    pub code: i32,
+    pub ptx: i32,
+}
+
+/// How often each kernel was launched on each device, and what image it came from.
+pub fn launches() -> Result<Vec<KernelLaunches>> {
+    let mut all = Vec::new();
+    for modules in ALL.lock().iter() {
+        for (entry, slot) in launchers::KERNELS.iter().zip(&modules.functions) {
+            let (function, launches) = (slot.function.load(Ordering::Acquire), slot.launches.load(Ordering::Relaxed));
+            if !function.is_null() {
+                let (code, ptx) = modules.cuda.driver.image(function)?;
+                let kernel = entry.symbol.to_str().unwrap_or_default();
+                all.push(KernelLaunches { device: modules.device, kernel, launches, code, ptx });
+            }
+        }
+    }
+    Ok(all)
+}
+
 /// One kernel instance, as generated from kernels.toml.
 pub struct Entry {
     pub family: &'static str,
@@ -69,27 +96,36 @@ impl Launch<'_> {
         };
         driver.check("cuLaunchKernel", status)?;
         LAUNCHES.fetch_add(1, Ordering::Relaxed);
+        self.modules.functions[entry.index].launches.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 }
+
+/// A kernel of a device, once it is loaded.
+#[derive(Default)]
+struct Slot {
+    function: AtomicPtr<c_void>,
+    launches: AtomicU64,
+}
+
+static ALL: Mutex<Vec<&'static Modules>> = Mutex::new(Vec::new());
 
 /// The kernels of one device.
 pub struct Modules {
     cuda: &'static Cuda,
     device: i32,
-    functions: Vec<AtomicPtr<c_void>>,
+    functions: Vec<Slot>,
     loaded: Mutex<HashMap<&'static str, usize>>,
 }
 
 /// The kernels of a device, shared by everything in this process.
 pub fn modules(device: i32) -> Result<&'static Modules> {
-    static ALL: Mutex<Vec<&'static Modules>> = Mutex::new(Vec::new());
     let cuda = check_device(device)?;
     let mut all = ALL.lock();
     if let Some(modules) = all.iter().find(|m| m.device == device) {
         return Ok(modules);
     }
-    let functions = launchers::KERNELS.iter().map(|_| AtomicPtr::default()).collect();
+    let functions = launchers::KERNELS.iter().map(|_| Slot::default()).collect();
     let modules = Box::leak(Box::new(Modules { cuda, device, functions, loaded: Mutex::default() }));
     all.push(modules);
     Ok(modules)
@@ -97,7 +133,7 @@ pub fn modules(device: i32) -> Result<&'static Modules> {
 
 impl Modules {
     fn function(&self, entry: &Entry) -> Result<Function> {
-        let slot = &self.functions[entry.index];
+        let slot = &self.functions[entry.index].function;
         let known = slot.load(Ordering::Acquire);
         if !known.is_null() {
             return Ok(known);

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use crate::blas::Blas;
 use crate::device::{DeviceGuard, DeviceProperties, check_device, device_properties};
-use crate::error::Result;
+use crate::error::{Result, check_noted};
 use crate::lanes::{LanePinned, LaneSettings, Lanes, LanesReport};
 use crate::memory::{Element, Ptr, PtrMut, Temp, TempStack, copy_async};
 use crate::module::{Launch, Modules, modules};
@@ -164,12 +164,23 @@ impl GpuResources {
     /// Does work on a device and waits for its stream, so that host memory and temporaries that it used are free again. Calls of
     /// several threads run beside each other.
     pub fn with<R>(&self, device: i32, work: impl FnOnce(&Context<'_>) -> Result<R>) -> Result<R> {
+        self.with_on(device, None, work)
+    }
+
+    /// As [`with`](Self::with), on a given `cudaStream_t` of the device where there is one.
+    pub fn with_on<R>(
+        &self,
+        device: i32,
+        stream: Option<usize>,
+        work: impl FnOnce(&Context<'_>) -> Result<R>,
+    ) -> Result<R> {
         let _current = DeviceGuard::new(device)?;
+        check_noted()?;
         let (settings, lanes) = self.lanes(device)?;
         let staging = lanes.staging(&settings.lanes)?;
         let taken = lanes.take(settings.lanes)?;
         let lane = taken.lane();
-        let stream = match settings.streams.get(&device) {
+        let stream = match stream.as_ref().or(settings.streams.get(&device)) {
             Some(stream) => *stream as Stream,
             None if settings.null_streams => std::ptr::null_mut(),
             None => lane.stream.raw(),

@@ -3,20 +3,31 @@
 use half::f16;
 
 use crate::error::{Error, Result};
-use crate::memory::{DeviceBuffer, Element, MemorySpace, PtrMut};
+use crate::memory::{DeviceBuffer, Element, MemorySpace, Ptr, PtrMut};
 use crate::ops::knn::Vectors;
 use crate::ops::rows::{self, Rows};
 use crate::resources::{Context, Held};
+use crate::virtual_memory::VirtualBuffer;
 
-/// A device array that grows by appending.
+/// A device array that grows by appending: in one piece at first, then in place where the driver can.
 pub struct DeviceVec<T> {
-    buffer: DeviceBuffer<T>,
+    device: i32,
+    space: MemorySpace,
+    memory: Memory<T>,
     len: usize,
 }
 
+enum Memory<T> {
+    Piece(DeviceBuffer<T>),
+    Growing(VirtualBuffer),
+}
+
+/// From so many bytes on, memory grows in place from the start.
+const GROWING_FROM: usize = 256 << 20;
+
 impl<T: Element> DeviceVec<T> {
     pub fn new(device: i32, space: MemorySpace) -> Result<DeviceVec<T>> {
-        Ok(DeviceVec { buffer: DeviceBuffer::new(device, 0, space)?, len: 0 })
+        Ok(DeviceVec { device, space, memory: Memory::Piece(DeviceBuffer::new(device, 0, space)?), len: 0 })
     }
 
     pub fn len(&self) -> usize {
@@ -28,29 +39,56 @@ impl<T: Element> DeviceVec<T> {
     }
 
     pub fn capacity(&self) -> usize {
-        self.buffer.len()
+        match &self.memory {
+            Memory::Piece(buffer) => buffer.len(),
+            Memory::Growing(buffer) => buffer.bytes() / size_of::<T>(),
+        }
     }
 
-    pub fn buffer(&self) -> &DeviceBuffer<T> {
-        &self.buffer
+    pub fn ptr(&self) -> Ptr<T> {
+        match &self.memory {
+            Memory::Piece(buffer) => buffer.ptr(),
+            Memory::Growing(buffer) => Ptr::new(buffer.address().cast()),
+        }
     }
 
     /// Room for `more` elements past the end, and its address; they count after [`set_len`](Self::set_len).
-    pub fn room(&mut self, context: &Context<'_>, more: usize, exact: bool) -> Result<PtrMut<T>> {
+    pub fn room(&mut self, context: &Context<'_>, more: usize) -> Result<PtrMut<T>> {
         let needed = self.len + more;
-        if needed > self.buffer.len() {
-            // The first addition is often the only one; later ones must not copy everything each time.
-            let capacity = if exact || self.len == 0 { needed } else { needed.max(self.len + self.len / 2) };
-            let mut larger = DeviceBuffer::new(self.buffer.device(), capacity, self.buffer.space())?;
-            context.copy(self.buffer.ptr(), larger.ptr_mut(), self.len)?;
-            context.sync()?;
-            self.buffer = larger;
+        let bytes = needed.checked_mul(size_of::<T>());
+        let bytes = bytes.ok_or(Error::OutOfMemory { device: self.device, bytes: usize::MAX, free: 0 })?;
+        if needed > self.capacity() {
+            match &mut self.memory {
+                Memory::Growing(buffer) => buffer.grow(bytes)?,
+                Memory::Piece(_) => self.memory = self.larger(context, needed, bytes)?,
+            }
         }
-        Ok(self.buffer.ptr_mut().at(self.len))
+        Ok(PtrMut::new(self.ptr().at(self.len).raw().cast_mut()))
+    }
+
+    fn larger(&self, context: &Context<'_>, needed: usize, bytes: usize) -> Result<Memory<T>> {
+        let in_place = self.space == MemorySpace::Device && (self.len > 0 || bytes >= GROWING_FROM);
+        let (memory, at) = match in_place.then(|| VirtualBuffer::new(self.device)).flatten() {
+            Some(mut buffer) => {
+                buffer.grow(bytes)?;
+                let at = PtrMut::new(buffer.address().cast());
+                (Memory::Growing(buffer), at)
+            }
+            None => {
+                // The first addition is often the only one; later ones must not copy everything each time.
+                let capacity = if self.len == 0 { needed } else { needed.max(self.len + self.len / 2) };
+                let mut buffer = DeviceBuffer::new(self.device, capacity, self.space)?;
+                let at = buffer.ptr_mut();
+                (Memory::Piece(buffer), at)
+            }
+        };
+        context.copy(self.ptr(), at, self.len)?;
+        context.sync()?;
+        Ok(memory)
     }
 
     pub fn set_len(&mut self, len: usize) {
-        debug_assert!(len <= self.buffer.len());
+        debug_assert!(len <= self.capacity());
         self.len = len;
     }
 }
@@ -97,8 +135,8 @@ impl DeviceVectors {
 
     pub fn rows(&self) -> Rows {
         match &self.store {
-            Store::F32(v) => Rows::F32(v.buffer().ptr()),
-            Store::F16(v) => Rows::F16(v.buffer().ptr()),
+            Store::F32(v) => Rows::F32(v.ptr()),
+            Store::F16(v) => Rows::F16(v.ptr()),
         }
     }
 
@@ -125,11 +163,11 @@ impl DeviceVectors {
         let added = x.len() / d;
         match &mut self.store {
             Store::F32(v) => {
-                let target = v.room(context, x.len(), false)?;
+                let target = v.room(context, x.len())?;
                 context.upload_to(x, target)?;
             }
             Store::F16(v) => {
-                let target = v.room(context, x.len(), false)?;
+                let target = v.room(context, x.len())?;
                 for (i, page) in x.chunks(PAGE_BYTES / 4).enumerate() {
                     let wide = context.upload(page)?;
                     rows::convert(context, wide.ptr(), target.at(i * (PAGE_BYTES / 4)), page.len())?;
@@ -149,11 +187,11 @@ impl DeviceVectors {
     pub fn read(&self, context: &Context<'_>, first: usize, out: &mut [f32]) -> Result<()> {
         let at = first * self.d;
         match &self.store {
-            Store::F32(v) => context.download(v.buffer().ptr().at(at), out),
+            Store::F32(v) => context.download(v.ptr().at(at), out),
             Store::F16(v) => {
                 for (i, page) in out.chunks_mut(PAGE_BYTES / 4).enumerate() {
                     let mut wide = context.take(page.len())?;
-                    let source = v.buffer().ptr().at(at + i * (PAGE_BYTES / 4));
+                    let source = v.ptr().at(at + i * (PAGE_BYTES / 4));
                     rows::convert(context, source, wide.ptr_mut(), page.len())?;
                     context.download(wide.ptr(), page)?;
                 }

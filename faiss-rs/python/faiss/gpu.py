@@ -1,5 +1,6 @@
 """GPUs: how many there are, indexes to and from them, exhaustive search on them. No CUDA library is loaded before the first such call."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ __all__ = [
     "bfKnn_tiling",
     "get_num_gpus",
     "gpu_launch_count",
+    "gpu_launches",
     "gpu_report",
     "gpu_sync_all_devices",
     "index_cpu_to_all_gpus",
@@ -52,6 +54,53 @@ def get_num_gpus() -> int:
 def gpu_launch_count() -> int:
     """Number of kernels that this process has launched: tests know by it that work was done on a GPU."""
     return _faiss.gpu_launch_count()
+
+
+def gpu_launches() -> list[dict[str, Any]]:
+    """Which kernels this process has launched: device, kernel, launches, and the compute capabilities (as 90 for 9.0) of its machine
+    code and of the PTX behind it, which differ where the driver compiled PTX."""
+    keys = ("device", "kernel", "launches", "code", "ptx")
+    return [dict(zip(keys, row, strict=True)) for row in _faiss.gpu_launches()]
+
+
+class GpuResourcesMethods(Object):
+    def getMemoryInfo(self) -> dict[int, dict[str, tuple[int, int]]]:
+        """For each GPU in use, by kind of memory: the number of allocations and their bytes."""
+        info: dict[int, dict[str, tuple[int, int]]] = {}
+        for device, kind, count, size in self.this.call("getMemoryInfo"):
+            info.setdefault(device, {})[kind] = (count, size)
+        return info
+
+
+class _DeviceArray:
+    """An array of a GPU by its CUDA Array Interface, with as much of numpy's as is needed here."""
+
+    def __init__(self, array: Any) -> None:
+        interface = array.__cuda_array_interface__
+        self.dtype, self.shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
+        self.address, self.read_only = interface["data"]
+        size, steps = self.dtype.itemsize, interface.get("strides")
+        rows = tuple(size * int(np.prod(self.shape[i + 1 :])) for i in range(len(self.shape)))
+        columns = tuple(size * int(np.prod(self.shape[:i])) for i in range(len(self.shape)))
+        self.c_contiguous, self.f_contiguous = steps in (None, rows), steps == columns and steps is not None
+        self.stream = _stream_of(array, interface)
+        self.kept = array
+
+
+def _stream_of(array: Any, interface: dict[str, Any]) -> int | None:
+    """The stream that an array of a GPU is made on, as far as it says so."""
+    if "stream" in interface:
+        return interface["stream"]
+    # Torch's interface names none: it is the current one.
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(array, torch.Tensor):
+        return torch.cuda.current_stream(array.device).cuda_stream
+    return None
+
+
+def _on_device(x: Any) -> bool:
+    """Whether an array lies on a GPU. A torch tensor has the interface's name wherever it is."""
+    return not isinstance(x, np.ndarray) and getattr(x, "is_cuda", True) and hasattr(x, "__cuda_array_interface__")
 
 
 def _native(value: Any, cls: type, what: str) -> Any:
@@ -123,9 +172,17 @@ def bfKnn_tiling(res: Any, args: Any, vectorsMemoryLimit: int, queriesMemoryLimi
     _faiss.bf_knn(_provider(res), params, vectorsMemoryLimit, queriesMemoryLimit)
 
 
-def _set_vectors(args: Any, name: str, plural: str, x: np.ndarray) -> np.ndarray:
+def _set_vectors(args: Any, name: str, plural: str, x: Any) -> Any:
     """Lets the parameters name an array; returns it, or the copy of it that they name."""
     n, _ = x.shape
+    if isinstance(x, _DeviceArray):
+        if not (x.c_contiguous or x.f_contiguous):
+            raise ValueError("an array on a GPU must be contiguous, in C or Fortran order")
+        setattr(args, plural, x.address)
+        setattr(args, f"{name}Type", DistanceDataType_F32 if x.dtype == np.float32 else DistanceDataType_F16)
+        setattr(args, f"{plural}RowMajor", x.c_contiguous)
+        setattr(args, f"num{plural.capitalize()}", n)
+        return x
     if x.dtype not in (np.float32, np.float16):
         x = x.astype("float32")
     row_major = x.flags.c_contiguous
@@ -140,12 +197,12 @@ def _set_vectors(args: Any, name: str, plural: str, x: np.ndarray) -> np.ndarray
 
 def _exhaustive(
     res: Any,
-    xq: np.ndarray,
-    xb: np.ndarray,
+    xq: Any,
+    xb: Any,
     metric: int,
     device: int,
-    D: np.ndarray,
-    labels: np.ndarray | None,
+    D: Any,
+    labels: Any,
     limits: tuple[int, int] = (0, 0),
 ) -> None:
     args = faiss.GpuDistanceParams()
@@ -153,19 +210,52 @@ def _exhaustive(
     args.k = D.shape[1] if labels is not None else -1
     args.dims = xb.shape[1]
     # Both must be of one type: f16 only if both are.
+    there = [a for a in (xq, xb, D, labels) if isinstance(a, _DeviceArray)]
+    if there and (xq.dtype != xb.dtype or xq.dtype not in (np.float32, np.float16)):
+        raise TypeError(f"arrays on a GPU must both be float32 or both float16, not {xq.dtype} and {xb.dtype}")
     if xq.dtype != xb.dtype:
         xq, xb = xq.astype("float32"), xb.astype("float32")
     kept = _set_vectors(args, "vector", "vectors", xb), _set_vectors(args, "query", "queries", xq)
-    args.outDistances = D.ctypes.data
+    args.outDistances = _address(D)
     if labels is not None:
         args.outIndicesType = IndicesDataType_I64 if labels.dtype == np.int64 else IndicesDataType_I32
-        args.outIndices = labels.ctypes.data
+        args.outIndices = _address(labels)
     args.device = device
-    bfKnn_tiling(res, args, *limits)
+    streams = {a.stream for a in there if a.stream is not None}
+    if len(streams) > 1:
+        raise ValueError("the arrays are made on several streams")
+    params = _native(args, faiss.GpuDistanceParams, "args")
+    _faiss.bf_knn(_provider(res), params, *limits, next(iter(streams), None))
     del kept
 
 
-def _check_pair(xq: np.ndarray, xb: np.ndarray) -> tuple[int, int]:
+def _address(array: Any) -> int:
+    address: int = array.address if isinstance(array, _DeviceArray) else array.ctypes.data
+    return address
+
+
+def _input(x: Any) -> Any:
+    return _DeviceArray(x) if _on_device(x) else x
+
+
+def _output(array: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    """Where results go: an array of the host, as `output` makes it, or the caller's on a GPU."""
+    if not _on_device(array):
+        return output(array, shape, dtype)
+    there = _DeviceArray(array)
+    assert there.shape == shape, f"the output array has shape {there.shape}, {shape} is wanted"
+    if there.dtype != dtype:
+        raise TypeError(f"the output array is of {there.dtype}, {dtype} is wanted")
+    if there.read_only or not there.c_contiguous:
+        raise ValueError("the output array is read-only or not C-contiguous")
+    return there
+
+
+def _given(array: Any) -> Any:
+    return array.kept if isinstance(array, _DeviceArray) else array
+
+
+def _check_pair(xq: Any, xb: Any) -> tuple[int, int]:
     (nq, d), (nb, d2) = xq.shape, xb.shape
     if d != d2:
         raise AssertionError(f"the queries have {d} dimensions, the database {d2}")
@@ -174,18 +264,21 @@ def _check_pair(xq: np.ndarray, xb: np.ndarray) -> tuple[int, int]:
 
 def knn_gpu(
     res: Any,
-    xq: np.ndarray,
-    xb: np.ndarray,
+    xq: Any,
+    xb: Any,
     k: int,
-    D: np.ndarray | None = None,
-    I: np.ndarray | None = None,  # noqa: E741
+    D: Any = None,
+    I: Any = None,  # noqa: E741
     metric: int = 1,
     device: int = -1,
     use_cuvs: bool = False,
     vectorsMemoryLimit: int = 0,
     queriesMemoryLimit: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, Any]:
     """The k nearest neighbours of each query, found exactly on a GPU, without an index.
+
+    Arrays may lie on that GPU: whatever has a CUDA Array Interface (torch, CuPy, JAX) is read and written in place, in order with
+    the stream that it names, or torch's current one.
 
     res: StandardGpuResources. xq: queries, shape (nq, d). xb: database, shape (nb, d); float32 or float16, in C or Fortran order.
     D, I: where to write the results; I may be int64 or int32. metric: METRIC_L2 (squared distances), ...
@@ -194,22 +287,25 @@ def knn_gpu(
 
     Returns distances (float32) and positions in xb, shape (nq, k), best first; -1 is no result.
     """
+    xq, xb = _input(xq), _input(xb)
     nq, _ = _check_pair(xq, xb)
     assert k > 0, "k must be positive"
-    D = output(D, (nq, k), "float32")
-    I = output(I, (nq, k), "int32" if I is not None and I.dtype == np.int32 else "int64")  # noqa: E741
+    narrow = I is not None and (_DeviceArray(I) if _on_device(I) else I).dtype == np.int32
+    D = _output(D, (nq, k), "float32")
+    I = _output(I, (nq, k), "int32" if narrow else "int64")  # noqa: E741
     _exhaustive(res, xq, xb, metric, device, D, I, (vectorsMemoryLimit, queriesMemoryLimit))
-    return D, I
+    return _given(D), _given(I)
 
 
 def pairwise_distance_gpu(
-    res: Any, xq: np.ndarray, xb: np.ndarray, D: np.ndarray | None = None, metric: int = 1, device: int = -1
-) -> np.ndarray:
+    res: Any, xq: Any, xb: Any, D: Any = None, metric: int = 1, device: int = -1
+) -> Any:
     """The distance of every query to every vector, computed on a GPU: float32, shape (nq, nb). Arguments as for knn_gpu."""
+    xq, xb = _input(xq), _input(xb)
     nq, nb = _check_pair(xq, xb)
-    D = output(D, (nq, nb), "float32")
+    D = _output(D, (nq, nb), "float32")
     _exhaustive(res, xq, xb, metric, device, D, None)
-    return D
+    return _given(D)
 
 
 def gpu_report() -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ MIXINS = {
     "IndexHNSW": ("graph_methods", "HNSWIndexMethods"),
     "IndexIVF": ("ivf_methods", "IVFMethods"),
     "GpuIndexIVF": ("ivf_methods", "GpuIVFMethods"),
+    "StandardGpuResources": ("gpu", "GpuResourcesMethods"),
     "IndexIVFPQ": ("ivf_methods", "IVFPQMethods"),
     "ArrayInvertedLists": ("lists_methods", "ArrayInvertedListsMethods"),
     "OnDiskInvertedLists": ("lists_methods", "OnDiskInvertedListsMethods"),

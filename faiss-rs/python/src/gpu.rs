@@ -37,6 +37,15 @@ pub fn gpu_launch_count() -> u64 {
     faiss_gpu::launch_count()
 }
 
+/// (device, kernel, launches, architecture of its machine code, of the PTX behind it) of each kernel that was launched.
+#[pyfunction]
+pub fn gpu_launches(py: Python<'_>) -> PyResult<Vec<(i32, &'static str, u64, i32, i32)>> {
+    enter(py, || {
+        let all = faiss_gpu::launches()?;
+        Ok(all.into_iter().map(|k| (k.device, k.kernel, k.launches, k.code, k.ptx)).collect())
+    })
+}
+
 #[pyfunction]
 pub fn gpu_properties(py: Python<'_>, device: i32) -> PyResult<Bound<'_, PyDict>> {
     let properties = enter(py, || Ok(faiss_gpu::device_properties(device)?))?;
@@ -117,19 +126,21 @@ pub fn index_gpu_to_cpu(py: Python<'_>, index: &NativeObject) -> PyResult<Native
 
 /// Exhaustive search as the parameters say, whose addresses nothing can check: `faiss.knn_gpu` makes them from arrays.
 #[pyfunction]
+#[pyo3(signature = (provider, params, vectors_limit, queries_limit, stream = None))]
 pub fn bf_knn(
     py: Python<'_>,
     provider: &NativeObject,
     params: &NativeObject,
     vectors_limit: usize,
     queries_limit: usize,
+    stream: Option<usize>,
 ) -> PyResult<()> {
     let (provider, params) = (provider.root.object(), params.root.object());
     enter(py, || {
         let params = receiver::<GpuDistanceParams>(&*read(&params)?).cloned()?;
         let resources = resources_of(&provider)?;
         // SAFETY: the caller of `bfKnn` vouches for its addresses, as in C++; `knn_gpu` takes them from arrays that it holds.
-        unsafe { faiss_gpu::bf_knn_tiling(&resources, &params, vectors_limit, queries_limit) }?;
+        unsafe { faiss_gpu::bf_knn_on(&resources, &params, vectors_limit, queries_limit, stream) }?;
         Ok(())
     })
 }

@@ -22,6 +22,8 @@ const SPARE_PART: usize = 16;
 const LEAST_WIDE: usize = 32;
 /// How many standard deviations more may be found of a row at a time than is expected.
 const DEVIATIONS: f64 = 7.0;
+/// Bytes of split vectors at a time: as many as the cache of a large device holds, and little beside what is searched.
+const COLUMN_BYTES: usize = 64 << 20;
 /// Shared memory that kernels keep for themselves.
 const RESERVED_SHARED: usize = 2048;
 
@@ -103,7 +105,7 @@ impl Plan {
         let chunks = precision.chunks(vectors.d);
         let a_row = 8 * capacity + 20 * wide + 8 * wide.next_power_of_two() + chunks * ROW_CHUNK_BYTES + 64;
         let rows = (context.room / 2 / a_row / TILE * TILE).max(TILE).min(query_count);
-        let columns = (context.room / 4 / (chunks * ROW_CHUNK_BYTES + 12) / TILE * TILE).max(capacity);
+        let columns = (COLUMN_BYTES / (chunks * ROW_CHUNK_BYTES + 12) / TILE * TILE).max(capacity);
         let (growth, step) = (growth(wide, capacity), spreading_step(vectors.count as u64));
         Plan { k, wide, capacity, precision, chunks, rows, columns, growth, step }
     }

@@ -120,7 +120,7 @@ pub fn best(
 }
 
 /// Distances by norms and products cancel where vectors are near each other: they choose a few candidates more than are wanted.
-const SPARE_CANDIDATES: usize = 16;
+pub const SPARE_CANDIDATES: usize = 16;
 
 /// From the candidates of a scan's queries, as many as the number says and given by their places, the best `k`.
 pub type Refine<'a> = &'a dyn Fn(&Scan, Best, usize, Best) -> Result<()>;

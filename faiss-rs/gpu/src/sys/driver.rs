@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_ulonglong, c_void};
 use libloading::os::unix::Library;
 
 use super::runtime::Stream;
-use super::{Pointer, Runtime, text};
+use super::{Pointer, Runtime, lasting, text};
 use crate::error::{CudaVersion, Error, Result};
 
 pub type Module = Pointer;
@@ -16,10 +16,60 @@ type Status = c_int;
 
 pub const NO_BINARY_FOR_GPU: Status = 209;
 const SHARED_SIZE_BYTES: c_int = 1;
+const PTX_VERSION: c_int = 5;
+const BINARY_VERSION: c_int = 6;
 const MAX_DYNAMIC_SHARED_SIZE_BYTES: c_int = 8;
+
+/// `CUmemAllocationProp`.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct AllocationProperties {
+    kind: c_int,
+    handle_types: c_int,
+    location_kind: c_int,
+    location: c_int,
+    windows: usize,
+    flags: [u8; 8],
+}
+
+impl AllocationProperties {
+    /// Plain memory (1 is pinned) of a device (1).
+    pub fn on(device: c_int) -> Self {
+        AllocationProperties { kind: 1, location_kind: 1, location: device, ..Default::default() }
+    }
+}
+
+/// `CUmemAccessDesc`.
+#[derive(Debug)]
+#[repr(C)]
+pub struct AccessDescription {
+    location_kind: c_int,
+    location: c_int,
+    flags: c_int,
+}
+
+impl AccessDescription {
+    /// For a device (1), to read and write (3).
+    pub fn read_write(device: c_int) -> Self {
+        AccessDescription { location_kind: 1, location: device, flags: 3 }
+    }
+}
+
+/// Functions of virtual memory; from CUDA 10.2 on, where system and device have it.
+pub struct VirtualMemory {
+    pub get_granularity: unsafe extern "C" fn(*mut usize, *const AllocationProperties, c_int) -> Status,
+    pub reserve: unsafe extern "C" fn(*mut u64, usize, usize, u64, c_ulonglong) -> Status,
+    pub free: unsafe extern "C" fn(u64, usize) -> Status,
+    pub create: unsafe extern "C" fn(*mut u64, usize, *const AllocationProperties, c_ulonglong) -> Status,
+    pub release: unsafe extern "C" fn(u64) -> Status,
+    pub map: unsafe extern "C" fn(u64, usize, usize, u64, c_ulonglong) -> Status,
+    pub unmap: unsafe extern "C" fn(u64, usize) -> Status,
+    pub set_access: unsafe extern "C" fn(u64, usize, *const AccessDescription, usize) -> Status,
+}
 
 /// Functions of libcuda.
 pub struct Driver {
+    pub virtual_memory: Option<VirtualMemory>,
     pub module_load_data: unsafe extern "C" fn(*mut Module, *const c_void) -> Status,
     pub module_get_function: unsafe extern "C" fn(*mut Function, Module, *const c_char) -> Status,
     func_get_attribute: unsafe extern "C" fn(*mut c_int, c_int, Function) -> Status,
@@ -91,9 +141,26 @@ impl Driver {
             }
             Ok(found)
         };
-        // SAFETY: the driver returns the functions of these names, whose types are those of cuda.h.
+        let virtual_memory = || -> Result<VirtualMemory> {
+            // SAFETY: the driver returns the functions of these names, whose types are those of cuda.h.
+            unsafe {
+                Ok(VirtualMemory {
+                    get_granularity: std::mem::transmute(find(c"cuMemGetAllocationGranularity")?),
+                    reserve: std::mem::transmute(find(c"cuMemAddressReserve")?),
+                    free: std::mem::transmute(find(c"cuMemAddressFree")?),
+                    create: std::mem::transmute(find(c"cuMemCreate")?),
+                    release: std::mem::transmute(find(c"cuMemRelease")?),
+                    map: std::mem::transmute(find(c"cuMemMap")?),
+                    unmap: std::mem::transmute(find(c"cuMemUnmap")?),
+                    set_access: std::mem::transmute(find(c"cuMemSetAccess")?),
+                })
+            }
+        };
+        let virtual_memory = virtual_memory().ok();
+        // SAFETY: as above.
         unsafe {
             Ok(Driver {
+                virtual_memory,
                 module_load_data: std::mem::transmute(find(c"cuModuleLoadData")?),
                 module_get_function: std::mem::transmute(find(c"cuModuleGetFunction")?),
                 func_get_attribute: std::mem::transmute(find(c"cuFuncGetAttribute")?),
@@ -120,7 +187,18 @@ impl Driver {
             (self.get_error_name)(status, &mut name);
             (self.get_error_string)(status, &mut message);
         }
-        Err(Error::Cuda { call, name: text(name), message: text(message) })
+        Err(Error::Cuda { call, name: text(name), message: text(message) + lasting(status) })
+    }
+
+    /// The architectures of a kernel's machine code and of the PTX that it was compiled from, as 90 for 9.0.
+    pub(crate) fn image(&self, function: Function) -> Result<(i32, i32)> {
+        let (mut code, mut ptx) = (0, 0);
+        // SAFETY: the function came from a loaded module, and the pointers are valid for the calls.
+        unsafe {
+            self.check("cuFuncGetAttribute", (self.func_get_attribute)(&mut code, BINARY_VERSION, function))?;
+            self.check("cuFuncGetAttribute", (self.func_get_attribute)(&mut ptx, PTX_VERSION, function))?;
+        }
+        Ok((code, ptx))
     }
 
     /// Lets a kernel's launches ask for all the shared memory that a block may have, `bytes`, beside the kernel's own.

@@ -17,7 +17,9 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use parking_lot::Mutex;
 
 pub use cublas::{CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT, CUBLAS_OP_N, CUBLAS_OP_T, Cublas, CublasHandle, CudaType};
-pub use driver::{CudaContext, Driver, Function, Module, NO_BINARY_FOR_GPU};
+pub use driver::{
+    AccessDescription, AllocationProperties, CudaContext, Driver, Function, Module, NO_BINARY_FOR_GPU, VirtualMemory,
+};
 pub use runtime::{Attribute, CopyKind, Event, MEMORY_ALLOCATION, PointerAttributes, Runtime, Stream};
 
 use crate::error::{CudaVersion, Error, Result};
@@ -140,6 +142,16 @@ fn text(pointer: *const c_char) -> String {
     }
     // SAFETY: CUDA's description functions return static strings.
     unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
+
+/// What to say beside an error that every later call of the process gets, too: both libraries number them alike.
+fn lasting(status: c_int) -> &'static str {
+    match status {
+        214 | 220 | 700 | 702 | 710 | 714..=719 => {
+            ". The GPU's state in this process is lost, maybe by an earlier call than this one: end the process and start it again"
+        }
+        _ => "",
+    }
 }
 
 /// Declares a table of C functions and how to find them by name in a library.

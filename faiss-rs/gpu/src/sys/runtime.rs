@@ -2,7 +2,7 @@
 
 use std::ffi::{c_char, c_int, c_uint};
 
-use super::{Pointer, functions, text};
+use super::{Pointer, functions, lasting, text};
 use crate::error::Error;
 
 /// A stream's handle; null is the legacy default stream.
@@ -88,7 +88,7 @@ impl Runtime {
             Error::Cuda {
                 call,
                 name: text((self.get_error_name)(status)),
-                message: text((self.get_error_string)(status)),
+                message: text((self.get_error_string)(status)) + lasting(status),
             }
         }
     }

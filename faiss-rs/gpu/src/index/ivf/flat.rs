@@ -18,7 +18,7 @@ use crate::memory::Ptr;
 use crate::ops::knn::{Vectors, kernel_metric};
 use crate::ops::probe::{self, Probes, Scan, Search, Tiles};
 use crate::ops::rows::Rows;
-use crate::ops::select::{self, Best};
+use crate::ops::select::{self, BLOCK_K, Best};
 use crate::resources::{Context, GpuResources};
 
 /// Stores full vectors in the lists of a coarse quantizer, on a GPU.
@@ -161,7 +161,10 @@ impl GpuInvertedFile for GpuIndexIVFFlat {
         let metric = kernel_metric(self.metric_type);
         let pairs = probes.count * probes.nprobe;
         let strategy = Strategy::choose(context, metric, pairs, &search.stored, search.centroids);
-        best_by(context, strategy, metric, probes, search, out)
+        // Products choose a few candidates more than are wanted, for which selection by block has no room there.
+        let crowded =
+            strategy == Strategy::Product && metric == Metric::L2 && search.k + probe::SPARE_CANDIDATES > BLOCK_K;
+        best_by(context, if crowded { Strategy::List } else { strategy }, metric, probes, search, out)
     }
 }
 
