@@ -297,9 +297,7 @@ def knn_gpu(
     return _given(D), _given(I)
 
 
-def pairwise_distance_gpu(
-    res: Any, xq: Any, xb: Any, D: Any = None, metric: int = 1, device: int = -1
-) -> Any:
+def pairwise_distance_gpu(res: Any, xq: Any, xb: Any, D: Any = None, metric: int = 1, device: int = -1) -> Any:
     """The distance of every query to every vector, computed on a GPU: float32, shape (nq, nb). Arguments as for knn_gpu."""
     xq, xb = _input(xq), _input(xb)
     nq, nb = _check_pair(xq, xb)
