@@ -83,7 +83,7 @@ class MaybeOwnedVectorUInt8(VectorMethods):
     """A vector of bytes that may be mapped from a file."""
 
     _faiss_name = "UInt8Vector"
-    # Nothing is mapped here yet.
+    # Bytes that are mapped say so when they are to be changed.
     is_owned: bool = True
     view_size: int = 0
 

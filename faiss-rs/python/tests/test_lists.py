@@ -357,7 +357,9 @@ def test_a_stale_label_is_no_result():
     assert set(labels.ravel()) <= {-1, *range(10, 16)}
 
 
-@pytest.mark.parametrize("desc", ["IDMap,IVF8,Flat", "IDMap2,IVF8,PQ4x4np", "IVF8,Flat", "IVF8,PQ4x4np,RFlat", "PCA8,IVF8,Flat"])
+@pytest.mark.parametrize(
+    "desc", ["IDMap,IVF8,Flat", "IDMap2,IVF8,PQ4x4np", "IVF8,Flat", "IVF8,PQ4x4np,RFlat", "PCA8,IVF8,Flat"]
+)
 def test_an_add_that_is_interrupted_leaves_the_index_whole(desc):
     """Ctrl-C after each of the blocks of a long add: there is then what there was before."""
     index = faiss.index_factory(D, desc)

@@ -8,9 +8,7 @@ import faiss
 __all__ = ["merge_ondisk"]
 
 
-def merge_ondisk(
-    trained_index: Any, shard_fnames: Sequence[str], ivfdata_fname: str, shift_ids: bool = False
-) -> None:
+def merge_ondisk(trained_index: Any, shard_fnames: Sequence[str], ivfdata_fname: str, shift_ids: bool = False) -> None:
     """Puts the vectors of several inverted files into one that is trained and empty, with its lists in a file of their own.
 
     trained_index: an IndexIVF, or an index around one; all shards were made from it. shard_fnames: the files of the shards, whose lists are
