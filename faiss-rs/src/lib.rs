@@ -43,16 +43,20 @@ pub use faiss_core::index::hnsw::pq::IndexHNSWPQ;
 pub use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
 pub use faiss_core::index::ivf::IndexIVF;
 pub use faiss_core::index::ivf::flat::IndexIVFFlat;
-pub use faiss_core::index::ivf::params::{IVFPQSearchParameters, SearchParametersIVF};
+pub use faiss_core::index::ivf::params::{IVFPQSearchParameters, IVFSQTurboQSearchParameters, SearchParametersIVF};
 pub use faiss_core::index::ivf::pq::IndexIVFPQ;
+pub use faiss_core::index::ivf::scalar::IndexIVFScalarQuantizer;
 pub use faiss_core::index::pq::IndexPQ;
 pub use faiss_core::index::pretransform::IndexPreTransform;
 pub use faiss_core::index::refine::{IndexRefine, IndexRefineFlat};
+pub use faiss_core::index::rowwise_minmax::{IndexRowwiseMinMax, IndexRowwiseMinMaxFP16};
+pub use faiss_core::index::scalar::IndexScalarQuantizer;
 pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchParameters};
 pub use faiss_core::io::{
     self, deserialize_index, read_index, read_index_file, serialize_index, write_index, write_index_file,
 };
 pub use faiss_core::quantize::product::ProductQuantizer;
+pub use faiss_core::quantize::scalar::{ScalarQuantizer, kind as scalar_quantizer_kind};
 pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr, IDSelectorXOr};
 pub use faiss_core::selector::sets::{IDSelectorArray, IDSelectorBatch, IDSelectorBitmap};
 pub use faiss_core::selector::{IDSelector, IDSelectorAll, IDSelectorRange};

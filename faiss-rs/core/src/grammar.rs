@@ -34,6 +34,8 @@ pub struct Around {
     pub name: &'static str,
     /// Whether it may stand before that index too.
     pub leads: bool,
+    /// Whether it may stand behind it.
+    pub trails: bool,
     /// Whether a description of another index follows in parentheses.
     pub nested: bool,
     /// Makes it from the index and the nested one.
@@ -64,4 +66,29 @@ impl PqPart {
         let (m, nbits) = sizes.split_once('x').unwrap_or((sizes, "8"));
         Some(PqPart { m: number(m)? as usize, nbits: number(nbits)? as usize, polysemous })
     }
+}
+
+/// A scalar quantizer's type: `SQ8`, `SQfp16`, `SQtq4`.
+pub fn sq_part(part: &str) -> Option<i32> {
+    use crate::quantize::scalar::kind::*;
+    Some(match part.strip_prefix("SQ")? {
+        "8" => QT_8bit,
+        "4" => QT_4bit,
+        "6" => QT_6bit,
+        "fp16" => QT_fp16,
+        "bf16" => QT_bf16,
+        "8_direct" => QT_8bit_direct,
+        "8_direct_signed" => QT_8bit_direct_signed,
+        "0" => QT_0bit,
+        "tqmse1" => QT_1bit_tqmse,
+        "tqmse2" => QT_2bit_tqmse,
+        "tqmse3" => QT_3bit_tqmse,
+        "tqmse4" => QT_4bit_tqmse,
+        "tqmse8" => QT_8bit_tqmse,
+        "tq2" => QT_2bit_tq,
+        "tq3" => QT_3bit_tq,
+        "tq4" => QT_4bit_tq,
+        "tq5" => QT_5bit_tq,
+        _ => return None,
+    })
 }

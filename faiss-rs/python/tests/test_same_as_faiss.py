@@ -137,6 +137,47 @@ D, I, codes = index.search_and_return_codes(xq, 3)
 found += [D, I, codes]
 found += [index.search_and_return_codes(xq, 3, include_listnos=True)[2]]
 """,
+    "scalar quantizers": """
+S = faiss.ScalarQuantizer
+for qtype in (S.QT_8bit, S.QT_6bit, S.QT_4bit_uniform, S.QT_bf16, S.QT_4bit_tqmse, S.QT_3bit_eden):
+    index = faiss.IndexScalarQuantizer(16, qtype)
+    index.sq.rangestat, index.sq.rangestat_arg = S.RS_quantiles, 0.02
+    found += [index.is_trained, index.sq.bits, index.sq.code_size, index.code_size]
+    index.train(xt)
+    index.add(xb)
+    index.remove_ids(np.arange(5))
+    found += [index.sq.trained.size(), index.search(xq, 3), index.reconstruct_n(0, 4), index.sa_encode(xq)]
+    quantizer = faiss.IndexFlatL2(16)
+    ivf = faiss.IndexIVFScalarQuantizer(quantizer, 16, 8, qtype, faiss.METRIC_L2, False)
+    ivf.train(xt)
+    ivf.add_with_ids(xb, np.arange(len(xb)) + 100)
+    ivf.nprobe = 3
+    found += [ivf.by_residual, ivf.search(xq, 3), ivf.sa_decode(ivf.sa_encode(xq))]
+    params = faiss.SearchParametersIVF(nprobe=8, sel=faiss.IDSelectorRange(100, 150))
+    found += [ivf.search(xq, 3, params=params)]
+found += [error(lambda: faiss.IndexScalarQuantizer(16, 0).add(xb)), error(lambda: S(16, 0).train(xb[:0]))]
+""",
+    "TurboQuant": """
+for bits in (2, 3, 4, 5):
+    index = faiss.index_factory(16, f'IVF8,SQtq{bits}')
+    index.train(xt)
+    index.add(xb)
+    found += [index.by_residual, index.sq.qtype, index.sq.code_size]
+    for qb, int_qjl in ((0, False), (3, False), (4, True), (8, True)):
+        params = faiss.IVFSQTurboQSearchParameters(nprobe=4, qb=qb, int_qjl=int_qjl)
+        found += [index.search(xq, 4, params=params)]
+    flat = faiss.index_factory(16, f'SQtq{bits}', faiss.METRIC_INNER_PRODUCT)
+    flat.train(xt)
+    flat.add(xb)
+    found += [flat.search(xq, 4), flat.reconstruct(7)]
+""",
+    "codecs": """
+for key in ('SQ8', 'SQ4', 'MinMax,SQ8', 'MinMaxFP16,SQ8', 'IDMap,SQfp16', 'PCA8,SQ6'):
+    index = faiss.index_factory(16, key)
+    index.train(xt)
+    found += [index.sa_code_size(), index.is_trained]
+    found += [index.sa_decode(index.sa_encode(xb))]
+""",
     "duplicates": """
 index = ivfpq()
 index.add(xb[:20])

@@ -21,7 +21,6 @@ pub use parameters::ROW as PARAMETER_SPACE;
 const NOT_HERE: &[&str] = &[
     "NSG",
     "NNDescent",
-    "SQ",
     "LSH",
     "ITQ",
     "IMI",
@@ -98,7 +97,7 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
         if let Some((kind, None)) = around(first).filter(|(kind, _)| kind.leads) {
             return handle((kind.make)(again(rest, d)?, None)?);
         }
-        if let Some((kind, nested)) = around(last) {
+        if let Some((kind, nested)) = around(last).filter(|(kind, _)| kind.trails) {
             let nested = nested.map(|nested| parse(d, nested, metric, depth + 1)).transpose()?;
             return handle((kind.make)(again(before, d)?, nested)?);
         }

@@ -56,12 +56,12 @@ impl IndexFlatCodes {
         })
     }
 
-    /// Stores more codes.
-    pub fn append(&mut self, codes: &[u8]) -> Result<()> {
+    /// Stores `n` more codes.
+    pub fn append(&mut self, codes: &[u8], n: usize) -> Result<()> {
         self.count()?;
-        Error::check(codes.len().is_multiple_of(self.code_size), "codes.size() % code_size == 0")?;
+        Error::check(n.checked_mul(self.code_size) == Some(codes.len()), "codes.size() == n * code_size")?;
         self.codes.extend_from_slice(codes)?;
-        self.base.ntotal += codes.len().checked_div(self.code_size).unwrap_or(0) as i64;
+        self.base.ntotal += n as i64;
         Ok(())
     }
 
@@ -104,7 +104,8 @@ impl Index for IndexFlatCodes {
 
     fn add_sa_codes(&mut self, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
         Error::check(ids.is_none(), "ids of added codes count up and can't be given")?;
-        self.append(codes)
+        Error::check(codes.len().is_multiple_of(self.code_size), "codes.size() % code_size == 0")?;
+        self.append(codes, codes.len().checked_div(self.code_size).unwrap_or(0))
     }
 
     fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
@@ -138,8 +139,8 @@ impl Index for IndexFlatCodes {
         }
         self.check_compatible_for_merge(other)?;
         let theirs = receiver_mut::<IndexFlatCodes>(other)?;
-        theirs.count()?;
-        self.append(theirs.codes.as_slice())?;
+        let n = theirs.count()?;
+        self.append(theirs.codes.as_slice(), n)?;
         other.reset()
     }
 }
@@ -227,7 +228,8 @@ macro_rules! flat_codes_index {
         }
         fn add(&mut self, x: &[f32]) -> $crate::base::Result<()> {
             let codes = $crate::index::flat_codes::encode(self, x)?;
-            $crate::index::flat_codes::FlatCodes::flat_codes_mut(self).append(&codes)
+            let n = self.rows(x)?;
+            $crate::index::flat_codes::FlatCodes::flat_codes_mut(self).append(&codes, n)
         }
         fn search(
             &self,

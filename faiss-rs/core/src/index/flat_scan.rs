@@ -17,6 +17,12 @@ const BLOCK: usize = 1024;
 /// Fewer codes than this are not worth a task of their own.
 const MIN_PART: usize = 1 << 14;
 
+/// Queries that are worth being compared together, how many they are at most, and the codes that they are compared with at a time: decoded,
+/// those stay in the cache.
+const MIN_TILE: usize = 4;
+const TILE_QUERIES: usize = 128;
+const TILE_CODES: usize = 128;
+
 /// Queries against the codes of an index.
 pub struct Scan<'a, F> {
     index: &'a IndexFlatCodes,
@@ -61,6 +67,9 @@ impl<'a, F: Fn() -> Result<Box<dyn CodeDistances + 'a>> + Sync> Scan<'a, F> {
         let sel = selector(self.params);
         let sel = sel.as_ref().map(|sel| sel.read());
         let sel = sel.as_deref();
+        if n >= MIN_TILE && (self.distances)()?.tile(&[], None, &[], &mut []) {
+            return self.run_tiles(n, sel, collector, keep, done);
+        }
         let (d, threads) = (self.index.dim(), threads::available());
         // With fewer queries than threads, the codes are shared out too.
         let parts = if n < threads { threads.div_ceil(n.max(1)).min(self.total / MIN_PART).max(1) } else { 1 };
@@ -93,6 +102,56 @@ impl<'a, F: Fn() -> Result<Box<dyn CodeDistances + 'a>> + Sync> Scan<'a, F> {
         Ok(())
     }
 
+    /// As [`Scan::run`], several queries beside each other, for which blocks of codes are decoded once.
+    fn run_tiles<C: Collector>(
+        &self,
+        n: usize,
+        sel: Option<&dyn IDSelector>,
+        collector: impl Fn() -> C + Sync,
+        keep: Option<usize>,
+        done: impl Fn(usize, Vec<Hit>) + Sync,
+    ) -> Result<()> {
+        let (d, size, threads) = (self.index.dim(), self.index.code_size, threads::available());
+        let share = n.div_ceil(n.div_ceil(TILE_QUERIES).next_multiple_of(threads)).max(MIN_TILE);
+        let pieces = n.div_ceil(share);
+        let parts = if pieces < threads { threads.div_ceil(pieces).min(self.total / MIN_PART).max(1) } else { 1 };
+        let length = self.total.div_ceil(parts);
+        let codes = self.index.codes.as_slice();
+        let partial: Vec<Mutex<Vec<Vec<Hit>>>> = (0..pieces * parts).map(|_| Mutex::default()).collect();
+        threads::parallel_for(pieces * parts, |task| {
+            let (piece, part) = (task / parts, task % parts);
+            let queries = piece * share..((piece + 1) * share).min(n);
+            let end = ((part + 1) * length).min(self.total);
+            let distances = (self.distances)()?;
+            let mut collectors: Vec<C> = queries.clone().map(|_| collector()).collect();
+            let (mut keys, mut hits) = (vec![0f32; collectors.len() * TILE_CODES], vec![0u32; TILE_CODES]);
+            for first in ((part * length).min(end)..end).step_by(TILE_CODES) {
+                interrupt::check()?;
+                let rows = (end - first).min(TILE_CODES);
+                let keys = &mut keys[..collectors.len() * rows];
+                let x = &self.x[queries.start * d..queries.end * d];
+                distances.tile(x, None, &codes[first * size..(first + rows) * size], keys);
+                for (keys, own) in keys.chunks_exact(rows).zip(&mut collectors) {
+                    offer(keys, first, sel, own, &mut hits);
+                }
+            }
+            let found: Vec<Vec<Hit>> = collectors.into_iter().map(C::finish).collect();
+            if parts == 1 {
+                queries.zip(found).for_each(|(q, hits)| done(q, hits));
+            } else {
+                *partial[task].lock() = found;
+            }
+            Ok(())
+        })?;
+        if parts > 1 {
+            for q in 0..n {
+                let own = |part: usize| std::mem::take(&mut partial[q / share * parts + part].lock()[q % share]);
+                done(q, merge_parts((0..parts).map(own), keep));
+            }
+        }
+        Ok(())
+    }
+
     /// Some codes for one query.
     fn scan<C: Collector>(
         &self,
@@ -109,14 +168,20 @@ impl<'a, F: Fn() -> Result<Box<dyn CodeDistances + 'a>> + Sync> Scan<'a, F> {
             let end = (first + BLOCK).min(rows.end);
             let keys = &mut keys[..end - first];
             distances.keys(&codes[first * size..end * size], keys);
-            let count = simd::below(keys, own.threshold(), hits);
-            for hit in hits[..count].iter().map(|hit| *hit as usize) {
-                let id = (first + hit) as i64;
-                if keys[hit] < own.threshold() && sel.is_none_or(|sel| sel.is_member(id)) {
-                    own.push(keys[hit], id);
-                }
-            }
+            offer(keys, first, sel, own, hits);
         }
         Ok(())
+    }
+}
+
+/// Offers keys of the codes from `first` on to a collector.
+#[inline]
+fn offer<C: Collector>(keys: &[f32], first: usize, sel: Option<&dyn IDSelector>, own: &mut C, hits: &mut [u32]) {
+    let count = simd::below(keys, own.threshold(), hits);
+    for hit in hits[..count].iter().map(|hit| *hit as usize) {
+        let id = (first + hit) as i64;
+        if keys[hit] < own.threshold() && sel.is_none_or(|sel| sel.is_member(id)) {
+            own.push(keys[hit], id);
+        }
     }
 }

@@ -35,6 +35,7 @@ pub const ROW: Row = Row::of::<IndexIDMap>()
     .grammar(Grammar::Around(Around {
         name: "IDMap",
         leads: true,
+        trails: true,
         nested: false,
         make: |index, _| Ok(Handle::new(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? })),
     }))
@@ -249,6 +250,7 @@ pub const ROW2: Row = Row::of::<IndexIDMap2>()
     .grammar(Grammar::Around(Around {
         name: "IDMap2",
         leads: true,
+        trails: true,
         nested: false,
         make: |index, _| Ok(Handle::new(IndexIDMap2::from(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? }))),
     }))

@@ -13,6 +13,8 @@ pub mod ivf;
 pub mod pq;
 pub mod pretransform;
 pub mod refine;
+pub mod rowwise_minmax;
+pub mod scalar;
 pub mod stats;
 
 use faiss_derive::Object;

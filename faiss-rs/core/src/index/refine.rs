@@ -51,6 +51,7 @@ pub const ROW: Row = Row::of::<IndexRefine>()
     .grammar(Grammar::Around(Around {
         name: "Refine",
         leads: false,
+        trails: true,
         nested: true,
         make: |base, refine| {
             let refine = refine.ok_or_else(|| Error::value("Refine wants the description of an index"))?;
@@ -277,6 +278,7 @@ pub const FLAT: Row = Row::of::<IndexRefineFlat>()
     .grammar(Grammar::Around(Around {
         name: "RFlat",
         leads: false,
+        trails: true,
         nested: false,
         make: |base, _| {
             let mut index = IndexRefineFlat::new(base, &[])?;

@@ -55,6 +55,12 @@ pub trait CodeDistances: Send {
         codes.map(|code| self.key(code))
     }
 
+    /// Keys of several queries, `x`, and the same consecutive codes, a row a query, where the codes are decoded once for all. False, with nothing
+    /// written, where one query after the other is as good; a call with nothing to compare tells. Vectors are what codes decode to plus `origin`, where there is one.
+    fn tile(&self, _x: &[f32], _origin: Option<&[f32]>, _codes: &[u8], _keys: &mut [f32]) -> bool {
+        false
+    }
+
     /// The key of two codes, whatever the query.
     fn between(&self, a: &[u8], b: &[u8]) -> f32;
 }

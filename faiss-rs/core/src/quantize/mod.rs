@@ -10,6 +10,7 @@ pub mod product;
 mod product_distances;
 pub mod product_methods;
 mod product_train;
+pub mod scalar;
 
 use faiss_derive::Object;
 
@@ -18,6 +19,7 @@ use crate::registry::Row;
 pub use codec::{CodeDistances, Quantizer};
 pub use polysemous::PolysemousTraining;
 pub use product::ProductQuantizer;
+pub use scalar::ScalarQuantizer;
 
 /// What all quantizers have.
 #[derive(Object, Default, Clone, Debug)]

@@ -8,7 +8,7 @@
 //! | `train.rs`, `edit.rs`, `search.rs`, `scan.rs` | what all kinds do |
 //! | `format.rs` | the shared parts of files |
 //! | `codec.rs` | what follows from a quantizer of the codes |
-//! | `flat.rs`, `pq.rs` | one kind each |
+//! | `flat.rs`, `pq.rs`, `scalar.rs` | one kind each |
 
 pub mod codec;
 pub mod edit;
@@ -17,6 +17,7 @@ pub mod format;
 pub mod methods;
 pub mod params;
 pub mod pq;
+pub mod scalar;
 pub mod scan;
 pub mod search;
 pub mod train;

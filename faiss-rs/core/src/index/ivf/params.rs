@@ -71,6 +71,25 @@ pub const PQ_ROW: Row = Row::of::<IVFPQSearchParameters>().construct(
     SIGNATURES,
 );
 
+/// Parameters of one search in an inverted file of TurboQuant's codes.
+#[derive(Object, Clone, Default)]
+pub struct IVFSQTurboQSearchParameters {
+    #[object(parent)]
+    pub ivf: SearchParametersIVF,
+    /// Bits that the query's coordinates are rounded to where levels have one bit, and its projections if `int_qjl`; 0 for no rounding.
+    pub qb: u8,
+    /// Whether the query's projections are rounded to `qb` bits.
+    pub int_qjl: bool,
+}
+
+pub const TURBOQ_ROW: Row = Row::of::<IVFSQTurboQSearchParameters>().construct(
+    |args| match args {
+        [] => Ok(Handle::new(IVFSQTurboQSearchParameters::default())),
+        _ => Err(no_overload("IVFSQTurboQSearchParameters", SIGNATURES)),
+    },
+    SIGNATURES,
+);
+
 /// The parameters as those of an inverted file.
 pub fn of_search(params: Option<&dyn Object>) -> Result<Option<&SearchParametersIVF>> {
     match params {

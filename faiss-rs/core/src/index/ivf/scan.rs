@@ -11,6 +11,8 @@ use crate::storage::lists::{InvertedLists, ListView};
 
 /// Codes whose keys are computed at a time.
 const BLOCK: usize = 512;
+/// Codes that are compared with several queries at a time: decoded, they stay in the cache.
+const TILE: usize = 128;
 /// Bytes of a list that are fetched ahead: from there on the processor sees where the scan is going.
 const PREFETCH: usize = 4096;
 
@@ -30,6 +32,11 @@ pub trait Scanner {
     fn set_list(&mut self, list: usize, coarse: f32) -> Result<()>;
     /// Keys of entries of the list, from entry `first` on, as many as `keys` has room for.
     fn keys(&mut self, first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()>;
+    /// Keys of several queries `x`, `coarse` from the list's centroid, and the same entries, a row a query, where a list that several queries look
+    /// into is better read once. False, with nothing written, where it is not.
+    fn tile(&mut self, _x: &[f32], _list: usize, _coarse: &[f32], _codes: &[u8], _keys: &mut [f32]) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 /// The lists, and which entries of them count as what.
@@ -69,6 +76,34 @@ impl Lists<'_> {
         Ok(within.len())
     }
 
+    /// As [`Lists::scan`] for several queries `x`, of which query `i` is `coarse[i]` from the list's centroid and has collector `own[i]`. False,
+    /// with nothing done, where the scanner has no way of its own for several.
+    pub fn scan_tile<C: Collector>(
+        &self,
+        list: usize,
+        scanner: &mut dyn Scanner,
+        x: &[f32],
+        coarse: &[f32],
+        own: &[usize],
+        collectors: &mut [C],
+        buffers: &mut Buffers,
+    ) -> Result<bool> {
+        let (n, size) = (self.lists.list_size(list), self.lists.base().code_size);
+        let (codes, ids) = (self.lists.codes(list), self.lists.ids(list));
+        for first in (0..n).step_by(TILE) {
+            let end = (first + TILE).min(n);
+            let rows = end - first;
+            buffers.tile.resize(own.len() * rows, 0.0);
+            if !scanner.tile(x, list, coarse, &codes[first * size..end * size], &mut buffers.tile)? {
+                return Ok(false);
+            }
+            for (keys, q) in buffers.tile.chunks_exact(rows).zip(own) {
+                self.offer(list, first, &ids, keys, &mut collectors[*q], &mut buffers.hits);
+            }
+        }
+        Ok(true)
+    }
+
     /// Hints that a list comes next: its first codes are fetched while another is scanned.
     pub fn prefetch(&self, list: usize) {
         if let Cow::Borrowed(codes) = self.lists.codes(list) {
@@ -105,10 +140,11 @@ impl Lists<'_> {
 pub struct Buffers {
     keys: Vec<f32>,
     hits: Vec<u32>,
+    tile: Vec<f32>,
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        Buffers { keys: vec![0.0; BLOCK], hits: vec![0; BLOCK] }
+        Buffers { keys: vec![0.0; BLOCK], hits: vec![0; BLOCK], tile: Vec::new() }
     }
 }

@@ -20,6 +20,8 @@ use crate::storage::direct_map;
 const MAX_PAIRS: usize = 1 << 22;
 /// Queries of one task.
 const MAX_QUERIES: usize = 512;
+/// Queries that look into the same list and are worth being compared with it together.
+const MIN_TILE: usize = 3;
 /// Codes of a query that are worth being shared among threads, and their bytes: either is enough.
 const MIN_SHARED_CODES: usize = 1 << 14;
 const MIN_SHARED_BYTES: usize = 1 << 20;
@@ -406,9 +408,28 @@ impl Pairs<'_> {
             next[list] += 1;
         }
         let (mut visited, mut codes) = (0, 0);
+        let (mut x, mut coarse, mut tiles) = (Vec::new(), Vec::new(), true);
         for list in 0..nlist {
             interrupt::check()?;
-            for at in sorted[ends[list] as usize..ends[list + 1] as usize].iter().map(|at| *at as usize) {
+            let own = &sorted[ends[list] as usize..ends[list + 1] as usize];
+            let size = lists.lists.list_size(list);
+            if tiles && own.len() >= MIN_TILE && size > 0 {
+                // Queries beside each other, against a list that is decoded once.
+                x.clear();
+                coarse.clear();
+                let mut numbers = Vec::with_capacity(own.len());
+                for at in own.iter().map(|at| *at as usize) {
+                    x.extend_from_slice(self.query(d, queries.start + at / nprobe));
+                    coarse.push(self.coarse[pairs.start + at]);
+                    numbers.push(at / nprobe);
+                }
+                tiles = lists.scan_tile(list, scanner, &x, &coarse, &numbers, collectors, buffers)?;
+                if tiles {
+                    (visited, codes) = (visited + own.len(), codes + own.len() * size);
+                    continue;
+                }
+            }
+            for at in own.iter().map(|at| *at as usize) {
                 let q = at / nprobe;
                 scanner.set_query(self.query(d, queries.start + q))?;
                 scanner.set_list(list, self.coarse[pairs.start + at])?;

@@ -1,0 +1,101 @@
+//! Scalar-quantized codes, searched exhaustively.
+
+use faiss_derive::Object;
+
+use super::flat_codes::{FlatCodes, IndexFlatCodes};
+use super::flat_scan::Scan;
+use super::{Index, IndexBase, RangeSearchResult, header};
+use crate::base::object::{Object, receiver};
+use crate::base::{Handle, MetricType, Result, Value};
+use crate::distance::results::InRadius;
+use crate::grammar::{Grammar, sq_part};
+use crate::quantize::Quantizer;
+use crate::quantize::scalar::methods::qtype_of;
+use crate::quantize::scalar::{ScalarQuantizer, kind};
+use crate::registry::{Format, Row, no_overload};
+
+/// Stores scalar-quantized codes and searches them exhaustively.
+#[derive(Object, Default, Clone)]
+#[object(implements(Index), copy)]
+pub struct IndexScalarQuantizer {
+    #[object(parent)]
+    pub flat_codes: IndexFlatCodes,
+    /// Makes the codes.
+    pub sq: ScalarQuantizer,
+}
+
+const SIGNATURES: &[&str] = &["()", "(d: int, qtype: int, metric: int = METRIC_L2)"];
+
+pub const ROW: Row = Row::of::<IndexScalarQuantizer>()
+    .grammar(Grammar::Index(|d, part, metric| match sq_part(part) {
+        Some(qtype) => Ok(Some(Handle::new(IndexScalarQuantizer::new(d, qtype, metric)?))),
+        None => Ok(None),
+    }))
+    .construct(
+        |args| {
+            let (d, qtype, metric) = match args {
+                [] => return Ok(Handle::new(IndexScalarQuantizer::default())),
+                [Value::Int(d), Value::Int(qtype)] => (*d, *qtype, MetricType::L2),
+                [Value::Int(d), Value::Int(qtype), Value::Int(metric)] => (*d, *qtype, MetricType::try_from(*metric)?),
+                _ => return Err(no_overload("IndexScalarQuantizer", SIGNATURES)),
+            };
+            Ok(Handle::new(IndexScalarQuantizer::new(d, qtype_of(qtype), metric)?))
+        },
+        SIGNATURES,
+    )
+    .format(Format {
+        fourccs: &["IxSQ"],
+        read: |input, _| {
+            let base = header::read(input)?;
+            let sq = ScalarQuantizer::read(input, base.dim(), base.is_trained)?;
+            let flat_codes = IndexFlatCodes { code_size: sq.code_size, codes: input.codes()?, base };
+            flat_codes.count()?;
+            Ok(Handle::new(IndexScalarQuantizer { flat_codes, sq }))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexScalarQuantizer>(object)?;
+            index.count()?;
+            out.fourcc("IxSQ")?;
+            header::write(index, out)?;
+            index.sq.write(out)?;
+            out.codes(index.codes.as_slice())
+        },
+    });
+
+impl IndexScalarQuantizer {
+    /// Over `d`-dimensional vectors; `qtype` is one of the `QT_` constants. Types that only shorten numbers need no training.
+    pub fn new(d: i64, qtype: i32, metric: MetricType) -> Result<Self> {
+        let is_trained =
+            matches!(qtype, kind::QT_fp16 | kind::QT_bf16 | kind::QT_8bit_direct | kind::QT_8bit_direct_signed);
+        let base = IndexBase { is_trained, ..IndexBase::new(d, metric)? };
+        let sq = ScalarQuantizer::new(base.dim(), qtype)?;
+        Ok(IndexScalarQuantizer { flat_codes: IndexFlatCodes::new(base, sq.code_size), sq })
+    }
+}
+
+impl FlatCodes for IndexScalarQuantizer {
+    fn flat_codes(&self) -> &IndexFlatCodes {
+        &self.flat_codes
+    }
+    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
+        &mut self.flat_codes
+    }
+    fn codec(&self) -> &dyn Quantizer {
+        &self.sq
+    }
+    fn codec_mut(&mut self) -> &mut dyn Quantizer {
+        &mut self.sq
+    }
+    /// As in Faiss, among decoded vectors, where a search may compare bytes or estimate.
+    fn range_search_codes(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        self.check_codes()?;
+        let n = self.rows(x)?;
+        let out = InRadius::new(self.metric_type, n);
+        Scan::new(self, x, params, || self.sq.decoded_distances(self.metric_type))?.range_search(n, radius, &out)?;
+        Ok(out.finish())
+    }
+}
+
+impl Index for IndexScalarQuantizer {
+    crate::flat_codes_index!();
+}
