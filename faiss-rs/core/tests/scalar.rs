@@ -1,5 +1,8 @@
 //! Scalar quantizers of every type: keys at every instruction set against distances in f64, and bad input.
 
+// The names of types are Faiss's.
+#![allow(non_upper_case_globals)]
+
 use faiss_core::base::MetricType;
 use faiss_core::index::Index;
 use faiss_core::index::scalar::IndexScalarQuantizer;
