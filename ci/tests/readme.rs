@@ -36,6 +36,19 @@ fn long_descriptions_hold_the_column_of_their_wheel() {
     }
 }
 
+/// What is said twice because another program reads it there.
+#[test]
+fn other_files_name_the_same_versions() {
+    let versions = Versions::load(root()).unwrap();
+    let read = |path: &str| std::fs::read_to_string(root().join(path)).unwrap();
+    assert!(read("rust-toolchain.toml").contains(&format!("channel = \"{}\"", versions.rust.release)));
+    let workflow = read(".github/workflows/ci.yml");
+    let listed = workflow.split("python-version: |").nth(1).unwrap().lines().skip(1);
+    let listed: Vec<&str> = listed.map(str::trim).take_while(|line| line.starts_with("3.")).collect();
+    let pythons: Vec<String> = versions.wheel.pythons.iter().rev().map(ToString::to_string).collect();
+    assert_eq!(listed, pythons, "the Pythons of .github/workflows/ci.yml");
+}
+
 #[test]
 fn every_function_of_the_readme_exists() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();

@@ -125,12 +125,15 @@ pub fn make(
     let mut wheels = Vec::new();
     for wheel in &plan.wheels {
         let folder = folder(wheel);
-        let path = deliver(plan, wheel, store, &outcome, &folder)?;
+        let path = deliver(context, plan, wheel, store, &outcome, &folder)?;
         if folder == context.wheelhouse(&wheel.folder) {
             remove_earlier(&folder, wheel)?;
         }
         let bytes = fs::metadata(&path).map_err(Failure::io("cannot read", &path))?.len();
-        reporter.event(&Event::Note { text: &format!("{}: {:.1} MB", wheel.file_name, bytes as f64 / 1e6) });
+        let partial =
+            if wheel.complete { "" } else { "; not every architecture of versions.toml, not to be published" };
+        let text = format!("{}: {:.1} MB{partial}", wheel.file_name, bytes as f64 / 1e6);
+        reporter.event(&Event::Note { text: &text });
         wheels.push(path);
     }
     Ok(wheels)
@@ -149,16 +152,25 @@ fn remove_earlier(folder: &Path, wheel: &WheelPlan) -> Result<()> {
 }
 
 /// Copies the wheel out of the store in one move, the manifest after it.
-fn deliver(plan: &Plan, wheel: &WheelPlan, store: &Store, outcome: &Outcome, folder: &Path) -> Result<PathBuf> {
+fn deliver(
+    context: &Context,
+    plan: &Plan,
+    wheel: &WheelPlan,
+    store: &Store,
+    outcome: &Outcome,
+    folder: &Path,
+) -> Result<PathBuf> {
     let from = store.output(&plan.step(&wheel.archive)?.key).join(&wheel.file_name);
     let to = folder.join(&wheel.file_name);
     let same = fs::read(&from).map_err(Failure::io("cannot read", &from))?;
     if fs::read(&to).ok().as_deref() != Some(&same) {
         write_whole(&to, &same)?;
     }
-    let manifest = manifest::of(plan, wheel, store, outcome)?;
+    let manifest = manifest::of(context, plan, wheel, store, outcome)?;
     let text = serde_json::to_vec_pretty(&manifest).expect("plain data serializes");
-    write_whole(&folder.join("manifest.json"), &[text.as_slice(), b"\n"].concat())?;
+    // Beside a complete wheel the manifest of a partial one must not take its place.
+    let name = if wheel.complete { "manifest.json" } else { "manifest.partial.json" };
+    write_whole(&folder.join(name), &[text.as_slice(), b"\n"].concat())?;
     Ok(to)
 }
 

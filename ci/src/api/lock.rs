@@ -32,7 +32,8 @@ pub fn lock(context: &Context, values: &Values) -> Result<()> {
 
 /// Resolves, and writes both files once there is nothing left that can fail.
 fn write(context: &Context, versions: &Versions, python: &Interpreter, kept: Option<&Lock>) -> Result<()> {
-    let resolved = lock::resolve(versions, python, kept, |set| context.say(&format!("resolving {set}")))?;
+    let resolved =
+        lock::resolve(versions, python, &context.store()?, kept, |set| context.say(&format!("resolving {set}")))?;
     replace(context, "versions.toml", &versions.text)?;
     let changed = replace(context, "versions.lock", &resolved.render())?;
     println!("versions.lock: {} files, {}", resolved.files.len(), if changed { "written" } else { "unchanged" });

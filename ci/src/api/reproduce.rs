@@ -12,7 +12,7 @@ use crate::plan::{Action, Plan};
 use crate::run::children::{self, Running};
 use ci_step::digest;
 use ci_step::failure::{Failure, Result};
-use ci_step::store::{Found, Store};
+use ci_step::store::Store;
 use ci_step::wheel::Reader;
 
 /// What differs between the two builds besides their folders.
@@ -23,21 +23,43 @@ struct Manner {
     language: &'static str,
     umask: &'static str,
     jobs: &'static str,
-    /// Kernels are found in the cache, not compiled.
-    warm: bool,
+    /// Settings of cargo's that would change every byte, in a folder above and in the environment.
+    hostile: bool,
 }
 
 const MANNERS: [Manner; 2] = [
-    Manner { name: "first", user: "ada", zone: "UTC", language: "C.UTF-8", umask: "022", jobs: "2", warm: false },
+    Manner { name: "first", user: "ada", zone: "UTC", language: "C.UTF-8", umask: "022", jobs: "2", hostile: false },
     Manner {
-        name: "second/of a longer name",
+        name: "zweite Größe/of a longer name",
         user: "grace",
         zone: "Asia/Kathmandu",
         language: "tr_TR.UTF-8",
         umask: "077",
         jobs: "1",
-        warm: true,
+        hostile: true,
     },
+];
+
+/// What a person may have set for their own work.
+const CARGO_SETTINGS: &str = "\
+[build]
+rustflags = [\"-C\", \"opt-level=0\"]
+rustc-wrapper = \"false\"
+
+[profile.release]
+opt-level = 1
+lto = \"off\"
+debug = true
+";
+const VARIABLES: &[(&str, &str)] = &[
+    ("RUSTFLAGS", "-C opt-level=0"),
+    ("RUSTC_WRAPPER", "false"),
+    ("CARGO_PROFILE_RELEASE_LTO", "off"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
+    ("CARGO_BUILD_RUSTFLAGS", "-C debuginfo=2"),
+    ("CARGO_ENCODED_RUSTFLAGS", "-Copt-level=0"),
+    ("CFLAGS", "-O0"),
+    ("ZIG_LOCAL_CACHE_DIR", "/nowhere"),
 ];
 
 pub fn reproduce(context: &Context, values: &Values) -> Result<()> {
@@ -49,22 +71,28 @@ pub fn reproduce(context: &Context, values: &Values) -> Result<()> {
     // Both builds start from the same downloads, so that neither asks the network.
     prepare(context, &plan, &store)?;
 
-    let parent = context.root.join("target/ci");
-    fs::create_dir_all(&parent).map_err(Failure::io("cannot create", &parent))?;
-    let place = tempfile::Builder::new()
-        .prefix("reproduce-")
-        .tempdir_in(&parent)
-        .map_err(Failure::io("cannot write into", &parent))?;
+    let inside = context.root.join("target/ci");
+    fs::create_dir_all(&inside).map_err(Failure::io("cannot create", &inside))?;
+    let mut places = Vec::new();
     let mut running = Vec::new();
     children::listen();
     for manner in &MANNERS {
+        // One below the checkout, and one where nothing above it is the same.
+        let parent = if manner.hostile { std::env::temp_dir() } else { inside.clone() };
+        let place = tempfile::Builder::new().prefix("reproduce-").tempdir_in(&parent);
+        let place = place.map_err(Failure::io("cannot write into", &parent))?;
         let folder = place.path().join(manner.name);
         copy_checkout(&context.root, &folder.join("checkout"))?;
+        if manner.hostile {
+            let settings = place.path().join(".cargo/config.toml");
+            super::write_whole(&settings, CARGO_SETTINGS.as_bytes())?;
+        }
         let cache = folder.join("cache");
-        lend(&plan, &store, &cache, manner.warm)?;
+        lend(&plan, &store, &cache)?;
         let log = folder.join("log");
         context.say(&format!("building in {}", folder.display()));
         running.push((Running::start(&mut command(manner, &folder, &cache, &majors)?, &log)?, folder, log));
+        places.push(place);
     }
     let mut wheels: Vec<PathBuf> = Vec::new();
     let mut ended = Vec::new();
@@ -91,57 +119,37 @@ pub fn reproduce(context: &Context, values: &Values) -> Result<()> {
     }
     let outcome = compare(&wheels[0], &wheels[1]);
     if values.flag("keep") || outcome.is_err() {
-        context.say(&format!("kept: {}", place.keep().display()));
+        for place in places {
+            context.say(&format!("kept: {}", place.keep().display()));
+        }
     }
     let sha256 = outcome?;
     println!("{}  {sha256}", plan.wheels[0].file_name);
     println!(
-        "The same bytes from two folders, users, homes, time zones, languages, umasks, numbers of jobs, with and without a warm cache."
+        "The same bytes from two folders, users, homes, time zones, languages, umasks, numbers of jobs and settings of cargo; all but the downloads was made twice."
     );
     Ok(())
 }
 
-/// Downloads and compiles what the builds are lent, on the usual store.
+/// Downloads what the builds are lent, into the usual store.
 fn prepare(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
     use crate::run::{Engine, local::Local};
-    let lent = plan
-        .steps
-        .iter()
-        .filter(|step| matches!(step.action, Action::Fetch { .. } | Action::Compile { .. } | Action::Pack { .. }));
+    let lent = plan.steps.iter().filter(|step| matches!(step.action, Action::Fetch { .. }));
     let targets: Vec<String> = lent.map(|step| step.name.clone()).collect();
     let mut reporter = context.reporter();
     Local { root: &context.root, store, jobs: super::jobs(&[]) }.run(plan, &targets, reporter.as_mut())?;
     Ok(())
 }
 
-/// Gives a new store what the usual one has of downloads and, when `warm`, of kernels; never of anything that Rust made.
-fn lend(plan: &Plan, store: &Store, cache: &Path, warm: bool) -> Result<()> {
+/// Gives a new store a copy of what was downloaded, hashed once more; nothing that was made of it.
+fn lend(plan: &Plan, store: &Store, cache: &Path) -> Result<()> {
     let lent = Store::open(cache)?;
     for step in &plan.steps {
-        let wanted = match step.action {
-            Action::Fetch { .. } => true,
-            Action::Compile { .. } | Action::Pack { .. } => warm,
-            _ => false,
-        };
-        if wanted && matches!(store.look(&step.key)?, Found::Entry(_)) {
-            let (from, to) = (store.output(&step.key), lent.output(&step.key));
-            let (Some(from), Some(to)) = (from.parent(), to.parent()) else { continue };
-            link_all(from, to).map_err(Failure::io("cannot copy", from))?;
-        }
-    }
-    Ok(())
-}
-
-fn link_all(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            link_all(&entry.path(), &target)?;
-        } else if fs::hard_link(entry.path(), &target).is_err() {
-            // Another disk: a copy does as well.
-            fs::copy(entry.path(), &target)?;
+        if let Action::Fetch { file, .. } = &step.action
+            && let Some(folder) = store.file(file).parent()
+        {
+            // One that is not there is downloaded anew.
+            lent.adopt(&[file], folder)?;
         }
     }
     Ok(())
@@ -185,6 +193,9 @@ fn command(manner: &Manner, folder: &Path, cache: &Path, majors: &[u32]) -> Resu
         .env("LC_ALL", manner.language)
         .env_remove("CARGO_TARGET_DIR")
         .current_dir(folder.join("checkout"));
+    if manner.hostile {
+        command.envs(VARIABLES.iter().copied());
+    }
     Ok(command)
 }
 

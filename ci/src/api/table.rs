@@ -172,7 +172,8 @@ Examples:
   cargo ci build-gpu-wheels --cuda-major 12 --arch 9.0a        a smaller wheel for one GPU
   cargo ci build-gpu-wheels --cuda-major 13 --dry-run --format json
 
-Leaves the wheel and manifest.json in wheelhouse/gpu/cudaN. Needs no GPU and no CUDA toolkit. Everything that is
+Leaves the wheel and manifest.json in wheelhouse/gpu/cudaN; a wheel of some architectures only says so in its version and
+lies in wheelhouse/gpu/partial. Needs no GPU and no CUDA toolkit. Everything that is
 downloaded or finished is kept, so that an interrupted build goes on where it was, and an unchanged one is done at once.",
         arguments: &[
             MAJOR.required(),
@@ -202,8 +203,9 @@ downloaded or finished is kept, so that an interrupted build goes on where it wa
         group: Group::Wheels,
         about: "Build twice in two folders, as two users, and compare every byte",
         more: "\
-The second build has another folder, HOME, user name, time zone, language, umask and number of jobs, and finds every
-kernel in its cache, while the first compiles all of them. Where the wheels differ, the member and the offset are named.",
+The second build has another folder, with settings of cargo's above it and in the environment that would change every
+byte, and another HOME, user name, time zone, language, umask and number of jobs. Nothing but downloads is made once for
+both. Where the wheels differ, the member and the offset are named.",
         arguments: &[
             argument("cuda-major", Type::Major, "CUDA major of the wheel").required(),
             argument("keep", Type::Flag, "Keep the two folders, to look into them"),
@@ -346,7 +348,7 @@ Examples:
         name: "lock",
         group: Group::House,
         about: "Resolve versions.toml into versions.lock: the hash of every file that takes part",
-        more: "pip does the resolving, so your own mirror and proxy are honoured. versions.lock holds no address.",
+        more: "uv does the resolving with pip's settings, so your own mirror and proxy are honoured. versions.lock holds no address.",
         arguments: &[
             argument("check", Type::Flag, "Fail when versions.toml and versions.lock disagree; write nothing, ask nobody"),
             argument("fresh", Type::Flag, "Resolve all anew, also what versions.toml asks for as before"),

@@ -111,7 +111,13 @@ impl Run<'_> {
         };
         self.command("ruff check", tool("ruff", &["check", "--no-cache", "."]))?;
         self.command("ruff format", tool("ruff", &["format", "--no-cache", "--check", "."]))?;
-        self.command("mypy", tool("mypy", &["--cache-dir", "target/ci/mypy"]))
+        self.command("mypy", tool("mypy", &["--cache-dir", "target/ci/mypy"]))?;
+        if !lint.bin().join("zizmor").is_file() {
+            let why = format!("there is none for CPython {}", interpreter.python);
+            return self.tally.part("zizmor", || Ok(Ended::Skipped(why)));
+        }
+        // Without a network: what it finds does not depend on the day.
+        self.command("zizmor", tool("zizmor", &["--offline", "--no-progress", ".github/workflows"]))
     }
 
     /// What BLAS the crates link when they are tested: the very library that the wheels hold.

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use super::{Context, environment};
 use crate::api::table::Values;
+use crate::pins::matrix;
 use crate::pins::versions::{Cuda, Versions};
-use crate::plan::Sources;
 use crate::plan::describe;
 use crate::plan::expect;
+use crate::plan::{self, Sources};
 use ci_step::audit::{self, Expected, Report, gates};
 use ci_step::failure::{Failure, Result};
 use ci_step::python;
@@ -23,6 +24,10 @@ pub fn verify(context: &Context, values: &Values) -> Result<()> {
     let with_gates = values.flag("gates");
     let mut reports = Vec::new();
     for wheel in &wheels {
+        if let Some(lacks) = lacks(&versions, wheel) {
+            // Standard output may be JSON for a program.
+            context.say(&lacks);
+        }
         let mut report = own(context, &versions, wheel)?;
         if with_gates {
             add_gates(context, &versions, wheel, &mut report)?;
@@ -43,6 +48,20 @@ pub fn verify(context: &Context, values: &Values) -> Result<()> {
         format!("Not what they should be: {}.", bad.join(", ")),
         "Each finding above names the member and what is wrong.",
     ))
+}
+
+/// What a partial wheel of ours has not, in one sentence.
+fn lacks(versions: &Versions, wheel: &Path) -> Option<String> {
+    let name: WheelName = wheel.file_name()?.to_str()?.parse().ok()?;
+    let full = ours(versions, &name)??;
+    let partial = partial(versions, Some(full), &name)?;
+    let missing: Vec<String> = full
+        .architectures
+        .iter()
+        .filter(|arch| !partial.architectures.contains(arch))
+        .map(ToString::to_string)
+        .collect();
+    Some(format!("{name} is not complete and not to be published: it has no code for {}.", missing.join(", ")))
 }
 
 /// The wheel itself, or those in the folder.
@@ -80,13 +99,29 @@ pub fn own(context: &Context, versions: &Versions, wheel: &Path) -> Result<Repor
     let Some((name, cuda)) = name.and_then(|name| ours(versions, &name).map(|cuda| (name, cuda))) else {
         return Ok(audit::verify_by_name(wheel));
     };
-    if name.version != versions.wheel.version {
+    let partial = partial(versions, cuda, &name);
+    if name.version != versions.wheel.version && partial.is_none() {
         return Ok(audit::verify_by_name(wheel));
     }
+    let cuda = partial.as_ref().or(cuda);
     let sources = Sources::read(&context.root, versions)?;
     let metadata = describe::metadata(versions, cuda, &name);
     let expected: Expected = expect::expected(versions, cuda, &name, &metadata, &sources.families);
     Ok(audit::verify(wheel, &expected))
+}
+
+/// The CUDA table with the architectures that a partial wheel of this version names; none for any other wheel.
+fn partial(versions: &Versions, cuda: Option<&Cuda>, name: &WheelName) -> Option<Cuda> {
+    let local = name.version.strip_prefix(&versions.wheel.version)?.strip_prefix('+')?;
+    let full = cuda?;
+    let named: Vec<String> = full
+        .architectures
+        .iter()
+        .filter(|arch| local.split('.').any(|one| one == format!("sm{}", arch.digits())))
+        .map(ToString::to_string)
+        .collect();
+    let narrowed = matrix::narrow(full, &named).ok()?;
+    (!named.is_empty() && plan::local_version(&narrowed) == local).then_some(narrowed)
 }
 
 /// auditwheel, abi3audit, check-wheel-contents and twine check, from an environment of pinned wheels.

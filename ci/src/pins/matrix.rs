@@ -34,7 +34,7 @@ impl Matrix {
 }
 
 /// The same toolkit with only the architectures that were asked for. PTX stays where its architecture does.
-fn narrow(cuda: &Cuda, archs: &[String]) -> Result<Cuda> {
+pub fn narrow(cuda: &Cuda, archs: &[String]) -> Result<Cuda> {
     if archs.is_empty() {
         return Ok(cuda.clone());
     }

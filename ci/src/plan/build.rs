@@ -11,7 +11,8 @@ use crate::pins::versions::{Cuda, Versions, target_name};
 use crate::plan::describe;
 use crate::plan::expect;
 use ci_step::failure::Result;
-use ci_step::task::OPENBLAS;
+use ci_step::steps::extension::{CRATES, NOTICES};
+use ci_step::task::{Component, OPENBLAS};
 use ci_step::wheel::WheelName;
 
 const OPENBLAS_PACKAGE: &str = "scipy-openblas32";
@@ -19,7 +20,7 @@ const OPENBLAS_PACKAGE: &str = "scipy-openblas32";
 const SYMBOL_PREFIX: &str = "scipy_";
 
 /// What the extension is compiled from; kernels are not, only the list of them.
-const EXTENSION_FILES: &[&str] = &[".cargo/config.toml", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"];
+const EXTENSION_FILES: &[&str] = &["Cargo.lock", "Cargo.toml"];
 const EXTENSION_FOLDERS: &[&str] = &["faiss-rs/", "kernels/src/", "kernels/Cargo.toml", "kernels/kernels.toml"];
 const NOT_EXTENSION: &[&str] = &["faiss-rs/python/faiss/", "/tests/", "/benches/", "/examples/", ".md"];
 
@@ -114,7 +115,7 @@ impl Builder<'_> {
     fn extension(&mut self) -> Result<String> {
         let openblas = self.openblas()?;
         let (zig, zigbuild) = (self.tool("ziglang")?, self.tool("cargo-zigbuild")?);
-        let mut inputs = self.recipe(&["ci/step/src/steps/extension.rs"]);
+        let mut inputs = self.recipe(&["ci/step/src/steps/extension/"]);
         inputs.extend(EXTENSION_FILES.iter().filter_map(|path| self.source(path)));
         let wanted = |path: &str| !NOT_EXTENSION.iter().any(|part| path.contains(part));
         for folder in EXTENSION_FOLDERS {
@@ -130,8 +131,10 @@ impl Builder<'_> {
             target: self.target(),
             blas,
             prefix: SYMBOL_PREFIX.to_owned(),
+            rust: self.versions.rust.to_string(),
         };
-        Ok(self.step("extension".into(), action, needs, inputs, vec!["_faiss.abi3.so".into()]))
+        let outputs = ["_faiss.abi3.so", CRATES, NOTICES].map(str::to_owned).to_vec();
+        Ok(self.step("extension".into(), action, needs, inputs, outputs))
     }
 
     fn shim(&mut self, cuda: &Cuda) -> Result<String> {
@@ -196,19 +199,46 @@ impl Builder<'_> {
         Ok(fatbins)
     }
 
+    /// What is in a wheel besides crates, and what made its kernels.
+    fn components(&self, cuda: Option<&Cuda>) -> Result<Vec<Component>> {
+        let one =
+            |file: &File, license: &str, tool| Component { file: file.clone(), license: license.to_owned(), tool };
+        let mut components = vec![
+            one(self.lock.tool(OPENBLAS_PACKAGE)?, describe::OPENBLAS_LICENSE, false),
+            one(self.lock.tool("ziglang")?, describe::ZIG_LICENSE, false),
+        ];
+        let compilers =
+            cuda.into_iter().flat_map(|cuda| [&cuda.nvrtc, &cuda.nvfatbin].into_iter().chain(&cuda.headers));
+        for pinned in compilers {
+            let file = self.lock.version_of(&pinned.package, &pinned.version)?;
+            components.push(one(file, describe::NVIDIA_LICENSE, true));
+        }
+        Ok(components)
+    }
+
     fn wheel(&mut self, cuda: Option<&Cuda>) -> Result<WheelPlan> {
         let versions = self.versions;
         let prefix = cuda.map_or_else(|| "cpu".to_owned(), |cuda| format!("cuda{}", cuda.major));
         let distribution =
             cuda.map_or_else(|| versions.wheel.cpu_name.clone(), |cuda| cuda.distribution(&versions.wheel));
-        let name = WheelName::abi3(&distribution, &versions.wheel.version, &versions.platform_tag(self.machine))
+        let complete = cuda.is_none_or(|chosen| {
+            versions.cuda.iter().any(|full| full.major == chosen.major && full.architectures == chosen.architectures)
+        });
+        // A wheel that lacks something has another version (PEP 440's local one, which no index takes) and another folder.
+        let local = cuda.filter(|_| !complete).map(local_version);
+        let version = match &local {
+            Some(local) => format!("{}+{local}", versions.wheel.version),
+            None => versions.wheel.version.clone(),
+        };
+        let name = WheelName::abi3(&distribution, &version, &versions.platform_tag(self.machine))
             .map_err(|error| ci_step::failure::Failure::usage(format!("{error}."), "Correct versions.toml."))?;
         // The extension takes longest, so that it and what it needs come first.
         let (extension, openblas) = (self.extension()?, self.openblas()?);
         let fatbins = cuda.map(|cuda| self.kernels(cuda)).transpose()?.unwrap_or_default();
         let shim = cuda.map(|cuda| self.shim(cuda)).transpose()?;
 
-        let mut needs = vec![extension.clone(), openblas.clone()];
+        let zig = self.tool("ziglang")?;
+        let mut needs = vec![extension.clone(), openblas.clone(), zig.clone()];
         needs.extend(shim.clone());
         needs.extend(fatbins.clone());
         let mut inputs = self.recipe(&["ci/step/src/steps/stage.rs", "ci/step/src/wheel/", PACKAGE]);
@@ -225,10 +255,12 @@ impl Builder<'_> {
             name: name.clone(),
             package,
             extension,
+            rust: versions.rust.to_string(),
             openblas,
+            zig,
             shim,
             fatbins,
-            components: vec![self.lock.tool(OPENBLAS_PACKAGE)?.clone()],
+            components: self.components(cuda)?,
         };
         let stage = self.step(format!("{prefix}:stage"), Action::Stage(Box::new(stage)), needs, inputs, Vec::new());
 
@@ -246,11 +278,13 @@ impl Builder<'_> {
         let verify =
             self.step(format!("{prefix}:verify"), action, vec![archive.clone()], inputs, vec!["report.json".into()]);
 
-        let complete = cuda.is_none_or(|chosen| {
-            versions.cuda.iter().any(|full| full.major == chosen.major && full.architectures == chosen.architectures)
-        });
+        let folder = match (cuda, &local) {
+            (None, _) => "cpu".to_owned(),
+            (Some(cuda), None) => format!("gpu/cuda{}", cuda.major),
+            (Some(cuda), Some(local)) => format!("gpu/partial/cuda{}-{}", cuda.major, local.replace('.', "-")),
+        };
         Ok(WheelPlan {
-            folder: cuda.map_or_else(|| "cpu".to_owned(), |cuda| format!("gpu/cuda{}", cuda.major)),
+            folder,
             name: prefix,
             cuda_major: cuda.map(|cuda| cuda.major),
             file_name: name.to_string(),
@@ -259,6 +293,12 @@ impl Builder<'_> {
             complete,
         })
     }
+}
+
+/// The architectures that a partial wheel has: `sm80.sm90a`.
+pub fn local_version(cuda: &Cuda) -> String {
+    let names: Vec<String> = cuda.architectures.iter().map(|arch| format!("sm{}", arch.digits())).collect();
+    names.join(".")
 }
 
 fn pin(file: &File) -> Input {

@@ -5,13 +5,20 @@ use std::fmt::Write as _;
 
 use ci_step::audit::Image;
 use ci_step::audit::capability::{self, Column};
-use ci_step::steps::stage::{LICENSE_FILE, OPENBLAS_LICENSE_FILE};
+use ci_step::steps::stage::{CRATES_LICENSE_FILE, LICENSE_FILE, OPENBLAS_LICENSE_FILE, ZIG_LICENSE_FILE};
 
 use crate::pins::versions::{Cuda, Versions};
 use ci_step::wheel::{CudaRequirement, Metadata, WheelName, requirements};
 
-/// OpenBLAS with the parts of LAPACK and of GCC's Fortran library that are in it, and ours.
-const LICENSE: &str = "MIT AND BSD-2-Clause AND BSD-3-Clause AND GPL-3.0-or-later WITH GCC-exception-3.1";
+const AUTHOR: &str = "the faiss-rs authors";
+/// Ours and those of all parts. The step that lays out the wheel compares it with them, and names the right one.
+const LICENSE: &str = "MIT AND BSD-2-Clause AND BSD-3-Clause AND ISC AND GPL-3.0-or-later WITH GCC-exception-3.1";
+/// With the parts of LAPACK and of GCC's Fortran library that are in it.
+pub const OPENBLAS_LICENSE: &str = "BSD-2-Clause AND BSD-3-Clause AND GPL-3.0-or-later WITH GCC-exception-3.1";
+/// Of its runtime parts, which are linked in.
+pub const ZIG_LICENSE: &str = "MIT";
+/// Of the compilers of the kernels and their headers, which are not in a wheel.
+pub const NVIDIA_LICENSE: &str = "LicenseRef-NVIDIA-Software-License";
 
 pub fn metadata(versions: &Versions, cuda: Option<&Cuda>, name: &WheelName) -> Metadata {
     let cuda_requirements: Vec<CudaRequirement> = cuda
@@ -37,16 +44,13 @@ pub fn metadata(versions: &Versions, cuda: Option<&Cuda>, name: &WheelName) -> M
     classifiers.push("Programming Language :: Rust".to_owned());
     if let Some(cuda) = cuda {
         classifiers.push("Environment :: GPU :: NVIDIA CUDA".to_owned());
-        // The index knows CUDA 11 and 12 as classifiers, and refuses a wheel with one that it does not know.
-        if cuda.major <= 12 {
-            classifiers.push(format!("Environment :: GPU :: NVIDIA CUDA :: {}", cuda.major));
-        }
+        classifiers.push(format!("Environment :: GPU :: NVIDIA CUDA :: {}", cuda.major));
     }
     classifiers.push("Topic :: Scientific/Engineering :: Artificial Intelligence".to_owned());
     classifiers.push("Typing :: Typed".to_owned());
     Metadata {
         name: name.distribution.clone(),
-        version: versions.wheel.version.clone(),
+        version: name.version.clone(),
         summary: format!("Similarity search and clustering of dense vectors {what}: Faiss in Rust"),
         keywords: ["faiss", "similarity search", "nearest neighbors", "vectors", "cuda"].map(str::to_owned).to_vec(),
         classifiers,
@@ -54,8 +58,11 @@ pub fn metadata(versions: &Versions, cuda: Option<&Cuda>, name: &WheelName) -> M
         requires_dist: requirements::requires_dist(&versions.wheel.numpy, &cuda_requirements),
         provides_extra: cuda.iter().map(|_| requirements::FIX_CUDA.to_owned()).collect(),
         license_expression: LICENSE.to_owned(),
-        license_files: vec![LICENSE_FILE.to_owned(), OPENBLAS_LICENSE_FILE.to_owned()],
-        project_urls: Vec::new(),
+        license_files: [LICENSE_FILE, OPENBLAS_LICENSE_FILE, CRATES_LICENSE_FILE, ZIG_LICENSE_FILE]
+            .map(str::to_owned)
+            .to_vec(),
+        author: AUTHOR.to_owned(),
+        project_urls: versions.wheel.urls.clone().into_iter().collect(),
         description: long_description(versions, cuda, &name.distribution),
     }
 }
@@ -90,13 +97,23 @@ fn long_description(versions: &Versions, cuda: Option<&Cuda>, distribution: &str
         "\n## GPUs\n\n\
          A driver of branch {} or newer is needed for GPU indexes; no toolkit is: pip brings the CUDA runtime and cuBLAS.\n\
          Without a driver or a GPU `import faiss` works, and so does everything on the CPU.\n\n{}\n\
-         Any CUDA runtime and cuBLAS of CUDA {} will do. `pip install '{distribution}[fix_cuda]'` pins those that the wheel\n\
+         Of CUDA {}, any {} will do. `pip install '{distribution}[fix_cuda]'` pins those that the wheel\n\
          was built and tested with.\n",
         cuda.driver_branch,
         capability_table(std::slice::from_ref(cuda)),
         cuda.major,
+        floors(cuda),
     );
     text
+}
+
+/// `CUDA runtime from 12.1.105 on and any cuBLAS from 12.1.3.1 on`, as the requirements say it.
+fn floors(cuda: &Cuda) -> String {
+    let named = cuda.requires.iter().map(|library| {
+        let what = if library.soname.starts_with("libcudart") { "CUDA runtime" } else { "cuBLAS" };
+        format!("{what} from {} on", library.from)
+    });
+    named.collect::<Vec<_>>().join(" and any ")
 }
 
 /// The table of GPUs that README.md and the long descriptions hold, from what versions.toml promises; verification holds

@@ -19,7 +19,7 @@ use ci_step::failure::{Failure, Result};
 use ci_step::task::Task;
 pub use ci_step::task::{Action, Image, Input, Stage, Step};
 
-pub use build::build;
+pub use build::{build, local_version};
 pub use sources::Sources;
 
 /// Raised when steps come to mean something else than their inputs say.

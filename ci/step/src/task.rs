@@ -104,8 +104,16 @@ pub enum Action {
     Compile { family: String, arch: String, ptx: bool, nvrtc: String, headers: Vec<String> },
     /// Packs the images of one family into a fatbin.
     Pack { family: String, nvfatbin: String, images: Vec<Image> },
-    /// Builds the Rust extension, once for all wheels.
-    Extension { zig: String, zigbuild: String, openblas: String, target: String, blas: String, prefix: String },
+    /// Builds the Rust extension, once for all wheels, with the compiler `rust`: release and commit.
+    Extension {
+        zig: String,
+        zigbuild: String,
+        openblas: String,
+        target: String,
+        blas: String,
+        prefix: String,
+        rust: String,
+    },
     /// Builds the library that alone needs CUDA's.
     Shim { zig: String, target: String, version: u32, minimum_driver: u32, needed: Vec<String>, runpath: String },
     /// Lays out the package as the wheel has it.
@@ -130,9 +138,23 @@ pub struct Stage {
     /// Files of the package: path in the checkout, path in the wheel.
     pub package: Vec<(String, String)>,
     pub extension: String,
+    /// The compiler of the extension: release and commit.
+    pub rust: String,
     pub openblas: String,
+    /// The step that has zig, whose runtime parts are linked in.
+    pub zig: String,
     pub shim: Option<String>,
     pub fatbins: Vec<String>,
-    /// Package, version and hash of what is inside, for the SBOM.
-    pub components: Vec<File>,
+    /// What is inside and what made it, besides crates, for the SBOM.
+    pub components: Vec<Component>,
+}
+
+/// A pinned file that took part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Component {
+    pub file: File,
+    /// An SPDX expression.
+    pub license: String,
+    /// It made something that is in the wheel, and is not in it.
+    pub tool: bool,
 }

@@ -13,7 +13,7 @@ fn entry(place: &Place, key: &str, name: &str, days: u64) {
     let scratch = store.scratch(name).unwrap();
     fs::create_dir_all(scratch.path().join("out")).unwrap();
     fs::write(scratch.path().join("out/file"), vec![7; 1 << 20]).unwrap();
-    store.commit(key, name, scratch, 1.0, true).unwrap();
+    store.commit(key, name, scratch, 1.0).unwrap();
     let file = store.output(key).parent().unwrap().join("entry.json");
     let used = SystemTime::now() - Duration::from_secs(days * 86_400);
     fs::File::options().append(true).open(file).unwrap().set_modified(used).unwrap();

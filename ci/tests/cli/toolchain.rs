@@ -89,8 +89,8 @@ fn earlier(usual: &Store) -> Option<String> {
 }
 
 fn wheel(folder: &Path) -> PathBuf {
-    let name = "faiss_gpu_cu12-1.15.1.0-cp310-abi3-manylinux_2_28_x86_64.whl";
-    folder.join("wheelhouse/gpu/cuda12").join(name)
+    let name = "faiss_gpu_cu12-1.15.1.0+sm80-cp310-abi3-manylinux_2_28_x86_64.whl";
+    folder.join("wheelhouse/gpu/partial/cuda12-sm80").join(name)
 }
 
 fn build(place: &Place) -> Said {

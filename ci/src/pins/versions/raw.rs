@@ -11,6 +11,7 @@ pub type Text = Spanned<String>;
 #[serde(deny_unknown_fields)]
 pub struct File {
     pub wheel: Wheel,
+    pub rust: Rust,
     #[serde(default)]
     pub cuda: Vec<Cuda>,
     pub tools: BTreeMap<Text, Text>,
@@ -30,6 +31,15 @@ pub struct Wheel {
     pub glibc: Text,
     pub platforms: Spanned<Vec<Text>>,
     pub budget: Spanned<u64>,
+    #[serde(default)]
+    pub urls: BTreeMap<String, Text>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rust {
+    pub release: Text,
+    pub commit: Text,
 }
 
 #[derive(Deserialize)]

@@ -34,6 +34,7 @@ pub(super) fn check(wheel: &Wheel, expected: &Expected) -> Vec<Finding> {
         };
         one("Summary", &found.summary, &wanted.summary);
         one("Requires-Python", &found.requires_python, &wanted.requires_python);
+        one("Author", &found.author, &wanted.author);
         one("License-Expression", &found.license_expression, &wanted.license_expression);
         let urls = |metadata: &Metadata| -> Vec<String> {
             metadata.project_urls.iter().map(|(label, url)| format!("{label}, {url}")).collect()

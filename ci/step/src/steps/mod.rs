@@ -3,7 +3,7 @@
 
 mod archive;
 mod compile;
-mod extension;
+pub mod extension;
 mod fetch;
 mod openblas;
 mod pack;
@@ -79,8 +79,7 @@ fn make(task: &Task, store: &Store) -> Result<Entry> {
     act(step, &Work { task, root, store, out, scratch: extra.clone() })?;
     unchanged(step, root)?;
     fs::remove_dir_all(&extra).map_err(Failure::io("cannot remove", &extra))?;
-    let whole = !matches!(step.action, Action::Fetch { .. });
-    store.commit(&step.key, &step.name, scratch, started.elapsed().as_secs_f64(), whole)
+    store.commit(&step.key, &step.name, scratch, started.elapsed().as_secs_f64())
 }
 
 /// Someone may edit files while a build runs: what was made of the new ones must not be kept under the old ones' key.
@@ -106,8 +105,8 @@ fn act(step: &Step, work: &Work) -> Result<()> {
         Action::Openblas { fetch, patchelf, soname } => openblas::run(work, fetch, patchelf, soname),
         Action::Compile { family, arch, ptx, nvrtc, headers } => compile::run(work, family, arch, *ptx, nvrtc, headers),
         Action::Pack { family, nvfatbin, images } => pack::run(work, family, nvfatbin, images),
-        Action::Extension { zig, zigbuild, openblas, target, blas, prefix } => {
-            extension::run(work, &extension::Tools { zig, zigbuild, openblas }, target, blas, prefix)
+        Action::Extension { zig, zigbuild, openblas, target, blas, prefix, rust } => {
+            extension::run(work, &extension::Tools { zig, zigbuild, openblas }, target, blas, prefix, rust)
         }
         Action::Shim { zig, target, version, minimum_driver, needed, runpath } => {
             shim::run(work, zig, target, (*version, *minimum_driver), needed, runpath)

