@@ -4,10 +4,11 @@ Looked for in this order: classes described by the extension, constants, functio
 and at last the names of Faiss that are not here, which resolve to placeholders that say so when used.
 """
 
+import ast
 import importlib
 import json
 import sys
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -49,14 +50,31 @@ def find(name: str) -> Any:
         if name in upstream()["constants"]:
             return upstream()["constants"][name]
         for module in MODULES:
-            contents = importlib.import_module(f"faiss.{module}")
-            if name in contents.__all__:
-                return getattr(contents, name)
+            if _may_have(module, name):
+                contents = importlib.import_module(f"faiss.{module}")
+                if name in contents.__all__:
+                    return getattr(contents, name)
         if name in placeholder_classes() or name in upstream()["functions"]:
             from faiss import placeholders
 
             return placeholders.make(name)
     raise AttributeError(f"module 'faiss' has no attribute '{name}'", name=name, obj=sys.modules["faiss"])
+
+
+@cache
+def _listed(module: str) -> frozenset[str] | None:
+    """What a module says in `__all__`, read without importing it; None where that has to be computed."""
+    text = Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8")
+    start = text.find("__all__ = [")
+    try:
+        return frozenset(ast.literal_eval(text[start + len("__all__ = ") : text.index("]", start) + 1]))
+    except (ValueError, SyntaxError):
+        return None
+
+
+def _may_have(module: str, name: str) -> bool:
+    listed = _listed(module)
+    return listed is None or name in listed
 
 
 def names() -> list[str]:

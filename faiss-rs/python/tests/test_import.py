@@ -115,3 +115,33 @@ def test_report():
     assert done.returncode == 0, done.stderr
     for part in ("faiss", "numpy", "BLAS", "instruction set", "threads", "GPU"):
         assert part in done.stdout
+
+
+def test_names_are_where_programs_import_them():
+    code = """
+import faiss
+from faiss.swigfaiss import IndexIDMap, METRIC_L2
+from faiss.class_wrappers import add_to_referenced_objects, replace_method
+from faiss.extra_wrappers import knn
+from faiss.array_conversions import vector_to_array
+from faiss.gpu_wrappers import knn_gpu
+assert (IndexIDMap, METRIC_L2, knn, vector_to_array) == (faiss.IndexIDMap, 1, faiss.knn, faiss.vector_to_array)
+replace_method(faiss.IndexFlatL2, 'reset', lambda self: 'replaced')
+index = faiss.IndexFlatL2(2)
+print(index.reset(), index.reset_c())
+"""
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("replaced None\n", "")
+
+
+def test_a_name_imports_no_module_that_does_not_have_it():
+    code = """
+import sys, faiss
+before = {name for name in sys.modules if name.startswith('faiss')}
+faiss.IndexLSH
+print(sorted({name for name in sys.modules if name.startswith('faiss')} - before))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    # What its base class needs, and nothing else.
+    needed = ["arrays", "classes", "index_methods", "mixins", "placeholders", "pointer"]
+    assert done.stdout == f"{[f'faiss.{name}' for name in needed]}\n", done.stdout + done.stderr
