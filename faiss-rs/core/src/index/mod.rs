@@ -16,6 +16,7 @@ pub mod refine;
 pub mod rowwise_minmax;
 pub mod scalar;
 pub mod stats;
+pub mod two_layer;
 
 use faiss_derive::Object;
 

@@ -98,12 +98,14 @@ impl HNSW {
         }
     }
 
-    /// In f32, as in Faiss: levels become rarer by a factor of `exp(1 / level_mult)`, down to one in a thousand million; `m` links each, twice as many at level 0.
+    /// Levels become rarer by a factor of `exp(1 / level_mult)`, down to one in a thousand million; `m` links each, twice as many at level 0.
     pub fn set_default_probas(&mut self, m: i32, level_mult: f32) {
         (self.assign_probas, self.cum_nneighbor_per_level) = (Vec::new(), vec![0]);
         let mut slots = 0i32;
         for level in 0..1 << 10 {
-            let probability = f64::from((-(level as f32) / level_mult).exp() * (1.0 - (-1.0 / level_mult).exp()));
+            // As Faiss rounds: quotients and the result to f32, what is between them in f64.
+            let falls = |level: f32| f64::from(-level / level_mult).exp();
+            let probability = f64::from((falls(level as f32) * (1.0 - falls(1.0))) as f32);
             let more = if level == 0 { m.saturating_mul(2) } else { m };
             // A NaN ends it as well.
             let likely = probability >= 1e-9;

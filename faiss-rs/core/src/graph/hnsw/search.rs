@@ -79,10 +79,10 @@ impl SearchOptions {
     fn limits(self, k: usize) -> Limits {
         let capacity = k.max(self.ef_search.max(1) as usize);
         if self.bounded {
-            Limits { ef: i64::from(self.ef_search), relative: self.relative, capacity }
+            Limits { ef: i64::from(self.ef_search), relative: self.relative, capacity, counted: true }
         } else {
             // Heaps without a bound look at every candidate that is among the nearest.
-            Limits { ef: capacity as i64, relative: true, capacity }
+            Limits { ef: capacity as i64, relative: true, capacity, counted: false }
         }
     }
 }

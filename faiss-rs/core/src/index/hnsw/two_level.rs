@@ -1,0 +1,81 @@
+//! A graph over codes of two parts.
+
+use faiss_derive::Object;
+
+use super::{IndexHNSW, int};
+use crate::base::object::{cast, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::grammar::{Grammar, number};
+use crate::index::Index;
+use crate::index::flat_l2::IndexFlatL2;
+use crate::index::two_layer::Index2Layer;
+use crate::registry::{Format, Row, no_overload};
+
+/// Stores for each vector the nearest of some centroids and the code of the difference, and searches them along the links of a hierarchical
+/// graph.
+#[derive(Object, Default)]
+#[object(implements(Index), copy = deep_copy)]
+pub struct IndexHNSW2Level {
+    #[object(parent)]
+    pub hnsw_index: IndexHNSW,
+}
+
+const SIGNATURES: &[&str] = &["()", "(quantizer: Index, nlist: int, m_pq: int, M: int)"];
+
+pub const ROW: Row = Row::of::<IndexHNSW2Level>()
+    // `100+PQ8`: 100 centroids. As in Faiss, by L2 whatever the metric.
+    .grammar(Grammar::Graph(|d, m, storage, _| {
+        let parts = storage.split_once("+PQ");
+        let Some((nlist, m_pq)) = parts.and_then(|(nlist, m_pq)| Some((number(nlist)?, number(m_pq)?))) else {
+            return Ok(None);
+        };
+        let quantizer = Shared::new(IndexFlatL2::new(d)?);
+        let index = IndexHNSW2Level::new(quantizer, nlist as usize, m_pq as usize, m)?;
+        if let Some(layer) = crate::base::object::cast_mut::<Index2Layer>(&mut *index.hnsw_index.storage()?.write()) {
+            layer.q1.own_fields = true;
+        }
+        Ok(Some(Handle::new(index)))
+    }))
+    .construct(
+        |args| match args {
+            [] => Ok(Handle::new(IndexHNSW2Level::default())),
+            [Value::Handle(quantizer), Value::Int(nlist), Value::Int(m_pq), Value::Int(m)] => {
+                let size =
+                    |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+                let index = IndexHNSW2Level::new(quantizer.view()?, size(*nlist)?, size(*m_pq)?, int(*m)?)?;
+                Ok(Handle::new(index))
+            }
+            _ => Err(no_overload("IndexHNSW2Level", SIGNATURES)),
+        },
+        SIGNATURES,
+    )
+    .format(Format {
+        fourccs: &["IHN2"],
+        read: |input, _| {
+            let hnsw_index = IndexHNSW::read(input)?;
+            let layered = hnsw_index.storage.as_ref().is_none_or(|s| cast::<Index2Layer>(&*s.read()).is_some());
+            if !layered {
+                return Err(Error::not_implemented("IndexHNSW2Level whose storage was flipped to an IndexIVFPQ"));
+            }
+            Ok(Handle::new(IndexHNSW2Level { hnsw_index }))
+        },
+        write: |object, out| receiver::<IndexHNSW>(object)?.write("IHN2", out),
+    });
+
+impl IndexHNSW2Level {
+    /// Over a quantizer of `nlist` centroids, with codes of `m_pq` bytes for differences; `m` links a vector, twice as many at the lowest level.
+    pub fn new(quantizer: Shared<dyn Index>, nlist: usize, m_pq: usize, m: i32) -> Result<Self> {
+        let storage = Index2Layer::new(quantizer, nlist, m_pq, 8, MetricType::L2)?;
+        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), m)? };
+        hnsw_index.is_trained = false;
+        Ok(IndexHNSW2Level { hnsw_index })
+    }
+
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexHNSW2Level { hnsw_index: self.hnsw_index.deep_copy()? })
+    }
+}
+
+impl Index for IndexHNSW2Level {
+    crate::inherit_index!(hnsw_index);
+}

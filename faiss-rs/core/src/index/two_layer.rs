@@ -1,0 +1,296 @@
+//! Codes of two parts: the nearest of some centroids, and what is left, product-quantized. Graphs search them; they are not searched by
+//! themselves.
+
+use std::cell::RefCell;
+
+use faiss_derive::Object;
+
+use super::flat_codes::{FlatCodes, IndexFlatCodes};
+use super::ivf::format::{read_index, write_index};
+use super::ivf::train::{Level1, compute_residuals};
+use super::{Index, IndexBase, header};
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::cluster::ClusteringParameters;
+use crate::quantize::codec::{CodeDistances, check_sizes};
+use crate::quantize::{ProductQuantizer, Quantizer, QuantizerBase};
+use crate::registry::{Format, Row, no_overload};
+use crate::simd;
+use crate::transform::maybe_subsample;
+
+/// Centroids, and how they are found.
+#[derive(Object, Clone)]
+#[object(copy = deep_copy)]
+pub struct Level1Quantizer {
+    /// Assigns vectors to centroids.
+    pub quantizer: Option<Shared<dyn Index>>,
+    /// Number of centroids.
+    pub nlist: usize,
+    /// 0: k-means trains the quantizer; 1: it trains itself; 2: k-means trains centroids, which are then added to it.
+    pub quantizer_trains_alone: u8,
+    /// Whether the quantizer belongs to this object. Memory is managed by reference counts, whatever this says.
+    pub own_fields: bool,
+    /// Parameters of the k-means.
+    pub cp: ClusteringParameters,
+    /// If set, assigns points to centroids in that k-means.
+    pub clustering_index: Option<Shared<dyn Index>>,
+}
+
+impl Default for Level1Quantizer {
+    fn default() -> Self {
+        Level1Quantizer {
+            quantizer: None,
+            nlist: 0,
+            quantizer_trains_alone: 0,
+            own_fields: false,
+            cp: ClusteringParameters { niter: 10, ..Default::default() },
+            clustering_index: None,
+        }
+    }
+}
+
+pub const LEVEL_1: Row = Row::of::<Level1Quantizer>().construct(
+    |args| match args {
+        [] => Ok(Handle::new(Level1Quantizer::default())),
+        [Value::Handle(quantizer), Value::Int(nlist)] => Ok(Handle::new(Level1Quantizer {
+            quantizer: Some(quantizer.view()?),
+            nlist: size(*nlist)?,
+            ..Default::default()
+        })),
+        _ => Err(no_overload("Level1Quantizer", &["()", "(quantizer: Index, nlist: int)"])),
+    },
+    &["()", "(quantizer: Index, nlist: int)"],
+);
+
+impl Level1Quantizer {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(Level1Quantizer { quantizer: self.quantizer.as_ref().map(Shared::copy).transpose()?, ..self.clone() })
+    }
+
+    fn quantizer(&self) -> Result<&Shared<dyn Index>> {
+        self.quantizer.as_ref().ok_or_else(|| Error::failed("quantizer", "there is no quantizer"))
+    }
+}
+
+/// Stores for each vector the nearest of some centroids and the product-quantized code of the difference.
+#[derive(Object, Default, Clone)]
+#[object(implements(Index), copy = deep_copy)]
+pub struct Index2Layer {
+    #[object(parent)]
+    pub flat_codes: IndexFlatCodes,
+    /// The centroids.
+    pub q1: Level1Quantizer,
+    /// Makes the codes of differences.
+    pub pq: ProductQuantizer,
+    /// Bytes of a centroid's number.
+    pub code_size_1: usize,
+    /// Bytes of a difference's code.
+    pub code_size_2: usize,
+    sizes: QuantizerBase,
+}
+
+fn size(v: i64) -> Result<usize> {
+    usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"))
+}
+
+const SIGNATURES: &[&str] = &["()", "(quantizer: Index, nlist: int, M: int, nbit: int = 8, metric: int = METRIC_L2)"];
+
+pub const ROW: Row = Row::of::<Index2Layer>()
+    .construct(
+        |args| {
+            let (quantizer, nlist, m, nbits, metric) = match args {
+                [] => return Ok(Handle::new(Index2Layer::default())),
+                [Value::Handle(q), Value::Int(nlist), Value::Int(m)] => (q, *nlist, *m, 8, 1),
+                [Value::Handle(q), Value::Int(nlist), Value::Int(m), Value::Int(nbits)] => (q, *nlist, *m, *nbits, 1),
+                [Value::Handle(q), Value::Int(nlist), Value::Int(m), Value::Int(nbits), Value::Int(metric)] => {
+                    (q, *nlist, *m, *nbits, *metric)
+                }
+                _ => return Err(no_overload("Index2Layer", SIGNATURES)),
+            };
+            let metric = MetricType::try_from(metric)?;
+            let index = Index2Layer::new(quantizer.view()?, size(nlist)?, size(m)?, size(nbits)?, metric)?;
+            Ok(Handle::new(index))
+        },
+        SIGNATURES,
+    )
+    .format(Format {
+        fourccs: &["Ix2L"],
+        read: |input, _| {
+            let base = header::read(input)?;
+            let q1 = Level1Quantizer {
+                quantizer: read_index(input)?,
+                nlist: input.usize()?,
+                quantizer_trains_alone: input.u8()?,
+                own_fields: true,
+                ..Default::default()
+            };
+            let pq = ProductQuantizer::read(input)?;
+            let (code_size_1, code_size_2, code_size) = (input.usize()?, input.usize()?, input.usize()?);
+            let sizes = QuantizerBase { d: base.dim(), code_size };
+            let flat_codes = IndexFlatCodes { base, code_size, codes: input.codes()? };
+            let index = Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes };
+            index.check_codes()?;
+            Ok(Handle::new(index))
+        },
+        write: |object, out| {
+            let index = receiver::<Index2Layer>(object)?;
+            index.check_codes()?;
+            out.fourcc("Ix2L")?;
+            header::write(index, out)?;
+            write_index(index.q1.quantizer.as_ref(), out)?;
+            out.usize(index.q1.nlist)?;
+            out.u8(index.q1.quantizer_trains_alone)?;
+            index.pq.write(out)?;
+            out.usize(index.code_size_1)?;
+            out.usize(index.code_size_2)?;
+            out.usize(index.code_size)?;
+            out.codes(index.codes.as_slice())
+        },
+    });
+
+/// Bytes that hold the numbers below `nlist`.
+fn number_bytes(nlist: usize) -> usize {
+    (1..size_of::<usize>()).find(|bytes| 1usize << (8 * bytes) >= nlist).unwrap_or(size_of::<usize>())
+}
+
+impl Index2Layer {
+    /// Over a quantizer of `nlist` centroids, with codes of `m` numbers of `nbits` bits.
+    pub fn new(quantizer: Shared<dyn Index>, nlist: usize, m: usize, nbits: usize, metric: MetricType) -> Result<Self> {
+        let d = i64::from(quantizer.read().base().d);
+        let base = IndexBase { is_trained: false, ..IndexBase::new(d, metric)? };
+        let pq = ProductQuantizer::new(base.dim(), m, nbits)?;
+        let (code_size_1, code_size_2) = (number_bytes(nlist), pq.code_size);
+        let sizes = QuantizerBase { d: base.dim(), code_size: code_size_1 + code_size_2 };
+        let flat_codes = IndexFlatCodes::new(base, sizes.code_size);
+        let q1 = Level1Quantizer { quantizer: Some(quantizer), nlist, ..Default::default() };
+        Ok(Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes })
+    }
+
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(Index2Layer { q1: self.q1.deep_copy()?, ..self.clone() })
+    }
+
+    fn list_no(&self, code: &[u8]) -> u64 {
+        let mut bytes = [0; 8];
+        bytes[..self.code_size_1].copy_from_slice(&code[..self.code_size_1]);
+        u64::from_le_bytes(bytes)
+    }
+}
+
+impl Quantizer for Index2Layer {
+    fn quantizer_base(&self) -> &QuantizerBase {
+        &self.sizes
+    }
+    fn check(&self) -> Result<()> {
+        self.pq.check()?;
+        let fit = self.pq.d == self.sizes.d
+            && self.code_size_2 == self.pq.code_size
+            && (1..=size_of::<u64>()).contains(&self.code_size_1)
+            && self.code_size_1.checked_add(self.code_size_2) == Some(self.sizes.code_size);
+        Error::check(fit, "code_size == code_size_1 + code_size_2")?;
+        Error::check(self.q1.quantizer()?.read().base().dim() == self.sizes.d, "q1.quantizer->d == d")
+    }
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        let quantizer = self.q1.quantizer()?;
+        Level1 {
+            quantizer,
+            nlist: self.q1.nlist,
+            trains_alone: self.q1.quantizer_trains_alone,
+            cp: &self.q1.cp,
+            clustering_index: self.q1.clustering_index.as_ref(),
+            base: &IndexBase { metric_type: MetricType::L2, ..self.flat_codes.base.clone() },
+        }
+        .train(x)?;
+        let most = usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub);
+        let x = maybe_subsample(x, self.sizes.d, most, i64::from(self.pq.cp.seed))?;
+        let mut assign = vec![0; x.len() / self.sizes.d.max(1)];
+        let mut residuals = vec![0.0; x.len()];
+        {
+            let quantizer = quantizer.read();
+            quantizer.assign(&x, 1, &mut assign)?;
+            compute_residuals(&*quantizer, &x, &assign, &mut residuals)?;
+        }
+        self.pq.train(&residuals)
+    }
+    fn compute_codes(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
+        let n = check_sizes(&self.sizes, x, codes)?;
+        let (mut assign, mut residuals, mut seconds) = (vec![0; n], vec![0.0; x.len()], vec![0; n * self.code_size_2]);
+        {
+            let quantizer = self.q1.quantizer()?.read();
+            quantizer.assign(x, 1, &mut assign)?;
+            compute_residuals(&*quantizer, x, &assign, &mut residuals)?;
+        }
+        self.pq.compute_codes(&residuals, &mut seconds)?;
+        let whole = codes.chunks_exact_mut(self.sizes.code_size);
+        for ((code, list_no), second) in whole.zip(assign).zip(seconds.chunks_exact(self.code_size_2)) {
+            let (number, rest) = code.split_at_mut(self.code_size_1);
+            // A vector that is nearest to nothing, of NaNs, goes to the first centroid.
+            number.copy_from_slice(&list_no.max(0).to_le_bytes()[..self.code_size_1]);
+            rest.copy_from_slice(second);
+        }
+        Ok(())
+    }
+    fn decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
+        check_sizes(&self.sizes, x, codes)?;
+        let quantizer = self.q1.quantizer()?.read();
+        let mut centroid = vec![0.0; self.sizes.d];
+        for (code, row) in codes.chunks_exact(self.sizes.code_size).zip(x.chunks_exact_mut(self.sizes.d.max(1))) {
+            quantizer.reconstruct(self.list_no(code) as i64, &mut centroid)?;
+            self.pq.decode(&code[self.code_size_1..], row)?;
+            row.iter_mut().zip(&centroid).for_each(|(v, c)| *v += c);
+        }
+        Ok(())
+    }
+    fn code_distances(&self, metric: MetricType) -> Result<Box<dyn CodeDistances + '_>> {
+        Error::check(metric == MetricType::L2, "metric_type == METRIC_L2")?;
+        let rows = RefCell::new((vec![0.0; self.sizes.d], vec![0.0; self.sizes.d]));
+        Ok(Box::new(Decoded { codec: self, query: vec![0.0; self.sizes.d], rows }))
+    }
+}
+
+/// Compares what codes decode to.
+struct Decoded<'a> {
+    codec: &'a Index2Layer,
+    query: Vec<f32>,
+    rows: RefCell<(Vec<f32>, Vec<f32>)>,
+}
+
+impl CodeDistances for Decoded<'_> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        Error::check(x.len() == self.query.len(), "x.size() == d")?;
+        self.query.copy_from_slice(x);
+        Ok(())
+    }
+    /// A code that names no centroid is as far as can be.
+    fn keys(&self, codes: &[u8], keys: &mut [f32]) {
+        let row = &mut self.rows.borrow_mut().0;
+        for (code, key) in codes.chunks_exact(self.codec.sizes.code_size).zip(keys) {
+            let decoded = self.codec.decode(code, row);
+            *key = if decoded.is_ok() { simd::fvec_L2sqr(&self.query, row) } else { f32::INFINITY };
+        }
+    }
+    fn between(&self, a: &[u8], b: &[u8]) -> f32 {
+        let (x, y) = &mut *self.rows.borrow_mut();
+        let decoded = self.codec.decode(a, x).and_then(|()| self.codec.decode(b, y));
+        if decoded.is_ok() { simd::fvec_L2sqr(x, y) } else { f32::INFINITY }
+    }
+}
+
+impl FlatCodes for Index2Layer {
+    fn flat_codes(&self) -> &IndexFlatCodes {
+        &self.flat_codes
+    }
+    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
+        &mut self.flat_codes
+    }
+    fn codec(&self) -> &dyn Quantizer {
+        self
+    }
+    fn codec_mut(&mut self) -> &mut dyn Quantizer {
+        self
+    }
+}
+
+impl Index for Index2Layer {
+    crate::flat_codes_index!();
+}
