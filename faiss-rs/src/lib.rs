@@ -40,6 +40,7 @@ pub use faiss_core::index::hnsw::cagra::IndexHNSWCagra;
 pub use faiss_core::index::hnsw::flat::IndexHNSWFlat;
 pub use faiss_core::index::hnsw::params::SearchParametersHNSW;
 pub use faiss_core::index::hnsw::pq::IndexHNSWPQ;
+pub use faiss_core::index::hnsw::sq::IndexHNSWSQ;
 pub use faiss_core::index::hnsw::two_level::IndexHNSW2Level;
 pub use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
 pub use faiss_core::index::ivf::IndexIVF;

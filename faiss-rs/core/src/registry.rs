@@ -98,6 +98,7 @@ pub static REGISTRY: &[Row] = &[
     index::hnsw::flat::ROW,
     index::hnsw::pq::ROW,
     index::hnsw::cagra::ROW,
+    index::hnsw::sq::ROW,
     index::hnsw::two_level::ROW,
     index::two_layer::ROW,
     index::two_layer::LEVEL_1,

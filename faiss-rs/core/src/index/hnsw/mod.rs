@@ -8,6 +8,7 @@ mod level_0;
 mod methods;
 pub mod params;
 pub mod pq;
+pub mod sq;
 pub mod two_level;
 
 use faiss_derive::Object;
