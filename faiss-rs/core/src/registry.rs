@@ -120,6 +120,8 @@ pub static REGISTRY: &[Row] = &[
     binary::from_float::ROW,
     binary::hash::ROW,
     binary::hash::STATS,
+    binary::hnsw::ROW,
+    binary::hnsw::CAGRA,
     binary::id_map::ROW,
     binary::id_map::ROW2,
     binary::ivf::ROW,

@@ -98,16 +98,33 @@ def test_bad_input_is_refused_before_anything_changes(rng: np.random.Generator) 
     assert (index.search(np.zeros((2, 8), "uint8"), 3)[1] == -1).all()
 
 
-DESCRIPTIONS = ["BFlat", "BIVF8", "BHash12", "BHash4x8", "IDMap,BFlat", "IDMap2,BFlat", "BFlat,IDMap2"]
+DESCRIPTIONS = [
+    "BFlat",
+    "BIVF8",
+    "BHNSW16",
+    "BIVF8_HNSW16",
+    "BHash12",
+    "BHash4x8",
+    "IDMap,BFlat",
+    "IDMap2,BFlat",
+    "BFlat,IDMap2",
+]
 
 
 def made(description: str, d: int, xb: np.ndarray) -> faiss.IndexBinary:
     index = faiss.index_binary_factory(d, description)
+    threads = faiss.omp_get_max_threads()
+    # A graph is the same from run to run where one thread makes it.
+    faiss.omp_set_num_threads(1)
+    if "_HNSW" in description:
+        # All lists: which of several centroids at one distance is taken is not told.
+        index.nprobe = 8
     index.train(xb)
     if "IDMap" in description:
         index.add_with_ids(xb, np.arange(len(xb)) * 3 + 1000)
     else:
         index.add(xb)
+    faiss.omp_set_num_threads(threads)
     if hasattr(index, "nflip"):
         index.nflip = 2
     return index
@@ -122,7 +139,11 @@ def test_files_both_ways(
     index = made(description, d, xb)
     theirs = oracle(
         """
+# A graph is the same from run to run where one thread makes it.
+faiss.omp_set_num_threads(1)
 index = faiss.index_binary_factory(int(given["d"]), str(given["description"]))
+if "_HNSW" in str(given["description"]):
+    index.nprobe = 8
 xb, xq = given["xb"], given["xq"]
 index.train(xb)
 if "IDMap" in str(given["description"]):
@@ -132,7 +153,8 @@ else:
 if hasattr(index, "nflip"):
     index.nflip = 2
 result["D"], result["I"] = index.search(xq, 5)
-result["lims"], result["RD"], result["RI"] = index.range_search(xq, 20)
+if not isinstance(index, faiss.IndexBinaryHNSW):
+    result["lims"], result["RD"], result["RI"] = index.range_search(xq, 20)
 result["stored"] = faiss.serialize_index_binary(index)
 read = faiss.deserialize_index_binary(given["ours"])
 result["read_D"], _ = read.search(xq, 5)
@@ -145,20 +167,29 @@ result["kind"] = type(read).__name__
         ours=faiss.serialize_index_binary(index),
     )
     D, labels = index.search(xq, 5)
-    np.testing.assert_array_equal(D, theirs["D"])
-    np.testing.assert_array_equal(D, theirs["read_D"])
+    if "HNSW" in description:
+        # Which of several vertices or centroids at one distance is followed is not told, so a search may end elsewhere.
+        assert abs(D.mean() / theirs["D"].mean() - 1) < 0.05
+        assert abs(D.mean() / theirs["read_D"].mean() - 1) < 0.05
+    else:
+        np.testing.assert_array_equal(D, theirs["D"])
+        np.testing.assert_array_equal(D, theirs["read_D"])
     assert str(theirs["kind"]) == type(index).__name__
-    lims, distances, ids = index.range_search(xq, 20)
-    np.testing.assert_array_equal(lims, theirs["lims"])
-    for i in range(len(xq)):
-        row = slice(int(lims[i]), int(lims[i + 1]))
-        assert set(zip(ids[row], distances[row], strict=True)) == set(
-            zip(theirs["RI"][row], theirs["RD"][row], strict=True)
-        )
+    if isinstance(index, faiss.IndexBinaryHNSW):
+        with pytest.raises(RuntimeError, match="range search"):
+            index.range_search(xq, 20)
+    else:
+        lims, distances, ids = index.range_search(xq, 20)
+        np.testing.assert_array_equal(lims, theirs["lims"])
+        for i in range(len(xq)):
+            row = slice(int(lims[i]), int(lims[i + 1]))
+            assert set(zip(ids[row], distances[row], strict=True)) == set(
+                zip(theirs["RI"][row], theirs["RD"][row], strict=True)
+            )
     read = faiss.deserialize_index_binary(theirs["stored"])
     assert type(read) is type(index)
     np.testing.assert_array_equal(read.search(xq, 5)[1], labels)
-    if "Hash" not in description:
+    if "Hash" not in description and "HNSW" not in description:
         # The order in a hash table's file is the library's own.
         np.testing.assert_array_equal(faiss.serialize_index_binary(index), theirs["stored"])
     path = str(tmp_path / "index")
@@ -166,6 +197,39 @@ result["kind"] = type(read).__name__
     np.testing.assert_array_equal(faiss.read_index_binary(path).search(xq, 5)[1], labels)
     for copy in (faiss.clone_binary_index(index), pickle.loads(pickle.dumps(index))):
         np.testing.assert_array_equal(copy.search(xq, 5)[1], labels)
+
+
+def test_a_graph_made_by_one_thread_is_that_of_faiss(rng: np.random.Generator, oracle: Callable[..., Arrays]) -> None:
+    xb, xq = rng.integers(0, 256, (400, 8), dtype="uint8"), rng.integers(0, 256, (9, 8), dtype="uint8")
+    program = """
+threads = faiss.omp_get_max_threads()
+faiss.omp_set_num_threads(1)
+index = faiss.IndexBinaryHNSW(64, 16)
+index.add(xb)
+faiss.omp_set_num_threads(threads)
+result["neighbors"] = faiss.vector_to_array(index.hnsw.neighbors)
+result["D"], _ = index.search(xq, 5)
+result["filtered"], _ = index.search(xq, 5, params=faiss.SearchParametersHNSW(efSearch=200, sel=faiss.IDSelectorRange(0, 60)))
+index.hnsw.efSearch = 300
+result["exact"], _ = index.search(xq, 5)
+result["serialized"] = faiss.serialize_index_binary(index)
+"""
+    mine: Arrays = {}
+    exec(program, {"faiss": faiss, "np": np, "xb": xb, "xq": xq, "result": mine})
+    theirs = oracle('xb, xq = given["xb"], given["xq"]\n' + program, xb=xb, xq=xq)
+    for name, value in theirs.items():
+        np.testing.assert_array_equal(mine[name], value, err_msg=name)
+    np.testing.assert_array_equal(mine["exact"], truth(xq, xb, 5)[0])
+    np.testing.assert_array_equal(mine["filtered"], truth(xq, xb[:60], 5)[0])
+    cagra = faiss.IndexBinaryHNSWCagra(64, 16)
+    cagra.add(xb)
+    cagra.base_level_only = True
+    assert abs(cagra.search(xq, 5)[0].mean() / mine["exact"].mean() - 1) < 0.1
+    with pytest.raises(RuntimeError, match="base_level_only"):
+        cagra.add(xb)
+    with pytest.raises(RuntimeError, match="incorrect type"):
+        index = faiss.IndexBinaryHNSW(64, 4)
+        index.search(xq, 1, params=faiss.SearchParameters(sel=faiss.IDSelectorRange(0, 5)))
 
 
 @pytest.mark.parametrize("description", DESCRIPTIONS)

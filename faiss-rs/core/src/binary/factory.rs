@@ -11,6 +11,7 @@
 use super::IndexBinary;
 use super::flat::IndexBinaryFlat;
 use super::hash::IndexBinaryHash;
+use super::hnsw::IndexBinaryHNSW;
 use super::id_map::{IndexBinaryIDMap, IndexBinaryIDMap2};
 use super::ivf::IndexBinaryIVF;
 use super::multi_hash::IndexBinaryMultiHash;
@@ -71,6 +72,7 @@ fn made(d: i64, description: &str, own_invlists: bool) -> Result<Option<Shared<d
 }
 
 /// A graph over binary vectors.
-fn graph(_d: i64, m: i64) -> Result<Shared<dyn IndexBinary>> {
-    Err(Error::not_implemented(format!("'BHNSW{m}' of a binary index description")))
+fn graph(d: i64, m: i64) -> Result<Shared<dyn IndexBinary>> {
+    let m = i32::try_from(m).map_err(|_| Error::overflow("M is out of range for int"))?;
+    Ok(Shared::new(IndexBinaryHNSW::new(d, m)?))
 }

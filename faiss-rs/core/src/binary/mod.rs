@@ -7,6 +7,7 @@ pub mod from_float;
 pub mod hamming;
 pub mod hash;
 pub mod header;
+pub mod hnsw;
 pub mod id_map;
 pub mod ivf;
 pub mod multi_hash;
