@@ -42,7 +42,6 @@ def works():
 
     def ivf(metric, d, nq, nprobe):
         def prepare(faiss, np):
-            faiss.omp_set_num_threads(2)
             index = faiss.IndexIVFFlat(faiss.IndexFlat(d, metric), d, 256, metric)
             index.cp.niter = 4
             x = randn(np, 50_000, d, 3)
@@ -213,6 +212,8 @@ def worker(threads):
     import faiss
     import numpy as np
 
+    # One thread's own time does not count what else the machine does.
+    clock = time.process_time if threads == 1 else time.perf_counter
     table, name, timed = works(), None, None
     for line in sys.stdin:
         asked, seconds = json.loads(line)
@@ -223,11 +224,10 @@ def worker(threads):
             name = asked
         best, start = 1e9, time.perf_counter()
         while True:
-            begun = time.perf_counter()
+            begun = clock()
             timed()
-            ended = time.perf_counter()
-            best = min(best, ended - begun)
-            if ended - start > seconds:
+            best = min(best, clock() - begun)
+            if time.perf_counter() - start > seconds:
                 break
         print(best, flush=True)
 

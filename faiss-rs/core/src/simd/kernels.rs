@@ -1,9 +1,6 @@
 //! The kernels on slices of numbers, generic over the register type.
 
-#![expect(clippy::extra_unused_type_parameters, reason = "all are called in one way, by a macro")]
-
 use super::lanes::Lanes;
-use super::nearest::fused;
 pub use super::nearest::{
     fvec_norms_by_coordinate, nearest_L2sqr_transposed, nearest_by_products_transposed, nearest_of_products,
 };
@@ -137,18 +134,21 @@ fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: [&[f32]; 4], d: usize)
 fn rows<R: Lanes, S: Step, const Q: usize>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
     let ny = dis.len() / Q;
     let fours = ny / 4 * 4;
-    for j in (0..fours).step_by(4) {
+    let mut j = 0;
+    while j < fours {
         let (y0, rest) = y[j * d..(j + 4) * d].split_at(d);
         let ((y1, rest), y3) = (rest.split_at(d), &y[(j + 3) * d..(j + 4) * d]);
         let sums = block::<R, S, Q>(x, [y0, y1, &rest[..d], y3], d);
         for i in 0..Q {
             dis[i * ny + j..i * ny + j + 4].copy_from_slice(&sums[i]);
         }
+        j += 4;
     }
-    for j in fours..ny {
+    while j < ny {
         for i in 0..Q {
             dis[i * ny + j] = sum::<R, S>(&x[i * d..(i + 1) * d], &y[j * d..(j + 1) * d]);
         }
+        j += 1;
     }
 }
 
@@ -201,13 +201,12 @@ pub fn fvec_L1<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
 #[inline(always)]
 pub fn fvec_Linf<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
     let n = x.len().min(y.len());
-    let (xs, ys) = (x[..n].chunks_exact(R::WIDTH), y[..n].chunks_exact(R::WIDTH));
-    let (x_rest, y_rest) = (R::load_part(xs.remainder()), R::load_part(ys.remainder()));
-    let mut largest = x_rest.sub(y_rest).abs().max(R::zero());
-    for (p, q) in xs.zip(ys) {
-        largest = R::load(p).sub(R::load(q)).abs().max(largest);
+    let (mut at, mut largest) = (0, R::zero());
+    while at + R::WIDTH <= n {
+        largest = R::load(&x[at..]).sub(R::load(&y[at..])).abs().max(largest);
+        at += R::WIDTH;
     }
-    largest.largest()
+    R::load_part(&x[at..n]).sub(R::load_part(&y[at..n])).abs().max(largest).largest()
 }
 
 #[inline(always)]
@@ -243,8 +242,8 @@ pub fn fvec_L1_ny<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32]) {
 #[inline(always)]
 pub fn fvec_Linf_ny<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32]) {
     let d = x.len();
-    for (j, out) in dis.iter_mut().enumerate() {
-        *out = fvec_Linf::<R>(x, &y[j * d..(j + 1) * d]);
+    for j in 0..dis.len() {
+        dis[j] = fvec_Linf::<R>(x, &y[j * d..(j + 1) * d]);
     }
 }
 
@@ -265,81 +264,129 @@ pub fn fvec_L1_tile<R: Lanes>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
 
 #[inline(always)]
 pub fn fvec_norms_L2sqr<R: Lanes>(norms: &mut [f32], x: &[f32], d: usize) {
-    for (j, norm) in norms.iter_mut().enumerate() {
-        *norm = fvec_norm_L2sqr::<R>(&x[j * d..(j + 1) * d]);
+    for j in 0..norms.len() {
+        norms[j] = fvec_norm_L2sqr::<R>(&x[j * d..(j + 1) * d]);
     }
 }
 
-// What follows is one operation a number: the compiler vectorises it for the entry point's instruction set.
-
 #[inline(always)]
 pub fn fvec_sub<R: Lanes>(out: &mut [f32], x: &[f32], y: &[f32]) {
-    for ((o, a), b) in out.iter_mut().zip(x).zip(y) {
-        *o = a - b;
+    let (w, n) = (R::WIDTH, out.len().min(x.len()).min(y.len()));
+    let mut at = 0;
+    while at + w <= n {
+        R::load(&x[at..]).sub(R::load(&y[at..])).store(&mut out[at..]);
+        at += w;
+    }
+    while at < n {
+        out[at] = x[at] - y[at];
+        at += 1;
     }
 }
 
 #[inline(always)]
 pub fn fvec_madd<R: Lanes>(out: &mut [f32], a: &[f32], factor: f32, b: &[f32]) {
-    for ((o, a), b) in out.iter_mut().zip(a).zip(b) {
-        *o = a + factor * b;
+    let (w, n, f) = (R::WIDTH, out.len().min(a.len()).min(b.len()), R::splat(factor));
+    let mut at = 0;
+    while at + w <= n {
+        R::load(&a[at..]).add(f.mul(R::load(&b[at..]))).store(&mut out[at..]);
+        at += w;
+    }
+    while at < n {
+        out[at] = a[at] + factor * b[at];
+        at += 1;
     }
 }
 
 #[inline(always)]
 pub fn fvec_add_scaled<R: Lanes>(sum: &mut [f32], factor: f32, x: &[f32]) {
-    for (s, v) in sum.iter_mut().zip(x) {
-        *s += factor * v;
+    let (w, n, f) = (R::WIDTH, sum.len().min(x.len()), R::splat(factor));
+    let mut at = 0;
+    while at + w <= n {
+        R::load(&sum[at..]).add(f.mul(R::load(&x[at..]))).store(&mut sum[at..]);
+        at += w;
+    }
+    while at < n {
+        sum[at] += factor * x[at];
+        at += 1;
     }
 }
 
 #[inline(always)]
 pub fn fvec_scale<R: Lanes>(x: &mut [f32], factor: f32) {
-    for v in x {
-        *v *= factor;
+    let (w, f) = (R::WIDTH, R::splat(factor));
+    let mut at = 0;
+    while at + w <= x.len() {
+        R::load(&x[at..]).mul(f).store(&mut x[at..]);
+        at += w;
+    }
+    while at < x.len() {
+        x[at] *= factor;
+        at += 1;
     }
 }
 
 #[inline(always)]
 pub fn products_to_L2sqr<R: Lanes>(row: &mut [f32], x_norm: f32, y_norms: &[f32]) {
-    for (v, norm) in row.iter_mut().zip(y_norms) {
-        let distance = (x_norm + norm) + *v;
-        // Rounding may lead below 0; a NaN stays one.
-        *v = if distance < 0.0 { 0.0 } else { distance };
+    let (w, n, norm) = (R::WIDTH, row.len().min(y_norms.len()), R::splat(x_norm));
+    let mut at = 0;
+    // Rounding may lead below 0; a NaN stays one.
+    while at + w <= n {
+        let distance = norm.add(R::load(&y_norms[at..])).add(R::load(&row[at..]));
+        R::zero().max(distance).store(&mut row[at..]);
+        at += w;
+    }
+    while at < n {
+        let distance = (x_norm + y_norms[at]) + row[at];
+        row[at] = if distance < 0.0 { 0.0 } else { distance };
+        at += 1;
     }
 }
 
-/// Sums over the coordinates of `x` for the columns of `yt`, which has the coordinate outermost. The sums of a block stay in registers.
+/// Sums over the coordinates of `x` for the columns of `yt`, which has the coordinate outermost: four registers of columns at a time.
 #[inline(always)]
-fn by_columns(dis: &mut [f32], x: &[f32], yt: &[f32], step: impl Fn(f32, f32, f32) -> f32) {
-    const BLOCK: usize = 64;
-    let n = dis.len();
+fn by_columns<R: Lanes, S: Step>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
+    let (w, n) = (R::WIDTH, dis.len());
     assert!(yt.len() >= n * x.len(), "fewer columns than results");
-    if n == 0 {
-        return;
-    }
     let mut at = 0;
-    for block in dis.chunks_exact_mut(BLOCK) {
-        let mut sums = [0f32; BLOCK];
-        for (v, row) in x.iter().zip(yt.chunks_exact(n)) {
-            for (sum, w) in sums.iter_mut().zip(&row[at..at + BLOCK]) {
-                *sum = step(*v, *w, *sum);
-            }
+    while at + 4 * w <= n {
+        let [mut a, mut b, mut c, mut d] = [R::zero(); 4];
+        for i in 0..x.len() {
+            let (v, row) = (R::splat(x[i]), &yt[i * n + at..i * n + at + 4 * w]);
+            a = S::step(v, R::load(row), a);
+            b = S::step(v, R::load(&row[w..]), b);
+            c = S::step(v, R::load(&row[2 * w..]), c);
+            d = S::step(v, R::load(&row[3 * w..]), d);
         }
-        block.copy_from_slice(&sums);
-        at += BLOCK;
+        a.store(&mut dis[at..]);
+        b.store(&mut dis[at + w..]);
+        c.store(&mut dis[at + 2 * w..]);
+        d.store(&mut dis[at + 3 * w..]);
+        at += 4 * w;
     }
-    for (j, out) in dis.iter_mut().enumerate().skip(at) {
-        *out = x.iter().zip(yt.chunks_exact(n)).fold(0.0, |sum, (v, row)| step(*v, row[j], sum));
+    while at + w <= n {
+        let mut sum = R::zero();
+        for i in 0..x.len() {
+            sum = S::step(R::splat(x[i]), R::load(&yt[i * n + at..i * n + at + w]), sum);
+        }
+        sum.store(&mut dis[at..]);
+        at += w;
+    }
+    while at < n {
+        let mut sum = 0.0;
+        for i in 0..x.len() {
+            sum = S::scalar::<R>(x[i], yt[i * n + at], sum);
+        }
+        dis[at] = sum;
+        at += 1;
     }
 }
 
 #[inline(always)]
 pub fn fvec_L2sqr_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
-    by_columns(dis, x, yt, |a, b, sum| fused::<R>(a - b, a - b, sum));
+    by_columns::<R, L2>(dis, x, yt);
 }
 
 #[inline(always)]
 pub fn fvec_inner_products_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
-    by_columns(dis, x, yt, fused::<R>);
+    by_columns::<R, Product>(dis, x, yt);
 }

@@ -33,22 +33,29 @@ impl Kernel for Lookup<'_> {
 fn lookup(rows: &[[f32; ROW]], codes: &[u8], out: &mut [f32]) {
     let m_parts = rows.len();
     // Four codes at a time: one addition need not wait for the last, and a row is still near for all four.
-    let fours = out.len() / 4 * 4;
-    for (out, codes) in out[..fours].chunks_exact_mut(4).zip(codes.chunks_exact(4 * m_parts)) {
-        let (c0, rest) = codes.split_at(m_parts);
-        let (c1, rest) = rest.split_at(m_parts);
-        let (c2, c3) = rest.split_at(m_parts);
+    let mut i = 0;
+    while i + 4 <= out.len() {
+        let four = &codes[i * m_parts..(i + 4) * m_parts];
+        let (c0, c1) = (&four[..m_parts], &four[m_parts..2 * m_parts]);
+        let (c2, c3) = (&four[2 * m_parts..3 * m_parts], &four[3 * m_parts..4 * m_parts]);
         let mut s = [0f32; 4];
-        for ((((row, a), b), c), d) in rows.iter().zip(c0).zip(c1).zip(c2).zip(c3) {
-            s[0] += row[*a as usize];
-            s[1] += row[*b as usize];
-            s[2] += row[*c as usize];
-            s[3] += row[*d as usize];
+        for m in 0..m_parts {
+            let row = &rows[m];
+            s[0] += row[usize::from(c0[m])];
+            s[1] += row[usize::from(c1[m])];
+            s[2] += row[usize::from(c2[m])];
+            s[3] += row[usize::from(c3[m])];
         }
-        out.copy_from_slice(&s);
+        out[i..i + 4].copy_from_slice(&s);
+        i += 4;
     }
-    for (i, out) in out.iter_mut().enumerate().skip(fours) {
+    while i < out.len() {
         let code = &codes[i * m_parts..(i + 1) * m_parts];
-        *out = rows.iter().zip(code).map(|(row, c)| row[*c as usize]).sum();
+        let mut sum = 0.0;
+        for m in 0..m_parts {
+            sum += rows[m][usize::from(code[m])];
+        }
+        out[i] = sum;
+        i += 1;
     }
 }

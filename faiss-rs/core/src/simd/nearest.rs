@@ -22,27 +22,33 @@ trait Keys {
 /// The smallest of `n` keys and its position, the first of equals; a NaN is never the smallest.
 #[inline(always)]
 fn least<R: Lanes>(n: usize, keys: &impl Keys) -> (usize, f32) {
+    let (w, none) = (R::WIDTH, R::splat(f32::INFINITY));
     let (mut at, mut best) = (0, (usize::MAX, f32::INFINITY));
-    let four = 4 * R::WIDTH;
-    if n >= four {
-        let (mut least, mut groups) = ([R::splat(f32::INFINITY); 4], [R::zero(); 4]);
-        while n - at >= four {
+    if n >= w {
+        let (mut least, mut groups) = ([none; 4], [R::zero(); 4]);
+        // Group numbers are whole and small enough for an f32.
+        let mut group = R::zero();
+        while n - at >= 4 * w {
             let new = keys.four::<R>(at);
-            // Group numbers are whole and small enough for an f32.
-            let group = R::splat((at / four) as f32);
-            new[0].keep_less(group, &mut least[0], &mut groups[0]);
-            new[1].keep_less(group, &mut least[1], &mut groups[1]);
-            new[2].keep_less(group, &mut least[2], &mut groups[2]);
-            new[3].keep_less(group, &mut least[3], &mut groups[3]);
-            at += four;
+            keep(new, group, &mut least, &mut groups);
+            group = group.add(R::splat(1.0));
+            at += 4 * w;
+        }
+        // A last group that is not full.
+        if n - at >= w {
+            let mut new = [keys.one::<R>(at), none, none, none];
+            at += w;
+            if n - at >= w {
+                new[1] = keys.one(at);
+                at += w;
+            }
+            if n - at >= w {
+                new[2] = keys.one(at);
+                at += w;
+            }
+            keep(new, group, &mut least, &mut groups);
         }
         best = first_least(least, groups);
-    }
-    while n - at >= R::WIDTH {
-        let none = R::splat(f32::INFINITY);
-        let (key, lane) = R::first_least([keys.one::<R>(at), none, none, none], [R::zero(); 4]);
-        best = if key < best.1 { (at + lane, key) } else { best };
-        at += R::WIDTH;
     }
     while at < n {
         let key = keys.scalar::<R>(at);
@@ -50,6 +56,14 @@ fn least<R: Lanes>(n: usize, keys: &impl Keys) -> (usize, f32) {
         at += 1;
     }
     best
+}
+
+#[inline(always)]
+fn keep<R: Lanes>(new: [R; 4], group: R, least: &mut [R; 4], groups: &mut [R; 4]) {
+    new[0].keep_less(group, &mut least[0], &mut groups[0]);
+    new[1].keep_less(group, &mut least[1], &mut groups[1]);
+    new[2].keep_less(group, &mut least[2], &mut groups[2]);
+    new[3].keep_less(group, &mut least[3], &mut groups[3]);
 }
 
 #[inline(always)]
@@ -65,14 +79,22 @@ struct Columns<'a> {
     n: usize,
 }
 
+impl Columns<'_> {
+    /// Coordinate `i` of `count` columns from `at` on.
+    #[inline(always)]
+    fn row(&self, i: usize, at: usize, count: usize) -> &[f32] {
+        &self.yt[i * self.n + at..i * self.n + at + count]
+    }
+}
+
 /// Squared differences.
 struct Differences<'a>(Columns<'a>);
 impl Keys for Differences<'_> {
     #[inline(always)]
     fn one<R: Lanes>(&self, at: usize) -> R {
         let mut sum = R::zero();
-        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
-            let t = R::splat(*v).sub(R::load(&row[at..]));
+        for i in 0..self.0.x.len() {
+            let t = R::splat(self.0.x[i]).sub(R::load(self.0.row(i, at, R::WIDTH)));
             sum = t.madd(t, sum);
         }
         sum
@@ -80,8 +102,8 @@ impl Keys for Differences<'_> {
     #[inline(always)]
     fn four<R: Lanes>(&self, at: usize) -> [R; 4] {
         let [mut a, mut b, mut c, mut d] = [R::zero(); 4];
-        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
-            let (v, row) = (R::splat(*v), &row[at..at + 4 * R::WIDTH]);
+        for i in 0..self.0.x.len() {
+            let (v, row) = (R::splat(self.0.x[i]), self.0.row(i, at, 4 * R::WIDTH));
             let t = v.sub(R::load(row));
             a = t.madd(t, a);
             let t = v.sub(R::load(&row[R::WIDTH..]));
@@ -96,8 +118,9 @@ impl Keys for Differences<'_> {
     #[inline(always)]
     fn scalar<R: Lanes>(&self, at: usize) -> f32 {
         let mut sum = 0.0;
-        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
-            sum = fused::<R>(v - row[at], v - row[at], sum);
+        for i in 0..self.0.x.len() {
+            let t = self.0.x[i] - self.0.row(i, at, 1)[0];
+            sum = fused::<R>(t, t, sum);
         }
         sum
     }
@@ -115,16 +138,16 @@ impl Keys for Products<'_> {
     #[inline(always)]
     fn one<R: Lanes>(&self, at: usize) -> R {
         let mut sum = R::zero();
-        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
-            sum = R::splat(*v).madd(R::load(&row[at..]), sum);
+        for i in 0..self.0.x.len() {
+            sum = R::splat(self.0.x[i]).madd(R::load(self.0.row(i, at, R::WIDTH)), sum);
         }
         self.key(at, sum)
     }
     #[inline(always)]
     fn four<R: Lanes>(&self, at: usize) -> [R; 4] {
         let [mut a, mut b, mut c, mut d] = [R::zero(); 4];
-        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
-            let (v, row) = (R::splat(*v), &row[at..at + 4 * R::WIDTH]);
+        for i in 0..self.0.x.len() {
+            let (v, row) = (R::splat(self.0.x[i]), self.0.row(i, at, 4 * R::WIDTH));
             a = v.madd(R::load(row), a);
             b = v.madd(R::load(&row[R::WIDTH..]), b);
             c = v.madd(R::load(&row[2 * R::WIDTH..]), c);
@@ -136,8 +159,8 @@ impl Keys for Products<'_> {
     #[inline(always)]
     fn scalar<R: Lanes>(&self, at: usize) -> f32 {
         let mut sum = 0.0;
-        for (v, row) in self.0.x.iter().zip(self.0.yt.chunks_exact(self.0.n)) {
-            sum = fused::<R>(*v, row[at], sum);
+        for i in 0..self.0.x.len() {
+            sum = fused::<R>(self.0.x[i], self.0.row(i, at, 1)[0], sum);
         }
         self.1[at] - 2.0 * sum
     }
@@ -203,8 +226,9 @@ fn rounded_products(d: usize) -> usize {
 #[inline(always)]
 pub fn fvec_norms_by_coordinate<R: Lanes>(norms: &mut [f32], x: &[f32], d: usize) {
     let rounded = rounded_products(d).min(d);
-    for (norm, row) in norms.iter_mut().zip(x.chunks_exact(d.max(1))) {
-        *norm = match *row {
+    for i in 0..norms.len() {
+        let row = &x[i * d..(i + 1) * d];
+        norms[i] = match *row {
             [a] => a * a,
             [a, b, c, d] => (a * a + b * b) + (c * c + d * d),
             [a, b, ..] => {

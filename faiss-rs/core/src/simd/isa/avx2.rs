@@ -207,6 +207,14 @@ impl Lanes for F32x8 {
         instruction!(_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(self.0, other.0))) as u32
     }
     #[inline(always)]
+    fn total(self) -> f32 {
+        instruction!({
+            let four = quarter(self.0);
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+        })
+    }
+    #[inline(always)]
     fn totals(four: [Self; 4]) -> [f32; 4] {
         let [a, b, c, d] = four;
         totals([a.0, b.0, c.0, d.0])
@@ -222,7 +230,11 @@ impl Lanes for F32x8 {
     }
     #[inline(always)]
     fn largest(self) -> f32 {
-        array(self.0).into_iter().fold(f32::NEG_INFINITY, f32::max)
+        instruction!({
+            let four = _mm_max_ps(_mm256_castps256_ps128(self.0), _mm256_extractf128_ps::<1>(self.0));
+            let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+        })
     }
     #[inline(always)]
     fn eight(self) -> [f32; 8] {
@@ -246,8 +258,12 @@ impl Lanes for F32x8 {
     #[inline(always)]
     fn smallest(four: [Self; 4]) -> f32 {
         let [a, b, c, d] = four;
-        let all = array(instruction!(_mm256_min_ps(_mm256_min_ps(a.0, b.0), _mm256_min_ps(c.0, d.0))));
-        all.into_iter().fold(f32::INFINITY, f32::min)
+        instruction!({
+            let all = _mm256_min_ps(_mm256_min_ps(a.0, b.0), _mm256_min_ps(c.0, d.0));
+            let four = _mm_min_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps::<1>(all));
+            let two = _mm_min_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_min_ss(two, _mm_movehdup_ps(two)))
+        })
     }
     #[inline(always)]
     fn load_u8(bytes: &[u8]) -> Self {

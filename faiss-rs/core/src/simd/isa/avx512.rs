@@ -160,6 +160,10 @@ impl Lanes for F32x16 {
         u32::from(instruction!(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, other.0)))
     }
     #[inline(always)]
+    fn total(self) -> f32 {
+        self.half().total()
+    }
+    #[inline(always)]
     fn totals(four: [Self; 4]) -> [f32; 4] {
         let [a, b, c, d] = four;
         totals([halves(a.0), halves(b.0), halves(c.0), halves(d.0)])
