@@ -9,6 +9,7 @@ import numpy as np
 import faiss
 from faiss import _faiss
 from faiss.arrays import contiguous
+from faiss.simd import instruction_sets
 
 __all__ = [
     "ResultHeap",
@@ -243,13 +244,10 @@ def check_openmp() -> bool:
 
 
 def get_compile_options() -> str:
-    """What this build and machine use, as in 'OPTIMIZE GPU AVX2 AVX512'."""
-    levels = ("AVX2", "AVX512", "AVX512_VPOPCNT", "AVX512_SPR")
-    level = _faiss.simd_level()
-    sets = levels[: levels.index(level) + 1] if level in levels else ()
+    """What this build and machine use, as in 'OPTIMIZE DD GPU AVX2 AVX512'; DD says that the instruction set is chosen at run time."""
     # The GPU part is the same in every build; its kernels come with the wheels for GPUs.
     gpu = ("GPU",) if Path(faiss.__file__).with_name("kernels").is_dir() else ()
-    return " ".join(("OPTIMIZE", *gpu, *sets))
+    return " ".join(("OPTIMIZE", "DD", *gpu, *instruction_sets()))
 
 
 def get_version() -> str:

@@ -34,6 +34,7 @@ MODULES = (
     "vectors",
     "pointers",
     "binary",
+    "simd",
     "compatibility",
 )
 

@@ -206,8 +206,39 @@ pub fn show_progress(on: bool) {
     progress::show_bar(on);
 }
 
-/// The instruction set in use, as Faiss names it.
+/// The number of the instruction set in use.
 #[pyfunction]
-pub fn simd_level() -> &'static str {
-    simd::level().name()
+pub fn simd_level() -> i32 {
+    simd::level().number()
+}
+
+/// The number of the best instruction set of this machine.
+#[pyfunction]
+pub fn detected_simd_level() -> i32 {
+    simd::detect().number()
+}
+
+/// The number of the instruction set that kernels run with.
+#[pyfunction]
+pub fn dispatched_simd_level() -> i32 {
+    simd::dispatched_level().number()
+}
+
+/// Uses an instruction set; false where it is not available.
+#[pyfunction]
+pub fn set_simd_level(number: i32) -> bool {
+    simd::LEVELS.into_iter().find(|level| level.number() == number).is_some_and(simd::set_level)
+}
+
+/// The numbers of the instruction sets that this build has code for and, if that is wanted, this machine can run.
+#[pyfunction]
+pub fn simd_levels(available: bool) -> Vec<i32> {
+    let usable = |level: &simd::Level| if available { level.is_available() } else { level.is_compiled() };
+    simd::LEVELS.into_iter().filter(usable).map(simd::Level::number).collect()
+}
+
+/// Whether this processor works through a register of AVX-512 in two halves.
+#[pyfunction]
+pub fn avx512_split() -> bool {
+    simd::avx512_split()
 }

@@ -50,9 +50,10 @@ mod _faiss {
     use clustering::{clustering_train, kmeans_clustering};
     #[pymodule_export]
     use functions::{
-        byte_rand, float_rand, float_randn, get_deserialization_limit, get_global, int64_rand, is_similarity_metric,
-        knn, merge_knn_results, normalize_l2, omp_get_max_threads, omp_set_num_threads, pairwise_distances, rand_perm,
-        set_deserialization_limit, set_global, show_progress, simd_level,
+        avx512_split, byte_rand, detected_simd_level, dispatched_simd_level, float_rand, float_randn,
+        get_deserialization_limit, get_global, int64_rand, is_similarity_metric, knn, merge_knn_results, normalize_l2,
+        omp_get_max_threads, omp_set_num_threads, pairwise_distances, rand_perm, set_deserialization_limit, set_global,
+        set_simd_level, show_progress, simd_level, simd_levels,
     };
     #[pymodule_export]
     use gpu::{

@@ -174,7 +174,12 @@ pub fn parallel_rows<T: Send>(
         return Ok(());
     }
     let rows = data.len() / width;
-    let chunk = rows.div_ceil(available() * 4).max(min_rows).max(1);
+    let threads = available();
+    let chunk = rows.div_ceil(threads * 4).max(min_rows).max(1);
+    if chunk >= rows {
+        interrupt::check()?;
+        return task(0, data);
+    }
     let pieces: Vec<Mutex<&mut [T]>> = data.chunks_mut(chunk * width).map(Mutex::new).collect();
     parallel_for(pieces.len(), |i| task(i * chunk, &mut pieces[i].lock()))
 }

@@ -60,12 +60,8 @@ pub fn search(x: &[f32], nq: usize, db: &Database<'_>, distances: &mut [f32], la
         distances.fill(f32::INFINITY);
         labels.fill(-1);
         for block in &blocks {
-            for (q, x) in x.chunks_exact(d).enumerate() {
-                let (at, key) = simd::nearest_by_products_transposed(x, &block.columns, &block.norms);
-                if key < distances[q] {
-                    (distances[q], labels[q]) = (key, (block.first + at) as i64);
-                }
-            }
+            let first = block.first as i64;
+            simd::nearest_rows_by_products(x, d, &block.columns, &block.norms, first, distances, labels);
         }
         let mut norms = vec![0f32; n];
         simd::fvec_norms_by_coordinate(&mut norms, x, d);

@@ -18,7 +18,7 @@ const MAX_DIRECT_QUERIES: usize = 128;
 const TILE_BYTES: usize = 1 << 20;
 const DIRECT_BYTES: usize = 128 << 10;
 /// From how many queries on, or below which dimension, vectors are laid out in panels: it costs as much as two or three queries do.
-const MIN_PANEL_QUERIES: usize = 4;
+const MIN_PANEL_QUERIES: usize = 8;
 const MAX_PANEL_DIMENSION: usize = 16;
 /// Fewer vectors than this are not worth a task of their own.
 const MIN_PART: usize = 4096;

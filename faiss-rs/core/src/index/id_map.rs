@@ -341,6 +341,12 @@ impl Index for IndexIDMap2 {
             None => Err(Error::failed("", format!("key {key} not found"))),
         }
     }
+    fn reconstruct_batch(&self, keys: &[i64], out: &mut [f32]) -> Result<()> {
+        let place =
+            |key: &i64| self.rev_map.get(key).copied().ok_or_else(|| Error::failed("", format!("key {key} not found")));
+        let places = keys.iter().map(place).collect::<Result<Vec<i64>>>()?;
+        self.inner()?.read().reconstruct_batch(&places, out)
+    }
     fn search_and_reconstruct(
         &self,
         x: &[f32],

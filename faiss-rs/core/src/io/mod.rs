@@ -78,9 +78,25 @@ pub fn write_index_file(object: &dyn Object, path: &str, flags: i32) -> Result<(
 
 /// An index as bytes.
 pub fn serialize_index(object: &dyn Object, flags: i32) -> Result<Vec<u8>> {
+    // A first pass that only counts: memory that grows is copied, and touched, more than once.
+    let mut size = Counter(0);
+    write_index(object, &mut size, flags)?;
     let mut bytes = Vec::new();
+    bytes.try_reserve_exact(size.0).map_err(|e| Error::Memory(format!("{} bytes: {e}", size.0)))?;
     write_index(object, &mut bytes, flags)?;
     Ok(bytes)
+}
+
+/// Takes bytes and only counts them.
+struct Counter(usize);
+impl Sink for Counter {
+    fn name(&self) -> String {
+        String::new()
+    }
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.0 += bytes.len();
+        Ok(())
+    }
 }
 
 /// Writes a product quantizer by itself, without a code before it.

@@ -217,6 +217,16 @@ impl ProductQuantizer {
         if self.nbits == 0 {
             return x.copy_from_slice(&self.centroids);
         }
+        if self.nbits == 8 {
+            let (size, mut at) = (self.dsub, 0);
+            for (part, number) in x.chunks_exact_mut(size).zip(code) {
+                let from = at + usize::from(*number) * size;
+                // Parts are short: a call to copy one would cost more than the copy.
+                part.iter_mut().zip(&self.centroids[from..from + size]).for_each(|(v, c)| *v = *c);
+                at += self.ksub * size;
+            }
+            return;
+        }
         for ((m, number), part) in self.numbers(code).enumerate().zip(x.chunks_exact_mut(self.dsub)) {
             part.copy_from_slice(&self.get_centroids(m)[number * self.dsub..(number + 1) * self.dsub]);
         }

@@ -3,6 +3,7 @@
 use super::lanes::Lanes;
 pub use super::nearest::{
     fvec_norms_by_coordinate, nearest_L2sqr_transposed, nearest_by_products_transposed, nearest_of_products,
+    nearest_rows_by_products,
 };
 use super::step::{L1, L2, Product, Step};
 
@@ -129,6 +130,18 @@ fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: [&[f32]; 4], d: usize)
     out
 }
 
+/// Hints at numbers that come soon: of rows that are read side by side, the processor does not see that they follow each other.
+#[inline(always)]
+fn ahead(y: &[f32], from: usize, count: usize) {
+    const LINE: usize = 16;
+    let end = (from + count).min(y.len());
+    let mut at = from;
+    while at < end {
+        super::prefetch_line(&y[at]);
+        at += LINE;
+    }
+}
+
 /// `Q` rows of `x` and all rows of `y`; the sums of row `i` go to row `i` of `dis`.
 #[inline(always)]
 fn rows<R: Lanes, S: Step, const Q: usize>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
@@ -138,9 +151,13 @@ fn rows<R: Lanes, S: Step, const Q: usize>(dis: &mut [f32], x: &[f32], y: &[f32]
     while j < fours {
         let (y0, rest) = y[j * d..(j + 4) * d].split_at(d);
         let ((y1, rest), y3) = (rest.split_at(d), &y[(j + 3) * d..(j + 4) * d]);
+        if Q == 1 {
+            ahead(y, (j + 12) * d, 4 * d);
+        }
         let sums = block::<R, S, Q>(x, [y0, y1, &rest[..d], y3], d);
         for i in 0..Q {
-            dis[i * ny + j..i * ny + j + 4].copy_from_slice(&sums[i]);
+            let out = &mut dis[i * ny + j..i * ny + j + 4];
+            (out[0], out[1], out[2], out[3]) = (sums[i][0], sums[i][1], sums[i][2], sums[i][3]);
         }
         j += 4;
     }

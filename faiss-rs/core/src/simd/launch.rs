@@ -6,6 +6,8 @@ use super::level::{Level, level};
 
 /// An instruction set, as its registers.
 pub trait Isa: Copy + 'static {
+    /// The level that it serves, and all above it up to the next.
+    const LEVEL: Level;
     /// A register of numbers.
     type F32: Lanes;
     /// A register of bytes, and what is counted from them.
@@ -41,6 +43,23 @@ pub fn launch<K: Kernel>(kernel: K) -> K::Out {
         return kernel.run::<isa::Neon>();
     }
     kernel.run::<isa::Portable>()
+}
+
+/// The level that kernels find themselves compiled for: [`level`], unless this file is wrong.
+pub fn dispatched_level() -> Level {
+    struct Which;
+    impl Kernel for Which {
+        type Out = Level;
+        const INTEGER: bool = true;
+        #[inline(always)]
+        fn run<R: Isa>(self) -> Level {
+            R::LEVEL
+        }
+    }
+    match (launch(Which), level()) {
+        (Level::Avx512Vpopcnt, Level::Avx512Spr) => Level::Avx512Spr,
+        (found, _) => found,
+    }
 }
 
 #[cfg(target_arch = "x86_64")]

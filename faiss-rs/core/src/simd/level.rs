@@ -36,6 +36,18 @@ impl Level {
         }
     }
 
+    /// The number that Faiss gives it.
+    pub fn number(self) -> i32 {
+        match self {
+            Level::Portable => 0,
+            Level::Avx2 => 1,
+            Level::Avx512 => 2,
+            Level::Avx512Spr => 3,
+            Level::Neon => 4,
+            Level::Avx512Vpopcnt => 7,
+        }
+    }
+
     /// Whether this build has code for it.
     pub fn is_compiled(self) -> bool {
         match self {
@@ -74,7 +86,38 @@ pub fn detect() -> Level {
     if cfg!(target_arch = "aarch64") { Level::Neon } else { Level::Portable }
 }
 
-/// The level in use: the one that was set, else the best of this machine.
+/// The environment's choice, a level's name, else the best of this machine.
+fn initial() -> Level {
+    let best = detect();
+    let Some(name) = std::env::var_os("FAISS_SIMD_LEVEL") else { return best };
+    match LEVELS.into_iter().find(|level| name == level.name()) {
+        Some(level) if level.is_available() => level,
+        _ => {
+            eprintln!(
+                "faiss: FAISS_SIMD_LEVEL={} is not available here, using {} instead",
+                name.display(),
+                best.name()
+            );
+            best
+        }
+    }
+}
+
+/// Whether this processor works through a register of AVX-512 in two halves, as AMD's family 0x19 does.
+pub fn avx512_split() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::__cpuid;
+        let (vendor, version) = (__cpuid(0), __cpuid(1).eax);
+        let amd = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD";
+        let family = (version >> 8 & 15) + (version >> 20 & 255);
+        return amd && family == 0x19 && detect() >= Level::Avx512;
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
+/// The level in use: the one that was set, else what FAISS_SIMD_LEVEL names, else the best of this machine.
 #[inline]
 pub fn level() -> Level {
     let stored = LEVEL.load(Ordering::Relaxed);
@@ -82,7 +125,7 @@ pub fn level() -> Level {
     match LEVELS.get(usize::from(stored).wrapping_sub(1)) {
         Some(level) => *level,
         None => {
-            let level = detect();
+            let level = initial();
             LEVEL.store(level as u8, Ordering::Relaxed);
             level
         }

@@ -46,7 +46,8 @@ fn lookup(rows: &[[f32; ROW]], codes: &[u8], out: &mut [f32]) {
             s[2] += row[usize::from(c2[m])];
             s[3] += row[usize::from(c3[m])];
         }
-        out[i..i + 4].copy_from_slice(&s);
+        let out = &mut out[i..i + 4];
+        (out[0], out[1], out[2], out[3]) = (s[0], s[1], s[2], s[3]);
         i += 4;
     }
     while i < out.len() {

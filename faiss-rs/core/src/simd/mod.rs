@@ -65,8 +65,8 @@ mod step;
 
 pub use half::{decode_bf16, decode_fp16, encode_bf16, encode_fp16};
 pub use lanes::{Bytes, Lanes};
-pub use launch::{Isa, Kernel, launch};
-pub use level::{LEVELS, Level, detect, level, set_level};
+pub use launch::{Isa, Kernel, dispatched_level, launch};
+pub use level::{LEVELS, Level, avx512_split, detect, level, set_level};
 pub use lookup::pq8_lookup;
 pub use step::{L1, L2, Product, Step};
 
@@ -78,21 +78,31 @@ pub fn below(row: &[f32], threshold: f32, hits: &mut [u32]) -> usize {
     launch(select::Below { row, threshold, hits })
 }
 
+/// Hints that what lies here will be read soon.
+#[inline(always)]
+fn prefetch_line<T>(at: &T) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: a hint that changes nothing; the address is valid. Every 64-bit x86 has it.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast()) };
+    }
+    let _ = at;
+}
+
 /// Hints that these bytes will be read soon.
 #[inline]
 pub fn prefetch(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
-    for at in (0..bytes.len()).step_by(64) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: a hint that changes nothing; the address is inside the slice. Every 64-bit x86 has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().add(at).cast()) };
+    let mut at = 0;
+    while at < bytes.len() {
+        prefetch_line(&bytes[at]);
+        at += 64;
     }
-    let _ = bytes;
 }
 
 /// Functions on slices: each launches the kernel of its name.
 macro_rules! functions {
-    ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),*) $(-> $ret:ty)?;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?;)*) => {$(
         $(#[$doc])*
         #[inline]
         pub fn $name($($arg: $ty),*) $(-> $ret)? {
@@ -164,6 +174,11 @@ functions! {
     nearest_L2sqr_transposed(x: &[f32], yt: &[f32], n: usize) -> (usize, f32);
     /// The column of `yt` with the smallest `y_norms[j] - 2 <x, y_j>`, the first of equals, and that number.
     nearest_by_products_transposed(x: &[f32], yt: &[f32], y_norms: &[f32]) -> (usize, f32);
+    /// [`nearest_by_products_transposed`] of each row of `x`, `d` wide: numbers smaller than `keys[i]` take its place, and their positions plus
+    /// `first` that of `places[i]`.
+    nearest_rows_by_products(
+        x: &[f32], d: usize, yt: &[f32], y_norms: &[f32], first: i64, keys: &mut [f32], places: &mut [i64]
+    );
     /// From products `row[j] = -2 <x, y_j>`: the position of the smallest squared distance `(y_norms[j] + row[j]) + x_norm`, the first of equals,
     /// and that distance, which rounding may have led below 0.
     nearest_of_products(row: &[f32], x_norm: f32, y_norms: &[f32]) -> (usize, f32);

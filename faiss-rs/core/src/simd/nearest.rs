@@ -210,7 +210,86 @@ pub fn nearest_of_products<R: Lanes>(products: &[f32], x_norm: f32, y_norms: &[f
     least::<R>(products.len().min(y_norms.len()), &Row { products, x_norm, y_norms })
 }
 
+/// The keys of two queries beside each other: numbers that were loaded are used twice, and more sums run at a time.
+#[inline(always)]
+fn four_of_two<R: Lanes>(a: &Products<'_>, b: &Products<'_>, at: usize) -> ([R; 4], [R; 4]) {
+    let w = R::WIDTH;
+    let ([mut a0, mut a1, mut a2, mut a3], [mut b0, mut b1, mut b2, mut b3]) = ([R::zero(); 4], [R::zero(); 4]);
+    let (x, z) = (a.0.x, &b.0.x[..a.0.x.len()]);
+    for i in 0..x.len() {
+        let row = a.0.row(i, at, 4 * w);
+        let (p, q) = (R::splat(x[i]), R::splat(z[i]));
+        let y = R::load(row);
+        (a0, b0) = (p.madd(y, a0), q.madd(y, b0));
+        let y = R::load(&row[w..]);
+        (a1, b1) = (p.madd(y, a1), q.madd(y, b1));
+        let y = R::load(&row[2 * w..]);
+        (a2, b2) = (p.madd(y, a2), q.madd(y, b2));
+        let y = R::load(&row[3 * w..]);
+        (a3, b3) = (p.madd(y, a3), q.madd(y, b3));
+    }
+    (
+        [a.key(at, a0), a.key(at + w, a1), a.key(at + 2 * w, a2), a.key(at + 3 * w, a3)],
+        [b.key(at, b0), b.key(at + w, b1), b.key(at + 2 * w, b2), b.key(at + 3 * w, b3)],
+    )
+}
+
+/// The smallest keys of two queries, where the number of columns is a multiple of four registers.
+#[inline(always)]
+fn least_of_two<R: Lanes>(n: usize, a: &Products<'_>, b: &Products<'_>) -> [(usize, f32); 2] {
+    let (none, zero) = ([R::splat(f32::INFINITY); 4], [R::zero(); 4]);
+    let (mut least_a, mut groups_a, mut least_b, mut groups_b) = (none, zero, none, zero);
+    let (mut at, mut group) = (0, R::zero());
+    while at < n {
+        let (new_a, new_b) = four_of_two::<R>(a, b, at);
+        keep(new_a, group, &mut least_a, &mut groups_a);
+        keep(new_b, group, &mut least_b, &mut groups_b);
+        group = group.add(R::splat(1.0));
+        at += 4 * R::WIDTH;
+    }
+    [first_least(least_a, groups_a), first_least(least_b, groups_b)]
+}
+
+#[inline(always)]
+pub fn nearest_rows_by_products<R: Lanes>(
+    x: &[f32],
+    d: usize,
+    yt: &[f32],
+    y_norms: &[f32],
+    first: i64,
+    keys: &mut [f32],
+    places: &mut [i64],
+) {
+    let n = y_norms.len();
+    let nq = keys.len().min(places.len());
+    if n == 0 {
+        return;
+    }
+    let mut q = 0;
+    while q < nq {
+        let a = Products(Columns { x: &x[q * d..(q + 1) * d], yt, n }, y_norms);
+        if q + 1 < nq && n.is_multiple_of(4 * R::WIDTH) {
+            let b = Products(Columns { x: &x[(q + 1) * d..(q + 2) * d], yt, n }, y_norms);
+            let [found_a, found_b] = least_of_two::<R>(n, &a, &b);
+            put(found_a, first, &mut keys[q], &mut places[q]);
+            put(found_b, first, &mut keys[q + 1], &mut places[q + 1]);
+            q += 2;
+        } else {
+            put(least::<R>(n, &a), first, &mut keys[q], &mut places[q]);
+            q += 1;
+        }
+    }
+}
+
+#[inline(always)]
+fn put(found: (usize, f32), first: i64, key: &mut f32, place: &mut i64) {
+    if found.1 < *key {
+        (*key, *place) = (found.1, first + found.0 as i64);
+    }
+}
+
 /// How many of the first products Faiss rounds before it adds them, by dimension; after those, they are fused.
+#[inline(always)]
 fn rounded_products(d: usize) -> usize {
     match d {
         18 => 17,

@@ -94,6 +94,7 @@ fn every_level_computes_the_same() {
                 }
             }
         }
+        assert_eq!((level(), dispatched_level()), (wanted, wanted));
         launch(Operations { wanted });
         for n in [0, 1, 15, 63, 64, 65, 200, 256] {
             let mut row = randn(n, 3);

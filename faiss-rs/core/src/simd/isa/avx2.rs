@@ -136,10 +136,10 @@ pub(super) fn transpose_8(from: &[f32], stride: usize, width: usize, to: &mut [f
             _mm256_permute2f128_ps::<0x31>(l3, h3),
         ]
     });
-    for (j, column) in columns.into_iter().enumerate() {
-        if j < width {
-            instruction!(_mm256_storeu_ps(to.as_mut_ptr().add(j * to_stride), column));
-        }
+    let mut j = 0;
+    while j < width {
+        instruction!(_mm256_storeu_ps(to.as_mut_ptr().add(j * to_stride), columns[j]));
+        j += 1;
     }
 }
 
