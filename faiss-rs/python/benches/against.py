@@ -258,7 +258,8 @@ def main():
     parser.add_argument("--worker", action="store_true")
     a = parser.parse_args()
     if a.worker:
-        return worker(a.threads)
+        worker(a.threads)
+        return
     sides = [Side(a.peer, None, a.threads), Side(a.ours, a.ours_path, a.threads)]
     rows = {}
     for name in works():
@@ -274,7 +275,9 @@ def main():
             print(f"{name:36} {rows[name]:6.2f} [{min(ratios):.2f}-{max(ratios):.2f}]", flush=True)
     if rows:
         under = sum(v < 1 for v in rows.values())
-        print(f"{len(rows)} works, {under} under 1, least {min(rows.values()):.2f}, geometric mean {statistics.geometric_mean(rows.values()):.2f}")
+        print(
+            f"{len(rows)} works, {under} under 1, least {min(rows.values()):.2f}, geometric mean {statistics.geometric_mean(rows.values()):.2f}"
+        )
     if a.out:
         with open(a.out, "w") as out:
             json.dump(rows, out, indent=1)

@@ -4,10 +4,9 @@ import os
 import subprocess
 import sys
 
+import faiss
 import numpy as np
 import pytest
-
-import faiss
 
 SIMD = faiss.SIMDConfig
 
@@ -39,7 +38,9 @@ for call in ("simd.set_level(8)", "simd.set_level(-1)", "simd.set_level('AVX2')"
 
 
 def test_as_in_faiss(oracle):
-    wanted = oracle(PROGRAM + "result.update(found=np.array(found, int), names=np.array(names), errors=np.array(errors))\n")
+    wanted = oracle(
+        PROGRAM + "result.update(found=np.array(found, int), names=np.array(names), errors=np.array(errors))\n"
+    )
     ours: dict = {}
     exec(PROGRAM, ours)
     np.testing.assert_array_equal(np.array(ours["found"], int), wanted["found"])

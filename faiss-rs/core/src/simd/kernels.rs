@@ -133,7 +133,8 @@ fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: [&[f32]; 4], d: usize)
 /// Hints at numbers that come soon: of rows that are read side by side, the processor does not see that they follow each other.
 #[inline(always)]
 fn ahead(y: &[f32], from: usize, count: usize) {
-    const LINE: usize = 16;
+    // Every other line of the cache: processors fetch them in pairs, and what is near already is not worth more instructions.
+    const LINE: usize = 32;
     let end = (from + count).min(y.len());
     let mut at = from;
     while at < end {
