@@ -83,6 +83,17 @@ fn every_level_computes_the_same() {
                 nearest_by_products_transposed(&x, &yt, &norms),
                 nearest_of_products(&products, norm, &norms),
             ];
+            // Several queries at a time find what each finds alone; a smaller number that is there stays.
+            let queries = [x.as_slice(), &randn(d, 8), &x, &randn(d, 9), &randn(d, 10)].concat();
+            let (mut keys, mut places) = ([f32::INFINITY; 5], [-1; 5]);
+            keys[4] = f32::NEG_INFINITY;
+            nearest_rows_by_products(&queries, d, &yt, &norms, 100, &mut keys, &mut places);
+            for q in 0..4 {
+                let (at, key) = nearest_by_products_transposed(&queries[q * d..(q + 1) * d], &yt, &norms);
+                let place = if at == usize::MAX { -1 } else { at as i64 + 100 };
+                assert_eq!((places[q], keys[q]), (place, key), "{wanted:?} query {q} of {n} x {d}");
+            }
+            assert_eq!((places[4], keys[4]), (-1, f32::NEG_INFINITY));
             for (kernel, (at, key)) in found.into_iter().enumerate() {
                 let key = if kernel == 1 { key + norm } else { key };
                 match best {
