@@ -111,7 +111,7 @@ pub fn avx512_split() -> bool {
         let (vendor, version) = (__cpuid(0), __cpuid(1).eax);
         let amd = [vendor.ebx, vendor.edx, vendor.ecx].map(u32::to_le_bytes).concat() == b"AuthenticAMD";
         let family = (version >> 8 & 15) + (version >> 20 & 255);
-        return amd && family == 0x19 && detect() >= Level::Avx512;
+        amd && family == 0x19 && detect() >= Level::Avx512
     }
     #[cfg(not(target_arch = "x86_64"))]
     false
