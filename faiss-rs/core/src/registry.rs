@@ -87,6 +87,10 @@ pub static REGISTRY: &[Row] = &[
     index::refine::ROW,
     index::refine::FLAT,
     index::refine::PARAMETERS,
+    index::multi_index::ROW,
+    index::shards::PARTS,
+    index::shards::ROW,
+    index::shards::REPLICAS_ROW,
     index::ivf::ROW,
     index::ivf::flat::ROW,
     index::ivf::pq::ROW,
@@ -193,6 +197,12 @@ mod tests {
         let before = names.len();
         names.dedup();
         assert_eq!(before, names.len());
+        let mut fourccs: Vec<_> = REGISTRY.iter().filter_map(|r| r.format).flat_map(|f| f.fourccs).collect();
+        fourccs.sort_unstable();
+        let before = fourccs.len();
+        fourccs.dedup();
+        assert_eq!(before, fourccs.len());
+        assert!(fourccs.iter().all(|code| code.len() == 4));
         for row in REGISTRY {
             assert_eq!(row.construct.is_none(), row.info.is_abstract, "{}", row.info.name);
             assert_eq!((row.info.default)().info().name, row.info.name);

@@ -32,7 +32,8 @@ def _float32_only(index: Object, numeric_type: int) -> None:
 def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """The array to write results to: the caller's own if it fits, else a new one."""
     if array is None:
-        return np.empty(shape, dtype=dtype)
+        # Searches that add to results find none in new arrays.
+        return np.full(shape, -1, dtype) if dtype == "int64" else np.empty(shape, dtype)
     assert array.shape == shape, f"the output array has shape {array.shape}, {shape} is wanted"
     if array.dtype != dtype:
         raise TypeError(f"the output array is of {array.dtype}, {dtype} is wanted")

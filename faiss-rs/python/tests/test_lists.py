@@ -1,5 +1,6 @@
 """Inverted lists of other kinds than those in memory: on disk, mapped, made of others; and who may change them."""
 
+import json
 import os
 import signal
 import subprocess
@@ -441,3 +442,109 @@ result['sorted'] = index.search(x[:30], 9, params=p)[1]
     params.ensure_topk_full = True
     np.testing.assert_array_equal(index.search(x[:30], 50, params=params)[1], theirs["full"])
     np.testing.assert_array_equal(index.search(x[:30], 9, params=sorted_ids)[1], theirs["sorted"])
+
+
+def test_results_are_added_to_those_in_the_arrays():
+    index, x = made()
+    index.nprobe = 8
+    half, rest = faiss.clone_index(index), faiss.clone_index(index)
+    half.remove_ids(faiss.IDSelectorRange(0, 300))
+    rest.remove_ids(faiss.IDSelectorRange(300, 600))
+    D1, I1 = half.search(x[:20], 7)
+    rest.parallel_mode |= 1024
+    rest.search(x[:20], 7, D=D1, I=I1)
+    wanted = index.search(x[:20], 7)
+    np.testing.assert_array_equal(D1, wanted[0])
+    np.testing.assert_array_equal(I1, wanted[1])
+    np.testing.assert_array_equal(rest.search(x[:20], 7)[1][:, 0] < 300, True)
+
+
+SHARDS = """
+found = []
+def error(f):
+    try:
+        return f()
+    except RuntimeError:
+        return 'RuntimeError'
+x = given['x']
+for successive in (True, False):
+    shards = faiss.IndexShards(16, False, successive)
+    for _ in range(3):
+        flat = faiss.IndexFlatL2(16)
+        shards.add_shard(flat if successive else faiss.IndexIDMap2(flat))
+    found += [error(lambda: shards.add_shard(faiss.IndexFlatL2(5))), error(lambda: shards.add_shard(faiss.IndexFlatIP(16)))]
+    shards.add(x)
+    found += [shards.ntotal, shards.count(), shards.at(1).ntotal, error(lambda: shards.add(x)), shards.ntotal]
+    found += [error(lambda: shards.add_with_ids(x, np.arange(len(x)) + 9999)), shards.ntotal, shards.is_trained]
+    found += [v.tolist() for v in shards.search(x[:5], 9)]
+    found += [error(lambda: shards.range_search(x[:2], 0.1)), error(lambda: shards.reconstruct(0))]
+    found += [error(lambda: faiss.serialize_index(shards)), error(lambda: shards.remove_ids(np.array([1])))]
+    shards.remove_shard(shards.at(0))
+    found += [shards.count(), shards.ntotal, shards.reset(), shards.ntotal]
+replicas = faiss.IndexReplicas()
+kept = [faiss.IndexFlatL2(16) for _ in range(2)]
+for index in kept:
+    replicas.add_replica(index)
+replicas.add(x)
+found += [replicas.ntotal, replicas.d, replicas.count(), replicas.reconstruct(3).tolist()]
+found += [v.tolist() for v in replicas.search(x[:5], 9)]
+replicas.remove_replica(replicas.at(0))
+found += [replicas.ntotal, replicas.count()]
+"""
+
+
+def test_indexes_over_several_others(oracle):
+    x = np.random.default_rng(1).random((300, D), dtype="f4").round(2)
+    wanted = oracle(SHARDS + "\nimport json; result['found'] = np.array(json.dumps(found))", x=x)
+    names = {"given": {"x": x}, "faiss": faiss, "np": np}
+    exec(SHARDS, names)
+    for i, (ours, theirs) in enumerate(zip(names["found"], json.loads(str(wanted["found"])), strict=True)):
+        if isinstance(ours, list) and isinstance(ours[0], list) and isinstance(ours[0][0], float):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+        elif not isinstance(ours, list):
+            assert ours == theirs, i
+
+
+@pytest.mark.parametrize(("m", "nbits"), [(2, 4), (1, 5), (4, 2), (2, 1)])
+def test_multi_index_quantizer(oracle, m, nbits):
+    x = np.random.default_rng(1).random((500, D), dtype="f4")
+    code = f"""
+index = faiss.MultiIndexQuantizer(16, {m}, {nbits})
+index.train(given['x'])
+k = min(9, index.ntotal)
+result['D'], result['I'] = index.search(given['x'][:50], k)
+result['r'] = np.stack([index.reconstruct(i) for i in range(index.ntotal)])
+result['bytes'] = faiss.serialize_index(index)
+"""
+    theirs = oracle(code, x=x)
+    index = faiss.MultiIndexQuantizer(D, m, nbits)
+    index.train(x)
+    np.testing.assert_array_equal(faiss.serialize_index(index), theirs["bytes"])
+    np.testing.assert_array_equal(np.stack([index.reconstruct(i) for i in range(index.ntotal)]), theirs["r"])
+    distances, labels = index.search(x[:50], theirs["I"].shape[1])
+    np.testing.assert_allclose(distances, theirs["D"], rtol=1e-4)
+    assert (labels == theirs["I"]).mean() > 0.99
+    for call in (lambda: index.add(x), index.reset):
+        with pytest.raises(RuntimeError):
+            call()
+
+
+def test_inverted_file_over_a_multi_index(oracle):
+    x = np.random.default_rng(1).random((2000, D), dtype="f4")
+    theirs = oracle(
+        """
+index = faiss.index_factory(16, 'IMI2x3,PQ4x4np')
+index.train(given['x'])
+index.add(given['x'])
+index.nprobe = 8
+result['I'] = index.search(given['x'][:50], 5)[1]
+result['n'] = np.array([index.nlist, ord(index.quantizer_trains_alone)])
+""",
+        x=x,
+    )
+    index = faiss.index_factory(D, "IMI2x3,PQ4x4np")
+    index.train(x)
+    index.add(x)
+    index.nprobe = 8
+    assert [index.nlist, index.quantizer_trains_alone] == theirs["n"].tolist()
+    assert (index.search(x[:50], 5)[1] == theirs["I"]).mean() > 0.97

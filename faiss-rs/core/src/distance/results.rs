@@ -3,7 +3,7 @@
 
 use parking_lot::Mutex;
 
-use super::collect::Hit;
+use super::collect::{Hit, order};
 use super::{RangeSearchResult, worst};
 use crate::base::MetricType;
 
@@ -12,13 +12,21 @@ pub struct TopK<'a, D = f32> {
     rows: Vec<Mutex<(&'a mut [D], &'a mut [i64])>>,
     distance: fn(f32) -> D,
     worst: D,
+    /// The key of a distance, where those that the rows hold already count.
+    held: Option<fn(D) -> f32>,
 }
 
 impl<'a> TopK<'a> {
     /// `k` is not 0. Keys of a similarity are its negative.
     pub fn new(metric: MetricType, k: usize, distances: &'a mut [f32], labels: &'a mut [i64]) -> Self {
         let distance = if metric.is_similarity() { |key: f32| -key } else { |key: f32| key };
-        TopK { rows: rows(k, distances, labels), distance, worst: worst(metric) }
+        TopK { rows: rows(k, distances, labels), distance, worst: worst(metric), held: None }
+    }
+
+    /// What the rows hold already counts among the results: distances of labels that are not negative.
+    pub fn merging(self, merges: bool) -> Self {
+        // A similarity is its key's negative, and the other way round.
+        TopK { held: merges.then_some(self.distance), ..self }
     }
 
     /// Keys are written as they are, whatever the metric.
@@ -30,7 +38,7 @@ impl<'a> TopK<'a> {
 impl<'a> TopK<'a, i32> {
     /// For distances that are whole numbers, small enough for a float to hold them.
     pub fn whole(k: usize, distances: &'a mut [i32], labels: &'a mut [i64]) -> Self {
-        TopK { rows: rows(k, distances, labels), distance: |key| key as i32, worst: i32::MAX }
+        TopK { rows: rows(k, distances, labels), distance: |key| key as i32, worst: i32::MAX, held: None }
     }
 }
 
@@ -47,6 +55,14 @@ impl<D: Copy> TopK<'_, D> {
     /// Writes a query's results, best first; what is left of its row becomes "no result".
     pub fn write(&self, q: usize, hits: &[Hit]) {
         let (distances, labels) = &mut *self.rows[q].lock();
+        let mut merged = Vec::new();
+        if let Some(key) = self.held {
+            let held = labels.iter().zip(distances.iter()).filter(|(id, _)| **id >= 0);
+            merged.extend(held.map(|(id, distance)| (key(*distance), *id)).chain(hits.iter().copied()));
+            merged.sort_unstable_by(order);
+            merged.truncate(labels.len());
+        }
+        let hits = if self.held.is_some() { &merged } else { hits };
         for (i, (key, id)) in hits.iter().enumerate() {
             distances[i] = (self.distance)(*key);
             labels[i] = *id;

@@ -23,7 +23,6 @@ const NOT_HERE: &[&str] = &[
     "NNDescent",
     "LSH",
     "ITQ",
-    "IMI",
     "RaBitQ",
     "Residual",
     "RQ",
@@ -123,6 +122,12 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
     if let Some(lists) = first.strip_prefix("IVF") {
         return inverted_file(d, lists, rest, metric, depth)?.ok_or_else(|| missing(description, &parts));
     }
+    if let (true, [part]) = (first.starts_with("IMI"), rest) {
+        let quantizer = parse(d, first, metric, depth + 1)?;
+        // It has all its centroids once it is trained, which it does by itself.
+        let over = Coarse { quantizer, d, nlist: multi_index_lists(first), metric };
+        return over_lists(&over, part, 1)?.ok_or_else(|| missing(description, &parts));
+    }
     if !rest.is_empty() {
         return Err(missing(description, &parts));
     }
@@ -215,15 +220,27 @@ fn inverted_file(
     let (Some(nlist), [part]) = (list_number(count), rest) else { return Ok(None) };
     let quantizer = parse(d, nested.or(graph).unwrap_or("Flat"), metric, depth + 1)?;
     let over = Coarse { quantizer, d, nlist: nlist as usize, metric };
+    // A quantizer that is not flat gets its centroids when they are known.
+    over_lists(&over, part, if nested.is_some() || graph.is_some() { 2 } else { 0 })
+}
+
+/// The number of combinations of `IMI2x8`.
+fn multi_index_lists(part: &str) -> usize {
+    let sizes = part.strip_prefix("IMI").and_then(|sizes| sizes.split_once('x'));
+    let bits = sizes.and_then(|(m, nbits)| number(m)?.checked_mul(number(nbits)?));
+    bits.and_then(|bits| 1usize.checked_shl(u32::try_from(bits).ok()?)).unwrap_or(0)
+}
+
+/// The inverted file that a part describes.
+fn over_lists(over: &Coarse, part: &str, trains_alone: u8) -> Result<Option<Shared<dyn Index>>> {
     let made = grammars().find_map(|grammar| match grammar {
-        Grammar::InvertedFile(make) => make(&over, part).transpose(),
+        Grammar::InvertedFile(make) => make(over, part).transpose(),
         _ => None,
     });
     let Some(made) = made.transpose()? else { return Ok(None) };
     let index = handle(made)?;
     if let Some(ivf) = cast_mut::<IndexIVF>(&mut *index.write()) {
-        // A quantizer that is not flat gets its centroids when they are known.
-        (ivf.own_fields, ivf.quantizer_trains_alone) = (true, if nested.is_some() || graph.is_some() { 2 } else { 0 });
+        (ivf.own_fields, ivf.quantizer_trains_alone) = (true, trains_alone);
     }
     Ok(Some(index))
 }

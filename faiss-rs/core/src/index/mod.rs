@@ -10,11 +10,13 @@ pub mod header;
 pub mod hnsw;
 pub mod id_map;
 pub mod ivf;
+pub mod multi_index;
 pub mod pq;
 pub mod pretransform;
 pub mod refine;
 pub mod rowwise_minmax;
 pub mod scalar;
+pub mod shards;
 pub mod stats;
 pub mod two_layer;
 
@@ -293,6 +295,7 @@ pub trait Index: Object {
     /// The labels of a search, without the distances: `n * k`.
     fn assign(&self, x: &[f32], k: usize, labels: &mut [i64]) -> Result<()> {
         let mut distances = vec![0.0; labels.len()];
+        labels.fill(-1);
         self.search(x, k, None, &mut distances, labels)
     }
     /// The vectors `i0` to `i0 + ni - 1`.

@@ -75,7 +75,7 @@ pub struct IndexIVF {
     pub by_residual: bool,
 }
 
-/// The flag of `parallel_mode` that results are added to those in the arrays.
+/// The flag of `parallel_mode` that what the arrays of a search hold counts among the results: distances of labels that are not negative.
 pub const PARALLEL_MODE_NO_HEAP_INIT: i32 = 1024;
 
 pub const ROW: Row = Row::of::<IndexIVF>();

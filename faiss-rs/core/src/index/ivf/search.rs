@@ -154,7 +154,9 @@ fn search_lists(
     labels: &mut [i64],
     store_pairs: bool,
 ) -> Result<()> {
-    let out = TopK::new(index.ivf().metric_type, k, distances, labels);
+    let ivf = index.ivf();
+    let merges = ivf.parallel_mode & PARALLEL_MODE_NO_HEAP_INIT != 0;
+    let out = TopK::new(ivf.metric_type, k, distances, labels).merging(merges);
     let done = |q: usize, hits: Vec<Hit>| out.write(q, &hits);
     let pairs = Pairs { x, n: out.len(), plan, list_nos, coarse, params, store_pairs };
     if index.search_pairs(&pairs, k, &out)? {

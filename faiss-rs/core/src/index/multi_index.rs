@@ -1,0 +1,227 @@
+//! Coarse quantizers whose centroids are all combinations of the centroids of parts of the vectors (Babenko and Lempitsky, "The inverted
+//! multi-index", CVPR 2012).
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use faiss_derive::Object;
+use rustc_hash::FxHashSet;
+
+use super::{Index, IndexBase, header};
+use crate::base::object::{Object, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Value, threads};
+use crate::distance::results::TopK;
+use crate::grammar::{Grammar, number};
+use crate::quantize::ProductQuantizer;
+use crate::registry::{Format, Row, no_overload};
+
+/// A quantizer of `2^(M * nbits)` centroids: each is one of the centroids of each of `M` parts. It has no vectors but these.
+#[derive(Object, Default, Clone)]
+#[object(implements(Index), copy)]
+pub struct MultiIndexQuantizer {
+    #[object(parent)]
+    pub base: IndexBase,
+    /// The parts and their centroids.
+    pub pq: ProductQuantizer,
+}
+
+const SIGNATURES: &[&str] = &["()", "(d: int, M: int, nbits: int)"];
+
+pub const ROW: Row = Row::of::<MultiIndexQuantizer>()
+    .grammar(Grammar::Index(|d, part, metric| {
+        let sizes = part.strip_prefix("IMI").and_then(|sizes| sizes.split_once('x'));
+        let Some((m, nbits)) = sizes.and_then(|(m, nbits)| Some((number(m)?, number(nbits)?))) else { return Ok(None) };
+        Error::check(metric == MetricType::L2, "MultiIndex not implemented for inner prod search")?;
+        Ok(Some(Handle::new(MultiIndexQuantizer::new(d, m as usize, nbits as usize)?)))
+    }))
+    .construct(
+        |args| {
+            let [Value::Int(d), Value::Int(m), Value::Int(nbits)] = args else {
+                return if args.is_empty() {
+                    Ok(Handle::new(MultiIndexQuantizer::default()))
+                } else {
+                    Err(no_overload("MultiIndexQuantizer", SIGNATURES))
+                };
+            };
+            let size =
+                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
+            Ok(Handle::new(MultiIndexQuantizer::new(*d, size(*m)?, size(*nbits)?)?))
+        },
+        SIGNATURES,
+    )
+    .format(Format {
+        fourccs: &["Imiq"],
+        read: |input, _| {
+            let base = header::read(input)?;
+            let pq = ProductQuantizer::read(input)?;
+            let index = MultiIndexQuantizer { base, pq };
+            Error::check(index.ntotal == centroids(&index.pq)? || index.ntotal == 0, "ntotal == 1 << (M * nbits)")?;
+            index.check()?;
+            Ok(Handle::new(index))
+        },
+        write: |object, out| {
+            let index = receiver::<MultiIndexQuantizer>(object)?;
+            out.fourcc("Imiq")?;
+            header::write(index, out)?;
+            index.pq.write(out)
+        },
+    });
+
+/// The number of combinations.
+fn centroids(pq: &ProductQuantizer) -> Result<i64> {
+    let bits = pq.M.checked_mul(pq.nbits).filter(|bits| *bits < 63);
+    Ok(1 << bits.ok_or_else(|| Error::failed("M * nbits < 63", "a number of a centroid has too many bits"))?)
+}
+
+impl MultiIndexQuantizer {
+    pub fn new(d: i64, m: usize, nbits: usize) -> Result<Self> {
+        let base = IndexBase { is_trained: false, ..IndexBase::new(d, MetricType::L2)? };
+        let pq = ProductQuantizer::new(base.dim(), m, nbits)?;
+        centroids(&pq)?;
+        Ok(MultiIndexQuantizer { base, pq })
+    }
+
+    fn check(&self) -> Result<()> {
+        self.pq.check()?;
+        Error::check(self.pq.d == self.dim(), "pq.d == d")?;
+        centroids(&self.pq).map(drop)
+    }
+}
+
+impl Index for MultiIndexQuantizer {
+    fn base(&self) -> &IndexBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut IndexBase {
+        self
+    }
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        self.check()?;
+        self.pq.verbose = self.base.verbose;
+        self.pq.train(x)?;
+        self.is_trained = true;
+        self.ntotal = centroids(&self.pq)?;
+        Ok(())
+    }
+    fn add(&mut self, _x: &[f32]) -> Result<()> {
+        let message = "This index has virtual elements, it does not support add";
+        Err(Error::failed("", message))
+    }
+    fn reset(&mut self) -> Result<()> {
+        let message = "This index has virtual elements, it does not support reset";
+        Err(Error::failed("", message))
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        if params.is_some() {
+            return Err(Error::failed("!(params)", "search params not supported for this index"));
+        }
+        self.queries(x, k, distances, labels)?;
+        self.check()?;
+        let (d, size) = (self.dim(), self.pq.M * self.pq.ksub);
+        let transposed = self.pq.transposed();
+        let out = TopK::new(MetricType::L2, k, distances, labels);
+        let share = out.len().div_ceil(threads::available() * 4).max(1);
+        threads::parallel_for(out.len().div_ceil(share), |piece| {
+            let mut table = vec![0f32; size];
+            for q in piece * share..((piece + 1) * share).min(out.len()) {
+                self.pq.distance_table_with(&transposed, &x[q * d..(q + 1) * d], &mut table);
+                out.write(q, &smallest_sums(&table, self.pq.ksub, self.pq.nbits, k));
+            }
+            Ok(())
+        })
+    }
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.check()?;
+        self.position(key)?;
+        Error::check(out.len() == self.dim(), "recons.size() == d")?;
+        let (size, mask) = (self.pq.dsub, self.pq.ksub as i64 - 1);
+        for (m, part) in out.chunks_exact_mut(size.max(1)).enumerate() {
+            let number = (key >> (m * self.pq.nbits) & mask) as usize;
+            part.copy_from_slice(&self.pq.get_centroids(m)[number * size..(number + 1) * size]);
+        }
+        Ok(())
+    }
+}
+
+/// A key that is a number, so that it can be ordered.
+#[derive(PartialEq)]
+struct Key(f32);
+impl Eq for Key {}
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+/// The `k` smallest sums of one number of each row of a table, smallest first, and which they are: the number of row `m` in bits `m * nbits` on.
+fn smallest_sums(table: &[f32], ksub: usize, nbits: usize, k: usize) -> Vec<(f32, i64)> {
+    let rows: Vec<Vec<u32>> = table
+        .chunks_exact(ksub)
+        .map(|row| {
+            let mut order: Vec<u32> = (0..ksub as u32).collect();
+            order.sort_by(|a, b| row[*a as usize].total_cmp(&row[*b as usize]));
+            order
+        })
+        .collect();
+    let sum = |ranks: &[u32]| -> f32 {
+        ranks.iter().enumerate().map(|(m, rank)| table[m * ksub + rows[m][*rank as usize] as usize]).sum()
+    };
+    let mut found = Vec::with_capacity(k.min(1024));
+    // From a combination that was found, those with one rank more: each is met when all smaller ones are known.
+    let (mut next, mut met) = (BinaryHeap::new(), FxHashSet::default());
+    let first = vec![0u32; rows.len()];
+    next.push(Reverse((Key(sum(&first)), first)));
+    while let Some(Reverse((Key(key), ranks))) = next.pop() {
+        let label = |(m, rank): (usize, &u32)| i64::from(rows[m][*rank as usize]) << (m * nbits);
+        found.push((key, ranks.iter().enumerate().map(label).sum()));
+        if found.len() == k {
+            break;
+        }
+        for m in 0..ranks.len() {
+            let mut more = ranks.clone();
+            more[m] += 1;
+            if (more[m] as usize) < ksub && met.insert(more.clone()) {
+                next.push(Reverse((Key(sum(&more)), more)));
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::float_rand;
+
+    /// As by trying all combinations.
+    #[test]
+    fn smallest_sums_of_all_combinations() {
+        for (m, nbits) in [(1, 3), (2, 3), (3, 2)] {
+            let ksub = 1usize << nbits;
+            let mut table = vec![0f32; m * ksub];
+            float_rand(&mut table, 5).unwrap();
+            let mut all: Vec<(f32, i64)> = (0..1i64 << (m * nbits))
+                .map(|label| {
+                    let number = |part: usize| (label >> (part * nbits)) as usize & (ksub - 1);
+                    ((0..m).map(|part| table[part * ksub + number(part)]).sum(), label)
+                })
+                .collect();
+            all.sort_by(|a, b| a.0.total_cmp(&b.0));
+            for k in [1, 5, 1000] {
+                assert_eq!(smallest_sums(&table, ksub, nbits, k), all[..k.min(all.len())]);
+            }
+        }
+    }
+}

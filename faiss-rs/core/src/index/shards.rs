@@ -1,0 +1,444 @@
+//! Several indexes as one: each with a part of the vectors, or all with the same ones.
+
+use faiss_derive::Object;
+
+use super::{Index, IndexBase};
+use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
+use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::distance::merge_knn_results;
+use crate::registry::{Row, no_overload};
+
+type Part = Shared<dyn Index>;
+
+/// The indexes that others are made of.
+#[derive(Object, Default, Clone)]
+#[object(name = "ThreadedIndexBase", abstract, methods = METHODS)]
+pub struct Parts {
+    #[object(parent)]
+    pub base: IndexBase,
+    /// Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says.
+    pub own_indices: bool,
+    parts: Vec<Part>,
+}
+
+pub const PARTS: Row = Row::of::<Parts>();
+
+fn index_argument(args: &[Value], name: &str) -> Result<Part> {
+    match args {
+        [Value::Handle(index)] => index.view(),
+        _ => Err(no_overload(name, &["(index: Index)"])),
+    }
+}
+
+const METHODS: &[Method] = &[
+    Method {
+        name: "count",
+        signature: "(self) -> int",
+        doc: "Number of indexes.",
+        call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<Parts>(object)?.parts.len() as i64))),
+    },
+    Method {
+        name: "at",
+        signature: "(self, i: int) -> Index",
+        doc: "One of the indexes.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::Int(i)] = args else { return Err(no_overload("at", &["(i: int)"])) };
+            let parts = &receiver::<Parts>(object)?.parts;
+            let part = usize::try_from(*i).ok().and_then(|i| parts.get(i));
+            let part = part.ok_or_else(|| Error::failed("i < indices_.size()", format!("there is no index {i}")))?;
+            Ok(Value::Handle(part.object()))
+        }),
+    },
+    Method {
+        name: "addIndex",
+        signature: "(self, index: Index) -> None",
+        doc: "Takes one more index, of the same dimension and metric.",
+        call: MethodCall::Write(|object, args| {
+            add_part(object, index_argument(args, "addIndex")?)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "removeIndex",
+        signature: "(self, index: Index) -> None",
+        doc: "Lets go of an index.",
+        call: MethodCall::Write(|object, args| {
+            remove_part(object, &index_argument(args, "removeIndex")?)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "syncWithSubIndexes",
+        signature: "(self) -> None",
+        doc: "Takes notice of changes that the indexes went through by themselves.",
+        call: MethodCall::Write(|object, _| {
+            sync(object)?;
+            Ok(Value::None)
+        }),
+    },
+];
+
+impl Parts {
+    /// Of indexes of that dimension; 0 for that of the first that is added.
+    fn new(d: i64) -> Result<Self> {
+        Ok(Parts { base: IndexBase::new(d, Default::default())?, ..Default::default() })
+    }
+
+    fn check_new(&self, part: &Part) -> Result<()> {
+        let index = part.read();
+        let new = index.base();
+        let d = self.parts.first().map_or(self.base.d, |first| first.read().base().d);
+        if d != 0 && d != new.d {
+            return Err(Error::failed("index->d == d", format!("addIndex: dimension mismatch: {} and {d}", new.d)));
+        }
+        if let Some(first) = self.parts.first() {
+            let first = first.read();
+            let same = first.base().metric_type == new.metric_type;
+            Error::check(same, "addIndex: newly added index is not of the same metric type")?;
+        }
+        Error::check(!self.parts.iter().any(|own| own.same(part)), "addIndex: the index is there already")
+    }
+
+    /// What all have in common, and how many vectors they have: all together, or each.
+    fn sync(&mut self, together: bool) {
+        let Some(first) = self.parts.first() else {
+            self.base.ntotal = 0;
+            return;
+        };
+        let first = first.read().base().clone();
+        let ntotals = self.parts.iter().map(|part| part.read().base().ntotal);
+        let ntotal = if together { ntotals.sum() } else { first.ntotal };
+        let is_trained = self.parts.iter().all(|part| part.read().base().is_trained);
+        self.base = IndexBase { ntotal, is_trained, verbose: self.base.verbose, ..first };
+    }
+
+    fn check_any(&self) -> Result<()> {
+        Error::check(!self.parts.is_empty(), "!indices_.empty(): there are no indexes")
+    }
+}
+
+fn sync(object: &mut dyn Object) -> Result<()> {
+    let together = receiver::<IndexShards>(object).is_ok();
+    receiver_mut::<Parts>(object)?.sync(together);
+    Ok(())
+}
+
+fn add_part(object: &mut dyn Object, part: Part) -> Result<()> {
+    let parts = receiver_mut::<Parts>(object)?;
+    parts.check_new(&part)?;
+    parts.parts.push(part);
+    sync(object)
+}
+
+fn remove_part(object: &mut dyn Object, index: &Part) -> Result<()> {
+    let parts = &mut receiver_mut::<Parts>(object)?.parts;
+    let at = parts.iter().position(|part| part.same(index));
+    parts.remove(at.ok_or_else(|| Error::failed("", "removeIndex: index not found"))?);
+    sync(object)
+}
+
+impl Index for Parts {
+    fn base(&self) -> &IndexBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut IndexBase {
+        self
+    }
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        self.check_any()?;
+        self.parts.iter().try_for_each(|part| part.write().train(x))
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.parts.iter().try_for_each(|part| part.write().reset())?;
+        self.base.ntotal = 0;
+        Ok(())
+    }
+}
+
+/// Several indexes, each with a part of the vectors.
+#[derive(Object, Default, Clone)]
+#[object(implements(Index), methods = SHARD_METHODS)]
+pub struct IndexShards {
+    #[object(parent)]
+    pub parts: Parts,
+    /// Accepted for compatibility: indexes are asked one after the other, each by all threads.
+    pub threaded: bool,
+    /// Ids of an index count on from those of the indexes before it; else they are as the indexes say.
+    pub successive_ids: bool,
+}
+
+const SHARDS: &[&str] = &[
+    "(threaded: bool = False, successive_ids: bool = True)",
+    "(d: int, threaded: bool = False, successive_ids: bool = True)",
+];
+
+pub const ROW: Row = Row::of::<IndexShards>().construct(
+    |args| {
+        let (d, rest) = match args {
+            [Value::Int(d), rest @ ..] => (*d, rest),
+            rest => (0, rest),
+        };
+        let (threaded, successive_ids) = match rest {
+            [] => (false, true),
+            [Value::Bool(threaded)] => (*threaded, true),
+            [Value::Bool(threaded), Value::Bool(successive)] => (*threaded, *successive),
+            _ => return Err(no_overload("IndexShards", SHARDS)),
+        };
+        Ok(Handle::new(IndexShards { threaded, ..IndexShards::new(d, successive_ids)? }))
+    },
+    SHARDS,
+);
+
+const SHARD_METHODS: &[Method] = &[
+    Method {
+        name: "add_shard",
+        signature: "(self, index: Index) -> None",
+        doc: "Takes one more index.",
+        call: MethodCall::Write(|object, args| {
+            add_part(object, index_argument(args, "add_shard")?)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "remove_shard",
+        signature: "(self, index: Index) -> None",
+        doc: "Lets go of an index.",
+        call: MethodCall::Write(|object, args| {
+            remove_part(object, &index_argument(args, "remove_shard")?)?;
+            Ok(Value::None)
+        }),
+    },
+];
+
+impl IndexShards {
+    pub fn new(d: i64, successive_ids: bool) -> Result<Self> {
+        Ok(IndexShards { parts: Parts::new(d)?, threaded: false, successive_ids })
+    }
+
+    /// Takes one more index, of the same dimension and metric.
+    pub fn add_shard(&mut self, index: Part) -> Result<()> {
+        add_part(self, index)
+    }
+
+    fn add_parts(&mut self, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
+        self.check_any()?;
+        if ids.is_some() && self.successive_ids {
+            let message = "It makes no sense to pass in ids and request them to be shifted";
+            return Err(Error::failed("!(successive_ids && xids)", message));
+        }
+        let (n, d) = (self.rows(x)?, self.dim());
+        Error::check(ids.is_none_or(|ids| ids.len() == n), "xids.size() == n")?;
+        if self.successive_ids {
+            Error::check(
+                self.ntotal == 0,
+                "when adding to IndexShards with sucessive_ids, only add() in a single pass is supported",
+            )?;
+        }
+        let counted: Vec<i64>;
+        let ids = match ids {
+            None if !self.successive_ids => {
+                counted = (self.ntotal..self.ntotal + n as i64).collect();
+                Some(&counted[..])
+            }
+            ids => ids,
+        };
+        let count = self.parts.parts.len();
+        for (i, part) in self.parts.parts.iter().enumerate() {
+            let rows = i * n / count..(i + 1) * n / count;
+            let x = &x[rows.start * d..rows.end * d];
+            let mut part = part.write();
+            match ids {
+                Some(ids) => part.add_with_ids(x, &ids[rows])?,
+                None => part.add(x)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Index for IndexShards {
+    crate::inherit_index!(parts);
+
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        self.parts.train(x)?;
+        self.parts.sync(true);
+        Ok(())
+    }
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        let added = self.add_parts(x, None);
+        self.parts.sync(true);
+        added
+    }
+    fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
+        let added = self.add_parts(x, Some(ids));
+        self.parts.sync(true);
+        added
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let n = self.queries(x, k, distances, labels)?;
+        self.check_any()?;
+        let (shards, size) = (self.parts.parts.len(), n * k);
+        let all = size.checked_mul(shards).ok_or_else(|| Error::failed("n * k * nshard fits", ""))?;
+        let (mut all_distances, mut all_labels) = (vec![0f32; all], vec![-1i64; all]);
+        let mut first = 0;
+        for (shard, part) in self.parts.parts.iter().enumerate() {
+            let own = shard * size..(shard + 1) * size;
+            let part = part.read();
+            part.search(x, k, params, &mut all_distances[own.clone()], &mut all_labels[own.clone()])?;
+            if self.successive_ids {
+                all_labels[own].iter_mut().filter(|label| **label >= 0).for_each(|label| *label += first);
+                first += part.base().ntotal;
+            }
+        }
+        let similarity = self.metric_type.is_similarity();
+        merge_knn_results(n, k, shards, &all_distances, &all_labels, similarity, distances, labels)
+    }
+}
+
+/// Several indexes with the same vectors, which share the queries.
+#[derive(Object, Default, Clone)]
+#[object(implements(Index), methods = REPLICA_METHODS)]
+pub struct IndexReplicas {
+    #[object(parent)]
+    pub parts: Parts,
+    /// Accepted for compatibility: indexes are asked one after the other, each by all threads.
+    pub threaded: bool,
+}
+
+const REPLICAS: &[&str] = &["(threaded: bool = True)", "(d: int, threaded: bool = True)"];
+
+pub const REPLICAS_ROW: Row = Row::of::<IndexReplicas>().construct(
+    |args| {
+        let (d, threaded) = match args {
+            [] => (0, true),
+            [Value::Bool(threaded)] => (0, *threaded),
+            [Value::Int(d)] => (*d, true),
+            [Value::Int(d), Value::Bool(threaded)] => (*d, *threaded),
+            _ => return Err(no_overload("IndexReplicas", REPLICAS)),
+        };
+        Ok(Handle::new(IndexReplicas { parts: Parts::new(d)?, threaded }))
+    },
+    REPLICAS,
+);
+
+const REPLICA_METHODS: &[Method] = &[
+    Method {
+        name: "add_replica",
+        signature: "(self, index: Index) -> None",
+        doc: "Takes one more index, which has as many vectors as the others.",
+        call: MethodCall::Write(|object, args| {
+            receiver_mut::<IndexReplicas>(object)?.add_replica(index_argument(args, "add_replica")?)?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "remove_replica",
+        signature: "(self, index: Index) -> None",
+        doc: "Lets go of an index.",
+        call: MethodCall::Write(|object, args| {
+            remove_part(object, &index_argument(args, "remove_replica")?)?;
+            Ok(Value::None)
+        }),
+    },
+];
+
+impl IndexReplicas {
+    /// Takes one more index, which has as many vectors as the others.
+    pub fn add_replica(&mut self, index: Part) -> Result<()> {
+        if let Some(first) = self.parts.parts.first() {
+            let same = first.read().base().ntotal == index.read().base().ntotal;
+            Error::check(same, "IndexReplicas: newly added index does not have same number of vectors")?;
+        }
+        add_part(self, index)
+    }
+
+    fn first(&self) -> Result<&Part> {
+        self.parts.parts.first().ok_or_else(|| Error::failed("count() > 0", "no replicas in index"))
+    }
+
+    /// Does the same to all.
+    fn each(&mut self, change: impl Fn(&mut dyn Index) -> Result<()>) -> Result<()> {
+        self.check_any()?;
+        let done = self.parts.parts.iter().try_for_each(|part| change(&mut *part.write()));
+        self.parts.sync(false);
+        done
+    }
+}
+
+impl Index for IndexReplicas {
+    crate::inherit_index!(parts);
+
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        self.each(|part| part.train(x))
+    }
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        self.each(|part| part.add(x))
+    }
+    fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
+        self.each(|part| part.add_with_ids(x, ids))
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        self.queries(x, k, distances, labels)?;
+        self.first()?.read().search(x, k, params, distances, labels)
+    }
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.first()?.read().reconstruct(key, out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::flat_l2::IndexFlatL2;
+    use crate::random::float_randn;
+
+    /// Shards find what one index of all vectors finds.
+    #[test]
+    fn shards_are_one_index() {
+        let (d, n, k) = (5, 100, 7);
+        let mut x = vec![0f32; n * d];
+        float_randn(&mut x, 3).unwrap();
+        let mut one = IndexFlatL2::new(d as i64).unwrap();
+        one.add(&x).unwrap();
+        let mut shards = IndexShards::new(d as i64, true).unwrap();
+        let search = |index: &dyn Index| {
+            let (mut distances, mut labels) = (vec![0f32; 10 * k], vec![0i64; 10 * k]);
+            index.search(&x[..10 * d], k, None, &mut distances, &mut labels).map(|()| (distances, labels))
+        };
+        assert!(search(&shards).is_err() && shards.add(&x).is_err());
+        for _ in 0..3 {
+            shards.add_shard(Shared::new(IndexFlatL2::new(d as i64).unwrap())).unwrap();
+        }
+        assert!(shards.add_shard(Shared::new(IndexFlatL2::new(4).unwrap())).is_err());
+        shards.add(&x).unwrap();
+        assert_eq!(shards.ntotal, n as i64);
+        let (wanted, found) = (search(&one).unwrap(), search(&shards).unwrap());
+        assert_eq!(found.1, wanted.1);
+        assert!(found.0.iter().zip(&wanted.0).all(|(a, b)| (a - b).abs() < 1e-4));
+        assert!(shards.add(&x).is_err() && shards.add_with_ids(&x, &[0; 100]).is_err());
+        shards.reset().unwrap();
+        assert_eq!(shards.ntotal, 0);
+
+        let mut replicas = IndexReplicas::default();
+        for _ in 0..2 {
+            replicas.add_replica(Shared::new(IndexFlatL2::new(d as i64).unwrap())).unwrap();
+        }
+        replicas.add(&x).unwrap();
+        assert_eq!((replicas.ntotal, search(&replicas).unwrap()), (n as i64, search(&one).unwrap()));
+        assert!(replicas.add_replica(Shared::new(IndexFlatL2::new(d as i64).unwrap())).is_err());
+    }
+}
