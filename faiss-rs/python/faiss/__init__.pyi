@@ -96,7 +96,7 @@ class InvertedLists:
     def release_codes(self, list_no: int, codes: Any) -> None:
         """Says that get_codes' result is no longer needed, which nothing has to know here."""
     def prefetch_lists(self, list_nos: Any, nlist: int) -> None:
-        """Says which lists will be looked into: a hint that means nothing for lists in memory."""
+        """Says which nlist lists will be looked into, so that those on disk are read ahead. list_nos: a pointer."""
     def add_entries(self, list_no: int, n_entry: int, ids: Any, code: Any) -> int:
         """Appends n_entry ids and codes to a list; returns the offset of the first."""
     def add_entry(self, list_no: int, theid: int, code: Any, inverted_list_context: Any = None) -> int:
@@ -131,6 +131,48 @@ class ArrayInvertedLists(InvertedLists):
     def permute_invlists(self, map: Any) -> None:
         """Gives the lists other numbers: list i is then the one that was map[i]. map: a pointer to nlist numbers."""
     def __init__(self, nlist: int, code_size: int) -> None: ...
+
+class IOReader:
+    """What all readers are."""
+
+    this: Any
+    thisown: bool
+    name: str
+    """What errors call the source."""
+    def read_bytes(self, totsz: int) -> bytes:
+        """Up to so many bytes; fewer only at the end."""
+    def __call__(self, ptr: Any, size: int, nitems: int) -> int:
+        """Reads up to nitems items of `size` bytes each to where a pointer leads; returns how many."""
+    def filedescriptor(self) -> int: ...
+
+class BufferedIOReader(IOReader):
+    """Reads from another reader in pieces of one size."""
+    @property
+    def bsz(self) -> int:
+        """Bytes read from the other at a time."""
+    def __init__(self, reader: Any, bsz: int = ...) -> None:
+        """Reads from another reader, bsz bytes at a time."""
+
+class IOWriter:
+    """What all writers are."""
+
+    this: Any
+    thisown: bool
+    name: str
+    """What errors call the sink."""
+    def write_bytes(self, b: bytes) -> int:
+        """Writes bytes; returns how many."""
+    def __call__(self, ptr: Any, size: int, nitems: int) -> int:
+        """Writes nitems items of `size` bytes each from where a pointer leads; returns how many."""
+    def filedescriptor(self) -> int: ...
+
+class BufferedIOWriter(IOWriter):
+    """Writes to another writer in pieces of one size."""
+    @property
+    def bsz(self) -> int:
+        """Bytes handed to the other at a time."""
+    def __init__(self, writer: Any, bsz: int = ...) -> None:
+        """Writes to another writer, bsz bytes at a time; the rest when it is let go or an index is complete."""
 
 class VectorTransform:
     """What all transforms have."""
@@ -265,35 +307,9 @@ class DirectMap:
     def set_type(self, new_type: int, invlists: InvertedLists, ntotal: int) -> None:
         """Makes a map of another type from the lists."""
 
-class IOReader:
-    """What all readers are."""
-
-    this: Any
-    thisown: bool
-    name: str
-    """What errors call the source."""
-    def read_bytes(self, totsz: int) -> bytes:
-        """Up to so many bytes; fewer only at the end."""
-    def __call__(self, ptr: Any, size: int, nitems: int) -> int:
-        """Reads up to nitems items of `size` bytes each to where a pointer leads; returns how many."""
-    def filedescriptor(self) -> int: ...
-
 class FileIOReader(IOReader):
     """Reads a file from its start."""
     def __init__(self, fname: str) -> None: ...
-
-class IOWriter:
-    """What all writers are."""
-
-    this: Any
-    thisown: bool
-    name: str
-    """What errors call the sink."""
-    def write_bytes(self, b: bytes) -> int:
-        """Writes bytes; returns how many."""
-    def __call__(self, ptr: Any, size: int, nitems: int) -> int:
-        """Writes nitems items of `size` bytes each from where a pointer leads; returns how many."""
-    def filedescriptor(self) -> int: ...
 
 class FileIOWriter(IOWriter):
     """Writes a new file; one of that name is overwritten."""
@@ -388,7 +404,7 @@ class GpuDistanceParams:
     numVectors: int
     """Number of vectors."""
     vectorNorms: int
-    """Address of their squared L2 norms (f32), or 0."""
+    """Accepted and not needed: the address of their squared L2 norms (f32), or 0."""
     queries: int
     """Address of the queries."""
     queryType: int
@@ -769,6 +785,93 @@ class GpuResourcesProvider:
     this: Any
     thisown: bool
 
+class HNSW:
+    """A hierarchical graph of vertices with numbers. Vertex i has a list of links at each of its levels, all in `neighbors`."""
+
+    this: Any
+    thisown: bool
+    SM_DEFAULT: ClassVar[int]
+    SM_PANORAMA: ClassVar[int]
+    SM_RABITQ: ClassVar[int]
+    assign_probas: Float64Vector
+    """Probability that a vertex has this as its highest level."""
+    cum_nneighbor_per_level: Int32Vector
+    """Slots for links below each level, added up; not to be changed once there are vertices."""
+    levels: Int32Vector
+    """Number of levels of each vertex, at least 1."""
+    offsets: UInt64Vector
+    """Where the slots of each vertex begin in `neighbors`; one more entry than vertices."""
+    neighbors: Int32Vector
+    """The linked vertices; -1 for a slot that is free, and so are those after it."""
+    entry_point: int
+    """Where searches begin: a vertex of the highest level, -1 where there is none."""
+    max_level: int
+    """The highest level."""
+    efConstruction: int
+    """Candidates kept while links are looked for."""
+    efSearch: int
+    """Candidates kept in searches."""
+    check_relative_distance: bool
+    """A search ends at a candidate to which `efSearch` seen vertices are nearer; without it, after `efSearch` candidates."""
+    search_bounded_queue: bool
+    """Searches keep their candidates in one bounded queue, and not in two heaps."""
+    prune_headroom: float
+    """The part of its slots that a vertex is left free when its links become too many, at most a half."""
+    is_similarity: bool
+    """Larger distances are better. Set by the index."""
+    def neighbor_range(self, no: int, layer_no: int, begin: Any, end: Any) -> None:
+        """Writes where in `neighbors` the slots of a vertex at a level begin and end to where two pointers to uint64 lead."""
+    def permute_entries(self, map: Any) -> None:
+        """Renumbers the vertices: vertex i becomes what vertex map[i] was. `map` points to a permutation, int64."""
+    def __init__(self, M: int = 32) -> None: ...
+    def set_default_probas(self, M: int, levelMult: float) -> None:
+        """Sets the probabilities of levels, each rarer by a factor of exp(1 / levelMult), and M links a vertex, 2 * M at level 0."""
+    def nb_neighbors(self, layer_no: int) -> int:
+        """Slots for links of a vertex at this level."""
+    def cum_nb_neighbors(self, layer_no: int) -> int:
+        """Slots for links of a vertex below this level."""
+    def set_nb_neighbors(self, level_no: int, n: int) -> None:
+        """Makes room for n links of a vertex at this level, before there are vertices."""
+    def random_level(self) -> int:
+        """Draws a level, 0 for the lowest."""
+    def prepare_level_tab(self, n: int, preset_levels: bool = False) -> int:
+        """Makes room for n more vertices and draws their levels, unless `levels` has them already. Returns the highest of their levels."""
+    def clear_neighbor_tables(self, level: int) -> None:
+        """Removes all links of this level."""
+    def fill_with_random_links(self, n: int) -> None:
+        """Adds n vertices whose links of the lowest level lead anywhere, to compare with."""
+    def print_neighbor_stats(self, level: int) -> None:
+        """Prints how many links the vertices of a level have, how many lead both ways, and how many ends are also reached in two steps."""
+    def reset(self) -> None:
+        """Removes all vertices."""
+
+class HNSWStats:
+    """What searches in hierarchical graphs did so far."""
+
+    this: Any
+    thisown: bool
+    n1: int
+    """Number of queries."""
+    n2: int
+    """Number of those whose candidates all were looked at."""
+    ndis: int
+    """Number of distances computed."""
+    nhops: int
+    """Number of vertices whose links were looked at."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets everything to 0."""
+    def combine(self, other: HNSWStats) -> None:
+        """Adds other statistics to these."""
+
+class ReadOnlyInvertedLists(InvertedLists):
+    """What all lists are that can be read only."""
+
+class HStackInvertedLists(ReadOnlyInvertedLists):
+    """Each list is that list of several others, one after the other."""
+    def __init__(self, nil: int, ils: Any) -> None:
+        """Of nil lists. ils: `data()` of an InvertedListsPtrVector."""
+
 class IDSelector:
     """What all selectors are."""
 
@@ -910,6 +1013,22 @@ class IVFPQSearchParameters(SearchParametersIVF):
         quantizer_params: SearchParameters | None = None,
     ) -> None: ...
 
+class IVFSQTurboQSearchParameters(SearchParametersIVF):
+    """Parameters of one search in an inverted file of TurboQuant's codes."""
+
+    qb: int
+    """Bits that the query's coordinates are rounded to where levels have one bit, and its projections if `int_qjl`; 0 for no rounding."""
+    int_qjl: bool
+    """Whether the query's projections are rounded to `qb` bits."""
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        nprobe: int = 1,
+        max_codes: int = 0,
+        quantizer_params: SearchParameters | None = None,
+    ) -> None: ...
+
 class IndexFlatCodes(Index):
     """Base of the indexes that store one code of fixed size a vector."""
 
@@ -921,6 +1040,298 @@ class IndexFlatCodes(Index):
         """Reorders the vectors: the one at perm[i] moves to i."""
     def permute_entries_c(self, perm: Any) -> None: ...
     def add_sa_codes_c(self, n: int, x: Any, xids: Any) -> None: ...
+
+class Index2Layer(IndexFlatCodes):
+    """Stores for each vector the nearest of some centroids and the product-quantized code of the difference."""
+
+    q1: Level1Quantizer
+    """The centroids."""
+    pq: ProductQuantizer
+    """Makes the codes of differences."""
+    code_size_1: int
+    """Bytes of a centroid's number."""
+    code_size_2: int
+    """Bytes of a difference's code."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, quantizer: Index, nlist: int, M: int, nbit: int = 8, metric: int = ...) -> None: ...
+
+class IndexBinary:
+    """The fields that every binary index has."""
+
+    this: Any
+    thisown: bool
+    d: int
+    """Vector dimension, in bits: a multiple of 8."""
+    code_size: int
+    """Bytes of one vector."""
+    ntotal: int
+    """Number of indexed vectors."""
+    verbose: bool
+    """Verbosity."""
+    is_trained: bool
+    """Whether the index needs no training, or has been trained."""
+    metric_type: int
+    """Kept for files; vectors are compared by Hamming distance."""
+    def train(self, x: np.ndarray) -> None:
+        """Trains the index on a set of vectors, shape (n, d / 8). Needed before any is added where `is_trained` is False."""
+    def add(self, x: np.ndarray) -> None:
+        """Adds vectors, shape (n, d / 8), which get the ids ntotal, ntotal + 1, ..."""
+    def add_with_ids(self, x: np.ndarray, ids: np.ndarray) -> None:
+        """Adds vectors, shape (n, d / 8), with ids of the caller's, int64, shape (n,). Not all indexes can."""
+    def search(self, x: np.ndarray, k: int, *, params: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the k nearest neighbours of each query, shape (nq, d / 8).
+
+        Returns Hamming distances (int32) and ids (int64), shape (nq, k), nearest first. An id of -1 is no result.
+        """
+    def assign(self, x: np.ndarray, k: int, labels: np.ndarray | None = None) -> np.ndarray:
+        """The ids of the k nearest neighbours of each query, shape (nq, k), nearest first."""
+    def range_search(
+        self, x: np.ndarray, thresh: int, *, params: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Finds all vectors at a Hamming distance below `thresh` of each query.
+
+        Returns lims (uint64, shape (nq + 1,)), distances (float32) and ids: those of query i are D[lims[i]:lims[i + 1]] and
+        I[lims[i]:lims[i + 1]].
+        """
+    def reconstruct(self, key: int) -> np.ndarray:
+        """The vector with this id, shape (d / 8,)."""
+    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors n0 to n0 + ni, shape (ni, d / 8); to the last where ni is -1."""
+    def remove_ids(self, x: Any) -> int:
+        """Removes vectors by an IDSelector or an array of ids; returns how many."""
+    def reset(self) -> None:
+        """Removes all vectors; training stays."""
+    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
+        """Moves the vectors of another index of the same type here; the other is empty afterwards. add_id is added to its ids."""
+    def check_compatible_for_merge(self, otherIndex: Any) -> None:
+        """Raises where merge_from would."""
+    def sa_code_size(self) -> int:
+        """Size of a vector's code, in bytes."""
+    def display(self) -> None:
+        """Prints what the index is."""
+    def train_c(self, n: int, x: Any) -> None: ...
+    def train_ex(self, n: int, x: Any, numeric_type: int) -> None: ...
+    def add_c(self, n: int, x: Any) -> None: ...
+    def add_ex(self, n: int, x: Any, numeric_type: int) -> None: ...
+    def add_with_ids_c(self, n: int, x: Any, xids: Any) -> None: ...
+    def add_with_ids_ex(self, n: int, x: Any, numeric_type: int, xids: Any) -> None: ...
+    def add_sa_codes(self, n: int, codes: Any, xids: Any = None) -> None:
+        """Adds n vectors by their codes, which are the vectors; pointers."""
+    def search_c(self, n: int, x: Any, k: int, distances: Any, labels: Any, params: Any = None) -> None: ...
+    def search_ex(
+        self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None
+    ) -> None: ...
+    def search_and_reconstruct(
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
+    ) -> None:
+        """A search, and the vectors found; pointers."""
+    def assign_c(self, n: int, x: Any, labels: Any, k: int = 1) -> None: ...
+    def range_search_c(self, n: int, x: Any, radius: int, result: Any, params: Any = None) -> None: ...
+    def reconstruct_c(self, key: int, recons: Any) -> None: ...
+    def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None: ...
+    def remove_ids_c(self, sel: Any) -> int: ...
+
+class IndexBinaryFlat(IndexBinary):
+    """Stores binary vectors and searches them exhaustively."""
+
+    xb: UInt8Vector
+    """The vectors, `ntotal * code_size` bytes."""
+    use_heap: bool
+    """Accepted for compatibility: one way of collecting results is best here at every k."""
+    query_batch_size: int
+    """Accepted for compatibility: how many queries go through the vectors together is chosen here."""
+    approx_topk_mode: int
+    """Accepted for compatibility: results are exact."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int) -> None: ...
+
+class IndexBinaryFromFloat(IndexBinary):
+    """Stores each bit as +1 or -1 in an index over floats, whose squared L2 distances are four times Hamming distances."""
+
+    index: Index | Any
+    """The index over floats."""
+    own_fields: bool
+    """Whether that index belongs to this one. Memory is managed by reference counts, whatever this says."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, index: Index) -> None: ...
+
+class IndexBinaryHNSW(IndexBinary):
+    """Searches the binary vectors of `storage` along the links of a hierarchical graph."""
+
+    hnsw: HNSW
+    """The graph."""
+    own_fields: bool
+    """Whether the storage belongs to this index. Memory is managed by reference counts, whatever this says."""
+    storage: IndexBinary | Any
+    """Holds the vectors: an IndexBinaryFlat."""
+    init_level0: bool
+    """Whether `add` links the vectors that have no other level than the lowest."""
+    keep_max_size_level0: bool
+    """Whether lists of links at the lowest level are filled up with the nearest vectors."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int = 32) -> None: ...
+    @overload
+    def __init__(self, storage: IndexBinary, M: int = 32) -> None: ...
+
+class IndexBinaryHNSWCagra(IndexBinaryHNSW):
+    """A graph as GPUs make it: often with the lowest level alone, which is then entered at random vertices."""
+
+    base_level_only: bool
+    """There is no level but the lowest, and nothing can be added."""
+    num_base_level_search_entrypoints: int
+    """With `base_level_only`, the number of random vectors of which the nearest begins a search."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int) -> None: ...
+
+class IndexBinaryHash(IndexBinary):
+    """Stores vectors by their first `b` bits; a search looks at all hashes that differ from the query's in at most `nflip` bits."""
+
+    b: int
+    """Number of bits of a hash."""
+    nflip: int
+    """Number of bits that are flipped in a search."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, b: int) -> None: ...
+    def hashtable_size(self) -> int:
+        """The number of hashes that have vectors."""
+    def display(self) -> None:
+        """Prints each hash with the ids of its vectors."""
+
+class IndexBinaryHashStats:
+    """What searches in hash tables went through, over all since the last reset."""
+
+    this: Any
+    thisown: bool
+    nq: int
+    """Number of queries."""
+    n0: int
+    """Number of lookups that found nothing."""
+    nlist: int
+    """Number of lists that were looked into."""
+    ndis: int
+    """Number of distances that were computed."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets all to 0."""
+
+class IndexBinaryIDMap(IndexBinary):
+    """Translates the ids of another binary index to the user's."""
+
+    index: IndexBinary | Any
+    """The index whose ids count up."""
+    own_fields: bool
+    """Whether that index belongs to this one. Memory is managed by reference counts, whatever this says."""
+    id_map: Int64Vector
+    """The user's id of each vector."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, index: IndexBinary) -> None: ...
+
+class IndexBinaryIDMap2(IndexBinaryIDMap):
+    """As [`IndexBinaryIDMap`], with a map back, so that vectors can be reconstructed by the user's ids."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, index: IndexBinary) -> None: ...
+    def construct_rev_map(self) -> None:
+        """Makes the map back from `id_map`, after that was changed."""
+    def check_consistency(self) -> None:
+        """Raises where the two maps disagree."""
+
+class IndexBinaryIVF(IndexBinary):
+    """Stores binary vectors in the lists of a coarse quantizer."""
+
+    invlists: InvertedLists | Any
+    """The lists."""
+    own_invlists: bool
+    """Whether the lists belong to this index. Memory is managed by reference counts, whatever this says."""
+    nprobe: int
+    """Number of lists that a search looks into."""
+    max_codes: int
+    """A search looks at this many vectors at most; 0 for no limit."""
+    use_heap: bool
+    """Accepted for compatibility: one way of collecting results is best here at every k."""
+    per_invlist_search: bool
+    """Accepted for compatibility: results are the same."""
+    direct_map: DirectMap
+    """From ids to entries of the lists."""
+    quantizer: IndexBinary | Any
+    """Assigns vectors to lists."""
+    nlist: int
+    """Number of lists."""
+    own_fields: bool
+    """Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says."""
+    cp: ClusteringParameters
+    """Parameters of the k-means of the quantizer."""
+    clustering_index: Index | Any
+    """If set, assigns points, as floats, to centroids in that k-means."""
+    def search_preassigned(
+        self, x: np.ndarray, k: int, Iq: np.ndarray, Dq: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As search, in lists that the caller chose: Iq, int64, shape (nq, nprobe); Dq, the distances of their centroids, is not needed."""
+    def search_preassigned_c(
+        self, n: int, x: Any, k: int, assign: Any, centroid_dis: Any, distances: Any, labels: Any, *_: Any
+    ) -> None: ...
+    def range_search_preassigned(
+        self, x: np.ndarray, thresh: int, Iq: np.ndarray, Dq: np.ndarray | None, *, params: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As range_search, in lists that the caller chose; see search_preassigned."""
+    def range_search_preassigned_c(
+        self, n: int, x: Any, radius: int, assign: Any, centroid_dis: Any, result: Any, *_: Any
+    ) -> None: ...
+    def add_core(self, n: int, x: Any, xids: Any, precomputed_idx: Any) -> None:
+        """Adds n vectors to the given lists; pointers. xids may be None."""
+    def reconstruct_from_offset(self, list_no: int, offset: int, recons: Any = None) -> Any:
+        """The vector of an entry of a list; written to a pointer where one is given."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, quantizer: IndexBinary, d: int, nlist: int, own_invlists: bool = True) -> None: ...
+    def get_list_size(self, list_no: int) -> int:
+        """Number of entries of a list."""
+    def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
+        """Makes a map from ids to entries, by array, so that vectors can be reconstructed; or drops it."""
+    def set_direct_map_type(self, type: int) -> None:
+        """Makes a map from ids to entries: 0 none, 1 by array (ids count up from 0), 2 by hash table (any ids)."""
+    def replace_invlists(self, il: InvertedLists, own: bool = False) -> None:
+        """Takes other lists."""
+
+class IndexBinaryMultiHash(IndexBinary):
+    """Stores vectors once, and their numbers in `nhash` tables: the first by the first `b` bits, the second by the next `b`, and so on. A search
+    compares all vectors that are near to the query in one of the tables.
+    """
+
+    storage: IndexBinary | Any
+    """The vectors."""
+    own_fields: bool
+    """Whether the storage belongs to this index. Memory is managed by reference counts, whatever this says."""
+    @property
+    def nhash(self) -> int:
+        """Number of hash tables."""
+    @property
+    def b(self) -> int:
+        """Number of bits of a hash."""
+    nflip: int
+    """Number of bits that are flipped in a search."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, nhash: int, b: int) -> None: ...
+    def hashtable_size(self) -> int:
+        """The number of hashes that have vectors, over all tables."""
 
 class IndexFlat(IndexFlatCodes):
     """Stores the full vectors and searches them exhaustively."""
@@ -966,6 +1377,109 @@ class IndexFlatIP(IndexFlat):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int) -> None: ...
+
+class IndexHNSW(Index):
+    """Searches the vectors of `storage` along the links of a hierarchical graph."""
+
+    hnsw: HNSW
+    """The graph."""
+    own_fields: bool
+    """Whether the storage belongs to this index. Memory is managed by reference counts, whatever this says."""
+    storage: Index | Any
+    """Holds the vectors and compares queries with them."""
+    init_level0: bool
+    """Whether `add` links the vectors that have no other level than the lowest."""
+    keep_max_size_level0: bool
+    """Whether lists of links at the lowest level are filled up with the nearest vectors."""
+    def permute_entries(self, perm: np.ndarray) -> None:
+        """Reorders the vectors: the one at perm[i] moves to i."""
+    def permute_entries_c(self, perm: Any) -> None: ...
+    def search_level_0(
+        self,
+        n: int,
+        x: Any,
+        k: int,
+        nearest: Any,
+        nearest_d: Any,
+        distances: Any,
+        labels: Any,
+        nprobe: int = 1,
+        search_type: int = 1,
+        params: Any = None,
+    ) -> None:
+        """Searches the lowest level alone; all but the numbers are pointers.
+
+        n, x: queries, n * d float32. nearest, nearest_d: the vertices where each query's search begins, n * nprobe int32, -1 for none, and their
+        distances. distances, labels: where the results go, n * k each. search_type: 1 for a search from each vertex, 2 for one from all.
+        """
+    def init_level_0_from_knngraph(self, k: int, D: Any, I: Any) -> None:
+        """Links every vector at the lowest level with those of its k given neighbours that lie in different directions: pointers to
+        ntotal * k distances and ids.
+        """
+    def init_level_0_from_entry_points(self, npt: int, points: Any, nearests: Any) -> None:
+        """Links npt vectors at the lowest level, each by a search that begins at a given vertex: pointers to npt int32 each."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int = 32, metric: int = ...) -> None: ...
+    @overload
+    def __init__(self, storage: Index, M: int = 32) -> None: ...
+    def reorder_links(self) -> None:
+        """Puts the links of the lowest level in order, the nearest first."""
+    def shrink_level_0_neighbors(self, size: int) -> None:
+        """Leaves every vertex at most `size` links at the lowest level, in different directions."""
+    def link_singletons(self) -> None:
+        """Prints how many vertices no link of the lowest level leads to. As in Faiss, it links none of them."""
+
+class IndexHNSW2Level(IndexHNSW):
+    """Stores for each vector the nearest of some centroids and the code of the difference, and searches them along the links of a hierarchical
+    graph.
+    """
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, quantizer: Index, nlist: int, m_pq: int, M: int) -> None: ...
+
+class IndexHNSWCagra(IndexHNSW):
+    """Searches full vectors along links that a GPU found. Where there is no level but the lowest, searches begin at the nearest of some random
+    vectors, and none can be added.
+    """
+
+    base_level_only: bool
+    """There is no level but the lowest, and nothing can be added."""
+    num_base_level_search_entrypoints: int
+    """With `base_level_only`, the number of random vectors of which the nearest begins a search."""
+    numeric_type_: int
+    """The type of the numbers that the GPU had: 0 for float32."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, metric: int = ..., numeric_type: int = ...) -> None: ...
+    def get_numeric_type(self) -> int:
+        """The type of the numbers that the GPU had: 0 for float32."""
+    def set_numeric_type(self, numeric_type: int) -> None:
+        """Sets the type of the numbers that the GPU had."""
+
+class IndexHNSWFlat(IndexHNSW):
+    """Stores the full vectors and searches them along the links of a hierarchical graph."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, metric: int = ...) -> None: ...
+
+class IndexHNSWPQ(IndexHNSW):
+    """Stores product-quantized codes and searches them along the links of a hierarchical graph."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, pq_m: int, M: int, pq_nbits: int = 8, metric: int = ...) -> None: ...
+
+class IndexHNSWSQ(IndexHNSW):
+    """Stores scalar-quantized codes and searches them along the links of a hierarchical graph."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, qtype: int, M: int, metric: int = ...) -> None: ...
 
 class IndexIDMap(Index):
     """Translates the ids of another index to the user's."""
@@ -1024,6 +1538,8 @@ class IndexIVF(Index):
     """From ids to entries of the lists."""
     by_residual: bool
     """Whether codes are of the residual to the list's centroid."""
+    def merge_from(self, otherIndex: Any, add_id: Any = None) -> None:
+        """Moves the vectors of another inverted file with the same centroids here; the other is empty afterwards. add_id is added to its ids."""
     def range_search_preassigned(
         self, x: np.ndarray, thresh: float, Iq: np.ndarray, Dq: np.ndarray | None, *, params: Any = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -1169,6 +1685,25 @@ class IndexIVFPQStats:
     def add(self, other: IndexIVFPQStats) -> None:
         """Adds other statistics to these."""
 
+class IndexIVFScalarQuantizer(IndexIVF):
+    """Stores scalar-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer."""
+
+    sq: ScalarQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        qtype: int,
+        metric: int = ...,
+        by_residual: bool = True,
+        own_invlists: bool = True,
+    ) -> None: ...
+
 class IndexIVFStats:
     """What searches in inverted files did so far."""
 
@@ -1291,6 +1826,84 @@ class IndexRefineSearchParameters(SearchParameters):
     """Parameters of the search for candidates."""
     def __init__(self, *, k_factor: float = 1, base_index_params: SearchParameters | None = None) -> None: ...
 
+class ThreadedIndexBase(Index):
+    """The indexes that others are made of."""
+
+    own_indices: bool
+    """Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says."""
+    def count(self) -> int:
+        """Number of indexes."""
+    def at(self, i: int) -> Index:
+        """One of the indexes."""
+    def addIndex(self, index: Index) -> None:
+        """Takes one more index, of the same dimension and metric."""
+    def removeIndex(self, index: Index) -> None:
+        """Lets go of an index."""
+    def syncWithSubIndexes(self) -> None:
+        """Takes notice of changes that the indexes went through by themselves."""
+
+class IndexReplicas(ThreadedIndexBase):
+    """Several indexes with the same vectors, which share the queries."""
+
+    threaded: bool
+    """Accepted for compatibility: indexes are asked one after the other, each by all threads."""
+    @overload
+    def __init__(self, threaded: bool = True) -> None: ...
+    @overload
+    def __init__(self, d: int, threaded: bool = True) -> None: ...
+    def add_replica(self, index: Index) -> None:
+        """Takes one more index, which has as many vectors as the others."""
+    def remove_replica(self, index: Index) -> None:
+        """Lets go of an index."""
+
+class IndexRowwiseMinMaxBase(Index):
+    """Base of the codecs that scale vectors."""
+
+    index: Index | Any
+    """Encodes the scaled vectors."""
+    own_fields: bool
+    """Whether it belongs to this index. Memory is managed by reference counts, whatever this says."""
+
+class IndexRowwiseMinMax(IndexRowwiseMinMaxBase):
+    """Scales each vector by its smallest and its largest number, which its code begins with as two f32: the range, then the smallest."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, index: Index) -> None: ...
+
+class IndexRowwiseMinMaxFP16(IndexRowwiseMinMaxBase):
+    """As `IndexRowwiseMinMax`, with numbers of half precision."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, index: Index) -> None: ...
+
+class IndexScalarQuantizer(IndexFlatCodes):
+    """Stores scalar-quantized codes and searches them exhaustively."""
+
+    sq: ScalarQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, qtype: int, metric: int = ...) -> None: ...
+
+class IndexShards(ThreadedIndexBase):
+    """Several indexes, each with a part of the vectors."""
+
+    threaded: bool
+    """Accepted for compatibility: indexes are asked one after the other, each by all threads."""
+    successive_ids: bool
+    """Ids of an index count on from those of the indexes before it; else they are as the indexes say."""
+    @overload
+    def __init__(self, threaded: bool = False, successive_ids: bool = True) -> None: ...
+    @overload
+    def __init__(self, d: int, threaded: bool = False, successive_ids: bool = True) -> None: ...
+    def add_shard(self, index: Index) -> None:
+        """Takes one more index."""
+    def remove_shard(self, index: Index) -> None:
+        """Lets go of an index."""
+
 class Int16Vector:
     """A `std::vector` of its own."""
 
@@ -1375,6 +1988,28 @@ class Int8Vector:
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
+class Level1Quantizer:
+    """Centroids, and how they are found."""
+
+    this: Any
+    thisown: bool
+    quantizer: Index | Any
+    """Assigns vectors to centroids."""
+    nlist: int
+    """Number of centroids."""
+    quantizer_trains_alone: int
+    """0: k-means trains the quantizer; 1: it trains itself; 2: k-means trains centroids, which are then added to it."""
+    own_fields: bool
+    """Whether the quantizer belongs to this object. Memory is managed by reference counts, whatever this says."""
+    cp: ClusteringParameters
+    """Parameters of the k-means."""
+    clustering_index: Index | Any
+    """If set, assigns points to centroids in that k-means."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, quantizer: Index, nlist: int) -> None: ...
+
 class LinearTransform(VectorTransform):
     """`A x + b`."""
 
@@ -1395,6 +2030,20 @@ class LinearTransform(VectorTransform):
     def __init__(self, d_in: int = 0, d_out: int = 0, have_bias: bool = False) -> None: ...
     def set_is_orthonormal(self) -> None:
         """Finds out whether the rows of `A` are orthonormal."""
+
+class MaskedInvertedLists(ReadOnlyInvertedLists):
+    """The first's list where it has entries, else the second's."""
+    def __init__(self, il0: InvertedLists, il1: InvertedLists) -> None: ...
+
+class MultiIndexQuantizer(Index):
+    """A quantizer of `2^(M * nbits)` centroids: each is one of the centroids of each of `M` parts. It has no vectors but these."""
+
+    pq: ProductQuantizer
+    """The parts and their centroids."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int) -> None: ...
 
 class NormalizationTransform(VectorTransform):
     """Scales each vector to an L2 norm of 1."""
@@ -1420,6 +2069,32 @@ class OPQMatrix(LinearTransform):
     max_train_points: int
     """Training uses at most this many vectors."""
     def __init__(self, d: int = 0, M: int = 1, d2: int = -1) -> None: ...
+
+class OnDiskInvertedLists(InvertedLists):
+    """Inverted lists in a file that is mapped."""
+
+    filename: str
+    """The file; empty where the lists are a part of an index's file."""
+    @property
+    def totsize(self) -> int:
+        """Bytes of the file."""
+    read_only: bool
+    """Whether entries can't be added or changed."""
+    prefetch_nthread: int
+    """Accepted for compatibility: the system reads ahead what is asked for."""
+    def merge_from_multiple(self, ils: Any, n_il: int, shift_ids: bool = False, verbose: bool = False) -> int:
+        """Fills these lists, which are empty, with the entries of n_il others. ils: `data()` of an InvertedListsPtrVector.
+
+        With shift_ids, the ids of each are counted on from those before. Returns how many entries there are.
+        """
+    def merge_from_1(self, il: Any, verbose: bool = False) -> int:
+        """As merge_from_multiple, with one."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, nlist: int, code_size: int, filename: str, read_only: bool = False) -> None: ...
+    def crop_invlists(self, l0: int, l1: int) -> None:
+        """Keeps the lists `l0` to `l1 - 1` only."""
 
 class PCAMatrix(LinearTransform):
     """Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again."""
@@ -1662,6 +2337,82 @@ class RemapDimensionsTransform(VectorTransform):
     @overload
     def __init__(self, d_in: int, d_out: int, map: np.ndarray) -> None: ...
 
+class ScalarQuantizer(Quantizer):
+    """Replaces each coordinate by a few bits: of its place in a range, or by the nearest of some levels, or by a shorter number."""
+
+    QT_0bit: ClassVar[int]
+    QT_1bit_eden: ClassVar[int]
+    QT_1bit_tqmse: ClassVar[int]
+    QT_2bit_eden: ClassVar[int]
+    QT_2bit_tq: ClassVar[int]
+    QT_2bit_tqmse: ClassVar[int]
+    QT_3bit_eden: ClassVar[int]
+    QT_3bit_tq: ClassVar[int]
+    QT_3bit_tqmse: ClassVar[int]
+    QT_4bit: ClassVar[int]
+    QT_4bit_eden: ClassVar[int]
+    QT_4bit_tq: ClassVar[int]
+    QT_4bit_tqmse: ClassVar[int]
+    QT_4bit_uniform: ClassVar[int]
+    QT_5bit_eden: ClassVar[int]
+    QT_5bit_tq: ClassVar[int]
+    QT_6bit: ClassVar[int]
+    QT_6bit_eden: ClassVar[int]
+    QT_7bit_eden: ClassVar[int]
+    QT_8bit: ClassVar[int]
+    QT_8bit_direct: ClassVar[int]
+    QT_8bit_direct_signed: ClassVar[int]
+    QT_8bit_eden: ClassVar[int]
+    QT_8bit_tqmse: ClassVar[int]
+    QT_8bit_uniform: ClassVar[int]
+    QT_bf16: ClassVar[int]
+    QT_count: ClassVar[int]
+    QT_fp16: ClassVar[int]
+    RS_meanstd: ClassVar[int]
+    RS_minmax: ClassVar[int]
+    RS_optim: ClassVar[int]
+    RS_quantiles: ClassVar[int]
+    qtype: int
+    """What becomes of a coordinate: one of the `QT_` constants."""
+    rangestat: int
+    """How training chooses ranges: 0 smallest and largest number, 1 mean and standard deviation, 2 quantiles, 3 least squared error."""
+    rangestat_arg: float
+    """The part of the range, the number of standard deviations or the quantile, by `rangestat`."""
+    bits: int
+    """Bits of a coordinate."""
+    trained: Float32Vector
+    """What training leaves: ranges as starts and widths, or levels and the boundaries between them."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, qtype: int) -> None: ...
+    def train(self, x: np.ndarray) -> None:
+        """Learns the ranges of coordinates from vectors (n, d); types without ranges look at none."""
+    def compute_codes(self, x: np.ndarray) -> np.ndarray:
+        """Encodes vectors (n, d) to codes (n, code_size) of uint8."""
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Decodes codes (n, code_size) of uint8 to vectors (n, d)."""
+    def set_derived_sizes(self) -> None:
+        """Sets what follows from d and qtype."""
+
+class SearchParametersHNSW(SearchParameters):
+    """Parameters of one search in a hierarchical graph."""
+
+    efSearch: int
+    """Candidates kept."""
+    check_relative_distance: bool
+    """A search ends at a candidate to which `efSearch` seen vertices are nearer; without it, after `efSearch` candidates."""
+    bounded_queue: bool
+    """Candidates are kept in one bounded queue, and not in two heaps."""
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        efSearch: int = 16,
+        check_relative_distance: bool = True,
+        bounded_queue: bool = True,
+    ) -> None: ...
+
 class SearchParametersPQ(SearchParameters):
     """Parameters of one search among product-quantized codes."""
 
@@ -1678,8 +2429,20 @@ class SearchParametersPreTransform(SearchParameters):
     """The parameters of that index."""
     def __init__(self, *, index_params: SearchParameters | None = None) -> None: ...
 
+class SliceInvertedLists(ReadOnlyInvertedLists):
+    """The lists from one number to before another of others."""
+    @property
+    def i0(self) -> int:
+        """The first."""
+    @property
+    def i1(self) -> int:
+        """One past the last."""
+    def __init__(self, il: InvertedLists, i0: int, i1: int) -> None: ...
+
 class StandardGpuResources(GpuResourcesProvider):
     """Streams, cuBLAS handles, pinned and temporary memory of every GPU that is used with it. Indexes share and keep them."""
+    def getMemoryInfo(self) -> dict[int, dict[str, tuple[int, int]]]:
+        """For each GPU in use, by kind of memory: the number of allocations and their bytes."""
     def __init__(self) -> None: ...
     def setTempMemory(self, size: int) -> None:
         """Bytes of temporary memory on each GPU, taken at its next use."""
@@ -1699,8 +2462,13 @@ class StandardGpuResources(GpuResourcesProvider):
         """Waits for the work on the current GPU."""
     def getTempMemoryAvailable(self, device: int) -> int:
         """Bytes of temporary memory not in use."""
-    def getMemoryInfo(self) -> list[list[object]]:
-        """For each GPU in use: [device, kind of memory, number of allocations, bytes]."""
+
+class StopWordsInvertedLists(ReadOnlyInvertedLists):
+    """Lists of more than `maxsize` entries count as empty, as words that are in every text do."""
+
+    maxsize: int
+    """The most entries of a list that counts."""
+    def __init__(self, il: InvertedLists, maxsize: int) -> None: ...
 
 class UInt16Vector:
     """A `std::vector` of its own."""
@@ -1786,6 +2554,11 @@ class UInt8Vector:
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
+class VStackInvertedLists(ReadOnlyInvertedLists):
+    """The lists of several others, one after the other."""
+    def __init__(self, nil: int, ils: Any) -> None:
+        """Of nil lists. ils: `data()` of an InvertedListsPtrVector."""
+
 class VectorIOReader(IOReader):
     """Reads from bytes in memory."""
 
@@ -1801,6 +2574,13 @@ class VectorIOWriter(IOWriter):
     data: UInt8Vector
     """The bytes so far."""
     def __init__(self) -> None: ...
+
+class ZeroCopyIOReader(IOReader):
+    """Reads from bytes that stay where they are: an index read from it sees its codes there, and they can then be read only."""
+    def __init__(self, data: Any, size: int) -> None:
+        """Of `size` bytes that a pointer leads to. An index read from them sees its codes where they are; it keeps them."""
+    def reset(self) -> None:
+        """Goes back to the first byte."""
 
 def cast_integer_to_float_ptr(x: int) -> Any | None:
     """A pointer to an address. Nothing checks that there are numbers."""
@@ -1945,7 +2725,7 @@ def eval_intersection(I1: np.ndarray, I2: np.ndarray) -> int:
     """Number of ids that two tables of results share, row by row."""
 
 def get_compile_options() -> str:
-    """What this build and machine use, as in 'OPTIMIZE GPU AVX2 AVX512'."""
+    """What this build and machine use, as in 'OPTIMIZE DD GPU AVX2 AVX512'; DD says that the instruction set is chosen at run time."""
 
 def get_version() -> str:
     """The Faiss release whose API, formats and results this package matches."""
@@ -2045,6 +2825,11 @@ def get_num_gpus() -> int:
 def gpu_launch_count() -> int:
     """Number of kernels that this process has launched: tests know by it that work was done on a GPU."""
 
+def gpu_launches() -> list[dict[str, Any]]:
+    """Which kernels this process has launched: device, kernel, launches, and the compute capabilities (as 90 for 9.0) of its machine
+    code and of the PTX behind it, which differ where the driver compiled PTX.
+    """
+
 def gpu_report() -> dict[str, list[str]]:
     """What is known of kernels, driver, CUDA libraries and GPUs, for `python -m faiss`."""
 
@@ -2074,18 +2859,21 @@ def index_gpu_to_cpu(index: Any) -> Any:
 
 def knn_gpu(
     res: Any,
-    xq: np.ndarray,
-    xb: np.ndarray,
+    xq: Any,
+    xb: Any,
     k: int,
-    D: np.ndarray | None = None,
-    I: np.ndarray | None = None,
+    D: Any = None,
+    I: Any = None,
     metric: int = 1,
     device: int = -1,
     use_cuvs: bool = False,
     vectorsMemoryLimit: int = 0,
     queriesMemoryLimit: int = 0,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[Any, Any]:
     """The k nearest neighbours of each query, found exactly on a GPU, without an index.
+
+    Arrays may lie on that GPU: whatever has a CUDA Array Interface (torch, CuPy, JAX) is read and written in place, in order with
+    the stream that it names, or torch's current one.
 
     res: StandardGpuResources. xq: queries, shape (nq, d). xb: database, shape (nb, d); float32 or float16, in C or Fortran order.
     D, I: where to write the results; I may be int64 or int32. metric: METRIC_L2 (squared distances), ...
@@ -2095,9 +2883,7 @@ def knn_gpu(
     Returns distances (float32) and positions in xb, shape (nq, k), best first; -1 is no result.
     """
 
-def pairwise_distance_gpu(
-    res: Any, xq: np.ndarray, xb: np.ndarray, D: np.ndarray | None = None, metric: int = 1, device: int = -1
-) -> np.ndarray:
+def pairwise_distance_gpu(res: Any, xq: Any, xb: Any, D: Any = None, metric: int = 1, device: int = -1) -> Any:
     """The distance of every query to every vector, computed on a GPU: float32, shape (nq, nb). Arguments as for knn_gpu."""
 
 class ClusteringIterationStats:
@@ -2489,6 +3275,25 @@ class CharVector(Int8Vector): ...
 class DoubleVector(Float64Vector): ...
 class FloatVector(Float32Vector): ...
 class IntVector(Int32Vector): ...
+
+class InvertedListsPtrVector:
+    """A vector of inverted lists, which it keeps alive."""
+    def __init__(self) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Removes elements from the end; there are no lists to be added."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector."""
+
 class LongLongVector(Int64Vector): ...
 class LongVector(Int64Vector): ...
 
@@ -2625,6 +3430,117 @@ def range_search_inner_product(
     x: Any, y: Any, d: int, nx: int, ny: int, radius: float, result: RangeSearchResult, sel: Any = None
 ) -> None:
     """Of ny vectors those whose inner product with each of nx is larger than the radius."""
+
+def binary_to_real(d: int, x_in: Any, x_out: Any) -> None:
+    """A binary vector of d bits as +1 and -1; pointers."""
+
+def clone_binary_index(index: Any) -> Any:
+    """A deep copy."""
+
+def crosshamming_count_thres(dbs: Any, n: int, ht: int, ncodes: int, nptr: Any) -> None:
+    """The number of pairs among n codes at a Hamming distance of at most ht, to where nptr points."""
+
+def deserialize_index_binary(data: np.ndarray) -> Any:
+    """The binary index that serialize_index_binary made an array of."""
+
+def downcast_IndexBinary(index: Any) -> Any:
+    """The binary index as the most derived of its classes, which it is already here."""
+
+def hamming_count_thres(bs1: Any, bs2: Any, n1: int, n2: int, ht: int, ncodes: int, nptr: Any) -> None:
+    """The number of pairs of n1 codes bs1 and n2 codes bs2 at a Hamming distance of at most ht, to where nptr points."""
+
+def hamming_range_search(
+    a: Any, b: Any, na: int, nb: int, radius: int, ncodes: int, result: Any, sel: Any = None
+) -> None:
+    """The codes b at a Hamming distance below radius of each code a, into a RangeSearchResult; pointers."""
+
+def hammings(a: Any, b: Any, na: int, nb: int, nbytespercode: int, dis: Any) -> None:
+    """All Hamming distances between na codes a and nb codes b; pointers. dis: int32, na * nb."""
+
+def hammings_knn(ha: Any, a: Any, b: Any, nb: int, ncodes: int, ordered: int) -> None:
+    """The older name of hammings_knn_hc."""
+
+def hammings_knn_hc(
+    ha: Any, a: Any, b: Any, nb: int, ncodes: int, ordered: int = 1, approx_topk_mode: int = 0, sel: Any = None
+) -> None:
+    """As hammings_knn_mc, into the heaps `ha` (int_maxheap_array_t), always ordered."""
+
+def hammings_knn_mc(
+    a: Any, b: Any, na: int, nb: int, k: int, ncodes: int, distances: Any, labels: Any, sel: Any = None
+) -> None:
+    """The k of nb codes b nearest to each of na codes a, of `ncodes` bytes; pointers. distances: int32, labels: int64, na * k."""
+
+def index_binary_factory(d: int, description: str, own_invlists: bool = True) -> Any:
+    """The index over vectors of d bits that the description describes, as in 'BIVF1024_HNSW32'; it may have to be trained."""
+
+def knn_hamming(xq: np.ndarray, xb: np.ndarray, k: int, variant: str = "hc") -> tuple[np.ndarray, np.ndarray]:
+    """The k nearest codes of each query, found without an index.
+
+    xq: queries, uint8, shape (nq, code_size). xb: database, shape (nb, code_size). variant: "hc" or "mc", which give the same.
+
+    Returns Hamming distances (int32) and positions in xb (int64), shape (nq, k), nearest first; -1 is no result.
+    """
+
+def match_hamming_thres(bs1: Any, bs2: Any, n1: int, n2: int, ht: int, ncodes: int, idx: Any, dis: Any) -> int:
+    """The pairs at a Hamming distance of at most ht: positions in bs1 and bs2 by turns to idx (int64), distances to dis (int32).
+
+    Returns how many they are.
+    """
+
+def read_index_binary(where: Any, io_flags: int = 0) -> Any:
+    """Reads a binary index from a file (a path) or from an IOReader, as the class that it was written as."""
+
+def real_to_binary(d: int, x_in: Any, x_out: Any) -> None:
+    """Numbers above 0 to bits that are set, others to bits that are not; pointers."""
+
+def serialize_index_binary(index: Any) -> np.ndarray:
+    """The file of a binary index, as an array of uint8."""
+
+def write_index_binary(index: Any, where: Any) -> None:
+    """Writes a binary index to a file (a path) or to an IOWriter; see write_index."""
+
+class SIMDConfig:
+    """The instruction set in use. There is one for the whole process; objects of this class are views of it."""
+    def __init__(self, faiss_simd_level_env: None = None) -> None: ...
+    @staticmethod
+    def get_level() -> int:
+        """The level in use."""
+    @staticmethod
+    def get_level_name() -> str:
+        """The name of the level in use."""
+    @staticmethod
+    def get_dispatched_level() -> int:
+        """The level that a kernel finds itself compiled for when it runs: equal to `get_level()`."""
+    @staticmethod
+    def set_level(level: int) -> None:
+        """Uses a level from now on. RuntimeError where this build or this machine lacks it, and nothing changes."""
+    @staticmethod
+    def is_simd_level_available(level: int) -> bool:
+        """Whether `set_level` would take this level."""
+    @staticmethod
+    def auto_detect_simd_level() -> int:
+        """The best level of this machine."""
+    @staticmethod
+    def has_dynamic_dispatch() -> bool:
+        """True: the level is chosen when the program runs."""
+    @property
+    def level(self) -> int:
+        """The level in use."""
+    @property
+    def supported_simd_levels(self) -> int:
+        """The levels that are available, a bit each: `1 << level`."""
+    @property
+    def avx512_split(self) -> bool:
+        """Whether this processor works through a register of AVX-512 in two halves (Zen 4)."""
+
+def compiled_simd_levels() -> int:
+    """The levels that this build has code for, a bit each: `1 << level`."""
+
+def to_simd_level(level_str: str) -> int:
+    """The number of a level by its name. RuntimeError where there is none of that name."""
+
+def to_string(level: int) -> str:
+    """The name of a level by its number. RuntimeError where there is none."""
 
 VERSION_STRING: str
 

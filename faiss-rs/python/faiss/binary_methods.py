@@ -224,7 +224,8 @@ class IndexBinaryIVFMethods(IndexBinaryMethods):
         """As search, in lists that the caller chose: Iq, int64, shape (nq, nprobe); Dq, the distances of their centroids, is not needed."""
         x = self._vectors(x)
         assert k > 0, "k must be positive"
-        return self.this.call("search_preassigned", x, k, self._probes(len(x), Iq, Dq))
+        found: Results = self.this.call("search_preassigned", x, k, self._probes(len(x), Iq, Dq))
+        return found
 
     def search_preassigned_c(
         self, n: int, x: Any, k: int, assign: Any, centroid_dis: Any, distances: Any, labels: Any, *_: Any

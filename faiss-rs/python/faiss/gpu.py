@@ -90,11 +90,12 @@ class _DeviceArray:
 def _stream_of(array: Any, interface: dict[str, Any]) -> int | None:
     """The stream that an array of a GPU is made on, as far as it says so."""
     if "stream" in interface:
-        return interface["stream"]
+        stream: int | None = interface["stream"]
+        return stream
     # Torch's interface names none: it is the current one.
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(array, torch.Tensor):
-        return torch.cuda.current_stream(array.device).cuda_stream
+        return int(torch.cuda.current_stream(array.device).cuda_stream)
     return None
 
 
@@ -169,7 +170,7 @@ def bfKnn(res: Any, args: Any) -> None:
 def bfKnn_tiling(res: Any, args: Any, vectorsMemoryLimit: int, queriesMemoryLimit: int) -> None:
     """As bfKnn, with at most so many bytes of vectors and of queries on the GPU at a time; 0 is no limit."""
     params = _native(args, faiss.GpuDistanceParams, "args")
-    _faiss.bf_knn(_provider(res), params, vectorsMemoryLimit, queriesMemoryLimit)
+    _faiss.bf_knn(_provider(res), params, vectorsMemoryLimit, queriesMemoryLimit, None)
 
 
 def _set_vectors(args: Any, name: str, plural: str, x: Any) -> Any:

@@ -67,4 +67,6 @@ class HNSWIndexMethods(Object):
 
     def init_level_0_from_entry_points(self, npt: int, points: Any, nearests: Any) -> None:
         """Links npt vectors at the lowest level, each by a search that begins at a given vertex: pointers to npt int32 each."""
-        self.this.call("init_level_0_from_entry_points", elements(points, npt, "int32"), elements(nearests, npt, "int32"))
+        self.this.call(
+            "init_level_0_from_entry_points", elements(points, npt, "int32"), elements(nearests, npt, "int32")
+        )

@@ -94,8 +94,11 @@ class IVFMethods(PreassignedMethods):
     invlists: Any
     coarse_code_size: Any
 
-    def merge_from(self, otherIndex: Any, add_id: int) -> None:
+    def merge_from(self, otherIndex: Any, add_id: Any = None) -> None:
         """Moves the vectors of another inverted file with the same centroids here; the other is empty afterwards. add_id is added to its ids."""
+        if add_id is None:
+            # As in Faiss: without it, ids would be given twice.
+            raise TypeError("merge_from() missing 1 required positional argument: 'add_id'")
         super().merge_from(otherIndex, add_id)
 
     def range_search_preassigned(

@@ -20,13 +20,15 @@ class InvertedListsMethods(Object):
         """A list's ids: those in memory, or a copy of those that are not."""
         if self._in_memory:
             return _faiss.list_view(self.this, list_no, True)
-        return self.this.call("get_ids", list_no)
+        ids: np.ndarray = self.this.call("get_ids", list_no)
+        return ids
 
     def _codes(self, list_no: int) -> np.ndarray:
         """A list's codes, as its ids."""
         if self._in_memory:
             return _faiss.list_view(self.this, list_no, False)
-        return self.this.call("get_codes", list_no)
+        codes: np.ndarray = self.this.call("get_codes", list_no)
+        return codes
 
     def get_ids(self, list_no: int) -> Pointer:
         """A pointer to a list's ids."""

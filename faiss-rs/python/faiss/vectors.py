@@ -138,7 +138,7 @@ class InvertedListsPtrVector:
         """What stands for a pointer to the elements."""
         return self._items
 
-    def swap(self, other: "InvertedListsPtrVector") -> None:
+    def swap(self, other: Any) -> None:
         """Exchanges contents with another vector."""
         self._items, other._items = other._items, self._items
 

@@ -227,8 +227,8 @@ result["serialized"] = faiss.serialize_index_binary(index)
     assert abs(cagra.search(xq, 5)[0].mean() / mine["exact"].mean() - 1) < 0.1
     with pytest.raises(RuntimeError, match="base_level_only"):
         cagra.add(xb)
+    index = faiss.IndexBinaryHNSW(64, 4)
     with pytest.raises(RuntimeError, match="incorrect type"):
-        index = faiss.IndexBinaryHNSW(64, 4)
         index.search(xq, 1, params=faiss.SearchParameters(sel=faiss.IDSelectorRange(0, 5)))
 
 

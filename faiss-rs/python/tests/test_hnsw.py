@@ -224,7 +224,8 @@ def test_storage_can_be_left_out(given):
     index = filled("HNSW8", given["x"])
     data = faiss.serialize_index(index, faiss.IO_FLAG_SKIP_STORAGE)
     again = faiss.deserialize_index(data)
-    assert len(data) < faiss.serialize_index(index).size and again.storage is None
+    assert len(data) < faiss.serialize_index(index).size
+    assert again.storage is None
     with pytest.raises(RuntimeError, match="storage"):
         again.search(given["q"], 3)
     again.storage = index.storage
@@ -313,7 +314,9 @@ def test_copies_and_refusals(given):
     index = filled("HNSW8", x)
     for other in (copy.deepcopy(index), pickle.loads(pickle.dumps(index)), faiss.clone_index(index)):
         other.add(x[:10])
-        assert other.ntotal == 510 and index.ntotal == 500 and index.storage.ntotal == 500
+        assert other.ntotal == 510
+        assert index.ntotal == 500
+        assert index.storage.ntotal == 500
         assert type(other) is faiss.IndexHNSWFlat
     for refused in (
         lambda: index.remove_ids(np.array([1])),
@@ -347,7 +350,6 @@ def test_copies_and_refusals(given):
             bad.search(q, 3)
         with pytest.raises(RuntimeError):
             bad.add(x[:1])
-            bad.search(q, 3)
 
 
 def test_searches_beside_each_other(given):
@@ -360,7 +362,8 @@ def test_searches_beside_each_other(given):
     threads = [threading.Thread(target=search) for _ in range(4)]
     [t.start() for t in threads]
     [t.join() for t in threads]
-    assert len(found) == 80 and all(found)
+    assert len(found) == 80
+    assert all(found)
 
 
 @pytest.mark.parametrize("kind", ["nan", "inf", "one dimension", "one vector"])
@@ -377,4 +380,5 @@ def test_odd_vectors(given, kind):
     index = faiss.IndexHNSWFlat(x.shape[1], 8)
     index.add(x)
     D, I = index.search(given["x"][1:2, : x.shape[1]].copy(), 5)  # noqa: E741
-    assert I[0, 0] == (0 if kind == "one vector" else 1) and np.isfinite(D[0, 0])
+    assert I[0, 0] == (0 if kind == "one vector" else 1)
+    assert np.isfinite(D[0, 0])
