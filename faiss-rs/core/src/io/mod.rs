@@ -45,7 +45,7 @@ pub fn read_nested(input: &mut Reader<'_>) -> Result<Option<Handle>> {
     };
     let made = input.nested(|input| (format.read)(input, code))?;
     if made.is::<dyn InvertedLists>() {
-        return Err(Error::failed("", format!("\"{code}\" are inverted lists, not an index")));
+        return Err(Error::failed("", format!("Index type \"{code}\" not recognized: these are inverted lists")));
     }
     Ok(Some(made))
 }

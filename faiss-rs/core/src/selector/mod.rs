@@ -114,7 +114,7 @@ fn construct_all(args: &[Value]) -> Result<Handle> {
 /// Members are the places of ids that another selector has: how an index with ids of the user's own asks one whose ids count up, at the cost of
 /// the ids that are asked for.
 #[derive(Object, Default, Clone)]
-#[object(name = "IDSelectorTranslated")]
+#[object(implements(IDSelector), copy)]
 pub struct IDSelectorTranslated {
     #[object(parent)]
     base: IDSelectorBase,
