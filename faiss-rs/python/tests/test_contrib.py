@@ -226,9 +226,7 @@ def test_batches_of_files(rng, tmp_path):
         list(vecs_io.bvecs_iter_chunked(tmp_path, 8))
 
 
-@pytest.mark.parametrize(
-    "name", ["big_batch_search.big_batch_search", "rpc.Client", "datasets.DatasetSIFT1M"]
-)
+@pytest.mark.parametrize("name", ["big_batch_search.big_batch_search", "rpc.Client", "datasets.DatasetSIFT1M"])
 def test_what_is_not_here_says_so(name):
     module, member = name.split(".")
     found = importlib.import_module(f"faiss.contrib.{module}")
