@@ -230,7 +230,7 @@ fn bad_input_changes_nothing() {
     assert_eq!(ix.read().base().ntotal, 0);
     with_ivf(&ix, |ivf| ivf.nprobe = 0);
     assert!(ix.read().search(&x, 1, None, &mut distances, &mut labels).is_err());
-    for bad in ["", "IVF8", "IVF8,", "PQ3", "Foo", "IVF8,PQ4,PQ4", "PCA8", "IVF8(Flat,Flat", "HNSW32"] {
+    for bad in ["", "IVF8", "IVF8,", "PQ3", "Foo", "IVF8,PQ4,PQ4", "PCA8", "IVF8(Flat,Flat", "NSG32"] {
         assert!(index_factory(D as i64, bad, MetricType::L2).is_err(), "{bad}");
     }
     let guard = ix.read();
