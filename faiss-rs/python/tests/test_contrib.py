@@ -226,9 +226,56 @@ def test_batches_of_files(rng, tmp_path):
         list(vecs_io.bvecs_iter_chunked(tmp_path, 8))
 
 
-@pytest.mark.parametrize("name", ["big_batch_search.big_batch_search", "rpc.Client", "datasets.DatasetSIFT1M"])
+@pytest.mark.parametrize("name", ["datasets.DatasetDINO10B", "inspect_tools.get_NSG_neighbors"])
 def test_what_is_not_here_says_so(name):
     module, member = name.split(".")
     found = importlib.import_module(f"faiss.contrib.{module}")
     with pytest.raises(NotImplementedError, match=member):
         getattr(found, member)
+
+
+def test_data_sets_in_files(rng, tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets, "dataset_basedir", f"{tmp_path}/")
+    x, gt = rng.random((20, 128), dtype="f4"), np.arange(40, dtype="i4").reshape(10, 4)
+    (tmp_path / "sift1M").mkdir()
+    for name in ("base", "query", "learn"):
+        vecs_io.fvecs_write(tmp_path / f"sift1M/sift_{name}.fvecs", x)
+    vecs_io.ivecs_write(tmp_path / "sift1M/sift_groundtruth.ivecs", gt)
+    ds = datasets.dataset_from_name("sift1M")
+    assert str(ds) == "dataset in dimension 128, with metric L2, size: Q 10000 B 1000000 T 100000"
+    np.testing.assert_array_equal(ds.get_database(), x)
+    np.testing.assert_array_equal(ds.get_train(3), x[:3])
+    np.testing.assert_array_equal(ds.get_groundtruth(2), gt[:, :2])
+    with pytest.raises(AssertionError, match="4 neighbours, not 5"):
+        ds.get_groundtruth(5)
+    deep = datasets.dataset_from_name("deep1M")
+    assert (deep.d, deep.nb) == (96, 10**6)
+    assert datasets.dataset_from_name("bigann10M").nb == 10**7
+    with pytest.raises(RuntimeError, match="nosuch"):
+        datasets.dataset_from_name("nosuch")
+
+
+def test_balanced_assignment_as_faiss(oracle, rng):
+    x = rng.random((300, 8), dtype="f4")
+    code = """
+from faiss.contrib.clustering import balanced_assignment_with_penalties
+assign, stats = balanced_assignment_with_penalties(given["x"], given["x"][:6].copy(), num_iter=n)
+result.update(assign=assign, stats=np.array([stats[k] for k in sorted(stats)]))
+"""
+    for n in (1, 20):
+        assign, stats = clustering.balanced_assignment_with_penalties(x, x[:6].copy(), num_iter=n)
+        wanted = oracle(f"n = {n}" + code, x=x)
+        np.testing.assert_array_equal(assign, wanted["assign"])
+        np.testing.assert_allclose([stats[k] for k in sorted(stats)], wanted["stats"], rtol=1e-5)
+
+
+def test_sparse_rows():
+    sparse = pytest.importorskip("scipy.sparse")
+    x = sparse.random(500, 30, 0.2, format="csr", dtype="float32", random_state=np.random.RandomState(3))
+    centroids = clustering.kmeans(7, clustering.DatasetAssignSparse(x), niter=5, verbose=False)
+    dense = clustering.kmeans(7, clustering.DatasetAssign(x.toarray()), niter=5, verbose=False)
+    np.testing.assert_allclose(centroids, dense, atol=1e-5)
+    D, nearest = clustering.sparse_assign_to_dense_blocks(x, centroids, qbs=60, bbs=3)
+    wanted = ((x.toarray()[:, None] - centroids) ** 2).sum(2, dtype="f8")
+    np.testing.assert_array_equal(nearest, wanted.argmin(1))
+    np.testing.assert_allclose(D, wanted.min(1), atol=1e-4)

@@ -1,35 +1,31 @@
 """k-means in Python, over data that only has to say which centroid is nearest, and in two levels, for many centroids."""
 
+import importlib
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import faiss
-from faiss.contrib._missing import getattr_of
 
 __all__ = [
     "DatasetAssign",
     "DatasetAssignGPU",
+    "DatasetAssignSparse",
+    "balanced_assignment_with_penalties",
+    "check_if_torch",
     "imbalance_factor",
     "kmeans",
     "print_nop",
     "reassign_centroids",
+    "sparse_assign_to_dense",
+    "sparse_assign_to_dense_blocks",
     "train_ivf_index_with_2level",
     "two_level_clustering",
 ]
-
-__getattr__ = getattr_of(
-    __name__,
-    (
-        "DatasetAssignSparse",
-        "balanced_assignment_with_penalties",
-        "check_if_torch",
-        "sparse_assign_to_dense",
-        "sparse_assign_to_dense_blocks",
-    ),
-)
 
 
 def print_nop(*arg: Any, **kwargs: Any) -> None:
@@ -69,16 +65,22 @@ class DatasetAssign:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The nearest centroid of each row, the squared distance to it, and the sum of the rows of each centroid."""
         D, labels = self.perform_search(centroids)
-        nearest, k = labels.ravel(), len(centroids)
-        order = np.argsort(nearest, kind="stable")
-        rows = self.x if weights is None else self.x * weights[:, None]
-        sums = np.zeros((k, self.dim()), "float32")
-        counts = np.bincount(nearest, minlength=k)
-        starts = np.concatenate([[0], np.cumsum(counts)])[:-1]
-        filled = counts > 0
-        if filled.any():
-            sums[filled] = np.add.reduceat(rows[order], starts[filled], axis=0)
-        return nearest, D.ravel(), sums
+        return _sums(self.x, labels.ravel(), D.ravel(), len(centroids), weights)
+
+
+def _sums(
+    x: np.ndarray, nearest: np.ndarray, D: np.ndarray, k: int, weights: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What assign_to returns, for dense rows."""
+    order = np.argsort(nearest, kind="stable")
+    rows = x if weights is None else x * weights[:, None]
+    sums = np.zeros((k, x.shape[1]), "float32")
+    counts = np.bincount(nearest, minlength=k)
+    starts = np.concatenate([[0], np.cumsum(counts)])[:-1]
+    filled = counts > 0
+    if filled.any():
+        sums[filled] = np.add.reduceat(rows[order], starts[filled], axis=0)
+    return nearest, D, sums
 
 
 class DatasetAssignGPU(DatasetAssign):
@@ -97,6 +99,118 @@ class DatasetAssignGPU(DatasetAssign):
         self.index.add(centroids)
         found: tuple[np.ndarray, np.ndarray] = self.index.search(self.x, 1)
         return found
+
+
+def sparse_assign_to_dense(
+    xq: Any, xb: np.ndarray, xq_norms: np.ndarray | None = None, xb_norms: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The squared distance of each sparse row (scipy's csr_matrix, shape (n, d)) to its nearest dense one, shape (k, d), and which that is.
+
+    xq_norms, xb_norms: the squared norms of the rows, where they are known.
+    """
+    if xq_norms is None:
+        xq_norms = np.asarray(xq.power(2).sum(1)).ravel()
+    if xb_norms is None:
+        xb_norms = (xb**2).sum(1)
+    D = xb_norms - 2 * (xq @ xb.T)
+    nearest = D.argmin(axis=1)
+    return D[np.arange(len(D)), nearest] + xq_norms, nearest
+
+
+def sparse_assign_to_dense_blocks(
+    xq: Any,
+    xb: np.ndarray,
+    xq_norms: np.ndarray | None = None,
+    xb_norms: np.ndarray | None = None,
+    qbs: int = 16384,
+    bbs: int = 16384,
+    nt: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """As sparse_assign_to_dense, in blocks of qbs sparse and bbs dense rows, in nt threads (by default as many as Faiss's calls use)."""
+    n = xq.shape[0]
+    if xq_norms is None:
+        xq_norms = np.asarray(xq.power(2).sum(1)).ravel()
+    if xb_norms is None:
+        xb_norms = (xb**2).sum(1)
+    D, nearest = np.full(n, np.inf, "float32"), np.full(n, -1, "int64")
+
+    def block(i: int) -> None:
+        rows = xq[i : i + qbs]
+        for j in range(0, len(xb), bbs):
+            dis, ids = sparse_assign_to_dense(rows, xb[j : j + bbs], xq_norms[i : i + qbs], xb_norms[j : j + bbs])
+            better = dis < D[i : i + qbs]
+            D[i : i + qbs][better], nearest[i : i + qbs][better] = dis[better], ids[better] + j
+
+    with ThreadPoolExecutor(nt or faiss.omp_get_max_threads()) as pool:
+        list(pool.map(block, range(0, n, qbs)))
+    return D, nearest
+
+
+class DatasetAssignSparse(DatasetAssign):
+    """Sparse rows (scipy's csr_matrix, shape (n, d)), assigned to dense centroids."""
+
+    def __init__(self, x: Any) -> None:
+        assert x.dtype == "float32", f"the matrix is of {x.dtype}, float32 is wanted"
+        self.x = x
+        self.squared_norms = np.asarray(x.power(2).sum(1)).ravel()
+
+    def count(self) -> int:
+        return int(self.x.shape[0])
+
+    def get_subset(self, indices: np.ndarray) -> np.ndarray:
+        rows: np.ndarray = self.x[indices].toarray()
+        return rows
+
+    def perform_search(self, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return sparse_assign_to_dense_blocks(self.x, centroids, xq_norms=self.squared_norms)
+
+    def assign_to(
+        self, centroids: np.ndarray, weights: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        D, nearest = self.perform_search(centroids)
+        n = self.count()
+        ones = np.ones(n, "float32") if weights is None else np.asarray(weights, dtype="float32")
+        # A matrix that has the weight of row i at (its centroid, i): its product with the rows sums them by centroid.
+        chosen = importlib.import_module("scipy.sparse").csr_matrix(
+            (ones, (nearest, np.arange(n))), shape=(len(centroids), n)
+        )
+        return nearest, D, (chosen @ self.x).toarray()
+
+
+def check_if_torch(x: Any) -> bool:
+    """Whether this is a torch tensor; torch is not imported for the answer."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(x, torch.Tensor)
+
+
+def balanced_assignment_with_penalties(
+    x: np.ndarray, centroids: np.ndarray, alpha: float = 0.03, num_iter: int = 20, maxk: int = 100
+) -> tuple[np.ndarray, dict[str, float]]:
+    """Assigns rows, shape (n, d), to centroids, shape (nc, d), so that clusters are of about one size (Tavenard, Jegou, Amsaleg, CBMI 2011).
+
+    A cluster has a penalty, 1 at first, whose square is added to squared distances, and which is multiplied after each of num_iter rounds by
+    (size / (n / nc)) ** alpha; a larger alpha gives more even sizes and a larger error. Only the maxk nearest centroids of a row are
+    looked at. Returns the clusters, int64, shape (n,), and figures: imf (the imbalance factor), mse, binsize_min, binsize_max,
+    penalty_min, penalty_max and alpha.
+    """
+    n, nc = len(x), len(centroids)
+    D, near = faiss.knn(x, centroids, min(maxk, nc))
+    penalties = np.ones(nc, "float32")
+    rows = np.arange(n)
+    for _ in range(max(num_iter, 1)):
+        chosen = (D + penalties[near] ** 2).argmin(axis=1)
+        assign = near[rows, chosen]
+        sizes = np.bincount(assign, minlength=nc)
+        penalties *= ((sizes / (n / nc)) ** alpha).astype("float32")
+    return assign, {
+        "alpha": alpha,
+        "imf": imbalance_factor(nc, assign),
+        "mse": float(D[rows, chosen].mean()),
+        "binsize_min": int(sizes.min()),
+        "binsize_max": int(sizes.max()),
+        "penalty_min": float(penalties.min()),
+        "penalty_max": float(penalties.max()),
+    }
 
 
 def reassign_centroids(hassign: np.ndarray, centroids: np.ndarray, rs: Any = None) -> int:

@@ -1,27 +1,44 @@
 """Data sets for tests and benchmarks."""
 
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
 import faiss
 from faiss.contrib._missing import getattr_of
+from faiss.contrib.vecs_io import bvecs_mmap, fvecs_mmap, fvecs_read, ivecs_read
 
-__all__ = ["Dataset", "SyntheticDataset", "dataset_from_name", "sanitize"]
+__all__ = [
+    "Dataset",
+    "DatasetBigANN",
+    "DatasetDeep1B",
+    "DatasetGIST1M",
+    "DatasetGlove",
+    "DatasetMusic100",
+    "DatasetSIFT1M",
+    "SyntheticDataset",
+    "dataset_from_name",
+    "sanitize",
+    "set_dataset_basedir",
+]
 
-# Those that are read from files.
-NAMED = "DatasetBigANN DatasetDINO10B DatasetDeep1B DatasetGIST1M DatasetGlove DatasetMusic100 DatasetSIFT1M set_dataset_basedir"
-__getattr__ = getattr_of(__name__, NAMED.split())
+__getattr__ = getattr_of(__name__, ("DatasetDINO10B",))
+
+# The folder of the data sets that are read from files.
+dataset_basedir = "data/"
+
+
+def set_dataset_basedir(path: str) -> None:
+    """Sets the folder that holds the folders of data sets (sift1M, bigann, deep1b, glove, music-100, gist1M)."""
+    global dataset_basedir
+    dataset_basedir = path
 
 
 def sanitize(x: np.ndarray) -> np.ndarray:
     """The array as float32, C-contiguous."""
     return np.ascontiguousarray(x, dtype="float32")
-
-
-def dataset_from_name(dataset: str = "deep1M", download: bool = False) -> "Dataset":
-    """Data sets that are read from files: not here yet."""
-    raise NotImplementedError(f"data set {dataset}: only SyntheticDataset is implemented in this version")
 
 
 class Dataset:
@@ -50,11 +67,7 @@ class Dataset:
 
     def database_iterator(self, bs: int = 128, split: tuple[int, int] = (1, 0)) -> Iterator[np.ndarray]:
         """The database in blocks of bs vectors; split is (number of parts, which part)."""
-        xb = self.get_database()
-        parts, rank = split
-        start, end = self.nb * rank // parts, self.nb * (rank + 1) // parts
-        for i in range(start, end, bs):
-            yield xb[i : min(i + bs, end)]
+        return _blocks(self.get_database(), self.nb, bs, split)
 
     def __str__(self) -> str:
         return f"dataset in dimension {self.d}, with metric {self.metric}, size: Q {self.nq} B {self.nb} T {self.nt}"
@@ -94,3 +107,206 @@ class SyntheticDataset(Dataset):
         metric = faiss.METRIC_L2 if self.metric == "L2" else faiss.METRIC_INNER_PRODUCT
         _, labels = faiss.knn(self.xq, self.xb, k or 100, metric)
         return labels
+
+
+class _Files(Dataset):
+    """A data set of files below dataset_basedir; vectors are read as they are needed."""
+
+    folder = ""
+
+    def path(self, name: str) -> str:
+        """The path of a file of the data set."""
+        return str(Path(dataset_basedir) / self.folder / name)
+
+
+class _Texmex(_Files):
+    """The layout of corpus-texmex.irisa.fr: NAME_base.fvecs and so on."""
+
+    prefix = ""
+
+    def get_queries(self) -> np.ndarray:
+        return fvecs_read(self.path(f"{self.prefix}_query.fvecs"))
+
+    def get_train(self, maxtrain: int | None = None) -> np.ndarray:
+        return sanitize(fvecs_mmap(self.path(f"{self.prefix}_learn.fvecs"))[:maxtrain])
+
+    def get_database(self) -> np.ndarray:
+        return fvecs_read(self.path(f"{self.prefix}_base.fvecs"))
+
+    def get_groundtruth(self, k: int | None = None) -> np.ndarray:
+        return _first(ivecs_read(self.path(f"{self.prefix}_groundtruth.ivecs")), k)
+
+
+def _first(gt: np.ndarray, k: int | None) -> np.ndarray:
+    """The first k columns."""
+    assert k is None or k <= gt.shape[1], f"the ground truth has {gt.shape[1]} neighbours, not {k}"
+    return gt[:, :k]
+
+
+class DatasetSIFT1M(_Texmex):
+    """SIFT descriptors: a million of 128 dimensions."""
+
+    folder, prefix = "sift1M", "sift"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.d, self.nt, self.nb, self.nq = 128, 100_000, 1_000_000, 10_000
+
+
+class DatasetGIST1M(_Texmex):
+    """GIST descriptors: a million of 960 dimensions."""
+
+    folder, prefix = "gist1M", "gist"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.d, self.nt, self.nb, self.nq = 960, 500_000, 1_000_000, 1_000
+
+
+class DatasetBigANN(_Files):
+    """The first nb_M millions of a billion SIFT descriptors of bytes."""
+
+    folder = "bigann"
+
+    def __init__(self, nb_M: int = 1000) -> None:
+        super().__init__()
+        assert nb_M in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000), f"{nb_M} millions have no ground truth"
+        self.nb_M = nb_M
+        self.d, self.nt, self.nb, self.nq = 128, 100_000_000, nb_M * 1_000_000, 10_000
+
+    def get_queries(self) -> np.ndarray:
+        return sanitize(bvecs_mmap(self.path("bigann_query.bvecs")))
+
+    def get_train(self, maxtrain: int | None = None) -> np.ndarray:
+        return sanitize(bvecs_mmap(self.path("bigann_learn.bvecs"))[:maxtrain])
+
+    def get_database(self) -> np.ndarray:
+        assert self.nb_M < 100, "the database is large: take database_iterator"
+        return sanitize(bvecs_mmap(self.path("bigann_base.bvecs"))[: self.nb])
+
+    def get_groundtruth(self, k: int | None = None) -> np.ndarray:
+        return _first(ivecs_read(self.path(f"gnd/idx_{self.nb_M}M.ivecs")), k)
+
+    def database_iterator(self, bs: int = 128, split: tuple[int, int] = (1, 0)) -> Iterator[np.ndarray]:
+        return _blocks(bvecs_mmap(self.path("bigann_base.bvecs")), self.nb, bs, split)
+
+
+class DatasetDeep1B(_Files):
+    """The first nb of a billion descriptors of a network: 96 dimensions."""
+
+    folder = "deep1b"
+
+    def __init__(self, nb: int = 10**9) -> None:
+        super().__init__()
+        names = {10**5: "deep100k", 10**6: "deep1M", 10**7: "deep10M", 10**8: "deep100M", 10**9: "deep1B"}
+        assert nb in names, f"{nb} vectors have no ground truth: {', '.join(map(str, names))} have"
+        self.d, self.nt, self.nb, self.nq = 96, 358_480_000, nb, 10_000
+        self.gt_fname = f"{names[nb]}_groundtruth.ivecs"
+
+    def get_queries(self) -> np.ndarray:
+        return fvecs_read(self.path("deep1B_queries.fvecs"))
+
+    def get_train(self, maxtrain: int | None = None) -> np.ndarray:
+        return sanitize(fvecs_mmap(self.path("learn.fvecs"))[:maxtrain])
+
+    def get_database(self) -> np.ndarray:
+        assert self.nb <= 10**8, "the database is large: take database_iterator"
+        return sanitize(fvecs_mmap(self.path("base.fvecs"))[: self.nb])
+
+    def get_groundtruth(self, k: int | None = None) -> np.ndarray:
+        return _first(ivecs_read(self.path(self.gt_fname)), k)
+
+    def database_iterator(self, bs: int = 128, split: tuple[int, int] = (1, 0)) -> Iterator[np.ndarray]:
+        return _blocks(fvecs_mmap(self.path("base.fvecs")), self.nb, bs, split)
+
+
+class DatasetGlove(_Files):
+    """Word vectors of 100 dimensions, compared by cosine: an HDF5 file of ann-benchmarks, read by h5py."""
+
+    folder = "glove"
+
+    def __init__(self, loc: str | None = None, download: bool = False) -> None:
+        super().__init__()
+        if download:
+            raise NotImplementedError("DatasetGlove(download=True) is not implemented: put the file there yourself")
+        h5py = importlib.import_module("h5py")
+        self.file = h5py.File(self.path("glove-100-angular.hdf5") if loc is None else loc, "r")
+        # Cosines are inner products of unit vectors.
+        self.metric = "IP"
+        self.nb, self.d = self.file["train"].shape
+        self.nt, self.nq = 0, self.file["test"].shape[0]
+
+    def _unit(self, name: str) -> np.ndarray:
+        x = sanitize(self.file[name])
+        faiss.normalize_L2(x)
+        return x
+
+    def get_queries(self) -> np.ndarray:
+        return self._unit("test")
+
+    def get_database(self) -> np.ndarray:
+        return self._unit("train")
+
+    def get_groundtruth(self, k: int | None = None) -> np.ndarray:
+        return _first(np.asarray(self.file["neighbors"]), k)
+
+
+class DatasetMusic100(_Files):
+    """A million vectors of songs of 100 dimensions, compared by inner product (Morozov and Babenko 2018)."""
+
+    folder = "music-100"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.d, self.nt, self.nb, self.nq = 100, 0, 1_000_000, 10_000
+        self.metric = "IP"
+
+    def _read(self, name: str) -> np.ndarray:
+        return np.fromfile(self.path(name), dtype="float32").reshape(-1, self.d)
+
+    def get_queries(self) -> np.ndarray:
+        return self._read("query_music100.bin")
+
+    def get_database(self) -> np.ndarray:
+        return self._read("database_music100.bin")
+
+    def get_groundtruth(self, k: int | None = None) -> np.ndarray:
+        _, labels = faiss.knn(self.get_queries(), self.get_database(), k or 100, faiss.METRIC_INNER_PRODUCT)
+        return labels
+
+
+def _blocks(x: np.ndarray, nb: int, bs: int, split: tuple[int, int]) -> Iterator[np.ndarray]:
+    """A part of the first nb rows in blocks of bs."""
+    parts, rank = split
+    start, end = nb * rank // parts, nb * (rank + 1) // parts
+    for i in range(start, end, bs):
+        yield sanitize(x[i : min(i + bs, end)])
+
+
+def dataset_from_name(dataset: str = "deep1M", download: bool = False) -> Dataset:
+    """The data set of a name: sift1M, gist1M, music-100, glove, bigann1M to bigann1B, deep1M to deep1B."""
+    millions = {
+        "1M": 1,
+        "2M": 2,
+        "5M": 5,
+        "10M": 10,
+        "20M": 20,
+        "50M": 50,
+        "100M": 100,
+        "200M": 200,
+        "500M": 500,
+        "1B": 1000,
+    }
+    if dataset == "sift1M":
+        return DatasetSIFT1M()
+    if dataset == "gist1M":
+        return DatasetGIST1M()
+    if dataset == "music-100":
+        return DatasetMusic100()
+    if dataset == "glove":
+        return DatasetGlove(download=download)
+    sized: dict[str, Callable[[int], Dataset]] = {"bigann": DatasetBigANN, "deep": lambda n: DatasetDeep1B(n * 10**6)}
+    for prefix, make in sized.items():
+        if dataset.startswith(prefix) and dataset.removeprefix(prefix) in millions:
+            return make(millions[dataset.removeprefix(prefix)])
+    raise RuntimeError(f"no data set is named {dataset}")
