@@ -1,7 +1,11 @@
 //! What goes wrong, as the engine can show it: a message, and details by name.
 
+use std::any::Any;
 use std::fmt;
 
+use dagger_sdk::core::gql_client::GraphQlExtension;
+use dagger_sdk::core::graphql_client::GraphQLError;
+use dagger_sdk::errors::DaggerError;
 use serde_json::Value;
 
 /// A message and any number of named details. The user sees the message; programs read the details.
@@ -43,18 +47,21 @@ impl Error {
         self.values.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// From the `errors` of a GraphQL answer. A container's command that failed brings `cmd`, `exitCode`, `stdout` and
-    /// `stderr` with it.
-    pub(crate) fn from_answer(errors: &Value) -> Option<Error> {
-        let first = errors.as_array()?.first()?;
-        let message = first["message"].as_str().unwrap_or("the engine gave an error without a message");
-        let mut error = Error::new(message);
-        if let Some(extensions) = first["extensions"].as_object() {
-            for (name, value) in extensions.iter().filter(|(name, _)| !name.starts_with('_')) {
-                error = error.with(name, value.clone());
-            }
+    /// A container's command that failed brings `cmd`, `exitCode`, `stdout` and `stderr` with it.
+    fn from_engine(error: &GraphQLError) -> Error {
+        let (message, fields) = match error {
+            GraphQLError::HttpError(reason) => return Error::new(format!("The engine cannot be reached: {reason}.")),
+            GraphQLError::DomainError { message, fields } => (message, fields),
+        };
+        let error = Error::new(message.as_str());
+        match fields.first().and_then(|first| first.extensions.as_ref()) {
+            Some(GraphQlExtension::ExecError { cmd, exit_code, stderr, stdout }) => error
+                .with("cmd", cmd.as_slice())
+                .with("exitCode", *exit_code)
+                .with("stderr", stderr.as_str())
+                .with("stdout", stdout.as_str()),
+            _ => error,
         }
-        Some(error)
     }
 }
 
@@ -64,8 +71,11 @@ impl fmt::Display for Error {
     }
 }
 
-impl<E: std::error::Error> From<E> for Error {
+impl<E: std::error::Error + 'static> From<E> for Error {
     fn from(error: E) -> Error {
+        if let Some(DaggerError::Query(error)) = (&error as &dyn Any).downcast_ref() {
+            return Error::from_engine(error);
+        }
         let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
@@ -86,11 +96,16 @@ mod tests {
 
     #[test]
     fn a_failed_command_keeps_its_details() {
-        let answer = json!([{"message": "exit code: 3", "extensions": {"_type": "EXEC_ERROR", "cmd": ["false"], "exitCode": 3}}]);
-        let error = Error::from_answer(&answer).unwrap();
+        let answer = json!([{"message": "exit code: 3", "extensions": {"_type": "EXEC_ERROR", "cmd": ["false"],
+            "exitCode": 3, "stdout": "", "stderr": "no"}}]);
+        let fields = serde_json::from_value(answer).unwrap();
+        let error = DaggerError::Query(GraphQLError::DomainError { message: "exit code: 3".into(), fields });
+        let error = Error::from(error);
         assert_eq!(error.to_string(), "exit code: 3");
         assert_eq!(error.value("exitCode"), Some(&json!(3)));
-        assert_eq!(error.value("_type"), None);
+        assert_eq!(error.value("stderr"), Some(&json!("no")));
+        let gone = Error::from(DaggerError::Query(GraphQLError::HttpError("no route".into())));
+        assert_eq!(gone.message(), "The engine cannot be reached: no route.");
     }
 
     #[test]

@@ -10,15 +10,17 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
+use dagger_sdk::Query;
+
 use apollo_compiler::Schema;
 use apollo_compiler::ast::Type;
 use apollo_compiler::executable::{Field, Selection, SelectionSet};
 use apollo_compiler::parser::Parser;
 use apollo_compiler::validation::{DiagnosticList, Valid};
 use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
 
 use crate::error::Error;
-use crate::session::Session;
 use crate::table::Module;
 
 const TOKEN: &str = "token";
@@ -33,6 +35,7 @@ pub type Script = Box<dyn Fn(&str, &str, &str) -> Option<Result<Value, Error>> +
 pub struct FakeEngine {
     port: u16,
     shared: Arc<Shared>,
+    runtime: Runtime,
 }
 
 struct Shared {
@@ -63,8 +66,9 @@ impl FakeEngine {
         let schema = Schema::parse_and_validate(schema, "schema.graphql").unwrap_or_else(|error| panic!("{error}"));
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
         let port = listener.local_addr().expect("an address").port();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let shared = Arc::new(Shared { schema, script, state: Mutex::default() });
-        let engine = FakeEngine { port, shared: Arc::clone(&shared) };
+        let engine = FakeEngine { port, shared: Arc::clone(&shared), runtime };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let shared = Arc::clone(&shared);
@@ -75,8 +79,14 @@ impl FakeEngine {
         engine
     }
 
-    pub fn session(&self) -> Session {
-        Session::new(self.port, TOKEN)
+    /// The root of the API.
+    pub fn dagger(&self) -> Query {
+        crate::connect(self.port, TOKEN, None)
+    }
+
+    /// Waits for what asks this engine.
+    pub fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
     }
 
     /// Calls a function as the engine does, and gives what the module returned. An empty object asks for registration, an
@@ -98,7 +108,7 @@ impl FakeEngine {
             state.call = json!({"name": function, "parentName": object, "parent": parent, "inputArgs": input});
             (state.returned, state.failed) = (None, None);
         }
-        let fine = crate::serve_in(&self.session(), module)?;
+        let fine = self.block_on(crate::serve_in(&self.dagger(), module))?;
         let mut state = self.state();
         match (state.returned.take(), state.failed.take()) {
             (Some(value), None) if fine => Ok(value),
@@ -107,7 +117,8 @@ impl FakeEngine {
         }
     }
 
-    /// Every operation so far.
+    /// Every operation so far, as the calls from the API's root on: those behind an id are in its place, and arguments
+    /// are in the order of their names.
     pub fn operations(&self) -> Vec<String> {
         self.state().operations.clone()
     }
@@ -158,11 +169,18 @@ impl Shared {
     fn answer(&self, body: &[u8]) -> Value {
         let request: Value = serde_json::from_slice(body).unwrap_or_default();
         let operation = request["query"].as_str().unwrap_or_default().to_owned();
-        self.state().operations.push(operation.clone());
         match self.execute(&operation) {
             Ok(data) => json!({ "data": data }),
             Err(error) => {
-                let details: Map<String, Value> = error.values().iter().cloned().collect();
+                let mut details: Map<String, Value> = error.values().iter().cloned().collect();
+                if details.contains_key("exitCode") {
+                    for (name, usual) in [("cmd", json!([])), ("stdout", "".into()), ("stderr", "".into())] {
+                        details.entry(name).or_insert(usual);
+                    }
+                    details.insert("_type".to_owned(), "EXEC_ERROR".into());
+                } else {
+                    details.insert("_type".to_owned(), "OTHER".into());
+                }
                 json!({"data": null, "errors": [{"message": error.message(), "extensions": details}]})
             }
         }
@@ -201,10 +219,13 @@ impl Shared {
     }
 
     fn field(&self, parent: &str, field: &Field, chain: &str) -> Result<Value, Error> {
+        if field.selection_set.selections.is_empty() {
+            self.state().operations.push(longer(chain, field));
+        }
         if let Some(outcome) = (self.script)(parent, &field.name, &longer(chain, field)) {
             return outcome;
         }
-        if let Some(value) = self.function_call(parent, field) {
+        if let Some(value) = self.function_call(parent, field, chain) {
             return Ok(value);
         }
         let chain = match (parent, field.name.as_str()) {
@@ -229,10 +250,23 @@ impl Shared {
     }
 
     /// The part of the schema that has a memory: the call that is under way, and errors.
-    fn function_call(&self, parent: &str, field: &Field) -> Option<Value> {
+    fn function_call(&self, parent: &str, field: &Field, chain: &str) -> Option<Value> {
         let mut state = self.state();
         match (parent, field.name.as_str()) {
-            ("Query", "currentFunctionCall") if field.selection_set.selections.len() > 1 => Some(state.call.clone()),
+            ("FunctionCall", "name" | "parentName" | "parent") => Some(state.call[field.name.as_str()].clone()),
+            ("FunctionCall", "inputArgs") => {
+                let count = state.call["inputArgs"].as_array().map_or(0, Vec::len);
+                let ids = (0..count).map(|place| {
+                    let id = format!("FunctionCallArgValue#{place}");
+                    state.chains.insert(id.clone(), place.to_string());
+                    json!({ "id": id })
+                });
+                Some(ids.collect())
+            }
+            ("FunctionCallArgValue", "name" | "value") => {
+                let place: usize = chain.parse().ok()?;
+                Some(state.call["inputArgs"][place][field.name.as_str()].clone())
+            }
             ("FunctionCall", "returnValue") => {
                 state.returned = Some(serde_json::from_str(&text(field, "value")).unwrap_or_default());
                 Some(Value::Null)
@@ -280,8 +314,9 @@ fn none(of: &Type) -> Value {
 }
 
 fn longer(chain: &str, field: &Field) -> String {
-    let args: Vec<String> =
+    let mut args: Vec<String> =
         field.arguments.iter().map(|arg| format!("{}: {}", arg.name, arg.value.serialize().no_indent())).collect();
+    args.sort();
     let args = if args.is_empty() { String::new() } else { format!("({})", args.join(", ")) };
     let dot = if chain.is_empty() { "" } else { "." };
     format!("{chain}{dot}{}{args}", field.name)

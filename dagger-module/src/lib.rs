@@ -6,7 +6,7 @@
 //! ```no_run
 //! use dagger_module::{Arg, Call, Error, Function, Module, Object, Type, Value};
 //!
-//! fn hello(call: &Call) -> Result<Value, Error> {
+//! async fn hello(call: Call) -> Result<Value, Error> {
 //!     let name: String = call.arg("name")?;
 //!     Ok(format!("Hello, {name}!").into())
 //! }
@@ -18,22 +18,23 @@
 //! }
 //! ```
 //!
-//! `table` holds the types of that table, `register` turns them into the engine's type definitions, `call` runs a function,
-//! `query` and `session` speak GraphQL to the engine. The crate knows no schema: a chain of calls is text, and the feature
-//! `fake-engine` has what it takes to test that text against the schema of a release.
+//! `table` holds the types of that table, `register` turns them into the engine's type definitions, `call` runs a function
+//! and `answer` sends back what it gave. The engine's API is `dagger-sdk`'s, typed: a function finds its root in
+//! [`Call::dagger`], and `client` connects it. The feature `fake-engine` has an engine for tests that holds every operation
+//! against the schema of a release.
 
+mod answer;
 mod call;
+mod client;
 mod error;
 #[cfg(feature = "fake-engine")]
 pub mod fake;
-mod query;
 mod register;
-mod session;
 mod table;
 
 pub use call::{Call, serve, serve_in};
+pub use client::{connect, from_env};
+pub use dagger_sdk;
 pub use error::Error;
-pub use query::{Literal, Query};
 pub use serde_json::{Map, Value, json};
-pub use session::Session;
 pub use table::{Arg, Cache, Enum, Field, Function, Handler, Member, Module, Object, Type};

@@ -1,46 +1,46 @@
-//! From the table to the engine's type definitions. Definitions refer to others by id, so they go in a few rounds, each
-//! of them one request: types, lists of types, functions, objects, the module.
+//! From the table to the engine's type definitions. Definitions refer to others by id, so they go in a few rounds: types,
+//! lists of types, functions, objects, the module. What belongs to one round goes side by side.
 
 use std::collections::BTreeMap;
 
+use dagger_sdk::{
+    FunctionCachePolicy, FunctionWithArgOptsBuilder, FunctionWithCachePolicyOpts, FunctionWithDeprecatedOpts, Id, Json,
+    Query, TypeDef, TypeDefKind, TypeDefWithEnumMemberOptsBuilder, TypeDefWithEnumOptsBuilder,
+    TypeDefWithFieldOptsBuilder, TypeDefWithObjectOptsBuilder,
+};
+use futures_util::future::try_join_all;
+
 use crate::error::Error;
-use crate::query::{Literal, Query};
-use crate::session::Session;
 use crate::table::{Arg, Cache, Enum, Function, Module, Object, Type, camel};
 
 /// Defines the module and gives its id.
-pub fn register(session: &Session, module: &Module) -> Result<String, Error> {
+pub async fn register(dagger: &Query, module: &Module) -> Result<Id, Error> {
     module.check()?;
-    let types = define_types(session, module)?;
-
-    let functions: Vec<Query> = module.objects.iter().flat_map(functions_of).map(|f| function(f, &types)).collect();
-    let mut function_ids = session.ids(&functions)?.into_iter();
-
-    let mut definitions = Vec::new();
-    for object in &module.objects {
-        let mut query = Query::new("typeDef").call("withObject").arg("name", &object.name);
-        query = query.arg("description", &object.description);
-        for field in &object.fields {
-            query = query.call("withField").arg("name", camel(&field.name)).arg("typeDef", &types[&field.of]);
-            query = query.arg("description", &field.description);
-        }
-        for (function, id) in functions_of(object).zip(&mut function_ids) {
-            let call = if function.name.is_empty() { "withConstructor" } else { "withFunction" };
-            query = query.call(call).arg("function", id);
-        }
-        definitions.push(query);
+    let types = define_types(dagger, module).await?;
+    let objects = try_join_all(module.objects.iter().map(|of| object(dagger, of, &types))).await?;
+    let enums = try_join_all(module.enums.iter().map(async |of| Ok::<_, Error>(enumeration(dagger, of)?.id().await?)));
+    let mut made = dagger.module().with_description(&module.description);
+    for id in objects {
+        made = made.with_object(id);
     }
-    definitions.extend(module.enums.iter().map(enumeration));
-    let ids = session.ids(&definitions)?;
-
-    let mut query = Query::new("module").call("withDescription").arg("description", &module.description);
-    for (place, id) in ids.into_iter().enumerate() {
-        query = match place < module.objects.len() {
-            true => query.call("withObject").arg("object", id),
-            false => query.call("withEnum").arg("enum", id),
-        };
+    for id in enums.await? {
+        made = made.with_enum(id);
     }
-    session.id(&query)
+    Ok(made.id().await?)
+}
+
+async fn object(dagger: &Query, of: &Object, types: &BTreeMap<Type, Id>) -> Result<Id, Error> {
+    let described = TypeDefWithObjectOptsBuilder::default().description(of.description.as_str()).build()?;
+    let mut made = dagger.type_def().with_object_opts(&of.name, described);
+    for field in &of.fields {
+        let described = TypeDefWithFieldOptsBuilder::default().description(field.description.as_str()).build()?;
+        made = made.with_field_opts(camel(&field.name), types[&field.of].clone(), described);
+    }
+    let ids = functions_of(of).map(async |of| Ok::<_, Error>(function(dagger, of, types)?.id().await?));
+    for (function, id) in functions_of(of).zip(try_join_all(ids).await?) {
+        made = if function.name.is_empty() { made.with_constructor(id) } else { made.with_function(id) };
+    }
+    Ok(made.id().await?)
 }
 
 fn functions_of(object: &Object) -> impl Iterator<Item = &Function> {
@@ -48,7 +48,7 @@ fn functions_of(object: &Object) -> impl Iterator<Item = &Function> {
 }
 
 /// Ids of all types that the module mentions.
-fn define_types(session: &Session, module: &Module) -> Result<BTreeMap<Type, String>, Error> {
+async fn define_types(dagger: &Query, module: &Module) -> Result<BTreeMap<Type, Id>, Error> {
     let mut rounds: Vec<Vec<Type>> = Vec::new();
     for object in &module.objects {
         let args = functions_of(object).flat_map(|f| f.args.iter().map(arg_type).chain([f.returns.clone()]));
@@ -58,8 +58,8 @@ fn define_types(session: &Session, module: &Module) -> Result<BTreeMap<Type, Str
     }
     let mut ids = BTreeMap::new();
     for round in rounds {
-        let queries: Vec<Query> = round.iter().map(|of| type_def(of, &ids)).collect();
-        let new = session.ids(&queries)?;
+        let made: Vec<TypeDef> = round.iter().map(|of| type_def(dagger, of, &ids)).collect();
+        let new = try_join_all(made.iter().map(TypeDef::id)).await?;
         ids.extend(round.into_iter().zip(new));
     }
     Ok(ids)
@@ -95,71 +95,71 @@ fn need(of: &Type, rounds: &mut Vec<Vec<Type>>) -> usize {
     round
 }
 
-fn type_def(of: &Type, ids: &BTreeMap<Type, String>) -> Query {
-    let query = Query::new("typeDef");
-    let kind = |name: &str| query.clone().call("withKind").arg("kind", Literal::member(name));
+fn type_def(dagger: &Query, of: &Type, ids: &BTreeMap<Type, Id>) -> TypeDef {
+    let made = dagger.type_def();
     match of {
         // Nothing is returned, which is what an optional type may be.
-        Type::Void => kind("VOID_KIND").call("withOptional").arg("optional", true),
-        Type::String => kind("STRING_KIND"),
-        Type::Integer => kind("INTEGER_KIND"),
-        Type::Float => kind("FLOAT_KIND"),
-        Type::Boolean => kind("BOOLEAN_KIND"),
-        Type::Object(name) => query.call("withObject").arg("name", name),
-        Type::Enum(name) => query.call("withEnum").arg("name", name),
-        Type::List(inner) => query.call("withListOf").arg("elementType", &ids[&**inner]),
-        Type::Optional(inner) => type_def(inner, ids).call("withOptional").arg("optional", true),
+        Type::Void => made.with_kind(TypeDefKind::VoidKind).with_optional(true),
+        Type::String => made.with_kind(TypeDefKind::StringKind),
+        Type::Integer => made.with_kind(TypeDefKind::IntegerKind),
+        Type::Float => made.with_kind(TypeDefKind::FloatKind),
+        Type::Boolean => made.with_kind(TypeDefKind::BooleanKind),
+        Type::Object(name) => made.with_object(name),
+        Type::Enum(name) => made.with_enum(name),
+        Type::List(inner) => made.with_list_of(ids[&**inner].clone()),
+        Type::Optional(inner) => type_def(dagger, inner, ids).with_optional(true),
     }
 }
 
-fn enumeration(of: &Enum) -> Query {
-    let mut query = Query::new("typeDef").call("withEnum").arg("name", &of.name).arg("description", &of.description);
+fn enumeration(dagger: &Query, of: &Enum) -> Result<TypeDef, Error> {
+    let described = TypeDefWithEnumOptsBuilder::default().description(of.description.as_str()).build()?;
+    let mut made = dagger.type_def().with_enum_opts(&of.name, described);
     for member in &of.members {
-        query = query.call("withEnumMember").arg("name", &member.name).arg("value", &member.value);
-        query = query.arg("description", &member.description);
+        let opts = TypeDefWithEnumMemberOptsBuilder::default()
+            .value(member.value.as_str())
+            .description(member.description.as_str())
+            .build()?;
+        made = made.with_enum_member_opts(&member.name, opts);
     }
-    query
+    Ok(made)
 }
 
-fn function(of: &Function, types: &BTreeMap<Type, String>) -> Query {
-    let mut query = Query::new("function").arg("name", camel(&of.name)).arg("returnType", &types[&of.returns]);
-    query = query.call("withDescription").arg("description", &of.description);
+fn function(dagger: &Query, of: &Function, types: &BTreeMap<Type, Id>) -> Result<dagger_sdk::Function, Error> {
+    let mut made = dagger.function(camel(&of.name), types[&of.returns].clone()).with_description(&of.description);
     for arg in &of.args {
-        query = query.call("withArg").arg("name", camel(&arg.name)).arg("typeDef", &types[&arg_type(arg)]);
-        query = query.arg("description", &arg.description);
+        let mut opts = FunctionWithArgOptsBuilder::default();
+        opts.description(arg.description.as_str());
         if let Some(value) = &arg.default {
-            query = query.arg("defaultValue", value.to_string());
+            opts.default_value(Json(value.to_string()));
         }
         if let Some(path) = &arg.default_path {
-            query = query.arg("defaultPath", path);
+            opts.default_path(path.as_str());
         }
         if !arg.ignore.is_empty() {
-            query = query.arg("ignore", arg.ignore.as_slice());
+            opts.ignore(arg.ignore.iter().map(String::as_str).collect::<Vec<_>>());
         }
         if let Some(reason) = &arg.deprecated {
-            query = query.arg("deprecated", reason);
+            opts.deprecated(reason.as_str());
         }
+        made = made.with_arg_opts(camel(&arg.name), types[&arg_type(arg)].clone(), opts.build()?);
     }
-    let policy = match &of.cache {
-        Cache::Default => None,
-        Cache::For(_) => Some("Default"),
-        Cache::PerSession => Some("PerSession"),
-        Cache::Never => Some("Never"),
+    made = match &of.cache {
+        Cache::Default => made,
+        Cache::For(time) => {
+            let opts = FunctionWithCachePolicyOpts { time_to_live: Some(time) };
+            made.with_cache_policy_opts(FunctionCachePolicy::Default, opts)
+        }
+        Cache::PerSession => made.with_cache_policy(FunctionCachePolicy::PerSession),
+        Cache::Never => made.with_cache_policy(FunctionCachePolicy::Never),
     };
-    if let Some(policy) = policy {
-        query = query.call("withCachePolicy").arg("policy", Literal::member(policy));
-        if let Cache::For(time) = &of.cache {
-            query = query.arg("timeToLive", time);
-        }
-    }
     if of.check {
-        query = query.call("withCheck");
+        made = made.with_check();
     }
     if of.generator {
-        query = query.call("withGenerator");
+        made = made.with_generator();
     }
     if let Some(reason) = &of.deprecated {
-        query = query.call("withDeprecated").arg("reason", reason);
+        made = made.with_deprecated_opts(FunctionWithDeprecatedOpts { reason: Some(reason) });
     }
-    query
+    Ok(made)
 }

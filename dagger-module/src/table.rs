@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::pin::Pin;
 
 use serde_json::Value;
 
@@ -9,7 +10,7 @@ use crate::call::Call;
 use crate::error::Error;
 
 /// What a function does when it is called.
-pub type Handler = Box<dyn Fn(&Call) -> Result<Value, Error> + Send + Sync>;
+pub type Handler = Box<dyn Fn(Call) -> Pin<Box<dyn Future<Output = Result<Value, Error>>>>>;
 
 /// A module: its main object, further objects, and enums.
 #[derive(Debug)]
@@ -185,11 +186,11 @@ impl Object {
 
 impl Function {
     /// `name` in whatever case: the engine sees it in camelCase, its command line in kebab-case.
-    pub fn new(
+    pub fn new<F: Future<Output = Result<Value, Error>> + 'static>(
         name: impl Into<String>,
         description: impl Into<String>,
         returns: Type,
-        handler: impl Fn(&Call) -> Result<Value, Error> + Send + Sync + 'static,
+        handler: impl Fn(Call) -> F + 'static,
     ) -> Function {
         Function {
             name: name.into(),
@@ -200,7 +201,7 @@ impl Function {
             check: false,
             generator: false,
             deprecated: None,
-            handler: Box::new(handler),
+            handler: Box::new(move |call| Box::pin(handler(call))),
         }
     }
 
@@ -332,7 +333,7 @@ mod tests {
     use super::*;
 
     fn function(name: &str) -> Function {
-        Function::new(name, "", Type::Void, |_| Ok(Value::Null))
+        Function::new(name, "", Type::Void, async |_| Ok(Value::Null))
     }
 
     fn refusal(module: &Module) -> String {

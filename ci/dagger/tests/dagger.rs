@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 
-use ci::api::table::FUNCTIONS;
+use ci::api::table::{FUNCTIONS, Served};
 use ci_dagger::module::module;
 use ci_step::task::Answer;
 use dagger_module::fake::{FakeEngine, Script};
-use dagger_module::{Error, Query, Value, json};
+use dagger_module::{Error, Value, json};
+use dagger_sdk::Id;
 
 const SCHEMA: &str = include_str!("../../../dagger-module/schema/dagger-0.21.7.graphql");
 
@@ -26,6 +28,7 @@ fn alone() -> (MutexGuard<'static, ()>, tempfile::TempDir) {
     std::env::set_current_dir(folder.path()).unwrap();
     // The program itself is big, and nobody here runs it.
     fs::write("ci", "").unwrap();
+    fs::write("ci-step", "").unwrap();
     (guard, folder)
 }
 
@@ -79,7 +82,7 @@ fn engine(edit: fn(&Path), fail: Option<&'static str>) -> FakeEngine {
             ("Directory", "glob") => Some(Ok(json!(["faiss.whl"]))),
             ("Directory", "sync")
                 if fail.is_some_and(|step| {
-                    last.contains("run-step") && chain.contains(&format!("\\\"name\\\":\\\"{step}\\\",\\\"action\\\""))
+                    last.contains("ci-step") && chain.contains(&format!("\\\"name\\\":\\\"{step}\\\",\\\"action\\\""))
                 }) =>
             {
                 let failure = json!({"kind": "build", "what": "Kernel family rows does not compile.",
@@ -118,7 +121,8 @@ fn images() -> Value {
 
 /// A directory of the engine, to be passed as the source.
 fn source(engine: &FakeEngine) -> String {
-    engine.session().id(&Query::new("directory")).unwrap()
+    let Id(id) = engine.block_on(engine.dagger().directory().id()).unwrap();
+    id
 }
 
 fn call(engine: &FakeEngine, function: &str, mut args: Value) -> Result<Value, Error> {
@@ -126,9 +130,12 @@ fn call(engine: &FakeEngine, function: &str, mut args: Value) -> Result<Value, E
     engine.call(&module(), "FaissWheels", function, images(), args)
 }
 
+/// The command of every step's container.
+const RUN: &str = r#"withExec(args: ["ci-step", "/task.json"])"#;
+
 /// What a step's container is told.
 fn task(operation: &str) -> Value {
-    let (_, rest) = operation.split_once(r#"withNewFile(path:"/task.json",contents:"#).unwrap();
+    let (_, rest) = operation.split_once(r#"withNewFile(contents: "#).unwrap();
     let text: String = serde_json::Deserializer::from_str(rest).into_iter().next().unwrap().unwrap();
     serde_json::from_str(&text).unwrap()
 }
@@ -137,7 +144,7 @@ fn task(operation: &str) -> Value {
 fn steps(engine: &FakeEngine) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for operation in &engine.operations() {
-        if operation.contains(r#"withExec(args:["ci","run-step",""#) {
+        if operation.contains(RUN) && operation.ends_with(".sync") {
             found.insert(task(operation)["step"]["name"].as_str().unwrap().to_owned(), operation.clone());
         }
     }
@@ -150,7 +157,7 @@ fn every_function_of_the_table_is_registered() {
     let engine = engine(no_edit, None);
     engine.call(&module(), "", "", Value::Null, json!({})).unwrap();
     let all = engine.operations().join("\n");
-    let here = |name: &str| all.contains(&format!("function(name:\"{name}\""));
+    let here = |name: &str| all.contains(&format!("function(name: \"{name}\""));
     for name in [
         "buildGpuWheels",
         "buildCpuWheels",
@@ -171,16 +178,22 @@ fn every_function_of_the_table_is_registered() {
     {
         assert!(here(name), "{name}");
     }
-    let left_out = FUNCTIONS
-        .iter()
-        .filter(|function| ["clean", "completions", "doctor", "reproduce", "step"].contains(&function.name));
-    assert_eq!(left_out.count(), 5, "a function that the module leaves out is gone from the table");
+    let here = FUNCTIONS.iter().filter(|function| !matches!(function.served, Served::No));
+    assert!(here.clone().count() >= 9);
+    for function in here {
+        let camel = function.name.split('-').enumerate().map(|(place, word)| match place {
+            0 => word.to_owned(),
+            _ => word[..1].to_uppercase() + &word[1..],
+        });
+        let camel: String = camel.collect();
+        assert!(all.contains(&format!("function(name: \"{camel}\"")), "{camel}");
+    }
     for part in [
-        "defaultPath:\"/\"",
+        "defaultPath: \"/\"",
         "\"!versions.lock\"",
-        "withCachePolicy(policy:Never)",
+        "withCachePolicy(policy: Never)",
         "withCheck",
-        "name:\"JSON\",value:\"json\"",
+        "name: \"JSON\", value: \"json\"",
     ] {
         assert!(all.contains(part), "{part}");
     }
@@ -195,10 +208,10 @@ fn a_build_is_one_container_for_each_step() {
     assert!(chain.contains(r#"["ci", "build-gpu-wheels", "--cuda-major", "12""#), "{chain}");
     let steps = steps(&engine);
     assert!(steps.keys().any(|step| step == "extension"), "{:?}", steps.keys());
-    let compile: Vec<&String> = steps.keys().filter(|step| step.starts_with("cuda12:compile:rows:")).collect();
-    assert!(compile.len() >= 8, "{compile:?}");
+    let rows: Vec<&String> = steps.keys().filter(|step| step.contains(":rows")).collect();
+    assert_eq!(rows, ["cuda12:kernels:rows"], "a family is one step");
     for (name, query) in &steps {
-        assert!(!query.contains("/opt/rust"), "{name} mounts its toolchain by the container's id");
+        assert_eq!(query.contains("/opt/rust"), name == "extension", "{name}");
         assert_eq!(query.contains("target/extension"), name == "extension", "{name}");
     }
 }
@@ -210,10 +223,10 @@ fn a_step_runs_where_its_container_has_only_what_it_reads() {
     call(&engine, "buildCpuWheels", json!({"jobs": 1})).unwrap();
     let place = |name: &str| Value::from(folder.path().join(name).display().to_string());
     for (name, query) in steps(&engine) {
-        assert!(query.contains(r#"withExec(args:["ci","run-step","/task.json"])"#), "{query}");
         // The fake gives back what it was sent, so that the program can be started as the engine would.
         let mut task = task(&query);
         assert_eq!(task.get("kept").is_some(), name == "extension", "{name}");
+        assert!(!query.contains("/usr/local/bin/ci\""), "{name} gets the worker alone");
         if name.starts_with("fetch:") {
             continue;
         }
@@ -222,7 +235,7 @@ fn a_step_runs_where_its_container_has_only_what_it_reads() {
         let path = folder.path().join("task.json");
         fs::write(&path, task.to_string()).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ci-dagger"));
-        let output = command.arg("run-step").arg(&path).output().unwrap();
+        let output = command.arg0("ci-step").arg(&path).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let Some(Answer::Failed { failure }) = Answer::parse(&said) else { panic!("{name}: {said}") };
         assert!(failure.what.starts_with(&format!("The step {name} needs ")), "{name}: {said}");
@@ -251,19 +264,19 @@ fn a_changed_kernel_changes_its_own_steps_and_what_follows() {
     let expected =
         |step: &&str| step.contains(":rows") || [":stage", ":archive", ":verify"].iter().any(|end| step.ends_with(end));
     assert!(!changed.is_empty() && changed.iter().all(expected), "{changed:?}");
-    assert!(changed.iter().any(|step| step.starts_with("cuda12:compile:rows:8.0")), "{changed:?}");
+    assert!(changed.contains(&"cuda12:kernels:rows"), "{changed:?}");
 }
 
 #[test]
 fn a_failed_step_arrives_with_its_parts() {
     let (_guard, _folder) = alone();
-    let engine = engine(no_edit, Some("cuda12:compile:rows:8.0"));
+    let engine = engine(no_edit, Some("cuda12:kernels:rows"));
     let error = call(&engine, "buildGpuWheels", json!({"cudaMajor": [12], "arch": ["8.0"]})).unwrap_err();
-    assert_eq!(error.value("step"), Some(&json!("cuda12:compile:rows:8.0")));
+    assert_eq!(error.value("step"), Some(&json!("cuda12:kernels:rows")));
     assert_eq!(error.value("exitCode"), Some(&json!(3)));
     assert_eq!(error.value("log"), Some(&json!("rows.cu(3): error: no")));
     assert!(
-        error.message().contains("The step cuda12:compile:rows:8.0 failed: Kernel family rows does not compile."),
+        error.message().contains("The step cuda12:kernels:rows failed: Kernel family rows does not compile."),
         "{error}"
     );
 }
@@ -302,7 +315,7 @@ fn tests_run_in_a_container_for_each_python_and_must_run() {
 fn finished_wheels_are_tested_without_a_registry_and_without_rust() {
     let (_guard, _folder) = alone();
     let engine = engine(no_edit, None);
-    for (setting, expected) in [("baseArchive", "import(source:"), ("baseDirectory", "withRootfs(directory:")] {
+    for (setting, expected) in [("baseArchive", "import(source: "), ("baseDirectory", "withRootfs(directory: ")] {
         let settings = state(json!({ setting: source(&engine) }));
         let args = json!({"hostDirectory": source(&engine), "wheels": source(&engine), "findLinks": source(&engine),
             "cudaMajor": 12, "python": ["3.11"], "noGpu": true});
@@ -310,7 +323,7 @@ fn finished_wheels_are_tested_without_a_registry_and_without_rust() {
         engine.call(&module(), "FaissWheels", "testGpuWheels", settings, args).unwrap();
         let all = engine.operations()[before..].join("\n");
         assert!(all.contains(expected) && all.contains("--find-links=/links"), "{setting}");
-        assert!(!all.contains("from(address:") && !all.contains("rustc"), "{setting}");
+        assert!(!all.contains("from(address: ") && !all.contains("rustc"), "{setting}");
     }
 }
 
@@ -373,10 +386,13 @@ fn every_other_function_stays_within_the_schema() {
     // The fake's text is no plan.
     assert!(call(&engine, "checkPlan", json!({})).unwrap_err().message().contains("Two plans"));
     let all = engine.operations().join("\n");
-    assert!(all.contains(r#"["ci","plan","--cuda-major","11""#) && all.contains(r#""--format","json""#));
-    assert!(all.contains(r#"["ci","lock","--digest=manylinux=sha256:1","--digest=rust=sha256:1","--root""#));
-    assert!(all.contains(r#"["ci","bump","ruff","mypy==2.4.1","--root""#));
-    assert!(all.contains(r#"container{from(address:"rust:"#) && all.contains("rustup component add clippy rustfmt"));
+    assert!(all.contains(r#"["ci", "plan", "--cuda-major", "11""#) && all.contains(r#""--format", "json""#));
+    assert!(all.contains(r#"["ci", "lock", "--digest=manylinux=sha256:1", "--digest=rust=sha256:1", "--root""#));
+    assert!(all.contains(r#"["ci", "bump", "ruff", "mypy==2.4.1", "--root""#));
+    assert!(
+        all.contains(r#"container.from(address: "docker.io/library/rust:"#)
+            && all.contains("rustup component add clippy rustfmt")
+    );
     let settings = json!({"baseImage": "base", "rustImage": "rust", "pipConfig": wheels, "certificates": wheels});
     let args = json!({"hostDirectory": source(&engine)});
     engine.call(&module(), "FaissWheels", "container", state(settings), args).unwrap();

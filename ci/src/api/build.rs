@@ -1,32 +1,83 @@
 //! build-gpu-wheels and build-cpu-wheels.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Context, jobs, manifest, write_whole};
-use crate::api::table::Values;
+use crate::api::table::{
+    ARCH, Caching, DRY_RUN, Function, Group, JOBS, MAJOR, OUTPUT, PLAN_FORMAT, PLATFORM, Served, Values,
+};
 use crate::pins::matrix::Matrix;
-use crate::plan::{Plan, WheelPlan, show};
-use crate::run::dry_run::DryRun;
+use crate::pins::versions::Versions;
+use crate::plan::{Plan, Step, WheelPlan, show};
 use crate::run::local::Local;
-use crate::run::{Engine, Event, Outcome, Reporter};
+use crate::run::{Event, Outcome, need};
 use ci_step::failure::{Failure, Result};
 use ci_step::store::{Found, Store};
 
-pub fn gpu(context: &Context, values: &Values) -> Result<()> {
-    let versions = context.versions()?;
-    let machine = values.text("platform").unwrap_or_default();
-    let matrix = Matrix::gpu(&versions, &values.numbers("cuda-major"), values.list("arch"), machine)?;
-    build(context, values, &matrix)
+pub static GPU: Function = Function {
+    name: "build-gpu-wheels",
+    group: Group::Wheels,
+    about: "Build, verify and describe the wheel of one or more CUDA majors",
+    more: "\
+Examples:
+  cargo ci build-gpu-wheels --cuda-major 12
+  cargo ci build-gpu-wheels --cuda-major 11 --cuda-major 12 --jobs 8
+  cargo ci build-gpu-wheels --cuda-major 12 --arch 9.0a        a smaller wheel for one GPU
+  cargo ci build-gpu-wheels --cuda-major 13 --dry-run --format json
+
+Leaves the wheel and manifest.json in wheelhouse/gpu/cudaN; a wheel of some architectures only says so in its version and
+lies in wheelhouse/gpu/partial. Needs no GPU and no CUDA toolkit. Everything that is
+downloaded or finished is kept, so that an interrupted build goes on where it was, and an unchanged one is done at once.",
+    arguments: &[
+        MAJOR.required(),
+        ARCH,
+        PLATFORM,
+        OUTPUT,
+        JOBS,
+        DRY_RUN,
+        PLAN_FORMAT,
+    ],
+    caching: Caching::ByInputs,
+    served: Served::Wheels(gpu_matrix),
+    run: |context, values| Box::pin(gpu(context, values)),
+};
+
+pub static CPU: Function = Function {
+    name: "build-cpu-wheels",
+    group: Group::Wheels,
+    about: "Build, verify and describe the wheel for machines without a GPU",
+    more: "",
+    arguments: &[PLATFORM, OUTPUT, JOBS, DRY_RUN, PLAN_FORMAT],
+    caching: Caching::ByInputs,
+    served: Served::Wheels(cpu_matrix),
+    run: |context, values| Box::pin(cpu(context, values)),
+};
+
+async fn gpu(context: &Context, values: &Values) -> Result<()> {
+    build(context, values, gpu_matrix).await
 }
 
-pub fn cpu(context: &Context, values: &Values) -> Result<()> {
-    let versions = context.versions()?;
-    build(context, values, &Matrix::cpu(&versions, values.text("platform").unwrap_or_default())?)
+async fn cpu(context: &Context, values: &Values) -> Result<()> {
+    build(context, values, cpu_matrix).await
 }
 
-fn build(context: &Context, values: &Values, matrix: &Matrix) -> Result<()> {
+/// The wheels of the CUDA majors that are asked for.
+pub fn gpu_matrix(versions: &Versions, values: &Values) -> Result<Matrix> {
+    let machine = machine(versions, values);
+    Matrix::gpu(versions, &values.numbers("cuda-major"), values.list("arch"), machine)
+}
+
+pub fn cpu_matrix(versions: &Versions, values: &Values) -> Result<Matrix> {
+    Matrix::cpu(versions, machine(versions, values))
+}
+
+/// Of a function that does not ask, the first that versions.toml knows.
+fn machine<'a>(versions: &'a Versions, values: &'a Values) -> &'a str {
+    values.text("platform").unwrap_or(&versions.wheel.platforms[0])
+}
+
+async fn build(context: &Context, values: &Values, wanted: fn(&Versions, &Values) -> Result<Matrix>) -> Result<()> {
     let json = values.text("format") == Some("json");
     if json && !values.flag("dry-run") {
         return Err(Failure::usage(
@@ -34,7 +85,8 @@ fn build(context: &Context, values: &Values, matrix: &Matrix) -> Result<()> {
             "Add --dry-run, or ask for `cargo ci plan --format json`; progress as JSON is --log-format json.",
         ));
     }
-    let plan = context.plan(&context.versions()?, matrix)?;
+    let versions = context.versions()?;
+    let plan = context.plan(&versions, &wanted(&versions, values)?)?;
     if values.flag("dry-run") {
         return dry_run(context, &plan, &context.store_to_read()?, json);
     }
@@ -50,7 +102,7 @@ fn build(context: &Context, values: &Values, matrix: &Matrix) -> Result<()> {
     for wheel in &plan.wheels {
         writable(&folder(wheel))?;
     }
-    let wheels = make(context, &plan, &store, jobs(&values.numbers("jobs")), folder)?;
+    let wheels = make(context, &plan, &store, jobs(&values.numbers("jobs")), folder).await?;
     for path in wheels {
         println!("{}", path.display());
     }
@@ -62,37 +114,24 @@ fn dry_run(context: &Context, plan: &Plan, store: &Store, json: bool) -> Result<
         print!("{}", plan.to_json());
         return Ok(());
     }
-    let mut wanted = Wanted { context, run: BTreeSet::new() };
-    DryRun { store }.run(plan, &targets(plan), &mut wanted)?;
-    let state = |step: &crate::plan::Step| match store.peek(&step.key) {
-        _ if wanted.run.contains(&step.name) => "run",
+    let need = need(plan, &targets(plan), |key| store.peek(key))?;
+    for (step, file) in &need.corrupt {
+        context.reporter().event(&Event::Corrupt { step, file });
+    }
+    let state = |step: &Step| match store.peek(&step.key) {
+        _ if need.run.contains(&step.name) => "run",
         Ok(Found::Entry(_)) => "cached",
         // What it makes is in something that is cached.
         _ => "-",
     };
     print!("{}", show::text(plan, state));
-    context.say(&format!("{} of {} steps would run; nothing was run", wanted.run.len(), plan.steps.len()));
+    context.say(&format!("{} of {} steps would run; nothing was run", need.run.len(), plan.steps.len()));
     Ok(())
-}
-
-/// Notes which steps would run, and tells of corrupt entries.
-struct Wanted<'a> {
-    context: &'a Context,
-    run: BTreeSet<String>,
-}
-
-impl Reporter for Wanted<'_> {
-    fn event(&mut self, event: &Event) {
-        match event {
-            Event::WouldRun { step } => drop(self.run.insert((*step).to_owned())),
-            other => self.context.reporter().event(other),
-        }
-    }
 }
 
 /// The plan comes first: what is to run, and how much is there already.
 fn announce(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
-    let need = crate::run::need(plan, &targets(plan), |key| store.look(key))?;
+    let need = need(plan, &targets(plan), |key| store.look(key))?;
     // The engine looks again, and finds no longer what this look removed.
     for (step, file) in &need.corrupt {
         context.reporter().event(&Event::Corrupt { step, file });
@@ -112,7 +151,7 @@ fn targets(plan: &Plan) -> Vec<String> {
 }
 
 /// Runs the plan on this machine and puts each wheel, with its manifest, into the folder that `folder` names.
-pub fn make(
+pub async fn make(
     context: &Context,
     plan: &Plan,
     store: &Store,
@@ -121,7 +160,8 @@ pub fn make(
 ) -> Result<Vec<PathBuf>> {
     announce(context, plan, store)?;
     let mut reporter = context.reporter();
-    let outcome = Local { root: &context.root, store, jobs }.run(plan, &targets(plan), reporter.as_mut())?;
+    let engine = Local { root: &context.root, store, jobs, stop: &context.stop };
+    let outcome = engine.run(plan, &targets(plan), reporter.as_mut()).await?;
     let mut wheels = Vec::new();
     for wheel in &plan.wheels {
         let folder = folder(wheel);

@@ -7,11 +7,30 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::Context;
-use crate::api::table::Values;
+use crate::api::table::{Caching, Function, Group, Served, Type, Values, argument};
 use ci_step::failure::{Failure, Result};
 use ci_step::store::{Kept, Rule, size};
 
-pub fn clean(context: &Context, values: &Values) -> Result<()> {
+pub static ROW: Function = Function {
+    name: "clean",
+    group: Group::House,
+    about: "Remove what builds leave in the checkout, or the cache",
+    more: "\
+Without an option, the wheelhouse and the build folders in target/ go; downloads and finished steps stay. The others are
+for the cache, which every clone shares; with both --older-than and --keep, what is old goes but for the newest of each.
+What goes, and how much room it takes, is said first.",
+    arguments: &[
+        argument("all", Type::Flag, "Remove all downloads, finished steps and environments"),
+        argument("older-than", Type::Number, "Of the cache, remove what was not used for this many days"),
+        argument("keep", Type::Number, "Of the cache, keep this many of each step, package and environment"),
+        argument("dry-run", Type::Flag, "Only say what would go"),
+    ],
+    caching: Caching::Never,
+    served: Served::No,
+    run: |context, values| Box::pin(clean(context, values)),
+};
+
+async fn clean(context: &Context, values: &Values) -> Result<()> {
     let days = values.numbers("older-than").first().copied();
     let keep = values.numbers("keep").first().copied();
     let dry = values.flag("dry-run");

@@ -3,11 +3,22 @@
 use std::process::Command;
 
 use super::Context;
-use crate::api::table::Values;
+use crate::api::table::{Caching, Function, Group, Served, Values};
 use ci_step::failure::{Failure, Result};
-use ci_step::python;
+use ci_step::python::{self, which};
 
-pub fn doctor(context: &Context, _: &Values) -> Result<()> {
+pub static ROW: Function = Function {
+    name: "doctor",
+    group: Group::House,
+    about: "Say what this machine has and lacks: Pythons, driver, GPUs, toolkits, disk",
+    more: "",
+    arguments: &[],
+    caching: Caching::Never,
+    served: Served::No,
+    run: |context, values| Box::pin(doctor(context, values)),
+};
+
+async fn doctor(context: &Context, _: &Values) -> Result<()> {
     let versions = context.versions()?;
     let line = |name: &str, text: &str| println!("{name:<14} {text}");
     let mut missing = Vec::new();
@@ -65,14 +76,16 @@ pub fn doctor(context: &Context, _: &Values) -> Result<()> {
 }
 
 fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new(which(program)?).args(arguments).output().ok().filter(|output| output.status.success())?;
     String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
 }
 
 /// Name, compute capability, memory and driver of each GPU.
 pub fn gpus() -> Option<Vec<String>> {
     let query = ["--query-gpu=name,compute_cap,memory.total,driver_version", "--format=csv,noheader"];
-    let output = Command::new("nvidia-smi").args(query).output().ok().filter(|output| output.status.success())?;
+    let output =
+        Command::new(which("nvidia-smi")?).args(query).output().ok().filter(|output| output.status.success())?;
     let rows: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect();
     (!rows.is_empty()).then_some(rows)
 }

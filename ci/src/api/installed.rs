@@ -6,14 +6,43 @@ use std::process::Command;
 
 use super::environment::{self, Environment};
 use super::tally::{Ended, Tally, quiet};
-use super::{Context, verify};
-use crate::api::table::Values;
+use super::{Context, build, verify};
+use crate::api::table::{Caching, FIND_LINKS, Function, Group, PYTHON, Served, Type, Values, WHEEL, argument};
 use crate::pins::lock::{File, environment_set};
 use crate::pins::versions::Versions;
 use ci_step::failure::{Failure, Result};
 use ci_step::python::{self, Interpreter};
 use ci_step::store::Store;
 use ci_step::wheel::{self, WheelName};
+
+pub static GPU: Function = Function {
+    name: "test-gpu-wheels",
+    group: Group::Tests,
+    about: "Install a GPU wheel with its dependencies into a clean environment and test it",
+    more: "A run in which no test ran on a GPU fails; with --no-gpu, the CPU part of the wheel is tested alone.",
+    arguments: &[
+        argument("cuda-major", Type::Major, "CUDA major of the wheel").required(),
+        WHEEL,
+        PYTHON,
+        argument("fix-cuda", Type::Flag, "Install the extra fix_cuda: the toolkit of the build"),
+        argument("no-gpu", Type::Flag, "Test the CPU part alone, as on a machine without a GPU"),
+        FIND_LINKS,
+    ],
+    caching: Caching::Never,
+    served: Served::Tests { gpu: true, build: &build::GPU, wanted: build::gpu_matrix },
+    run: |context, values| Box::pin(gpu(context, values)),
+};
+
+pub static CPU: Function = Function {
+    name: "test-cpu-wheels",
+    group: Group::Tests,
+    about: "Install the CPU wheel into clean environments and run its tests",
+    more: "",
+    arguments: &[WHEEL, PYTHON, FIND_LINKS],
+    caching: Caching::Never,
+    served: Served::Tests { gpu: false, build: &build::CPU, wanted: build::cpu_matrix },
+    run: |context, values| Box::pin(cpu(context, values)),
+};
 
 /// What the tests of GPUs begin their own report with; see faiss-rs/python/tests/gpu/conftest.py.
 const ON_GPU: &str = "GPU tests: ";
@@ -35,7 +64,7 @@ pub struct Tests {
     pub on_gpu: usize,
 }
 
-pub fn gpu(context: &Context, values: &Values) -> Result<()> {
+async fn gpu(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let Some(major) = values.numbers("cuda-major").first().copied() else {
         return Err(Failure::usage("No CUDA major was named.", "Say --cuda-major 12, for example."));
@@ -54,7 +83,7 @@ pub fn gpu(context: &Context, values: &Values) -> Result<()> {
     let extra = values.flag("fix-cuda").then_some("fix-cuda");
     let dependencies = Dependencies::Real { extra, find_links: values.path("find-links") };
     let build = format!("cargo ci build-gpu-wheels --cuda-major {major}");
-    run(context, &versions, values, &folder, &build, &dependencies, true)
+    run(context, &versions, values, &folder, &build, &dependencies, true).await
 }
 
 /// Refuses a wheel that is not of this CUDA major, which its name says.
@@ -74,13 +103,13 @@ fn has_gpu() -> bool {
     ["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| Path::new(device).exists()) || super::doctor::gpus().is_some()
 }
 
-pub fn cpu(context: &Context, values: &Values) -> Result<()> {
+async fn cpu(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let dependencies = Dependencies::Real { extra: None, find_links: values.path("find-links") };
-    run(context, &versions, values, &context.wheelhouse("cpu"), "cargo ci build-cpu-wheels", &dependencies, false)
+    run(context, &versions, values, &context.wheelhouse("cpu"), "cargo ci build-cpu-wheels", &dependencies, false).await
 }
 
-fn run(
+async fn run(
     context: &Context,
     versions: &Versions,
     values: &Values,
@@ -104,14 +133,16 @@ fn run(
     for (index, interpreter) in pythons.iter().enumerate() {
         let suite = if index == 0 { Suite::Whole } else { Suite::Smoke };
         let name = format!("{} under CPython {}{}", file_name(&wheel), interpreter.full, suite.note());
-        tally.part(&name, || {
-            let hidden = values.flag("no-gpu");
-            let tests = test(context, versions, interpreter, &wheel, dependencies, suite, hidden)?;
-            if on_gpu && !hidden && suite == Suite::Whole && tests.on_gpu == 0 {
-                return Err(Failure::check("No GPU test ran.", "The reason for which each was skipped is above."));
-            }
-            Ok(Ended::Passed(tests.passed))
-        })?;
+        tally
+            .part(&name, async || {
+                let hidden = values.flag("no-gpu");
+                let tests = test(context, versions, interpreter, &wheel, dependencies, suite, hidden).await?;
+                if on_gpu && !hidden && suite == Suite::Whole && tests.on_gpu == 0 {
+                    return Err(Failure::check("No GPU test ran.", "The reason for which each was skipped is above."));
+                }
+                Ok(Ended::Passed(tests.passed))
+            })
+            .await?;
     }
     tally.close()
 }
@@ -160,7 +191,7 @@ pub fn chosen(versions: &Versions, asked: &[String]) -> Result<Vec<Interpreter>>
 }
 
 /// Installs `wheel` into a new environment and runs the tests there; without the machine's GPUs, where they are to be hidden.
-pub fn test(
+pub async fn test(
     context: &Context,
     versions: &Versions,
     interpreter: &Interpreter,
@@ -227,7 +258,7 @@ pub fn test(
     }
     let log =
         context.root.join("target/ci/logs").join(format!("pytest-{}-{}.log", file_name(wheel), interpreter.python));
-    let words = quiet(&mut command, &log, "pytest")?;
+    let words = quiet(command.into(), &log, "pytest", &context.stop).await?;
     for line in words.lines().filter(|line| line.starts_with("SKIPPED") || line.starts_with("GPU")) {
         eprintln!("{line}");
     }

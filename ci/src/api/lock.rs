@@ -3,13 +3,48 @@
 use std::fs;
 
 use super::{Context, write_whole};
-use crate::api::table::Values;
+use crate::api::table::{Caching, Function, Group, Served, Type, Values, argument};
 use crate::pins::lock::{self, Lock};
 use crate::pins::versions::{Python, Version, Versions, edit};
 use ci_step::failure::{Failure, Result};
 use ci_step::python::{self, Interpreter};
 
-pub fn lock(context: &Context, values: &Values) -> Result<()> {
+pub static LOCK: Function = Function {
+    name: "lock",
+    group: Group::House,
+    about: "Resolve versions.toml into versions.lock: the hash of every file that takes part",
+    more: "uv does the resolving with pip's settings, so your own mirror and proxy are honoured. versions.lock holds no address.",
+    arguments: &[
+        argument("check", Type::Flag, "Fail when versions.toml and versions.lock disagree; write nothing, ask nobody")
+            .host_only(),
+        argument("fresh", Type::Flag, "Resolve all anew, also what versions.toml asks for as before"),
+        argument("upgrade", Type::Flag, "Print newer versions than versions.toml has; write nothing").host_only(),
+        argument("digest", Type::Text("IMAGE=DIGEST"), "Pin an image of versions.toml: rust=sha256:...")
+            .host_only()
+            .list(),
+    ],
+    caching: Caching::Never,
+    served: Served::Changes { digests: true },
+    run: |context, values| Box::pin(lock(context, values)),
+};
+
+pub static BUMP: Function = Function {
+    name: "bump",
+    group: Group::House,
+    about: "Raise pinned versions in versions.toml, and lock what they lead to",
+    more: "\
+Without a version, the package's newest release is taken. A package of a toolkit keeps to the toolkit that versions.toml
+names. What nobody asked for stays as it was locked, and nothing is written unless everything resolves.",
+    arguments: &[argument("package", Type::Text("PACKAGE[==VERSION]"), "What to raise, by its name on PyPI")
+        .list()
+        .positional()
+        .required()],
+    caching: Caching::Never,
+    served: Served::Changes { digests: false },
+    run: |context, values| Box::pin(bump(context, values)),
+};
+
+async fn lock(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     if values.flag("check") {
         context.lock()?.require_fresh(&versions)?;
@@ -74,7 +109,7 @@ fn follow(context: &Context, old: &Versions, new: &Versions) -> Result<()> {
 }
 
 /// Raises pins, and locks what they lead to.
-pub fn bump(context: &Context, values: &Values) -> Result<()> {
+async fn bump(context: &Context, values: &Values) -> Result<()> {
     let mut versions = context.versions()?;
     let python = python::for_pip(versions.python_floor())?;
     let mut lines = Vec::new();

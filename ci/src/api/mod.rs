@@ -1,12 +1,11 @@
 //! What a person asks for, one file a function. Each reads the checkout, makes a plan or an environment, and lets an
-//! engine or a tool do the work. Sees everything but the command line.
+//! engine or a tool do the work. Sees everything but the command line. `table` lists them.
 
 pub mod build;
 pub mod clean;
 pub mod doctor;
 pub mod engines;
 pub mod environment;
-pub mod house;
 pub mod installed;
 pub mod lock;
 pub mod manifest;
@@ -23,6 +22,8 @@ use crate::pins::lock::Lock;
 use crate::pins::matrix::Matrix;
 use crate::pins::versions::Versions;
 use crate::plan::{self as plans, Plan, Sources};
+use tokio_util::sync::CancellationToken;
+
 use crate::run::report::{self, Format};
 use crate::run::{Event, Reporter};
 use ci_step::failure::{Failure, Result};
@@ -35,6 +36,8 @@ pub struct Context {
     /// Where the store lies when it is not in its usual place.
     pub cache: Option<PathBuf>,
     pub format: Format,
+    /// Cancelled by Ctrl-C and the signal to end.
+    pub stop: CancellationToken,
 }
 
 impl Context {

@@ -1,7 +1,9 @@
 //! plan, explain and step.
 
 use super::Context;
-use crate::api::table::Values;
+use crate::api::table::{
+    ARCH, CPU_TOO, Caching, FORMAT, Function, Group, MAJOR, PLATFORM, Reads, Served, Type, Values, argument,
+};
 use crate::pins::matrix::Matrix;
 use crate::pins::versions::Versions;
 use crate::plan::{Plan, show};
@@ -9,6 +11,63 @@ use ci_step::failure::Result;
 use ci_step::steps;
 use ci_step::store::Found;
 use ci_step::task::Task;
+
+pub static PLAN: Function = Function {
+    name: "plan",
+    group: Group::Look,
+    about: "Print the steps of a build with their keys, or compare them with another plan",
+    more: "\
+Examples:
+  cargo ci plan --cuda-major 12
+  cargo ci plan --format json > before.json; (edit something); cargo ci plan --diff before.json",
+    arguments: &[
+        MAJOR,
+        CPU_TOO,
+        ARCH,
+        PLATFORM,
+        FORMAT,
+        argument(
+            "diff",
+            Type::File,
+            "Say what would run again since this plan (JSON) was made, and which input changed",
+        ),
+    ],
+    caching: Caching::Never,
+    served: Served::Text(Reads::Sources),
+    run: |context, values| Box::pin(plan(context, values)),
+};
+
+pub static EXPLAIN: Function = Function {
+    name: "explain",
+    group: Group::Look,
+    about: "Say what a step reads and makes, its key, and whether it would run and why",
+    more: "",
+    arguments: &[
+        argument("step", Type::Text("STEP"), "For example extension or cuda12:pack:rows").positional().required(),
+        MAJOR,
+        CPU_TOO,
+        ARCH,
+        PLATFORM,
+    ],
+    caching: Caching::Never,
+    served: Served::Text(Reads::Sources),
+    run: |context, values| Box::pin(explain(context, values)),
+};
+
+pub static STEP: Function = Function {
+    name: "step",
+    group: Group::Look,
+    about: "Run one step of a plan; what it needs must have run before",
+    more: "",
+    arguments: &[
+        argument("step", Type::Text("STEP"), "Its name in the plan").positional().required(),
+        argument("plan", Type::Path, "A plan in JSON").required(),
+        argument("kept", Type::Path, "Take from this folder what was made there before, and leave there what is made"),
+    ],
+    caching: Caching::ByInputs,
+    served: Served::No,
+    run: |context, values| Box::pin(step(context, values)),
+};
 
 /// The wheels that the arguments name; all, when they name none.
 fn matrix(versions: &Versions, values: &Values) -> Result<Matrix> {
@@ -25,7 +84,7 @@ fn planned(context: &Context, values: &Values) -> Result<Plan> {
     context.plan(&versions, &matrix(&versions, values)?)
 }
 
-pub fn plan(context: &Context, values: &Values) -> Result<()> {
+async fn plan(context: &Context, values: &Values) -> Result<()> {
     let plan = planned(context, values)?;
     if let Some(path) = values.path("diff") {
         print!("{}", show::diff(&Plan::load(&path)?, &plan));
@@ -41,7 +100,7 @@ pub fn plan(context: &Context, values: &Values) -> Result<()> {
     Ok(())
 }
 
-pub fn explain(context: &Context, values: &Values) -> Result<()> {
+async fn explain(context: &Context, values: &Values) -> Result<()> {
     let plan = planned(context, values)?;
     let step = plan.step(values.text("step").unwrap_or_default())?;
     let store = context.store_to_read()?;
@@ -56,7 +115,7 @@ pub fn explain(context: &Context, values: &Values) -> Result<()> {
     Ok(())
 }
 
-pub fn step(context: &Context, values: &Values) -> Result<()> {
+async fn step(context: &Context, values: &Values) -> Result<()> {
     let plan = Plan::load(&values.path("plan").unwrap_or_default())?;
     let store = context.store()?;
     let name = values.text("step").unwrap_or_default();

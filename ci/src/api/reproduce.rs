@@ -6,14 +6,34 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Context;
-use crate::api::table::Values;
+use crate::api::table::{Caching, Function, Group, Served, Type, Values, argument};
 use crate::pins::matrix::Matrix;
 use crate::plan::{Action, Plan};
-use crate::run::children::{self, Running};
+use crate::run::children;
+use crate::run::local::Local;
 use ci_step::digest;
 use ci_step::failure::{Failure, Result};
 use ci_step::store::Store;
 use ci_step::wheel::Reader;
+use futures_util::future::try_join_all;
+use tokio_util::sync::CancellationToken;
+
+pub static ROW: Function = Function {
+    name: "reproduce",
+    group: Group::Wheels,
+    about: "Build twice in two folders, as two users, and compare every byte",
+    more: "\
+The second build has another folder, with settings of cargo's above it and in the environment that would change every
+byte, and another HOME, user name, time zone, language, umask and number of jobs. Nothing but downloads is made once for
+both. Where the wheels differ, the member and the offset are named.",
+    arguments: &[
+        argument("cuda-major", Type::Major, "CUDA major of the wheel").required(),
+        argument("keep", Type::Flag, "Keep the two folders, to look into them"),
+    ],
+    caching: Caching::Never,
+    served: Served::No,
+    run: |context, values| Box::pin(reproduce(context, values)),
+};
 
 /// What differs between the two builds besides their folders.
 struct Manner {
@@ -62,20 +82,21 @@ const VARIABLES: &[(&str, &str)] = &[
     ("ZIG_LOCAL_CACHE_DIR", "/nowhere"),
 ];
 
-pub fn reproduce(context: &Context, values: &Values) -> Result<()> {
+async fn reproduce(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let majors = values.numbers("cuda-major");
     let matrix = Matrix::gpu(&versions, &majors, &[], &versions.wheel.platforms[0])?;
     let plan = context.plan(&versions, &matrix)?;
     let store = context.store()?;
     // Both builds start from the same downloads, so that neither asks the network.
-    prepare(context, &plan, &store)?;
+    prepare(context, &plan, &store).await?;
 
     let inside = context.root.join("target/ci");
     fs::create_dir_all(&inside).map_err(Failure::io("cannot create", &inside))?;
     let mut places = Vec::new();
+    // What ends one ends the other.
+    let stop = context.stop.child_token();
     let mut running = Vec::new();
-    children::listen();
     for manner in &MANNERS {
         // One below the checkout, and one where nothing above it is the same.
         let parent = if manner.hostile { std::env::temp_dir() } else { inside.clone() };
@@ -89,34 +110,12 @@ pub fn reproduce(context: &Context, values: &Values) -> Result<()> {
         }
         let cache = folder.join("cache");
         lend(&plan, &store, &cache)?;
-        let log = folder.join("log");
         context.say(&format!("building in {}", folder.display()));
-        running.push((Running::start(&mut command(manner, &folder, &cache, &majors)?, &log)?, folder, log));
+        let command = command(manner, &folder, &cache, &majors)?;
+        running.push(built(command, folder, &stop));
         places.push(place);
     }
-    let mut wheels: Vec<PathBuf> = Vec::new();
-    let mut ended = Vec::new();
-    let mut rest = running.into_iter();
-    while let Some((child, folder, log)) = rest.next() {
-        match child.wait() {
-            Ok(status) => ended.push((status, folder, log)),
-            Err(failure) => {
-                children::stop(rest.map(|(child, _, _)| child).collect(), children::PATIENCE * 3);
-                return Err(failure);
-            }
-        }
-    }
-    for (status, folder, log) in ended {
-        if !status.success() {
-            let words = fs::read_to_string(&log).unwrap_or_default();
-            return Err(Failure::build(
-                format!("The build in {} failed ({status}).", folder.display()),
-                "Its own words are above.",
-            )
-            .with_log(words));
-        }
-        wheels.extend(super::verify::wheels_at(&folder.join("out"))?);
-    }
+    let wheels = try_join_all(running).await?;
     let outcome = compare(&wheels[0], &wheels[1]);
     if values.flag("keep") || outcome.is_err() {
         for place in places {
@@ -131,13 +130,26 @@ pub fn reproduce(context: &Context, values: &Values) -> Result<()> {
     Ok(())
 }
 
+/// The wheel that a build leaves in its folder.
+async fn built(command: Command, folder: PathBuf, stop: &CancellationToken) -> Result<PathBuf> {
+    let log = folder.join("log");
+    let status = children::logged(command.into(), &log, stop).await?;
+    if status.success() {
+        return Ok(super::verify::wheels_at(&folder.join("out"))?.remove(0));
+    }
+    stop.cancel();
+    let words = fs::read_to_string(&log).unwrap_or_default();
+    let what = format!("The build in {} failed ({status}).", folder.display());
+    Err(Failure::build(what, "Its own words are above.").with_log(words))
+}
+
 /// Downloads what the builds are lent, into the usual store.
-fn prepare(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
-    use crate::run::{Engine, local::Local};
+async fn prepare(context: &Context, plan: &Plan, store: &Store) -> Result<()> {
     let lent = plan.steps.iter().filter(|step| matches!(step.action, Action::Fetch { .. }));
     let targets: Vec<String> = lent.map(|step| step.name.clone()).collect();
     let mut reporter = context.reporter();
-    Local { root: &context.root, store, jobs: super::jobs(&[]) }.run(plan, &targets, reporter.as_mut())?;
+    let engine = Local { root: &context.root, store, jobs: super::jobs(&[]), stop: &context.stop };
+    engine.run(plan, &targets, reporter.as_mut()).await?;
     Ok(())
 }
 

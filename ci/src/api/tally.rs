@@ -1,10 +1,12 @@
 //! Counts what passed, failed and was skipped, and shows each as it ends.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
 
-use crate::run::children::Running;
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::run::children;
 use ci_step::failure::{Failure, Result};
 
 #[derive(Debug, Default)]
@@ -24,10 +26,10 @@ pub enum Ended {
 
 impl Tally {
     /// Runs one part. A failure is shown and counted, and the others run all the same; only Ctrl-C ends everything.
-    pub fn part(&mut self, name: &str, work: impl FnOnce() -> Result<Ended>) -> Result<()> {
+    pub async fn part(&mut self, name: &str, work: impl AsyncFnOnce() -> Result<Ended>) -> Result<()> {
         eprintln!("----- {name}");
         let started = Instant::now();
-        match work() {
+        match work().await {
             Ok(Ended::Passed(count)) => {
                 self.passed += count;
                 let tests = if count == 1 { String::new() } else { format!(", {count} tests") };
@@ -66,12 +68,11 @@ impl Tally {
 }
 
 /// Runs a command whose words are shown only when it fails; gives them back when it succeeds.
-pub fn quiet(command: &mut Command, log: &Path, what: &str) -> Result<String> {
+pub async fn quiet(command: Command, log: &Path, what: &str, stop: &CancellationToken) -> Result<String> {
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder).map_err(Failure::io("cannot create", folder))?;
     }
-    crate::run::children::listen();
-    let status = Running::start(command, log)?.wait()?;
+    let status = children::logged(command, log, stop).await?;
     let words = String::from_utf8_lossy(&std::fs::read(log).map_err(Failure::io("cannot read", log))?).into_owned();
     if status.success() {
         return Ok(words);

@@ -1,21 +1,60 @@
 //! test: every test that this machine can run. What it can't run is named, with the reason.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
+use tokio::process::Command;
 
 use super::installed::{self, Dependencies, Suite};
 use super::tally::{Ended, Tally, quiet};
 use super::{Context, build, engines, environment, jobs, verify};
-use crate::api::table::Values;
+use crate::api::table::{Caching, Function, Group, JOBS, Reads, Served, Type, Values, argument};
 use crate::pins::matrix::Matrix;
 use crate::pins::versions::Versions;
 use crate::plan::Plan;
-use crate::run::{Engine, local::Local};
+use crate::run::local::Local;
 use ci_step::audit::gates;
 use ci_step::failure::{Failure, Result};
 use ci_step::python;
 use ci_step::task::OPENBLAS;
+
+pub static TEST: Function = Function {
+    name: "test",
+    group: Group::Tests,
+    about: "Run every test that this machine can run, and say what was skipped and why",
+    more: "\
+Formatting, lints and licences of the Rust code, lints and types of the Python code, the tests of every crate, the wheels
+of every CUDA major and the CPU one, what the field's own tools say of them, and the Python tests against the installed
+wheel under every CPython that is found. The last line counts: N passed, N failed, N skipped.",
+    arguments: &[
+        argument(
+            "only",
+            Type::Choice(&["rust", "python", "crates", "wheels", "engines", "audit", "installed"]),
+            "Only these parts; repeat it for several",
+        )
+        .list(),
+        argument(
+            "engine",
+            Type::Choice(&["host", "dagger"]),
+            "With dagger, its engine builds the GPU wheels as well, which must be the host's byte by byte",
+        )
+        .default("host"),
+        JOBS,
+    ],
+    caching: Caching::Never,
+    served: Served::Text(Reads::Checkout),
+    run: |context, values| Box::pin(all(context, values)),
+};
+
+pub static LINT: Function = Function {
+    name: "lint",
+    group: Group::Tests,
+    about: "Formatting, lints, licences and types of the code in every language, as `test` looks at them first",
+    more: "",
+    arguments: &[JOBS],
+    caching: Caching::Never,
+    served: Served::Text(Reads::Checkout),
+    run: |context, values| Box::pin(lint(context, values)),
+};
 
 struct Run<'a> {
     context: &'a Context,
@@ -26,13 +65,13 @@ struct Run<'a> {
 }
 
 /// The parts that only read the code.
-pub fn lint(context: &Context, values: &Values) -> Result<()> {
+async fn lint(context: &Context, values: &Values) -> Result<()> {
     let mut values = values.clone();
     values.set("only", vec!["rust".to_owned(), "python".to_owned()]);
-    all(context, &values)
+    all(context, &values).await
 }
 
-pub fn all(context: &Context, values: &Values) -> Result<()> {
+async fn all(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let majors: Vec<u32> = versions.cuda.iter().map(|cuda| cuda.major).collect();
     let mut matrix = Matrix::gpu(&versions, &majors, &[], &versions.wheel.platforms[0])?;
@@ -42,26 +81,28 @@ pub fn all(context: &Context, values: &Values) -> Result<()> {
     let only = values.list("only");
     let wanted = |part: &str| only.is_empty() || only.iter().any(|name| name == part);
     if wanted("rust") {
-        run.rust()?;
+        run.rust().await?;
     }
     if wanted("python") {
-        run.python()?;
+        run.python().await?;
     }
     if wanted("wheels") {
-        run.wheels()?;
+        run.wheels().await?;
     }
     if wanted("engines") {
         let dagger = values.text("engine") == Some("dagger");
-        run.tally.part("the same wheels from the Dagger engine", || engines::compare(context, dagger, run.jobs))?;
+        let jobs = run.jobs;
+        let work = async || engines::compare(context, dagger, jobs).await;
+        run.tally.part("the same wheels from the Dagger engine", work).await?;
     }
     if wanted("audit") {
-        run.audit()?;
+        run.audit().await?;
     }
     if wanted("installed") {
-        run.installed()?;
+        run.installed().await?;
     }
     if wanted("crates") {
-        run.crates()?;
+        run.crates().await?;
     }
     run.tally.close()
 }
@@ -78,29 +119,32 @@ impl Run<'_> {
     }
 
     /// A command that passes or fails as a whole.
-    fn command(&mut self, name: &str, mut command: Command) -> Result<()> {
+    async fn command(&mut self, name: &str, command: Command) -> Result<()> {
         let log = self.log(&name.replace(' ', "-"));
-        self.tally.part(name, || quiet(&mut command, &log, name).map(|_| Ended::Passed(1)))
+        let stop = self.context.stop.clone();
+        let work = async || quiet(command, &log, name, &stop).await.map(|_| Ended::Passed(1));
+        self.tally.part(name, work).await
     }
 
-    fn rust(&mut self) -> Result<()> {
+    async fn rust(&mut self) -> Result<()> {
         let (context, versions) = (self.context, &self.versions);
-        self.tally.part("versions.lock", || context.lock()?.require_fresh(versions).map(|()| Ended::Passed(1)))?;
-        self.command("cargo fmt", self.cargo(&["fmt", "--all", "--check"]))?;
+        self.tally
+            .part("versions.lock", async || context.lock()?.require_fresh(versions).map(|()| Ended::Passed(1)))
+            .await?;
+        self.command("cargo fmt", self.cargo(&["fmt", "--all", "--check"])).await?;
         let mut clippy = self.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
-        clippy.envs(self.blas()?);
-        self.command("cargo clippy", clippy)?;
+        clippy.envs(self.blas().await?);
+        self.command("cargo clippy", clippy).await?;
         if python::which("cargo-deny").is_some() {
             // Advisories need a database from the network; the other checks need nothing.
-            self.command("cargo deny", self.cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"]))
+            self.command("cargo deny", self.cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"])).await
         } else {
-            self.tally.part("cargo deny", || {
-                Ok(Ended::Skipped("cargo-deny is not on PATH (`cargo install cargo-deny`)".into()))
-            })
+            let skipped = "cargo-deny is not on PATH (`cargo install cargo-deny`)";
+            self.tally.part("cargo deny", async || Ok(Ended::Skipped(skipped.into()))).await
         }
     }
 
-    fn python(&mut self) -> Result<()> {
+    async fn python(&mut self) -> Result<()> {
         let interpreter = python::for_pip(self.versions.python_floor())?;
         let lint = environment::locked(self.context, &self.versions, "lint", &interpreter)?;
         let root = self.context.root.clone();
@@ -109,27 +153,24 @@ impl Run<'_> {
             command.current_dir(&root).args(arguments);
             command
         };
-        self.command("ruff check", tool("ruff", &["check", "--no-cache", "."]))?;
-        self.command("ruff format", tool("ruff", &["format", "--no-cache", "--check", "."]))?;
-        self.command("mypy", tool("mypy", &["--cache-dir", "target/ci/mypy"]))?;
+        self.command("ruff check", tool("ruff", &["check", "--no-cache", "."])).await?;
+        self.command("ruff format", tool("ruff", &["format", "--no-cache", "--check", "."])).await?;
+        self.command("mypy", tool("mypy", &["--cache-dir", "target/ci/mypy"])).await?;
         if !lint.bin().join("zizmor").is_file() {
             let why = format!("there is none for CPython {}", interpreter.python);
-            return self.tally.part("zizmor", || Ok(Ended::Skipped(why)));
+            return self.tally.part("zizmor", async || Ok(Ended::Skipped(why))).await;
         }
         // Without a network: what it finds does not depend on the day.
-        self.command("zizmor", tool("zizmor", &["--offline", "--no-progress", ".github/workflows"]))
+        self.command("zizmor", tool("zizmor", &["--offline", "--no-progress", ".github/workflows"])).await
     }
 
     /// What BLAS the crates link when they are tested: the very library that the wheels hold.
-    fn blas(&self) -> Result<Vec<(&'static str, OsString)>> {
+    async fn blas(&self) -> Result<Vec<(&'static str, OsString)>> {
         let store = self.context.store()?;
         let step = "openblas".to_owned();
         let mut reporter = self.context.reporter();
-        Local { root: &self.context.root, store: &store, jobs: self.jobs }.run(
-            &self.plan,
-            std::slice::from_ref(&step),
-            reporter.as_mut(),
-        )?;
+        let engine = Local { root: &self.context.root, store: &store, jobs: self.jobs, stop: &self.context.stop };
+        engine.run(&self.plan, std::slice::from_ref(&step), reporter.as_mut()).await?;
         let folder = store.output(&self.plan.step(&step)?.key);
         let name = OPENBLAS.trim_start_matches("lib").trim_end_matches(".so");
         Ok(vec![
@@ -140,16 +181,17 @@ impl Run<'_> {
         ])
     }
 
-    fn crates(&mut self) -> Result<()> {
+    async fn crates(&mut self) -> Result<()> {
         // What a passed test prints is shown, since a test that skips something says so there.
         let mut command = self.cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"]);
-        command.envs(self.blas()?);
+        command.envs(self.blas().await?);
         let interpreter = python::for_pip(self.versions.python_floor())?;
         let audit = environment::locked(self.context, &self.versions, "audit", &interpreter)?;
         command.env("FAISS_GATES_BIN", audit.bin()).env("FAISS_CUOBJDUMP", self.cuobjdump()?);
         let log = self.log("cargo-test");
-        self.tally.part("cargo test", || {
-            let words = quiet(&mut command, &log, "cargo test")?;
+        let stop = self.context.stop.clone();
+        let work = async || {
+            let words = quiet(command, &log, "cargo test", &stop).await?;
             for line in words.lines().filter(|line| line.trim_start().starts_with("skipped: ")) {
                 eprintln!("{line}");
             }
@@ -157,16 +199,18 @@ impl Run<'_> {
                 0 => Err(Failure::check("cargo test ran no test.", format!("Its log is {}.", log.display()))),
                 count => Ok(Ended::Passed(count)),
             }
-        })
+        };
+        self.tally.part("cargo test", work).await
     }
 
-    fn wheels(&mut self) -> Result<()> {
+    async fn wheels(&mut self) -> Result<()> {
         let (context, plan, jobs) = (self.context, &self.plan, self.jobs);
-        self.tally.part("build and verify the wheels", || {
+        let work = async || {
             let store = context.store()?;
-            let wheels = build::make(context, plan, &store, jobs, |wheel| context.wheelhouse(&wheel.folder))?;
+            let wheels = build::make(context, plan, &store, jobs, |wheel| context.wheelhouse(&wheel.folder)).await?;
             Ok(Ended::Passed(wheels.len()))
-        })
+        };
+        self.tally.part("build and verify the wheels", work).await
     }
 
     fn wheel(&self, name: &str) -> Option<PathBuf> {
@@ -199,36 +243,35 @@ impl Run<'_> {
         Ok(program)
     }
 
-    fn audit(&mut self) -> Result<()> {
+    async fn audit(&mut self) -> Result<()> {
         let names: Vec<String> = self.plan.wheels.iter().map(|wheel| wheel.name.clone()).collect();
         for name in names {
             let (context, versions, path, cuobjdump) =
                 (self.context, &self.versions, self.wheel(&name), self.cuobjdump()?);
-            self.tally.part(
-                &format!("auditwheel, abi3audit, check-wheel-contents, twine, cuobjdump on {name}"),
-                || {
-                    let Some(path) = path else { return Ok(Ended::Skipped("the wheel was not built".into())) };
-                    let mut report = verify::own(context, versions, &path)?;
-                    verify::add_gates(context, versions, &path, &mut report)?;
-                    if name != "cpu" {
-                        let opinion = gates::second_opinion(&cuobjdump, &path).map_err(|error| {
-                            Failure::check(format!("{error}."), "Read the wheel with `cargo ci verify-wheels`.")
-                        })?;
-                        report.add(opinion.name, opinion.findings);
-                    }
-                    if report.passed() {
-                        return Ok(Ended::Passed(report.checks.len()));
-                    }
-                    Err(Failure::check(format!("{name} did not pass."), "Each finding names the member.")
-                        .with_log(report.to_string()))
-                },
-            )?;
+            let title = format!("auditwheel, abi3audit, check-wheel-contents, twine, cuobjdump on {name}");
+            let work = async || {
+                let Some(path) = path else { return Ok(Ended::Skipped("the wheel was not built".into())) };
+                let mut report = verify::own(context, versions, &path)?;
+                verify::add_gates(context, versions, &path, &mut report)?;
+                if name != "cpu" {
+                    let opinion = gates::second_opinion(&cuobjdump, &path).map_err(|error| {
+                        Failure::check(format!("{error}."), "Read the wheel with `cargo ci verify-wheels`.")
+                    })?;
+                    report.add(opinion.name, opinion.findings);
+                }
+                if report.passed() {
+                    return Ok(Ended::Passed(report.checks.len()));
+                }
+                Err(Failure::check(format!("{name} did not pass."), "Each finding names the member.")
+                    .with_log(report.to_string()))
+            };
+            self.tally.part(&title, work).await?;
         }
         Ok(())
     }
 
     /// The whole suite under the usual Python with the newest wheel that is common to all drivers here, smoke under the others.
-    fn installed(&mut self) -> Result<()> {
+    async fn installed(&mut self) -> Result<()> {
         let pythons = installed::chosen(&self.versions, &[])?;
         let mut runs: Vec<(String, usize, Suite)> = vec![("cuda12".into(), 0, Suite::Whole)];
         runs.extend((1..pythons.len()).map(|index| ("cuda12".to_owned(), index, Suite::Smoke)));
@@ -237,22 +280,16 @@ impl Run<'_> {
             let (context, versions, interpreter, path) =
                 (self.context, &self.versions, &pythons[index], self.wheel(&name));
             let title = format!("the {name} wheel under CPython {}{}", interpreter.full, suite.note());
-            self.tally.part(&title, || match &path {
-                None => Ok(Ended::Skipped("the wheel was not built".into())),
-                Some(path) => installed::test(
-                    context,
-                    versions,
-                    interpreter,
-                    Path::new(path),
-                    &Dependencies::Locked,
-                    suite,
-                    false,
-                )
-                .map(|tests| Ended::Passed(tests.passed)),
-            })?;
+            let work = async || {
+                let Some(path) = path else { return Ok(Ended::Skipped("the wheel was not built".into())) };
+                let locked = &Dependencies::Locked;
+                let tests = installed::test(context, versions, interpreter, &path, locked, suite, false).await?;
+                Ok(Ended::Passed(tests.passed))
+            };
+            self.tally.part(&title, work).await?;
         }
         if super::doctor::gpus().is_none() {
-            self.tally.part("GPU tests", || Ok(Ended::Skipped("no NVIDIA driver".into())))?;
+            self.tally.part("GPU tests", async || Ok(Ended::Skipped("no NVIDIA driver".into()))).await?;
         }
         Ok(())
     }

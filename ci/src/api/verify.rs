@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Context, environment};
-use crate::api::table::Values;
+use crate::api::table::{Caching, Function, Group, Reads, Served, Type, Values, argument};
 use crate::pins::matrix;
 use crate::pins::versions::{Cuda, Versions};
 use crate::plan::describe;
@@ -15,7 +15,29 @@ use ci_step::failure::{Failure, Result};
 use ci_step::python;
 use ci_step::wheel::WheelName;
 
-pub fn verify(context: &Context, values: &Values) -> Result<()> {
+pub static ROW: Function = Function {
+    name: "verify-wheels",
+    group: Group::Tests,
+    about: "Prove what any wheel claims: tags, RECORD, metadata, symbols, libraries, images",
+    more: "\
+A wheel of this project is compared with versions.toml and the kernel catalogue; of a foreign wheel only what its name
+promises can be checked. A folder stands for the wheels in it.",
+    arguments: &[
+        argument("path", Type::Path, "Wheels, or folders with wheels")
+            .served_as("wheels")
+            .list()
+            .positional()
+            .required(),
+        argument("format", Type::Choice(&["text", "json"]), "How the reports are printed").default("text"),
+        argument("gates", Type::Flag, "Run auditwheel, abi3audit, check-wheel-contents and twine check as well")
+            .host_only(),
+    ],
+    caching: Caching::Never,
+    served: Served::Text(Reads::Sources),
+    run: |context, values| Box::pin(verify(context, values)),
+};
+
+async fn verify(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let mut wheels = Vec::new();
     for path in values.list("path") {

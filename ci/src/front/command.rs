@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::api::table::{Argument, FUNCTIONS, Function, Group, Type, Values};
+use super::functions;
+use crate::api::table::{Argument, Function, Group, Type, Values};
 use ci_step::failure::{Failure, Result};
 
 const EXIT_CODES: &str = "\
@@ -35,7 +36,7 @@ pub fn command() -> Command {
     for option in globals() {
         command = command.arg(option.global(true).help_heading("Everywhere"));
     }
-    for function in FUNCTIONS {
+    for function in functions() {
         command = command.subcommand(subcommand(function));
     }
     command
@@ -71,11 +72,11 @@ fn globals() -> [Arg; 4] {
 /// All functions under the headings of their groups, in lines that a terminal of 80 columns does not break.
 fn overview() -> String {
     const COLUMNS: usize = 80;
-    let width = FUNCTIONS.iter().map(|function| function.name.len()).max().unwrap_or(0);
+    let width = functions().map(|function| function.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for group in [Group::Wheels, Group::Tests, Group::Look, Group::House] {
         let _ = writeln!(text, "{}:", group.heading());
-        for function in FUNCTIONS.iter().filter(|function| function.group == group) {
+        for function in functions().filter(|function| function.group == group) {
             let mut line = format!("  {:<width$} ", function.name);
             for word in function.about.split(' ') {
                 if line.len() + 1 + word.len() > COLUMNS {
@@ -131,7 +132,7 @@ fn arg(argument: &Argument) -> Arg {
         // Which there are is said by versions.toml, which is not read yet.
         Type::Major => arg.value_name("N"),
         Type::Text(name) => arg.value_name(name),
-        Type::Path => arg.value_name("PATH").value_hint(clap::ValueHint::AnyPath),
+        Type::Path | Type::File => arg.value_name("PATH").value_hint(clap::ValueHint::AnyPath),
         Type::Choice(choices) => arg.value_name("WHICH").value_parser(PossibleValuesParser::new(choices)),
     };
     if argument.list {
@@ -148,7 +149,7 @@ fn arg(argument: &Argument) -> Arg {
 /// The function that was called, and its values.
 pub fn chosen(matches: &ArgMatches) -> Result<(&'static Function, Values)> {
     let named = matches.subcommand().and_then(|(name, matches)| {
-        let function = FUNCTIONS.iter().find(|function| function.name == name)?;
+        let function = functions().find(|function| function.name == name)?;
         Some((function, matches))
     });
     let Some((function, matches)) = named else {

@@ -1,15 +1,19 @@
 //! The command line: made from the table of functions, as every other way to call them is.
 
 mod command;
+mod completions;
+mod report;
 
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::api::Context;
-use crate::api::table::{Function, Type, Values};
+use crate::api::table::{FUNCTIONS, Function, Type, Values};
+use crate::run::children;
 use crate::run::report::Format;
-use ci_step::failure::{Failure, Kind, Result};
+use ci_step::failure::{Failure, Result};
+use tokio::runtime::Runtime;
 
 pub fn main() -> ExitCode {
     // `cargo ci plan | head` ends this program as it ends any other, instead of by a panic in println!.
@@ -23,17 +27,22 @@ pub fn main() -> ExitCode {
         Some("never") => false,
         _ => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
     };
-    let outcome = command::chosen(&matches).and_then(|(function, values)| run(function, &values, &matches, json));
-    match outcome {
+    report::install(colour);
+    match call(&matches, json) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            tell(&failure, json, colour);
-            ExitCode::from(failure.kind as u8)
+        Err(report) => {
+            tell(&report, json);
+            ExitCode::from(report::exit_code(&report))
         }
     }
 }
 
-fn run(function: &Function, values: &Values, matches: &clap::ArgMatches, json: bool) -> Result<()> {
+fn call(matches: &clap::ArgMatches, json: bool) -> eyre::Result<()> {
+    let (function, values) = command::chosen(matches)?;
+    Ok(runtime()?.block_on(run(function, &values, matches, json))?)
+}
+
+async fn run(function: &Function, values: &Values, matches: &clap::ArgMatches, json: bool) -> Result<()> {
     let root = match matches.get_one::<PathBuf>("root") {
         // A step reads its plan, and of the checkout what that plan names: engines give it no more.
         Some(root) if root.join("versions.toml").is_file() || function.name == "step" => {
@@ -46,9 +55,23 @@ fn run(function: &Function, values: &Values, matches: &clap::ArgMatches, json: b
         None => find_root()?,
     };
     let format = if json { Format::Json } else { Format::Text };
-    let context = Context { root, cache: matches.get_one::<PathBuf>("cache").cloned(), format };
+    let stop = children::stop_on_signals();
+    let context = Context { root, cache: matches.get_one::<PathBuf>("cache").cloned(), format, stop };
     majors(function, values, &context)?;
-    (function.run)(&context, values)
+    (function.run)(&context, values).await
+}
+
+/// One thread beside this one hears signals, whatever this one is busy with.
+fn runtime() -> Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.map_err(|error| {
+        Failure::machine(format!("No thread can be started: {error}."), "Check the limits of this user.")
+    })
+}
+
+/// Every function of the pipeline, and those of the command line alone.
+pub fn functions() -> impl Iterator<Item = &'static Function> {
+    FUNCTIONS.iter().copied().chain([&completions::ROW])
 }
 
 /// Refuses what is no number where a CUDA major stands: `12.1` is a toolkit.
@@ -82,31 +105,11 @@ fn find_root() -> Result<PathBuf> {
     })
 }
 
-/// The last line is what to do, the one before it what happened; logs come first.
-fn tell(failure: &Failure, json: bool, colour: bool) {
-    let mut stderr = std::io::stderr();
-    let text = if json {
-        serde_json::to_string(&serde_json::json!({ "event": "failure", "failure": failure }))
-            .expect("plain data serializes")
-    } else {
-        let log = failure.log.as_deref().map(|log| format!("{}\n", log.trim_end())).unwrap_or_default();
-        let error = match (failure.kind, colour) {
-            (Kind::Interrupted, _) => String::new(),
-            (_, true) => "\u{1b}[1;31merror:\u{1b}[0m ".to_owned(),
-            (_, false) => "error: ".to_owned(),
-        };
-        format!("{log}{error}{}\n{}", failure.what, failure.todo)
+fn tell(report: &eyre::Report, json: bool) {
+    let text = match report.downcast_ref::<Failure>() {
+        Some(failure) if json => serde_json::json!({ "event": "failure", "failure": failure }).to_string(),
+        _ => format!("{report:?}"),
     };
     // Nobody is left to be told when standard error is closed.
-    let _ = writeln!(stderr, "{text}");
-}
-
-/// Completions for a shell, as its own program would print them.
-pub fn completions(shell: &str) -> Result<()> {
-    use clap_complete::Shell;
-    let shell: Shell = shell.parse().map_err(|_| {
-        Failure::usage(format!("Shell \"{shell}\" is not known."), "Known: bash, elvish, fish, powershell, zsh.")
-    })?;
-    clap_complete::generate(shell, &mut command::command(), "ci", &mut std::io::stdout());
-    Ok(())
+    let _ = writeln!(std::io::stderr(), "{text}");
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use faiss_kernels::Target;
 
-use super::{Action, FORMAT, Image, Input, Plan, Sources, Stage, Step, WheelPlan, key};
+use super::{Action, FORMAT, Image, Input, Kernels, Plan, Sources, Stage, Step, WheelPlan, key};
 use crate::pins::lock::{File, Lock};
 use crate::pins::matrix::Matrix;
-use crate::pins::versions::{Cuda, Versions, target_name};
+use crate::pins::versions::{Cuda, Versions};
 use crate::plan::describe;
 use crate::plan::expect;
 use ci_step::failure::Result;
@@ -167,34 +167,28 @@ impl Builder<'_> {
         let sources = self.sources;
         let mut fatbins = Vec::new();
         for (family, units) in &sources.families {
+            let mut inputs =
+                self.recipe(&["ci/step/src/steps/kernels.rs", "kernels/src/nvrtc.rs", "kernels/src/nvfatbin.rs"]);
             let mut images = Vec::new();
             for target in cuda.targets() {
                 let Some(sha256) = units.get(&target.arch()) else { continue };
                 let arch = target.arch().to_string();
-                let ptx = matches!(target, Target::Ptx(_));
-                let mut inputs = self.recipe(&["ci/step/src/steps/compile.rs", "kernels/src/nvrtc.rs"]);
-                inputs.push(Input::Unit { family: family.clone(), arch: arch.clone(), sha256: sha256.clone() });
-                let needs: Vec<String> = std::iter::once(nvrtc.clone()).chain(headers.clone()).collect();
-                let action = Action::Compile {
-                    family: family.clone(),
-                    arch: arch.clone(),
-                    ptx,
-                    nvrtc: nvrtc.clone(),
-                    headers: headers.clone(),
-                };
-                let name = format!("cuda{}:compile:{family}:{}", cuda.major, target_name(target));
-                let step = self.step(name, action, needs, inputs, vec!["image".into()]);
-                images.push(Image { arch, ptx, step });
+                let unit = Input::Unit { family: family.clone(), arch: arch.clone(), sha256: sha256.clone() };
+                // Machine code and PTX of an architecture come from the same source.
+                if !inputs.contains(&unit) {
+                    inputs.push(unit);
+                }
+                images.push(Image { arch, ptx: matches!(target, Target::Ptx(_)) });
             }
             if images.is_empty() {
                 continue;
             }
-            let needs: Vec<String> =
-                std::iter::once(nvfatbin.clone()).chain(images.iter().map(|image| image.step.clone())).collect();
-            let inputs = self.recipe(&["ci/step/src/steps/pack.rs", "kernels/src/nvfatbin.rs"]);
-            let action = Action::Pack { family: family.clone(), nvfatbin: nvfatbin.clone(), images };
-            let name = format!("cuda{}:pack:{family}", cuda.major);
-            fatbins.push(self.step(name, action, needs, inputs, vec![format!("{family}.fatbin")]));
+            let mut needs = vec![nvrtc.clone(), nvfatbin.clone()];
+            needs.extend(headers.clone());
+            let (nvrtc, nvfatbin, headers) = (nvrtc.clone(), nvfatbin.clone(), headers.clone());
+            let kernels = Kernels { family: family.clone(), images, nvrtc, nvfatbin, headers };
+            let name = format!("cuda{}:kernels:{family}", cuda.major);
+            fatbins.push(self.step(name, Action::Kernels(kernels), needs, inputs, vec![format!("{family}.fatbin")]));
         }
         Ok(fatbins)
     }

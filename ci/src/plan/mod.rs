@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use ci_step::digest;
 use ci_step::failure::{Failure, Result};
 use ci_step::task::Task;
-pub use ci_step::task::{Action, Image, Input, Stage, Step};
+pub use ci_step::task::{Action, Image, Input, Kernels, Stage, Step};
 
 pub use build::{build, local_version};
 pub use sources::Sources;

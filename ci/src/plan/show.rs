@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Action, Input, Plan, Step};
+use super::{Action, Image, Input, Plan, Step};
 
 /// One line a step, grouped by wheel. `state` says what is known of a step, for example `cached`.
 pub fn text(plan: &Plan, state: impl Fn(&Step) -> &'static str) -> String {
@@ -23,10 +23,11 @@ pub fn about(step: &Step) -> String {
     match &step.action {
         Action::Fetch { file, .. } => format!("download and unpack {}", file.name),
         Action::Openblas { soname, .. } => format!("OpenBLAS under the SONAME {soname}"),
-        Action::Compile { family, arch, ptx, .. } => {
-            format!("kernels of {family}: {} for {arch}", if *ptx { "PTX" } else { "machine code" })
+        Action::Kernels(kernels) => {
+            let image = |image: &Image| format!("{}{}", image.arch, if image.ptx { "+PTX" } else { "" });
+            let images: Vec<String> = kernels.images.iter().map(image).collect();
+            format!("kernels of {} for {}", kernels.family, images.join(", "))
         }
-        Action::Pack { family, images, .. } => format!("{} images of {family} into one fatbin", images.len()),
         Action::Extension { target, .. } => format!("the Rust extension for {target}"),
         Action::Shim { needed, .. } => format!("the library that needs {}", needed.join(" and ")),
         Action::Stage(stage) => format!("the package of {}", stage.name.distribution),

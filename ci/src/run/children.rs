@@ -1,120 +1,133 @@
 //! Child processes that end when this program ends. Each leads a process group, so that what it started ends with it.
 
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use ci_step::failure::{Failure, Result};
 use ci_step::task::{Answer, Task};
+use futures_util::future::join;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio_util::sync::CancellationToken;
 
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// How long a program gets to end by itself. One that has children of its own gives them as much, and so needs more.
+const PATIENCE: Duration = Duration::from_secs(6);
 
-/// From now on Ctrl-C and the signal to end are noted, and whoever runs children stops them.
-pub fn listen() {
-    // A second call is refused, and changes nothing.
-    let _ = ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst));
+/// A token that Ctrl-C and the signal to end cancel. A second signal ends this program at once.
+pub fn stop_on_signals() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let cancelled = stop.clone();
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            return;
+        };
+        for first in [true, false] {
+            let either = std::pin::pin!(interrupt.recv());
+            futures_util::future::select(either, std::pin::pin!(terminate.recv())).await;
+            if !first {
+                std::process::exit(130);
+            }
+            cancelled.cancel();
+        }
+    });
+    stop
 }
 
-pub fn interrupted() -> bool {
-    INTERRUPTED.load(Ordering::SeqCst)
-}
-
-/// A child whose words go to a log.
+/// What a child that ran to its end leaves.
 #[derive(Debug)]
-pub struct Running {
-    child: Child,
-    started: Instant,
+pub struct Ended {
+    pub id: u32,
+    pub status: ExitStatus,
+    /// Of a worker that answered.
+    pub answer: Option<Answer>,
 }
 
-impl Running {
-    pub fn start(command: &mut Command, log: &Path) -> Result<Running> {
-        let file = File::create(log).map_err(Failure::io("cannot write", log))?;
-        let copy = file.try_clone().map_err(Failure::io("cannot write", log))?;
-        command.stdin(Stdio::null()).stdout(file).stderr(copy).process_group(0);
-        let program = command.get_program().to_owned();
-        let child = command.spawn().map_err(Failure::io("cannot run", Path::new(&program)))?;
-        Ok(Running { child, started: Instant::now() })
-    }
+/// Runs `command` with its words in `log`; once `stop` is cancelled it is ended, and that is a failure.
+pub async fn logged(mut command: Command, log: &Path, stop: &CancellationToken) -> Result<ExitStatus> {
+    let file = File::create(log).map_err(Failure::io("cannot write", log))?;
+    let copy = file.try_clone().map_err(Failure::io("cannot write", log))?;
+    command.stdin(Stdio::null()).stdout(file).stderr(copy);
+    Group::start(command)?.wait(stop).await
+}
 
-    /// Starts the worker: the task goes to its standard input, the answer comes from its standard output.
-    pub fn worker(command: &mut Command, log: &Path, task: &Task) -> Result<Running> {
-        let file = File::create(log).map_err(Failure::io("cannot write", log))?;
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file).process_group(0);
-        let program = command.get_program().to_owned();
-        let mut child = command.spawn().map_err(Failure::io("cannot run", Path::new(&program)))?;
-        if let Some(mut input) = child.stdin.take() {
+/// Runs the worker: the task goes to its standard input, the answer comes from its standard output, and the words of the
+/// programs that it runs go to `log`. `ended` hears of its process id when it is gone, however it ended.
+pub async fn worker(
+    mut command: Command,
+    log: &Path,
+    task: &Task,
+    stop: &CancellationToken,
+    ended: impl FnOnce(u32),
+) -> Result<Ended> {
+    let file = File::create(log).map_err(Failure::io("cannot write", log))?;
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
+    let mut group = Group::start(command)?;
+    let id = group.id;
+    let (input, output) = (group.child.stdin.take(), group.child.stdout.take());
+    let text = serde_json::to_vec(task).expect("plain data serializes");
+    let talk = async move {
+        if let Some(mut input) = input {
             // One that ended already is noticed when it is waited for.
-            let _ = serde_json::to_writer(&mut input, task);
+            let _ = input.write_all(&text).await;
         }
-        Ok(Running { child, started: Instant::now() })
-    }
-
-    /// What the worker answered; it must have ended.
-    pub fn answer(&mut self) -> Option<Answer> {
-        let mut text = String::new();
-        self.child.stdout.take()?.read_to_string(&mut text).ok()?;
-        Answer::parse(&text)
-    }
-
-    pub fn seconds(&self) -> f64 {
-        self.started.elapsed().as_secs_f64()
-    }
-
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// None while it runs.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().ok().flatten()
-    }
-
-    /// Waits until the child ends, or stops it on Ctrl-C.
-    pub fn wait(mut self) -> Result<ExitStatus> {
-        loop {
-            if let Some(status) = self.ended() {
-                return Ok(status);
-            }
-            if interrupted() {
-                stop(vec![self], PATIENCE * 3);
-                return Err(Failure::interrupted());
-            }
-            std::thread::sleep(Duration::from_millis(20));
+        let mut answer = String::new();
+        if let Some(mut output) = output {
+            let _ = output.read_to_string(&mut answer).await;
         }
+        answer
+    };
+    let (status, answer) = join(group.wait(stop), talk).await;
+    ended(id);
+    Ok(Ended { id, status: status?, answer: Answer::parse(&answer) })
+}
+
+/// A child that leads a process group. When it is dropped before it ended, the group is killed.
+struct Group {
+    child: Child,
+    id: u32,
+    running: bool,
+}
+
+impl Group {
+    fn start(mut command: Command) -> Result<Group> {
+        let program = command.as_std().get_program().to_owned();
+        let child = command.process_group(0).spawn().map_err(Failure::io("cannot run", Path::new(&program)))?;
+        let id = child.id().unwrap_or_default();
+        Ok(Group { child, id, running: true })
+    }
+
+    async fn wait(&mut self, stop: &CancellationToken) -> Result<ExitStatus> {
+        if let Some(status) = stop.run_until_cancelled(self.child.wait()).await {
+            self.running = false;
+            return status.map_err(Failure::io("cannot wait for", Path::new("a program")));
+        }
+        self.signal(Signal::SIGTERM);
+        if tokio::time::timeout(PATIENCE, self.child.wait()).await.is_err() {
+            self.signal(Signal::SIGKILL);
+            let _ = self.child.wait().await;
+        }
+        self.running = false;
+        Err(Failure::interrupted())
     }
 
     fn signal(&self, signal: Signal) {
-        if let Ok(id) = i32::try_from(self.child.id()) {
+        if let Ok(id @ 1..) = i32::try_from(self.id) {
             // The group may be gone already.
             let _ = killpg(Pid::from_raw(id), signal);
         }
     }
 }
 
-/// How long a program gets to end by itself.
-pub const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Asks all to end, and ends those that do not within `patience`. A child that has children of its own needs more than
-/// [`PATIENCE`], since that is what it gives them.
-pub fn stop(mut running: Vec<Running>, patience: Duration) {
-    running.iter().for_each(|child| child.signal(Signal::SIGTERM));
-    let deadline = Instant::now() + patience;
-    while Instant::now() < deadline {
-        running.retain_mut(|child| child.ended().is_none());
-        if running.is_empty() {
-            return;
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.running {
+            self.signal(Signal::SIGKILL);
         }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    for mut child in running {
-        child.signal(Signal::SIGKILL);
-        let _ = child.child.wait();
     }
 }

@@ -1,9 +1,9 @@
-//! Engines run plans. `local` runs one on this machine, `dry_run` only says what would run; both decide in the same way
-//! which steps are needed. The engine that runs steps in containers is in the crate `ci-dagger`, and leaves that decision
-//! to Dagger's. All of them tell a [`Reporter`] what happens.
+//! Runs plans. `graph` is the scheduler of every engine; `local` runs steps as processes of this machine, by `children`,
+//! which end when this program ends; the crate `ci-dagger` has an engine that runs them in containers. [`need`] decides what
+//! has to run where the store can be asked. All of them tell a [`Reporter`] what happens.
 
 pub mod children;
-pub mod dry_run;
+pub mod graph;
 pub mod local;
 pub mod report;
 
@@ -24,11 +24,6 @@ pub struct StepOutcome {
 }
 
 pub type Outcome = BTreeMap<String, StepOutcome>;
-
-pub trait Engine {
-    /// Makes `targets` and whatever they need. Steps of which nothing is needed are not looked at.
-    fn run(&self, plan: &Plan, targets: &[String], reporter: &mut dyn Reporter) -> Result<Outcome>;
-}
 
 /// What has to run for a list of targets, and what is there already.
 #[derive(Debug, Default)]

@@ -17,9 +17,6 @@ pub enum Event<'a> {
         step: &'a str,
         file: &'a str,
     },
-    WouldRun {
-        step: &'a str,
-    },
     Start {
         step: &'a str,
     },
@@ -30,6 +27,10 @@ pub enum Event<'a> {
     Failed {
         step: &'a str,
         seconds: f64,
+    },
+    /// Another step failed, or a person said stop.
+    Stopped {
+        step: &'a str,
     },
     /// Anything else that a person wants to know.
     Note {
@@ -81,7 +82,7 @@ impl Plain {
                 self.total = *steps;
                 None
             }
-            Event::Start { .. } => None,
+            Event::Start { .. } | Event::Stopped { .. } => None,
             Event::Done { step, seconds } => {
                 self.done += 1;
                 Some(format!("[{}/{}] {step}  {seconds:.1} s", self.done, self.total))
@@ -90,7 +91,6 @@ impl Plain {
             Event::Corrupt { step, file } => {
                 Some(format!("[corrupt] {step}: {file} in the cache is not what was written; it is to be made again"))
             }
-            Event::WouldRun { step } => Some(format!("[would run] {step}")),
             Event::Note { text } => Some((*text).to_owned()),
         }
     }
@@ -122,7 +122,7 @@ impl Reporter for Terminal {
                 bar.enable_steady_tick(Duration::from_millis(120));
                 self.running.insert((*step).to_owned(), bar);
             }
-            Event::Done { step, .. } | Event::Failed { step, .. } => {
+            Event::Done { step, .. } | Event::Failed { step, .. } | Event::Stopped { step } => {
                 if let Some(bar) = self.running.remove(*step) {
                     bar.finish_and_clear();
                     self.bars.remove(&bar);

@@ -25,6 +25,10 @@ use task::{Answer, Task};
 /// Runs the step that is described in the file `path` (standard input, when there is none) and answers on standard output
 /// with one line of JSON. Standard error is for the words of the programs that the step runs.
 pub fn main(path: Option<&str>) -> ExitCode {
+    if path == Some("--version") {
+        println!("ci-step {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
     let answer = match read(path).and_then(|task| steps::run(&task)) {
         Ok(entry) => Answer::Made { seconds: entry.seconds },
         Err(failure) => Answer::Failed { failure },

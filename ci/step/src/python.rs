@@ -113,9 +113,5 @@ fn candidates() -> Vec<PathBuf> {
 
 /// The first program of this name on PATH.
 pub fn which(program: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path).map(|folder| folder.join(program)).find(|file| {
-        use std::os::unix::fs::PermissionsExt;
-        file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    })
+    which::which(program).ok()
 }

@@ -100,10 +100,8 @@ pub enum Action {
     Fetch { file: File, python: u32, glibc: (u32, u32), machine: String, keep: Vec<String> },
     /// Gives OpenBLAS a SONAME of its own.
     Openblas { fetch: String, patchelf: String, soname: String },
-    /// Compiles one kernel family for one architecture: `sm_90a` or `compute_90`.
-    Compile { family: String, arch: String, ptx: bool, nvrtc: String, headers: Vec<String> },
-    /// Packs the images of one family into a fatbin.
-    Pack { family: String, nvfatbin: String, images: Vec<Image> },
+    /// Compiles one kernel family for every architecture of a toolkit, and packs the images into a fatbin.
+    Kernels(Kernels),
     /// Builds the Rust extension, once for all wheels, with the compiler `rust`: release and commit.
     Extension {
         zig: String,
@@ -125,10 +123,20 @@ pub enum Action {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kernels {
+    pub family: String,
+    pub images: Vec<Image>,
+    /// The steps that brought the compiler, the packer and the headers.
+    pub nvrtc: String,
+    pub nvfatbin: String,
+    pub headers: Vec<String>,
+}
+
+/// Machine code for `9.0a`, or PTX for `9.0`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     pub arch: String,
     pub ptx: bool,
-    pub step: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -16,7 +16,7 @@ fn the_help_of_the_program() {
 
 #[test]
 fn the_help_of_every_function() {
-    for function in ci::api::table::FUNCTIONS {
+    for function in ci::front::functions() {
         let help = say(&[function.name, "--help"]);
         assert_eq!(help.code, 0, "{help}");
         insta::assert_snapshot!(format!("help_{}", function.name), help.stdout);

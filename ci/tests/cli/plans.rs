@@ -58,7 +58,7 @@ fn a_difference_names_the_input_and_what_depends_on_it() {
         ("the extension's source", "faiss-rs/core/src/lib.rs", "add()", "sub()"),
         ("a test of the extension", "faiss-rs/core/tests/add.rs", "adds", "subtracts"),
         ("a file of the package", "faiss-rs/python/faiss/__init__.py", "add", "sub"),
-        ("how kernels are packed", "ci/step/src/steps/pack.rs", "packs", "packs well"),
+        ("how kernels are packed", "ci/step/src/steps/kernels.rs", "packs", "packs well"),
         ("the oldest driver", "versions.toml", "version = 12_010", "version = 12_020"),
         ("an architecture fewer", "versions.toml", r#"["8.0", "9.0a"]"#, r#"["9.0a"]"#),
     ];
@@ -91,10 +91,9 @@ fn touching_one_kernel_of_the_real_checkout_leaves_the_extension_alone() {
     let difference = place.output(&["plan", "--cuda-major", "12", "--diff", before.to_str().unwrap()]);
     let changed: Vec<&str> = difference.lines().filter_map(|line| line.strip_prefix("~ ")).collect();
     assert!(changed.iter().all(|name| {
-        name.starts_with("cuda12:compile:select:")
-            || ["cuda12:pack:select", "cuda12:stage", "cuda12:archive", "cuda12:verify"].contains(name)
+        *name == "cuda12:kernels:select" || ["cuda12:stage", "cuda12:archive", "cuda12:verify"].contains(name)
     }));
-    assert_eq!(changed.len(), 9 + 4, "{difference}");
+    assert_eq!(changed.len(), 4, "{difference}");
     assert!(!difference.contains("\n+ ") && !difference.contains("\n- "));
 }
 
@@ -102,15 +101,15 @@ fn touching_one_kernel_of_the_real_checkout_leaves_the_extension_alone() {
 fn a_step_is_explained() {
     let place = Place::small();
     let mut all = String::new();
-    for step in ["cuda12:compile:fill:9.0+PTX", "extension", "cpu:archive"] {
+    for step in ["cuda12:kernels:fill", "extension", "cpu:archive"] {
         all += &place.output(&["explain", step]);
     }
     insta::assert_snapshot!(all);
-    let unknown = place.run(&["explain", "pack"]);
+    let unknown = place.run(&["explain", "kernels"]);
     insta::assert_snapshot!(unknown, @r"
     exit code 2
-    error: The plan has no step pack.
-    Did you mean cuda12:pack:fill, cuda12:pack:copy?
+    error: The plan has no step kernels.
+    Did you mean cuda12:kernels:fill, cuda12:kernels:copy?
     ");
 }
 

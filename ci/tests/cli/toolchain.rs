@@ -29,7 +29,7 @@ fn lent(test: &str) -> Option<Place> {
     let place = Place::real();
     let usual = Store::default_root().and_then(|root| Store::open(&root)).ok()?;
     for (name, key) in keys(&place) {
-        let made_here = ["compile", "pack", "stage", "archive", "verify"].iter().any(|part| name.contains(part));
+        let made_here = ["kernels", "stage", "archive", "verify"].iter().any(|part| name.contains(part));
         if made_here {
             continue;
         }
@@ -116,7 +116,7 @@ fn a_kernel_that_does_not_compile_shows_the_compilers_words() {
     // Nothing of it is kept, and what was there is as it was.
     let finished = place.finished();
     assert!(before.iter().all(|key| finished.contains(key)));
-    assert!(!finished.contains(&failed["cuda12:compile:rows:8.0"]));
+    assert!(!finished.contains(&failed["cuda12:kernels:rows"]));
     assert_eq!(place.unfinished(), Vec::<PathBuf>::new());
     assert_eq!(fs::read_to_string(place.root().join("wheelhouse/gpu/cuda12/manifest.json")).unwrap(), "an earlier one");
     assert!(!wheel(&place.root()).exists());
@@ -185,7 +185,7 @@ fn interrupt(place: &Place) {
     let mut events = Vec::new();
     for line in &mut lines {
         let event: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
-        let compiling = event["event"] == "start" && event["step"].as_str().unwrap().contains(":compile:");
+        let compiling = event["event"] == "start" && event["step"].as_str().unwrap().contains(":kernels:");
         events.push(event);
         if compiling {
             break;

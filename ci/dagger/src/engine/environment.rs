@@ -1,21 +1,30 @@
-//! The containers that commands run in: an image, this very program, and what lets people behind a mirror reach it.
+//! The containers that commands run in: an image, the worker or the pipeline's program, and what lets people behind a mirror
+//! reach it.
 
 use std::env;
 use std::fs;
 use std::path::Path;
-use std::sync::OnceLock;
 
-use dagger_module::{Error, Literal, Query, Session};
-
-use super::failure::from_dagger;
 use ci_step::failure::{Failure, Result};
+use dagger_module::Error;
+use dagger_sdk::errors::DaggerError;
+use dagger_sdk::{
+    Container, ContainerWithEnvVariableOpts, ContainerWithFileOptsBuilder, ContainerWithMountedSecretOptsBuilder, Id,
+    Query,
+};
+use tokio::sync::OnceCell;
+
+use super::failure::{from_dagger, from_sdk};
 
 const RUST: &str = "/opt/rust";
 const CERTIFICATES: &str = "/etc/faiss-rs/certificates.pem";
-/// Where module programs run, and the only folder that the engine reads back from them.
-const PROGRAM: &str = "ci";
 /// Where a bare file system has its programs; an image says so itself.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// The worker's name in containers. The SDK puts the program beside the module's own; where only that was brought, it is the
+/// worker under this name.
+pub const WORKER: &str = "ci-step";
+/// The pipeline's program in containers.
+pub const PROGRAM: &str = "ci";
 
 /// What a caller may set. Without an image, the one of versions.toml is taken.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -37,110 +46,133 @@ pub struct Settings {
     pub certificates: Option<String>,
 }
 
-#[derive(Clone, Debug)]
 pub struct Environment {
-    base: String,
+    dagger: Query,
+    base: Container,
+    commands: OnceCell<Container>,
     rust_image: String,
     /// Made when it is first wanted: tests of finished wheels need no Rust.
-    rust: OnceLock<String>,
+    rust: OnceCell<Container>,
     /// The volume for what cargo compiled of the extension.
-    pub target: String,
+    pub target: Id,
     /// The volume for kernel images and extensions that are finished.
-    pub kept: String,
+    pub kept: Id,
 }
 
 impl Environment {
-    /// Makes the base container known to the engine, and checks that this program runs in it.
-    pub fn new(session: &Session, settings: &Settings, base_image: &str, rust_image: &str) -> Result<Environment> {
-        let program = own_program(session).map_err(|error| from_dagger(&error))?;
-        let (mut base, base_image) = settings.base(base_image);
-        base = base.call("withFile").arg("path", "/usr/local/bin/ci").arg("source", program.as_str());
+    /// Makes the base container known to the engine, and checks that the worker runs in it.
+    pub async fn new(dagger: &Query, settings: &Settings, base_image: &str, rust_image: &str) -> Result<Environment> {
+        let (mut base, base_image) = settings.base(dagger, base_image);
+        base = with_program(dagger, base, WORKER).await?;
         for (name, value) in [("HOME", "/root"), ("LANG", "C.UTF-8"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1")] {
-            base = variable(base, name, value);
+            base = base.with_env_variable(name, value);
         }
-        base = cache(base, "/root/.cache/pip", &volume(session, "pip")?);
+        base = base.with_mounted_cache("/root/.cache/pip", volume(dagger, "pip").await?);
         if let Some(secret) = &settings.pip_config {
-            base = base.call("withMountedSecret").arg("path", "/etc/pip.conf").arg("source", secret).arg("mode", 0o444);
+            let opts = ContainerWithMountedSecretOptsBuilder::default().mode(0o444_isize).build().map_err(unbuilt)?;
+            base = base.with_mounted_secret_opts("/etc/pip.conf", Id(secret.clone()), opts);
         }
         if let Some(file) = &settings.certificates {
-            base = base.call("withMountedFile").arg("path", CERTIFICATES).arg("source", file);
+            base = base.with_mounted_file(CERTIFICATES, Id(file.clone()));
             for name in ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CARGO_HTTP_CAINFO"] {
-                base = variable(base, name, CERTIFICATES);
+                base = base.with_env_variable(name, CERTIFICATES);
             }
         }
-        let ask = exec(base.clone(), ["ci", "--version"]).call("stdout");
-        session.get::<String>(&ask).map_err(|error| unfit(base_image, &error))?;
-        let base = session.id(&base).map_err(|error| from_dagger(&error))?;
-        let (target, kept) = (volume(session, "extension")?, volume(session, "kept")?);
-        Ok(Environment { base, rust_image: rust_image.to_owned(), rust: OnceLock::new(), target, kept })
+        base.with_exec(vec![WORKER, "--version"]).stdout().await.map_err(|error| unfit(base_image, &error.into()))?;
+        let base = known(dagger, &base).await?;
+        let (target, kept) = (volume(dagger, "extension").await?, volume(dagger, "kept").await?);
+        let (commands, rust) = (OnceCell::new(), OnceCell::new());
+        Ok(Environment {
+            dagger: dagger.clone(),
+            base,
+            commands,
+            rust_image: rust_image.to_owned(),
+            rust,
+            target,
+            kept,
+        })
     }
 
-    /// The base image with this program.
-    pub fn base(&self) -> Query {
-        Query::node("Container", &self.base)
+    /// The base image with the worker: what a step gets.
+    pub fn base(&self) -> Container {
+        self.base.clone()
     }
 
-    /// The same, with a Rust toolchain and cargo's caches.
-    pub fn with_rust(&self, session: &Session) -> Result<Query> {
-        let id = match self.rust.get() {
-            Some(id) => id.clone(),
-            None => {
-                let id = self.add_rust(session, from(&self.rust_image))?;
-                self.rust.get_or_init(|| id).clone()
-            }
+    /// The same, with the pipeline's program.
+    pub async fn commands(&self) -> Result<Container> {
+        let make = async || {
+            let container = with_program(&self.dagger, self.base(), PROGRAM).await?;
+            known(&self.dagger, &container).await
         };
-        Ok(Query::node("Container", &id))
+        self.commands.get_or_try_init(make).await.cloned()
     }
 
-    /// The same with clippy and rustfmt, which official images of Rust leave out.
-    pub fn with_lints(&self, session: &Session) -> Result<Query> {
+    /// The base image with the worker, a Rust toolchain and cargo's caches.
+    pub async fn with_rust(&self) -> Result<Container> {
+        let make = async || {
+            let container = self.add_rust(self.base(), self.dagger.container().from(&self.rust_image)).await?;
+            known(&self.dagger, &container).await
+        };
+        self.rust.get_or_try_init(make).await.cloned()
+    }
+
+    /// The pipeline's program, a Rust toolchain, and clippy and rustfmt, which official images of Rust leave out.
+    pub async fn with_lints(&self) -> Result<Container> {
         let script = "cargo clippy --version && cargo fmt --version || rustup component add clippy rustfmt";
-        let id = self.add_rust(session, exec(from(&self.rust_image), ["sh", "-c", script]))?;
-        Ok(Query::node("Container", &id))
+        let image = self.dagger.container().from(&self.rust_image).with_exec(vec!["sh", "-c", script]);
+        self.add_rust(self.commands().await?, image).await
     }
 
-    fn add_rust(&self, session: &Session, rust: Query) -> Result<String> {
-        let ask = exec(rust.clone(), ["rustc", "--print", "sysroot"]).call("stdout");
-        let sysroot: String = session.get(&ask).map_err(|error| no_rust(&self.rust_image, &error))?;
-        let sysroot = rust.call("directory").arg("path", sysroot.trim());
-        let sysroot = session.id(&sysroot).map_err(|error| from_dagger(&error))?;
-        let mut rust = mount(self.base(), RUST, &sysroot);
-        rust = rust
-            .call("withEnvVariable")
-            .arg("name", "PATH")
-            .arg("value", format!("{RUST}/bin:${{PATH}}"))
-            .arg("expand", true);
-        rust = cache(variable(rust, "CARGO_HOME", "/var/cache/cargo"), "/var/cache/cargo", &volume(session, "cargo")?);
-        session.id(&rust).map_err(|error| from_dagger(&error))
+    /// The pipeline's program and a Rust toolchain.
+    pub async fn commands_with_rust(&self) -> Result<Container> {
+        self.add_rust(self.commands().await?, self.dagger.container().from(&self.rust_image)).await
+    }
+
+    async fn add_rust(&self, base: Container, rust: Container) -> Result<Container> {
+        let asked = rust.with_exec(vec!["rustc", "--print", "sysroot"]);
+        let sysroot = asked.stdout().await.map_err(|error| no_rust(&self.rust_image, &error.into()))?;
+        let sysroot = rust.directory(sysroot.trim()).id().await.map_err(from_sdk)?;
+        let expand = ContainerWithEnvVariableOpts { expand: Some(true) };
+        Ok(base
+            .with_mounted_directory(RUST, sysroot)
+            .with_env_variable_opts("PATH", format!("{RUST}/bin:${{PATH}}"), expand)
+            .with_env_variable("CARGO_HOME", "/var/cache/cargo")
+            .with_mounted_cache("/var/cache/cargo", volume(&self.dagger, "cargo").await?))
     }
 }
 
 impl Settings {
     /// The container that everything starts from, and what to call it.
-    fn base<'a>(&self, image: &'a str) -> (Query, &'a str) {
-        let empty = Query::new("container");
+    fn base<'a>(&self, dagger: &Query, image: &'a str) -> (Container, &'a str) {
+        let empty = dagger.container();
         if let Some(file) = &self.base_archive {
-            return (empty.call("import").arg("source", file), "of --base-archive");
+            return (empty.import(Id(file.clone())), "of --base-archive");
         }
         if let Some(directory) = &self.base_directory {
-            let container = empty.call("withRootfs").arg("directory", directory);
-            return (variable(container, "PATH", PATH), "of --base-directory");
+            return (empty.with_rootfs(Id(directory.clone())).with_env_variable("PATH", PATH), "of --base-directory");
         }
-        (from(image), image)
+        (empty.from(image), image)
     }
 }
 
-pub fn from(image: &str) -> Query {
-    Query::new("container").call("from").arg("address", image)
+/// The same container by its id: what is asked of it later goes from there, not from its image on.
+async fn known(dagger: &Query, container: &Container) -> Result<Container> {
+    Ok(dagger.r#ref(container.id().await.map_err(from_sdk)?))
 }
 
-/// This program as a file of the engine: the one that plans is the one that runs the steps.
-fn own_program(session: &Session) -> Result<String, Error> {
-    let program = env::current_exe()?;
-    if !Path::new(PROGRAM).exists() {
-        fs::copy(program, PROGRAM)?;
+/// The container with one of the programs that the SDK put beside this one, or this one under the other's name. It goes by
+/// content: one that did not change runs nothing again.
+async fn with_program(dagger: &Query, container: Container, name: &str) -> Result<Container> {
+    // The folder that this program runs in is the only one that the engine reads back from it.
+    if !Path::new(name).exists() {
+        let own = env::current_exe().map_err(Failure::io("cannot find", Path::new(name)))?;
+        let beside = own.with_file_name(name);
+        let from = if beside.is_file() { beside } else { own };
+        fs::copy(&from, name).map_err(Failure::io("cannot copy", &from))?;
     }
-    session.id(&Query::new("currentModule").call("workdirFile").arg("path", PROGRAM))
+    let program = dagger.current_module().workdir_file(name).id().await.map_err(from_sdk)?;
+    let opts = ContainerWithFileOptsBuilder::default().permissions(0o755_isize).build().map_err(unbuilt)?;
+    Ok(container.with_file_opts(format!("/usr/local/bin/{name}"), program, opts))
 }
 
 fn unfit(image: &str, error: &Error) -> Failure {
@@ -153,7 +185,7 @@ fn unfit(image: &str, error: &Error) -> Failure {
         .with_log(log);
     }
     Failure::machine(
-        format!("This program does not run in the image {image}: {}.", error.message()),
+        format!("The worker does not run in the image {image}: {}.", error.message()),
         "Check the image's name and that the engine can reach its registry, or choose another --base-image.",
     )
     .with_log(log)
@@ -166,28 +198,13 @@ fn no_rust(image: &str, error: &Error) -> Failure {
     )
 }
 
-pub fn exec<const N: usize>(container: Query, command: [&str; N]) -> Query {
-    run(container, command.to_vec())
+/// Options whose every field has a default can't be refused; the builders' types do not say so.
+fn unbuilt(error: impl std::error::Error + 'static) -> Failure {
+    from_dagger(&Error::from(error))
 }
 
-pub fn run<T: Into<Literal>>(container: Query, command: Vec<T>) -> Query {
-    container.call("withExec").arg("args", command)
-}
-
-pub fn variable(container: Query, name: &str, value: &str) -> Query {
-    container.call("withEnvVariable").arg("name", name).arg("value", value)
-}
-
-pub fn mount(container: Query, path: &str, directory: &str) -> Query {
-    container.call("withMountedDirectory").arg("path", path).arg("source", directory)
-}
-
-/// A folder that outlives the container. What is in it takes no part in what the engine compares.
-pub fn cache(container: Query, path: &str, volume: &str) -> Query {
-    container.call("withMountedCache").arg("path", path).arg("cache", volume)
-}
-
-pub fn volume(session: &Session, name: &str) -> Result<String> {
-    let query = Query::new("cacheVolume").arg("key", format!("faiss-rs-{name}"));
-    session.id(&query).map_err(|error| from_dagger(&error))
+/// A folder that outlives containers. What is in it takes no part in what the engine compares.
+pub async fn volume(dagger: &Query, name: &str) -> Result<Id> {
+    let volume: Result<Id, DaggerError> = dagger.cache_volume(format!("faiss-rs-{name}")).id().await;
+    volume.map_err(from_sdk)
 }

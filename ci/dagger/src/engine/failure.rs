@@ -1,6 +1,7 @@
 //! What the engine says when something goes wrong, as a failure that a person can use.
 
 use dagger_module::Error;
+use dagger_sdk::errors::DaggerError;
 
 use ci_step::failure::{During, Failure, Kind};
 use ci_step::task::Answer;
@@ -9,18 +10,20 @@ use ci_step::task::Answer;
 const LAST_LINES: usize = 40;
 /// The program that puts GPUs into a container; the engine starts it before the container's own.
 const HOOK: &str = "nvidia-container-";
+/// What that program calls.
+const TOOL: &str = "nvidia-container-cli";
+
+/// What the engine's client says.
+pub fn from_sdk(error: DaggerError) -> Failure {
+    from_dagger(&Error::from(error))
+}
 
 /// A failure of the engine itself, or of a container that is no step of a plan.
 pub fn from_dagger(error: &Error) -> Failure {
     let message = message(error);
     let log = log(error);
-    if message.contains(HOOK) {
-        return Failure::machine(
-            "The Dagger engine can give its containers no GPU: NVIDIA's container toolkit does not answer.",
-            "Check `nvidia-smi` on the engine's machine and that its NVIDIA container toolkit is installed. Without a GPU, \
-             `--no-gpu` runs the CPU part of the tests.",
-        )
-        .with_log(message);
+    if let Some(failure) = of_hook(message) {
+        return failure;
     }
     if error.value("exitCode").is_some() {
         let answer = of_worker(error).or_else(|| of_command(&log, code(error)));
@@ -41,6 +44,43 @@ pub fn from_dagger(error: &Error) -> Failure {
         format!("The Dagger engine says: {message}."),
         "Check the engine and its network, then call again.",
     )
+}
+
+/// The engine starts NVIDIA's hook before the container's own program; what each missing part makes it say.
+fn of_hook(message: &str) -> Option<Failure> {
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if !message.contains(HOOK) {
+        return None;
+    }
+    let gone = ["no such file or directory", "not found"];
+    let (what, todo) = if message.contains("nvidia-container-runtime-hook") && says(&gone) && !message.contains(TOOL) {
+        (
+            "The engine's machine has no nvidia-container-runtime-hook.",
+            "Install NVIDIA's container toolkit there (nvidia-container-toolkit): the engine starts /usr/bin/nvidia-container-runtime-hook.",
+        )
+    } else if message.contains(TOOL)
+        && says(&["executable file not found", gone[0]])
+        && !message.contains("libnvidia-ml")
+    {
+        (
+            "NVIDIA's hook finds no nvidia-container-cli.",
+            "Install it on the engine's machine (libnvidia-container-tools); `nvidia-container-cli info` must list the GPUs.",
+        )
+    } else if says(&["libnvidia-ml.so", "driver not loaded", "nvml error", "initialization error", "no NVIDIA"]) {
+        (
+            "NVIDIA's hook finds no driver.",
+            "Check `nvidia-smi -L` and `nvidia-container-cli info` on the engine's machine.",
+        )
+    } else {
+        (
+            "The Dagger engine can give its containers no GPU: NVIDIA's hook failed.",
+            "Its own words are above; `nvidia-container-cli info` on the engine's machine must list the GPUs.",
+        )
+    };
+    let todo = format!(
+        "{todo} docs/dagger.md lists what a GPU host must have. Without a GPU, `--no-gpu` runs the CPU part of the tests."
+    );
+    Some(Failure::machine(what, todo).with_log(message))
 }
 
 /// A step that failed: the same words as on the host.
@@ -155,8 +195,29 @@ mod tests {
     fn an_engine_without_gpus_says_how_to_get_one() {
         let error = Error::new("GPU support is not enabled, set _EXPERIMENTAL_DAGGER_GPU_SUPPORT [traceparent:1]");
         assert!(from_dagger(&error).todo.contains("_EXPERIMENTAL_DAGGER_GPU_SUPPORT=1"));
-        let hook = "error running hook #0: fork/exec /usr/bin/nvidia-container-runtime-hook: no such file or directory";
-        assert!(from_dagger(&Error::new(hook)).todo.contains("NVIDIA container toolkit"));
+        for (message, what) in [
+            (
+                "error running hook #0: fork/exec /usr/bin/nvidia-container-runtime-hook: no such file or directory",
+                "The engine's machine has no nvidia-container-runtime-hook.",
+            ),
+            (
+                "error running prestart hook #0: exit status 1, stdout: , stderr: nvidia-container-runtime-hook: exec: \
+                 \"nvidia-container-cli\": executable file not found in $PATH",
+                "NVIDIA's hook finds no nvidia-container-cli.",
+            ),
+            (
+                "error running prestart hook #0: exit status 1, stdout: , stderr: Auto-detected mode as 'legacy' \
+                 nvidia-container-cli: initialization error: load library failed: libnvidia-ml.so.1: cannot open shared \
+                 object file: no such file or directory",
+                "NVIDIA's hook finds no driver.",
+            ),
+            (
+                "nvidia-container-cli: mount error",
+                "The Dagger engine can give its containers no GPU: NVIDIA's hook failed.",
+            ),
+        ] {
+            assert_eq!(from_dagger(&Error::new(message)).what, what);
+        }
         assert_eq!(from_dagger(&Error::new("no route")).what, "The Dagger engine says: no route.");
     }
 }

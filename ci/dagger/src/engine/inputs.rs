@@ -3,23 +3,22 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use dagger_module::{Query, Session};
+use ci::plan::{Action, Input, Step};
+use ci_step::failure::{Failure, Result};
+use dagger_sdk::{Container, CurrentModuleWorkdirOptsBuilder, Directory, Id, Query};
 use faiss_kernels::Catalogue;
 
 use super::ROOT;
-use super::environment::mount;
-use super::failure::from_dagger;
-use ci::plan::{Action, Input, Step};
-use ci_step::failure::{Failure, Result};
+use super::failure::{from_dagger, from_sdk};
 
 /// The latest that the engine takes (in 2038), so that cargo never takes a source for older than what is in a volume.
-const ALWAYS_NEW: i64 = i32::MAX as i64;
+const ALWAYS_NEW: isize = i32::MAX as isize;
 
 /// Where the source is copied to, below the folder that this program runs in.
 const FOLDER: &str = "source";
 
-#[derive(Debug)]
 pub struct Tree {
+    dagger: Query,
     /// The id of the directory that the caller gave.
     pub directory: String,
     /// The same files, in this program's own container.
@@ -33,10 +32,10 @@ pub struct Tree {
 
 impl Tree {
     /// Copies the directory into this program's own container, where plans are made.
-    pub fn load(session: &Session, directory: &str) -> Result<Tree> {
+    pub async fn load(dagger: &Query, directory: &str) -> Result<Tree> {
         let root = std::path::absolute(FOLDER).map_err(Failure::io("cannot find", Path::new(FOLDER)))?;
-        let query = Query::node("Directory", directory).call("export").arg("path", FOLDER);
-        session.get::<String>(&query).map_err(|error| from_dagger(&error))?;
+        let given: Directory = dagger.r#ref(Id(directory.to_owned()));
+        given.export(FOLDER).await.map_err(from_sdk)?;
         if !root.join("versions.toml").is_file() {
             return Err(Failure::usage(
                 "The source directory is no checkout of this project: it has no versions.toml.",
@@ -52,30 +51,26 @@ impl Tree {
         let families = families.map(|f| (f.name.clone(), f.sources.iter().map(name).collect())).collect();
         let members = members(&root)?;
         let targets = targets(&root, &members)?;
-        Ok(Tree { directory: directory.to_owned(), root, families, members, targets })
+        Ok(Tree { dagger: dagger.clone(), directory: directory.to_owned(), root, families, members, targets })
     }
 
     /// The container with all of the source.
-    pub fn mount_all(&self, session: &Session, container: Query) -> Result<Query> {
-        self.mount_some(session, container, &[], &[])
+    pub async fn mount_all(&self, container: Container) -> Result<Container> {
+        self.mount_some(container, &[], &[]).await
     }
 
     /// The container with some files and folders of the source, but for others in them.
-    pub fn mount_some(&self, session: &Session, container: Query, include: &[&str], exclude: &[&str]) -> Result<Query> {
-        let owned = |paths: &[&str]| -> Vec<String> { paths.iter().map(|&path| path.to_owned()).collect() };
-        let query = part(owned(include)).arg("exclude", owned(exclude));
-        let id = session.id(&query).map_err(|error| from_dagger(&error))?;
-        Ok(mount(container, ROOT, &id))
+    pub async fn mount_some(&self, container: Container, include: &[&str], exclude: &[&str]) -> Result<Container> {
+        mount(container, &self.part(include.to_vec(), exclude.to_vec())?).await
     }
 
-    /// The same, for cargo with a volume of what it compiled before.
-    pub fn mount_new(&self, session: &Session, container: Query) -> Result<Query> {
-        let id = session.id(&new(part(Vec::new()))).map_err(|error| from_dagger(&error))?;
-        Ok(mount(container, ROOT, &id))
+    /// The container with all of the source, for cargo with a volume of what it compiled before.
+    pub async fn mount_new(&self, container: Container) -> Result<Container> {
+        mount(container, &self.part(Vec::new(), Vec::new())?.with_timestamps(ALWAYS_NEW)).await
     }
 
     /// The container with what `step` reads of the source.
-    pub fn mount(&self, session: &Session, container: Query, step: &Step) -> Result<Query> {
+    pub async fn mount(&self, container: Container, step: &Step) -> Result<Container> {
         let mut paths = BTreeSet::new();
         for input in &step.inputs {
             if let Input::Source { path, .. } = input {
@@ -83,10 +78,10 @@ impl Tree {
             }
         }
         let mut empty = BTreeSet::new();
-        if let Action::Compile { family, .. } = &step.action {
+        if let Action::Kernels(kernels) = &step.action {
             paths.insert("kernels/kernels.toml".to_owned());
             for (name, sources) in &self.families {
-                match name == family {
+                match *name == kernels.family {
                     true => paths.extend(sources.iter().cloned()),
                     // The catalogue names every family, and no other family's source matters to this one.
                     false => empty.extend(sources.first().cloned()),
@@ -110,27 +105,33 @@ impl Tree {
         if paths.is_empty() {
             return Ok(container);
         }
-        let include: Vec<String> = paths.iter().cloned().collect();
-        let mut query = part(include);
+        let mut part = self.part(paths.iter().map(String::as_str).collect(), Vec::new())?;
         for path in empty.difference(&paths) {
-            query = query.call("withNewFile").arg("path", path).arg("contents", "");
+            part = part.with_new_file(path, "");
         }
         if extension {
-            query = new(query);
+            part = part.with_timestamps(ALWAYS_NEW);
         }
-        let id = session.id(&query).map_err(|error| from_dagger(&error))?;
-        Ok(mount(container, ROOT, &id))
+        mount(container, &part).await
+    }
+
+    /// Some files of the source. They are read back from this program's folder, since the engine knows such a directory by
+    /// what is in it: one that was cut out of the caller's would be another whenever any file of the source changes.
+    fn part(&self, include: Vec<&str>, exclude: Vec<&str>) -> Result<Directory> {
+        let mut opts = CurrentModuleWorkdirOptsBuilder::default();
+        if !include.is_empty() {
+            opts.include(include);
+        }
+        if !exclude.is_empty() {
+            opts.exclude(exclude);
+        }
+        let opts = opts.build().map_err(|error| from_dagger(&error.into()))?;
+        Ok(self.dagger.current_module().workdir_opts(FOLDER, opts))
     }
 }
 
-/// Some files of the source. They are read back from this program's folder, since the engine knows such a directory by what
-/// is in it: one that was cut out of the caller's would be another whenever any file of the source changes.
-fn part(include: Vec<String>) -> Query {
-    Query::new("currentModule").call("workdir").arg("path", FOLDER).arg("include", include)
-}
-
-fn new(directory: Query) -> Query {
-    directory.call("withTimestamps").arg("timestamp", ALWAYS_NEW)
+async fn mount(container: Container, directory: &Directory) -> Result<Container> {
+    Ok(container.with_mounted_directory(ROOT, directory.id().await.map_err(from_sdk)?))
 }
 
 /// The members that Cargo.toml lists; the workspace uses no patterns for them.

@@ -5,22 +5,13 @@ use dagger_module::{Arg, Cache, Call, Enum, Error, Function, Module, Object, Typ
 
 use super::{checks, functions, test, wheels};
 use crate::engine::{Settings, to_dagger};
-use ci::api::table::{self, Argument, Caching, FUNCTIONS, Gives};
+use ci::api::table::{self, Argument, Caching, FUNCTIONS, Reads, Served};
 use ci_step::failure::Failure;
 
 /// The module's name in dagger.json, in CamelCase.
 pub const MAIN: &str = "FaissWheels";
 pub const BASE_IMAGE: &str = "manylinux";
 pub const RUST_IMAGE: &str = "rust";
-
-/// Functions that make no sense in a container, or are there under another name.
-const LEFT_OUT: &[&str] = &["clean", "completions", "doctor", "reproduce", "step"];
-/// Arguments that an engine has its own way for: `--output` of its command line, its own progress, `plan` as a function.
-/// Of `lock`, `check` is a check, `upgrade` is `outdated`, and
-/// digests come from the engine.
-const NOT_HERE: &[&str] = &["output", "dry-run", "gates", "check", "upgrade", "digest"];
-/// Functions that read the whole checkout, not only what wheels are made of.
-pub const WHOLE: &[&str] = &["lint", "test"];
 
 /// What builds and tests read of a checkout: as little as possible, so that as much as possible is answered from memory.
 pub const SOURCE_IGNORE: &[&str] = &[
@@ -56,8 +47,10 @@ pub fn module() -> Module {
         Object::new(MAIN, "Builds, verifies and tests the faiss wheels, each step in a container of its own.")
             .constructor(Function::new("", "", Type::object(MAIN), functions::settings).args(settings()));
     let mut enums: Vec<Enum> = Vec::new();
-    for function in FUNCTIONS.iter().filter(|function| !LEFT_OUT.contains(&function.name)) {
-        main = main.function(convert(function, &mut enums));
+    for function in FUNCTIONS {
+        if let Some(function) = convert(function, &mut enums) {
+            main = main.function(function);
+        }
     }
     main = wheels::more(main, &mut enums);
     main = checks::more(main);
@@ -110,31 +103,28 @@ fn checkout(ignore: &[&str]) -> Arg {
         .ignore(ignore.iter().copied())
 }
 
-/// The function of this name in the pipeline's table.
-pub fn known(name: &str) -> &'static table::Function {
-    FUNCTIONS
-        .iter()
-        .find(|function| function.name == name)
-        .unwrap_or_else(|| panic!("the table has no function {name}"))
-}
-
-fn convert(function: &'static table::Function, enums: &mut Vec<Enum>) -> Function {
-    let (returns, handler): (Type, functions::Handler) = match function.name {
-        "build-gpu-wheels" | "build-cpu-wheels" => (Type::object("Directory"), functions::build),
-        "test-gpu-wheels" | "test-cpu-wheels" => (Type::String, test::test),
-        "lock" | "bump" => (Type::object("Changeset"), functions::changes),
-        _ if function.gives == Gives::Folder => (Type::object("Directory"), functions::folder),
-        _ => (Type::String, functions::text),
+fn convert(function: &'static table::Function, enums: &mut Vec<Enum>) -> Option<Function> {
+    let made = match function.served {
+        Served::No => return None,
+        Served::Wheels(wanted) => {
+            new(function, Type::object("Directory"), move |call| functions::build(call, function, wanted))
+        }
+        Served::Tests { gpu, build, wanted } => {
+            new(function, Type::String, move |call| test::test(call, function, gpu, build, wanted))
+        }
+        Served::Changes { digests } => {
+            new(function, Type::object("Changeset"), move |call| functions::changes(call, function, digests))
+        }
+        Served::Text(reads) => new(function, Type::String, move |call| functions::text(call, function, reads)),
     };
-    new(function, returns, handler, enums)
+    Some(made.args(arguments(function, enums)))
 }
 
-/// A function with the docs, arguments and caching of `function`.
-pub fn new(
+/// A function with the docs and caching of `function`.
+fn new<F: Future<Output = Result<Value, Failure>> + 'static>(
     function: &'static table::Function,
     returns: Type,
-    handler: functions::Handler,
-    enums: &mut Vec<Enum>,
+    handler: impl Fn(Call) -> F + Copy + 'static,
 ) -> Function {
     let cache = match function.caching {
         Caching::ByInputs => Cache::Default,
@@ -145,44 +135,35 @@ pub fn new(
     if !function.more.is_empty() && !function.more.contains("cargo ci") {
         docs = format!("{docs}\n\n{}", function.more);
     }
-    let handler = move |call: &Call| handler(call, function).map_err(|failure| to_dagger(&failure));
-    Function::new(function.name, docs, returns, handler).args(arguments(function, enums)).cache(cache)
+    plain(function.name, &docs, returns, handler).cache(cache)
 }
 
+/// The arguments that are served, and the checkout.
 pub fn arguments(function: &table::Function, enums: &mut Vec<Enum>) -> Vec<Arg> {
-    let kept = function.arguments.iter().filter(|argument| !NOT_HERE.contains(&argument.name));
-    let mut args: Vec<Arg> = kept
-        .filter(|argument| !(function.gives == Gives::Folder && argument.name == "format"))
-        .map(|argument| convert_argument(function, argument, enums))
-        .collect();
-    args.push(if WHOLE.contains(&function.name) { whole_directory() } else { host_directory() });
+    let served = function.arguments.iter().filter_map(|argument| Some((argument, argument.served?)));
+    let mut args: Vec<Arg> = served.map(|(argument, name)| convert_argument(function, argument, name, enums)).collect();
+    let whole = matches!(function.served, Served::Text(Reads::Checkout));
+    args.push(if whole { whole_directory() } else { host_directory() });
     args
 }
 
-fn convert_argument(function: &table::Function, argument: &Argument, enums: &mut Vec<Enum>) -> Arg {
+fn convert_argument(function: &table::Function, argument: &Argument, name: &str, enums: &mut Vec<Enum>) -> Arg {
     let docs = argument.about.split(" [default:").next().unwrap_or(argument.about);
     let of = match argument.ty {
-        table::Type::Flag => return Arg::new(argument.name, Type::Boolean, docs).default(false),
+        table::Type::Flag => return Arg::new(name, Type::Boolean, docs).default(false),
         table::Type::Number | table::Type::Major => Type::Integer,
         table::Type::Text(_) => Type::String,
         // A folder is the one thing that stands for one file as well as for several.
-        table::Type::Path => Type::object(if argument.name == "diff" { "File" } else { "Directory" }),
+        table::Type::Path => Type::object("Directory"),
+        table::Type::File => Type::object("File"),
         table::Type::Choice(choices) => Type::Enum(choice(function, argument, choices, enums)),
     };
     let of = if argument.list && !matches!(argument.ty, table::Type::Path) { of.list() } else { of };
-    let arg = Arg::new(name_here(argument), if argument.required { of } else { of.optional() }, docs);
+    let arg = Arg::new(name, if argument.required { of } else { of.optional() }, docs);
     match (argument.default, argument.ty) {
         (Some(default), table::Type::Choice(_)) => arg.default(member(default)),
         (Some(default), _) => arg.default(default),
         (None, _) => arg,
-    }
-}
-
-/// Folders of wheels are called by what they hold.
-pub fn name_here(argument: &Argument) -> &'static str {
-    match argument.name {
-        "path" | "wheel" => "wheels",
-        name => name,
     }
 }
 
@@ -216,14 +197,15 @@ fn title(name: &str) -> String {
     words.collect()
 }
 
-/// A handler of something that is not in the pipeline's table.
-pub fn plain(
+/// A function whose failures are the pipeline's.
+pub fn plain<F: Future<Output = Result<Value, Failure>> + 'static>(
     name: &str,
     docs: &str,
     returns: Type,
-    handler: impl Fn(&Call) -> Result<Value, Failure> + Send + Sync + 'static,
+    handler: impl Fn(Call) -> F + Copy + 'static,
 ) -> Function {
-    Function::new(name, docs, returns, move |call: &Call| handler(call).map_err(|failure| to_dagger(&failure)))
+    let handler = move |call| async move { handler(call).await.map_err(|failure| to_dagger(&failure)) };
+    Function::new(name, docs, returns, handler)
 }
 
 /// The settings that the main object or one made by it carries.

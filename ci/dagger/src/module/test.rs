@@ -1,64 +1,67 @@
 //! Tests of wheels: a container for each Python, with the wheel, its tests and nothing else of the checkout.
 
-use dagger_module::{Call, Query, Value};
-
-use super::functions::{Work, anew, argument, given, matrix};
-use super::table::known;
-use crate::engine::environment::{mount, run, variable};
-use crate::engine::{from_dagger, of_tests};
 use ci::api::table::{Function, Values};
 use ci_step::failure::{Failure, Result};
+use dagger_module::{Call, Error, Value};
+use dagger_sdk::{Container, Directory, Id};
 
-/// What `ci test-gpu-wheels` and the tests read of a checkout, and the part of it that the wheel must bring instead.
+use super::functions::{Wanted, Work, anew, argument, given};
+use crate::engine::environment::WORKER;
+use crate::engine::{from_sdk, of_tests};
+
+/// What the tests read of a checkout, and the part of it that the wheel must bring instead.
 const READ: [&str; 4] = ["docs/python-api.md", "faiss-rs/python", "versions.lock", "versions.toml"];
 const IN_THE_WHEEL: [&str; 2] = ["faiss-rs/python/faiss", "faiss-rs/python/src"];
 
-pub fn test(call: &Call, function: &'static Function) -> Result<Value> {
-    let work = Work::open(call)?;
-    let (values, _) = given(call, function)?;
-    if on_gpu(call, function)? {
+/// The function that tests, and whether its containers get the GPUs.
+pub struct Tests {
+    pub function: &'static Function,
+    pub on_gpu: bool,
+}
+
+/// Tests the wheels that are given, or else those that `build` makes.
+pub async fn test(
+    call: Call,
+    function: &'static Function,
+    gpu: bool,
+    build: &'static Function,
+    wanted: Wanted,
+) -> Result<Value> {
+    let work = Work::open(&call).await?;
+    let (values, _) = given(&call, function)?;
+    let tests = Tests { function, on_gpu: gpu && !values.flag("no-gpu") };
+    if tests.on_gpu {
         // Before anything is built for it.
-        require_gpus(&work, function)?;
+        require_gpus(&work, function).await?;
     }
-    let wheels = match argument::<Option<String>>(call, "wheels")? {
+    let wheels = match argument::<Option<String>>(&call, "wheels")? {
         Some(wheels) => wheels,
         None => {
-            let build = known(if function.name == "test-cpu-wheels" { "build-cpu-wheels" } else { "build-gpu-wheels" });
             let majors = values.numbers("cuda-major").into_iter().map(|major| format!("--cuda-major={major}"));
             let command = std::iter::once(build.name.to_owned()).chain(majors).collect();
-            work.build(&matrix(&work.versions, function, &values)?, command, None)?
+            work.build(&wanted(&work.versions, &values)?, command, None).await?.0
         }
     };
-    test_wheels(call, &work, function, &values, &wheels).map(Value::from)
+    test_wheels(&call, &work, &tests, &values, &wheels).await.map(Value::from)
 }
 
 /// Installs the wheels of a folder into containers that hold nothing else, one for each Python, and runs their tests.
-pub fn test_wheels(
-    call: &Call,
-    work: &Work,
-    function: &'static Function,
-    values: &Values,
-    wheels: &str,
-) -> Result<String> {
-    let wheel = only_wheel(work, wheels)?;
-    let mut base = work.tree.mount_some(work.session, work.environment.base(), &READ, &IN_THE_WHEEL)?;
-    base = mount(base, "/wheels", wheels);
-    let mut words = vec![function.name.to_owned(), "--wheel".to_owned(), format!("/wheels/{wheel}")];
+pub async fn test_wheels(call: &Call, work: &Work, tests: &Tests, values: &Values, wheels: &str) -> Result<String> {
+    let wheel = only_wheel(work, wheels).await?;
+    let mut base = work.tree.mount_some(work.environment.commands().await?, &READ, &IN_THE_WHEEL).await?;
+    base = base.with_mounted_directory("/wheels", Id(wheels.to_owned()));
+    let mut words = vec![tests.function.name.to_owned(), "--wheel".to_owned(), format!("/wheels/{wheel}")];
     words.extend(values.numbers("cuda-major").iter().map(|major| format!("--cuda-major={major}")));
-    if values.flag("fix-cuda") {
-        words.push("--fix-cuda".to_owned());
-    }
+    words.extend(["fix-cuda", "no-gpu"].iter().filter(|name| values.flag(name)).map(|name| format!("--{name}")));
     if let Some(links) = argument::<Option<String>>(call, "find-links")? {
-        base = mount(base, "/links", &links);
+        base = base.with_mounted_directory("/links", Id(links));
         words.push("--find-links=/links".to_owned());
     }
-    if on_gpu(call, function)? {
+    if tests.on_gpu {
         base = with_gpus(base);
-    } else if function.name == "test-gpu-wheels" {
-        words.push("--no-gpu".to_owned());
     }
     let pythons = match values.list("python") {
-        [] => pythons(work)?,
+        [] => pythons(work).await?,
         some => some.to_vec(),
     };
     let mut report = String::new();
@@ -66,7 +69,7 @@ pub fn test_wheels(
     for python in pythons {
         let mut words = words.clone();
         words.push(format!("--python={python}"));
-        match under(work, anew(base.clone(), function), function, words, &python) {
+        match under(work, anew(base.clone(), tests.function), tests.function, words, &python).await {
             Ok(text) => report.push_str(&text),
             // The others tell whether it is this Python or the wheel.
             Err(failure) => failures.push((python, failure)),
@@ -84,13 +87,17 @@ pub fn test_wheels(
 }
 
 /// The report of the tests under one Python.
-fn under(work: &Work, container: Query, function: &Function, words: Vec<String>, python: &str) -> Result<String> {
+async fn under(
+    work: &Work,
+    container: Container,
+    function: &Function,
+    words: Vec<String>,
+    python: &str,
+) -> Result<String> {
     let command = work.command(words, &[]);
-    let query = run(container, command.clone()).call("combinedOutput");
-    let text: String = work
-        .session
-        .get(&query)
-        .map_err(|error| of_tests(format!("{}:python{python}", function.name), &command, &error))?;
+    let step = format!("{}:python{python}", function.name);
+    let text = container.with_exec(command.clone()).combined_output().await;
+    let text = text.map_err(|error| of_tests(step, &command, &Error::from(error)))?;
     if ran_something(&text) {
         return Ok(text);
     }
@@ -98,20 +105,15 @@ fn under(work: &Work, container: Query, function: &Function, words: Vec<String>,
     Err(Failure::check(format!("No test ran under Python {python}."), todo).with_log(text))
 }
 
-fn on_gpu(call: &Call, function: &Function) -> Result<bool> {
-    Ok(function.name == "test-gpu-wheels" && !argument::<bool>(call, "no-gpu")?)
-}
-
 /// The engine names the GPUs to NVIDIA's container toolkit; which parts of the driver are wanted is for the container to say.
-fn with_gpus(container: Query) -> Query {
-    variable(container.call("experimentalWithAllGPUs"), "NVIDIA_DRIVER_CAPABILITIES", "compute,utility")
+fn with_gpus(container: Container) -> Container {
+    container.experimental_with_all_gp_us().with_env_variable("NVIDIA_DRIVER_CAPABILITIES", "compute,utility")
 }
 
 /// Fails when the engine has no GPU to give.
-fn require_gpus(work: &Work, function: &Function) -> Result<()> {
+async fn require_gpus(work: &Work, function: &Function) -> Result<()> {
     let container = with_gpus(anew(work.environment.base(), function));
-    let query = run(container, vec!["ci", "--version"]);
-    work.session.sync(&query).map(|_| ()).map_err(|error| from_dagger(&error))
+    container.with_exec(vec![WORKER, "--version"]).sync().await.map(drop).map_err(from_sdk)
 }
 
 /// Whether a report counts tests that passed: `12 passed`.
@@ -120,9 +122,9 @@ fn ran_something(report: &str) -> bool {
     words.windows(2).any(|pair| pair[1] == "passed" && pair[0].parse::<u64>().is_ok_and(|count| count > 0))
 }
 
-fn only_wheel(work: &Work, wheels: &str) -> Result<String> {
-    let query = Query::node("Directory", wheels).call("glob").arg("pattern", "**/*.whl");
-    let found: Vec<String> = work.session.get(&query).map_err(|error| from_dagger(&error))?;
+async fn only_wheel(work: &Work, wheels: &str) -> Result<String> {
+    let folder: Directory = work.dagger.r#ref(Id(wheels.to_owned()));
+    let found = folder.glob("**/*.whl").await.map_err(from_sdk)?;
     match found.as_slice() {
         [one] => Ok(one.clone()),
         [] => Err(Failure::usage(
@@ -137,14 +139,14 @@ fn only_wheel(work: &Work, wheels: &str) -> Result<String> {
 }
 
 /// The Pythons of versions.toml that the base image has.
-fn pythons(work: &Work) -> Result<Vec<String>> {
+async fn pythons(work: &Work) -> Result<Vec<String>> {
     let minors: Vec<String> = work.versions.wheel.pythons.iter().map(|python| python.0.to_string()).collect();
     let script = format!(
         "for m in {}; do if command -v python3.$m >&2 || [ -x /opt/python/cp3$m-cp3$m/bin/python3 ]; then echo 3.$m; fi; done",
         minors.join(" ")
     );
-    let query = run(work.environment.base(), vec!["sh", "-c", &script]).call("stdout");
-    let text: String = work.session.get(&query).map_err(|error| from_dagger(&error))?;
+    let asked = work.environment.base().with_exec(vec!["sh", "-c", &script]);
+    let text = asked.stdout().await.map_err(from_sdk)?;
     let found: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
     if found.is_empty() {
         let wanted: Vec<String> = work.versions.wheel.pythons.iter().map(ToString::to_string).collect();

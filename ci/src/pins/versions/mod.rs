@@ -186,11 +186,3 @@ impl Cuda {
         std::iter::once("$ORIGIN".to_owned()).chain(paths).collect()
     }
 }
-
-/// `9.0a` for machine code, `9.0+PTX` for PTX: how people write what a wheel holds.
-pub fn target_name(target: Target) -> String {
-    match target {
-        Target::Cubin(arch) => arch.to_string(),
-        Target::Ptx(arch) => format!("{arch}+PTX"),
-    }
-}

@@ -2,11 +2,10 @@
 //! else, and writes into a folder of its own; the store makes that folder an entry when the step has ended well.
 
 mod archive;
-mod compile;
 pub mod extension;
 mod fetch;
+mod kernels;
 mod openblas;
-mod pack;
 mod shim;
 pub mod stage;
 mod tool;
@@ -36,6 +35,11 @@ impl Work<'_> {
     /// What another step made.
     fn need(&self, step: &str) -> Result<PathBuf> {
         Ok(self.store.output(self.task.key_of(step)?))
+    }
+
+    /// The store that outlives this step's container, where there is one.
+    fn lasting(&self) -> Result<Store> {
+        self.task.kept.as_ref().map_or_else(|| Ok(self.store.clone()), |kept| Store::open(kept))
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
@@ -103,8 +107,7 @@ fn act(step: &Step, work: &Work) -> Result<()> {
     match &step.action {
         Action::Fetch { file, python, glibc, machine, keep } => fetch::run(work, file, *python, *glibc, machine, keep),
         Action::Openblas { fetch, patchelf, soname } => openblas::run(work, fetch, patchelf, soname),
-        Action::Compile { family, arch, ptx, nvrtc, headers } => compile::run(work, family, arch, *ptx, nvrtc, headers),
-        Action::Pack { family, nvfatbin, images } => pack::run(work, family, nvfatbin, images),
+        Action::Kernels(kernels) => kernels::run(work, kernels),
         Action::Extension { zig, zigbuild, openblas, target, blas, prefix, rust } => {
             extension::run(work, &extension::Tools { zig, zigbuild, openblas }, target, blas, prefix, rust)
         }

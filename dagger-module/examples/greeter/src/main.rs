@@ -3,7 +3,8 @@
 
 use std::process::ExitCode;
 
-use dagger_module::{Arg, Cache, Call, Enum, Error, Function, Module, Object, Query, Type, Value, json, serve};
+use dagger_module::{Arg, Cache, Call, Enum, Error, Function, Module, Object, Type, Value, json, serve};
+use dagger_sdk::{Container, Directory, Id};
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ pub fn module() -> Module {
     ]);
     let main = Object::new("Greeter", "Greets people and folders.")
         .constructor(
-            Function::new("", "", Type::object("Greeter"), |call| {
+            Function::new("", "", Type::object("Greeter"), async |call| {
                 Ok(json!({"punctuation": call.arg::<String>("punctuation")?}))
             })
             .arg(Arg::new("punctuation", Type::String, "What a greeting ends with.").default("!")),
@@ -44,12 +45,14 @@ pub fn module() -> Module {
                 .arg(Arg::new("command", Type::String.list(), "The command."))
                 .cache(Cache::Never),
         )
-        .function(Function::new("polite", "Whether greetings are polite.", Type::Void, |_| Ok(Value::Null)).check());
+        .function(
+            Function::new("polite", "Whether greetings are polite.", Type::Void, async |_| Ok(Value::Null)).check(),
+        );
     let pages = Object::new("GreeterPages", "The Markdown files of a folder.")
         .field("folder", Type::object("Directory"), "The folder that holds them.")
         .function(Function::new("names", "Their names.", Type::String.list(), names))
-        .function(Function::new("count", "How many there are.", Type::Integer, |call| {
-            Ok(names(call)?.as_array().map_or(0, Vec::len).into())
+        .function(Function::new("count", "How many there are.", Type::Integer, async |call| {
+            Ok(names(call).await?.as_array().map_or(0, Vec::len).into())
         }));
     let manners = Enum::new("Manners", "How to greet.").member("PLAIN", "plain", "By a word.").member(
         "FORMAL",
@@ -59,7 +62,7 @@ pub fn module() -> Module {
     Module::new("Greets people and folders: an example of a module in Rust.", main).object(pages).enumeration(manners)
 }
 
-fn hello(call: &Call) -> Result<Value, Error> {
+async fn hello(call: Call) -> Result<Value, Error> {
     let names: Vec<String> = call.arg("names")?;
     let end: String = call.state("punctuation")?;
     if names.is_empty() {
@@ -73,27 +76,26 @@ fn hello(call: &Call) -> Result<Value, Error> {
     .into())
 }
 
-fn pages(call: &Call) -> Result<Value, Error> {
+async fn pages(call: Call) -> Result<Value, Error> {
     Ok(json!({"folder": call.arg::<String>("source")?}))
 }
 
-fn names(call: &Call) -> Result<Value, Error> {
-    let folder: String = call.state("folder")?;
-    call.session.get(&Query::node("Directory", &folder).call("glob").arg("pattern", "**/*.md"))
+async fn names(call: Call) -> Result<Value, Error> {
+    let folder: Directory = call.dagger.r#ref(Id(call.state("folder")?));
+    Ok(folder.glob("**/*.md").await?.into())
 }
 
-fn container(image: &str, command: Vec<String>) -> Query {
-    Query::new("container").call("from").arg("address", image).call("withExec").arg("args", command)
+fn container(call: &Call, command: Vec<String>) -> Result<Container, Error> {
+    Ok(call.dagger.container().from(call.arg::<String>("image")?).with_exec(command))
 }
 
-fn shout(call: &Call) -> Result<Value, Error> {
+async fn shout(call: Call) -> Result<Value, Error> {
     let words: Option<String> = call.arg("words")?;
     let words = words.unwrap_or_else(|| "hello".to_owned()).to_uppercase();
-    let image: String = call.arg("image")?;
-    Ok(call.session.id(&container(&image, vec!["echo".to_owned(), words]))?.into())
+    let Id(id) = container(&call, vec!["echo".to_owned(), words])?.id().await?;
+    Ok(id.into())
 }
 
-fn run(call: &Call) -> Result<Value, Error> {
-    let image: String = call.arg("image")?;
-    call.session.get(&container(&image, call.arg("command")?).call("stdout"))
+async fn run(call: Call) -> Result<Value, Error> {
+    Ok(container(&call, call.arg("command")?)?.stdout().await?.into())
 }
