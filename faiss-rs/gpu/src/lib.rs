@@ -17,6 +17,9 @@
 //! Each sees only what stands before it, and faiss-core; nothing here knows of Python. `unsafe` only where a C function or
 //! an address is used, with its reason.
 
+// Parameters carry the names that Faiss gives them.
+#![allow(non_snake_case)]
+
 pub mod bf_knn;
 pub mod blas;
 pub mod cloner;

@@ -194,28 +194,6 @@ class ParameterRange:
             faiss.copy_array_to_vector(np.asarray(values, "float64"), self.values)
 
 
-_EF_SEARCH = [float(1 << i) for i in range(2, 10)]
-
-
-def _powers(limit: float) -> list[float]:
-    return [float(1 << i) for i in range(12) if 1 << i < limit]
-
-
-def _set_hamming_threshold(index: Any, threshold: int) -> None:
-    """Lets product-quantized codes be compared bit by bit first; a threshold of all bits filters nothing."""
-    while isinstance(index, faiss.IndexPreTransform | faiss.IndexIDMap | faiss.IndexRefine):
-        index = index.base_index if isinstance(index, faiss.IndexRefine) else index.index
-    if not isinstance(index, faiss.IndexPQ | faiss.IndexIVFPQ):
-        raise RuntimeError(f"Error: could not set parameter ht: {type(index).__name__} has no product-quantized codes")
-    everything = threshold >= index.pq.code_size * 8
-    if isinstance(index, faiss.IndexIVFPQ):
-        index.polysemous_ht = 0 if everything else threshold
-    elif everything:
-        index.search_type = faiss.IndexPQ.ST_PQ
-    else:
-        index.search_type, index.polysemous_ht = faiss.IndexPQ.ST_polysemous, threshold
-
-
 class ParameterSpaceMethods(Object):
     batchsize: int = 1 << 30
     n_experiments: int = 500
@@ -242,28 +220,8 @@ class ParameterSpaceMethods(Object):
 
     def initialize(self, index: Any) -> None:
         """Takes the parameters of an index, with sensible values."""
-        native_index(index)
         self._ranges().clear()
-        if isinstance(index, faiss.IndexPreTransform):
-            index = index.index
-        if isinstance(index, faiss.IndexRefine):
-            self._ranges().append(ParameterRange("k_factor_rf", _powers(128)))
-            index = index.base_index
-        if isinstance(index, faiss.IndexPreTransform):
-            index = index.index
-        if isinstance(index, faiss.IndexIVF):
-            self._ranges().append(ParameterRange("nprobe", _powers(index.nlist)))
-            if isinstance(index.quantizer, faiss.IndexHNSW):
-                self._ranges().append(ParameterRange("quantizer_efSearch", _EF_SEARCH))
-            if isinstance(index.quantizer, faiss.IndexIVF):
-                self._ranges().append(ParameterRange("quantizer_nprobe", _powers(index.quantizer.nlist)))
-        if isinstance(index, faiss.IndexHNSW):
-            self._ranges().append(ParameterRange("efSearch", _EF_SEARCH))
-        if isinstance(index, faiss.IndexPQ | faiss.IndexIVFPQ):
-            bits = index.pq.code_size * 8
-            # Thresholds up to half of the bits, and all of them, which filters nothing.
-            some = list(range(2, bits // 2 + 1, 2)) if index.pq.code_size % 4 == 0 else []
-            self._ranges().append(ParameterRange("ht", [*some, bits]))
+        self._ranges().extend(ParameterRange(name, values) for name, values in self.this.call("ranges_of", index))
 
     def n_combinations(self) -> int:
         """Number of settings."""
@@ -308,9 +266,6 @@ class ParameterSpaceMethods(Object):
         """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
         quantizer's nprobe. RuntimeError where none has it."""
         native_index(index)
-        if name == "ht":
-            _set_hamming_threshold(index, int(value))
-            return
         # All parameters but this one are whole numbers.
         number = float(value) if name.endswith("k_factor_rf") else int(value)
         self.this.call("set_index_parameter", index, name, number)

@@ -49,10 +49,10 @@ class Object:
     def thisown(self, value: bool) -> None:
         self.this.own(bool(value))
 
-    def __init__(self, *args: Any) -> None:
-        construct(self, *args)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        construct(self, *args, **kwargs)
         # The library's objects hold each other by themselves; programs look here for the Python objects that they passed.
-        referenced = [a for a in args if isinstance(a, Object)]
+        referenced = [a for a in (*args, *kwargs.values()) if isinstance(a, Object)]
         if referenced:
             self.referenced_objects = referenced
 
@@ -101,11 +101,11 @@ def copy_fields(source: Any, target: Any) -> None:
         name = described["parent"]
 
 
-def construct(self: Object, *args: Any) -> None:
+def construct(self: Object, *args: Any, **kwargs: Any) -> None:
     """Makes the object of the library that `self` is to stand for."""
     if self._faiss_abstract:
         raise AttributeError(f"No constructor defined - class {self._faiss_name} is abstract")
-    self.this = _faiss.construct(self._faiss_name, *args)
+    self.this = _faiss.construct(self._faiss_name, *args, **kwargs)
 
 
 class Items(tuple[Any, ...]):
@@ -158,9 +158,12 @@ def make(name: str) -> type[Object]:
     fields = () if name.endswith("Vector") else described["fields"]
     for field, kind, detail, doc, readonly in fields:
         namespace[field] = _property(name, field, kind, detail, doc, readonly)
-    for method, signature, doc in described["methods"]:
+    described_methods: dict[str, list[tuple[str, str, bool]]] = {}
+    for method, signature, doc, declared in described["methods"]:
+        described_methods.setdefault(method, []).append((signature, doc, declared))
+    for method, overloads in described_methods.items():
         if mixin is None or not hasattr(mixin, method):
-            namespace[method] = _method(name, method, signature, doc)
+            namespace[method] = _method(name, method, overloads)
     namespace.update(loader.upstream()["classes"].get(name, {}).get("constants", {}))
     base = getattr(faiss, parent) if parent else Object
     # Bases that the library has no need of are there for isinstance.
@@ -206,15 +209,18 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
 OWN_VECTORS = {("IndexFlatCodes", "codes"): "MaybeOwnedVectorUInt8"}
 
 
-def _method(class_name: str, name: str, signature: str, doc: str) -> Callable[..., Any]:
+def _method(class_name: str, name: str, overloads: list[tuple[str, str, bool]]) -> Callable[..., Any]:
+    signature, doc, declared = overloads[0]
+
     def method(self: Object, *args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            args = bind(signature, name, args, kwargs)
-        return wrap(self.this.call(name, *args))
+        if kwargs and not declared:
+            args, kwargs = bind(signature, name, args, kwargs), {}
+        return wrap(self.this.call(name, *args, **kwargs))
 
     method.__name__ = name
     method.__qualname__ = f"{class_name}.{name}"
-    method.__doc__ = f"{name}{signature}\n\n{doc}"
+    prototypes = "\n".join(name + signature for signature, _, _ in overloads)
+    method.__doc__ = f"{prototypes}\n\n{doc}"
     method.__module__ = "faiss"
     return method
 

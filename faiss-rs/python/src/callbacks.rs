@@ -46,9 +46,7 @@ pub fn callback_selector(callback: Py<PyAny>) -> NativeObject {
 }
 
 /// What a callback raised while the library used this argument, or a selector that the argument refers to.
-pub fn callback_error(py: Python<'_>, argument: &Value) -> Option<PyErr> {
-    let Value::Handle(handle) = argument else { return None };
-    let object = handle.object();
+pub fn callback_error(py: Python<'_>, object: &Handle) -> Option<PyErr> {
     py.detach(|| error_within(&*object.read(), 0))
 }
 

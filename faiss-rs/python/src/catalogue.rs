@@ -97,12 +97,17 @@ pub fn describe<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>
         let (kind, detail) = kind_name(f.kind);
         (f.name, kind, detail, f.doc, f.readonly)
     });
-    let methods = info.methods.iter().map(|m| (m.name, m.signature, m.doc));
+    let native =
+        info.declared.iter().flat_map(|m| m.overloads.iter().map(|o| (m.name, o.signature(info), m.doc, true)));
+    let methods = info.methods.iter().map(|m| (m.name, m.signature.to_owned(), m.doc, false)).chain(native);
+    let declared = info.constructors.iter().map(|o| o.signature(info));
+    let signatures: Vec<_> = entry.signatures.iter().map(|s| (*s).to_owned()).chain(declared).collect();
+    let constructs = entry.construct.is_some() || !info.constructors.is_empty();
     let described = PyDict::new(py);
     described.set_item("doc", info.doc)?;
     described.set_item("parent", info.parent.map(|p| p.name))?;
-    described.set_item("abstract", entry.construct.is_none())?;
-    described.set_item("signatures", PyList::new(py, entry.signatures)?)?;
+    described.set_item("abstract", !constructs)?;
+    described.set_item("signatures", PyList::new(py, signatures)?)?;
     described.set_item("fields", PyList::new(py, fields.collect::<Vec<_>>())?)?;
     described.set_item("methods", PyList::new(py, methods.collect::<Vec<_>>())?)?;
     Ok(described)

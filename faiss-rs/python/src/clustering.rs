@@ -6,8 +6,8 @@ use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArra
 use pyo3::prelude::*;
 
 use crate::doorway::enter;
-use crate::lock::write;
 use crate::object::NativeObject;
+use faiss_core::base::lock::write;
 
 #[pyfunction]
 #[pyo3(signature = (this, x, index, weights))]

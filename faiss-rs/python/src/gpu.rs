@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::doorway::enter;
-use crate::lock::read;
 use crate::object::NativeObject;
+use faiss_core::base::lock::read;
 
 /// Names the folder that holds `libfaiss_cuda.so` and `kernels/`.
 #[pyfunction]

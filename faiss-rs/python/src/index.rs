@@ -1,6 +1,6 @@
 //! The methods that every index has. Arrays come C-contiguous and of the right type: the package sees to it, and this checks it again.
 
-use faiss_core::base::{Error, Object, Result, Shared, Value};
+use faiss_core::base::{Error, Object, Result, Shared};
 use faiss_core::index::Index;
 use faiss_core::selector::IDSelector;
 use numpy::{
@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 
 use crate::callbacks::callback_error;
 use crate::doorway::{enter, exception};
-use crate::lock::{read, write};
 use crate::object::NativeObject;
+use faiss_core::base::lock::{read, write};
 
 impl NativeObject {
     pub fn index(&self) -> PyResult<Shared<dyn Index>> {
@@ -33,7 +33,7 @@ pub fn with_params<T: Send>(
     let Some(params) = params else { return enter(py, || work(None)) };
     let object = params.root.object();
     let result = enter(py, || work(Some(&*read(&object)?)));
-    match callback_error(py, &Value::Handle(params.root.clone())) {
+    match callback_error(py, &params.root) {
         Some(error) => Err(error),
         None => result,
     }
@@ -162,7 +162,7 @@ pub fn reconstruct_n(
 pub fn remove_ids(py: Python<'_>, this: &NativeObject, selector: &NativeObject) -> PyResult<usize> {
     let (index, sel) = (this.index()?, selector.selector()?);
     let removed = enter(py, || write(&index)?.remove_ids(&*read(&sel)?));
-    match callback_error(py, &Value::Handle(selector.root.clone())) {
+    match callback_error(py, &selector.root) {
         Some(error) => Err(error),
         None => removed,
     }
@@ -173,7 +173,7 @@ pub fn remove_ids(py: Python<'_>, this: &NativeObject, selector: &NativeObject) 
 pub fn is_member(py: Python<'_>, this: &NativeObject, id: i64) -> PyResult<bool> {
     let selector = this.selector()?;
     let answer = enter(py, || Ok(read(&selector)?.is_member(id)));
-    match callback_error(py, &Value::Handle(this.root.clone())) {
+    match callback_error(py, &this.root) {
         Some(error) => Err(error),
         None => answer,
     }

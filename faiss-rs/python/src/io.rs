@@ -14,8 +14,8 @@ use pyo3::types::PyBytes;
 
 use crate::callbacks::{PyCallbackIOReader, PyCallbackIOWriter};
 use crate::doorway::{enter, exception};
-use crate::lock::{read, write};
 use crate::object::NativeObject;
+use faiss_core::base::lock::{read, write};
 
 #[pyfunction]
 pub fn write_index(py: Python<'_>, this: &NativeObject, path: &str, io_flags: i32) -> PyResult<()> {

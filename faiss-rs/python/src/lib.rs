@@ -23,7 +23,6 @@ mod gpu;
 mod index;
 mod interrupt;
 mod io;
-mod lock;
 mod object;
 mod own_types;
 mod value;

@@ -2,17 +2,19 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use faiss_core::base::{Error, FieldRef, Handle, MethodCall, Object, Result, Value};
+use faiss_core::base::declare::{self, descend, descend_mut, no_field, part_info};
+use faiss_core::base::{Error, FieldRef, Handle, MethodCall, Object, Result, TypeInfo, Value};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::callbacks::callback_error;
 use crate::catalogue;
 use crate::doorway::enter;
-use crate::lock::{read, write, write_in_place};
-use crate::value::{from_python, to_python};
+use crate::value::{Given, from_python, to_python};
 use crate::vector::{NativeVector, NativeView};
+use faiss_core::base::link::link;
+use faiss_core::base::lock::{read, write, write_in_place};
 
 /// A stand-alone object, and the names of the fields that lead from it to the part that is meant. The object lives as long as any handle
 /// to it or to a part of it.
@@ -32,6 +34,18 @@ impl NativeObject {
     /// An object that another one refers to.
     pub fn alias(root: Handle) -> Self {
         NativeObject { root, path: Vec::new(), own: AtomicBool::new(false) }
+    }
+
+    /// What a method returned.
+    fn answer(&self, py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
+        match value {
+            // Only here is it known which object's field is meant.
+            Value::View(field, element) => {
+                let vector = NativeVector::new(self.root.clone(), self.path.clone(), field);
+                Ok(Py::new(py, NativeView { vector, element })?.into_any())
+            }
+            value => to_python(py, value),
+        }
     }
 
     /// The handle, or for a part, which nothing else can refer to, a copy of it.
@@ -57,28 +71,18 @@ impl NativeObject {
         enter(py, || work(descend_mut(&mut *write(&object)?, &self.path)?))
     }
 
+    /// As an argument of a declared method: the object, or the part of it that is meant.
+    pub fn reference(&self) -> (Handle, Vec<&'static str>) {
+        (self.root.clone(), self.path.clone())
+    }
+
+    fn info(&self) -> Option<&'static TypeInfo> {
+        part_info(self.root.info(), &self.path)
+    }
+
     fn below(&self, field: &'static str) -> Vec<&'static str> {
         self.path.iter().copied().chain([field]).collect()
     }
-}
-
-/// The part that the names of fields lead to.
-pub fn descend<'a>(object: &'a dyn Object, path: &[&'static str]) -> Result<&'a dyn Object> {
-    path.iter().try_fold(object, |at, step| match at.field(step) {
-        Some(FieldRef::Part(part)) => Ok(part),
-        _ => Err(no_field(at, step)),
-    })
-}
-
-pub fn descend_mut<'a>(object: &'a mut dyn Object, path: &[&'static str]) -> Result<&'a mut dyn Object> {
-    path.iter().try_fold(object, |at, step| {
-        let error = no_field(at, step);
-        at.field_mut(step).and_then(|field| field.part_mut()).ok_or(error)
-    })
-}
-
-pub fn no_field(object: &dyn Object, name: &str) -> Error {
-    Error::type_error(format!("{} has no field '{name}' of that kind", object.info().name))
 }
 
 /// What a field shows, with what only a handle can name left to the caller.
@@ -90,9 +94,22 @@ enum Shown {
 
 /// Makes an object of the class `name`.
 #[pyfunction]
-#[pyo3(signature = (name, *args))]
-pub fn construct(py: Python<'_>, name: &str, args: &Bound<'_, PyTuple>) -> PyResult<NativeObject> {
+#[pyo3(signature = (name, *args, **keywords))]
+pub fn construct(
+    py: Python<'_>,
+    name: &str,
+    args: &Bound<'_, PyTuple>,
+    keywords: Option<&Bound<'_, PyDict>>,
+) -> PyResult<NativeObject> {
     let entry = catalogue::find(name).ok_or_else(|| PyNotImplementedError::new_err(format!("{name} is not here")))?;
+    if !entry.info.constructors.is_empty() {
+        let given = Given::new(args, keywords)?;
+        let (args, keywords) = given.args()?;
+        return enter(py, || declare::construct(entry.info, args, keywords)).map(NativeObject::root);
+    }
+    if keywords.is_some_and(|k| !k.is_empty()) {
+        return Err(PyTypeError::new_err(format!("{name}() takes no keyword arguments")));
+    }
     let Some(construct) = entry.construct else {
         return Err(PyTypeError::new_err(format!("{name} is abstract: no object of it can be made")));
     };
@@ -169,6 +186,10 @@ impl NativeObject {
         let value = from_python(value)?;
         let root = self.root.object();
         enter(py, || {
+            let _linking = match &value {
+                Value::Handle(target) => Some(link(&root, std::slice::from_ref(target))?),
+                _ => None,
+            };
             let mut guard = write_in_place(&root)?;
             let object = descend_mut(&mut *guard, &self.path)?;
             let info = object.info().field(name).ok_or_else(|| no_field(object, name))?;
@@ -181,8 +202,23 @@ impl NativeObject {
     }
 
     /// Calls a method that the type's description lists.
-    #[pyo3(signature = (name, *args))]
-    fn call(&self, py: Python<'_>, name: &str, args: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+    #[pyo3(signature = (name, *args, **keywords))]
+    fn call(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        args: &Bound<'_, PyTuple>,
+        keywords: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Py<PyAny>> {
+        if let Some(method) = self.info().and_then(|info| info.declared(name)) {
+            let given = Given::new(args, keywords)?;
+            let (args, keywords) = given.args()?;
+            let result = enter(py, || declare::call(method, &self.root, &self.path, args, keywords));
+            if let Some(error) = given.objects().find_map(|object| callback_error(py, object)) {
+                return Err(error);
+            }
+            return self.answer(py, result?);
+        }
         let args = args.iter().map(|arg| from_python(&arg)).collect::<PyResult<Vec<_>>>()?;
         let method = self.read(py, |object| {
             object
@@ -201,17 +237,11 @@ impl NativeObject {
                 self.write(py, |object| call(object, &args))
             }
         };
-        if let Some(error) = args.iter().find_map(|arg| callback_error(py, arg)) {
+        let objects = args.iter().filter_map(|arg| if let Value::Handle(object) = arg { Some(object) } else { None });
+        if let Some(error) = objects.into_iter().find_map(|object| callback_error(py, object)) {
             return Err(error);
         }
-        match result? {
-            // Only here is it known which object's field is meant.
-            Value::View(field, element) => {
-                let vector = NativeVector::new(self.root.clone(), self.path.clone(), field);
-                Ok(Py::new(py, NativeView { vector, element })?.into_any())
-            }
-            value => to_python(py, value),
-        }
+        self.answer(py, result?)
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -1,10 +1,11 @@
 //! What crosses the border: Python objects into [`Value`]s and back.
 
-use faiss_core::base::Value;
-use numpy::{Element, PyArray1, PyArrayDyn, PyArrayMethods, PyUntypedArray, PyUntypedArrayMethods};
+use faiss_core::base::declare::Arg;
+use faiss_core::base::{Handle, Value};
+use numpy::{Element, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::object::NativeObject;
 use crate::vector::NativeVector;
@@ -126,4 +127,139 @@ pub fn to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
             PyTuple::new(py, items)?.into_any().unbind()
         }
     })
+}
+
+/// The arguments of a call, which lend what they hold to the library.
+pub struct Given<'py> {
+    args: Vec<Held<'py>>,
+    keywords: Vec<(String, Held<'py>)>,
+}
+
+/// The arguments of a call as the library takes them: in order, and with keywords.
+type Lent<'a> = (Vec<Arg<'a>>, Vec<(&'a str, Arg<'a>)>);
+
+impl<'py> Given<'py> {
+    pub fn new(args: &Bound<'py, PyTuple>, keywords: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
+        let args = args.iter().map(|arg| Held::new(&arg)).collect::<PyResult<_>>()?;
+        let named = |(name, arg): (Bound<'py, PyAny>, Bound<'py, PyAny>)| Ok((name.extract()?, Held::new(&arg)?));
+        let keywords = keywords.into_iter().flat_map(|k| k.iter()).map(named).collect::<PyResult<_>>()?;
+        Ok(Given { args, keywords })
+    }
+
+    pub fn args(&self) -> PyResult<Lent<'_>> {
+        let args = self.args.iter().map(Held::arg).collect::<PyResult<_>>()?;
+        let mut keywords = Vec::with_capacity(self.keywords.len());
+        for (name, held) in &self.keywords {
+            keywords.push((name.as_str(), held.arg()?));
+        }
+        Ok((args, keywords))
+    }
+
+    /// The objects among them.
+    pub fn objects(&self) -> impl Iterator<Item = &Handle> {
+        let all = self.args.iter().chain(self.keywords.iter().map(|(_, held)| held));
+        all.filter_map(|held| if let Held::Object(object, _) = held { Some(object) } else { None })
+    }
+}
+
+/// An argument, and what keeps its memory. Arrays are not copied, unless their elements do not lie one after the other.
+enum Held<'py> {
+    None,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Str(Bound<'py, PyString>),
+    Bytes(Bound<'py, PyBytes>),
+    F32(PyReadonlyArrayDyn<'py, f32>),
+    F64(PyReadonlyArrayDyn<'py, f64>),
+    I64(PyReadonlyArrayDyn<'py, i64>),
+    I32(PyReadonlyArrayDyn<'py, i32>),
+    U8(PyReadonlyArrayDyn<'py, u8>),
+    Object(Handle, Vec<&'static str>),
+    List(Vec<Held<'py>>),
+}
+
+impl<'py> Held<'py> {
+    fn new(object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(text) = object.cast::<PyString>() {
+            return Ok(Held::Str(text.clone()));
+        }
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(Held::Bytes(bytes.clone()));
+        }
+        if let Ok(array) = object.cast::<PyUntypedArray>()
+            && array.ndim() > 0
+        {
+            return Held::array(array);
+        }
+        if let Ok(native) = object.extract::<PyRef<'_, NativeObject>>() {
+            return Ok(Held::object(&native));
+        }
+        if let Some(native) = object.getattr_opt(pyo3::intern!(object.py(), THIS))? {
+            if let Ok(native) = native.extract::<PyRef<'_, NativeObject>>() {
+                return Ok(Held::object(&native));
+            }
+            // A vector is passed by its elements.
+            let vector = native.extract::<PyRef<'_, NativeVector>>().map_err(|_| wrong_type(object))?;
+            return Held::new(vector.to_array(object.py())?.bind(object.py()));
+        }
+        let items: Option<Vec<Bound<'py, PyAny>>> = match (object.cast::<PyList>(), object.cast::<PyTuple>()) {
+            (Ok(items), _) => Some(items.iter().collect()),
+            (_, Ok(items)) => Some(items.iter().collect()),
+            _ => None,
+        };
+        if let Some(items) = items {
+            return Ok(Held::List(items.iter().map(Held::new).collect::<PyResult<_>>()?));
+        }
+        Ok(match from_python(object)? {
+            Value::None => Held::None,
+            Value::Bool(v) => Held::Bool(v),
+            Value::Int(v) => Held::Int(v),
+            Value::Float(v) => Held::Float(v),
+            _ => return Err(wrong_type(object)),
+        })
+    }
+
+    fn object(native: &NativeObject) -> Self {
+        let (object, path) = native.reference();
+        Held::Object(object, path)
+    }
+
+    fn array(array: &Bound<'py, PyUntypedArray>) -> PyResult<Self> {
+        let copied;
+        let array = if array.is_c_contiguous() {
+            array
+        } else {
+            copied = array.call_method0("copy")?.cast_into::<PyUntypedArray>()?;
+            &copied
+        };
+        macro_rules! try_types {
+            ($($ty:ty => $variant:ident),*) => {
+                $(if let Ok(typed) = array.cast::<PyArrayDyn<$ty>>() {
+                    let lent = typed.try_readonly().map_err(|error| PyValueError::new_err(error.to_string()))?;
+                    return Ok(Held::$variant(lent));
+                })*
+            };
+        }
+        try_types!(f32 => F32, i64 => I64, u8 => U8, f64 => F64, i32 => I32);
+        Err(PyTypeError::new_err(format!("an array of dtype {} can't be passed to faiss", array.dtype().str()?)))
+    }
+
+    fn arg(&self) -> PyResult<Arg<'_>> {
+        Ok(match self {
+            Held::None => Arg::None,
+            Held::Bool(v) => Arg::Bool(*v),
+            Held::Int(v) => Arg::Int(*v),
+            Held::Float(v) => Arg::Float(*v),
+            Held::Str(text) => Arg::Str(text.to_str()?),
+            Held::Bytes(bytes) => Arg::Bytes(bytes.as_bytes()),
+            Held::F32(array) => Arg::F32(array.as_slice()?, array.shape()),
+            Held::F64(array) => Arg::F64(array.as_slice()?, array.shape()),
+            Held::I64(array) => Arg::I64(array.as_slice()?, array.shape()),
+            Held::I32(array) => Arg::I32(array.as_slice()?, array.shape()),
+            Held::U8(array) => Arg::U8(array.as_slice()?, array.shape()),
+            Held::Object(object, path) => Arg::Object(object.clone(), path.clone()),
+            Held::List(items) => Arg::List(items.iter().map(Held::arg).collect::<PyResult<_>>()?),
+        })
+    }
 }

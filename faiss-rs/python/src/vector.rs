@@ -14,8 +14,9 @@ use pyo3::prelude::*;
 
 use crate::catalogue::element_name;
 use crate::doorway::{enter, exception};
-use crate::lock::{read, write, write_in_place};
-use crate::object::{NativeObject, descend, descend_mut, no_field};
+use crate::object::NativeObject;
+use faiss_core::base::declare::{descend, descend_mut, no_field};
+use faiss_core::base::lock::{read, write, write_in_place};
 
 /// A vector inside an object: which one, the way to the part that has it, and the field's name.
 #[pyclass(name = "Vector", module = "faiss._faiss", frozen)]

@@ -149,10 +149,14 @@ def described_class(name: str) -> list[str]:
         methods["__init__"] = [
             line for s in overloads for line in function_lines("__init__", s, "", "    ", decorators)
         ]
-    for method, signature, doc in described["methods"]:
-        if hasattr(mixins.find(name), method):
-            continue
-        methods.setdefault(method, function_lines(method, signature, doc, "    "))
+    overloads: dict[str, list[tuple[str, str]]] = {}
+    for method, signature, doc, _ in described["methods"]:
+        overloads.setdefault(method, []).append((signature, doc))
+    for method, ways in overloads.items():
+        if not hasattr(mixins.find(name), method):
+            decorators = ("overload",) if len(ways) > 1 else ()
+            lines_of = [line for s, doc in ways for line in function_lines(method, s, doc, "    ", decorators)]
+            methods.setdefault(method, lines_of)
     for method in methods.values():
         body += method
     return lines + body if body else [lines[0] + " ..."]

@@ -14,10 +14,13 @@
 //! ```
 //!
 //! On the type: `#[object(name = "OtherName")]` where the Faiss name differs, `#[object(abstract)]` where no constructor exists,
-//! `#[object(methods = PATH)]` names a `&'static [Method]`, `#[object(implements(Index, InvertedFile))]` the traits that objects of the type can
-//! be seen as, and `#[object(copy)]` says that `Clone` makes a deep copy; where it does not, `#[object(copy = METHOD)]` names the method
+//! `#[object(methods)]` where an `impl` of the type is under [`macro@methods`], `#[object(methods(OTHER))]` where that of another type is, `#[object(implements(Index, InvertedFile))]` the traits that objects of the type can
+//! be seen as, `#[object(new)]` that it is made without arguments, by `Default`, `#[object(fields)]` that its fields can be given with keywords as
+//! well, and `#[object(copy)]` says that `Clone` makes a deep copy; where it does not, `#[object(copy = METHOD)]` names the method
 //! `fn(&self) -> Result<Self>` that does. On a field: `parent`, `skip`, `readonly`, `name = "..."`.
 //! The type must implement `Default`: a default-constructed object gives each field's default value.
+
+mod methods;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -29,8 +32,12 @@ struct Options {
     skip: bool,
     readonly: bool,
     is_abstract: bool,
+    new: bool,
+    fields: bool,
     name: Option<String>,
     methods: Option<syn::Path>,
+    /// The type whose `impl` declares methods and constructors.
+    declares: Option<syn::Type>,
     implements: Vec<syn::Path>,
     /// The method that makes a deep copy; `None` inside for `Clone`.
     copy: Option<Option<syn::Ident>>,
@@ -48,10 +55,20 @@ fn options(attrs: &[syn::Attribute]) -> syn::Result<Options> {
                 found.readonly = true;
             } else if meta.path.is_ident("abstract") {
                 found.is_abstract = true;
+            } else if meta.path.is_ident("new") {
+                found.new = true;
+            } else if meta.path.is_ident("fields") {
+                found.fields = true;
             } else if meta.path.is_ident("name") {
                 found.name = Some(meta.value()?.parse::<syn::LitStr>()?.value());
-            } else if meta.path.is_ident("methods") {
+            } else if meta.path.is_ident("methods") && meta.input.peek(syn::Token![=]) {
                 found.methods = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("methods") && meta.input.peek(syn::token::Paren) {
+                let inner;
+                syn::parenthesized!(inner in meta.input);
+                found.declares = Some(inner.parse()?);
+            } else if meta.path.is_ident("methods") {
+                found.declares = Some(syn::parse_quote!(Self));
             } else if meta.path.is_ident("implements") {
                 meta.parse_nested_meta(|view| {
                     found.implements.push(view.path);
@@ -61,7 +78,9 @@ fn options(attrs: &[syn::Attribute]) -> syn::Result<Options> {
                 let named = meta.input.peek(syn::Token![=]);
                 found.copy = Some(if named { Some(meta.value()?.parse()?) } else { None });
             } else {
-                return Err(meta.error("known here: parent, skip, readonly, abstract, name, methods, implements, copy"));
+                return Err(meta.error(
+                    "known here: parent, skip, readonly, abstract, new, fields, name, methods, implements, copy",
+                ));
             }
             Ok(())
         })?;
@@ -82,6 +101,30 @@ fn doc(attrs: &[syn::Attribute]) -> String {
     lines.join("\n")
 }
 
+/// Makes the declarations of constructors and methods from the functions of an `impl`, for signatures, help, stubs and calls from outside.
+///
+/// ```ignore
+/// #[methods]
+/// impl IndexFlatL2 {
+///     #[new]
+///     pub fn new(d: i64) -> Result<Self> { ... }       // of several constructors, the first that fits the arguments is called
+///     /// Computes the norms anew.                      // the help text
+///     pub fn sync_l2norms(&mut self) -> Result<()> { ... }
+/// }
+/// ```
+///
+/// `&self` reads the object, `&mut self` changes it; instead of either, the first parameter can be `this: &dyn InvertedLists`, for the methods of
+/// a trait. Further parameters are numbers, `&str`, arrays (`&[f32]`, or `Array<'_, f32>` with the shape), handles (`Shared<dyn Index>`), objects
+/// that the call locks (`&dyn Index`, `&mut IndexFlat`), and `Option`s of these. `#[default = 1]` gives one a default, `#[class = "..."]` the class
+/// that Python shows, `#[name = "..."]` a function another name. Functions of one name are overloads. `#[methods(new)]` says that the type is also
+/// made without arguments, by `Default`.
+#[proc_macro_attribute]
+pub fn methods(options: TokenStream, input: TokenStream) -> TokenStream {
+    let default = options.to_string() == "new";
+    let block = parse_macro_input!(input as syn::ItemImpl);
+    methods::expand(default, block).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
 /// Implements `Object`, `Described` and `Field` (and `Deref` to the parent) for a struct with named fields.
 #[proc_macro_derive(Object, attributes(object))]
 pub fn derive_object(input: TokenStream) -> TokenStream {
@@ -99,6 +142,26 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
     let type_doc = doc(&input.attrs);
     let is_abstract = own.is_abstract;
     let methods = own.methods.map_or(quote!(&[]), |path| quote!(#path));
+    let (declared, constructors) = match own.declares {
+        // A `static` has no `Self`.
+        Some(ty) if ty == syn::parse_quote!(Self) => (quote!(<#ident>::METHODS), quote!(<#ident>::CONSTRUCTORS)),
+        Some(ty) => (quote!(<#ty>::METHODS), quote!(<#ty>::CONSTRUCTORS)),
+        None if own.new => {
+            let made = methods::without_arguments(&syn::parse_quote!(#ident));
+            (quote!(&[]), quote!(&[#made]))
+        }
+        None if own.fields => (
+            quote!(&[]),
+            quote!(&[::faiss_core::base::declare::Overload {
+                parameters: &[],
+                returns: "None",
+                call: ::faiss_core::base::declare::Call::Fields(|| {
+                    ::faiss_core::base::Handle::new(<#ident as ::std::default::Default>::default())
+                }),
+            }]),
+        ),
+        None => (quote!(&[]), quote!(&[])),
+    };
 
     let views = own.implements;
     let copy = match own.copy {
@@ -170,6 +233,8 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
                     is_abstract: #is_abstract,
                     fields: &[#(#infos),*],
                     methods: #methods,
+                    declared: #declared,
+                    constructors: #constructors,
                     views: &[#({
                         static CASTS: ::faiss_core::base::view::Casts<dyn #views> = ::faiss_core::base::view::Casts {
                             get: |object| object.as_any().downcast_ref::<#ident>().map(|seen| seen as _),

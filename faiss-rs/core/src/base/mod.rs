@@ -1,9 +1,12 @@
 //! What every other layer stands on: errors, metrics, descriptions of types, shared handles, threads, interrupts, progress. Uses nothing of this crate but itself.
 
+pub mod declare;
 pub mod error;
 pub mod exports;
 pub mod handle;
 pub mod interrupt;
+pub mod link;
+pub mod lock;
 pub mod metric;
 pub mod object;
 pub mod progress;

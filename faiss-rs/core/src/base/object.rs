@@ -102,6 +102,10 @@ pub struct TypeInfo {
     pub fields: &'static [FieldInfo],
     /// Own methods, without the parent's.
     pub methods: &'static [Method],
+    /// As [`methods`](Self::methods), declared by `#[methods]`.
+    pub declared: &'static [super::declare::Method],
+    /// The ways to make an object of the type.
+    pub constructors: &'static [super::declare::Overload],
     /// What objects of this very type can be seen as: a [`Casts`](super::view::Casts) for each trait.
     pub views: &'static [&'static (dyn Any + Send + Sync)],
     /// A deep copy: objects that this one refers to are copied too.
@@ -121,6 +125,10 @@ impl TypeInfo {
 
     pub fn method(&'static self, name: &str) -> Option<&'static Method> {
         self.lineage().find_map(|t| t.methods.iter().find(|m| m.name == name))
+    }
+
+    pub fn declared(&'static self, name: &str) -> Option<&'static super::declare::Method> {
+        self.lineage().find_map(|t| t.declared.iter().find(|m| m.name == name))
     }
 
     pub fn field(&'static self, name: &str) -> Option<&'static FieldInfo> {
@@ -179,6 +187,30 @@ pub fn copy(object: &dyn Object) -> Result<Handle> {
     let info = object.info();
     let unknown = || Error::failed("", format!("clone not supported for this type of index: {}", info.name));
     info.copy.ok_or_else(unknown)?(object)
+}
+
+/// Gives an object the values that another of its type has in its fields; objects that it refers to are shared.
+pub fn copy_fields(from: &dyn Object, to: &mut dyn Object) -> Result<()> {
+    for field in from.info().lineage().flat_map(|info| info.fields) {
+        let (Some(value), Some(target)) = (from.field(field.name), to.field_mut(field.name)) else { continue };
+        match value {
+            // A list of objects is changed by methods only.
+            FieldRef::Value(Value::List(_)) => {}
+            FieldRef::Value(value) => target.set(value)?,
+            FieldRef::Vector(vector) => {
+                if let Some(target) = target.vector_mut() {
+                    target.resize(vector.len())?;
+                    target.bytes_mut().copy_from_slice(vector.bytes());
+                }
+            }
+            FieldRef::Part(part) => {
+                if let Some(target) = target.part_mut() {
+                    copy_fields(part, target)?;
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a field shows when read.

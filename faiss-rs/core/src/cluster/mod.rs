@@ -6,14 +6,14 @@ mod update;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use crate::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Value, interrupt, progress, threads};
+use crate::base::declare::Rows;
+use crate::base::{Error, Result, interrupt, progress, threads};
 use crate::index::Index;
 use crate::index::flat_l2::IndexFlatL2;
 use crate::random::{SplitMix64RandomGenerator, rand_perm_prefix};
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 use crate::simd;
 
 pub use parameters::{ClusteringParameters, ROW as PARAMETERS};
@@ -35,7 +35,7 @@ pub struct ClusteringIterationStats {
 
 /// k-means over d-dimensional vectors.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS, copy)]
+#[object(methods, copy)]
 pub struct Clustering {
     #[object(parent)]
     pub cp: ClusteringParameters,
@@ -50,53 +50,30 @@ pub struct Clustering {
     pub iteration_stats: Vec<ClusteringIterationStats>,
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, k: int)", "(d: int, k: int, cp: ClusteringParameters)"];
+pub const ROW: Row = Row::of::<Clustering>();
 
-pub const ROW: Row = Row::of::<Clustering>().construct(
-    |args| {
-        let (d, k, cp) = match args {
-            [] => (0, 0, ClusteringParameters::default()),
-            [Value::Int(d), Value::Int(k)] => (*d, *k, ClusteringParameters::default()),
-            [Value::Int(d), Value::Int(k), Value::Handle(cp)] => {
-                (*d, *k, receiver::<ClusteringParameters>(&*cp.read())?.clone())
-            }
-            _ => return Err(no_overload("Clustering", SIGNATURES)),
+#[methods(new)]
+impl Clustering {
+    #[new]
+    fn of(d: usize, k: usize, #[default = None] cp: Option<&ClusteringParameters>) -> Self {
+        Clustering { cp: cp.cloned().unwrap_or_default(), ..Clustering::new(d, k) }
+    }
+
+    /// One row a round: obj, time, time_search, imbalance_factor, nsplit.
+    fn iteration_stats_table(&self) -> Rows<f64> {
+        let row = |s: &ClusteringIterationStats| {
+            [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
         };
-        let size = |v: i64, name: &str| usize::try_from(v).map_err(|_| Error::value(format!("{name} is negative")));
-        Ok(Handle::new(Clustering { cp, ..Clustering::new(size(d, "d")?, size(k, "k")?) }))
-    },
-    SIGNATURES,
-);
+        Rows(self.iteration_stats.iter().flat_map(row).collect(), 5)
+    }
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "iteration_stats_table",
-        signature: "(self) -> numpy.ndarray",
-        doc: "One row a round: obj, time, time_search, imbalance_factor, nsplit.",
-        call: MethodCall::Read(|object, args| {
-            let stats = match (args, cast::<Clustering>(object)) {
-                ([], Some(clustering)) => &clustering.iteration_stats,
-                _ => return Err(no_overload("iteration_stats_table", &["()"])),
-            };
-            let row = |s: &ClusteringIterationStats| {
-                [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
-            };
-            Ok(Value::F64(stats.iter().flat_map(row).collect(), vec![stats.len(), 5]))
-        }),
-    },
-    Method {
-        name: "post_process_centroids",
-        signature: "(self) -> None",
-        doc: "Makes the centroids of unit length or whole numbers, as `spherical` and `int_centroids` say.",
-        call: MethodCall::Write(|object, _| {
-            let clustering = receiver_mut::<Clustering>(object)?;
-            let mut centroids = std::mem::take(&mut clustering.centroids);
-            clustering.post_process(&mut centroids);
-            clustering.centroids = centroids;
-            Ok(Value::None)
-        }),
-    },
-];
+    /// Makes the centroids of unit length or whole numbers, as `spherical` and `int_centroids` say.
+    fn post_process_centroids(&mut self) {
+        let mut centroids = std::mem::take(&mut self.centroids);
+        self.post_process(&mut centroids);
+        self.centroids = centroids;
+    }
+}
 
 impl Clustering {
     pub fn new(d: usize, k: usize) -> Self {

@@ -2,12 +2,12 @@
 
 use faiss_derive::Object;
 
-use crate::base::{Error, Handle, Result};
-use crate::registry::{Row, no_overload};
+use crate::base::{Error, Result};
+use crate::registry::Row;
 
 /// How a clustering is trained.
 #[derive(Object, Clone)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct ClusteringParameters {
     /// Number of rounds.
     pub niter: i32,
@@ -99,10 +99,4 @@ impl ClusteringParameters {
     }
 }
 
-pub const ROW: Row = Row::of::<ClusteringParameters>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(ClusteringParameters::default())),
-        _ => Err(no_overload("ClusteringParameters", &["()"])),
-    },
-    &["()"],
-);
+pub const ROW: Row = Row::of::<ClusteringParameters>();

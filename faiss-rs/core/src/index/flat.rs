@@ -1,42 +1,30 @@
 //! Exact search over vectors stored as they are, by any metric.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::flat_codes::{IndexFlatCodes, check_same_type};
 use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selector};
-use crate::base::object::{Method, MethodCall, receiver};
-use crate::base::{ElementKind, Error, Handle, MetricType, Object, Result, Value};
+use crate::base::declare::{Array, Inside, Shaped};
+use crate::base::object::receiver;
+use crate::base::{ElementKind, Error, Handle, MetricType, Object, Result};
 use crate::distance::{self, Database, computer::FlatDistanceComputer};
 use crate::grammar::Grammar;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::stream::{Reader, Writer};
 
 /// Stores the full vectors and searches them exhaustively.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS, implements(Index), copy)]
+#[object(methods, implements(Index), copy)]
 pub struct IndexFlat {
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
 }
-
-const SIGNATURES: &[&str] = &["()", "(d: int)", "(d: int, metric: int)"];
 
 pub const ROW: Row = Row::of::<IndexFlat>()
     .grammar(Grammar::Index(|d, part, metric| match part {
         "Flat" => Ok(Some(Handle::new(IndexFlat::new(d, metric)?))),
         _ => Ok(None),
     }))
-    .construct(
-        |args| {
-            Ok(Handle::new(match args {
-                [] => IndexFlat::default(),
-                [Value::Int(d)] => IndexFlat::new(*d, MetricType::L2)?,
-                [Value::Int(d), Value::Int(metric)] => IndexFlat::new(*d, MetricType::try_from(*metric)?)?,
-                _ => return Err(no_overload("IndexFlat", SIGNATURES)),
-            }))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IxFl"],
         read: |input, _| Ok(Handle::new(IndexFlat::read(input)?)),
@@ -51,38 +39,31 @@ pub const ROW: Row = Row::of::<IndexFlat>()
         },
     });
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "get_xb",
-        signature: "(self) -> object",
-        doc: "A pointer to the stored vectors, `ntotal * d` floats.",
-        call: MethodCall::Read(|_, args| match args {
-            [] => Ok(Value::View("codes", ElementKind::F32)),
-            _ => Err(no_overload("get_xb", &["()"])),
-        }),
-    },
-    Method {
-        name: "compute_distance_subset",
-        signature: "(self, x: numpy.ndarray, labels: numpy.ndarray) -> numpy.ndarray",
-        doc: "Distances of each of `n` queries (n, d) to its own `k` stored vectors (n, k); where a label is -1, the distance is 0.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::F32(x, _), Value::I64(labels, shape)] = args else {
-                return Err(no_overload("compute_distance_subset", &["(x: numpy.ndarray, labels: numpy.ndarray)"]));
-            };
-            let mut distances = vec![0.0; labels.len()];
-            receiver::<IndexFlat>(object)?.compute_distance_subset(x, labels, &mut distances)?;
-            Ok(Value::F32(distances, shape.clone()))
-        }),
-    },
-];
-
+#[methods(new)]
 impl IndexFlat {
-    pub fn new(d: i64, metric: MetricType) -> Result<Self> {
+    #[new]
+    pub fn new(d: i64, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         let base = IndexBase::new(d, metric)?;
         let code_size = base.dim() * size_of::<f32>();
         Ok(IndexFlat { flat_codes: IndexFlatCodes::new(base, code_size) })
     }
 
+    /// A pointer to the stored vectors, `ntotal * d` floats.
+    #[name = "get_xb"]
+    fn pointer(&self) -> Inside {
+        Inside("codes", ElementKind::F32)
+    }
+
+    /// Distances of each of `n` queries (n, d) to its own `k` stored vectors (n, k); where a label is -1, the distance is 0.
+    #[name = "compute_distance_subset"]
+    fn distances_to(&self, x: &[f32], labels: Array<'_, i64>) -> Result<Shaped<f32>> {
+        let mut distances = vec![0.0; labels.items.len()];
+        self.compute_distance_subset(x, labels.items, &mut distances)?;
+        Ok(Shaped(distances, labels.shape.to_vec()))
+    }
+}
+
+impl IndexFlat {
     /// The number of vectors, after a check that the public fields still fit together.
     pub(super) fn vectors(&self) -> Result<usize> {
         Error::check(self.code_size == self.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;

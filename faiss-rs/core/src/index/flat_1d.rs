@@ -1,18 +1,17 @@
 //! Exact search over scalars, by a sorted order instead of a scan.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::Index;
 use super::flat_codes::check_same_type;
 use super::flat_l2::IndexFlatL2;
-use crate::base::object::{Method, MethodCall, receiver_mut};
-use crate::base::{Error, Handle, Object, Result, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Error, Object, Result};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 
 /// Exact search over one-dimensional vectors. Distances are absolute differences, not squared.
 #[derive(Object, Clone)]
-#[object(methods = METHODS, implements(Index), copy)]
+#[object(methods, implements(Index), copy)]
 pub struct IndexFlat1D {
     #[object(parent)]
     pub flat_l2: IndexFlatL2,
@@ -22,33 +21,8 @@ pub struct IndexFlat1D {
     pub perm: Vec<i64>,
 }
 
-const SIGNATURES: &[&str] = &["(continuous_update: bool = True)"];
-
-pub const ROW: Row = Row::of::<IndexFlat1D>().construct(
-    |args| {
-        let continuous_update = match args {
-            [] => true,
-            [Value::Bool(v)] => *v,
-            [Value::Int(v)] => *v != 0,
-            _ => return Err(no_overload("IndexFlat1D", SIGNATURES)),
-        };
-        Ok(Handle::new(IndexFlat1D { continuous_update, ..Default::default() }))
-    },
-    SIGNATURES,
-); // Files hold it as an IndexFlatL2: the order is not stored.
-
-const METHODS: &[Method] = &[Method {
-    name: "update_permutation",
-    signature: "(self) -> None",
-    doc: "Sorts the vectors, which must be called before a search if `continuous_update` is off.",
-    call: MethodCall::Write(|object, args| {
-        if !args.is_empty() {
-            return Err(no_overload("update_permutation", &["()"]));
-        }
-        receiver_mut::<IndexFlat1D>(object)?.update_permutation()?;
-        Ok(Value::None)
-    }),
-}];
+// Files hold it as an IndexFlatL2: the order is not stored.
+pub const ROW: Row = Row::of::<IndexFlat1D>();
 
 impl Default for IndexFlat1D {
     fn default() -> Self {
@@ -57,12 +31,14 @@ impl Default for IndexFlat1D {
     }
 }
 
+#[methods]
 impl IndexFlat1D {
-    pub fn new(continuous_update: bool) -> Self {
+    #[new]
+    pub fn new(#[default = true] continuous_update: bool) -> Self {
         IndexFlat1D { continuous_update, ..Default::default() }
     }
 
-    /// Sorts the vectors; equal ones by number, NaNs last.
+    /// Sorts the vectors, which must be done before a search if `continuous_update` is off. Equal ones by number, NaNs last.
     pub fn update_permutation(&mut self) -> Result<()> {
         let n = self.vectors()?;
         let mut perm: Vec<i64> = (0..n as i64).collect();
@@ -72,7 +48,9 @@ impl IndexFlat1D {
         self.perm = perm;
         Ok(())
     }
+}
 
+impl IndexFlat1D {
     fn changed(&mut self) -> Result<()> {
         if self.continuous_update { self.update_permutation() } else { Ok(()) }
     }

@@ -1,22 +1,22 @@
 //! Indexes that store one code of fixed size a vector, one after the other. A type that names its quantizer ([`FlatCodes`]) has everything
 //! else from here, by [`flat_codes_index`](crate::flat_codes_index).
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::flat_scan::Scan;
 use super::{DistanceComputer, Index, IndexBase, RangeSearchResult};
-use crate::base::object::{Method, MethodCall, Object, receiver_mut};
-use crate::base::{Error, Result, Value};
+use crate::base::object::{Object, receiver_mut};
+use crate::base::{Error, Result};
 use crate::distance::results::{InRadius, TopK};
 use crate::quantize::Quantizer;
 use crate::quantize::codec::CodeComputer;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::storage::codes::Codes;
 
 /// Base of the indexes that store one code of fixed size a vector.
 #[derive(Object, Default, Clone)]
-#[object(abstract, methods = METHODS, implements(Index))]
+#[object(abstract, methods, implements(Index))]
 pub struct IndexFlatCodes {
     #[object(parent)]
     pub base: IndexBase,
@@ -28,18 +28,26 @@ pub struct IndexFlatCodes {
 
 pub const ROW: Row = Row::of::<IndexFlatCodes>();
 
-const METHODS: &[Method] = &[Method {
-    name: "permute_entries",
-    signature: "(self, perm: numpy.ndarray) -> None",
-    doc: "Reorders the vectors: vector i becomes what vector perm[i] was. `perm` is a permutation of 0..ntotal.",
-    call: MethodCall::Write(|object, args| {
-        let [Value::I64(perm, _)] = args else {
-            return Err(no_overload("permute_entries", &["(perm: numpy.ndarray)"]));
-        };
-        receiver_mut::<IndexFlatCodes>(object)?.permute_entries(perm)?;
-        Ok(Value::None)
-    }),
-}];
+#[methods]
+impl IndexFlatCodes {
+    /// Reorders the vectors: vector i becomes what vector perm[i] was. `perm` is a permutation of 0..ntotal.
+    pub fn permute_entries(&mut self, perm: &[i64]) -> Result<()> {
+        let n = self.count()?;
+        self.codes.check_owned()?;
+        let mut seen = vec![false; n];
+        let valid = perm.len() == n
+            && perm.iter().all(|p| usize::try_from(*p).is_ok_and(|p| p < n && !std::mem::replace(&mut seen[p], true)));
+        Error::check(valid, "perm is a permutation of 0..ntotal")?;
+        let mut codes = Codes::default();
+        codes.try_reserve_exact(self.codes.len())?;
+        for p in perm {
+            let at = *p as usize * self.code_size;
+            codes.extend_from_slice(&self.codes.as_slice()[at..at + self.code_size])?;
+        }
+        self.codes = codes;
+        Ok(())
+    }
+}
 
 impl IndexFlatCodes {
     pub fn new(base: IndexBase, code_size: usize) -> Self {
@@ -62,24 +70,6 @@ impl IndexFlatCodes {
         Error::check(n.checked_mul(self.code_size) == Some(codes.len()), "codes.size() == n * code_size")?;
         self.codes.extend_from_slice(codes)?;
         self.base.ntotal += n as i64;
-        Ok(())
-    }
-
-    /// Vector `i` becomes what vector `perm[i]` was.
-    pub fn permute_entries(&mut self, perm: &[i64]) -> Result<()> {
-        let n = self.count()?;
-        self.codes.check_owned()?;
-        let mut seen = vec![false; n];
-        let valid = perm.len() == n
-            && perm.iter().all(|p| usize::try_from(*p).is_ok_and(|p| p < n && !std::mem::replace(&mut seen[p], true)));
-        Error::check(valid, "perm is a permutation of 0..ntotal")?;
-        let mut codes = Codes::default();
-        codes.try_reserve_exact(self.codes.len())?;
-        for p in perm {
-            let at = *p as usize * self.code_size;
-            codes.extend_from_slice(&self.codes.as_slice()[at..at + self.code_size])?;
-        }
-        self.codes = codes;
         Ok(())
     }
 }

@@ -1,41 +1,30 @@
 //! Exact search by inner product.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::Index;
 use super::flat::IndexFlat;
 use super::flat_codes::check_same_type;
-use crate::base::{Handle, MetricType, Result, Value};
-use crate::registry::{Format, Row, no_overload};
+use crate::base::{Handle, MetricType, Result};
+use crate::registry::{Format, Row};
 
 /// Exact search by inner product.
 #[derive(Object, Clone)]
-#[object(implements(Index), copy)]
+#[object(methods, implements(Index), copy)]
 pub struct IndexFlatIP {
     #[object(parent)]
     pub flat: IndexFlat,
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int)"];
+pub const ROW: Row = Row::of::<IndexFlatIP>().format(Format {
+    fourccs: &["IxFI"],
+    read: |input, _| Ok(Handle::new(IndexFlatIP { flat: IndexFlat::read(input)? })),
+    write: |object, out| IndexFlat::write(object, "IxFI", out),
+});
 
-pub const ROW: Row = Row::of::<IndexFlatIP>()
-    .construct(
-        |args| {
-            Ok(Handle::new(match args {
-                [] => IndexFlatIP::default(),
-                [Value::Int(d)] => IndexFlatIP::new(*d)?,
-                _ => return Err(no_overload("IndexFlatIP", SIGNATURES)),
-            }))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IxFI"],
-        read: |input, _| Ok(Handle::new(IndexFlatIP { flat: IndexFlat::read(input)? })),
-        write: |object, out| IndexFlat::write(object, "IxFI", out),
-    });
-
+#[methods(new)]
 impl IndexFlatIP {
+    #[new]
     pub fn new(d: i64) -> Result<Self> {
         Ok(IndexFlatIP { flat: IndexFlat::new(d, MetricType::InnerProduct)? })
     }

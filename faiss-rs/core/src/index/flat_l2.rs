@@ -1,19 +1,18 @@
 //! Exact search by L2 distance.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::Index;
 use super::flat::IndexFlat;
 use super::flat_codes::check_same_type;
-use crate::base::object::{Method, MethodCall, receiver_mut};
-use crate::base::{Handle, MetricType, Object, Result, Value};
+use crate::base::{Handle, MetricType, Object, Result};
 use crate::distance;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::selector::IDSelector;
 
 /// Exact search by squared L2 distance.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS, implements(Index), copy)]
+#[object(methods, implements(Index), copy)]
 pub struct IndexFlatL2 {
     #[object(parent)]
     pub flat: IndexFlat,
@@ -21,53 +20,15 @@ pub struct IndexFlatL2 {
     pub cached_l2norms: Vec<f32>,
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int)"];
+pub const ROW: Row = Row::of::<IndexFlatL2>().format(Format {
+    fourccs: &["IxF2"],
+    read: |input, _| Ok(Handle::new(IndexFlatL2 { flat: IndexFlat::read(input)?, cached_l2norms: Vec::new() })),
+    write: |object, out| IndexFlat::write(object, "IxF2", out),
+});
 
-pub const ROW: Row = Row::of::<IndexFlatL2>()
-    .construct(
-        |args| {
-            Ok(Handle::new(match args {
-                [] => IndexFlatL2::default(),
-                [Value::Int(d)] => IndexFlatL2::new(*d)?,
-                _ => return Err(no_overload("IndexFlatL2", SIGNATURES)),
-            }))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IxF2"],
-        read: |input, _| Ok(Handle::new(IndexFlatL2 { flat: IndexFlat::read(input)?, cached_l2norms: Vec::new() })),
-        write: |object, out| IndexFlat::write(object, "IxF2", out),
-    });
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "sync_l2norms",
-        signature: "(self) -> None",
-        doc: "Computes the squared norms of the stored vectors, which searches then need not compute.",
-        call: MethodCall::Write(|object, args| {
-            if !args.is_empty() {
-                return Err(no_overload("sync_l2norms", &["()"]));
-            }
-            receiver_mut::<IndexFlatL2>(object)?.sync_l2norms()?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "clear_l2norms",
-        signature: "(self) -> None",
-        doc: "Drops the norms and their memory.",
-        call: MethodCall::Write(|object, args| {
-            if !args.is_empty() {
-                return Err(no_overload("clear_l2norms", &["()"]));
-            }
-            receiver_mut::<IndexFlatL2>(object)?.clear_l2norms();
-            Ok(Value::None)
-        }),
-    },
-];
-
+#[methods(new)]
 impl IndexFlatL2 {
+    #[new]
     pub fn new(d: i64) -> Result<Self> {
         Ok(IndexFlatL2 { flat: IndexFlat::new(d, MetricType::L2)?, cached_l2norms: Vec::new() })
     }
@@ -80,6 +41,7 @@ impl IndexFlatL2 {
         Ok(())
     }
 
+    /// Drops the norms and their memory.
     pub fn clear_l2norms(&mut self) {
         self.cached_l2norms = Vec::new();
     }

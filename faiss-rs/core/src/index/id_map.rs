@@ -1,15 +1,15 @@
 //! Ids of the user's own for indexes whose ids count up.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use rustc_hash::FxHashMap;
 
 use super::ivf::format::{read_index, write_index};
 use super::{Index, IndexBase, RangeSearchResult, header, params_with_selector, selector};
-use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::base::object::{Object, receiver, receiver_mut};
+use crate::base::{Error, Handle, Result, Shared};
 use crate::grammar::{Around, Grammar};
 use crate::index::flat_codes::check_same_type;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::selector::sets::IDSelectorBitmap;
 use crate::selector::{IDSelector, IDSelectorTranslated};
 use crate::storage::shared_ids::SharedIds;
@@ -17,7 +17,7 @@ use crate::stream::{Reader, Writer};
 
 /// Translates the ids of another index to the user's.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexIDMap {
     #[object(parent)]
     pub base: IndexBase,
@@ -29,8 +29,6 @@ pub struct IndexIDMap {
     pub id_map: SharedIds,
 }
 
-const SIGNATURES: &[&str] = &["()", "(index: Index)"];
-
 pub const ROW: Row = Row::of::<IndexIDMap>()
     .grammar(Grammar::Around(Around {
         name: "IDMap",
@@ -39,22 +37,16 @@ pub const ROW: Row = Row::of::<IndexIDMap>()
         nested: false,
         make: |index, _| Ok(Handle::new(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? })),
     }))
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexIDMap::default())),
-            [Value::Handle(index)] => Ok(Handle::new(IndexIDMap::new(index.view()?)?)),
-            _ => Err(no_overload("IndexIDMap", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IxMp"],
         read: |input, _| Ok(Handle::new(IndexIDMap::read(input)?)),
         write: |object, out| receiver::<IndexIDMap>(object)?.write("IxMp", out),
     });
 
+#[methods(new)]
 impl IndexIDMap {
     /// Over an empty index.
+    #[new]
     pub fn new(index: Shared<dyn Index>) -> Result<Self> {
         let base = index.read().base().clone();
         if base.ntotal != 0 {
@@ -62,7 +54,9 @@ impl IndexIDMap {
         }
         Ok(IndexIDMap { base, index: Some(index), ..Default::default() })
     }
+}
 
+impl IndexIDMap {
     fn inner(&self) -> Result<&Shared<dyn Index>> {
         self.index.as_ref().ok_or_else(|| Error::failed("index", "the index map has no index"))
     }
@@ -239,7 +233,7 @@ fn merge(this: &mut IndexIDMap, other: &mut dyn Index, add_id: i64) -> Result<()
 
 /// As [`IndexIDMap`], with a map back, so that vectors can be reconstructed by the user's ids.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexIDMap2 {
     #[object(parent)]
     pub map: IndexIDMap,
@@ -254,14 +248,6 @@ pub const ROW2: Row = Row::of::<IndexIDMap2>()
         nested: false,
         make: |index, _| Ok(Handle::new(IndexIDMap2::from(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? }))),
     }))
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexIDMap2::default())),
-            [Value::Handle(index)] => Ok(Handle::new(IndexIDMap2::new(index.view()?)?)),
-            _ => Err(no_overload("IndexIDMap2", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IxM2"],
         read: |input, _| {
@@ -272,38 +258,31 @@ pub const ROW2: Row = Row::of::<IndexIDMap2>()
         write: |object, out| receiver::<IndexIDMap>(object)?.write("IxM2", out),
     });
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "construct_rev_map",
-        signature: "(self) -> None",
-        doc: "Makes the map back from `id_map`, after that was changed.",
-        call: MethodCall::Write(|object, _| {
-            receiver_mut::<IndexIDMap2>(object)?.construct_rev_map();
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "check_consistency",
-        signature: "(self) -> None",
-        doc: "Raises where the two maps disagree.",
-        call: MethodCall::Read(|object, _| {
-            let index = receiver::<IndexIDMap2>(object)?;
-            let n = index.id_map.len();
-            Error::check(index.rev_map.len() == n && index.ntotal == n as i64, "rev_map.size() == id_map.size()")?;
-            let same = |(i, id): (usize, &i64)| index.rev_map.get(id) == Some(&(i as i64));
-            Error::check(index.id_map.iter().enumerate().all(same), "rev_map[id_map[i]] == i")?;
-            Ok(Value::None)
-        }),
-    },
-];
+#[methods(new)]
+impl IndexIDMap2 {
+    #[new]
+    pub fn new(index: Shared<dyn Index>) -> Result<Self> {
+        Ok(IndexIDMap2 { map: IndexIDMap::new(index)?, ..Default::default() })
+    }
+
+    /// Makes the map back from `id_map`, after that was changed.
+    #[name = "construct_rev_map"]
+    fn make_rev_map(&mut self) {
+        self.construct_rev_map();
+    }
+
+    /// Raises where the two maps disagree.
+    pub fn check_consistency(&self) -> Result<()> {
+        let n = self.id_map.len();
+        Error::check(self.rev_map.len() == n && self.ntotal == n as i64, "rev_map.size() == id_map.size()")?;
+        let same = |(i, id): (usize, &i64)| self.rev_map.get(id) == Some(&(i as i64));
+        Error::check(self.id_map.iter().enumerate().all(same), "rev_map[id_map[i]] == i")
+    }
+}
 
 impl IndexIDMap2 {
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexIDMap2 { map: self.map.deep_copy()?, rev_map: self.rev_map.clone() })
-    }
-
-    pub fn new(index: Shared<dyn Index>) -> Result<Self> {
-        Ok(IndexIDMap2 { map: IndexIDMap::new(index)?, ..Default::default() })
     }
 
     pub fn construct_rev_map(&mut self) {

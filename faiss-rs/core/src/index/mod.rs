@@ -18,13 +18,15 @@ pub mod rowwise_minmax;
 pub mod scalar;
 pub mod shards;
 pub mod stats;
+pub mod tuning;
 pub mod two_layer;
 
 use faiss_derive::Object;
 
+use crate::base::object::copy_fields;
 use crate::base::{Error, FieldRef, Handle, MetricType, Object, Result, Shared, Value};
 use crate::cluster::Clustering;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 
 use crate::distance::extra;
@@ -108,20 +110,13 @@ impl IndexBase {
 
 /// Parameters of one search call; derived types add their own.
 #[derive(Object, Default, Clone)]
+#[object(fields)]
 pub struct SearchParameters {
     /// If set, only these ids are returned.
     pub sel: Option<Shared<dyn IDSelector>>,
 }
 
-const SEARCH_PARAMETERS_SIGNATURES: &[&str] = &["(*, sel: IDSelector | None = None)"];
-
-pub const SEARCH_PARAMETERS: Row = Row::of::<SearchParameters>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(SearchParameters::default())),
-        _ => Err(no_overload("SearchParameters", SEARCH_PARAMETERS_SIGNATURES)),
-    },
-    SEARCH_PARAMETERS_SIGNATURES,
-);
+pub const SEARCH_PARAMETERS: Row = Row::of::<SearchParameters>();
 
 /// The selector of some search parameters, whatever their type.
 pub fn selector(params: Option<&dyn Object>) -> Option<Shared<dyn IDSelector>> {
@@ -134,11 +129,7 @@ pub fn selector(params: Option<&dyn Object>) -> Option<Shared<dyn IDSelector>> {
 /// A copy of search parameters, of whatever type, with another selector.
 pub fn params_with_selector(params: &dyn Object, sel: Handle) -> Result<Box<dyn Object>> {
     let mut copy = (params.info().default)();
-    for field in params.info().lineage().flat_map(|info| info.fields) {
-        if let (Some(FieldRef::Value(value)), Some(to)) = (params.field(field.name), copy.field_mut(field.name)) {
-            to.set(value)?;
-        }
-    }
+    copy_fields(params, &mut *copy)?;
     match copy.field_mut("sel") {
         Some(to) => to.set(Value::Handle(sel))?,
         None => return Err(Error::type_error(format!("{} has no selector", params.info().name))),

@@ -12,6 +12,7 @@ use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Value};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{Grammar, PqPart};
+use crate::index::tuning::Tuned;
 use crate::quantize::codec::check_metric;
 use crate::quantize::hamming::{generalized_hamming, hamming};
 use crate::quantize::polysemous_distances::CodeSearch;
@@ -34,7 +35,7 @@ pub const ST_POLYSEMOUS_GENERALIZE: i32 = 5;
 
 /// Stores product-quantized codes and searches them exhaustively.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy)]
+#[object(implements(Index, Tuned), copy)]
 pub struct IndexPQ {
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
@@ -224,5 +225,23 @@ impl IndexPQ {
             }
             other => Err(Error::value(format!("search_type {other} of IndexPQ is not known; known: 0 to 5"))),
         }
+    }
+}
+
+impl Tuned for IndexPQ {
+    /// Below a threshold of all bits, codes are compared bit by bit first.
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        if name != "ht" {
+            return None;
+        }
+        if value >= (self.pq.code_size * 8) as f64 {
+            self.search_type = ST_PQ;
+        } else {
+            (self.search_type, self.polysemous_ht) = (ST_POLYSEMOUS, value as i32);
+        }
+        Some(Ok(()))
+    }
+    fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        vec![("ht", self.pq.hamming_thresholds())]
     }
 }

@@ -2,15 +2,15 @@
 
 use std::borrow::Cow;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::ivf::format::{read_index, write_index};
 use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
-use crate::base::object::{Field, FieldMut, FieldRef, Kind, Method, MethodCall, Object, cast, receiver, receiver_mut};
+use crate::base::object::{Field, FieldMut, FieldRef, Kind, Object, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Shared, Value};
 use crate::index::flat_codes::check_same_type;
 use crate::io::{read_nested, write_nested};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::selector::IDSelector;
 use crate::transform::VectorTransform;
 
@@ -28,7 +28,7 @@ impl FieldMut for Chain {}
 
 /// Applies transforms to vectors before another index gets them.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexPreTransform {
     #[object(parent)]
     pub base: IndexBase,
@@ -41,53 +41,36 @@ pub struct IndexPreTransform {
     pub own_fields: bool,
 }
 
-const SIGNATURES: &[&str] = &["()", "(index: Index)", "(ltrans: VectorTransform, index: Index)"];
-
-pub const ROW: Row = Row::of::<IndexPreTransform>()
-    .construct(
-        |args| {
-            Ok(Handle::new(match args {
-                [] => IndexPreTransform::default(),
-                [Value::Handle(index)] => IndexPreTransform::new(index.view()?),
-                [Value::Handle(transform), Value::Handle(index)] => {
-                    let mut made = IndexPreTransform::new(index.view()?);
-                    made.prepend_transform(transform.view()?)?;
-                    made
-                }
-                _ => return Err(no_overload("IndexPreTransform", SIGNATURES)),
-            }))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IxPT"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let n = input.i32()?;
-            Error::check((0..=1000).contains(&n), "nt >= 0 && nt <= 1000")?;
-            let mut chain = Chain::default();
-            for _ in 0..n {
-                match read_nested(input)? {
-                    Some(transform) if transform.is::<dyn VectorTransform>() => chain.0.push(transform.view()?),
-                    _ => return Err(Error::failed("", "a VectorTransform is wanted here")),
-                }
+pub const ROW: Row = Row::of::<IndexPreTransform>().format(Format {
+    fourccs: &["IxPT"],
+    read: |input, _| {
+        let base = header::read(input)?;
+        let n = input.i32()?;
+        Error::check((0..=1000).contains(&n), "nt >= 0 && nt <= 1000")?;
+        let mut chain = Chain::default();
+        for _ in 0..n {
+            match read_nested(input)? {
+                Some(transform) if transform.is::<dyn VectorTransform>() => chain.0.push(transform.view()?),
+                _ => return Err(Error::failed("", "a VectorTransform is wanted here")),
             }
-            let index = IndexPreTransform { base, chain, index: read_index(input)?, own_fields: true };
-            index.check()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexPreTransform>(object)?;
-            out.fourcc("IxPT")?;
-            header::write(index, out)?;
-            out.i32(index.chain.0.len() as i32)?;
-            index.chain.0.iter().try_for_each(|t| write_nested(&*t.read(), out))?;
-            write_index(index.index.as_ref(), out)
-        },
-    });
+        }
+        let index = IndexPreTransform { base, chain, index: read_index(input)?, own_fields: true };
+        index.check()?;
+        Ok(Handle::new(index))
+    },
+    write: |object, out| {
+        let index = receiver::<IndexPreTransform>(object)?;
+        out.fourcc("IxPT")?;
+        header::write(index, out)?;
+        out.i32(index.chain.0.len() as i32)?;
+        index.chain.0.iter().try_for_each(|t| write_nested(&*t.read(), out))?;
+        write_index(index.index.as_ref(), out)
+    },
+});
 
 /// Search parameters that are passed on to the index of the transformed vectors.
 #[derive(Object, Default, Clone)]
+#[object(fields)]
 pub struct SearchParametersPreTransform {
     #[object(parent)]
     pub base: SearchParameters,
@@ -95,26 +78,7 @@ pub struct SearchParametersPreTransform {
     pub index_params: Option<Shared<SearchParameters>>,
 }
 
-pub const PARAMETERS: Row = Row::of::<SearchParametersPreTransform>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(SearchParametersPreTransform::default())),
-        _ => Err(no_overload("SearchParametersPreTransform", &["(*, index_params: SearchParameters | None = None)"])),
-    },
-    &["(*, index_params: SearchParameters | None = None)"],
-);
-
-const METHODS: &[Method] = &[Method {
-    name: "prepend_transform",
-    signature: "(self, ltrans: VectorTransform) -> None",
-    doc: "Adds a transform that is applied before all others.",
-    call: MethodCall::Write(|object, args| {
-        let [Value::Handle(transform)] = args else {
-            return Err(no_overload("prepend_transform", &["(ltrans: VectorTransform)"]));
-        };
-        receiver_mut::<IndexPreTransform>(object)?.prepend_transform(transform.view()?)?;
-        Ok(Value::None)
-    }),
-}];
+pub const PARAMETERS: Row = Row::of::<SearchParametersPreTransform>();
 
 /// The inner index's parameters: those within, or any others as they are.
 fn with_params<T>(params: Option<&dyn Object>, search: impl FnOnce(Option<&dyn Object>) -> Result<T>) -> Result<T> {
@@ -124,26 +88,38 @@ fn with_params<T>(params: Option<&dyn Object>, search: impl FnOnce(Option<&dyn O
     }
 }
 
+#[methods(new)]
 impl IndexPreTransform {
-    fn deep_copy(&self) -> Result<Self> {
-        let chain = Chain(self.chain.0.iter().map(Shared::copy).collect::<Result<_>>()?);
-        let index = self.index.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexPreTransform { base: self.base.clone(), chain, index, own_fields: true })
-    }
-
+    #[new]
     pub fn new(index: Shared<dyn Index>) -> Self {
         let base = index.read().base().clone();
         IndexPreTransform { base, index: Some(index), ..Default::default() }
     }
 
     /// Adds a transform that is applied before all others.
-    pub fn prepend_transform(&mut self, transform: Shared<dyn VectorTransform>) -> Result<()> {
-        let own = transform.read().base().clone();
+    pub fn prepend_transform(&mut self, ltrans: Shared<dyn VectorTransform>) -> Result<()> {
+        let own = ltrans.read().base().clone();
         Error::check(own.d_out == self.d, "ltrans->d_out == d")?;
         self.is_trained &= own.is_trained;
         self.d = own.d_in;
-        self.chain.0.insert(0, transform);
+        self.chain.0.insert(0, ltrans);
         Ok(())
+    }
+
+    /// One transform before an index.
+    #[new]
+    fn of(ltrans: Shared<dyn VectorTransform>, index: Shared<dyn Index>) -> Result<Self> {
+        let mut made = IndexPreTransform::new(index);
+        made.prepend_transform(ltrans)?;
+        Ok(made)
+    }
+}
+
+impl IndexPreTransform {
+    fn deep_copy(&self) -> Result<Self> {
+        let chain = Chain(self.chain.0.iter().map(Shared::copy).collect::<Result<_>>()?);
+        let index = self.index.as_ref().map(Shared::copy).transpose()?;
+        Ok(IndexPreTransform { base: self.base.clone(), chain, index, own_fields: true })
     }
 
     fn inner(&self) -> Result<&Shared<dyn Index>> {

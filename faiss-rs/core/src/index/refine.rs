@@ -1,6 +1,6 @@
 //! A coarse index, whose results a finer one ranks again.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
 use super::flat::IndexFlat;
@@ -8,15 +8,16 @@ use super::flat_ip::IndexFlatIP;
 use super::flat_l2::IndexFlatL2;
 use super::ivf::format::{read_index, write_index};
 use super::{Index, IndexBase, SearchParameters, header};
-use crate::base::object::{Object, cast, receiver};
+use crate::base::object::{FieldMut, Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::grammar::{Around, Grammar};
-use crate::registry::{Format, Row, no_overload};
+use crate::index::tuning::{self, Tuned};
+use crate::registry::{Format, Row};
 use crate::selector::IDSelectorRange;
 
 /// Ranks the results of `base_index` again by the distances of `refine_index`.
 #[derive(Object, Clone)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexRefine {
     #[object(parent)]
     pub base: IndexBase,
@@ -45,8 +46,6 @@ impl Default for IndexRefine {
     }
 }
 
-const SIGNATURES: &[&str] = &["()", "(base_index: Index, refine_index: Index)"];
-
 pub const ROW: Row = Row::of::<IndexRefine>()
     .grammar(Grammar::Around(Around {
         name: "Refine",
@@ -60,16 +59,6 @@ pub const ROW: Row = Row::of::<IndexRefine>()
             Ok(Handle::new(index))
         },
     }))
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexRefine::default())),
-            [Value::Handle(base), Value::Handle(refine)] => {
-                Ok(Handle::new(IndexRefine::new(base.view()?, refine.view()?)?))
-            }
-            _ => Err(no_overload("IndexRefine", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IxRF"],
         read: |input, _| {
@@ -97,6 +86,7 @@ pub const ROW: Row = Row::of::<IndexRefine>()
 
 /// Parameters of one search in an [`IndexRefine`].
 #[derive(Object, Clone)]
+#[object(fields)]
 pub struct IndexRefineSearchParameters {
     #[object(parent)]
     pub base: SearchParameters,
@@ -113,19 +103,12 @@ impl Default for IndexRefineSearchParameters {
     }
 }
 
-pub const PARAMETERS: Row = Row::of::<IndexRefineSearchParameters>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(IndexRefineSearchParameters::default())),
-        _ => Err(no_overload(
-            "IndexRefineSearchParameters",
-            &["(*, k_factor: float = 1, base_index_params: SearchParameters | None = None)"],
-        )),
-    },
-    &["(*, k_factor: float = 1, base_index_params: SearchParameters | None = None)"],
-);
+pub const PARAMETERS: Row = Row::of::<IndexRefineSearchParameters>();
 
+#[methods(new)]
 impl IndexRefine {
     /// Over two indexes of the same vectors.
+    #[new]
     pub fn new(base_index: Shared<dyn Index>, refine_index: Shared<dyn Index>) -> Result<Self> {
         let base = {
             let (b, r) = (base_index.read(), refine_index.read());
@@ -139,7 +122,9 @@ impl IndexRefine {
         };
         Ok(IndexRefine { base, base_index: Some(base_index), refine_index: Some(refine_index), ..Default::default() })
     }
+}
 
+impl IndexRefine {
     fn pair(&self) -> Result<(&Shared<dyn Index>, &Shared<dyn Index>)> {
         match (&self.base_index, &self.refine_index) {
             (Some(base), Some(refine)) => Ok((base, refine)),
@@ -266,43 +251,28 @@ impl Index for IndexRefine {
 
 /// Ranks the results of an index again by exact distances.
 #[derive(Object, Clone, Default)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexRefineFlat {
     #[object(parent)]
     pub refine: IndexRefine,
 }
 
-const FLAT_SIGNATURES: &[&str] = &["()", "(base_index: Index)", "(base_index: Index, xb: numpy.ndarray)"];
+pub const FLAT: Row = Row::of::<IndexRefineFlat>().grammar(Grammar::Around(Around {
+    name: "RFlat",
+    leads: false,
+    nested: false,
+    make: |base, _| {
+        let mut index = IndexRefineFlat::new(base, &[])?;
+        index.refine.own_fields = true;
+        Ok(Handle::new(index))
+    },
+}));
 
-pub const FLAT: Row = Row::of::<IndexRefineFlat>()
-    .grammar(Grammar::Around(Around {
-        name: "RFlat",
-        leads: false,
-        trails: true,
-        nested: false,
-        make: |base, _| {
-            let mut index = IndexRefineFlat::new(base, &[])?;
-            index.refine.own_fields = true;
-            Ok(Handle::new(index))
-        },
-    }))
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexRefineFlat::default())),
-            [Value::Handle(base)] => Ok(Handle::new(IndexRefineFlat::new(base.view()?, &[])?)),
-            [Value::Handle(base), Value::F32(xb, _)] => Ok(Handle::new(IndexRefineFlat::new(base.view()?, xb)?)),
-            _ => Err(no_overload("IndexRefineFlat", FLAT_SIGNATURES)),
-        },
-        FLAT_SIGNATURES,
-    );
-
+#[methods(new)]
 impl IndexRefineFlat {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexRefineFlat { refine: self.refine.deep_copy()? })
-    }
-
     /// Over an index that holds the vectors `xb`.
-    pub fn new(base_index: Shared<dyn Index>, xb: &[f32]) -> Result<Self> {
+    #[new]
+    pub fn new(base_index: Shared<dyn Index>, #[default = &[]] xb: &[f32]) -> Result<Self> {
         let (d, metric, ntotal) = {
             let base = base_index.read();
             (i64::from(base.base().d), base.base().metric_type, base.base().ntotal)
@@ -315,6 +285,12 @@ impl IndexRefineFlat {
         flat.add(xb)?;
         let flat: Shared<dyn Index> = Shared::new(flat);
         Ok(IndexRefineFlat { refine: IndexRefine { own_refine_index: true, ..IndexRefine::new(base_index, flat)? } })
+    }
+}
+
+impl IndexRefineFlat {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexRefineFlat { refine: self.refine.deep_copy()? })
     }
 }
 
@@ -333,4 +309,13 @@ pub fn flat_handle(d: i64, metric: MetricType) -> Result<Handle> {
 
 impl Index for IndexRefineFlat {
     crate::inherit_index!(refine);
+}
+
+impl Tuned for IndexRefine {
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        (name == "k_factor_rf").then(|| self.k_factor.set(Value::Float(value)))
+    }
+    fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        vec![("k_factor_rf", tuning::powers(128.0))]
+    }
 }

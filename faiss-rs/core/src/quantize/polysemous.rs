@@ -1,14 +1,13 @@
 //! Polysemous codes: the numbers of a product quantizer's centroids, chosen such that the Hamming distance of two codes tells how far apart
 //! the vectors are (Douze, Jégou and Perronnin 2016). A permutation of each part's centroids is found by simulated annealing.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
 use super::ProductQuantizer;
-use crate::base::object::{Method, MethodCall, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Value, interrupt, progress, threads};
+use crate::base::{Error, Result, interrupt, progress, threads};
 use crate::random::RandomGenerator;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 use crate::simd;
 
 /// Leaves the numbers as they are.
@@ -18,6 +17,7 @@ pub const OT_REPRODUCE_DISTANCES_AFFINE: i32 = 1;
 
 /// How a permutation is searched for.
 #[derive(Object, Clone)]
+#[object(new)]
 pub struct SimulatedAnnealingParameters {
     /// The probability that a swap for the worse is made anyway, at the beginning.
     pub init_temperature: f64,
@@ -52,17 +52,11 @@ impl Default for SimulatedAnnealingParameters {
     }
 }
 
-pub const ANNEALING: Row = Row::of::<SimulatedAnnealingParameters>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(SimulatedAnnealingParameters::default())),
-        _ => Err(no_overload("SimulatedAnnealingParameters", &["()"])),
-    },
-    &["()"],
-);
+pub const ANNEALING: Row = Row::of::<SimulatedAnnealingParameters>();
 
 /// How a product quantizer's centroids get new numbers.
 #[derive(Object, Clone)]
-#[object(methods = METHODS)]
+#[object(methods)]
 pub struct PolysemousTraining {
     #[object(parent)]
     pub annealing: SimulatedAnnealingParameters,
@@ -91,39 +85,27 @@ impl Default for PolysemousTraining {
     }
 }
 
-pub const ROW: Row = Row::of::<PolysemousTraining>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(PolysemousTraining::default())),
-        _ => Err(no_overload("PolysemousTraining", &["()"])),
-    },
-    &["()"],
-);
+pub const ROW: Row = Row::of::<PolysemousTraining>();
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "optimize_pq_for_hamming",
-        signature: "(self, pq: ProductQuantizer, n: int = 0, x: numpy.ndarray | None = None) -> None",
-        doc: "Gives the centroids new numbers. Vectors are not needed for it.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::Handle(pq), ..] = args else {
-                return Err(no_overload("optimize_pq_for_hamming", &["(pq: ProductQuantizer, n: int = 0, x = None)"]));
-            };
-            receiver::<PolysemousTraining>(object)?.optimize_pq_for_hamming(receiver_mut(&mut *pq.write())?)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "memory_usage_per_thread",
-        signature: "(self, pq: ProductQuantizer) -> int",
-        doc: "Bytes that each thread of the training needs.",
-        call: MethodCall::Read(|_, args| {
-            let [Value::Handle(pq)] = args else {
-                return Err(no_overload("memory_usage_per_thread", &["(pq: ProductQuantizer)"]));
-            };
-            Ok(Value::Int(memory_usage_per_thread(receiver(&*pq.read())?) as i64))
-        }),
-    },
-];
+#[methods(new)]
+impl PolysemousTraining {
+    /// Gives the centroids new numbers. Vectors are not needed for it.
+    #[name = "optimize_pq_for_hamming"]
+    fn optimize(
+        &self,
+        pq: &mut ProductQuantizer,
+        #[default = 0] _n: usize,
+        #[default = None] _x: Option<&[f32]>,
+    ) -> Result<()> {
+        self.optimize_pq_for_hamming(pq)
+    }
+
+    /// Bytes that each thread of the training needs.
+    #[name = "memory_usage_per_thread"]
+    fn memory_of_thread(&self, pq: &ProductQuantizer) -> usize {
+        memory_usage_per_thread(pq)
+    }
+}
 
 /// Two tables of f64 and one of f32 over pairs of centroids.
 fn memory_usage_per_thread(pq: &ProductQuantizer) -> usize {

@@ -26,7 +26,7 @@ const MIN_ROWS: usize = 16;
 
 /// Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits.
 #[derive(Object, Clone)]
-#[object(copy, methods = super::product_methods::METHODS)]
+#[object(copy, methods(super::product_methods::ProductQuantizerMethods))]
 pub struct ProductQuantizer {
     #[object(parent)]
     pub base: QuantizerBase,
@@ -93,6 +93,15 @@ impl Transposed {
     fn part(&self, m: usize) -> &[f32] {
         let size = self.dsub * self.ksub;
         &self.y[m * size..(m + 1) * size]
+    }
+}
+
+impl ProductQuantizer {
+    /// Hamming distances worth trying as a threshold for polysemous codes: up to half of the bits, and all of them, which filters nothing.
+    pub fn hamming_thresholds(&self) -> Vec<f64> {
+        let bits = self.code_size * 8;
+        let some = if self.code_size.is_multiple_of(4) { bits / 2 } else { 0 };
+        (2..=some).step_by(2).chain([bits]).map(|threshold| threshold as f64).collect()
     }
 }
 

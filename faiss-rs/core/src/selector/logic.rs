@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{IDSelector, IDSelectorBase};
-use crate::base::{Handle, Result, Shared, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::Shared;
+use crate::registry::Row;
 
 type Operand = Option<Shared<dyn IDSelector>>;
 
@@ -21,17 +21,9 @@ fn marks(operand: &Operand, ids: Range<i64>, out: &mut [bool]) {
     }
 }
 
-fn operand(value: &Value) -> Result<Operand> {
-    match value {
-        Value::None => Ok(None),
-        Value::Handle(s) => s.view().map(Some),
-        _ => Err(crate::base::Error::type_error("an IDSelector is wanted here")),
-    }
-}
-
 /// What another selector leaves out.
 #[derive(Object, Default, Clone)]
-#[object(implements(IDSelector))]
+#[object(methods, implements(IDSelector))]
 pub struct IDSelectorNot {
     #[object(parent)]
     base: IDSelectorBase,
@@ -39,8 +31,10 @@ pub struct IDSelectorNot {
     pub sel: Operand,
 }
 
+#[methods]
 impl IDSelectorNot {
-    pub fn new(sel: Operand) -> Self {
+    #[new]
+    pub fn new(sel: Option<Shared<dyn IDSelector>>) -> Self {
         IDSelectorNot { base: IDSelectorBase {}, sel }
     }
 }
@@ -55,23 +49,13 @@ impl IDSelector for IDSelectorNot {
     }
 }
 
-const NOT_SIGNATURES: &[&str] = &["(sel: IDSelector)"];
-
-pub const NOT: Row = Row::of::<IDSelectorNot>().construct(
-    |args| match args {
-        [sel] => Ok(Handle::new(IDSelectorNot::new(operand(sel)?))),
-        _ => Err(no_overload("IDSelectorNot", NOT_SIGNATURES)),
-    },
-    NOT_SIGNATURES,
-);
-
-const BINARY_SIGNATURES: &[&str] = &["(lhs: IDSelector, rhs: IDSelector)"];
+pub const NOT: Row = Row::of::<IDSelectorNot>();
 
 macro_rules! binary_selector {
     ($(#[$doc:meta])* $name:ident, $row:ident, $combine:expr) => {
         $(#[$doc])*
         #[derive(Object, Default, Clone)]
-        #[object(implements(IDSelector))]
+        #[object(methods, implements(IDSelector))]
         pub struct $name {
             #[object(parent)]
             base: IDSelectorBase,
@@ -81,8 +65,10 @@ macro_rules! binary_selector {
             pub rhs: Operand,
         }
 
+        #[methods]
         impl $name {
-            pub fn new(lhs: Operand, rhs: Operand) -> Self {
+            #[new]
+            pub fn new(lhs: Option<Shared<dyn IDSelector>>, rhs: Option<Shared<dyn IDSelector>>) -> Self {
                 $name { base: IDSelectorBase {}, lhs, rhs }
             }
         }
@@ -101,13 +87,7 @@ macro_rules! binary_selector {
             }
         }
 
-        pub const $row: Row = Row::of::<$name>().construct(
-            |args| match args {
-                [lhs, rhs] => Ok(Handle::new($name::new(operand(lhs)?, operand(rhs)?))),
-                _ => Err(no_overload(stringify!($name), BINARY_SIGNATURES)),
-            },
-            BINARY_SIGNATURES,
-        );
+        pub const $row: Row = Row::of::<$name>();
     };
 }
 

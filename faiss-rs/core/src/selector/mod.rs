@@ -5,10 +5,10 @@ pub mod sets;
 
 use std::ops::Range;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use crate::base::{Handle, Object, Result, Shared, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Object, Shared};
+use crate::registry::Row;
 use crate::storage::shared_ids::SharedIds;
 
 /// Decides by id. Called from several threads at once.
@@ -39,7 +39,7 @@ pub const ROW: Row = Row::of::<IDSelectorBase>();
 
 /// Ids in `[imin, imax)`.
 #[derive(Object, Default, Clone)]
-#[object(implements(IDSelector))]
+#[object(methods, implements(IDSelector))]
 pub struct IDSelectorRange {
     #[object(parent)]
     base: IDSelectorBase,
@@ -49,6 +49,14 @@ pub struct IDSelectorRange {
     pub imax: i64,
     /// The ids of every inverted list are in ascending order, so that a list is searched between two bounds.
     pub assume_sorted: bool,
+}
+
+#[methods]
+impl IDSelectorRange {
+    #[new]
+    fn constructor(imin: i64, imax: i64, #[default = false] assume_sorted: bool) -> Self {
+        IDSelectorRange { assume_sorted, ..IDSelectorRange::new(imin, imax) }
+    }
 }
 
 impl IDSelectorRange {
@@ -73,24 +81,11 @@ impl IDSelector for IDSelectorRange {
     }
 }
 
-const RANGE_SIGNATURES: &[&str] = &["(imin: int, imax: int, assume_sorted: bool = False)"];
-
-pub const RANGE: Row = Row::of::<IDSelectorRange>().construct(
-    |args| {
-        let (imin, imax, assume_sorted) = match args {
-            [Value::Int(a), Value::Int(b)] => (*a, *b, false),
-            [Value::Int(a), Value::Int(b), Value::Bool(s)] => (*a, *b, *s),
-            [Value::Int(a), Value::Int(b), Value::Int(s)] => (*a, *b, *s != 0),
-            _ => return Err(no_overload("IDSelectorRange", RANGE_SIGNATURES)),
-        };
-        Ok(Handle::new(IDSelectorRange { assume_sorted, ..IDSelectorRange::new(imin, imax) }))
-    },
-    RANGE_SIGNATURES,
-);
+pub const RANGE: Row = Row::of::<IDSelectorRange>();
 
 /// Every id.
 #[derive(Object, Default, Clone)]
-#[object(implements(IDSelector))]
+#[object(new, implements(IDSelector))]
 pub struct IDSelectorAll {
     #[object(parent)]
     base: IDSelectorBase,
@@ -102,14 +97,7 @@ impl IDSelector for IDSelectorAll {
     }
 }
 
-pub const ALL: Row = Row::of::<IDSelectorAll>().construct(construct_all, &["()"]);
-
-fn construct_all(args: &[Value]) -> Result<Handle> {
-    match args {
-        [] => Ok(Handle::new(IDSelectorAll::default())),
-        _ => Err(no_overload("IDSelectorAll", &["()"])),
-    }
-}
+pub const ALL: Row = Row::of::<IDSelectorAll>();
 
 /// Members are the places of ids that another selector has: how an index with ids of the user's own asks one whose ids count up, at the cost of
 /// the ids that are asked for.
@@ -146,6 +134,7 @@ impl IDSelector for IDSelectorTranslated {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Handle;
 
     #[test]
     fn mark_agrees_with_is_member() {

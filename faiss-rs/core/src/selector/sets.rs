@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use rustc_hash::FxHashSet;
 
 use super::{IDSelector, IDSelectorBase};
-use crate::base::{Error, Handle, Result, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Error, Result};
+use crate::registry::Row;
 
 /// The ids of an array, looked up one after the other: for small sets.
 #[derive(Object, Default, Clone)]
-#[object(implements(IDSelector))]
+#[object(methods, implements(IDSelector))]
 pub struct IDSelectorArray {
     #[object(parent)]
     base: IDSelectorBase,
@@ -21,6 +21,18 @@ pub struct IDSelectorArray {
     /// The ids, in any order.
     #[object(readonly)]
     pub ids: Vec<i64>,
+}
+
+#[methods]
+impl IDSelectorArray {
+    #[new]
+    fn of(ids: &[i64]) -> Self {
+        IDSelectorArray::new(ids.to_vec())
+    }
+    #[new]
+    fn of_first(n: usize, ids: &[i64]) -> Result<Self> {
+        first(n, ids).map(IDSelectorArray::new)
+    }
 }
 
 impl IDSelectorArray {
@@ -44,7 +56,7 @@ impl IDSelector for IDSelectorArray {
 
 /// The ids of a set, found by hash behind a Bloom filter: for large sets.
 #[derive(Object, Default, Clone)]
-#[object(implements(IDSelector))]
+#[object(methods, implements(IDSelector))]
 pub struct IDSelectorBatch {
     #[object(parent)]
     base: IDSelectorBase,
@@ -56,6 +68,18 @@ pub struct IDSelectorBatch {
     pub mask: i64,
     bloom: Vec<u8>,
     set: FxHashSet<i64>,
+}
+
+#[methods]
+impl IDSelectorBatch {
+    #[new]
+    fn of(ids: &[i64]) -> Self {
+        IDSelectorBatch::new(ids)
+    }
+    #[new]
+    fn of_first(n: usize, ids: &[i64]) -> Result<Self> {
+        Ok(IDSelectorBatch::new(&first(n, ids)?))
+    }
 }
 
 impl IDSelectorBatch {
@@ -81,7 +105,7 @@ impl IDSelector for IDSelectorBatch {
 
 /// The ids whose bit is set: bit `i % 8` of byte `i / 8`.
 #[derive(Object, Default, Clone)]
-#[object(implements(IDSelector))]
+#[object(methods, implements(IDSelector))]
 pub struct IDSelectorBitmap {
     #[object(parent)]
     base: IDSelectorBase,
@@ -91,6 +115,18 @@ pub struct IDSelectorBitmap {
     /// The bits.
     #[object(readonly)]
     pub bitmap: Vec<u8>,
+}
+
+#[methods]
+impl IDSelectorBitmap {
+    #[new]
+    fn of(bitmap: &[u8]) -> Self {
+        IDSelectorBitmap::new(bitmap.len(), bitmap.to_vec())
+    }
+    #[new]
+    fn of_first(n: usize, bitmap: &[u8]) -> Self {
+        IDSelectorBitmap::new(n, bitmap.to_vec())
+    }
 }
 
 impl IDSelectorBitmap {
@@ -107,38 +143,12 @@ impl IDSelector for IDSelectorBitmap {
     }
 }
 
-/// The ids of `[ids]` or `[n, ids]`.
-fn ids_of(args: &[Value], name: &str, signatures: &[&str]) -> Result<Vec<i64>> {
-    match args {
-        [Value::I64(ids, _)] => Ok(ids.clone()),
-        [Value::Int(n), Value::I64(ids, _)] => {
-            let n = usize::try_from(*n).map_err(|_| Error::value("the number of ids is negative"))?;
-            ids.get(..n)
-                .map(<[i64]>::to_vec)
-                .ok_or_else(|| Error::value(format!("{n} ids are stated, {} given", ids.len())))
-        }
-        _ => Err(no_overload(name, signatures)),
-    }
+/// The first `n` of the elements that are given.
+fn first<T: Copy>(n: usize, given: &[T]) -> Result<Vec<T>> {
+    let stated = given.get(..n).map(<[T]>::to_vec);
+    stated.ok_or_else(|| Error::value(format!("{n} elements are stated, {} given", given.len())))
 }
 
-const IDS: &[&str] = &["(ids: numpy.ndarray)", "(n: int, ids: object)"];
-
-pub const ARRAY: Row = Row::of::<IDSelectorArray>()
-    .construct(|args| Ok(Handle::new(IDSelectorArray::new(ids_of(args, "IDSelectorArray", IDS)?))), IDS);
-
-pub const BATCH: Row = Row::of::<IDSelectorBatch>()
-    .construct(|args| Ok(Handle::new(IDSelectorBatch::new(&ids_of(args, "IDSelectorBatch", IDS)?))), IDS);
-
-const BITMAP_SIGNATURES: &[&str] = &["(bitmap: numpy.ndarray)", "(n: int, bitmap: object)"];
-
-pub const BITMAP: Row = Row::of::<IDSelectorBitmap>().construct(
-    |args| {
-        let (n, bits) = match args {
-            [Value::U8(bits, _)] => (bits.len(), bits),
-            [Value::Int(n), Value::U8(bits, _)] if *n >= 0 => (*n as usize, bits),
-            _ => return Err(no_overload("IDSelectorBitmap", BITMAP_SIGNATURES)),
-        };
-        Ok(Handle::new(IDSelectorBitmap::new(n, bits.clone())))
-    },
-    BITMAP_SIGNATURES,
-);
+pub const ARRAY: Row = Row::of::<IDSelectorArray>();
+pub const BATCH: Row = Row::of::<IDSelectorBatch>();
+pub const BITMAP: Row = Row::of::<IDSelectorBitmap>();

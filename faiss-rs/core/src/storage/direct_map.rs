@@ -1,12 +1,12 @@
 //! The direct map: from an id to its place in the inverted lists.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use rustc_hash::FxHashMap;
 
 use super::lists::InvertedLists;
-use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::object::Object;
+use crate::base::{Error, Result};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::selector::sets::IDSelectorArray;
 
@@ -29,7 +29,7 @@ pub fn lo_offset(lo: i64) -> usize {
 
 /// From ids to places in inverted lists: none, an array (ids count up from 0) or a hash table (any ids).
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS)]
+#[object(methods(DirectMapMethods))]
 pub struct DirectMap {
     /// 0 none, 1 array, 2 hash table.
     #[object(readonly, name = "type")]
@@ -39,57 +39,38 @@ pub struct DirectMap {
     pub(crate) hashtable: FxHashMap<i64, i64>,
 }
 
-pub const ROW: Row = Row::of::<DirectMap>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(DirectMap::default())),
-        _ => Err(no_overload("DirectMap", &["()"])),
-    },
-    &["()"],
-);
+pub const ROW: Row = Row::of::<DirectMap>();
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "no",
-        signature: "(self) -> bool",
-        doc: "True where there is no map.",
-        call: MethodCall::Read(|object, _| Ok(Value::Bool(receiver::<DirectMap>(object)?.no()))),
-    },
-    Method {
-        name: "get",
-        signature: "(self, id: int) -> int",
-        doc: "The place of a vector: list number << 32 | offset.",
-        call: MethodCall::Read(|object, args| match args {
-            [Value::Int(id)] => Ok(Value::Int(receiver::<DirectMap>(object)?.get(*id)?)),
-            _ => Err(no_overload("get", &["(id: int)"])),
-        }),
-    },
-    Method {
-        name: "clear",
-        signature: "(self) -> None",
-        doc: "Forgets all places.",
-        call: MethodCall::Write(|object, _| {
-            receiver_mut::<DirectMap>(object)?.clear();
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "set_type",
-        signature: "(self, new_type: int, invlists: InvertedLists, ntotal: int) -> None",
-        doc: "Makes a map of another type from the lists.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Int(kind), Value::Handle(lists), Value::Int(ntotal)] = args else {
-                return Err(no_overload("set_type", &["(new_type: int, invlists: InvertedLists, ntotal: int)"]));
-            };
-            let ntotal = usize::try_from(*ntotal).map_err(|_| Error::overflow("ntotal is out of range for size_t"))?;
-            receiver_mut::<DirectMap>(object)?.set_type(
-                (*kind).clamp(-1, 3) as i32,
-                &*lists.view::<dyn InvertedLists>()?.read(),
-                ntotal,
-            )?;
-            Ok(Value::None)
-        }),
-    },
-];
+/// The constructors and methods of [`DirectMap`].
+pub struct DirectMapMethods;
+
+#[methods]
+impl DirectMapMethods {
+    #[new]
+    fn empty() -> DirectMap {
+        DirectMap::default()
+    }
+
+    /// True where there is no map.
+    fn no(this: &DirectMap) -> bool {
+        this.no()
+    }
+
+    /// The place of a vector: list number << 32 | offset.
+    fn get(this: &DirectMap, id: i64) -> Result<i64> {
+        this.get(id)
+    }
+
+    /// Forgets all places.
+    fn clear(this: &mut DirectMap) {
+        this.clear();
+    }
+
+    /// Makes a map of another type from the lists.
+    fn set_type(this: &mut DirectMap, new_type: i32, invlists: &dyn InvertedLists, ntotal: usize) -> Result<()> {
+        this.set_type(new_type.clamp(-1, 3), invlists, ntotal)
+    }
+}
 
 fn failed<T>(message: impl Into<String>) -> Result<T> {
     Err(Error::failed("", message.into()))

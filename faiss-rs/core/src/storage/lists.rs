@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::mem::replace;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
 use super::codes::Codes;
 use super::ids::Ids;
-use crate::base::object::{Method, MethodCall, Object, VectorField, receiver_mut};
-use crate::base::{Error, Handle, Result, Value, threads};
-use crate::registry::{Format, Row, no_overload};
+use crate::base::object::{Object, VectorField};
+use crate::base::{Error, Result, threads};
+use crate::registry::{Format, Row};
 use crate::storage::lists_format;
 
 /// Copy the ids from `a1` to before `a2`.
@@ -26,7 +26,7 @@ pub const SUBSET_TYPE_INVLIST: i32 = 4;
 
 /// What all inverted lists have.
 #[derive(Object, Default, Clone, Debug)]
-#[object(name = "InvertedLists", abstract, methods = super::lists_methods::METHODS)]
+#[object(name = "InvertedLists", abstract, methods(super::lists_methods::ListsMethods))]
 pub struct InvertedListsBase {
     /// Number of lists.
     #[object(readonly)]
@@ -215,43 +215,30 @@ impl List {
 
 /// Inverted lists in memory, as one array of ids and one of codes a list.
 #[derive(Object, Default, Clone)]
-#[object(methods = ARRAY_METHODS, implements(InvertedLists), copy)]
+#[object(methods, implements(InvertedLists), copy)]
 pub struct ArrayInvertedLists {
     #[object(parent)]
     base: InvertedListsBase,
     lists: Vec<List>,
 }
 
-const SIGNATURES: &[&str] = &["(nlist: int, code_size: int)"];
+pub const ARRAY: Row = Row::of::<ArrayInvertedLists>().format(Format {
+    fourccs: &["ilar"],
+    read: lists_format::read_array,
+    write: lists_format::write_array,
+});
 
-pub const ARRAY: Row = Row::of::<ArrayInvertedLists>()
-    .construct(
-        |args| match args {
-            [Value::Int(nlist), Value::Int(code_size)] => {
-                let size =
-                    |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-                Ok(Handle::new(ArrayInvertedLists::new(size(*nlist)?, size(*code_size)?)?))
-            }
-            _ => Err(no_overload("ArrayInvertedLists", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
-    .format(Format { fourccs: &["ilar"], read: lists_format::read_array, write: lists_format::write_array });
-
-const ARRAY_METHODS: &[Method] = &[Method {
-    name: "permute_invlists",
-    signature: "(self, map: numpy.ndarray) -> None",
-    doc: "Gives the lists other numbers: list i is then the one that was map[i].",
-    call: MethodCall::Write(|object, args| {
-        let [Value::I64(map, _)] = args else {
-            return Err(no_overload("permute_invlists", &["(map: numpy.ndarray)"]));
-        };
-        receiver_mut::<ArrayInvertedLists>(object)?.permute_invlists(map)?;
-        Ok(Value::None)
-    }),
-}];
-
+#[methods]
 impl ArrayInvertedLists {
+    /// Empty lists.
+    #[new]
+    pub fn new(nlist: usize, code_size: usize) -> Result<Self> {
+        let mut lists = Vec::new();
+        lists.try_reserve_exact(nlist).map_err(|e| Error::Memory(format!("{nlist} lists: {e}")))?;
+        lists.resize_with(nlist, List::default);
+        Ok(ArrayInvertedLists { base: InvertedListsBase { nlist, code_size, use_iterator: false }, lists })
+    }
+
     /// List `i` is then the one that was `map[i]`.
     pub fn permute_invlists(&mut self, map: &[i64]) -> Result<()> {
         let mut seen = vec![false; self.nlist];
@@ -264,15 +251,9 @@ impl ArrayInvertedLists {
         self.lists = map.iter().map(|from| std::mem::take(&mut self.lists[*from as usize])).collect();
         Ok(())
     }
+}
 
-    /// Empty lists.
-    pub fn new(nlist: usize, code_size: usize) -> Result<Self> {
-        let mut lists = Vec::new();
-        lists.try_reserve_exact(nlist).map_err(|e| Error::Memory(format!("{nlist} lists: {e}")))?;
-        lists.resize_with(nlist, List::default);
-        Ok(ArrayInvertedLists { base: InvertedListsBase { nlist, code_size, use_iterator: false }, lists })
-    }
-
+impl ArrayInvertedLists {
     /// Fills a list, as it comes from a file.
     pub fn set_list(&mut self, list: usize, ids: Ids, codes: Codes) -> Result<()> {
         Error::check(codes.len() == ids.len() * self.code_size, "codes.size() == ids.size() * code_size")?;

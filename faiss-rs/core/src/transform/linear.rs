@@ -1,14 +1,15 @@
 //! Linear transforms: `A x + b`, and random rotations.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{VectorTransform, VectorTransformBase};
-use crate::base::object::{Method, MethodCall, Object, receiver};
-use crate::base::{Error, Handle, Result, Value, threads};
+use crate::base::declare::Rows;
+use crate::base::object::{Object, receiver};
+use crate::base::{Error, Handle, Result, threads};
 use crate::blas::{Product, orthonormal_columns};
 use crate::grammar::{Grammar, number_after};
 use crate::random::float_randn;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::stream::{Reader, Writer};
 
 /// Vectors of one task.
@@ -16,7 +17,7 @@ const MIN_ROWS: usize = 256;
 
 /// `A x + b`.
 #[derive(Object, Default, Clone)]
-#[object(methods = METHODS, implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct LinearTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -32,76 +33,37 @@ pub struct LinearTransform {
     pub verbose: bool,
 }
 
-/// The dimensions of a constructor.
-pub(super) fn dims(args: &[Value]) -> Option<(i64, i64)> {
-    match args {
-        [] => Some((0, 0)),
-        [Value::Int(d_in)] => Some((*d_in, 0)),
-        [Value::Int(d_in), Value::Int(d_out)] => Some((*d_in, *d_out)),
-        _ => None,
+pub const ROW: Row = Row::of::<LinearTransform>().format(Format {
+    fourccs: &["LTra"],
+    read: |input, _| Ok(Handle::new(LinearTransform::read(input)?.finish(input)?)),
+    write: |object, out| {
+        out.fourcc("LTra")?;
+        receiver::<LinearTransform>(object)?.write(out)
+    },
+});
+
+#[methods]
+impl LinearTransform {
+    #[new]
+    fn of(#[default = 0] d_in: i64, #[default = 0] d_out: i64, #[default = false] have_bias: bool) -> Result<Self> {
+        LinearTransform::new(d_in, d_out, have_bias)
+    }
+
+    /// Finds out whether the rows of `A` are orthonormal.
+    #[name = "set_is_orthonormal"]
+    fn find_is_orthonormal(&mut self) -> Result<()> {
+        self.set_is_orthonormal()
+    }
+
+    /// (y - b) A for vectors y (n, d_out): the transpose, whatever the matrix.
+    #[name = "transform_transpose"]
+    fn transposed(&self, y: &[f32]) -> Result<Rows<f32>> {
+        let (d_in, d_out) = self.dims();
+        let mut x = vec![0.0; VectorTransformBase::rows(y, d_out)? * d_in];
+        self.transform_transpose(y, &mut x)?;
+        Ok(Rows(x, d_in))
     }
 }
-
-pub(super) fn flag(value: &Value) -> Option<bool> {
-    match value {
-        Value::Bool(v) => Some(*v),
-        Value::Int(v) => Some(*v != 0),
-        _ => None,
-    }
-}
-
-const SIGNATURES: &[&str] = &["(d_in: int = 0, d_out: int = 0, have_bias: bool = False)"];
-
-pub const ROW: Row = Row::of::<LinearTransform>()
-    .construct(
-        |args| {
-            let (bias, args) = match args {
-                [rest @ .., bias] if rest.len() == 2 => (flag(bias), rest),
-                _ => (Some(false), args),
-            };
-            let (Some((d_in, d_out)), Some(bias)) = (dims(args), bias) else {
-                return Err(no_overload("LinearTransform", SIGNATURES));
-            };
-            Ok(Handle::new(LinearTransform::new(d_in, d_out, bias)?))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["LTra"],
-        read: |input, _| Ok(Handle::new(LinearTransform::read(input)?.finish(input)?)),
-        write: |object, out| {
-            out.fourcc("LTra")?;
-            receiver::<LinearTransform>(object)?.write(out)
-        },
-    });
-
-const METHODS: &[crate::base::Method] = &[
-    Method {
-        name: "set_is_orthonormal",
-        signature: "(self) -> None",
-        doc: "Finds out whether the rows of `A` are orthonormal.",
-        call: MethodCall::Write(|object, _| {
-            crate::base::object::receiver_mut::<LinearTransform>(object)?.set_is_orthonormal()?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "transform_transpose",
-        signature: "(self, y: numpy.ndarray) -> numpy.ndarray",
-        doc: "(y - b) A for vectors y (n, d_out): the transpose, whatever the matrix.",
-        call: MethodCall::Read(|object, args| {
-            let linear = receiver::<LinearTransform>(object)?;
-            let [Value::F32(y, _)] = args else {
-                return Err(no_overload("transform_transpose", &["(y: numpy.ndarray)"]));
-            };
-            let (d_in, d_out) = linear.dims();
-            let n = VectorTransformBase::rows(y, d_out)?;
-            let mut x = vec![0.0; n * d_in];
-            linear.transform_transpose(y, &mut x)?;
-            Ok(Value::F32(x, vec![n, d_in]))
-        }),
-    },
-];
 
 impl LinearTransform {
     pub fn new(d_in: i64, d_out: i64, have_bias: bool) -> Result<Self> {
@@ -225,13 +187,11 @@ pub fn random_rotation(d_in: usize, d_out: usize, seed: i64) -> Result<Vec<f32>>
 
 /// Randomly rotates a set of vectors.
 #[derive(Object, Default, Clone)]
-#[object(methods = RANDOM_METHODS, implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct RandomRotationMatrix {
     #[object(parent)]
     pub linear: LinearTransform,
 }
-
-const RANDOM_SIGNATURES: &[&str] = &["()", "(d_in: int, d_out: int)"];
 
 pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
     .grammar(Grammar::Transform(|d, part| {
@@ -239,15 +199,6 @@ pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
         let Some(d_out) = d_out else { return Ok(None) };
         Ok(Some(Handle::new(RandomRotationMatrix::new(d, d_out)?)))
     }))
-    .construct(
-        |args| match dims(args) {
-            Some((d_in, d_out)) => {
-                Ok(Handle::new(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? }))
-            }
-            None => Err(no_overload("RandomRotationMatrix", RANDOM_SIGNATURES)),
-        },
-        RANDOM_SIGNATURES,
-    )
     .format(Format {
         fourccs: &["rrot"],
         read: |input, _| Ok(Handle::new(RandomRotationMatrix { linear: LinearTransform::read(input)?.finish(input)? })),
@@ -257,22 +208,14 @@ pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
         },
     });
 
-const RANDOM_METHODS: &[crate::base::Method] = &[Method {
-    name: "init",
-    signature: "(self, seed: int) -> None",
-    doc: "Makes the matrix from random numbers of that seed.",
-    call: MethodCall::Write(|object, args| {
-        let [Value::Int(seed)] = args else { return Err(no_overload("init", &["(seed: int)"])) };
-        crate::base::object::receiver_mut::<RandomRotationMatrix>(object)?.init(*seed)?;
-        Ok(Value::None)
-    }),
-}];
-
+#[methods]
 impl RandomRotationMatrix {
-    pub fn new(d_in: i64, d_out: i64) -> Result<Self> {
+    #[new]
+    pub fn new(#[default = 0] d_in: i64, #[default = 0] d_out: i64) -> Result<Self> {
         Ok(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? })
     }
 
+    /// Makes the matrix from random numbers of that seed.
     pub fn init(&mut self, seed: i64) -> Result<()> {
         let (d_in, d_out) = self.dims();
         self.A = random_rotation(d_in, d_out, seed)?;

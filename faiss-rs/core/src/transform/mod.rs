@@ -27,7 +27,7 @@ use crate::stream::{Reader, Writer};
 
 /// What all transforms have.
 #[derive(Object, Clone, Debug)]
-#[object(name = "VectorTransform", abstract, methods = methods::METHODS)]
+#[object(name = "VectorTransform", abstract, methods(methods::TransformMethods))]
 pub struct VectorTransformBase {
     /// Dimension of the vectors that come in.
     pub d_in: i32,

@@ -1,20 +1,20 @@
 //! Optimized product quantization: the rotation after which a product quantizer loses least.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::linear::LinearTransform;
 use super::{VectorTransform, maybe_subsample};
-use crate::base::{Error, Handle, Result, Value, interrupt};
+use crate::base::{Error, Handle, Result, interrupt};
 use crate::blas::{Product, orthonormal_columns, singular_vectors};
 use crate::grammar::{Grammar, number};
 use crate::quantize::ProductQuantizer;
 use crate::quantize::product::TRAIN_HOT_START;
 use crate::random::float_randn;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 
 /// A rotation trained so that a product quantizer of `M` parts loses least afterwards.
 #[derive(Object, Clone)]
-#[object(implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct OPQMatrix {
     #[object(parent)]
     pub linear: LinearTransform,
@@ -37,38 +37,26 @@ impl Default for OPQMatrix {
     }
 }
 
-const SIGNATURES: &[&str] = &["(d: int = 0, M: int = 1, d2: int = -1)"];
-
 /// In files it is a linear transform, as Faiss has it.
-pub const ROW: Row = Row::of::<OPQMatrix>()
-    .grammar(Grammar::Transform(|d, part| {
-        let Some(sizes) = part.strip_prefix("OPQ") else { return Ok(None) };
-        let (m, d_out) = sizes.split_once('_').map_or((sizes, None), |(m, d_out)| (m, Some(d_out)));
-        let (Some(m), Some(d_out)) = (number(m), d_out.map_or(Some(d), number)) else { return Ok(None) };
-        Ok(Some(Handle::new(OPQMatrix::new(d, m, d_out)?)))
-    }))
-    .construct(
-        |args| {
-            let (d, m, d2) = match args {
-                [] => (0, 1, -1),
-                [Value::Int(d)] => (*d, 1, -1),
-                [Value::Int(d), Value::Int(m)] => (*d, *m, -1),
-                [Value::Int(d), Value::Int(m), Value::Int(d2)] => (*d, *m, *d2),
-                _ => return Err(no_overload("OPQMatrix", SIGNATURES)),
-            };
-            Ok(Handle::new(OPQMatrix::new(d, m, d2)?))
-        },
-        SIGNATURES,
-    );
+pub const ROW: Row = Row::of::<OPQMatrix>().grammar(Grammar::Transform(|d, part| {
+    let Some(sizes) = part.strip_prefix("OPQ") else { return Ok(None) };
+    let (m, d_out) = sizes.split_once('_').map_or((sizes, None), |(m, d_out)| (m, Some(d_out)));
+    let (Some(m), Some(d_out)) = (number(m), d_out.map_or(Some(d), number)) else { return Ok(None) };
+    Ok(Some(Handle::new(OPQMatrix::new(d, m, d_out)?)))
+}));
 
+#[methods]
 impl OPQMatrix {
     /// From `d` dimensions to `d2`, or `d` again where that is -1.
-    pub fn new(d: i64, m: i64, d2: i64) -> Result<Self> {
-        let M = i32::try_from(m).map_err(|_| Error::overflow("M is out of range for int"))?;
+    #[new]
+    pub fn new(#[default = 0] d: i64, #[default = 1] M: i64, #[default = -1] d2: i64) -> Result<Self> {
+        let M = i32::try_from(M).map_err(|_| Error::overflow("M is out of range for int"))?;
         let linear = LinearTransform::new(d, if d2 == -1 { d } else { d2 }, false)?;
         Ok(OPQMatrix { linear, M, ..Default::default() })
     }
 }
+
+impl OPQMatrix {}
 
 impl VectorTransform for OPQMatrix {
     vector_transform_base!();

@@ -1,19 +1,19 @@
 //! Principal component analysis.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::linear::{LinearTransform, dims, flag, random_rotation};
+use super::linear::{LinearTransform, random_rotation};
 use super::{VectorTransform, maybe_subsample};
 use crate::base::object::receiver;
-use crate::base::{Error, Handle, Result, Value};
+use crate::base::{Error, Handle, Result};
 use crate::blas::{Product, principal_components};
 use crate::grammar::{Grammar, number_after};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::stream::{FourCC, Reader};
 
 /// Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again.
 #[derive(Object, Clone)]
-#[object(methods = METHODS, implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct PCAMatrix {
     #[object(parent)]
     pub linear: LinearTransform,
@@ -51,8 +51,6 @@ impl Default for PCAMatrix {
     }
 }
 
-const SIGNATURES: &[&str] = &["(d_in: int = 0, d_out: int = 0, eigen_power: float = 0, random_rotation: bool = False)"];
-
 pub const ROW: Row = Row::of::<PCAMatrix>()
     .grammar(Grammar::Transform(|d, part| {
         // The longer names first: a shorter one would take them for a number.
@@ -61,25 +59,6 @@ pub const ROW: Row = Row::of::<PCAMatrix>()
         let Some((d_out, power, rotate)) = found else { return Ok(None) };
         Ok(Some(Handle::new(PCAMatrix::new(d, d_out, power, rotate)?)))
     }))
-    .construct(
-        |args| {
-            let (first, rest) = args.split_at(args.len().min(2));
-            let power = match rest.first() {
-                None => Some(0.0),
-                Some(Value::Float(v)) => Some(*v as f32),
-                Some(Value::Int(v)) => Some(*v as f32),
-                Some(_) => None,
-            };
-            let rotation = rest.get(1).map_or(Some(false), flag);
-            match (dims(first), power, rotation, rest.len()) {
-                (Some((d_in, d_out)), Some(power), Some(rotation), 0..=2) => {
-                    Ok(Handle::new(PCAMatrix::new(d_in, d_out, power, rotation)?))
-                }
-                _ => Err(no_overload("PCAMatrix", SIGNATURES)),
-            }
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["Pcam", "PcAm", "PCAm"],
         read: |input, code| Ok(Handle::new(PCAMatrix::read(input, code)?)),
@@ -97,23 +76,20 @@ pub const ROW: Row = Row::of::<PCAMatrix>()
         },
     });
 
-const METHODS: &[crate::base::Method] = &[crate::base::Method {
-    name: "prepare_Ab",
-    signature: "(self) -> None",
-    doc: "Makes `A` and `b` from the mean, the eigenvalues and the components.",
-    call: crate::base::MethodCall::Write(|object, _| {
-        crate::base::object::receiver_mut::<PCAMatrix>(object)?.prepare_Ab()?;
-        Ok(Value::None)
-    }),
-}];
-
+#[methods]
 impl PCAMatrix {
-    pub fn new(d_in: i64, d_out: i64, eigen_power: f32, random_rotation: bool) -> Result<Self> {
+    #[new]
+    pub fn new(
+        #[default = 0] d_in: i64,
+        #[default = 0] d_out: i64,
+        #[default = 0.0] eigen_power: f32,
+        #[default = false] random_rotation: bool,
+    ) -> Result<Self> {
         let linear = LinearTransform::new(d_in, d_out, true)?;
         Ok(PCAMatrix { linear, eigen_power, random_rotation, ..Default::default() })
     }
 
-    /// Makes `A` and `b`.
+    /// Makes `A` and `b` from the mean, the eigenvalues and the components.
     pub fn prepare_Ab(&mut self) -> Result<()> {
         let (d_in, d_out) = self.dims();
         if d_in * d_out > self.PCAMat.len() || self.eigenvalues.len() < d_out || self.mean.len() != d_in {
@@ -152,7 +128,9 @@ impl PCAMatrix {
         self.is_trained = true;
         Ok(())
     }
+}
 
+impl PCAMatrix {
     /// The rows of `scaled`, each in the group that has the least variance so far and room.
     fn balance(&self, scaled: &[f32], d_in: usize, d_out: usize) -> Result<Vec<f32>> {
         let bins = usize::try_from(self.balanced_bins).unwrap_or(0);

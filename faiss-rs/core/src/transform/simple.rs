@@ -1,18 +1,17 @@
 //! Transforms without a matrix: choice of dimensions, normalization, centering.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::linear::flag;
 use super::{VectorTransform, VectorTransformBase};
 use crate::base::object::receiver;
-use crate::base::{Error, Handle, Result, Value};
+use crate::base::{Error, Handle, Result};
 use crate::distance::fvec_renorm_L2;
 use crate::grammar::{Grammar, number_after};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// Chooses, repeats or adds dimensions: coordinate `i` is what coordinate `map[i]` was, or 0 where that is -1.
 #[derive(Object, Default, Clone)]
-#[object(implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct RemapDimensionsTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -20,32 +19,11 @@ pub struct RemapDimensionsTransform {
     pub map: Vec<i32>,
 }
 
-const REMAP_SIGNATURES: &[&str] =
-    &["()", "(d_in: int, d_out: int, uniform: bool = True)", "(d_in: int, d_out: int, map: numpy.ndarray)"];
-
 pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
     .grammar(Grammar::Transform(|d, part| {
         let Some(d_out) = number_after(part, "Pad") else { return Ok(None) };
         Ok(Some(Handle::new(RemapDimensionsTransform::new(d, d_out.max(d), false)?)))
     }))
-    .construct(
-        |args| {
-            let made = match args {
-                [] => RemapDimensionsTransform::default(),
-                [Value::Int(d_in), Value::Int(d_out)] => RemapDimensionsTransform::new(*d_in, *d_out, true)?,
-                [Value::Int(d_in), Value::Int(d_out), Value::I32(map, _)] => {
-                    RemapDimensionsTransform::with_map(*d_in, *d_out, map.clone())?
-                }
-                [Value::Int(d_in), Value::Int(d_out), uniform] => match flag(uniform) {
-                    Some(uniform) => RemapDimensionsTransform::new(*d_in, *d_out, uniform)?,
-                    None => return Err(no_overload("RemapDimensionsTransform", REMAP_SIGNATURES)),
-                },
-                _ => return Err(no_overload("RemapDimensionsTransform", REMAP_SIGNATURES)),
-            };
-            Ok(Handle::new(made))
-        },
-        REMAP_SIGNATURES,
-    )
     .format(Format {
         fourccs: &["RmDT"],
         read: |input, _| {
@@ -62,6 +40,18 @@ pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
             vt.base.write(out)
         },
     });
+
+#[methods(new)]
+impl RemapDimensionsTransform {
+    #[new]
+    fn by_rule(d_in: i64, d_out: i64, #[default = true] uniform: bool) -> Result<Self> {
+        RemapDimensionsTransform::new(d_in, d_out, uniform)
+    }
+    #[new]
+    fn by_map(d_in: i64, d_out: i64, map: &[i32]) -> Result<Self> {
+        RemapDimensionsTransform::with_map(d_in, d_out, map.to_vec())
+    }
+}
 
 impl RemapDimensionsTransform {
     /// Keeps the first dimensions and adds zeros at the end; if `uniform`, leaves out or adds dimensions at equal intervals.
@@ -120,7 +110,7 @@ impl VectorTransform for RemapDimensionsTransform {
 
 /// Scales each vector to an L2 norm of 1.
 #[derive(Object, Clone)]
-#[object(implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct NormalizationTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -134,26 +124,11 @@ impl Default for NormalizationTransform {
     }
 }
 
-const NORMALIZATION_SIGNATURES: &[&str] = &["()", "(d: int, norm: float = 2.0)"];
-
 pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
     .grammar(Grammar::Transform(|d, part| match part {
         "L2norm" => Ok(Some(Handle::new(NormalizationTransform::new(d, 2.0)?))),
         _ => Ok(None),
     }))
-    .construct(
-        |args| {
-            let made = match args {
-                [] => NormalizationTransform::default(),
-                [Value::Int(d)] => NormalizationTransform::new(*d, 2.0)?,
-                [Value::Int(d), Value::Float(norm)] => NormalizationTransform::new(*d, *norm as f32)?,
-                [Value::Int(d), Value::Int(norm)] => NormalizationTransform::new(*d, *norm as f32)?,
-                _ => return Err(no_overload("NormalizationTransform", NORMALIZATION_SIGNATURES)),
-            };
-            Ok(Handle::new(made))
-        },
-        NORMALIZATION_SIGNATURES,
-    )
     .format(Format {
         fourccs: &["VNrm"],
         read: |input, _| {
@@ -168,8 +143,10 @@ pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
         },
     });
 
+#[methods(new)]
 impl NormalizationTransform {
-    pub fn new(d: i64, norm: f32) -> Result<Self> {
+    #[new]
+    pub fn new(d: i64, #[default = 2.0] norm: f32) -> Result<Self> {
         Ok(NormalizationTransform { base: VectorTransformBase::new(d, d, true)?, norm })
     }
 }
@@ -197,7 +174,7 @@ impl VectorTransform for NormalizationTransform {
 
 /// Subtracts the mean of the training vectors.
 #[derive(Object, Clone, Default)]
-#[object(implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct CenteringTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -205,40 +182,35 @@ pub struct CenteringTransform {
     pub mean: Vec<f32>,
 }
 
-pub const CENTERING: Row = Row::of::<CenteringTransform>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(CenteringTransform::new(-1)?)),
-            [Value::Int(d)] => Ok(Handle::new(CenteringTransform::new(*d)?)),
-            _ => Err(no_overload("CenteringTransform", &["(d: int = -1)"])),
-        },
-        &["(d: int = -1)"],
-    )
-    .format(Format {
-        fourccs: &["VCnt"],
-        read: |input, _| {
-            let mean: Vec<f32> = input.vec()?;
-            let base = VectorTransformBase::read(input)?;
-            Error::check(!base.is_trained || mean.len() == base.dims().0, "mean.size() == d_in")?;
-            Ok(Handle::new(CenteringTransform { base, mean }))
-        },
-        write: |object, out| {
-            let vt = receiver::<CenteringTransform>(object)?;
-            out.fourcc("VCnt")?;
-            out.vec(&vt.mean)?;
-            vt.base.write(out)
-        },
-    });
+pub const CENTERING: Row = Row::of::<CenteringTransform>().format(Format {
+    fourccs: &["VCnt"],
+    read: |input, _| {
+        let mean: Vec<f32> = input.vec()?;
+        let base = VectorTransformBase::read(input)?;
+        Error::check(!base.is_trained || mean.len() == base.dims().0, "mean.size() == d_in")?;
+        Ok(Handle::new(CenteringTransform { base, mean }))
+    },
+    write: |object, out| {
+        let vt = receiver::<CenteringTransform>(object)?;
+        out.fourcc("VCnt")?;
+        out.vec(&vt.mean)?;
+        vt.base.write(out)
+    },
+});
 
+#[methods]
 impl CenteringTransform {
-    pub fn new(d: i64) -> Result<Self> {
+    #[new]
+    pub fn new(#[default = -1] d: i64) -> Result<Self> {
         let base = match d {
             -1 => VectorTransformBase { d_in: -1, d_out: -1, is_trained: false },
             d => VectorTransformBase::new(d, d, false)?,
         };
         Ok(CenteringTransform { base, mean: Vec::new() })
     }
+}
 
+impl CenteringTransform {
     /// Writes `from + sign * mean` to `to`.
     fn shift(&self, from: &[f32], to: &mut [f32], sign: f32) -> Result<()> {
         Error::check(self.is_trained, "is_trained")?;

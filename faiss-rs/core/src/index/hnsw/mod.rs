@@ -18,7 +18,7 @@ use super::flat_codes::IndexFlatCodes;
 use super::ivf::format::{read_index, write_index};
 use super::stats::{HNSW_STATS, HNSWStats};
 use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selector};
-use crate::base::object::{Object, cast, cast_mut, receiver};
+use crate::base::object::{FieldMut, Object, cast, cast_mut, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::distance::collect::{Collector, InRange, Reservoir};
 use crate::distance::results::{InRadius, TopK};
@@ -26,6 +26,7 @@ use crate::graph::hnsw::{AddOptions, SearchOptions};
 use crate::graph::queue::Node;
 use crate::graph::visited::Shelf;
 use crate::graph::{HNSW, Keys, Stats};
+use crate::index::tuning::Tuned;
 use crate::registry::{Format, Row, no_overload};
 use crate::selector::IDSelectorRange;
 use crate::stream::{Reader, Writer};
@@ -34,7 +35,7 @@ use params::SearchParametersHNSW;
 
 /// Searches the vectors of `storage` along the links of a hierarchical graph.
 #[derive(Object, Clone)]
-#[object(implements(Index), copy = deep_copy, methods = methods::METHODS)]
+#[object(implements(Index, Tuned), copy = deep_copy, methods = methods::METHODS)]
 pub struct IndexHNSW {
     #[object(parent)]
     pub base: IndexBase,
@@ -368,5 +369,19 @@ impl Index for IndexHNSW {
     }
     fn get_distance_computer(&self) -> Result<Box<dyn DistanceComputer + '_>> {
         Ok(Box::new(computer::OfShared::new(self.storage()?)?))
+    }
+}
+
+impl Tuned for IndexHNSW {
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        let value = Value::Int(value as i64);
+        match name {
+            "efSearch" => Some(self.hnsw.efSearch.set(value)),
+            "efConstruction" => Some(self.hnsw.efConstruction.set(value)),
+            _ => None,
+        }
+    }
+    fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        vec![("efSearch", (2..10).map(|i| f64::from(1 << i)).collect())]
     }
 }

@@ -27,10 +27,11 @@ use std::borrow::Cow;
 use faiss_derive::Object;
 
 use super::{Index, IndexBase};
-use crate::base::object::Object;
+use crate::base::object::{FieldMut, Object};
 use crate::base::{Error, MetricType, ReadGuard, Result, Shared, Value};
 use crate::cluster::ClusteringParameters;
 use crate::distance::results::TopK;
+use crate::index::tuning::{self, Tuned};
 use crate::quantize::Quantizer;
 use crate::registry::Row;
 use crate::storage::direct_map::{self, DirectMap};
@@ -41,7 +42,7 @@ pub use search::Pairs;
 
 /// Base of the inverted files: a coarse quantizer, and lists of codes.
 #[derive(Object, Clone)]
-#[object(abstract, methods = methods::METHODS)]
+#[object(implements(Tuned), abstract, methods(methods::IVFMethods))]
 pub struct IndexIVF {
     #[object(parent)]
     pub base: IndexBase,
@@ -353,4 +354,18 @@ macro_rules! inverted_file_index {
             $crate::index::ivf::edit::merge_from(self, other, add_id)
         }
     };
+}
+
+impl Tuned for IndexIVF {
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        let value = Value::Int(value as i64);
+        match name {
+            "nprobe" => Some(self.nprobe.set(value)),
+            "max_codes" => Some(self.max_codes.set(value)),
+            _ => None,
+        }
+    }
+    fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        vec![("nprobe", tuning::powers(self.nlist as f64))]
+    }
 }

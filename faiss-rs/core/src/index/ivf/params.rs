@@ -3,12 +3,13 @@
 use faiss_derive::Object;
 
 use crate::base::object::{Object, cast};
-use crate::base::{Error, Handle, Result, Shared};
+use crate::base::{Error, Result, Shared};
 use crate::index::SearchParameters;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 
 /// Parameters of one search in an inverted file.
 #[derive(Object, Clone)]
+#[object(fields)]
 pub struct SearchParametersIVF {
     #[object(parent)]
     pub base: SearchParameters,
@@ -40,20 +41,11 @@ impl Default for SearchParametersIVF {
     }
 }
 
-const SIGNATURES: &[&str] = &[
-    "(*, sel: IDSelector | None = None, nprobe: int = 1, max_codes: int = 0, quantizer_params: SearchParameters | None = None)",
-];
-
-pub const ROW: Row = Row::of::<SearchParametersIVF>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(SearchParametersIVF::default())),
-        _ => Err(no_overload("SearchParametersIVF", SIGNATURES)),
-    },
-    SIGNATURES,
-);
+pub const ROW: Row = Row::of::<SearchParametersIVF>();
 
 /// Parameters of one search in an inverted file of product-quantized codes.
 #[derive(Object, Clone, Default)]
+#[object(fields)]
 pub struct IVFPQSearchParameters {
     #[object(parent)]
     pub ivf: SearchParametersIVF,
@@ -63,13 +55,7 @@ pub struct IVFPQSearchParameters {
     pub polysemous_ht: i32,
 }
 
-pub const PQ_ROW: Row = Row::of::<IVFPQSearchParameters>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(IVFPQSearchParameters::default())),
-        _ => Err(no_overload("IVFPQSearchParameters", SIGNATURES)),
-    },
-    SIGNATURES,
-);
+pub const PQ_ROW: Row = Row::of::<IVFPQSearchParameters>();
 
 /// Parameters of one search in an inverted file of TurboQuant's codes.
 #[derive(Object, Clone, Default)]

@@ -16,6 +16,7 @@ use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
 use crate::index::stats::INDEX_IVFPQ_STATS;
+use crate::index::tuning::Tuned;
 use crate::io::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 use crate::quantize::hamming::hamming;
 use crate::quantize::product::{Scratch, Transposed};
@@ -29,7 +30,7 @@ const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
 #[derive(Object, Clone, Default)]
-#[object(methods = METHODS, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods = METHODS, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
 pub struct IndexIVFPQ {
     #[object(parent)]
     pub ivf: IndexIVF,
@@ -436,5 +437,19 @@ impl Scanner for PqScanner<'_> {
             keys.iter_mut().for_each(|k| *k += self.offset);
         }
         Ok(())
+    }
+}
+
+impl Tuned for IndexIVFPQ {
+    /// Below a threshold of all bits, codes are compared bit by bit first.
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        if name != "ht" {
+            return None;
+        }
+        self.polysemous_ht = if value >= (self.pq.code_size * 8) as f64 { 0 } else { value as i32 };
+        Some(Ok(()))
+    }
+    fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        vec![("ht", self.pq.hamming_thresholds())]
     }
 }

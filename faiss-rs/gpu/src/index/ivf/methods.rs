@@ -1,86 +1,65 @@
 //! What Python sees of inverted files on a GPU beyond their fields and the methods of all indexes.
 
-use faiss_core::base::object::{Method, MethodCall, receiver};
-use faiss_core::base::{Result, Value};
-use faiss_core::index::ivf::methods::{PREASSIGNED, search_preassigned};
-use faiss_core::registry::no_overload;
+use faiss_core::base::{Object, Result};
+use faiss_core::index::ivf::methods::{Found, preassigned};
+use faiss_derive::methods;
 
-use super::{GpuIndexIVF, file, search};
+use super::{GpuIndexIVF, GpuInvertedFile, search};
 
-/// The list that the one argument names.
-fn list_of(ivf: &GpuIndexIVF, args: &[Value], name: &str) -> Result<usize> {
-    match args {
-        [Value::Int(list)] => ivf.check_list(*list),
-        _ => Err(no_overload(name, &["(listId: int)"])),
+/// The methods of all inverted files on a GPU.
+pub struct GpuIVFMethods;
+
+#[methods]
+impl GpuIVFMethods {
+    /// Number of lists.
+    #[name = "getNumLists"]
+    fn lists(this: &GpuIndexIVF) -> usize {
+        this.nlist
+    }
+
+    /// Number of entries of a list.
+    #[name = "getListLength"]
+    fn list_length(this: &GpuIndexIVF, listId: i64) -> Result<usize> {
+        this.list_length(this.check_list(listId)?)
+    }
+
+    /// The ids of a list, int64.
+    #[name = "getListIndices"]
+    fn list_ids(this: &GpuIndexIVF, listId: i64) -> Result<Vec<i64>> {
+        let list = this.check_list(listId)?;
+        match this.lists()? {
+            Some(lists) => this.with(|context| lists.list_ids(context, list)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The codes of a list, `getListLength` times the bytes of a code, as on the CPU. The GPU's format is the same.
+    #[name = "getListVectorData"]
+    fn list_codes(this: &GpuIndexIVF, listId: i64, #[default = false] _gpuFormat: bool) -> Result<Vec<u8>> {
+        let list = this.check_list(listId)?;
+        match this.lists()? {
+            Some(lists) => this.with(|context| lists.list_codes(context, list)),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// The k best of the given lists: list numbers `Iq` (n, nprobe) and distances to their centroids `Dq`; -1 is no list.
+    fn search_preassigned(
+        this: &dyn GpuInvertedFile,
+        x: &[f32],
+        k: usize,
+        Iq: &[i64],
+        Dq: &[f32],
+        #[class = "SearchParametersIVF"]
+        #[default = None]
+        params: Option<&dyn Object>,
+        #[default = false] store_pairs: bool,
+    ) -> Result<Found> {
+        preassigned(this.ivf().rows(x)?, k, |distances, labels| {
+            search::search_preassigned(this, x, k, Iq, Dq, params, store_pairs, distances, labels)
+        })
     }
 }
-
-pub(super) const METHODS: &[Method] = &[
-    Method {
-        name: "getNumLists",
-        signature: "(self) -> int",
-        doc: "Number of lists.",
-        call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<GpuIndexIVF>(object)?.nlist as i64))),
-    },
-    Method {
-        name: "getListLength",
-        signature: "(self, listId: int) -> int",
-        doc: "Number of entries of a list.",
-        call: MethodCall::Read(|object, args| {
-            let ivf = receiver::<GpuIndexIVF>(object)?;
-            Ok(Value::Int(ivf.list_length(list_of(ivf, args, "getListLength")?)? as i64))
-        }),
-    },
-    Method {
-        name: "getListIndices",
-        signature: "(self, listId: int) -> numpy.ndarray",
-        doc: "The ids of a list, int64.",
-        call: MethodCall::Read(|object, args| {
-            let ivf = receiver::<GpuIndexIVF>(object)?;
-            let list = list_of(ivf, args, "getListIndices")?;
-            let ids = match ivf.lists()? {
-                Some(lists) => ivf.with(|context| lists.list_ids(context, list))?,
-                None => Vec::new(),
-            };
-            let n = ids.len();
-            Ok(Value::I64(ids, vec![n]))
-        }),
-    },
-    Method {
-        name: "getListVectorData",
-        signature: "(self, listId: int, gpuFormat: bool = False) -> numpy.ndarray",
-        doc: "The codes of a list, `getListLength` times the bytes of a code, as on the CPU. The GPU's format is the same.",
-        call: MethodCall::Read(|object, args| {
-            let ivf = receiver::<GpuIndexIVF>(object)?;
-            let list = match args {
-                [list] | [list, Value::Bool(_)] => list_of(ivf, std::slice::from_ref(list), "getListVectorData")?,
-                _ => return Err(no_overload("getListVectorData", &["(listId: int, gpuFormat: bool = False)"])),
-            };
-            let codes = match ivf.lists()? {
-                Some(lists) => ivf.with(|context| lists.list_codes(context, list))?,
-                None => Vec::new(),
-            };
-            let n = codes.len();
-            Ok(Value::U8(codes, vec![n]))
-        }),
-    },
-    Method {
-        name: "search_preassigned",
-        signature: PREASSIGNED,
-        doc: "The k best of the given lists: list numbers `Iq` (n, nprobe) and distances to their centroids `Dq`; -1 is no list.",
-        call: MethodCall::Read(|object, args| {
-            let index = file(object)?;
-            search_preassigned(
-                args,
-                |x| index.ivf().rows(x),
-                |p, distances, labels| {
-                    let (params, pairs) = (p.params, p.store_pairs);
-                    search::search_preassigned(index, p.x, p.k, p.list_nos, p.coarse, params, pairs, distances, labels)
-                },
-            )
-        }),
-    },
-];
 
 /// The methods that change a family's index, for its own `METHODS`: `gpu_inverted_file_methods!(TYPE, CPU_TYPE, more methods...)`. The type has
 /// `copy_from(&CPU_TYPE)` and `copy_to(&mut CPU_TYPE)`.

@@ -19,11 +19,12 @@ pub mod search;
 
 use std::sync::Arc;
 
+use faiss_core::base::object::FieldMut;
 use faiss_core::base::object::{Object, cast};
-use faiss_core::base::view::view;
 use faiss_core::base::{Error, MetricType, Result, Shared, Value};
 use faiss_core::cluster::ClusteringParameters;
 use faiss_core::index::Index;
+use faiss_core::index::tuning::{self, Tuned};
 use faiss_core::registry::Row;
 use faiss_derive::Object;
 
@@ -41,7 +42,7 @@ use crate::vectors::DeviceVectors;
 
 /// Base of the inverted files that live on a GPU.
 #[derive(Object)]
-#[object(abstract, methods = methods::METHODS)]
+#[object(implements(Tuned), abstract, methods(methods::GpuIVFMethods))]
 pub struct GpuIndexIVF {
     #[object(parent)]
     pub gpu: GpuIndex,
@@ -263,9 +264,18 @@ pub trait GpuInvertedFile: Index {
 
 faiss_core::view!(GpuInvertedFile, "GpuIndexIVF");
 
-/// An object as the inverted file that it is.
-pub(crate) fn file(object: &dyn Object) -> Result<&dyn GpuInvertedFile> {
-    view(object)
+impl Tuned for GpuIndexIVF {
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        let value = Value::Int(value as i64);
+        match name {
+            "nprobe" => Some(self.nprobe.set(value)),
+            "max_codes" => Some(self.max_codes.set(value)),
+            _ => None,
+        }
+    }
+    fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        vec![("nprobe", tuning::powers(self.nlist as f64))]
+    }
 }
 
 /// Inside `impl Index for T`, where `T` is a [`GpuInvertedFile`]: all of it.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use faiss_core::base::{ReadGuard, Result, Shared, View, WriteGuard, interrupt};
+use super::handle::{ReadGuard, Shared, WriteGuard};
+use super::view::View;
+use super::{Result, interrupt};
 
 const WAIT: Duration = Duration::from_millis(20);
 

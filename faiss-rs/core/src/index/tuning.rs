@@ -1,0 +1,93 @@
+//! Parameters that are tuned by name (`nprobe`, `ht`, `k_factor_rf`): each type says which it has, and its ancestors which they have.
+
+use crate::base::object::Object;
+use crate::base::view::{seen_as, seen_as_mut};
+use crate::base::{FieldRef, Result, Shared, Value};
+use crate::index::Index;
+
+/// A type with parameters of its own, besides its ancestors'. `#[object(implements(Tuned))]` makes them known to `ParameterSpace`.
+pub trait Tuned: Object {
+    /// Sets the parameter of that name. `None` where the type has no such one.
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>>;
+    /// Parameters that are worth exploring, and values for each.
+    fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        Vec::new()
+    }
+}
+
+crate::view!(Tuned, "Index");
+
+/// The powers of two below `limit`, 2^11 at most.
+pub fn powers(limit: f64) -> Vec<f64> {
+    (0..12).map(|i| f64::from(1 << i)).filter(|power| *power < limit).collect()
+}
+
+/// The indexes within another.
+fn within(index: &dyn Object, fields: &[&str]) -> Option<Shared<dyn Index>> {
+    fields.iter().find_map(|field| match index.field(field) {
+        Some(FieldRef::Value(Value::Handle(inner))) => inner.view().ok(),
+        _ => None,
+    })
+}
+
+/// Sets a parameter of an object or of what it is as one of its ancestors.
+fn set_own(object: &mut dyn Object, name: &str, value: f64) -> Option<Result<()>> {
+    if let Some(tuned) = seen_as_mut::<dyn Tuned>(object)
+        && let Some(set) = tuned.set_parameter(name, value)
+    {
+        return Some(set);
+    }
+    set_own(object.parent_object_mut()?, name, value)
+}
+
+/// Sets the parameter of that name of the index, or of one within it: true once it was set. `quantizer_nprobe` is the quantizer's `nprobe`,
+/// and `verbose` is set everywhere.
+pub fn set(index: &Shared<dyn Index>, name: &str, value: f64) -> Result<bool> {
+    let (quantizer, inner) = {
+        let index = index.read();
+        (within(&*index, &["quantizer"]), within(&*index, &["index", "base_index"]))
+    };
+    if let (Some(name), Some(quantizer)) = (name.strip_prefix("quantizer_"), &quantizer) {
+        return set(quantizer, name, value);
+    }
+    if name == "verbose" {
+        index.write().base_mut().verbose = value != 0.0;
+        if let Some(inner) = inner {
+            set(&inner, name, value)?;
+        }
+        return Ok(true);
+    }
+    if let Some(set) = set_own(&mut *index.write(), name, value) {
+        return set.map(|()| true);
+    }
+    // A coarse quantizer that is a graph has what graphs have without a prefix too.
+    let quantizer = quantizer.filter(|_| name.starts_with("ef"));
+    inner.or(quantizer).map_or(Ok(false), |inner| set(&inner, name, value))
+}
+
+/// The parameters of the index and of those within it that are worth exploring.
+pub fn ranges(index: &Shared<dyn Index>) -> Vec<(String, Vec<f64>)> {
+    let index = index.read();
+    let mut lineage: Vec<&dyn Object> = Vec::new();
+    let mut level: Option<&dyn Object> = Some(&*index);
+    while let Some(object) = level {
+        lineage.push(object);
+        level = object.parent_object();
+    }
+    let mut found = Vec::new();
+    // The farthest ancestor's first, each with what its quantizer has.
+    for object in lineage.into_iter().rev() {
+        if let Some(tuned) = seen_as::<dyn Tuned>(object) {
+            found.extend(tuned.parameter_ranges().into_iter().map(|(name, values)| (name.to_owned(), values)));
+        }
+        if object.info().fields.iter().any(|field| field.name == "quantizer")
+            && let Some(quantizer) = within(object, &["quantizer"])
+        {
+            found.extend(ranges(&quantizer).into_iter().map(|(name, v)| (format!("quantizer_{name}"), v)));
+        }
+    }
+    if let Some(inner) = within(&*index, &["index", "base_index"]) {
+        found.extend(ranges(&inner));
+    }
+    found
+}
