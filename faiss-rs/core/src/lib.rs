@@ -1,5 +1,10 @@
-//! The CPU part of faiss. Layers, each seeing only those before it: base, simd, blas, distance, cluster, quantize, transform, storage,
-//! graph, index, binary, factory, io. No CUDA and no Python here.
+//! The CPU part of faiss. Layers, each seeing only those before it (`tests/layers.rs` holds them):
+//!
+//! base → random → simd, blas → distance → selector → storage → stream → grammar → the [`index::Index`] trait and flat indexes → cluster →
+//! quantize → transform, graph → index → binary → factory → io.
+//!
+//! [`registry`] is no layer but the table of all types: any layer describes its types with its [`Row`](registry::Row), and reaches
+//! types that it does not know through it. No CUDA and no Python here.
 
 // Kernels and free functions carry Faiss's names and its argument lists.
 #![allow(non_snake_case, clippy::too_many_arguments)]

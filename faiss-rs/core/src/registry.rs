@@ -10,6 +10,7 @@ use crate::index;
 use crate::quantize;
 use crate::selector;
 use crate::storage;
+use crate::storage::lists::InvertedLists;
 use crate::stream::{self, FourCC, Reader, Writer};
 use crate::transform;
 
@@ -186,6 +187,37 @@ pub fn row_named(name: &str) -> Option<&'static Row> {
     REGISTRY.iter().find(|row| row.info.name == name)
 }
 
+/// Reads an index inside another's file.
+pub fn read_nested(input: &mut Reader<'_>) -> Result<Option<Handle>> {
+    let code = input.fourcc()?;
+    if code == FourCC::NULL {
+        return Ok(None);
+    }
+    let format = REGISTRY.iter().filter_map(|row| row.format).find(|f| f.fourccs.iter().any(|c| code.is(c)));
+    let Some(format) = format else {
+        let number = u32::from_le_bytes(code.0);
+        return Err(Error::failed("", format!("Index type 0x{number:08x} (\"{code}\") not recognized")));
+    };
+    let made = input.nested(|input| (format.read)(input, code))?;
+    if made.is::<dyn InvertedLists>() {
+        return Err(Error::failed("", format!("Index type \"{code}\" not recognized: these are inverted lists")));
+    }
+    Ok(Some(made))
+}
+
+/// The format of a type: its own, or its nearest ancestor's.
+pub(crate) fn format_of(object: &dyn Object) -> Result<Format> {
+    let mut formats = object.info().lineage().filter_map(|info| row(info)?.format);
+    formats.next().ok_or_else(|| {
+        Error::failed("", format!("don't know how to serialize this type of index: {}", object.info().name))
+    })
+}
+
+/// Writes an index inside another's file.
+pub fn write_nested(object: &dyn Object, out: &mut Writer<'_>) -> Result<()> {
+    (format_of(object)?.write)(object, out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,12 +229,10 @@ mod tests {
         let before = names.len();
         names.dedup();
         assert_eq!(before, names.len());
-        let mut fourccs: Vec<_> = REGISTRY.iter().filter_map(|r| r.format).flat_map(|f| f.fourccs).collect();
-        fourccs.sort_unstable();
-        let before = fourccs.len();
-        fourccs.dedup();
-        assert_eq!(before, fourccs.len());
-        assert!(fourccs.iter().all(|code| code.len() == 4));
+        let mut codes: Vec<_> = REGISTRY.iter().filter_map(|r| r.format).flat_map(|f| f.fourccs).collect();
+        codes.sort_unstable();
+        assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "two types have the same code in files: {codes:?}");
+        assert!(codes.iter().all(|code| code.len() == 4), "{codes:?}");
         for row in REGISTRY {
             let builds = row.construct.is_some() || !row.info.constructors.is_empty();
             assert_eq!(!builds, row.info.is_abstract, "{}", row.info.name);

@@ -155,7 +155,7 @@ def make(name: str) -> type[Object]:
         "_faiss_abstract": described["abstract"],
     }
     # What is in a vector is reached by its methods.
-    fields = () if name.endswith("Vector") else described["fields"]
+    fields = () if described["vector"] else described["fields"]
     for field, kind, detail, doc, readonly in fields:
         namespace[field] = _property(name, field, kind, detail, doc, readonly)
     described_methods: dict[str, list[tuple[str, str, bool]]] = {}

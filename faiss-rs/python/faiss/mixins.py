@@ -2,6 +2,7 @@
 
 import importlib
 
+from faiss import _faiss
 from faiss.classes import Object
 
 # Class of Faiss: module and class of this package.
@@ -50,10 +51,10 @@ MIXINS = {
 
 
 def find(name: str) -> type[Object] | None:
-    if name.endswith("Vector"):
-        module, mixin = "vectors", "VectorMethods"
-    elif name in MIXINS:
+    if name in MIXINS:
         module, mixin = MIXINS[name]
+    elif _faiss.describe(name)["vector"]:
+        module, mixin = "vectors", "VectorMethods"
     else:
         return None
     found: type[Object] = getattr(importlib.import_module(f"faiss.{module}"), mixin)

@@ -1,6 +1,6 @@
 //! The methods that every binary index has, as `index.rs` has those of indexes over floats, and functions on binary codes.
 
-use faiss_core::base::{Error, Result, Shared, Value};
+use faiss_core::base::{Error, Result, Shared};
 use faiss_core::binary::{self, IndexBinary, from_float, hamming};
 use faiss_core::selector::IDSelector;
 use numpy::{
@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 use crate::callbacks::callback_error;
 use crate::doorway::{enter, exception};
 use crate::index::{RangeResult, with_params};
-use crate::lock::{read, write};
 use crate::object::NativeObject;
+use faiss_core::base::lock::{read, write};
 
 impl NativeObject {
     pub fn binary(&self) -> PyResult<Shared<dyn IndexBinary>> {
@@ -143,7 +143,7 @@ pub fn binary_reconstruct_n(
 pub fn binary_remove_ids(py: Python<'_>, this: &NativeObject, selector: &NativeObject) -> PyResult<usize> {
     let (index, sel) = (this.binary()?, selector.selector()?);
     let removed = enter(py, || write(&index)?.remove_ids(&*read(&sel)?));
-    match callback_error(py, &Value::Handle(selector.root.clone())) {
+    match callback_error(py, &selector.root) {
         Some(error) => Err(error),
         None => removed,
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::own_types::is_vector;
 use faiss_core::base::object::ElementKind;
 use faiss_core::base::{Handle, Kind, Result, TypeInfo, Value};
 use faiss_core::registry::Row;
@@ -107,6 +108,7 @@ pub fn describe<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>
     described.set_item("doc", info.doc)?;
     described.set_item("parent", info.parent.map(|p| p.name))?;
     described.set_item("abstract", !constructs)?;
+    described.set_item("vector", is_vector(info))?;
     described.set_item("signatures", PyList::new(py, signatures)?)?;
     described.set_item("fields", PyList::new(py, fields.collect::<Vec<_>>())?)?;
     described.set_item("methods", PyList::new(py, methods.collect::<Vec<_>>())?)?;

@@ -3,11 +3,16 @@
 use std::any::Any;
 
 use faiss_core::base::object::{ElementKind, VectorField};
-use faiss_core::base::{Error, Field, FieldMut, FieldRef, Handle, Kind, Result};
+use faiss_core::base::{Error, Field, FieldMut, FieldRef, Handle, Kind, Result, TypeInfo};
 use faiss_core::registry::{Row, no_overload};
 use faiss_derive::Object;
 
 use crate::callbacks;
+
+/// Whether the type is a vector of its own.
+pub fn is_vector(info: &TypeInfo) -> bool {
+    VECTORS.contains(&info.name)
+}
 
 /// The elements of a stand-alone vector.
 #[derive(Default)]
@@ -70,6 +75,9 @@ macro_rules! vectors {
                 pub items: Items<$ty>,
             }
         )*
+        /// Vectors of their own, whose only field is what is in them.
+        const VECTORS: &[&str] = &[$(stringify!($name)),*];
+
         /// The types of this crate.
         pub static REGISTRY: &[Row] = &[
             $(Row::of::<$name>().construct(

@@ -15,6 +15,7 @@ use pyo3::prelude::*;
 use crate::catalogue::element_name;
 use crate::doorway::{enter, exception};
 use crate::object::NativeObject;
+use crate::own_types::is_vector;
 use faiss_core::base::declare::{descend, descend_mut, no_field};
 use faiss_core::base::lock::{read, write, write_in_place};
 
@@ -131,10 +132,9 @@ impl NativeVector {
 
     /// Whether the vector is said to belong to Python: only one of its own does, and no memory depends on it.
     #[pyo3(signature = (flag = None))]
-    fn own(&self, py: Python<'_>, flag: Option<bool>) -> PyResult<bool> {
+    fn own(&self, flag: Option<bool>) -> bool {
         let _ = flag;
-        let object = self.root.object();
-        enter(py, || Ok(read(&object)?.info().name.ends_with("Vector")))
+        is_vector(self.root.info())
     }
 
     fn __int__(&self) -> usize {

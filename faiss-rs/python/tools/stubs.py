@@ -133,14 +133,14 @@ def described_class(name: str) -> list[str]:
         body += ["    this: Any", "    thisown: bool"]
     for constant in loader.upstream()["classes"].get(name, {}).get("constants", {}):
         body.append(f"    {constant}: ClassVar[int]")
-    for field, kind, detail, doc, readonly in () if name.endswith("Vector") else described["fields"]:
+    for field, kind, detail, doc, readonly in () if described["vector"] else described["fields"]:
         kind = field_type(name, field, kind, detail)
         if readonly:
             body += function_lines(field, f"(self) -> {kind}", doc, "    ", ("property",))
         else:
             body += [f"    {field}: {kind}", *doc_lines(doc, "    ")]
     methods: dict[str, list[str]] = {}
-    found = mixins.MIXINS.get(name) or (("vectors", "VectorMethods") if name.endswith("Vector") else None)
+    found = mixins.MIXINS.get(name) or (("vectors", "VectorMethods") if described["vector"] else None)
     if found:
         methods.update(written_methods(class_of(*found)))
     if "__init__" not in methods and described["signatures"]:

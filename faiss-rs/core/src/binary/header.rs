@@ -2,7 +2,7 @@
 
 use super::{IndexBinary, IndexBinaryBase};
 use crate::base::{Error, MetricType, Result, Shared};
-use crate::io::{read_nested, write_nested};
+use crate::registry::{read_nested, write_nested};
 use crate::stream::{Reader, Writer};
 
 /// The largest dimension of a file, in bits.

@@ -9,9 +9,9 @@ use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
 use crate::base::object::{Field, FieldMut, FieldRef, Kind, Object, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Shared, Value};
 use crate::index::flat_codes::check_same_type;
-use crate::io::{read_nested, write_nested};
-use crate::registry::{Format, Row};
+use crate::registry::{Format, Row, read_nested, write_nested};
 use crate::selector::IDSelector;
+use crate::stream::Writer;
 use crate::transform::VectorTransform;
 
 /// Transforms that are applied one after the other.
@@ -285,8 +285,7 @@ impl Index for IndexPreTransform {
         let theirs = receiver::<IndexPreTransform>(other)?;
         Error::check(theirs.chain.0.len() == self.chain.0.len(), "chain.size() == other->chain.size()")?;
         for (a, b) in self.chain.0.iter().zip(&theirs.chain.0) {
-            let same =
-                a.same(b) || crate::io::serialize_index(&*a.read(), 0)? == crate::io::serialize_index(&*b.read(), 0)?;
+            let same = a.same(b) || bytes(&*a.read())? == bytes(&*b.read())?;
             Error::check(same, "the transforms are identical")?;
         }
         let theirs = theirs.inner()?.read();
@@ -303,4 +302,11 @@ impl Index for IndexPreTransform {
         theirs.ntotal = 0;
         Ok(())
     }
+}
+
+/// A transform as a file has it.
+fn bytes(transform: &dyn VectorTransform) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write_nested(transform, &mut Writer::new(&mut bytes, 0))?;
+    Ok(bytes)
 }

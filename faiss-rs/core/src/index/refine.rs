@@ -260,6 +260,7 @@ pub struct IndexRefineFlat {
 pub const FLAT: Row = Row::of::<IndexRefineFlat>().grammar(Grammar::Around(Around {
     name: "RFlat",
     leads: false,
+    trails: true,
     nested: false,
     make: |base, _| {
         let mut index = IndexRefineFlat::new(base, &[])?;

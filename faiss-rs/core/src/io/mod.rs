@@ -3,10 +3,12 @@
 use crate::base::{Error, Handle, Object, Result, Shared};
 use crate::index::ivf::format;
 use crate::quantize::product::ProductQuantizer;
-use crate::registry::{self, Format, REGISTRY};
+use crate::registry::format_of;
 use crate::storage::lists::InvertedLists;
 use crate::stream::file::{FileIOReader, FileIOWriter};
-use crate::stream::{FourCC, Reader, Sink, Source, Writer};
+use crate::stream::{Reader, Sink, Source, Writer};
+
+pub use crate::registry::{read_nested, write_nested};
 pub use crate::stream::{
     IO_FLAG_MMAP, IO_FLAG_MMAP_IFC, IO_FLAG_ONDISK_SAME_DIR, IO_FLAG_PQ_SKIP_SDC_TABLE, IO_FLAG_READ_ONLY,
     IO_FLAG_SKIP_IVF_DATA, IO_FLAG_SKIP_PRECOMPUTE_TABLE, IO_FLAG_SKIP_STORAGE,
@@ -32,42 +34,11 @@ pub fn deserialize_index(mut bytes: &[u8], flags: i32) -> Result<Handle> {
     read_index(&mut bytes, flags)
 }
 
-/// Reads an index inside another's file.
-pub fn read_nested(input: &mut Reader<'_>) -> Result<Option<Handle>> {
-    let code = input.fourcc()?;
-    if code == FourCC::NULL {
-        return Ok(None);
-    }
-    let format = REGISTRY.iter().filter_map(|row| row.format).find(|f| f.fourccs.iter().any(|c| code.is(c)));
-    let Some(format) = format else {
-        let number = u32::from_le_bytes(code.0);
-        return Err(Error::failed("", format!("Index type 0x{number:08x} (\"{code}\") not recognized")));
-    };
-    let made = input.nested(|input| (format.read)(input, code))?;
-    if made.is::<dyn InvertedLists>() {
-        return Err(Error::failed("", format!("Index type \"{code}\" not recognized: these are inverted lists")));
-    }
-    Ok(Some(made))
-}
-
-/// The format of a type: its own, or its nearest ancestor's.
-fn format_of(object: &dyn Object) -> Result<Format> {
-    let mut formats = object.info().lineage().filter_map(|info| registry::row(info)?.format);
-    formats.next().ok_or_else(|| {
-        Error::failed("", format!("don't know how to serialize this type of index: {}", object.info().name))
-    })
-}
-
 /// Writes an index to a stream, and flushes it.
 pub fn write_index(object: &dyn Object, sink: &mut dyn Sink, flags: i32) -> Result<()> {
     let mut out = Writer::new(sink, flags);
     write_nested(object, &mut out)?;
     out.flush()
-}
-
-/// Writes an index inside another's file.
-pub fn write_nested(object: &dyn Object, out: &mut Writer<'_>) -> Result<()> {
-    (format_of(object)?.write)(object, out)
 }
 
 /// Writes an index to a file. A type that has no format is refused before the file is touched.

@@ -263,7 +263,7 @@ impl IndexHNSW {
     /// What follows the header.
     pub(super) fn write_rest(&self, out: &mut Writer<'_>) -> Result<()> {
         self.hnsw.write(out)?;
-        let skip = out.has_flag(crate::io::IO_FLAG_SKIP_STORAGE);
+        let skip = out.has_flag(crate::stream::IO_FLAG_SKIP_STORAGE);
         write_index(self.storage.as_ref().filter(|_| !skip), out)
     }
 }

@@ -51,7 +51,7 @@ pub const ROW: Row = Row::of::<IndexHNSWPQ>()
     .format(Format {
         fourccs: &["IHNp"],
         read: |input, _| {
-            let skip_table = input.has_flag(crate::io::IO_FLAG_PQ_SKIP_SDC_TABLE);
+            let skip_table = input.has_flag(crate::stream::IO_FLAG_PQ_SKIP_SDC_TABLE);
             let index = IndexHNSWPQ { hnsw_index: IndexHNSW::read(input)? };
             if !skip_table {
                 index.compute_sdc_table()?;

@@ -3,8 +3,7 @@
 use super::IndexIVF;
 use crate::base::{Error, Result, Shared};
 use crate::index::{Index, header};
-use crate::io::{read_nested, write_nested};
-use crate::registry::{self, REGISTRY};
+use crate::registry::{self, REGISTRY, read_nested, write_nested};
 use crate::storage::direct_map::{self, DirectMap};
 use crate::storage::lists::InvertedLists;
 use crate::stream::{Reader, Writer};

@@ -17,13 +17,13 @@ use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
 use crate::index::stats::INDEX_IVFPQ_STATS;
 use crate::index::tuning::Tuned;
-use crate::io::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 use crate::quantize::hamming::hamming;
 use crate::quantize::product::{Scratch, Transposed};
 use crate::quantize::{PolysemousTraining, ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row, no_overload};
 use crate::simd;
 use crate::storage::lists::InvertedLists;
+use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 
 /// The largest precomputed table, in bytes.
 const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
