@@ -80,14 +80,14 @@ mod tests {
     #[derive(Object, Default)]
     struct Node {
         /// Another one.
-        pub next: Option<Shared<Node>>,
+        pub next: Option<Shared<dyn Object>>,
     }
 
     #[test]
     fn circles_are_refused_and_chains_are_not() {
         let nodes: Vec<Shared<Node>> = (0..3).map(|_| Shared::new(Node::default())).collect();
-        nodes[0].write().next = Some(nodes[1].clone());
-        nodes[1].write().next = Some(nodes[2].clone());
+        nodes[0].write().next = Some(nodes[1].object());
+        nodes[1].write().next = Some(nodes[2].object());
         let object = |i: usize| nodes[i].object();
         assert!(link(&object(0), &[object(2)]).is_ok());
         for (from, to) in [(2, 0), (2, 1), (1, 0), (0, 0)] {
