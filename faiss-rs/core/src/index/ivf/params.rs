@@ -59,6 +59,7 @@ pub const PQ_ROW: Row = Row::of::<IVFPQSearchParameters>();
 
 /// Parameters of one search in an inverted file of TurboQuant's codes.
 #[derive(Object, Clone, Default)]
+#[object(fields)]
 pub struct IVFSQTurboQSearchParameters {
     #[object(parent)]
     pub ivf: SearchParametersIVF,
@@ -68,13 +69,7 @@ pub struct IVFSQTurboQSearchParameters {
     pub int_qjl: bool,
 }
 
-pub const TURBOQ_ROW: Row = Row::of::<IVFSQTurboQSearchParameters>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(IVFSQTurboQSearchParameters::default())),
-        _ => Err(no_overload("IVFSQTurboQSearchParameters", SIGNATURES)),
-    },
-    SIGNATURES,
-);
+pub const TURBOQ_ROW: Row = Row::of::<IVFSQTurboQSearchParameters>();
 
 /// The parameters as those of an inverted file.
 pub fn of_search(params: Option<&dyn Object>) -> Result<Option<&SearchParametersIVF>> {
