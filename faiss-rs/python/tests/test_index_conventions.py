@@ -101,7 +101,7 @@ def test_bad_constructor_arguments(args):
     with pytest.raises((TypeError, RuntimeError, ValueError, OverflowError)):
         faiss.IndexFlatL2(*args)
     with pytest.raises(TypeError):
-        faiss.IndexFlatL2(d=8)
+        faiss.IndexFlatL2(dimension=8)
 
 
 def test_abstract_classes_have_no_constructor():

@@ -87,8 +87,8 @@ def test_circles_of_objects_are_refused_when_they_are_made():
         product.pq.assign_index = product
     # What is no circle goes on working.
     middle.index = flat
-    outer.add_with_ids(np.eye(4, dtype="float32"), np.arange(4) + 10)
-    assert outer.search(np.eye(4, dtype="float32"), 1)[1].ravel().tolist() == [10, 11, 12, 13]
+    middle.add_with_ids(np.eye(4, dtype="float32"), np.arange(4) + 10)
+    assert middle.search(np.eye(4, dtype="float32"), 1)[1].ravel().tolist() == [10, 11, 12, 13]
     faiss.clone_index(outer)
 
 
@@ -108,8 +108,10 @@ for description in ["Flat", "IVF4,Flat", "IVF4,PQ2", "PQ2", "IDMap,IVF4,Flat", "
             pass
     space = faiss.ParameterSpace()
     space.initialize(index)
-    ranges = [(space.parameter_ranges.at(i).name, faiss.vector_to_array(space.parameter_ranges.at(i).values).tolist())
-              for i in range(space.parameter_ranges.size())]
+    ranges = []
+    for i in range(space.parameter_ranges.size()):
+        one = space.parameter_ranges.at(i)
+        ranges.append([one.name, [one.values.at(j) for j in range(one.values.size())]])
     found[description] = [taken, ranges]
 """
 

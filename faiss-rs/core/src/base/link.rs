@@ -25,7 +25,7 @@ pub fn link(object: &Handle, targets: &[Handle]) -> Result<Linking> {
         }
     };
     for target in targets {
-        if leads_to(target, object.address(), &mut HashSet::new())? {
+        if leads_to(target, object)? {
             let (object, target) = (object.info().name, target.info().name);
             return Err(Error::value(format!("this {object} can't refer to the {target}, which refers to it itself")));
         }
@@ -33,19 +33,15 @@ pub fn link(object: &Handle, targets: &[Handle]) -> Result<Linking> {
     Ok(guard)
 }
 
-/// Whether the object is the one at this address, or refers to it, by itself or through others.
-fn leads_to(object: &Handle, address: usize, seen: &mut HashSet<usize>) -> Result<bool> {
-    if object.address() == address {
-        return Ok(true);
-    }
-    if !seen.insert(object.address()) {
-        return Ok(false);
-    }
-    let mut targets = Vec::new();
-    collect(&*read(object)?, &mut targets);
-    for target in &targets {
-        if leads_to(target, address, seen)? {
+/// Whether `from` is the object, or refers to it, by itself or through others.
+fn leads_to(from: &Handle, object: &Handle) -> Result<bool> {
+    let (mut seen, mut next) = (HashSet::new(), vec![from.clone()]);
+    while let Some(at) = next.pop() {
+        if at.same(object) {
             return Ok(true);
+        }
+        if seen.insert(at.address()) {
+            collect(&*read(&at)?, &mut next);
         }
     }
     Ok(false)

@@ -11,8 +11,8 @@ use crate::grammar::{Around, Grammar};
 use crate::index::flat_codes::check_same_type;
 use crate::registry::{Format, Row};
 use crate::selector::sets::IDSelectorBitmap;
+use crate::selector::shared_ids::SharedIds;
 use crate::selector::{IDSelector, IDSelectorTranslated};
-use crate::storage::shared_ids::SharedIds;
 use crate::stream::{Reader, Writer};
 
 /// Translates the ids of another index to the user's.

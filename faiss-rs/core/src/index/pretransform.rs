@@ -9,6 +9,7 @@ use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
 use crate::base::object::{Field, FieldMut, FieldRef, Kind, Object, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Shared, Value};
 use crate::index::flat_codes::check_same_type;
+use crate::index::tuning::Tuned;
 use crate::registry::{Format, Row, read_nested, write_nested};
 use crate::selector::IDSelector;
 use crate::stream::Writer;
@@ -28,7 +29,7 @@ impl FieldMut for Chain {}
 
 /// Applies transforms to vectors before another index gets them.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexPreTransform {
     #[object(parent)]
     pub base: IndexBase,
@@ -176,6 +177,12 @@ impl IndexPreTransform {
         let result = change(&mut *index);
         self.ntotal = index.base().ntotal;
         result
+    }
+}
+
+impl Tuned for IndexPreTransform {
+    fn explored(&self) -> Option<Shared<dyn Index>> {
+        self.index.clone()
     }
 }
 

@@ -319,4 +319,7 @@ impl Tuned for IndexRefine {
     fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
         vec![("k_factor_rf", tuning::powers(128.0))]
     }
+    fn explored(&self) -> Option<Shared<dyn Index>> {
+        self.base_index.clone()
+    }
 }

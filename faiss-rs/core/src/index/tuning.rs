@@ -8,10 +8,16 @@ use crate::index::Index;
 /// A type with parameters of its own, besides its ancestors'. `#[object(implements(Tuned))]` makes them known to `ParameterSpace`.
 pub trait Tuned: Object {
     /// Sets the parameter of that name. `None` where the type has no such one.
-    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>>;
+    fn set_parameter(&mut self, _name: &str, _value: f64) -> Option<Result<()>> {
+        None
+    }
     /// Parameters that are worth exploring, and values for each.
     fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
         Vec::new()
+    }
+    /// The index within this one whose parameters are worth exploring too.
+    fn explored(&self) -> Option<Shared<dyn Index>> {
+        None
     }
 }
 
@@ -74,10 +80,11 @@ pub fn ranges(index: &Shared<dyn Index>) -> Vec<(String, Vec<f64>)> {
         lineage.push(object);
         level = object.parent_object();
     }
-    let mut found = Vec::new();
+    let (mut found, mut inner) = (Vec::new(), None);
     // The farthest ancestor's first, each with what its quantizer has.
     for object in lineage.into_iter().rev() {
         if let Some(tuned) = seen_as::<dyn Tuned>(object) {
+            inner = inner.or(tuned.explored());
             found.extend(tuned.parameter_ranges().into_iter().map(|(name, values)| (name.to_owned(), values)));
         }
         if object.info().fields.iter().any(|field| field.name == "quantizer")
@@ -86,7 +93,7 @@ pub fn ranges(index: &Shared<dyn Index>) -> Vec<(String, Vec<f64>)> {
             found.extend(ranges(&quantizer).into_iter().map(|(name, v)| (format!("quantizer_{name}"), v)));
         }
     }
-    if let Some(inner) = within(&*index, &["index", "base_index"]) {
+    if let Some(inner) = inner {
         found.extend(ranges(&inner));
     }
     found

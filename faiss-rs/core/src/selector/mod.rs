@@ -2,6 +2,7 @@
 
 pub mod logic;
 pub mod sets;
+pub mod shared_ids;
 
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use faiss_derive::{Object, methods};
 
 use crate::base::{Object, Shared};
 use crate::registry::Row;
-use crate::storage::shared_ids::SharedIds;
+use shared_ids::SharedIds;
 
 /// Decides by id. Called from several threads at once.
 pub trait IDSelector: Object {

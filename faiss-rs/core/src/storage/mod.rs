@@ -7,5 +7,4 @@ pub mod lists;
 mod lists_format;
 pub mod lists_methods;
 pub mod on_disk;
-pub mod shared_ids;
 pub mod stacked;
