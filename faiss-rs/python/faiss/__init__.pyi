@@ -273,9 +273,7 @@ class Clustering(ClusteringParameters):
     @overload
     def __init__(self) -> None: ...
     @overload
-    def __init__(self, d: int, k: int) -> None: ...
-    @overload
-    def __init__(self, d: int, k: int, cp: ClusteringParameters) -> None: ...
+    def __init__(self, d: int, k: int, cp: ClusteringParameters | None = None) -> None: ...
     def iteration_stats_table(self) -> np.ndarray:
         """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
     def post_process_centroids(self) -> None:
@@ -891,7 +889,7 @@ class IDSelectorAnd(IDSelector):
     """One selector."""
     rhs: IDSelector | Any
     """The other."""
-    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+    def __init__(self, lhs: IDSelector | None, rhs: IDSelector | None) -> None: ...
 
 class IDSelectorArray(IDSelector):
     """The ids of an array, looked up one after the other: for small sets."""
@@ -931,7 +929,7 @@ class IDSelectorNot(IDSelector):
 
     sel: IDSelector | Any
     """The other selector."""
-    def __init__(self, sel: IDSelector) -> None: ...
+    def __init__(self, sel: IDSelector | None) -> None: ...
 
 class IDSelectorOr(IDSelector):
     """What either selector holds."""
@@ -940,7 +938,7 @@ class IDSelectorOr(IDSelector):
     """One selector."""
     rhs: IDSelector | Any
     """The other."""
-    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+    def __init__(self, lhs: IDSelector | None, rhs: IDSelector | None) -> None: ...
 
 class IDSelectorRange(IDSelector):
     """Ids in `[imin, imax)`."""
@@ -960,7 +958,7 @@ class IDSelectorXOr(IDSelector):
     """One selector."""
     rhs: IDSelector | Any
     """The other."""
-    def __init__(self, lhs: IDSelector, rhs: IDSelector) -> None: ...
+    def __init__(self, lhs: IDSelector | None, rhs: IDSelector | None) -> None: ...
 
 class SearchParameters:
     """Parameters of one search call; derived types add their own."""
@@ -995,6 +993,9 @@ class SearchParametersIVF(SearchParameters):
         nprobe: int = 1,
         max_codes: int = 0,
         quantizer_params: SearchParameters | None = None,
+        max_empty_result_buckets: int = 0,
+        ensure_topk_full: bool = False,
+        max_lists_num: int = 0,
     ) -> None: ...
 
 class IVFPQSearchParameters(SearchParametersIVF):
@@ -1011,6 +1012,11 @@ class IVFPQSearchParameters(SearchParametersIVF):
         nprobe: int = 1,
         max_codes: int = 0,
         quantizer_params: SearchParameters | None = None,
+        max_empty_result_buckets: int = 0,
+        ensure_topk_full: bool = False,
+        max_lists_num: int = 0,
+        scan_table_threshold: int = 0,
+        polysemous_ht: int = 0,
     ) -> None: ...
 
 class IVFSQTurboQSearchParameters(SearchParametersIVF):
@@ -1027,6 +1033,11 @@ class IVFSQTurboQSearchParameters(SearchParametersIVF):
         nprobe: int = 1,
         max_codes: int = 0,
         quantizer_params: SearchParameters | None = None,
+        max_empty_result_buckets: int = 0,
+        ensure_topk_full: bool = False,
+        max_lists_num: int = 0,
+        qb: int = 0,
+        int_qjl: bool = False,
     ) -> None: ...
 
 class IndexFlatCodes(Index):
@@ -1340,9 +1351,7 @@ class IndexFlat(IndexFlatCodes):
     @overload
     def __init__(self) -> None: ...
     @overload
-    def __init__(self, d: int) -> None: ...
-    @overload
-    def __init__(self, d: int, metric: int) -> None: ...
+    def __init__(self, d: int, metric: int = ...) -> None: ...
     def get_xb(self) -> object:
         """A pointer to the stored vectors, `ntotal * d` floats."""
 
@@ -1369,7 +1378,7 @@ class IndexFlat1D(IndexFlatL2):
     """The order of the vectors: `perm[0]` is the number of the smallest."""
     def __init__(self, continuous_update: bool = True) -> None: ...
     def update_permutation(self) -> None:
-        """Sorts the vectors, which must be called before a search if `continuous_update` is off."""
+        """Sorts the vectors, which must be done before a search if `continuous_update` is off. Equal ones by number, NaNs last."""
 
 class IndexFlatIP(IndexFlat):
     """Exact search by inner product."""
@@ -1607,8 +1616,10 @@ class IndexIVF(Index):
     def train_encoder_num_vectors(self) -> int:
         """The most vectors that the training of the encoder uses; 0 for none."""
     def copy_subset_to(self, other: IndexIVF, subset_type: int, a1: int, a2: int) -> None:
-        """Copies entries to another index: by id from a1 to before a2 (0), by id modulo a1 being a2 (1), by number of entry (2), the part a2 of a1 of each list (3), by number of list (4)."""
-    def replace_invlists(self, il: InvertedLists, own: bool = False) -> None:
+        """Copies entries to another index: by id from a1 to before a2 (0), by id modulo a1 being a2 (1), by number of entry (2), the part a2 of a1
+        of each list (3), by number of list (4).
+        """
+    def replace_invlists(self, il: InvertedLists | None, own: bool = False) -> None:
         """Takes other lists."""
     def coarse_code_size(self) -> int:
         """Bytes of a list's number in standalone codes."""
@@ -1824,7 +1835,9 @@ class IndexRefineSearchParameters(SearchParameters):
     """How many candidates there are for each result."""
     base_index_params: SearchParameters | Any
     """Parameters of the search for candidates."""
-    def __init__(self, *, k_factor: float = 1, base_index_params: SearchParameters | None = None) -> None: ...
+    def __init__(
+        self, *, sel: IDSelector | None = None, k_factor: float = 1, base_index_params: SearchParameters | None = None
+    ) -> None: ...
 
 class ThreadedIndexBase(Index):
     """The indexes that others are made of."""
@@ -2118,13 +2131,13 @@ class PCAMatrix(LinearTransform):
     def copy_from(self, other: Any) -> None:
         """Becomes a copy of another trained PCAMatrix."""
     def __init__(
-        self, d_in: int = 0, d_out: int = 0, eigen_power: float = 0, random_rotation: bool = False
+        self, d_in: int = 0, d_out: int = 0, eigen_power: float = 0.0, random_rotation: bool = False
     ) -> None: ...
     def prepare_Ab(self) -> None:
         """Makes `A` and `b` from the mean, the eigenvalues and the components."""
 
 class ParameterSpace:
-    """Sets parameters of indexes by name."""
+    """Sets parameters of indexes by name. Which there are, the types say: see [`Tuned`](tuning::Tuned)."""
 
     this: Any
     thisown: bool
@@ -2160,6 +2173,8 @@ class ParameterSpace:
         """
     def explore_c(self, index: Any, nq: int, xq: Any, crit: Any, ops: OperatingPoints) -> None: ...
     def __init__(self) -> None: ...
+    def ranges_of(self, index: Index) -> Any:
+        """The parameters of the index that are worth exploring: pairs of a name and values."""
 
 class SimulatedAnnealingParameters:
     """How a permutation is searched for."""
@@ -2318,10 +2333,7 @@ class PyCallbackIOWriter(IOWriter):
 
 class RandomRotationMatrix(LinearTransform):
     """Randomly rotates a set of vectors."""
-    @overload
-    def __init__(self) -> None: ...
-    @overload
-    def __init__(self, d_in: int, d_out: int) -> None: ...
+    def __init__(self, d_in: int = 0, d_out: int = 0) -> None: ...
     def init(self, seed: int) -> None:
         """Makes the matrix from random numbers of that seed."""
 
@@ -2427,7 +2439,7 @@ class SearchParametersPreTransform(SearchParameters):
 
     index_params: SearchParameters | Any
     """The parameters of that index."""
-    def __init__(self, *, index_params: SearchParameters | None = None) -> None: ...
+    def __init__(self, *, sel: IDSelector | None = None, index_params: SearchParameters | None = None) -> None: ...
 
 class SliceInvertedLists(ReadOnlyInvertedLists):
     """The lists from one number to before another of others."""

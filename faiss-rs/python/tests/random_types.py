@@ -15,7 +15,20 @@ from faiss import _faiss, loader
 
 NUMBERS = [-(2**63), -5, -1, 0, 1, 2, 3, 4, 7, 2**31, 2**63 - 1, 1.5, None, "a", True]
 # What parameters of these names are mostly given.
-USUAL = {"d": 4, "dims": 4, "d_in": 4, "d_out": 4, "M": 2, "m": 2, "nbits": 4, "nlist": 2, "k": 2, "n": 3, "b": 4, "nhash": 2}
+USUAL = {
+    "d": 4,
+    "dims": 4,
+    "d_in": 4,
+    "d_out": 4,
+    "M": 2,
+    "m": 2,
+    "nbits": 4,
+    "nlist": 2,
+    "k": 2,
+    "n": 3,
+    "b": 4,
+    "nhash": 2,
+}
 # Files and GPUs: what they need is not here.
 SKIPPED = ("FileIO", "PyCallback", "Gpu", "StandardGpu")
 
@@ -28,6 +41,9 @@ class Types:
     def array(self) -> np.ndarray:
         shape = self.pick.choice([(0,), (3,), (3, 4), (20, 4), (20, 1), (3, 2)])
         return (self.rng.random(shape) * 5).astype(self.pick.choice(["f4", "f4", "i8", "u1", "i4", "f8"]))
+
+    def vectors(self, n: int, d: int) -> np.ndarray:
+        return self.rng.random((n, min(d, 100))).astype("f4")
 
     def argument(self, name: str, annotation: str, depth: int) -> Any:
         if self.pick.random() < 0.1:
@@ -75,12 +91,12 @@ class Types:
         for level in [name, *self.lineage(name)]:
             described = _faiss.describe(level)
             for field, *_ in described["fields"]:
-                attempt(lambda: getattr(made, field))
-                attempt(lambda: setattr(made, field, self.pick.choice([*NUMBERS, getattr(made, field)])))
+                attempt(getattr, made, field)
+                attempt(setattr, made, field, self.pick.choice([*NUMBERS, attempt(getattr, made, field)]))
             for method, signature, _, _ in described["methods"]:
-                attempt(lambda: made.this.call(method, *self.arguments(signature)))
-                attempt(lambda: made.this.call(method))
-                attempt(lambda: getattr(made, method)(made))
+                attempt(made.this.call, method, *self.arguments(signature))
+                attempt(made.this.call, method)
+                attempt(getattr(made, method, None), made)
         return True
 
     def round_trip(self, name: str) -> None:
@@ -89,16 +105,17 @@ class Types:
         if made is None:
             return
         if isinstance(made, faiss.Index):
-            attempt(lambda: made.train((self.rng.random((300, made.d))).astype("f4")))
-            attempt(lambda: made.add((self.rng.random((5, made.d))).astype("f4")))
-            written = attempt(lambda: faiss.serialize_index(made))
+            attempt(made.train, self.vectors(300, made.d))
+            attempt(made.add, self.vectors(5, made.d))
+            written = attempt(faiss.serialize_index, made)
             if written is not None:
                 again = faiss.serialize_index(faiss.deserialize_index(written))
                 assert np.array_equal(written, again), f"{name} is written otherwise after it was read"
-                copied = attempt(lambda: faiss.serialize_index(faiss.clone_index(made)))
+                copied = attempt(faiss.clone_index, made)
+                copied = copied and attempt(faiss.serialize_index, copied)
                 assert copied is None or np.array_equal(written, copied), f"a copy of {name} is written otherwise"
         else:
-            attempt(lambda: _faiss.clone_object(made.this))
+            attempt(_faiss.clone_object, made.this)
 
 
 def check(error: Exception) -> None:
@@ -109,9 +126,9 @@ def check(error: Exception) -> None:
         raise error
 
 
-def attempt(work: Any) -> Any:
+def attempt(work: Any, *args: Any) -> Any:
     try:
-        return work()
+        return work(*args)
     except Exception as error:
         check(error)
         return None

@@ -591,7 +591,7 @@ answers! {
     (), "None", _v => Value::None;
     bool, "bool", v => Value::Bool(v);
     String, "str", v => Value::Str(v);
-    Value, "typing.Any", v => v;
+    Value, "Any", v => v;
 }
 
 impl<T: ?Sized + View> Answer for Shared<T> {
