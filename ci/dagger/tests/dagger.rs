@@ -212,7 +212,6 @@ fn a_build_is_one_container_for_each_step() {
     assert_eq!(rows, ["cuda12:kernels:rows"], "a family is one step");
     for (name, query) in &steps {
         assert_eq!(query.contains("/opt/rust"), name == "extension", "{name}");
-        assert_eq!(query.contains("target/extension"), name == "extension", "{name}");
     }
 }
 
@@ -238,7 +237,7 @@ fn a_step_runs_where_its_container_has_only_what_it_reads() {
         let output = command.arg0("ci-step").arg(&path).output().unwrap();
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let Some(Answer::Failed { failure }) = Answer::parse(&said) else { panic!("{name}: {said}") };
-        assert!(failure.what.starts_with(&format!("The step {name} needs ")), "{name}: {said}");
+        assert!(failure.what.starts_with("It needs what "), "{name}: {said}");
         assert_eq!(output.status.code(), Some(2));
     }
 }

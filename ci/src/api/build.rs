@@ -39,6 +39,7 @@ downloaded or finished is kept, so that an interrupted build goes on where it wa
         PLAN_FORMAT,
     ],
     caching: Caching::ByInputs,
+    checkout: true,
     served: Served::Wheels(gpu_matrix),
     run: |context, values| Box::pin(gpu(context, values)),
 };
@@ -50,6 +51,7 @@ pub static CPU: Function = Function {
     more: "",
     arguments: &[PLATFORM, OUTPUT, JOBS, DRY_RUN, PLAN_FORMAT],
     caching: Caching::ByInputs,
+    checkout: true,
     served: Served::Wheels(cpu_matrix),
     run: |context, values| Box::pin(cpu(context, values)),
 };
@@ -86,7 +88,7 @@ async fn build(context: &Context, values: &Values, wanted: fn(&Versions, &Values
         ));
     }
     let versions = context.versions()?;
-    let plan = context.plan(&versions, &wanted(&versions, values)?)?;
+    let plan = context.plan(versions, &wanted(versions, values)?)?;
     if values.flag("dry-run") {
         return dry_run(context, &plan, &context.store_to_read()?, json);
     }

@@ -26,6 +26,7 @@ What goes, and how much room it takes, is said first.",
         argument("dry-run", Type::Flag, "Only say what would go"),
     ],
     caching: Caching::Never,
+    checkout: true,
     served: Served::No,
     run: |context, values| Box::pin(clean(context, values)),
 };
@@ -39,7 +40,7 @@ async fn clean(context: &Context, values: &Values) -> Result<()> {
         let rule = Rule { before, keep: keep.map(|keep| keep as usize) };
         return cache(context, rule, dry);
     }
-    for folder in ["wheelhouse", "target/ci", "target/extension"] {
+    for folder in ["wheelhouse", "target/ci"] {
         let path = context.root.join(folder);
         if path.exists() {
             let verb = if dry { "would remove" } else { "removing" };

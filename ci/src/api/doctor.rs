@@ -14,6 +14,7 @@ pub static ROW: Function = Function {
     more: "",
     arguments: &[],
     caching: Caching::Never,
+    checkout: true,
     served: Served::No,
     run: |context, values| Box::pin(doctor(context, values)),
 };
@@ -59,11 +60,6 @@ async fn doctor(context: &Context, _: &Values) -> Result<()> {
         "nvcc",
         &first_line("nvcc", &["--version"])
             .unwrap_or_else(|| "none: not needed, compilers come from pinned wheels".into()),
-    );
-    line(
-        "cargo-deny",
-        &first_line("cargo-deny", &["--version"])
-            .unwrap_or_else(|| "none: `cargo ci test` skips the licence check".into()),
     );
     let store = context.store_to_read()?;
     line("cache", &format!("{}{}", store.root().display(), free(store.root())));

@@ -28,7 +28,7 @@ pub async fn compare(context: &Context, asked: bool, jobs: usize) -> Result<Ende
     }
     let versions = context.versions()?;
     let majors: Vec<u32> = versions.cuda.iter().map(|cuda| cuda.major).collect();
-    let plan = context.plan(&versions, &Matrix::gpu(&versions, &majors, &[], &versions.wheel.platforms[0])?)?;
+    let plan = context.plan(versions, &Matrix::gpu(versions, &majors, &[], &versions.wheel.platforms[0])?)?;
     let scratch = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
     let (host, dagger) = (scratch.path().join("host"), scratch.path().join("dagger"));
     build::make(context, &plan, &context.store()?, jobs, |wheel| host.join(&wheel.name)).await?;

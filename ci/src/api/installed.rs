@@ -29,6 +29,7 @@ pub static GPU: Function = Function {
         FIND_LINKS,
     ],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Tests { gpu: true, build: &build::GPU, wanted: build::gpu_matrix },
     run: |context, values| Box::pin(gpu(context, values)),
 };
@@ -40,6 +41,7 @@ pub static CPU: Function = Function {
     more: "",
     arguments: &[WHEEL, PYTHON, FIND_LINKS],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Tests { gpu: false, build: &build::CPU, wanted: build::cpu_matrix },
     run: |context, values| Box::pin(cpu(context, values)),
 };
@@ -83,7 +85,7 @@ async fn gpu(context: &Context, values: &Values) -> Result<()> {
     let extra = values.flag("fix-cuda").then_some("fix-cuda");
     let dependencies = Dependencies::Real { extra, find_links: values.path("find-links") };
     let build = format!("cargo ci build-gpu-wheels --cuda-major {major}");
-    run(context, &versions, values, &folder, &build, &dependencies, true).await
+    run(context, versions, values, &folder, &build, &dependencies, true).await
 }
 
 /// Refuses a wheel that is not of this CUDA major, which its name says.
@@ -106,7 +108,7 @@ fn has_gpu() -> bool {
 async fn cpu(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let dependencies = Dependencies::Real { extra: None, find_links: values.path("find-links") };
-    run(context, &versions, values, &context.wheelhouse("cpu"), "cargo ci build-cpu-wheels", &dependencies, false).await
+    run(context, versions, values, &context.wheelhouse("cpu"), "cargo ci build-cpu-wheels", &dependencies, false).await
 }
 
 async fn run(

@@ -24,6 +24,7 @@ pub static LOCK: Function = Function {
             .list(),
     ],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Changes { digests: true },
     run: |context, values| Box::pin(lock(context, values)),
 };
@@ -40,6 +41,7 @@ names. What nobody asked for stays as it was locked, and nothing is written unle
         .positional()
         .required()],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Changes { digests: false },
     run: |context, values| Box::pin(bump(context, values)),
 };
@@ -47,22 +49,22 @@ names. What nobody asked for stays as it was locked, and nothing is written unle
 async fn lock(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     if values.flag("check") {
-        context.lock()?.require_fresh(&versions)?;
+        context.lock()?.require_fresh(versions)?;
         println!("versions.lock agrees with versions.toml.");
         return Ok(());
     }
     let python = python::for_pip(versions.python_floor())?;
     if values.flag("upgrade") {
-        return upgrade(&versions, &python);
+        return upgrade(versions, &python);
     }
-    let pinned = pin_images(&versions, values.list("digest"))?;
+    let pinned = pin_images(versions, values.list("digest"))?;
     for (name, image) in pinned.images.iter().filter(|(_, image)| image.digest.is_none()) {
         context.say(&format!("the image {name} ({image}) has no digest; `dagger call lock` asks for it"));
     }
     // What versions.toml asks for as before stays as it was locked.
     let kept = if values.flag("fresh") { None } else { context.lock().ok() };
     write(context, &pinned, &python, kept.as_ref())?;
-    follow(context, &versions, &pinned)
+    follow(context, versions, &pinned)
 }
 
 /// Resolves, and writes both files once there is nothing left that can fail.
@@ -110,7 +112,7 @@ fn follow(context: &Context, old: &Versions, new: &Versions) -> Result<()> {
 
 /// Raises pins, and locks what they lead to.
 async fn bump(context: &Context, values: &Values) -> Result<()> {
-    let mut versions = context.versions()?;
+    let mut versions = context.versions()?.clone();
     let python = python::for_pip(versions.python_floor())?;
     let mut lines = Vec::new();
     for wanted in values.list("package") {

@@ -16,6 +16,7 @@ pub mod tally;
 pub mod test;
 pub mod verify;
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use crate::pins::lock::Lock;
@@ -38,9 +39,15 @@ pub struct Context {
     pub format: Format,
     /// Cancelled by Ctrl-C and the signal to end.
     pub stop: CancellationToken,
+    /// versions.toml, read when it is first wanted.
+    versions: OnceCell<Versions>,
 }
 
 impl Context {
+    pub fn new(root: PathBuf, cache: Option<PathBuf>, format: Format, stop: CancellationToken) -> Context {
+        Context { root, cache, format, stop, versions: OnceCell::new() }
+    }
+
     pub fn store(&self) -> Result<Store> {
         Store::open(&self.store_root()?)
     }
@@ -57,8 +64,12 @@ impl Context {
         }
     }
 
-    pub fn versions(&self) -> Result<Versions> {
-        Versions::load(&self.root)
+    pub fn versions(&self) -> Result<&Versions> {
+        if let Some(versions) = self.versions.get() {
+            return Ok(versions);
+        }
+        let versions = Versions::load(&self.root)?;
+        Ok(self.versions.get_or_init(|| versions))
     }
 
     pub fn lock(&self) -> Result<Lock> {

@@ -1,16 +1,15 @@
 //! plan, explain and step.
 
-use super::Context;
+use super::{Context, jobs};
 use crate::api::table::{
     ARCH, CPU_TOO, Caching, FORMAT, Function, Group, MAJOR, PLATFORM, Reads, Served, Type, Values, argument,
 };
 use crate::pins::matrix::Matrix;
 use crate::pins::versions::Versions;
 use crate::plan::{Plan, show};
+use crate::run::local::Local;
 use ci_step::failure::Result;
-use ci_step::steps;
 use ci_step::store::Found;
-use ci_step::task::Task;
 
 pub static PLAN: Function = Function {
     name: "plan",
@@ -33,6 +32,7 @@ Examples:
         ),
     ],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Text(Reads::Sources),
     run: |context, values| Box::pin(plan(context, values)),
 };
@@ -50,6 +50,7 @@ pub static EXPLAIN: Function = Function {
         PLATFORM,
     ],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Text(Reads::Sources),
     run: |context, values| Box::pin(explain(context, values)),
 };
@@ -62,9 +63,9 @@ pub static STEP: Function = Function {
     arguments: &[
         argument("step", Type::Text("STEP"), "Its name in the plan").positional().required(),
         argument("plan", Type::Path, "A plan in JSON").required(),
-        argument("kept", Type::Path, "Take from this folder what was made there before, and leave there what is made"),
     ],
     caching: Caching::ByInputs,
+    checkout: true,
     served: Served::No,
     run: |context, values| Box::pin(step(context, values)),
 };
@@ -81,7 +82,7 @@ fn matrix(versions: &Versions, values: &Values) -> Result<Matrix> {
 
 fn planned(context: &Context, values: &Values) -> Result<Plan> {
     let versions = context.versions()?;
-    context.plan(&versions, &matrix(&versions, values)?)
+    context.plan(versions, &matrix(versions, values)?)
 }
 
 async fn plan(context: &Context, values: &Values) -> Result<()> {
@@ -117,10 +118,10 @@ async fn explain(context: &Context, values: &Values) -> Result<()> {
 
 async fn step(context: &Context, values: &Values) -> Result<()> {
     let plan = Plan::load(&values.path("plan").unwrap_or_default())?;
+    let step = plan.step(values.text("step").unwrap_or_default())?;
     let store = context.store()?;
-    let name = values.text("step").unwrap_or_default();
-    let kept = values.path("kept");
-    steps::run(&Task { kept, ..plan.task(name, &context.root, store.root())? })?;
-    println!("{}", store.output(&plan.step(name)?.key).display());
+    let engine = Local { root: &context.root, store: &store, jobs: jobs(&[]), stop: &context.stop };
+    engine.step(&plan, step, &context.stop).await?;
+    println!("{}", store.output(&step.key).display());
     Ok(())
 }

@@ -31,6 +31,7 @@ both. Where the wheels differ, the member and the offset are named.",
         argument("keep", Type::Flag, "Keep the two folders, to look into them"),
     ],
     caching: Caching::Never,
+    checkout: true,
     served: Served::No,
     run: |context, values| Box::pin(reproduce(context, values)),
 };
@@ -85,8 +86,8 @@ const VARIABLES: &[(&str, &str)] = &[
 async fn reproduce(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let majors = values.numbers("cuda-major");
-    let matrix = Matrix::gpu(&versions, &majors, &[], &versions.wheel.platforms[0])?;
-    let plan = context.plan(&versions, &matrix)?;
+    let matrix = Matrix::gpu(versions, &majors, &[], &versions.wheel.platforms[0])?;
+    let plan = context.plan(versions, &matrix)?;
     let store = context.store()?;
     // Both builds start from the same downloads, so that neither asks the network.
     prepare(context, &plan, &store).await?;

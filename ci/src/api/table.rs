@@ -121,6 +121,8 @@ pub struct Function {
     pub more: &'static str,
     pub arguments: &'static [Argument],
     pub caching: Caching,
+    /// Whether it works on a checkout, which then has to be found.
+    pub checkout: bool,
     pub served: Served,
     pub run: for<'a> fn(&'a Context, &'a Values) -> Work<'a>,
 }

@@ -41,6 +41,7 @@ wheel under every CPython that is found. The last line counts: N passed, N faile
         JOBS,
     ],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Text(Reads::Checkout),
     run: |context, values| Box::pin(all(context, values)),
 };
@@ -52,13 +53,14 @@ pub static LINT: Function = Function {
     more: "",
     arguments: &[JOBS],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Text(Reads::Checkout),
     run: |context, values| Box::pin(lint(context, values)),
 };
 
 struct Run<'a> {
     context: &'a Context,
-    versions: Versions,
+    versions: &'a Versions,
     plan: Plan,
     jobs: usize,
     tally: Tally,
@@ -74,9 +76,9 @@ async fn lint(context: &Context, values: &Values) -> Result<()> {
 async fn all(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let majors: Vec<u32> = versions.cuda.iter().map(|cuda| cuda.major).collect();
-    let mut matrix = Matrix::gpu(&versions, &majors, &[], &versions.wheel.platforms[0])?;
+    let mut matrix = Matrix::gpu(versions, &majors, &[], &versions.wheel.platforms[0])?;
     matrix.cpu = true;
-    let plan = context.plan(&versions, &matrix)?;
+    let plan = context.plan(versions, &matrix)?;
     let mut run = Run { context, versions, plan, jobs: jobs(&values.numbers("jobs")), tally: Tally::default() };
     let only = values.list("only");
     let wanted = |part: &str| only.is_empty() || only.iter().any(|name| name == part);
@@ -127,7 +129,7 @@ impl Run<'_> {
     }
 
     async fn rust(&mut self) -> Result<()> {
-        let (context, versions) = (self.context, &self.versions);
+        let (context, versions) = (self.context, self.versions);
         self.tally
             .part("versions.lock", async || context.lock()?.require_fresh(versions).map(|()| Ended::Passed(1)))
             .await?;
@@ -135,33 +137,35 @@ impl Run<'_> {
         let mut clippy = self.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
         clippy.envs(self.blas().await?);
         self.command("cargo clippy", clippy).await?;
-        if python::which("cargo-deny").is_some() {
-            // Advisories need a database from the network; the other checks need nothing.
-            self.command("cargo deny", self.cargo(&["deny", "--offline", "check", "bans", "licenses", "sources"])).await
-        } else {
-            let skipped = "cargo-deny is not on PATH (`cargo install cargo-deny`)";
-            self.tally.part("cargo deny", async || Ok(Ended::Skipped(skipped.into()))).await
-        }
+        // Advisories need a database from the network; the other checks need the crates of every system, which cargo fetches.
+        self.tool("cargo deny", "cargo-deny", &["--locked", "check", "bans", "licenses", "sources"]).await
     }
 
     async fn python(&mut self) -> Result<()> {
-        let interpreter = python::for_pip(self.versions.python_floor())?;
-        let lint = environment::locked(self.context, &self.versions, "lint", &interpreter)?;
-        let root = self.context.root.clone();
-        let tool = |name: &str, arguments: &[&str]| {
-            let mut command = Command::new(lint.bin().join(name));
-            command.current_dir(&root).args(arguments);
-            command
-        };
-        self.command("ruff check", tool("ruff", &["check", "--no-cache", "."])).await?;
-        self.command("ruff format", tool("ruff", &["format", "--no-cache", "--check", "."])).await?;
-        self.command("mypy", tool("mypy", &["--cache-dir", "target/ci/mypy"])).await?;
-        if !lint.bin().join("zizmor").is_file() {
-            let why = format!("there is none for CPython {}", interpreter.python);
-            return self.tally.part("zizmor", async || Ok(Ended::Skipped(why))).await;
-        }
+        self.tool("ruff check", "ruff", &["check", "--no-cache", "."]).await?;
+        self.tool("ruff format", "ruff", &["format", "--no-cache", "--check", "."]).await?;
+        self.tool("mypy", "mypy", &["--cache-dir", "target/ci/mypy"]).await?;
+        // Files by their names: without a .git around them it finds none by itself.
+        let workflows = self.context.root.join(".github/workflows");
+        let listed = std::fs::read_dir(&workflows).map_err(Failure::io("cannot list", &workflows))?;
+        let mut files: Vec<String> = listed.flatten().map(|entry| entry.path().display().to_string()).collect();
+        files.sort();
+        self.tool("actionlint", "actionlint", &files.iter().map(String::as_str).collect::<Vec<_>>()).await?;
         // Without a network: what it finds does not depend on the day.
-        self.command("zizmor", tool("zizmor", &["--offline", "--no-progress", ".github/workflows"])).await
+        self.tool("zizmor", "zizmor", &["--offline", "--no-progress", ".github/workflows"]).await
+    }
+
+    /// A program from the pinned wheels of the environment `lint`.
+    async fn tool(&mut self, title: &str, program: &str, arguments: &[&str]) -> Result<()> {
+        let interpreter = python::for_pip(self.versions.python_floor())?;
+        let path = environment::locked(self.context, self.versions, "lint", &interpreter)?.bin().join(program);
+        if !path.is_file() {
+            let why = format!("there is none for CPython {}", interpreter.python);
+            return self.tally.part(title, async || Ok(Ended::Skipped(why))).await;
+        }
+        let mut command = Command::new(path);
+        command.current_dir(&self.context.root).args(arguments);
+        self.command(title, command).await
     }
 
     /// What BLAS the crates link when they are tested: the very library that the wheels hold.
@@ -186,7 +190,7 @@ impl Run<'_> {
         let mut command = self.cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"]);
         command.envs(self.blas().await?);
         let interpreter = python::for_pip(self.versions.python_floor())?;
-        let audit = environment::locked(self.context, &self.versions, "audit", &interpreter)?;
+        let audit = environment::locked(self.context, self.versions, "audit", &interpreter)?;
         command.env("FAISS_GATES_BIN", audit.bin()).env("FAISS_CUOBJDUMP", self.cuobjdump()?);
         let log = self.log("cargo-test");
         let stop = self.context.stop.clone();
@@ -227,7 +231,7 @@ impl Run<'_> {
         let folder = store.root().join("environments").join(format!("cuobjdump-{}", &file.sha256[..16]));
         let program = folder.join("nvidia/cu13/bin/cuobjdump");
         if !program.is_file() {
-            let wheel = environment::fetch(&store, &self.versions, &[file], self.versions.python_floor())?.remove(0);
+            let wheel = environment::fetch(&store, self.versions, &[file], self.versions.python_floor())?.remove(0);
             // Moved there when it is whole: what an interruption leaves must not be taken for the program.
             let scratch = store.scratch("cuobjdump")?;
             ci_step::store::unpack::unpack(&wheel, &[], scratch.path())?;
@@ -247,7 +251,7 @@ impl Run<'_> {
         let names: Vec<String> = self.plan.wheels.iter().map(|wheel| wheel.name.clone()).collect();
         for name in names {
             let (context, versions, path, cuobjdump) =
-                (self.context, &self.versions, self.wheel(&name), self.cuobjdump()?);
+                (self.context, self.versions, self.wheel(&name), self.cuobjdump()?);
             let title = format!("auditwheel, abi3audit, check-wheel-contents, twine, cuobjdump on {name}");
             let work = async || {
                 let Some(path) = path else { return Ok(Ended::Skipped("the wheel was not built".into())) };
@@ -272,13 +276,13 @@ impl Run<'_> {
 
     /// The whole suite under the usual Python with the newest wheel that is common to all drivers here, smoke under the others.
     async fn installed(&mut self) -> Result<()> {
-        let pythons = installed::chosen(&self.versions, &[])?;
+        let pythons = installed::chosen(self.versions, &[])?;
         let mut runs: Vec<(String, usize, Suite)> = vec![("cuda12".into(), 0, Suite::Whole)];
         runs.extend((1..pythons.len()).map(|index| ("cuda12".to_owned(), index, Suite::Smoke)));
         runs.extend(["cuda11", "cuda13", "cpu"].map(|name| (name.to_owned(), 0, Suite::Smoke)));
         for (name, index, suite) in runs {
             let (context, versions, interpreter, path) =
-                (self.context, &self.versions, &pythons[index], self.wheel(&name));
+                (self.context, self.versions, &pythons[index], self.wheel(&name));
             let title = format!("the {name} wheel under CPython {}{}", interpreter.full, suite.note());
             let work = async || {
                 let Some(path) = path else { return Ok(Ended::Skipped("the wheel was not built".into())) };

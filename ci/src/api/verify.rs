@@ -33,6 +33,7 @@ promises can be checked. A folder stands for the wheels in it.",
             .host_only(),
     ],
     caching: Caching::Never,
+    checkout: true,
     served: Served::Text(Reads::Sources),
     run: |context, values| Box::pin(verify(context, values)),
 };
@@ -46,13 +47,13 @@ async fn verify(context: &Context, values: &Values) -> Result<()> {
     let with_gates = values.flag("gates");
     let mut reports = Vec::new();
     for wheel in &wheels {
-        if let Some(lacks) = lacks(&versions, wheel) {
+        if let Some(lacks) = lacks(versions, wheel) {
             // Standard output may be JSON for a program.
             context.say(&lacks);
         }
-        let mut report = own(context, &versions, wheel)?;
+        let mut report = own(context, versions, wheel)?;
         if with_gates {
-            add_gates(context, &versions, wheel, &mut report)?;
+            add_gates(context, versions, wheel, &mut report)?;
         }
         if values.text("format") != Some("json") {
             println!("{report}\n");

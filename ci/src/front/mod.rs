@@ -44,8 +44,8 @@ fn call(matches: &clap::ArgMatches, json: bool) -> eyre::Result<()> {
 
 async fn run(function: &Function, values: &Values, matches: &clap::ArgMatches, json: bool) -> Result<()> {
     let root = match matches.get_one::<PathBuf>("root") {
-        // A step reads its plan, and of the checkout what that plan names: engines give it no more.
-        Some(root) if root.join("versions.toml").is_file() || function.name == "step" => {
+        _ if !function.checkout => PathBuf::new(),
+        Some(root) if root.join("versions.toml").is_file() => {
             std::path::absolute(root).map_err(Failure::io("cannot find", root))?
         }
         Some(root) => {
@@ -56,7 +56,7 @@ async fn run(function: &Function, values: &Values, matches: &clap::ArgMatches, j
     };
     let format = if json { Format::Json } else { Format::Text };
     let stop = children::stop_on_signals();
-    let context = Context { root, cache: matches.get_one::<PathBuf>("cache").cloned(), format, stop };
+    let context = Context::new(root, matches.get_one::<PathBuf>("cache").cloned(), format, stop);
     majors(function, values, &context)?;
     (function.run)(&context, values).await
 }

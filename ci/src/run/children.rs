@@ -108,8 +108,10 @@ impl Group {
             return status.map_err(Failure::io("cannot wait for", Path::new("a program")));
         }
         self.signal(Signal::SIGTERM);
-        if tokio::time::timeout(PATIENCE, self.child.wait()).await.is_err() {
-            self.signal(Signal::SIGKILL);
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        // Whatever is left: the child, or one that it started and that outlived it.
+        self.signal(Signal::SIGKILL);
+        if ended.is_err() {
             let _ = self.child.wait().await;
         }
         self.running = false;

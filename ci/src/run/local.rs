@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ci_step::failure::{Failure, Result};
 use ci_step::store::Store;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::children::{self, Ended};
 use super::graph::{self, Runner};
-use super::{Event, Outcome, Reporter, StepOutcome, need};
+use super::{Event, Outcome, Reporter, StepOutcome, need, surroundings};
 use crate::plan::{Plan, Step};
 
 /// What this program is started with to run one step; the step comes by standard input.
@@ -43,16 +43,30 @@ impl Local<'_> {
         if need.run.is_empty() {
             return Ok(outcome);
         }
-        let logs = self.root.join("target/ci/logs");
-        fs::create_dir_all(&logs).map_err(Failure::io("cannot create", &logs))?;
         let mut steps = Vec::new();
         for name in &need.run {
             steps.push(plan.step(name)?);
         }
         let mut made = need.cached.keys().map(|name| (name.clone(), ())).collect();
-        let runner = Processes { engine: self, plan, logs };
+        let runner = Processes { engine: self, plan };
         outcome.extend(graph::run(&runner, steps, &mut made, self.jobs, self.stop, reporter).await?);
         Ok(outcome)
+    }
+
+    /// Runs one step, of which all that it needs is in the store, as a process of its own.
+    pub async fn step(&self, plan: &Plan, step: &Step, stop: &CancellationToken) -> Result<()> {
+        let Local { root, store, jobs, .. } = self;
+        let logs = root.join("target/ci/logs");
+        fs::create_dir_all(&logs).map_err(Failure::io("cannot create", &logs))?;
+        let log = logs.join(format!("{}.log", step.name.replace([':', '+'], "-")));
+        let program = env::current_exe().map_err(Failure::io("cannot find", Path::new("ci")))?;
+        let mut command = Command::new(program);
+        command.arg(WORKER).env_clear().envs(surroundings::of(&step.action));
+        command.env("CARGO_BUILD_JOBS", (*jobs).max(1).to_string());
+        let task = plan.task(&step.name, root, store.root())?;
+        // One that was killed could not remove itself what it was making.
+        let ended = children::worker(command, &log, &task, stop, |id| store.forget(id)).await?;
+        if ended.status.success() { Ok(()) } else { Err(failed(&step.name, &log, ended)) }
     }
 }
 
@@ -60,22 +74,13 @@ impl Local<'_> {
 struct Processes<'a> {
     engine: &'a Local<'a>,
     plan: &'a Plan,
-    logs: PathBuf,
 }
 
 impl Runner for Processes<'_> {
     type Made = ();
 
     async fn run(&self, step: &Step, _: Vec<()>, stop: &CancellationToken) -> Result<()> {
-        let Local { root, store, jobs, .. } = self.engine;
-        let log = self.logs.join(format!("{}.log", step.name.replace([':', '+'], "-")));
-        let program = env::current_exe().map_err(Failure::io("cannot find", Path::new("ci")))?;
-        let mut command = Command::new(program);
-        command.arg(WORKER).env("CARGO_BUILD_JOBS", (*jobs).max(1).to_string());
-        let task = self.plan.task(&step.name, root, store.root())?;
-        // One that was killed could not remove itself what it was making.
-        let ended = children::worker(command, &log, &task, stop, |id| store.forget(id)).await?;
-        if ended.status.success() { Ok(()) } else { Err(failed(&step.name, &log, ended)) }
+        self.engine.step(self.plan, step, stop).await
     }
 }
 

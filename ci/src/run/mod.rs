@@ -1,11 +1,12 @@
 //! Runs plans. `graph` is the scheduler of every engine; `local` runs steps as processes of this machine, by `children`,
-//! which end when this program ends; the crate `ci-dagger` has an engine that runs them in containers. [`need`] decides what
+//! which end when this program ends, and in `surroundings`, which say what of the environment they get; the crate `ci-dagger` has an engine that runs them in containers. [`need`] decides what
 //! has to run where the store can be asked. All of them tell a [`Reporter`] what happens.
 
 pub mod children;
 pub mod graph;
 pub mod local;
 pub mod report;
+mod surroundings;
 
 use std::collections::BTreeMap;
 

@@ -182,8 +182,8 @@ fn a_step_runs_alone_and_says_where_its_output_is() {
     let early = place.run(&["step", "openblas", "--plan", plan]);
     insta::assert_snapshot!(early, @r"
     exit code 2
-    error: The step openblas needs fetch:scipy-openblas32-0.3.0, which has not run.
-    Run `cargo ci step fetch:scipy-openblas32-0.3.0` first, or the whole plan with `cargo ci build-gpu-wheels`.
+    error: The step openblas failed: It needs what fetch:scipy-openblas32-0.3.0 makes, which has not run.
+    Run `cargo ci step fetch:scipy-openblas32-0.3.0` first, or the whole plan with `cargo ci build-gpu-wheels`. (whole log: [folder]/checkout/target/ci/logs/openblas.log)
     ");
 
     let mut command = place.command(&["step", "fetch:patchelf-0.2.0", "--plan", plan]);

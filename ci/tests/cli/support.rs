@@ -88,7 +88,12 @@ impl Place {
 
     /// A copy of this checkout's sources, without what builds left in it.
     pub fn real() -> Place {
-        let place = Place { folder: tempfile::tempdir().unwrap() };
+        Place::real_in(".tmp")
+    }
+
+    /// The same in a folder whose name begins so.
+    pub fn real_in(beginning: &str) -> Place {
+        let place = Place { folder: tempfile::Builder::new().prefix(beginning).tempdir().unwrap() };
         for name in [".cargo", "Cargo.lock", "Cargo.toml", "LICENSE", "ci", "dagger-module", "faiss-rs", "kernels"] {
             copy(&repository().join(name), &place.root().join(name));
         }
@@ -183,6 +188,13 @@ impl Place {
         }
         keys.sort();
         keys
+    }
+}
+
+/// Replaces the kernels of a copy of this checkout by those of the small one, and leaves the crate that compiles them.
+pub fn small_kernels(place: &Place) {
+    for (path, text) in FILES.iter().filter(|(path, _)| path.starts_with("kernels/") && !path.ends_with("Cargo.toml")) {
+        place.write(path, text);
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use ci::plan::{Action, Plan, Step};
 use ci_step::store::{Found, Store};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -19,32 +20,47 @@ const BUILD: &[&str] = &["build-gpu-wheels", "--cuda-major", "12", "--arch", "8.
 
 /// The steps of the plan that `BUILD` makes: key by name.
 fn keys(place: &Place) -> BTreeMap<String, String> {
+    plan(place).steps.into_iter().map(|step| (step.name, step.key)).collect()
+}
+
+fn plan(place: &Place) -> Plan {
     let text = place.output(&["plan", "--cuda-major", "12", "--arch", "8.0", "--format", "json"]);
-    let plan: ci::plan::Plan = serde_json::from_str(&text).unwrap();
-    plan.steps.into_iter().map(|step| (step.name, step.key)).collect()
+    serde_json::from_str(&text).unwrap()
 }
 
 /// A copy of this checkout, with a cache that has all but kernels and the wheel. None where the usual one lacks something.
 fn lent(test: &str) -> Option<Place> {
     let place = Place::real();
-    let usual = Store::default_root().and_then(|root| Store::open(&root)).ok()?;
-    for (name, key) in keys(&place) {
-        let made_here = ["kernels", "stage", "archive", "verify"].iter().any(|part| name.contains(part));
-        if made_here {
-            continue;
-        }
-        let found = matches!(usual.look(&key), Ok(Found::Entry(_))).then(|| key.clone());
+    let made_here = |name: &str| ["kernels", "stage", "archive", "verify"].iter().any(|part| name.contains(part));
+    lend(&place, test, |name| !made_here(name)).then_some(place)
+}
+
+/// Lends the place what the usual cache has of those steps of `BUILD` that `wanted` names, and the downloads behind them.
+/// False where something is missing, which is said.
+pub fn lend(place: &Place, test: &str, wanted: impl Fn(&str) -> bool) -> bool {
+    let Ok(usual) = Store::default_root().and_then(|root| Store::open(&root)) else { return false };
+    let link = |from: &Path, to: &Path| {
+        fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(from, to).unwrap();
+    };
+    let plan = plan(place);
+    for step in plan.steps.iter().filter(|step| wanted(&step.name)) {
+        let Step { name, key, .. } = step;
+        let found = matches!(usual.look(key), Ok(Found::Entry(_))).then(|| key.clone());
         // Any earlier extension does: what is in it is not asked here.
         let found = found.or_else(|| earlier(&usual).filter(|_| name == "extension"));
         let Some(found) = found else {
             println!("skipped: {test}: {name} is not in the usual cache; build a wheel first");
-            return None;
+            return false;
         };
-        let to = place.cache().join("steps").join(&key[..2]);
-        fs::create_dir_all(&to).unwrap();
-        std::os::unix::fs::symlink(usual.output(&found).parent().unwrap(), to.join(&key)).unwrap();
+        link(usual.output(&found).parent().unwrap(), &place.cache().join("steps").join(&key[..2]).join(key));
+        if let Action::Fetch { file, .. } = &step.action
+            && usual.file(file).is_file()
+        {
+            link(&usual.file(file), &Store::at(&place.cache()).file(file));
+        }
     }
-    Some(place)
+    true
 }
 
 /// versions.toml is judged without a compiler, by a table; the compilers that are here say the same.
@@ -53,7 +69,7 @@ fn the_compilers_know_the_architectures_that_the_table_says() {
     let versions = ci::pins::versions::Versions::load(crate::support::repository()).unwrap();
     let usual = Store::default_root().and_then(|root| Store::open(&root)).unwrap();
     let text = Place::real().output(&["plan", "--format", "json"]);
-    let plan: ci::plan::Plan = serde_json::from_str(&text).unwrap();
+    let plan: Plan = serde_json::from_str(&text).unwrap();
     for cuda in &versions.cuda {
         let step = plan.step(&format!("fetch:{}-{}", cuda.nvrtc.package, cuda.nvrtc.version)).unwrap();
         let found = matches!(usual.look(&step.key), Ok(Found::Entry(_))).then(|| usual.output(&step.key));

@@ -53,8 +53,6 @@ pub struct Environment {
     rust_image: String,
     /// Made when it is first wanted: tests of finished wheels need no Rust.
     rust: OnceCell<Container>,
-    /// The volume for what cargo compiled of the extension.
-    pub target: Id,
     /// The volume for kernel images and extensions that are finished.
     pub kept: Id,
 }
@@ -80,17 +78,9 @@ impl Environment {
         }
         base.with_exec(vec![WORKER, "--version"]).stdout().await.map_err(|error| unfit(base_image, &error.into()))?;
         let base = known(dagger, &base).await?;
-        let (target, kept) = (volume(dagger, "extension").await?, volume(dagger, "kept").await?);
+        let kept = volume(dagger, "kept").await?;
         let (commands, rust) = (OnceCell::new(), OnceCell::new());
-        Ok(Environment {
-            dagger: dagger.clone(),
-            base,
-            commands,
-            rust_image: rust_image.to_owned(),
-            rust,
-            target,
-            kept,
-        })
+        Ok(Environment { dagger: dagger.clone(), base, commands, rust_image: rust_image.to_owned(), rust, kept })
     }
 
     /// The base image with the worker: what a step gets.

@@ -107,9 +107,6 @@ impl Containers<'_> {
         let rust = matches!(step.action, Action::Extension { .. });
         let mut container = if rust { environment.with_rust().await? } else { environment.base() };
         container = tree.mount(container, step).await?;
-        if rust {
-            container = container.with_mounted_cache(format!("{ROOT}/target/extension"), environment.target.clone());
-        }
         let slow = matches!(step.action, Action::Kernels(_) | Action::Extension { .. });
         if slow {
             container = container.with_mounted_cache(KEPT, environment.kept.clone());

@@ -63,7 +63,7 @@ fn settings() -> [Arg; 6] {
         Arg::new(name, Type::String.optional(), format!("{which} Empty for the one that versions.toml names"))
     };
     [
-        image("base-image", "Image that steps and tests run in: Linux with Python 3.10 or newer, pip and a C linker."),
+        image("base-image", "Image that steps and tests run in: Linux with Python 3.10 or newer and pip."),
         Arg::new(
             "base-archive",
             Type::object("File").optional(),

@@ -32,12 +32,17 @@ pub use report::{Check, Finding, Report};
 
 /// Runs every check on the wheel. A wheel that cannot be opened is a finding too, never an error.
 pub fn verify(path: &Path, expected: &Expected) -> Report {
+    verify_and_inspect(path, expected).0
+}
+
+/// The same, with what is inside; nothing of a wheel that cannot be opened.
+pub fn verify_and_inspect(path: &Path, expected: &Expected) -> (Report, Option<Inventory>) {
     let mut report = Report::new(path);
     let wheel = match Wheel::open(path) {
         Ok(wheel) => wheel,
         Err(error) => {
             report.add("archive", vec![Finding::wheel("archive.unreadable", error.to_string())]);
-            return report;
+            return (report, None);
         }
     };
     report.sha256 = wheel.sha256.clone();
@@ -66,7 +71,7 @@ pub fn verify(path: &Path, expected: &Expected) -> Report {
     if expected.budget == Budget::default() {
         report.not_compared("bytes");
     }
-    report
+    (report, Some(Inventory::of(&wheel)))
 }
 
 /// Verifies a wheel of which nothing is known but what its file name says: the checks that a name is enough for.

@@ -69,7 +69,7 @@ fn make(task: &Task, store: &Store) -> Result<Entry> {
     for need in &step.needs {
         if !matches!(store.look(task.key_of(need)?)?, Found::Entry(_)) {
             return Err(Failure::usage(
-                format!("The step {} needs {need}, which has not run.", step.name),
+                format!("It needs what {need} makes, which has not run."),
                 format!("Run `cargo ci step {need}` first, or the whole plan with `cargo ci build-gpu-wheels`."),
             ));
         }

@@ -15,16 +15,14 @@ pub struct Verified {
 
 pub(super) fn run(work: &Work, archive: &str, file_name: &str, expected: &Expected) -> Result<()> {
     let wheel = work.need(archive)?.join(file_name);
-    let report = audit::verify(&wheel, expected);
-    if !report.passed() {
+    let (report, inventory) = audit::verify_and_inspect(&wheel, expected);
+    let Some(inventory) = inventory.filter(|_| report.passed()) else {
         return Err(Failure::check(
             format!("{file_name} is not what it should be."),
             "Each finding above names the member and what is wrong; the wheel was not put into the wheelhouse.",
         )
         .with_log(report.to_string()));
-    }
-    let inventory = audit::inspect(&wheel)
-        .map_err(|error| Failure::build(format!("{file_name} can't be read: {error}."), "Build it again."))?;
+    };
     let text = serde_json::to_vec_pretty(&Verified { report, inventory }).expect("plain data serializes");
     work.write("report.json", &text)
 }

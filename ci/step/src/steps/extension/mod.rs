@@ -3,7 +3,7 @@
 //!
 //! Nothing of the caller reaches the compiler. `sources` lays out a copy of the files that the step names, and no others;
 //! `crates` unpacks what Cargo.lock names from archives whose hashes it has just compared; `toolchain` finds the one compiler
-//! that the plan names. Cargo then runs with an empty environment, a CARGO_HOME of its own, a new build folder, and in the
+//! that the plan names. zig links build scripts too, in place of the machine's `cc`. Cargo then runs with an empty environment, a CARGO_HOME of its own, a new build folder, and in the
 //! root folder, since it reads `.cargo/config.toml` of every folder above the one that it is started in.
 //!
 //! `--locked` is not among its arguments: the features of the members that are left out are in Cargo.lock as well. What holds
@@ -40,6 +40,8 @@ struct Place {
     cargo_home: PathBuf,
     home: PathBuf,
     target: PathBuf,
+    /// Programs that stand in for the machine's.
+    programs: PathBuf,
 }
 
 pub(super) fn run(work: &Work, tools: &Tools, target: &str, blas: &str, prefix: &str, rust: &str) -> Result<()> {
@@ -57,10 +59,12 @@ pub(super) fn run(work: &Work, tools: &Tools, target: &str, blas: &str, prefix: 
         cargo_home: below("cargo"),
         home: below("home"),
         target: below("target"),
+        programs: below("programs"),
     };
-    for folder in [&place.root, &place.crates, &place.cargo_home, &place.home] {
+    for folder in [&place.root, &place.crates, &place.cargo_home, &place.home, &place.programs] {
         fs::create_dir_all(folder).map_err(Failure::io("cannot create", folder))?;
     }
+    linker(&place, &zigbuild, target)?;
     let locked = sources::lay_out(work, &place.root)?;
     crates::provide(work, &toolchain, &place, &locked)?;
 
@@ -103,13 +107,24 @@ pub(super) fn run(work: &Work, tools: &Tools, target: &str, blas: &str, prefix: 
     work.write(CRATES, &serde_json::to_vec_pretty(&linked).expect("plain data serializes"))
 }
 
+/// What rustc calls to link what runs on this machine, build scripts and macros: zig, which brings all that it links.
+fn linker(place: &Place, zigbuild: &Path, target: &str) -> Result<()> {
+    let path = place.programs.join("cc");
+    // zig names targets without the vendor: x86_64-linux-gnu.2.28.
+    let target = target.replace("-unknown", "");
+    let program = zigbuild.display().to_string().replace('\'', "'\\''");
+    let script = format!("#!/bin/sh\nexec '{program}' zig cc -- -target {target} \"$@\"\n");
+    fs::write(&path, script).map_err(Failure::io("cannot write", &path))?;
+    executable(&path)
+}
+
 /// A program of cargo's with nothing in its environment but what is said here, and in [`run`].
 fn bare(program: &Path, toolchain: &Toolchain, place: &Place) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
         .current_dir("/")
-        .env("PATH", toolchain.path())
+        .env("PATH", toolchain.path(&place.programs))
         .env("HOME", &place.home)
         .env("TMPDIR", &place.home)
         .env("CARGO", toolchain.program("cargo"))
@@ -165,8 +180,6 @@ fn explain(failure: Failure) -> Failure {
             "The disk is full.",
             "Free some space (`cargo ci clean --all` removes what can be made again) and run the same command again.",
         )
-    } else if says(&["linker `cc` not found"]) {
-        ("Rust finds no linker for its build scripts.", "Install a C compiler (Debian: gcc).")
     } else if says(&["no matching package", "failed to select a version"]) {
         ("Cargo.lock does not agree with Cargo.toml.", "Run `cargo check` and commit Cargo.lock.")
     } else {

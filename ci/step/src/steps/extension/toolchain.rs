@@ -11,8 +11,6 @@ use crate::python::which;
 #[derive(Debug)]
 pub struct Toolchain {
     pub sysroot: PathBuf,
-    /// Where `cc` is, which links build scripts.
-    cc: Option<PathBuf>,
 }
 
 impl Toolchain {
@@ -34,7 +32,7 @@ impl Toolchain {
             Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
         };
         let sysroot = PathBuf::from(ask(&rustc, &["--print", "sysroot"])?);
-        let toolchain = Toolchain { cc: which("cc").and_then(|cc| cc.parent().map(Path::to_owned)), sysroot };
+        let toolchain = Toolchain { sysroot };
         let words = ask(&toolchain.program("rustc"), &["-vV"])?;
         let found = identity(&words);
         if found.as_deref() != Some(wanted) {
@@ -52,11 +50,10 @@ impl Toolchain {
         self.sysroot.join("bin").join(name)
     }
 
-    /// Folders of programs: the toolchain's own, and those that a linker needs.
-    pub fn path(&self) -> OsString {
-        let mut folders = vec![self.sysroot.join("bin")];
-        folders.extend(self.cc.clone());
-        folders.extend(["/usr/bin", "/bin"].map(PathBuf::from));
+    /// Folders of programs: the toolchain's own, those in `programs`, and a shell.
+    pub fn path(&self, programs: &Path) -> OsString {
+        let own = self.sysroot.join("bin");
+        let folders = [&own, programs, Path::new("/usr/bin"), Path::new("/bin")];
         env::join_paths(folders).unwrap_or_else(|_| "/usr/bin:/bin".into())
     }
 }
