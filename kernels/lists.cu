@@ -116,25 +116,36 @@ __device__ inline void mask_distances(const int* lists, const u32* places, u32 n
         if (!allowed[starts[list] + i]) distances[query * stride + first + i] = __uint_as_float(0x7fc00000u);
 }
 
-// Turns positions in rows of distances into ids, in place: those of one array that is not null, or list << 32 | offset.
+// The id of what stands at a position of a query's row of distances: that of one array that is not null, or list << 32 | offset.
+__device__ __forceinline__ i64 label_of(i64 query, i64 position, const int* lists, const u32* places, u32 nprobe,
+                                        const i64* starts, const i64* ids, const int* narrow_ids) {
+    const u32* row = places + query * (nprobe + 1);
+    // The last list that begins at the position or before it; empty ones begin where the next does.
+    u32 low = 0, high = nprobe;
+    while (high - low > 1) {
+        const u32 middle = low + (high - low) / 2;
+        if (row[middle] <= position) low = middle;
+        else high = middle;
+    }
+    const i64 list = lists[query * nprobe + low], offset = position - row[low];
+    const i64 entry = starts[list] + offset;
+    return ids ? ids[entry] : narrow_ids ? narrow_ids[entry] : list << 32 | offset;
+}
+
+// Turns positions in rows of distances into ids, in place.
 __device__ inline void place_labels(i64* labels, u32 queries, u32 k, const int* lists, const u32* places, u32 nprobe,
                                     const i64* starts, const i64* ids, const int* narrow_ids) {
     for (i64 at = grid_thread(); at < (i64)queries * k; at += grid_threads()) {
-        const i64 position = labels[at];
-        if (position < 0) continue;
-        const i64 query = at / k;
-        const u32* row = places + query * (nprobe + 1);
-        // The last list that begins at the position or before it; empty ones begin where the next does.
-        u32 low = 0, high = nprobe;
-        while (high - low > 1) {
-            const u32 middle = low + (high - low) / 2;
-            if (row[middle] <= position) low = middle;
-            else high = middle;
-        }
-        const i64 list = lists[query * nprobe + low], offset = position - row[low];
-        const i64 entry = starts[list] + offset;
-        labels[at] = ids ? ids[entry] : narrow_ids ? narrow_ids[entry] : list << 32 | offset;
+        if (labels[at] >= 0)
+            labels[at] = label_of(at / k, labels[at], lists, places, nprobe, starts, ids, narrow_ids);
     }
+}
+
+// The same for positions of the rows that are given beside them.
+__device__ inline void range_labels(i64* labels, const u32* rows, i64 count, const int* lists, const u32* places, u32 nprobe,
+                                    const i64* starts, const i64* ids, const int* narrow_ids) {
+    for (i64 at = grid_thread(); at < count; at += grid_threads())
+        labels[at] = label_of(rows[at], labels[at], lists, places, nprobe, starts, ids, narrow_ids);
 }
 
 } // namespace faiss

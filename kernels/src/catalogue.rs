@@ -14,7 +14,17 @@ pub(crate) const FILE: &str = "kernels/kernels.toml";
 /// All kernels, in the order of `kernels.toml`.
 #[derive(Clone, Debug)]
 pub struct Catalogue {
+    /// Parameters of several kernels that go together.
+    pub structs: Vec<Struct>,
     pub families: Vec<Family>,
+}
+
+/// A parameter with fields, by value: the same in C++ and in Rust.
+#[derive(Clone, Debug)]
+pub struct Struct {
+    pub name: String,
+    pub doc: String,
+    pub fields: Vec<Param>,
 }
 
 /// Kernels that share a source and a fatbin.
@@ -24,6 +34,8 @@ pub struct Family {
     pub doc: String,
     /// The `.cu` file, then every `.cuh` that it reads, relative to `kernels/`.
     pub sources: Vec<PathBuf>,
+    /// The structs that its kernels take.
+    pub structs: Vec<Struct>,
     pub kernels: Vec<Kernel>,
 }
 
@@ -94,7 +106,17 @@ pub(crate) const TYPES: [(&str, &str); 9] = [
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCatalogue {
+    #[serde(default, rename = "struct")]
+    structs: Vec<Spanned<RawStruct>>,
     family: Vec<Spanned<RawFamily>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStruct {
+    name: String,
+    doc: String,
+    fields: Vec<(String, String)>,
 }
 
 #[derive(Deserialize)]
@@ -141,8 +163,8 @@ impl Catalogue {
     /// Reads `kernels.toml` of `kernels_dir` and checks it against itself and the sources that it names.
     pub fn load(kernels_dir: &Path) -> Result<Catalogue, Error> {
         let text = unit::read(kernels_dir, Path::new("kernels.toml"))?;
-        let families = parse(&text)?;
-        let mut catalogue = Catalogue { families: Vec::new() };
+        let (structs, families) = parse(&text)?;
+        let mut catalogue = Catalogue { structs, families: Vec::new() };
         for (mut family, line) in families {
             if catalogue.families.iter().any(|f| f.name == family.name) {
                 return Err(at(line, format!("family '{}' is listed twice", family.name)));
@@ -227,10 +249,20 @@ fn at(line: usize, message: String) -> Error {
     Error::Catalogue { path: FILE.to_owned(), line, message }
 }
 
-fn parse(text: &str) -> Result<Vec<(Family, usize)>, Error> {
+#[allow(clippy::type_complexity)]
+fn parse(text: &str) -> Result<(Vec<Struct>, Vec<(Family, usize)>), Error> {
     let line_of = |offset: usize| 1 + text[..offset].matches('\n').count();
     let raw: RawCatalogue = toml::from_str(text)
         .map_err(|e| at(e.span().map_or(1, |s| line_of(s.start)), e.message().trim_end().to_owned()))?;
+    let mut structs: Vec<Struct> = Vec::new();
+    for one in raw.structs {
+        let line = line_of(one.span().start);
+        let one = parse_struct(one.into_inner()).map_err(|m| at(line, m))?;
+        if structs.iter().any(|s| s.name == one.name) {
+            return Err(at(line, format!("struct '{}' is listed twice", one.name)));
+        }
+        structs.push(one);
+    }
     let mut families = Vec::new();
     for family in raw.family {
         let line = line_of(family.span().start);
@@ -239,14 +271,40 @@ fn parse(text: &str) -> Result<Vec<(Family, usize)>, Error> {
         let mut kernels = Vec::new();
         for kernel in family.kernel {
             let line = line_of(kernel.span().start);
-            kernels.push(parse_kernel(kernel.into_inner(), line).map_err(|m| at(line, m))?);
+            kernels.push(parse_kernel(kernel.into_inner(), line, &structs).map_err(|m| at(line, m))?);
         }
-        families.push((Family { name: family.name, doc: family.doc, sources: vec![family.source], kernels }, line));
+        let taken = |s: &&Struct| kernels.iter().flat_map(|k: &Kernel| &k.params).any(|p| p.ty == s.name);
+        let structs = structs.iter().filter(taken).cloned().collect();
+        let sources = vec![family.source];
+        families.push((Family { name: family.name, doc: family.doc, sources, structs, kernels }, line));
     }
-    Ok(families)
+    Ok((structs, families))
 }
 
-fn parse_kernel(raw: RawKernel, line: usize) -> Result<Kernel, String> {
+fn parse_struct(raw: RawStruct) -> Result<Struct, String> {
+    let name = raw.name;
+    if !name.starts_with(|c: char| c.is_ascii_uppercase()) || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
+        return Err(format!("'{name}' is no name of a struct: letters and digits, the first an upper-case one"));
+    }
+    let mut fields = Vec::new();
+    for (field, ty) in raw.fields {
+        identifier(&field)?;
+        // Half-precision types would want their header before the sources.
+        let known = |(rust, cuda): &&(&str, &str)| *rust == pointee(&ty) && !cuda.starts_with("__");
+        if !TYPES.iter().any(|pair| known(&pair)) {
+            return Err(format!("struct '{name}': field '{field}' has the unknown type '{ty}'"));
+        }
+        fields.push(Param { name: field, ty });
+    }
+    Ok(Struct { name, doc: raw.doc, fields })
+}
+
+/// What a pointer leads to, or the type itself.
+fn pointee(ty: &str) -> &str {
+    ty.strip_prefix("*const ").or(ty.strip_prefix("*mut ")).unwrap_or(ty)
+}
+
+fn parse_kernel(raw: RawKernel, line: usize, structs: &[Struct]) -> Result<Kernel, String> {
     identifier(&raw.name)?;
     if raw.threads == 0 || raw.threads > 1024 || !raw.threads.is_multiple_of(32) {
         return Err(format!("kernel '{}': threads must be a multiple of 32 up to 1024, not {}", raw.name, raw.threads));
@@ -258,9 +316,10 @@ fn parse_kernel(raw: RawKernel, line: usize) -> Result<Kernel, String> {
     let mut params = Vec::new();
     for (name, ty) in raw.params {
         identifier(&name)?;
-        let inner = ty.strip_prefix("*const ").or(ty.strip_prefix("*mut ")).unwrap_or(&ty);
+        let inner = pointee(&ty);
         let is_type_axis = axes.iter().any(|a| a.name == inner && matches!(a.values[0], Value::Type(_)));
-        if !is_type_axis && !TYPES.iter().any(|(rust, _)| *rust == inner) {
+        let is_struct = structs.iter().any(|s| s.name == ty);
+        if !is_struct && !is_type_axis && !TYPES.iter().any(|(rust, _)| *rust == inner) {
             return Err(format!("kernel '{}': parameter '{name}' has the unknown type '{ty}'", raw.name));
         }
         params.push(Param { name, ty });
@@ -318,7 +377,7 @@ min_arch = "8.0"
 
     #[test]
     fn instances_are_the_product_of_the_axes() {
-        let families = parse(GOOD).unwrap();
+        let (_, families) = parse(GOOD).unwrap();
         let kernel = &families[0].0.kernels[0];
         let symbols: Vec<String> = kernel.instances().map(|i| i.symbol()).collect();
         assert_eq!(symbols, ["f_f32_1_l2", "f_f32_8_l2", "f_f16_1_l2", "f_f16_8_l2"]);
@@ -336,6 +395,11 @@ min_arch = "8.0"
             ),
             ("[1, 8]", "[8, 8]", "kernels/kernels.toml:6: axis 'N' lists a value twice"),
             ("name = \"f\"", "name = \"F\"", "kernels/kernels.toml:6: 'F' is no name"),
+            (
+                "[[family]]",
+                "[[struct]]\nname = \"S\"\ndoc = \"d\"\nfields = [[\"x\", \"*const f16\"]]\n[[family]]",
+                "kernels/kernels.toml:2: struct 'S': field 'x' has the unknown type '*const f16'",
+            ),
             ("min_arch", "minimum_arch", "kernels/kernels.toml:12: unknown field `minimum_arch`"),
         ] {
             let error = parse(&GOOD.replace(from, to)).unwrap_err().to_string();

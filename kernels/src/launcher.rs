@@ -14,7 +14,7 @@ use crate::{Axis, Catalogue, Kernel, Value, unit};
 /// - `struct Launch` with `unsafe fn run(self, &Entry, &mut [*mut c_void]) -> Result<(), Error>` and
 ///   `fn missing(&str) -> Error` for a combination that the catalogue lacks.
 ///
-/// A type axis becomes a type parameter, a number a `u32`, an enumeration a Rust enum of the same name.
+/// A struct becomes a `#[repr(C)]` struct, a type axis a type parameter, a number a `u32`, an enumeration a Rust enum of the same name.
 pub fn launchers(catalogue: &Catalogue) -> String {
     let mut out = String::from("// Generated from kernels/kernels.toml.\n\n");
     let _ = writeln!(out, "pub static FAMILIES: &[&str] = &[");
@@ -32,6 +32,7 @@ pub fn launchers(catalogue: &Catalogue) -> String {
     }
     out.push_str("];\n");
     enumerations(catalogue, &mut out);
+    structs(catalogue, &mut out);
     let mut first = 0;
     for kernel in catalogue.families.iter().flat_map(|f| &f.kernels) {
         function(kernel, first, &mut out);
@@ -47,6 +48,29 @@ fn enumerations(catalogue: &Catalogue, out: &mut String) {
         let _ = writeln!(out, "\n#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]\npub enum {name} {{");
         for value in unit::enumerators(&catalogue.families, name) {
             let _ = writeln!(out, "    {value},");
+        }
+        out.push_str("}\n");
+    }
+}
+
+/// A parameter's type in Rust.
+fn rust_type(ty: &str) -> String {
+    match (ty.strip_prefix("*const "), ty.strip_prefix("*mut ")) {
+        (Some(ty), _) => format!("Ptr<{ty}>"),
+        (_, Some(ty)) => format!("PtrMut<{ty}>"),
+        _ => ty.to_owned(),
+    }
+}
+
+fn structs(catalogue: &Catalogue, out: &mut String) {
+    for one in &catalogue.structs {
+        out.push('\n');
+        for line in one.doc.trim().lines() {
+            let _ = writeln!(out, "/// {}", line.trim());
+        }
+        let _ = writeln!(out, "#[derive(Clone, Copy)]\n#[repr(C)]\npub struct {} {{", one.name);
+        for field in &one.fields {
+            let _ = writeln!(out, "    pub {}: {},", field.name, rust_type(&field.ty));
         }
         out.push_str("}\n");
     }
@@ -71,12 +95,7 @@ fn function(kernel: &Kernel, first: usize, out: &mut String) {
         let _ = writeln!(out, "    {}: {ty},", axis.name.to_lowercase());
     }
     for param in &kernel.params {
-        let ty = match (param.ty.strip_prefix("*const "), param.ty.strip_prefix("*mut ")) {
-            (Some(ty), _) => format!("Ptr<{ty}>"),
-            (_, Some(ty)) => format!("PtrMut<{ty}>"),
-            _ => param.ty.clone(),
-        };
-        let _ = writeln!(out, "    {}: {ty},", param.name);
+        let _ = writeln!(out, "    {}: {},", param.name, rust_type(&param.ty));
     }
     out.push_str(") -> Result<(), Error> {\n");
     if kernel.axes.is_empty() {

@@ -21,7 +21,7 @@ mod nvrtc;
 mod unit;
 
 pub use arch::{Arch, Target};
-pub use catalogue::{Axis, Catalogue, Family, Instance, Kernel, Param, Value};
+pub use catalogue::{Axis, Catalogue, Family, Instance, Kernel, Param, Struct, Value};
 pub use launcher::launchers;
 pub use nvfatbin::pack;
 pub use nvrtc::{CompileError, compile, supported_archs, version};

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Component, Path, PathBuf};
 
 use crate::catalogue::{FILE, TYPES};
-use crate::{Arch, Error, Family, Instance, Value};
+use crate::{Arch, Error, Family, Instance, Struct, Value};
 
 pub(crate) fn read(kernels_dir: &Path, file: &Path) -> Result<String, Error> {
     let path = kernels_dir.join(file);
@@ -21,6 +21,11 @@ pub(crate) fn sources(kernels_dir: &Path, root: &Path) -> Result<Vec<PathBuf>, E
 
 pub(crate) fn translation_unit(family: &Family, kernels_dir: &Path, arch: Arch) -> Result<String, Error> {
     let mut unit = String::new();
+    if !family.structs.is_empty() {
+        let _ = writeln!(unit, "#line 1 \"{FILE}\"\nnamespace faiss {{");
+        family.structs.iter().for_each(|one| structure(one, &mut unit));
+        unit.push_str("}\n");
+    }
     let root = &family.sources[0];
     inline(kernels_dir, root, &mut vec![root.clone()], &mut unit)?;
     for kernel in family.kernels.iter().filter(|k| k.wants(arch)) {
@@ -62,19 +67,36 @@ fn inline(kernels_dir: &Path, file: &Path, seen: &mut Vec<PathBuf>, unit: &mut S
     Ok(())
 }
 
+fn cuda_type(ty: &str) -> &str {
+    TYPES.iter().find(|(rust, _)| *rust == ty).map_or(ty, |(_, cuda)| *cuda)
+}
+
+/// `struct Name { fields }`, as Rust lays out a `#[repr(C)]` one with the same fields.
+fn structure(one: &Struct, unit: &mut String) {
+    let _ = writeln!(unit, "struct {} {{", one.name);
+    for field in &one.fields {
+        let name = &field.name;
+        let _ = match (field.ty.strip_prefix("*const "), field.ty.strip_prefix("*mut ")) {
+            (Some(ty), _) => writeln!(unit, "    const {}* {name};", cuda_type(ty)),
+            (_, Some(ty)) => writeln!(unit, "    {}* {name};", cuda_type(ty)),
+            _ => writeln!(unit, "    {} {name};", cuda_type(&field.ty)),
+        };
+    }
+    unit.push_str("};\n");
+}
+
 /// `extern "C"` keeps the symbol readable and lets the catalogue, not the source, decide what is instantiated.
 fn entry(instance: &Instance<'_>) -> String {
     let kernel = instance.kernel;
-    let cuda = |ty: &str| {
-        let ty = instance.resolve(ty);
-        TYPES.iter().find(|(rust, _)| *rust == ty).map_or(ty, |(_, cuda)| *cuda).to_owned()
-    };
+    let cuda = |ty: &str| cuda_type(instance.resolve(ty)).to_owned();
+    let is_struct = |ty: &str| ty.starts_with(|c: char| c.is_ascii_uppercase()) && instance.resolve(ty) == ty;
     let params: Vec<String> = kernel
         .params
         .iter()
         .map(|p| match (p.ty.strip_prefix("*const "), p.ty.strip_prefix("*mut ")) {
             (Some(ty), _) => format!("const {}* __restrict__ {}", cuda(ty), p.name),
             (_, Some(ty)) => format!("{}* {}", cuda(ty), p.name),
+            _ if is_struct(&p.ty) => format!("faiss::{} {}", p.ty, p.name),
             _ => format!("{} {}", cuda(&p.ty), p.name),
         })
         .collect();

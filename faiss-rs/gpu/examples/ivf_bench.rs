@@ -8,10 +8,10 @@ use std::time::Instant;
 use faiss_core::base::MetricType;
 use faiss_core::base::object::cast;
 use faiss_core::index::Index;
-use faiss_gpu::index::ivf::flat::{Strategy as By, best_by};
 use faiss_gpu::launchers::Metric;
+use faiss_gpu::ops::ivf_scan::{Codec, Strategy as By, best_by};
 use faiss_gpu::ops::knn::{self, Strategy};
-use faiss_gpu::ops::probe::{self, Probes, Search};
+use faiss_gpu::ops::probe::{self, Queries, Search};
 use faiss_gpu::ops::rows::Rows;
 use faiss_gpu::ops::select::Best;
 use faiss_gpu::{GpuIndexFlat, GpuIndexIVFFlat, GpuIndexIVFFlatConfig, GpuResources, Result};
@@ -97,7 +97,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
                 context.sync()
             })?;
             let (queries, labels, coarse) = (queries.ptr(), labels.ptr(), near.ptr());
-            let probes = Probes { queries, count: nq, d, nprobe, labels, coarse, max_codes: usize::MAX };
+            let probes = Queries { queries, count: nq, d, nprobe, labels, coarse, max_codes: usize::MAX };
             let search = Search {
                 stored: lists.view(),
                 centroids: Some(centroids),
@@ -111,7 +111,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             let out = Best { values: found.ptr_mut(), ids: found_ids.ptr_mut() };
             for (strategy, took) in By::ALL.into_iter().zip(&mut by) {
                 *took = time(|| {
-                    best_by(context, strategy, Metric::L2, &probes, &search, out)?;
+                    best_by(context, strategy, &Codec::floats(), Metric::L2, &probes, &search, out)?;
                     context.sync()
                 })?;
             }

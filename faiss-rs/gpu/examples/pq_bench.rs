@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use faiss_core::base::MetricType;
 use faiss_core::quantize::ProductQuantizer;
-use faiss_gpu::ops::pq::{self, CodeLists, Codebooks, Probes, Residual, Scan, Strategy};
+use faiss_gpu::ops::pq::{self, CodeLists, Codebooks, PqProbes, PqScan, Residual, Strategy};
 use faiss_gpu::ops::select::Best;
 use faiss_gpu::{GpuResources, Result};
 
@@ -65,7 +65,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         timed(&format!("terms of {count}"), &mut || {
             pq::terms(c, &codebooks, &lists, centroids.ptr(), origin.ptr(), terms.ptr_mut())
         })?;
-        let scan = Scan {
+        let scan = PqScan {
             codebooks: &codebooks,
             lists,
             metric: MetricType::L2,
@@ -91,7 +91,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             let coarse = c.upload(&vec![1.0f32; queries * nprobe])?;
             let longest = nprobe * length;
             let probes =
-                Probes { lists: probed.ptr(), coarse: coarse.ptr(), places: places.ptr(), nprobe, visits: longest };
+                PqProbes { lists: probed.ptr(), coarse: coarse.ptr(), places: places.ptr(), nprobe, visits: longest };
             let (mut values, mut ids) = (c.take(queries * k)?, c.take(queries * k)?);
             let out = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
             for strategy in [Strategy::Table, Strategy::Filter] {

@@ -136,6 +136,31 @@ impl Default for GpuIndexIVFFlatConfig {
     }
 }
 
+/// Configuration of a [`GpuIndexIVFScalarQuantizer`](crate::GpuIndexIVFScalarQuantizer).
+#[derive(Object, Clone, Debug)]
+#[object(copy)]
+pub struct GpuIndexIVFScalarQuantizerConfig {
+    #[object(parent)]
+    pub ivf: GpuIndexIVFConfig,
+    /// Accepted and ignored: the layout is this library's own choice.
+    #[object(name = "interleavedLayout")]
+    pub interleaved_layout: bool,
+}
+
+impl Default for GpuIndexIVFScalarQuantizerConfig {
+    fn default() -> Self {
+        GpuIndexIVFScalarQuantizerConfig { ivf: GpuIndexIVFConfig::default(), interleaved_layout: true }
+    }
+}
+
+/// Configuration of a [`GpuIndexBinaryFlat`](crate::GpuIndexBinaryFlat).
+#[derive(Object, Clone, Debug, Default)]
+#[object(copy)]
+pub struct GpuIndexBinaryFlatConfig {
+    #[object(parent)]
+    pub base: GpuIndexConfig,
+}
+
 /// Configuration of a [`GpuIndexIVFPQ`](crate::GpuIndexIVFPQ).
 #[derive(Object, Clone, Debug, Default)]
 #[object(copy)]
@@ -197,7 +222,7 @@ pub struct GpuMultipleClonerOptions {
     pub shard: bool,
     /// How IVF indexes are split (1: by id modulo the GPUs, 2: by id range, 4: by list).
     pub shard_type: i32,
-    /// Whether shards share one coarse quantizer.
+    /// Accepted: each GPU has a coarse quantizer of its own, with the same centroids, and results are the same.
     pub common_ivf_quantizer: bool,
 }
 

@@ -10,6 +10,7 @@
 //! | [`resources`] | settings, and a call's hold on a lane of a device |
 //! | [`ops`] | operations on device memory: distances, selection, grouping, assignment, k-means, conversion |
 //! | `virtual_memory` | device memory that grows in place |
+//! | `given` | what a call is given: memory of the host or of the device |
 //! | [`vectors`], [`lists`], [`index`] | vectors and inverted lists on a GPU that grow, and the indexes made of them |
 //! | [`bf_knn`], [`kind`], [`cloner`] | search without an index; CPU to GPU and back, by what each type says of itself |
 //! | [`config`], [`standard`], [`registry`] | options, `StandardGpuResources`, and one row a type for Python |
@@ -26,6 +27,7 @@ pub mod cloner;
 pub mod config;
 pub mod device;
 pub mod error;
+mod given;
 pub mod index;
 pub mod kind;
 mod lanes;
@@ -44,19 +46,25 @@ pub mod vectors;
 mod virtual_memory;
 
 pub use bf_knn::{GpuDistanceParams, bf_knn, bf_knn_on, bf_knn_tiling, knn_gpu};
-pub use cloner::{index_cpu_to_gpu, index_cpu_to_gpu_multiple, index_gpu_to_cpu};
+pub use cloner::{
+    index_binary_cpu_to_gpu, index_binary_cpu_to_gpu_multiple, index_binary_gpu_to_cpu, index_cpu_to_gpu,
+    index_cpu_to_gpu_multiple, index_gpu_to_cpu,
+};
 pub use config::{
-    DistanceDataType, GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig, GpuIndexIVFFlatConfig,
-    GpuIndexIVFPQConfig, GpuMultipleClonerOptions, IndicesDataType, IndicesOptions,
+    DistanceDataType, GpuClonerOptions, GpuIndexBinaryFlatConfig, GpuIndexConfig, GpuIndexFlatConfig,
+    GpuIndexIVFConfig, GpuIndexIVFFlatConfig, GpuIndexIVFPQConfig, GpuIndexIVFScalarQuantizerConfig,
+    GpuMultipleClonerOptions, IndicesDataType, IndicesOptions,
 };
 pub use device::{DeviceProperties, check_gpus, device_properties, get_num_gpus};
 pub use error::{Error, Result};
 pub use index::GpuIndex;
+pub use index::binary_flat::GpuIndexBinaryFlat;
 pub use index::flat::GpuIndexFlat;
 pub use index::flat_ip::GpuIndexFlatIP;
 pub use index::flat_l2::GpuIndexFlatL2;
 pub use index::ivf::flat::GpuIndexIVFFlat;
 pub use index::ivf::pq::GpuIndexIVFPQ;
+pub use index::ivf::scalar::GpuIndexIVFScalarQuantizer;
 pub use index::ivf::{GpuIndexIVF, GpuInvertedFile};
 pub use memory::MemorySpace;
 pub use module::{KernelLaunches, launch_count, launches};

@@ -3,6 +3,7 @@
 //! One arena for the codes and one for the ids. A list is one piece of both, from entry `starts[list]` on, with room to grow; when
 //! one has no room left, all of them move to larger arenas at once. The host knows the lengths and starts, too.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use faiss_core::storage::lists::{ArrayInvertedLists, InvertedLists};
@@ -229,7 +230,7 @@ impl DeviceLists {
         if ids.is_empty() {
             return Ok(());
         }
-        let narrow = self.narrow(ids)?;
+        let narrow = self.narrow(ids);
         let nlist = self.nlist();
         let grouped = group::group(context, list_of, ids.len(), nlist)?;
         let mut places = vec![0u32; nlist + 1];
@@ -277,16 +278,10 @@ impl DeviceLists {
         Ok(())
     }
 
-    /// The ids as 32-bit numbers, if those are what the lists keep.
-    fn narrow(&self, ids: &[i64]) -> Result<Vec<i32>> {
-        if self.indices != IndicesOptions::Int32Bit {
-            return Ok(Vec::new());
-        }
-        let narrow = |id: &i64| {
-            i32::try_from(*id)
-                .map_err(|_| Error::invalid(format!("id {id} needs more than the 32 bits of INDICES_32_BIT")))
-        };
-        ids.iter().map(narrow).collect()
+    /// The ids as 32-bit numbers, if those are what the lists keep: of larger ones the lower 32 bits, as in Faiss.
+    fn narrow(&self, ids: &[i64]) -> Vec<i32> {
+        let kept = if self.indices == IndicesOptions::Int32Bit { ids } else { &[] };
+        kept.iter().map(|id| *id as i32).collect()
     }
 
     fn set_lengths(&mut self, context: &Context<'_>, lengths: Vec<u32>) -> Result<()> {
@@ -404,8 +399,16 @@ impl DeviceLists {
 
     /// The codes of a list.
     pub fn list_codes(&self, context: &Context<'_>, list: usize) -> Result<Vec<u8>> {
-        let mut codes = vec![0; self.lengths[list] as usize * self.code_size];
-        let first = self.arena.starts[list] as usize * self.code_size;
+        self.read_codes(context, list, 0..self.lengths[list] as usize)
+    }
+
+    /// The codes of some entries of a list.
+    pub fn read_codes(&self, context: &Context<'_>, list: usize, entries: Range<usize>) -> Result<Vec<u8>> {
+        if entries.end > self.lengths[list] as usize {
+            return Err(Error::invalid(format!("list {list} has no entry {}", entries.end)));
+        }
+        let mut codes = vec![0; entries.len() * self.code_size];
+        let first = (self.arena.starts[list] as usize + entries.start) * self.code_size;
         context.download(self.arena.codes.ptr().at(first), &mut codes)?;
         Ok(codes)
     }
@@ -422,6 +425,16 @@ impl DeviceLists {
     /// The id of an entry, where the host keeps the ids.
     pub fn host_id(&self, list: usize, offset: usize) -> Option<i64> {
         self.host_ids.get(list)?.get(offset).copied()
+    }
+
+    /// Whether anybody keeps the ids.
+    pub fn has_ids(&self) -> bool {
+        self.indices != IndicesOptions::Ivf
+    }
+
+    /// What each list has of something that is given for the whole arena.
+    pub fn entries<'a, T>(&'a self, all: &'a [T]) -> impl Iterator<Item = &'a [T]> {
+        self.arena.starts.iter().zip(&self.lengths).map(|(start, n)| &all[*start as usize..][..*n as usize])
     }
 
     /// Whether the host keeps the ids.
@@ -454,7 +467,7 @@ impl DeviceLists {
     }
 
     /// Ranges of lists of about as many entries' room, at least one list each.
-    fn pages(&self, entries: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    fn pages(&self, entries: usize) -> impl Iterator<Item = Range<usize>> {
         let (starts, mut next) = (&self.arena.starts, 0);
         std::iter::from_fn(move || {
             let first = next;

@@ -5,8 +5,8 @@ use faiss_core::registry::{Row, no_overload};
 
 use crate::bf_knn::GpuDistanceParams;
 use crate::config::{
-    GpuClonerOptions, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig, GpuIndexIVFFlatConfig,
-    GpuIndexIVFPQConfig, GpuMultipleClonerOptions,
+    GpuClonerOptions, GpuIndexBinaryFlatConfig, GpuIndexConfig, GpuIndexFlatConfig, GpuIndexIVFConfig,
+    GpuIndexIVFFlatConfig, GpuIndexIVFPQConfig, GpuIndexIVFScalarQuantizerConfig, GpuMultipleClonerOptions,
 };
 use crate::kind::Cloner;
 use crate::{index, standard};
@@ -28,11 +28,14 @@ macro_rules! options {
 pub static REGISTRY: &[Row] = &[
     standard::PROVIDER,
     standard::ROW,
+    standard::PARAMETER_SPACE,
     options!(GpuIndexConfig),
     options!(GpuIndexFlatConfig),
     options!(GpuIndexIVFConfig),
     options!(GpuIndexIVFFlatConfig),
     options!(GpuIndexIVFPQConfig),
+    options!(GpuIndexIVFScalarQuantizerConfig),
+    options!(GpuIndexBinaryFlatConfig),
     options!(GpuClonerOptions),
     options!(GpuMultipleClonerOptions),
     options!(GpuDistanceParams),
@@ -43,10 +46,18 @@ pub static REGISTRY: &[Row] = &[
     index::ivf::ROW,
     index::ivf::flat::ROW,
     index::ivf::pq::ROW,
+    index::ivf::scalar::ROW,
+    index::binary_flat::ROW,
 ];
 
 /// The ways between indexes of the CPU and of this crate.
-pub static CLONERS: &[Cloner] = &[index::flat::CLONER, index::ivf::flat::CLONER, index::ivf::pq::CLONER];
+pub static CLONERS: &[Cloner] = &[
+    index::flat::CLONER,
+    index::ivf::flat::CLONER,
+    index::ivf::pq::CLONER,
+    index::ivf::scalar::CLONER,
+    index::flat::HALVES,
+];
 
 #[cfg(test)]
 mod tests {

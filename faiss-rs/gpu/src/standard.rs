@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use faiss_core::base::object::{Method, MethodCall, receiver};
 use faiss_core::base::{Error, Handle, Object, Result, Shared, Value, object};
+use faiss_core::factory::ParameterSpace;
 use faiss_core::registry::{Row, no_overload};
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use crate::resources::GpuResources;
 
@@ -17,6 +18,19 @@ pub struct GpuResourcesProvider {
 }
 
 pub const PROVIDER: Row = Row::of::<GpuResourcesProvider>();
+
+/// Sets parameters of indexes by name, those on GPUs and those made of several included.
+#[derive(Object, Clone, Default)]
+#[object(methods)]
+pub struct GpuParameterSpace {
+    #[object(parent)]
+    space: ParameterSpace,
+}
+
+pub const PARAMETER_SPACE: Row = Row::of::<GpuParameterSpace>();
+
+#[methods(new)]
+impl GpuParameterSpace {}
 
 /// Streams, cuBLAS handles, pinned and temporary memory of every GPU that is used with it. Indexes share and keep them.
 #[derive(Object, Clone, Default)]

@@ -3,6 +3,7 @@
 use half::f16;
 
 use crate::error::{Error, Result};
+use crate::given::Input;
 use crate::memory::{DeviceBuffer, Element, MemorySpace, Ptr, PtrMut};
 use crate::ops::knn::Vectors;
 use crate::ops::rows::{self, Rows};
@@ -157,20 +158,24 @@ impl DeviceVectors {
         Vectors { rows: self.rows(), count: self.count(), d: self.d, allowed: None }
     }
 
-    /// Appends vectors of the host. On an error nothing is added.
-    pub fn append(&mut self, context: &Context<'_>, x: &[f32]) -> Result<()> {
+    /// Appends vectors. On an error nothing is added.
+    pub fn append(&mut self, context: &Context<'_>, x: Input<'_>) -> Result<()> {
         let (before, d) = (self.count(), self.d);
         let added = x.len() / d;
         match &mut self.store {
             Store::F32(v) => {
                 let target = v.room(context, x.len())?;
-                context.upload_to(x, target)?;
+                match x {
+                    Input::Host(x) => context.upload_to(x, target)?,
+                    Input::Device(at, len) => context.copy(at, target, len)?,
+                }
             }
             Store::F16(v) => {
                 let target = v.room(context, x.len())?;
-                for (i, page) in x.chunks(PAGE_BYTES / 4).enumerate() {
-                    let wide = context.upload(page)?;
-                    rows::convert(context, wide.ptr(), target.at(i * (PAGE_BYTES / 4)), page.len())?;
+                for first in (0..x.len()).step_by(PAGE_BYTES / 4) {
+                    let count = (PAGE_BYTES / 4).min(x.len() - first);
+                    let (wide, _kept) = x.bring(context, first, count)?;
+                    rows::convert(context, wide, target.at(first), count)?;
                 }
             }
         }

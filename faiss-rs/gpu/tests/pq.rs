@@ -5,7 +5,7 @@ mod common;
 use common::{Random, check_results, gpu, on_gpu, small};
 use faiss_core::base::MetricType;
 use faiss_core::quantize::ProductQuantizer;
-use faiss_gpu::ops::pq::{self, CodeLists, Codebooks, Probes, Residual, Scan, Strategy};
+use faiss_gpu::ops::pq::{self, CodeLists, Codebooks, PqProbes, PqScan, Residual, Strategy};
 use faiss_gpu::ops::rows;
 use faiss_gpu::ops::select::Best;
 use faiss_gpu::resources::Context;
@@ -213,7 +213,7 @@ impl Data {
             let (queries, probed, places, coarse) =
                 (c.upload(&self.queries)?, c.upload(&self.lists)?, c.upload(&self.places)?, c.upload(&self.coarse)?);
             let allowed = allowed.map(|a| c.upload(a)).transpose()?;
-            let scan = Scan {
+            let scan = PqScan {
                 codebooks: &codebooks,
                 lists,
                 metric,
@@ -222,8 +222,13 @@ impl Data {
                 terms: terms.ptr(),
                 allowed: allowed.as_ref().map(|a| a.ptr()),
             };
-            let probes =
-                Probes { lists: probed.ptr(), coarse: coarse.ptr(), places: places.ptr(), nprobe: self.nprobe, visits };
+            let probes = PqProbes {
+                lists: probed.ptr(),
+                coarse: coarse.ptr(),
+                places: places.ptr(),
+                nprobe: self.nprobe,
+                visits,
+            };
             if k == ALL {
                 let mut distances = c.take::<f32>(values.len())?;
                 rows::fill(c, distances.ptr_mut(), 7.0, values.len())?;

@@ -1,6 +1,5 @@
 """GPUs: how many there are, indexes to and from them, exhaustive search on them. No CUDA library is loaded before the first such call."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ import numpy as np
 import faiss
 from faiss import _faiss
 from faiss.classes import Object, wrap
+from faiss.gpu_arrays import DeviceArray, on_device
 from faiss.index_methods import native_index, output
 
 __all__ = [
@@ -23,13 +23,19 @@ __all__ = [
     "IndicesDataType_I64",
     "MemorySpace_Device",
     "MemorySpace_Unified",
+    "GpuResourcesVector",
     "bfKnn",
     "bfKnn_tiling",
     "get_num_gpus",
     "gpu_launch_count",
     "gpu_launches",
+    "gpu_profiler_start",
+    "gpu_profiler_stop",
     "gpu_report",
     "gpu_sync_all_devices",
+    "index_binary_cpu_to_gpu",
+    "index_binary_cpu_to_gpu_multiple",
+    "index_binary_gpu_to_cpu",
     "index_cpu_to_all_gpus",
     "index_cpu_to_gpu",
     "index_cpu_to_gpu_multiple",
@@ -72,38 +78,6 @@ class GpuResourcesMethods(Object):
         return info
 
 
-class _DeviceArray:
-    """An array of a GPU by its CUDA Array Interface, with as much of numpy's as is needed here."""
-
-    def __init__(self, array: Any) -> None:
-        interface = array.__cuda_array_interface__
-        self.dtype, self.shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
-        self.address, self.read_only = interface["data"]
-        size, steps = self.dtype.itemsize, interface.get("strides")
-        rows = tuple(size * int(np.prod(self.shape[i + 1 :])) for i in range(len(self.shape)))
-        columns = tuple(size * int(np.prod(self.shape[:i])) for i in range(len(self.shape)))
-        self.c_contiguous, self.f_contiguous = steps in (None, rows), steps == columns and steps is not None
-        self.stream = _stream_of(array, interface)
-        self.kept = array
-
-
-def _stream_of(array: Any, interface: dict[str, Any]) -> int | None:
-    """The stream that an array of a GPU is made on, as far as it says so."""
-    if "stream" in interface:
-        stream: int | None = interface["stream"]
-        return stream
-    # Torch's interface names none: it is the current one.
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(array, torch.Tensor):
-        return int(torch.cuda.current_stream(array.device).cuda_stream)
-    return None
-
-
-def _on_device(x: Any) -> bool:
-    """Whether an array lies on a GPU. A torch tensor has the interface's name wherever it is."""
-    return not isinstance(x, np.ndarray) and getattr(x, "is_cuda", True) and hasattr(x, "__cuda_array_interface__")
-
-
 def _native(value: Any, cls: type, what: str) -> Any:
     if not isinstance(value, cls):
         raise TypeError(f"{what} must be {cls.__name__}, not {type(value).__name__}")
@@ -132,10 +106,67 @@ def index_gpu_to_cpu(index: Any) -> Any:
     return wrap(_faiss.index_gpu_to_cpu(native_index(index)))
 
 
+class GpuResourcesVector:
+    """A `std::vector` of resources, one for each GPU of an index."""
+
+    def __init__(self, items: Any = ()) -> None:
+        self._items = list(items)
+
+    def push_back(self, res: Any) -> None:
+        """Appends resources, which stay alive as long as the vector."""
+        _provider(res)
+        self._items.append(res)
+
+    def size(self) -> int:
+        """Number of elements."""
+        return len(self._items)
+
+    def at(self, n: int) -> Any:
+        """Element n."""
+        if not 0 <= n < len(self._items):
+            raise RuntimeError(f"Error: 'n < size()' failed: there are {len(self._items)} elements, none is {n}")
+        return self._items[n]
+
+    def clear(self) -> None:
+        """Removes all elements."""
+        self._items.clear()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __iter__(self) -> Any:
+        return iter(self._items)
+
+
+def _several(provider: Any, devices: Any) -> tuple[list[Any], list[int]]:
+    providers = [_provider(p) for p in provider]
+    return providers, [int(d) for d in (faiss.vector_to_array(devices) if isinstance(devices, Object) else devices)]
+
+
+def index_binary_cpu_to_gpu(provider: Any, device: int, index: Any, options: Any = None) -> Any:
+    """A copy of an IndexBinaryFlat on a GPU. The options say nothing of binary indexes."""
+    _options(options)
+    return wrap(_faiss.index_binary_cpu_to_gpu(_provider(provider), device, _binary(index)))
+
+
+def index_binary_cpu_to_gpu_multiple(provider: Any, devices: Any, index: Any, options: Any = None) -> Any:
+    """A copy of an IndexBinaryFlat on the one GPU of a list; on several it is not implemented."""
+    _options(options)
+    return wrap(_faiss.index_binary_cpu_to_gpu_multiple(*_several(provider, devices), _binary(index)))
+
+
+def index_binary_gpu_to_cpu(index: Any) -> Any:
+    """A copy of a binary GPU index on the CPU."""
+    return wrap(_faiss.index_binary_gpu_to_cpu(_binary(index)))
+
+
+def _binary(index: Any) -> Any:
+    return _native(index, faiss.IndexBinary, "the index")
+
+
 def index_cpu_to_gpu_multiple(provider: Any, devices: Any, index: Any, options: Any = None) -> Any:
     """A copy of a CPU index on several GPUs: resources and numbers of the GPUs, one each. options: GpuMultipleClonerOptions."""
-    providers = [_provider(p) for p in provider]
-    numbers = [int(d) for d in (faiss.vector_to_array(devices) if isinstance(devices, Object) else devices)]
+    providers, numbers = _several(provider, devices)
     return wrap(_faiss.index_cpu_to_gpu_multiple(providers, numbers, native_index(index), _options(options)))
 
 
@@ -162,6 +193,14 @@ def gpu_sync_all_devices() -> None:
     """Waits for all work on GPUs. Every call has already waited for its own when it returns, so that nothing is left to do."""
 
 
+def gpu_profiler_start() -> None:
+    """Does nothing: profilers see the work of this library without being told."""
+
+
+def gpu_profiler_stop() -> None:
+    """Does nothing, as gpu_profiler_start does."""
+
+
 def bfKnn(res: Any, args: Any) -> None:
     """Exhaustive search as GpuDistanceParams say. They hold addresses, which nothing checks; knn_gpu takes arrays."""
     bfKnn_tiling(res, args, 0, 0)
@@ -176,7 +215,7 @@ def bfKnn_tiling(res: Any, args: Any, vectorsMemoryLimit: int, queriesMemoryLimi
 def _set_vectors(args: Any, name: str, plural: str, x: Any) -> Any:
     """Lets the parameters name an array; returns it, or the copy of it that they name."""
     n, _ = x.shape
-    if isinstance(x, _DeviceArray):
+    if isinstance(x, DeviceArray):
         if not (x.c_contiguous or x.f_contiguous):
             raise ValueError("an array on a GPU must be contiguous, in C or Fortran order")
         setattr(args, plural, x.address)
@@ -211,7 +250,7 @@ def _exhaustive(
     args.k = D.shape[1] if labels is not None else -1
     args.dims = xb.shape[1]
     # Both must be of one type: f16 only if both are.
-    there = [a for a in (xq, xb, D, labels) if isinstance(a, _DeviceArray)]
+    there = [a for a in (xq, xb, D, labels) if isinstance(a, DeviceArray)]
     if there and (xq.dtype != xb.dtype or xq.dtype not in (np.float32, np.float16)):
         raise TypeError(f"arrays on a GPU must both be float32 or both float16, not {xq.dtype} and {xb.dtype}")
     if xq.dtype != xb.dtype:
@@ -231,19 +270,19 @@ def _exhaustive(
 
 
 def _address(array: Any) -> int:
-    address: int = array.address if isinstance(array, _DeviceArray) else array.ctypes.data
+    address: int = array.address if isinstance(array, DeviceArray) else array.ctypes.data
     return address
 
 
 def _input(x: Any) -> Any:
-    return _DeviceArray(x) if _on_device(x) else x
+    return DeviceArray(x) if on_device(x) else x
 
 
 def _output(array: Any, shape: tuple[int, ...], dtype: str) -> Any:
     """Where results go: an array of the host, as `output` makes it, or the caller's on a GPU."""
-    if not _on_device(array):
+    if not on_device(array):
         return output(array, shape, dtype)
-    there = _DeviceArray(array)
+    there = DeviceArray(array)
     assert there.shape == shape, f"the output array has shape {there.shape}, {shape} is wanted"
     if there.dtype != dtype:
         raise TypeError(f"the output array is of {there.dtype}, {dtype} is wanted")
@@ -253,7 +292,7 @@ def _output(array: Any, shape: tuple[int, ...], dtype: str) -> Any:
 
 
 def _given(array: Any) -> Any:
-    return array.kept if isinstance(array, _DeviceArray) else array
+    return array.kept if isinstance(array, DeviceArray) else array
 
 
 def _check_pair(xq: Any, xb: Any) -> tuple[int, int]:
@@ -291,7 +330,7 @@ def knn_gpu(
     xq, xb = _input(xq), _input(xb)
     nq, _ = _check_pair(xq, xb)
     assert k > 0, "k must be positive"
-    narrow = I is not None and (_DeviceArray(I) if _on_device(I) else I).dtype == np.int32
+    narrow = I is not None and (DeviceArray(I) if on_device(I) else I).dtype == np.int32
     D = _output(D, (nq, k), "float32")
     I = _output(I, (nq, k), "int32" if narrow else "int64")  # noqa: E741
     _exhaustive(res, xq, xb, metric, device, D, I, (vectorsMemoryLimit, queriesMemoryLimit))

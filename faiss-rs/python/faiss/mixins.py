@@ -16,6 +16,7 @@ MIXINS = {
     "HNSW": ("graph_methods", "HNSWMethods"),
     "IndexHNSW": ("graph_methods", "HNSWIndexMethods"),
     "IndexIVF": ("ivf_methods", "IVFMethods"),
+    "GpuIndex": ("gpu_arrays", "GpuIndexMethods"),
     "GpuIndexIVF": ("ivf_methods", "GpuIVFMethods"),
     "StandardGpuResources": ("gpu", "GpuResourcesMethods"),
     "IndexIVFPQ": ("ivf_methods", "IVFPQMethods"),

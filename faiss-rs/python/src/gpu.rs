@@ -4,14 +4,18 @@ use std::path::PathBuf;
 
 use faiss_core::base::object::{cast, receiver};
 use faiss_core::base::{Object, Result, Shared};
+use faiss_core::binary::IndexBinary;
+use faiss_gpu::index::on_device::{self, Addresses};
 use faiss_gpu::standard::resources_of;
 use faiss_gpu::{GpuClonerOptions, GpuDistanceParams, GpuMultipleClonerOptions};
+use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::doorway::enter;
+use crate::doorway::{enter, exception};
+use crate::index::with_params;
 use crate::object::NativeObject;
-use faiss_core::base::lock::read;
+use faiss_core::base::lock::{read, write};
 
 /// Names the folder that holds `libfaiss_cuda.so` and `kernels/`.
 #[pyfunction]
@@ -122,6 +126,81 @@ pub fn index_cpu_to_gpu_multiple(
 pub fn index_gpu_to_cpu(py: Python<'_>, index: &NativeObject) -> PyResult<NativeObject> {
     let index = index.index()?;
     enter(py, || faiss_gpu::index_gpu_to_cpu(&*read(&index)?)).map(NativeObject::root)
+}
+
+/// Whether an index takes arrays of its GPU by their addresses.
+#[pyfunction]
+pub fn gpu_takes_arrays(py: Python<'_>, this: &NativeObject) -> PyResult<bool> {
+    let index = this.index()?;
+    enter(py, || Ok(on_device::takes_arrays(&*read(&index)?)))
+}
+
+/// As `add`, of `n` vectors at an address of the index's GPU, in order with a stream. `ids` of the host.
+#[pyfunction]
+#[pyo3(signature = (this, x, n, ids, stream))]
+pub fn gpu_add(
+    py: Python<'_>,
+    this: &NativeObject,
+    x: usize,
+    n: usize,
+    ids: Option<PyReadonlyArray1<'_, i64>>,
+    stream: Option<usize>,
+) -> PyResult<()> {
+    let index = this.index()?;
+    let ids = ids.as_ref().map(|ids| ids.as_slice()).transpose()?;
+    enter(py, || on_device::add(&mut *write(&index)?, x, n, ids, stream))
+}
+
+/// As `search`, for `n` queries at an address of the index's GPU; results go to two more addresses.
+#[pyfunction]
+#[pyo3(signature = (this, n, k, params, addresses, stream))]
+pub fn gpu_search(
+    py: Python<'_>,
+    this: &NativeObject,
+    n: usize,
+    k: usize,
+    params: Option<PyRef<'_, NativeObject>>,
+    addresses: (usize, usize, usize),
+    stream: Option<usize>,
+) -> PyResult<()> {
+    let index = this.index()?;
+    let (x, distances, labels) = addresses;
+    let at = Addresses { x, distances, labels, stream };
+    with_params(py, params.as_deref(), |params| on_device::search(&*read(&index)?, n, k, params, at))
+}
+
+#[pyfunction]
+pub fn index_binary_cpu_to_gpu(
+    py: Python<'_>,
+    provider: &NativeObject,
+    device: i32,
+    index: &NativeObject,
+) -> PyResult<NativeObject> {
+    let (provider, index) = (provider.root.object(), index.root.view::<dyn IndexBinary>().map_err(exception)?);
+    let made = enter(py, || faiss_gpu::index_binary_cpu_to_gpu(&resources_of(&provider)?, device, &*read(&index)?));
+    made.map(NativeObject::root)
+}
+
+#[pyfunction]
+pub fn index_binary_cpu_to_gpu_multiple(
+    py: Python<'_>,
+    providers: Vec<PyRef<'_, NativeObject>>,
+    devices: Vec<i32>,
+    index: &NativeObject,
+) -> PyResult<NativeObject> {
+    let providers: Vec<_> = providers.iter().map(|p| p.root.object()).collect();
+    let index = index.root.view::<dyn IndexBinary>().map_err(exception)?;
+    let made = enter(py, || {
+        let resources = providers.iter().map(resources_of).collect::<Result<Vec<_>>>()?;
+        faiss_gpu::index_binary_cpu_to_gpu_multiple(&resources, &devices, &*read(&index)?)
+    });
+    made.map(NativeObject::root)
+}
+
+#[pyfunction]
+pub fn index_binary_gpu_to_cpu(py: Python<'_>, index: &NativeObject) -> PyResult<NativeObject> {
+    let index = index.root.view::<dyn IndexBinary>().map_err(exception)?;
+    enter(py, || faiss_gpu::index_binary_gpu_to_cpu(&*read(&index)?)).map(NativeObject::root)
 }
 
 /// Exhaustive search as the parameters say, whose addresses nothing can check: `faiss.knn_gpu` makes them from arrays.

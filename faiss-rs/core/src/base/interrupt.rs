@@ -28,8 +28,8 @@ pub fn set_callback(callback: Option<Callback>) {
 /// An error once the callback asks to stop. Cheap enough to be called every few microseconds. Only the thread that called the library asks
 /// the callback; the threads that help it learn of its end.
 pub fn check() -> Result<()> {
-    if super::threads::is_worker() {
-        return if super::threads::is_stopped() { Err(Error::Interrupted) } else { Ok(()) };
+    if let Some(stopped) = super::threads::is_stopped() {
+        return if stopped { Err(Error::Interrupted) } else { Ok(()) };
     }
     if !INSTALLED.load(Ordering::Acquire) {
         return Ok(());

@@ -26,7 +26,7 @@ static POOL: Mutex<Option<Pool>> = Mutex::new(None);
 thread_local! {
     static WORKER: Cell<bool> = const { Cell::new(false) };
     static BUSY: Cell<bool> = const { Cell::new(false) };
-    /// The stop mark of the parallel work that this thread of the pool takes part in.
+    /// The stop mark of the work of another thread that this one takes part in.
     static STOP: RefCell<Option<Arc<AtomicBool>>> = const { RefCell::new(None) };
 }
 
@@ -55,9 +55,10 @@ pub fn is_worker() -> bool {
     WORKER.get()
 }
 
-/// On a thread of the pool: true once the work it takes part in is to end.
-pub(super) fn is_stopped() -> bool {
-    STOP.with_borrow(|stop| stop.as_ref().is_some_and(|s| s.load(Ordering::Relaxed)))
+/// On a thread that helps another: whether the work it takes part in is to end. None on any other thread.
+pub(super) fn is_stopped() -> Option<bool> {
+    let marked = STOP.with_borrow(|stop| stop.as_ref().map(|s| s.load(Ordering::Relaxed)));
+    marked.or(WORKER.get().then_some(false))
 }
 
 /// The number of threads that [`parallel_for`] would use here: 1 inside parallel work.
@@ -155,6 +156,50 @@ pub fn parallel_for_with<S>(
     error.into_inner().map_or(Ok(()), Err)
 }
 
+/// Runs `task(0)` to `task(n - 1)` at the same time, each on a thread of its own, which may use the pool as any caller does: for work that mostly waits
+/// for devices. The first error asks the others to stop and is returned; so does an interrupt, which the calling thread hears.
+pub fn beside_each_other(n: usize, task: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
+    if n < 2 {
+        return (0..n).try_for_each(task);
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let caller = std::thread::current();
+    std::thread::scope(|scope| {
+        let started: Vec<_> = (0..n)
+            .map(|i| {
+                let (task, stop, caller) = (&task, Arc::clone(&stop), caller.clone());
+                scope.spawn(move || {
+                    STOP.set(Some(Arc::clone(&stop)));
+                    let done = task(i);
+                    if done.is_err() {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                    caller.unpark();
+                    done
+                })
+            })
+            .collect();
+        let mut first = Ok(());
+        while started.iter().any(|thread| !thread.is_finished()) {
+            if first.is_ok() {
+                first = interrupt::check();
+                stop.fetch_or(first.is_err(), Ordering::Relaxed);
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(1));
+        }
+        for thread in started {
+            let done = thread.join().unwrap_or_else(|_| Err(Error::failed("", "a thread failed")));
+            // What was asked to stop says no more than that.
+            if first.is_ok()
+                || matches!((&first, &done), (Err(Error::Interrupted), Err(e)) if !matches!(e, Error::Interrupted))
+            {
+                first = done;
+            }
+        }
+        first
+    })
+}
+
 /// Clears the mark even when a task panics.
 struct Reset;
 impl Drop for Reset {
@@ -219,6 +264,35 @@ mod tests {
         let none = parallel_for_with(9, || Err::<(), _>(Error::value("none")), |_, _| Ok(())).unwrap_err();
         assert_eq!(none.to_string(), "none");
         parallel_for_with(0, || Err::<(), _>(Error::value("none")), |_, _| Ok(())).unwrap();
+    }
+
+    #[test]
+    fn tasks_beside_each_other_run_at_the_same_time_and_may_use_the_pool() {
+        let barrier = std::sync::Barrier::new(3);
+        let sum = AtomicUsize::new(0);
+        beside_each_other(3, |_| {
+            barrier.wait();
+            parallel_for(10, |i| {
+                sum.fetch_add(i, Ordering::Relaxed);
+                Ok(())
+            })
+        })
+        .unwrap();
+        assert_eq!(sum.into_inner(), 3 * 45);
+        // The others hear of an error, and it is the one that is told.
+        let error = beside_each_other(3, |i| {
+            if i == 1 {
+                return Err(Error::value("one"));
+            }
+            while interrupt::check().is_ok() {
+                std::thread::yield_now();
+            }
+            interrupt::check()
+        });
+        assert_eq!(error.unwrap_err().to_string(), "one");
+        beside_each_other(0, |_| Err(Error::value("none"))).unwrap();
+        let failed = beside_each_other(2, |i| if i == 0 { panic!("on purpose") } else { Ok(()) });
+        assert!(failed.unwrap_err().to_string().contains("a thread failed"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::index::pretransform::IndexPreTransform;
 use crate::registry::REGISTRY;
 use crate::transform::VectorTransform;
 
-pub use parameters::ROW as PARAMETER_SPACE;
+pub use parameters::{ParameterSpace, ROW as PARAMETER_SPACE};
 
 /// Beginnings of parts that Faiss knows and this crate does not have yet.
 const NOT_HERE: &[&str] = &[

@@ -1,10 +1,12 @@
 //! Several indexes as one: each with a part of the vectors, or all with the same ones.
 
 use faiss_derive::Object;
+use parking_lot::Mutex;
 
+use super::tuning::{self, Tuned};
 use super::{Index, IndexBase};
 use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::base::{Error, Handle, Result, Shared, Value, threads};
 use crate::distance::merge_knn_results;
 use crate::registry::{Row, no_overload};
 
@@ -12,7 +14,7 @@ type Part = Shared<dyn Index>;
 
 /// The indexes that others are made of.
 #[derive(Object, Default, Clone)]
-#[object(name = "ThreadedIndexBase", abstract, methods = METHODS)]
+#[object(name = "ThreadedIndexBase", abstract, implements(Tuned), methods = METHODS)]
 pub struct Parts {
     #[object(parent)]
     pub base: IndexBase,
@@ -137,6 +139,35 @@ fn remove_part(object: &mut dyn Object, index: &Part) -> Result<()> {
     sync(object)
 }
 
+impl Parts {
+    /// The indexes.
+    pub fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    /// Does something with each index and its number, at the same time if that is wanted.
+    fn on_each(&self, threaded: bool, work: impl Fn(usize, &Part) -> Result<()> + Sync) -> Result<()> {
+        if threaded {
+            return threads::beside_each_other(self.parts.len(), |i| work(i, &self.parts[i]));
+        }
+        self.parts.iter().enumerate().try_for_each(|(i, part)| work(i, part))
+    }
+}
+
+/// Parameters are those of the indexes, set in all of them.
+impl Tuned for Parts {
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        let set: Result<Vec<bool>> = self.parts.iter().map(|part| tuning::set(part, name, value)).collect();
+        match set {
+            Ok(set) if set.is_empty() || set.contains(&false) => None,
+            set => Some(set.map(drop)),
+        }
+    }
+    fn explored(&self) -> Option<Part> {
+        self.parts.first().cloned()
+    }
+}
+
 impl Index for Parts {
     fn base(&self) -> &IndexBase {
         self
@@ -161,7 +192,7 @@ impl Index for Parts {
 pub struct IndexShards {
     #[object(parent)]
     pub parts: Parts,
-    /// Accepted for compatibility: indexes are asked one after the other, each by all threads.
+    /// Whether indexes are asked at the same time, by a thread each; else one after the other, each by all threads.
     pub threaded: bool,
     /// Ids of an index count on from those of the indexes before it; else they are as the indexes say.
     pub successive_ids: bool,
@@ -243,16 +274,15 @@ impl IndexShards {
             ids => ids,
         };
         let count = self.parts.parts.len();
-        for (i, part) in self.parts.parts.iter().enumerate() {
+        self.parts.on_each(self.threaded, |i, part| {
             let rows = i * n / count..(i + 1) * n / count;
             let x = &x[rows.start * d..rows.end * d];
             let mut part = part.write();
             match ids {
-                Some(ids) => part.add_with_ids(x, &ids[rows])?,
-                None => part.add(x)?,
+                Some(ids) => part.add_with_ids(x, &ids[rows]),
+                None => part.add(x),
             }
-        }
-        Ok(())
+        })
     }
 }
 
@@ -260,9 +290,10 @@ impl Index for IndexShards {
     crate::inherit_index!(parts);
 
     fn train(&mut self, x: &[f32]) -> Result<()> {
-        self.parts.train(x)?;
+        self.check_any()?;
+        let trained = self.parts.on_each(self.threaded, |_, part| part.write().train(x));
         self.parts.sync(true);
-        Ok(())
+        trained
     }
     fn add(&mut self, x: &[f32]) -> Result<()> {
         let added = self.add_parts(x, None);
@@ -287,16 +318,21 @@ impl Index for IndexShards {
         let (shards, size) = (self.parts.parts.len(), n * k);
         let all = size.checked_mul(shards).ok_or_else(|| Error::failed("n * k * nshard fits", ""))?;
         let (mut all_distances, mut all_labels) = (vec![0f32; all], vec![-1i64; all]);
-        let mut first = 0;
-        for (shard, part) in self.parts.parts.iter().enumerate() {
-            let own = shard * size..(shard + 1) * size;
-            let part = part.read();
-            part.search(x, k, params, &mut all_distances[own.clone()], &mut all_labels[own.clone()])?;
+        let ntotals = self.parts.parts.iter().map(|part| part.read().base().ntotal);
+        let firsts: Vec<i64> = ntotals.scan(0, |sum, n| Some(std::mem::replace(sum, *sum + n))).collect();
+        let results = all_distances.chunks_mut(size.max(1)).zip(all_labels.chunks_mut(size.max(1)));
+        let results: Vec<_> = results.map(Mutex::new).collect();
+        self.parts.on_each(self.threaded, |shard, part| {
+            // Without queries there is nothing to find.
+            let Some(result) = results.get(shard) else { return Ok(()) };
+            let (distances, labels) = &mut *result.lock();
+            part.read().search(x, k, params, distances, labels)?;
             if self.successive_ids {
-                all_labels[own].iter_mut().filter(|label| **label >= 0).for_each(|label| *label += first);
-                first += part.base().ntotal;
+                labels.iter_mut().filter(|label| **label >= 0).for_each(|label| *label += firsts[shard]);
             }
-        }
+            Ok(())
+        })?;
+        drop(results);
         let similarity = self.metric_type.is_similarity();
         merge_knn_results(n, k, shards, &all_distances, &all_labels, similarity, distances, labels)
     }
@@ -308,7 +344,7 @@ impl Index for IndexShards {
 pub struct IndexReplicas {
     #[object(parent)]
     pub parts: Parts,
-    /// Accepted for compatibility: indexes are asked one after the other, each by all threads.
+    /// Whether all take part in a search, each with some of the queries and by a thread of its own; else the first answers.
     pub threaded: bool,
 }
 
@@ -323,7 +359,7 @@ pub const REPLICAS_ROW: Row = Row::of::<IndexReplicas>().construct(
             [Value::Int(d), Value::Bool(threaded)] => (*d, *threaded),
             _ => return Err(no_overload("IndexReplicas", REPLICAS)),
         };
-        Ok(Handle::new(IndexReplicas { parts: Parts::new(d)?, threaded }))
+        Ok(Handle::new(IndexReplicas { threaded, ..IndexReplicas::new(d)? }))
     },
     REPLICAS,
 );
@@ -350,6 +386,11 @@ const REPLICA_METHODS: &[Method] = &[
 ];
 
 impl IndexReplicas {
+    /// Of indexes of that dimension; 0 for that of the first that is added.
+    pub fn new(d: i64) -> Result<Self> {
+        Ok(IndexReplicas { parts: Parts::new(d)?, threaded: true })
+    }
+
     /// Takes one more index, which has as many vectors as the others.
     pub fn add_replica(&mut self, index: Part) -> Result<()> {
         if let Some(first) = self.parts.parts.first() {
@@ -364,9 +405,9 @@ impl IndexReplicas {
     }
 
     /// Does the same to all.
-    fn each(&mut self, change: impl Fn(&mut dyn Index) -> Result<()>) -> Result<()> {
+    fn each(&mut self, change: impl Fn(&mut dyn Index) -> Result<()> + Sync) -> Result<()> {
         self.check_any()?;
-        let done = self.parts.parts.iter().try_for_each(|part| change(&mut *part.write()));
+        let done = self.parts.on_each(self.threaded, |_, part| change(&mut *part.write()));
         self.parts.sync(false);
         done
     }
@@ -392,8 +433,19 @@ impl Index for IndexReplicas {
         distances: &mut [f32],
         labels: &mut [i64],
     ) -> Result<()> {
-        self.queries(x, k, distances, labels)?;
-        self.first()?.read().search(x, k, params, distances, labels)
+        let n = self.queries(x, k, distances, labels)?;
+        let (count, d) = (self.parts.parts.len(), self.dim());
+        if !self.threaded || count < 2 || n < count || d == 0 {
+            return self.first()?.read().search(x, k, params, distances, labels);
+        }
+        let share = n.div_ceil(count);
+        let results = distances.chunks_mut(share * k).zip(labels.chunks_mut(share * k));
+        let shares: Vec<_> = x.chunks(share * d).zip(results).map(Mutex::new).collect();
+        self.parts.on_each(true, |i, part| {
+            let Some(share) = shares.get(i) else { return Ok(()) };
+            let (x, (distances, labels)) = &mut *share.lock();
+            part.read().search(x, k, params, distances, labels)
+        })
     }
     fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
         self.first()?.read().reconstruct(key, out)
@@ -428,12 +480,14 @@ mod tests {
         assert_eq!(shards.ntotal, n as i64);
         let (wanted, found) = (search(&one).unwrap(), search(&shards).unwrap());
         assert_eq!(found.1, wanted.1);
+        shards.threaded = true;
+        assert_eq!(search(&shards).unwrap(), found);
         assert!(found.0.iter().zip(&wanted.0).all(|(a, b)| (a - b).abs() < 1e-4));
         assert!(shards.add(&x).is_err() && shards.add_with_ids(&x, &[0; 100]).is_err());
         shards.reset().unwrap();
         assert_eq!(shards.ntotal, 0);
 
-        let mut replicas = IndexReplicas::default();
+        let mut replicas = IndexReplicas::new(0).unwrap();
         for _ in 0..2 {
             replicas.add_replica(Shared::new(IndexFlatL2::new(d as i64).unwrap())).unwrap();
         }

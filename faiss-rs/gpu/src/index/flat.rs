@@ -6,22 +6,28 @@ use faiss_core::base::object::{Method, MethodCall, cast, receiver, receiver_mut}
 use faiss_core::base::{Error, Handle, MetricType, Object, Result, Value};
 use faiss_core::cluster::Clustering;
 use faiss_core::index::flat::IndexFlat;
-use faiss_core::index::{Index, selector};
+use faiss_core::index::scalar::IndexScalarQuantizer;
+use faiss_core::index::{Index, RangeSearchResult, selector};
 use faiss_core::inherit_index;
+use faiss_core::quantize::scalar::kind::QT_fp16;
 use faiss_core::registry::{Row, no_overload};
+use faiss_core::selector::IDSelector;
 use faiss_derive::Object;
 use half::f16;
 
 use super::GpuIndex;
 use crate::config::{GpuIndexConfig, GpuIndexFlatConfig};
 use crate::device::device_properties;
+use crate::error::check_interrupt;
+use crate::given::{Input, Output};
 use crate::kind::{Cloner, Target};
 use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::assign::Parts;
 use crate::ops::kmeans::{self, Job};
 use crate::ops::knn::{self, Search, Strategy, Vectors};
+use crate::ops::range;
 use crate::ops::rows::{self, Rows};
-use crate::ops::select::Best;
+use crate::ops::select::{Best, Values};
 use crate::resources::{Context, GpuResources};
 use crate::standard::resources_of;
 use crate::vectors::DeviceVectors;
@@ -36,6 +42,9 @@ pub struct GpuIndexFlat {
     /// Made with the first vectors, or when they are replaced.
     vectors: Option<DeviceVectors>,
 }
+
+/// Queries of a range search whose distances to all vectors are in memory at a time, at most.
+const RANGE_QUERIES: usize = 1024;
 
 const SIGNATURES: &[&str] = &[
     "(provider: GpuResourcesProvider, dims: int, metric: int, config: GpuIndexFlatConfig = ...)",
@@ -63,6 +72,25 @@ pub const CLONER: Cloner = Cloner {
         receiver::<GpuIndexFlat>(index)?.copy_to(&mut made)?;
         Ok(Handle::new(made))
     },
+};
+
+/// Scalar-quantized codes that are f16 are what a flat index of f16 has.
+pub const HALVES: Cloner = Cloner {
+    gpu: "GpuIndexFlat",
+    cpu: "IndexScalarQuantizer",
+    to_gpu: |target: &Target<'_>, index| {
+        let index = receiver::<IndexScalarQuantizer>(index)?;
+        if index.sq.qtype != QT_fp16 {
+            return Err(Error::failed("", "IndexScalarQuantizer is not implemented on GPU but for QT_fp16"));
+        }
+        let x = all_vectors(index)?;
+        let base = GpuIndexConfig { device: target.device, ..Default::default() };
+        let config = GpuIndexFlatConfig { base, use_float16: true, ..Default::default() };
+        let mut made = GpuIndexFlat::new(target.resources.clone(), index.d.into(), index.metric_type, &config)?;
+        made.add(&x)?;
+        Ok(Handle::new(made))
+    },
+    to_cpu: CLONER.to_cpu,
 };
 
 /// Builds a flat index from constructor arguments, which name the metric unless the type does.
@@ -184,6 +212,62 @@ impl GpuIndexFlat {
         knn::knn(context, queries, count, &vectors.view(), search, 0, out)
     }
 
+    /// Adds vectors of the host or of the device, on a given stream where there is one.
+    pub(super) fn add_from(&mut self, x: Input<'_>, stream: Option<usize>) -> Result<()> {
+        self.stored()?;
+        let n = x.rows(self.dim())?;
+        if n == 0 {
+            return Ok(());
+        }
+        let mut vectors = match self.vectors.take() {
+            Some(vectors) => vectors,
+            None => self.empty_vectors(self.dim())?,
+        };
+        let added = self.with_on(stream, |context| vectors.append(context, x));
+        self.vectors = Some(vectors);
+        added?;
+        self.gpu.ntotal += n as i64;
+        Ok(())
+    }
+
+    /// A search with queries and results of the host or of the device, on a given stream where there is one.
+    pub(super) fn search_for(
+        &self,
+        x: Input<'_>,
+        k: usize,
+        params: Option<&dyn Object>,
+        out: &mut Output<'_>,
+        stream: Option<usize>,
+    ) -> Result<()> {
+        let n = x.rows(self.dim())?;
+        Error::check(k > 0 && n.checked_mul(k) == Some(out.room()), "k > 0 && distances.size() == n * k")?;
+        let Some(vectors) = self.stored()? else {
+            let worst = faiss_core::distance::worst(self.metric_type);
+            let (values, ids) = (vec![worst; out.room()], vec![-1; out.room()]);
+            return self.with_on(stream, |context| out.put_host(context, &values, &ids));
+        };
+        let (d, page) = (self.dim(), self.gpu.page_of_queries(k));
+        let (metric, arg) = (self.metric_type, self.metric_arg);
+        let marks = self.marks(params);
+        // One choice for the whole call, so that the pages of one search do not differ in rounding.
+        let search = Search { metric, arg, k, strategy: self.strategy(n, k)? };
+        self.with_on(stream, |context| {
+            let marks = marks.map(|marks| context.upload(&marks)).transpose()?;
+            let searched = Vectors { allowed: marks.as_ref().map(|m| m.ptr()), ..vectors.view() };
+            for first in (0..n).step_by(page) {
+                let count = page.min(n - first);
+                let (queries, _kept) = x.bring(context, first * d, count * d)?;
+                let mut half = vectors.is_half().then(|| context.take::<f16>(count * d)).transpose()?;
+                let queries = as_stored(context, queries, count * d, half.as_mut().map(|h| h.ptr_mut()))?;
+                let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
+                let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+                knn::knn(context, queries, count, &searched, search, 0, best)?;
+                out.put(context, first * k, count * k, values.ptr(), ids.ptr())?;
+            }
+            Ok(())
+        })
+    }
+
     fn empty_vectors(&self, d: usize) -> crate::Result<DeviceVectors> {
         let config = self.config();
         let mut vectors = DeviceVectors::new(config.device, config.memory_space, d, self.use_float16)?;
@@ -192,7 +276,11 @@ impl GpuIndexFlat {
     }
 
     fn with<R>(&self, work: impl FnOnce(&Context<'_>) -> crate::Result<R>) -> Result<R> {
-        Ok(self.gpu.resources().with(self.config().device, work)?)
+        self.with_on(None, work)
+    }
+
+    fn with_on<R>(&self, stream: Option<usize>, work: impl FnOnce(&Context<'_>) -> crate::Result<R>) -> Result<R> {
+        Ok(self.gpu.resources().with_on(self.config().device, stream, work)?)
     }
 
     /// The vectors, after a check that the public fields still fit to them.
@@ -210,7 +298,7 @@ impl GpuIndexFlat {
         Error::check(index.rows(x)? as i64 == index.ntotal, "codes.size() == ntotal * code_size")?;
         let mut vectors = self.empty_vectors(index.dim())?;
         if !x.is_empty() {
-            self.with(|context| vectors.append(context, x))?;
+            self.with(|context| vectors.append(context, Input::Host(x)))?;
         }
         self.gpu.base = index.base().clone();
         self.gpu.is_trained = true;
@@ -226,6 +314,14 @@ impl GpuIndexFlat {
         copy.add(&self.host_vectors()?)?;
         *index = copy;
         Ok(())
+    }
+
+    /// A byte for each vector, 1 for those that the selector of the parameters lets pass.
+    fn marks(&self, params: Option<&dyn Object>) -> Option<Vec<u8>> {
+        let selector = selector(params)?;
+        let mut marks = vec![false; self.ntotal.max(0) as usize];
+        selector.read().mark(0..self.ntotal, &mut marks);
+        Some(marks.into_iter().map(u8::from).collect())
     }
 
     fn host_vectors(&self) -> Result<Vec<f32>> {
@@ -247,6 +343,13 @@ impl GpuIndexFlat {
     }
 }
 
+fn all_vectors(index: &dyn Index) -> Result<Vec<f32>> {
+    let n = usize::try_from(index.base().ntotal).unwrap_or(0);
+    let mut x = vec![0.0; n * index.base().dim()];
+    index.reconstruct_n(0, n, &mut x)?;
+    Ok(x)
+}
+
 /// Queries as the vectors' type: f32 as they are, or rounded to f16 in `half`.
 fn as_stored(context: &Context<'_>, queries: Ptr<f32>, count: usize, half: Option<PtrMut<f16>>) -> crate::Result<Rows> {
     match half {
@@ -262,20 +365,7 @@ impl Index for GpuIndexFlat {
     inherit_index!(gpu);
 
     fn add(&mut self, x: &[f32]) -> Result<()> {
-        self.stored()?;
-        let n = self.rows(x)?;
-        if n == 0 {
-            return Ok(());
-        }
-        let mut vectors = match self.vectors.take() {
-            Some(vectors) => vectors,
-            None => self.empty_vectors(self.dim())?,
-        };
-        let added = self.with(|context| vectors.append(context, x));
-        self.vectors = Some(vectors);
-        added?;
-        self.gpu.ntotal += n as i64;
-        Ok(())
+        self.add_from(Input::Host(x), None)
     }
 
     fn search(
@@ -286,37 +376,94 @@ impl Index for GpuIndexFlat {
         distances: &mut [f32],
         labels: &mut [i64],
     ) -> Result<()> {
-        let n = self.queries(x, k, distances, labels)?;
+        self.queries(x, k, distances, labels)?;
+        self.search_for(Input::Host(x), k, params, &mut Output::Host(distances, labels), None)
+    }
+
+    fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        let n = self.rows(x)?;
+        let mut found = RangeSearchResult { lims: vec![0], distances: Vec::new(), labels: Vec::new() };
         let Some(vectors) = self.stored()? else {
-            distances.fill(faiss_core::distance::worst(self.metric_type));
-            labels.fill(-1);
-            return Ok(());
+            found.lims.resize(n + 1, 0);
+            return Ok(found);
         };
-        let (d, page) = (self.dim(), self.gpu.page_of_queries(k));
-        let (metric, arg) = (self.metric_type, self.metric_arg);
-        let marks = selector(params).map(|selector| {
-            let mut marks = vec![false; vectors.count()];
-            selector.read().mark(0..self.ntotal, &mut marks);
-            marks.into_iter().map(u8::from).collect::<Vec<u8>>()
-        });
-        // One choice for the whole call, so that the pages of one search do not differ in rounding.
-        let search = Search { metric, arg, k, strategy: self.strategy(n, k)? };
+        let (d, count) = (self.dim(), vectors.count());
+        let marks = self.marks(params);
+        let search = Search { metric: self.metric_type, arg: self.metric_arg, k: 1, strategy: Strategy::Pairwise };
         self.with(|context| {
             let marks = marks.map(|marks| context.upload(&marks)).transpose()?;
-            let searched = Vectors { allowed: marks.as_ref().map(|m| m.ptr()), ..vectors.view() };
-            let results = distances.chunks_mut(page * k).zip(labels.chunks_mut(page * k));
-            for (x, (distances, labels)) in x.chunks(page * d).zip(results) {
-                let count = x.len() / d;
+            // All distances of some queries are in memory at once.
+            let page = (context.room / 16 / count).clamp(1, RANGE_QUERIES);
+            for x in x.chunks(page * d) {
+                context.sync()?;
+                check_interrupt()?;
+                let rows = x.len() / d;
                 let queries = context.upload(x)?;
                 let mut half = vectors.is_half().then(|| context.take::<f16>(x.len())).transpose()?;
                 let queries = as_stored(context, queries.ptr(), x.len(), half.as_mut().map(|h| h.ptr_mut()))?;
-                let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
-                let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-                knn::knn(context, queries, count, &searched, search, 0, best)?;
-                context.download_both((values.ptr(), distances), (ids.ptr(), labels))?;
+                let mut all = context.take::<f32>(rows * count)?;
+                knn::all_distances(context, queries, rows, &vectors.view(), search, all.ptr_mut())?;
+                let values = Values {
+                    values: all.ptr(),
+                    stride: count,
+                    rows,
+                    columns: count,
+                    allowed: marks.as_ref().map(|m| m.ptr()),
+                    row_columns: None,
+                    first_id: 0,
+                    descending: self.metric_type.is_similarity(),
+                };
+                let within = range::within(context, &values, radius)?;
+                let before = found.labels.len();
+                found.lims.extend(within.offsets.iter().skip(1).map(|at| before + at));
+                found.distances.resize(before + within.count(), 0.0);
+                found.labels.resize(before + within.count(), -1);
+                let (values, labels) = (within.values.ptr(), within.positions.ptr());
+                let out = ((values, &mut found.distances[before..]), (labels, &mut found.labels[before..]));
+                context.download_both(out.0, out.1)?;
             }
             Ok(())
-        })
+        })?;
+        Ok(found)
+    }
+
+    fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
+        let x = self.host_vectors()?;
+        let (n, d) = (self.ntotal.max(0) as usize, self.dim());
+        let mut removed = vec![false; n];
+        sel.mark(0..n as i64, &mut removed);
+        let kept: Vec<f32> = x
+            .chunks_exact(d.max(1))
+            .zip(&removed)
+            .filter(|(_, gone)| !**gone)
+            .flat_map(|(row, _)| row)
+            .copied()
+            .collect();
+        let count = removed.iter().filter(|gone| **gone).count();
+        if count > 0 {
+            let mut vectors = self.empty_vectors(d)?;
+            if !kept.is_empty() {
+                self.with(|context| vectors.append(context, Input::Host(&kept)))?;
+            }
+            self.vectors = Some(vectors);
+            self.gpu.ntotal -= count as i64;
+        }
+        Ok(count)
+    }
+
+    fn check_compatible_for_merge(&self, other: &dyn Index) -> Result<()> {
+        let other = cast::<GpuIndexFlat>(other);
+        let other = other.ok_or_else(|| Error::failed("", "can only merge indexes of the same type"))?;
+        Error::check(other.d == self.d, "other->d == d")?;
+        Error::check(other.metric_type == self.metric_type, "other->metric_type == metric_type")
+    }
+
+    fn merge_from(&mut self, other: &mut dyn Index, add_id: i64) -> Result<()> {
+        self.check_compatible_for_merge(other)?;
+        Error::check(add_id == 0, "add_id == 0: cannot set ids in a flat index")?;
+        let x = all_vectors(other)?;
+        self.add(&x)?;
+        other.reset()
     }
 
     fn cluster(

@@ -1,9 +1,11 @@
 //! GPU indexes: one file a type. They keep their vectors on one GPU and nothing on the CPU, and are indexes like any other.
 
+pub mod binary_flat;
 pub mod flat;
 pub mod flat_ip;
 pub mod flat_l2;
 pub mod ivf;
+pub mod on_device;
 
 use std::sync::Arc;
 

@@ -6,12 +6,16 @@
 pub mod assign;
 pub mod found;
 pub mod group;
+pub mod hamming;
+pub mod ivf_scan;
 pub mod kmeans;
 pub mod knn;
 pub mod pq;
 mod pq_filter;
 pub mod pq_train;
 pub mod probe;
+pub mod range;
 pub mod rows;
 pub mod select;
 pub mod split;
+pub mod sq;

@@ -186,7 +186,7 @@ pub fn coarse_distances(
 
 /// The lists that queries look into, nearest first.
 #[derive(Clone, Copy)]
-pub struct Probes {
+pub struct PqProbes {
     /// `nprobe` lists a query, negative for none.
     pub lists: Ptr<i32>,
     /// `nprobe` distances of the query to their centroids.
@@ -200,7 +200,7 @@ pub struct Probes {
 
 /// What the codes are of, and how they are compared.
 #[derive(Clone, Copy)]
-pub struct Scan<'a> {
+pub struct PqScan<'a> {
     pub codebooks: &'a Codebooks,
     pub lists: CodeLists,
     pub metric: MetricType,
@@ -212,7 +212,7 @@ pub struct Scan<'a> {
     pub allowed: Option<Ptr<u8>>,
 }
 
-/// How the best codes are found. One chooser, [`Scan::choose`]; the tests run both against each other.
+/// How the best codes are found. One chooser, [`PqScan::choose`]; the tests run both against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// A table for each query, in which every code is looked up.
@@ -237,7 +237,7 @@ const BLOCKS_TOGETHER: usize = 4;
 /// Codes that are worth a block of their own.
 const VISITS_PER_SPLIT: usize = 1024;
 
-impl Scan<'_> {
+impl PqScan<'_> {
     pub(super) fn table(&self) -> Table {
         match (self.metric, self.by_residual) {
             (MetricType::InnerProduct, _) => Table { norm: 0.0, scale: -1.0, difference: 0 },
@@ -262,14 +262,14 @@ impl Scan<'_> {
         context: &Context<'_>,
         queries: Ptr<f32>,
         nq: usize,
-        probes: &Probes,
+        probes: &PqProbes,
         k: usize,
         out: Best,
     ) -> Result<()> {
         self.best_by(self.choose(context, nq, probes, k), context, queries, nq, probes, k, out)
     }
 
-    /// [`Scan::best`] by a given strategy; all give the same bits.
+    /// [`PqScan::best`] by a given strategy; all give the same bits.
     #[allow(clippy::too_many_arguments)]
     pub fn best_by(
         &self,
@@ -277,7 +277,7 @@ impl Scan<'_> {
         context: &Context<'_>,
         queries: Ptr<f32>,
         nq: usize,
-        probes: &Probes,
+        probes: &PqProbes,
         k: usize,
         out: Best,
     ) -> Result<()> {
@@ -309,7 +309,7 @@ impl Scan<'_> {
         context: &Context<'_>,
         queries: Ptr<f32>,
         nq: usize,
-        probes: &Probes,
+        probes: &PqProbes,
         out: PtrMut<f32>,
         stride: usize,
     ) -> Result<()> {
@@ -322,7 +322,7 @@ impl Scan<'_> {
         context: &Context<'_>,
         queries: Ptr<f32>,
         nq: usize,
-        probes: &Probes,
+        probes: &PqProbes,
         found: Found,
         seen: usize,
     ) -> Result<()> {
@@ -376,7 +376,7 @@ impl Scan<'_> {
         context: &Context<'_>,
         queries: Ptr<f32>,
         nq: usize,
-        probes: &Probes,
+        probes: &PqProbes,
         found: Found,
         seen: usize,
         tables: Option<Ptr<f32>>,
@@ -456,9 +456,9 @@ impl Found {
     }
 }
 
-impl Probes {
-    pub(super) fn skip(&self, queries: usize) -> Probes {
-        Probes {
+impl PqProbes {
+    pub(super) fn skip(&self, queries: usize) -> PqProbes {
+        PqProbes {
             lists: self.lists.at(queries * self.nprobe),
             coarse: self.coarse.at(queries * self.nprobe),
             places: self.places.at(queries * (self.nprobe + 1)),

@@ -12,7 +12,7 @@ use faiss_core::quantize::ProductQuantizer;
 use crate::error::Result;
 use crate::launchers;
 use crate::memory::{DeviceBuffer, MemorySpace, Ptr};
-use crate::ops::pq::{Found, Probes, Scan, Strategy};
+use crate::ops::pq::{Found, PqProbes, PqScan, Strategy};
 use crate::ops::probe;
 use crate::ops::select::Best;
 use crate::resources::Context;
@@ -67,8 +67,8 @@ impl Halves {
     }
 }
 
-impl Scan<'_> {
-    pub fn choose(&self, context: &Context<'_>, nq: usize, probes: &Probes, k: usize) -> Strategy {
+impl PqScan<'_> {
+    pub fn choose(&self, context: &Context<'_>, nq: usize, probes: &PqProbes, k: usize) -> Strategy {
         let (units, pairs) = (f64::from(context.properties.multiprocessors), nq * probes.nprobe);
         let codes = nq as f64 * probes.visits as f64;
         let tiles = pairs / TILE_PAIRS + pairs.min(self.lists.nlist);
@@ -110,7 +110,7 @@ impl Scan<'_> {
         halves: &Halves,
         queries: Ptr<f32>,
         nq: usize,
-        probes: &Probes,
+        probes: &PqProbes,
         k: usize,
         out: Best,
     ) -> Result<()> {
@@ -130,7 +130,7 @@ impl Scan<'_> {
         halves: &Halves,
         queries: Ptr<f32>,
         nq: usize,
-        probes: &Probes,
+        probes: &PqProbes,
         k: usize,
         out: Best,
     ) -> Result<()> {
@@ -258,6 +258,6 @@ impl Scan<'_> {
 }
 
 /// Codes of a query that give it its limit.
-fn first_codes(probes: &Probes, k: usize) -> usize {
+fn first_codes(probes: &PqProbes, k: usize) -> usize {
     (SEEN_PER_RESULT * k).max(probes.visits / SEEN_PART)
 }

@@ -10,12 +10,13 @@ use crate::lists::ListsView;
 use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::group::{self, Grouped};
 use crate::ops::knn::Vectors;
+use crate::ops::range;
 use crate::ops::select::{self, BLOCK_K, Best, Values};
 use crate::resources::Context;
 
-/// What queries look into.
+/// Queries and the lists that they look into.
 #[derive(Clone, Copy)]
-pub struct Probes {
+pub struct Queries {
     pub queries: Ptr<f32>,
     pub count: usize,
     pub d: usize,
@@ -61,7 +62,25 @@ pub struct Tiles<'a> {
     pub bound: usize,
 }
 
+impl Tiles<'_> {
+    /// The kernels' parameter of this name.
+    pub fn parameter(&self) -> launchers::Tiles {
+        launchers::Tiles {
+            order: self.pairs.order.ptr(),
+            groups: self.pairs.offsets.ptr(),
+            lists: self.lists.ptr(),
+            firsts: self.firsts.ptr(),
+            count: self.count.ptr(),
+        }
+    }
+}
+
 impl Scan {
+    /// The kernels' parameter of this name.
+    pub fn probes(&self) -> launchers::Probes {
+        launchers::Probes { lists: self.lists, places: self.places, nprobe: self.nprobe as u32 }
+    }
+
     /// The pairs by list, in tiles of at most `width` queries.
     pub fn tiles<'a>(&self, context: &'a Context<'_>, width: usize) -> Result<Tiles<'a>> {
         tiles(context, self.lists, self.count * self.nprobe, self.stored.nlist, width)
@@ -111,7 +130,7 @@ pub struct Search {
 /// are fewer, the id is -1 and the distance the worst of the metric. `out` holds `count * k` of each. `compute` are the family's kernels.
 pub fn best(
     context: &Context<'_>,
-    probes: &Probes,
+    probes: &Queries,
     search: &Search,
     compute: &dyn Fn(&Scan) -> Result<()>,
     out: Best,
@@ -128,7 +147,7 @@ pub type Refine<'a> = &'a dyn Fn(&Scan, Best, usize, Best) -> Result<()>;
 /// As [`best`], for distances that are not exact: they choose candidates, of which `refine` takes the best.
 pub fn best_refined(
     context: &Context<'_>,
-    probes: &Probes,
+    probes: &Queries,
     search: &Search,
     compute: &dyn Fn(&Scan) -> Result<()>,
     refine: Option<Refine<'_>>,
@@ -149,12 +168,7 @@ pub fn best_refined(
         let mut distances = context.take::<f32>(page.rows * page.stride)?;
         let scan = rows.scan(page.first, page.rows, distances.ptr_mut(), page.stride);
         compute(&scan)?;
-        if let Some(allowed) = search.allowed {
-            let launch = context.launch(page.rows * probes.nprobe);
-            let (starts, at) = (search.stored.starts, distances.ptr_mut());
-            let (nprobe, stride) = (probes.nprobe as u32, page.stride as i64);
-            launchers::mask_distances(launch, scan.lists, scan.places, nprobe, starts, allowed, at, stride)?;
-        }
+        mask(context, search, &scan)?;
         let values = Values {
             values: distances.ptr(),
             stride: page.stride,
@@ -183,11 +197,70 @@ pub fn best_refined(
     rows.label(context, out)
 }
 
+/// All entries of the lists of each query that are within a radius. `take` gets, for the queries of one page after the other, where the results
+/// of each begin and the last ends, and their distances and labels on the device.
+pub fn within(
+    context: &Context<'_>,
+    queries: &Queries,
+    search: &Search,
+    radius: f32,
+    compute: &dyn Fn(&Scan) -> Result<()>,
+    mut take: impl FnMut(&[usize], Ptr<f32>, Ptr<i64>) -> Result<()>,
+) -> Result<()> {
+    if queries.count == 0 {
+        return Ok(());
+    }
+    let rows = Rows::new(context, queries, search)?;
+    for page in pages(context, rows.lengths.ptr(), queries.count, rows.longest, 1)? {
+        context.sync()?;
+        check_interrupt()?;
+        let mut distances = context.take::<f32>(page.rows * page.stride)?;
+        let scan = rows.scan(page.first, page.rows, distances.ptr_mut(), page.stride);
+        compute(&scan)?;
+        mask(context, search, &scan)?;
+        let values = Values {
+            values: distances.ptr(),
+            stride: page.stride,
+            rows: page.rows,
+            columns: page.stride,
+            allowed: None,
+            row_columns: Some(scan.lengths),
+            first_id: 0,
+            descending: search.descending,
+        };
+        let mut found = range::within(context, &values, radius)?;
+        let (count, stored) = (found.count(), search.stored);
+        let (labels, rows) = (found.positions.ptr_mut(), found.rows.ptr());
+        launchers::range_labels(
+            context.stride(count, 256),
+            labels,
+            rows,
+            count as i64,
+            scan.lists,
+            scan.places,
+            scan.nprobe as u32,
+            stored.starts,
+            stored.ids,
+            stored.narrow_ids,
+        )?;
+        take(&found.offsets, found.values.ptr(), found.positions.ptr())?;
+    }
+    Ok(())
+}
+
+/// NaN for the distances of entries that the search does not allow.
+fn mask(context: &Context<'_>, search: &Search, scan: &Scan) -> Result<()> {
+    let Some(allowed) = search.allowed else { return Ok(()) };
+    let launch = context.launch(scan.count * scan.nprobe);
+    let (nprobe, stride, starts) = (scan.nprobe as u32, scan.stride as i64, search.stored.starts);
+    launchers::mask_distances(launch, scan.lists, scan.places, nprobe, starts, allowed, scan.distances, stride)
+}
+
 /// As [`best`], for a family that chooses while it computes: `choose` gives the best of all queries, with places in their rows for
 /// ids. There are no rows in memory.
 pub fn best_chosen(
     context: &Context<'_>,
-    probes: &Probes,
+    probes: &Queries,
     search: &Search,
     choose: &dyn Fn(&Scan) -> Result<()>,
     out: Best,
@@ -202,7 +275,7 @@ pub fn best_chosen(
 
 /// The rows of distances of queries: which lists they are of, and where those begin.
 struct Rows<'a> {
-    probes: &'a Probes,
+    probes: &'a Queries,
     search: &'a Search,
     lists: Temp<'a, i32>,
     places: Temp<'a, u32>,
@@ -212,7 +285,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(context: &'a Context<'_>, probes: &'a Probes, search: &'a Search) -> Result<Rows<'a>> {
+    fn new(context: &'a Context<'_>, probes: &'a Queries, search: &'a Search) -> Result<Rows<'a>> {
         let (count, nprobe, k) = (probes.count, probes.nprobe, search.k);
         let longest = search.longest_row.min(probes.max_codes);
         if longest + k.next_power_of_two() > (u32::MAX - (1 << 16)) as usize {

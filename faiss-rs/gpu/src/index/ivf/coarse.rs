@@ -5,6 +5,7 @@ use faiss_core::base::{Error, MetricType, Result};
 use faiss_core::index::Index;
 
 use super::{GpuIndexIVF, GpuInvertedFile};
+use crate::given::Input;
 use crate::index::flat::GpuIndexFlat;
 use crate::memory::Ptr;
 use crate::ops::knn::{Strategy, Vectors};
@@ -123,7 +124,7 @@ pub fn update_quantizer(index: &mut dyn GpuInvertedFile) -> Result<()> {
         let config = &ivf.config.base;
         let mut vectors = DeviceVectors::new(config.device, config.memory_space, ivf.dim(), false)?;
         vectors.report_to(ivf.gpu.resources().hold(config.device, "Quantizer"));
-        ivf.with(|context| vectors.append(context, &x))?;
+        ivf.with(|context| vectors.append(context, Input::Host(&x)))?;
         centroids = Some(vectors);
     }
     index.ivf_mut().centroids = centroids;

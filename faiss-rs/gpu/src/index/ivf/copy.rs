@@ -58,10 +58,11 @@ impl GpuIndexIVF {
                 return Ok(quantizer.clone());
             }
             let message = format!(
-                "the quantizer, {}, has no GPU form: set allowCpuCoarseQuantizer to let it stay on the CPU",
+                "This index type is not implemented on GPU: {}, the coarse quantizer, and allowCpuCoarseQuantizer is set to false. \
+                 Please set the flag to true to allow the CPU fallback in cloner.",
                 locked.info().name
             );
-            return Err(Error::failed("isGpuIndexImplemented(quantizer) || allowCpuCoarseQuantizer", message));
+            return Err(Error::failed("", message));
         }
         let flat = &self.config.flat_config;
         let options = GpuClonerOptions {

@@ -6,6 +6,8 @@ use faiss_core::index::ivf::train::Level1;
 use super::coarse::{Coarse, update_quantizer};
 use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
 use crate::config::GpuClonerOptions;
+use crate::error::check_interrupt;
+use crate::given::Input;
 use crate::lists::DeviceLists;
 use crate::memory::{Ptr, Temp};
 use crate::ops::assign;
@@ -33,11 +35,22 @@ pub fn train(index: &mut dyn GpuInvertedFile, x: &[f32]) -> Result<()> {
     Ok(())
 }
 
-/// Adds vectors; without `ids`, theirs count up from `ntotal`. Those that the quantizer gives no list are counted, but in none.
-pub fn add(index: &mut dyn GpuInvertedFile, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
+/// Adds vectors of the host; see [`add`].
+pub fn add_host(index: &mut dyn GpuInvertedFile, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
+    add(index, Input::Host(x), ids, None)
+}
+
+/// Adds vectors, on a given stream where there is one; without `ids`, theirs count up from `ntotal`. Those that the quantizer gives no list are
+/// counted, but in none.
+pub(in crate::index) fn add(
+    index: &mut dyn GpuInvertedFile,
+    x: Input<'_>,
+    ids: Option<&[i64]>,
+    stream: Option<usize>,
+) -> Result<()> {
     let ivf = index.ivf();
     Error::check(ivf.is_trained, "is_trained")?;
-    let n = ivf.rows(x)?;
+    let n = x.rows(ivf.dim())?;
     Error::check(ids.is_none_or(|ids| ids.len() == n), "ids.size() == n")?;
     ivf.lists()?;
     if n == 0 {
@@ -46,10 +59,17 @@ pub fn add(index: &mut dyn GpuInvertedFile, x: &[f32], ids: Option<&[i64]>) -> R
     let handle = ivf.quantizer()?.clone();
     let quantizer = handle.read();
     let coarse = Coarse::of(ivf, &*quantizer)?;
-    let list_nos = coarse.assign_on_host(x, ivf.nlist)?;
+    let list_nos = match coarse {
+        Coarse::Device(_) => None,
+        Coarse::Other(_) => {
+            let x = ivf.with_on(stream, |context| x.on_host(context))?;
+            coarse.assign_on_host(&x, ivf.nlist)?
+        }
+    };
     let mut lists = take_lists(index)?;
     let mut added = 0;
-    let done = append_all(&*index, &coarse, x, ids, list_nos.as_deref(), &mut lists, &mut added);
+    let batches = Batches { x, ids, list_nos: list_nos.as_deref(), stream };
+    let done = append_all(&*index, &coarse, &batches, &mut lists, &mut added);
     let ivf = index.ivf_mut();
     ivf.lists = Some(lists);
     // What an interrupted addition brought is there, and counted.
@@ -57,23 +77,30 @@ pub fn add(index: &mut dyn GpuInvertedFile, x: &[f32], ids: Option<&[i64]>) -> R
     done
 }
 
+/// What is added.
+struct Batches<'a> {
+    x: Input<'a>,
+    ids: Option<&'a [i64]>,
+    list_nos: Option<&'a [i32]>,
+    stream: Option<usize>,
+}
+
 fn append_all(
     index: &dyn GpuInvertedFile,
     coarse: &Coarse<'_>,
-    x: &[f32],
-    ids: Option<&[i64]>,
-    list_nos: Option<&[i32]>,
+    given: &Batches<'_>,
     lists: &mut DeviceLists,
     added: &mut usize,
 ) -> Result<()> {
     let ivf = index.ivf();
-    let (n, d) = (ivf.rows(x)?, ivf.dim());
+    let d = ivf.dim();
+    let n = given.x.rows(d)?;
     let centroids = coarse.centroids(ivf)?;
     let expected = lists.count() + n;
     let first_id = ivf.ntotal;
-    ivf.with(|context| {
-        context.stream_rows(x, d, (BATCH_BYTES / 4 / d).max(1), |rows, first, count| {
-            let list_of = match (list_nos, coarse) {
+    ivf.with_on(given.stream, |context| {
+        let mut one = |rows: Ptr<f32>, first: usize, count: usize| -> crate::Result<()> {
+            let list_of = match (given.list_nos, coarse) {
                 (Some(list_nos), _) => context.upload(&list_nos[first..first + count])?,
                 (None, Coarse::Device(flat)) => {
                     let mut list_of = context.take::<i32>(count)?;
@@ -85,7 +112,7 @@ fn append_all(
             };
             let batch = Batch { rows, count, lists: list_of.ptr(), centroids };
             let counted: Vec<i64>;
-            let ids = match ids {
+            let ids = match given.ids {
                 Some(ids) => &ids[first..first + count],
                 None => {
                     counted = (first_id + first as i64..first_id + (first + count) as i64).collect();
@@ -96,11 +123,19 @@ fn append_all(
             *added += count;
             progress::report("adding vectors", first + count, n);
             Ok(())
-        })
+        };
+        let page = (BATCH_BYTES / 4 / d).max(1);
+        match given.x {
+            Input::Host(x) => context.stream_rows(x, d, page, one),
+            Input::Device(at, _) => (0..n).step_by(page).try_for_each(|first| {
+                check_interrupt()?;
+                one(at.at(first * d), first, page.min(n - first))
+            }),
+        }
     })
 }
 
-fn no_centroids() -> crate::Error {
+pub(super) fn no_centroids() -> crate::Error {
     crate::Error::invalid("the quantizer has no centroids on this GPU")
 }
 
@@ -134,6 +169,20 @@ fn take_lists(index: &mut dyn GpuInvertedFile) -> Result<DeviceLists> {
 }
 
 impl GpuIndexIVF {
+    /// Residuals of vectors to the centroids of their lists; 0 for those of none.
+    pub(super) fn residuals(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let d = self.dim();
+        let quantizer = self.quantizer()?.read();
+        let mut lists = vec![-1i64; x.len() / d];
+        quantizer.assign(x, 1, &mut lists)?;
+        let known: Vec<i64> = lists.iter().map(|list| (*list).max(0)).collect();
+        let mut residuals = vec![0f32; x.len()];
+        quantizer.compute_residual_n(x, &mut residuals, &known)?;
+        let rows = residuals.chunks_exact_mut(d).zip(&lists);
+        rows.filter(|(_, list)| **list < 0).for_each(|(row, _)| row.fill(0.0));
+        Ok(residuals)
+    }
+
     fn empty_lists(&self, code_size: usize) -> Result<DeviceLists> {
         let (space, indices) = (self.config.base.memory_space, self.config.indices_options);
         let mut lists = self.with(|context| DeviceLists::new(context, space, self.nlist, code_size, indices))?;

@@ -12,13 +12,10 @@ use faiss_derive::Object;
 use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
 use crate::config::GpuIndexIVFFlatConfig;
 use crate::kind::{Cloner, Target};
-use crate::launchers::{self, Metric};
-use crate::lists::ListsView;
-use crate::memory::Ptr;
-use crate::ops::knn::{Vectors, kernel_metric};
-use crate::ops::probe::{self, Probes, Scan, Search, Tiles};
-use crate::ops::rows::Rows;
-use crate::ops::select::{self, BLOCK_K, Best};
+use crate::ops::ivf_scan::{self, Codec};
+use crate::ops::knn::kernel_metric;
+use crate::ops::probe::{Queries, Scan, Search};
+use crate::ops::select::Best;
 use crate::resources::{Context, GpuResources};
 
 /// Stores full vectors in the lists of a coarse quantizer, on a GPU.
@@ -126,17 +123,6 @@ impl Index for GpuIndexIVFFlat {
     crate::gpu_inverted_file_index!();
 }
 
-/// Queries of one tile of the kernels that visit list by list.
-const TILE_QUERIES: usize = 32;
-const PRODUCT_QUERIES: usize = 64;
-/// Queries for each list from which on visiting list by list beats reading it for each of them.
-const QUERIES_A_LIST: usize = 4;
-/// And from which on products, which need tiles that are full and candidates to be ranked again, beat differences.
-const PRODUCTS_FROM: usize = 32;
-/// Vectors that a block computes at a time, in both kernels.
-const SCAN_VECTORS: usize = 32;
-const TILE_VECTORS: usize = 128;
-
 impl GpuInvertedFile for GpuIndexIVFFlat {
     fn ivf(&self) -> &GpuIndexIVF {
         &self.ivf
@@ -150,187 +136,16 @@ impl GpuInvertedFile for GpuIndexIVFFlat {
     fn encode<'a>(&self, _context: &'a Context<'_>, _batch: &Batch) -> crate::Result<Codes<'a>> {
         Ok(Codes::Rows)
     }
+    fn decode_on_host(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
+        for (x, bytes) in x.iter_mut().zip(codes.chunks_exact(size_of::<f32>())) {
+            *x = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        Ok(())
+    }
     fn scan(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<()> {
-        let metric = kernel_metric(self.metric_type);
-        match Strategy::choose(context, metric, scan.count * scan.nprobe, &scan.stored, None) {
-            Strategy::Query => scan_by_query(context, metric, scan),
-            Strategy::List | Strategy::Product => scan_by_list(context, metric, scan),
-        }
+        ivf_scan::scan(context, &Codec::floats(), kernel_metric(self.metric_type), scan)
     }
-    fn best(&self, context: &Context<'_>, probes: &Probes, search: &Search, out: Best) -> crate::Result<()> {
-        let metric = kernel_metric(self.metric_type);
-        let pairs = probes.count * probes.nprobe;
-        let strategy = Strategy::choose(context, metric, pairs, &search.stored, search.centroids);
-        // Products choose a few candidates more than are wanted, for which selection by block has no room there.
-        let crowded =
-            strategy == Strategy::Product && metric == Metric::L2 && search.k + probe::SPARE_CANDIDATES > BLOCK_K;
-        best_by(context, if crowded { Strategy::List } else { strategy }, metric, probes, search, out)
+    fn best(&self, context: &Context<'_>, queries: &Queries, search: &Search, out: Best) -> crate::Result<()> {
+        ivf_scan::best(context, &Codec::floats(), kernel_metric(self.metric_type), queries, search, out)
     }
-}
-
-/// How lists are scanned. One chooser, [`Strategy::choose`]; the tests run all of them against each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Strategy {
-    /// Few queries: a list is read for each of them.
-    Query,
-    /// Many queries: a list is read once for 32 of them.
-    List,
-    /// The same by matrix units (compute capability 8.0 and more): products choose candidates, differences decide.
-    Product,
-}
-
-impl Strategy {
-    pub const ALL: [Strategy; 3] = [Strategy::Query, Strategy::List, Strategy::Product];
-
-    /// Whether the device and the search allow it: products need the lists' centroids in f32, where distances are wanted.
-    pub fn possible(self, context: &Context<'_>, metric: Metric, centroids: Option<Vectors>) -> bool {
-        let centred = metric == Metric::InnerProduct || matches!(centroids, Some(Vectors { rows: Rows::F32(_), .. }));
-        self != Strategy::Product || context.properties.major >= 8 && centred
-    }
-
-    pub fn choose(
-        context: &Context<'_>,
-        metric: Metric,
-        pairs: usize,
-        stored: &ListsView,
-        centroids: Option<Vectors>,
-    ) -> Strategy {
-        let products = Strategy::Product.possible(context, metric, centroids);
-        match pairs / stored.nlist.max(1) {
-            0..QUERIES_A_LIST => Strategy::Query,
-            PRODUCTS_FROM.. if products => Strategy::Product,
-            _ => Strategy::List,
-        }
-    }
-}
-
-/// The best of the lists that queries look into, by a given strategy.
-pub fn best_by(
-    context: &Context<'_>,
-    strategy: Strategy,
-    metric: Metric,
-    probes: &Probes,
-    search: &Search,
-    out: Best,
-) -> crate::Result<()> {
-    let products = |scan: &Scan| scan_by_products(context, metric, scan);
-    match strategy {
-        Strategy::Query => probe::best(context, probes, search, &|scan| scan_by_query(context, metric, scan), out),
-        Strategy::List => probe::best(context, probes, search, &|scan| scan_by_list(context, metric, scan), out),
-        Strategy::Product if metric == Metric::InnerProduct => probe::best(context, probes, search, &products, out),
-        Strategy::Product => {
-            let refine = |scan: &Scan, candidates: Best, wide: usize, out: Best| {
-                refine(context, scan, candidates, wide, search.k, out)
-            };
-            probe::best_refined(context, probes, search, &products, Some(&refine), out)
-        }
-    }
-}
-
-/// The best `k` of `wide` candidates by squared distances computed without cancellation.
-fn refine(context: &Context<'_>, scan: &Scan, candidates: Best, wide: usize, k: usize, out: Best) -> crate::Result<()> {
-    let size = wide.next_power_of_two().max(32);
-    let mut keys = context.take::<u64>(scan.count * size)?;
-    launchers::ivf_flat_keys(
-        context.stride(scan.count * size, 8),
-        scan.queries,
-        scan.d as u32,
-        scan.count as u32,
-        wide as u32,
-        size as u32,
-        candidates.ids.read(),
-        scan.lists,
-        scan.places,
-        scan.nprobe as u32,
-        codes(scan),
-        scan.stored.starts,
-        keys.ptr_mut(),
-    )?;
-    select::best_of_keys(context, keys.ptr_mut(), (scan.count, size), k, false, 0, out)
-}
-
-/// Reads a list for every query that looks into it.
-pub fn scan_by_query(context: &Context<'_>, metric: Metric, scan: &Scan) -> crate::Result<()> {
-    let pairs = scan.count * scan.nprobe;
-    // Enough blocks to fill the GPU several times, but none without vectors.
-    let wanted = (context.properties.multiprocessors as usize * 16).div_ceil(pairs.max(1));
-    let splits = wanted.min(scan.stored.longest.div_ceil(SCAN_VECTORS)).max(1);
-    launchers::ivf_flat_scan(
-        context.launch(pairs * splits),
-        metric,
-        scan.queries,
-        scan.d as u32,
-        scan.lists,
-        scan.places,
-        scan.nprobe as u32,
-        codes(scan),
-        scan.stored.starts,
-        scan.distances,
-        scan.stride as i64,
-        splits as u32,
-    )
-}
-
-/// Reads a list once for up to [`TILE_QUERIES`] queries that look into it.
-pub fn scan_by_list(context: &Context<'_>, metric: Metric, scan: &Scan) -> crate::Result<()> {
-    let tiles = scan.tiles(context, TILE_QUERIES)?;
-    let splits = list_splits(scan, &tiles);
-    launchers::ivf_flat_tile(
-        context.launch(tiles.bound * splits),
-        metric,
-        scan.queries,
-        scan.d as u32,
-        tiles.pairs.order.ptr(),
-        tiles.pairs.offsets.ptr(),
-        tiles.lists.ptr(),
-        tiles.firsts.ptr(),
-        tiles.count.ptr(),
-        scan.places,
-        scan.nprobe as u32,
-        codes(scan),
-        scan.stored.starts,
-        scan.distances,
-        scan.stride as i64,
-        splits as u32,
-    )
-}
-
-/// As [`scan_by_list`] by matrix units: about as exact as f32, up to cancellation.
-pub fn scan_by_products(context: &Context<'_>, metric: Metric, scan: &Scan) -> crate::Result<()> {
-    let centroids = match (metric, scan.centroids) {
-        (Metric::InnerProduct, _) => Ptr::null(),
-        (_, Some(Vectors { rows: Rows::F32(centroids), .. })) => centroids,
-        _ => return Err(crate::Error::invalid("products need the lists' centroids in f32")),
-    };
-    let tiles = scan.tiles(context, PRODUCT_QUERIES)?;
-    let splits = list_splits(scan, &tiles);
-    launchers::ivf_flat_product(
-        context.launch(tiles.bound * splits),
-        metric,
-        scan.queries,
-        scan.d as u32,
-        tiles.pairs.order.ptr(),
-        tiles.pairs.offsets.ptr(),
-        tiles.lists.ptr(),
-        tiles.firsts.ptr(),
-        tiles.count.ptr(),
-        scan.places,
-        scan.nprobe as u32,
-        codes(scan),
-        scan.stored.starts,
-        centroids,
-        scan.distances,
-        scan.stride as i64,
-        splits as u32,
-    )
-}
-
-/// Blocks that share a tile: a list much longer than the others must not keep one block busy when all others are done.
-fn list_splits(scan: &Scan, tiles: &Tiles<'_>) -> usize {
-    scan.stored.longest.div_ceil(8 * TILE_VECTORS).min((1 << 17) / tiles.bound.max(1)).max(1)
-}
-
-/// The codes, which are vectors.
-fn codes(scan: &Scan) -> Ptr<f32> {
-    Ptr::new(scan.stored.codes.raw().cast())
 }

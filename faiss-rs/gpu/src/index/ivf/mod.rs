@@ -5,16 +5,18 @@
 //! | `mod.rs` | the fields of all inverted files, and the trait [`GpuInvertedFile`]: what one family must define |
 //! | `macro` [`gpu_inverted_file_index`](crate::gpu_inverted_file_index) | the rest of `Index`, the same for all families |
 //! | `coarse.rs` | the quantizer's part |
-//! | `edit.rs`, `search.rs`, `copy.rs` | what all families do |
+//! | `edit.rs`, `entries.rs`, `search.rs`, `copy.rs` | what all families do |
 //! | `methods.rs` | what Python sees beyond fields and the methods of all indexes |
-//! | `flat.rs`, `pq.rs` | one family each |
+//! | `flat.rs`, `pq.rs`, `scalar.rs` | one family each |
 
 pub mod coarse;
 pub mod copy;
 pub mod edit;
+pub mod entries;
 pub mod flat;
 mod methods;
 pub mod pq;
+pub mod scalar;
 pub mod search;
 
 use std::sync::Arc;
@@ -34,7 +36,7 @@ use crate::config::GpuIndexIVFConfig;
 use crate::lists::DeviceLists;
 use crate::memory::{Ptr, Temp};
 use crate::ops::knn::Vectors;
-use crate::ops::probe::{self, Probes, Scan, Search};
+use crate::ops::probe::{self, Queries, Scan, Search};
 use crate::ops::select::Best;
 use crate::resources::{Context, GpuResources};
 use crate::standard::resources_of;
@@ -179,7 +181,16 @@ impl GpuIndexIVF {
     }
 
     pub(crate) fn with<R>(&self, work: impl FnOnce(&Context<'_>) -> crate::Result<R>) -> Result<R> {
-        Ok(self.gpu.resources().with(self.config.base.device, work)?)
+        self.with_on(None, work)
+    }
+
+    /// As `with`, on a given stream where there is one.
+    pub(crate) fn with_on<R>(
+        &self,
+        stream: Option<usize>,
+        work: impl FnOnce(&Context<'_>) -> crate::Result<R>,
+    ) -> Result<R> {
+        Ok(self.gpu.resources().with_on(self.config.base.device, stream, work)?)
     }
 }
 
@@ -252,13 +263,19 @@ pub trait GpuInvertedFile: Index {
     fn train_encoder(&mut self, _x: &[f32]) -> Result<()> {
         Ok(())
     }
+    /// Whether codes are of residuals to the lists' centroids.
+    fn by_residual(&self) -> bool {
+        false
+    }
+    /// What codes stand for, without the centroids of residuals.
+    fn decode_on_host(&self, codes: &[u8], x: &mut [f32]) -> Result<()>;
     /// Encodes vectors for their lists. Only launches.
     fn encode<'a>(&self, context: &'a Context<'_>, batch: &Batch) -> crate::Result<Codes<'a>>;
     /// Computes the distances to the entries of lists. Only launches.
     fn scan(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<()>;
     /// The best entries of the lists that queries look into. A family that need not write all distances may do it in its own way.
-    fn best(&self, context: &Context<'_>, probes: &Probes, search: &Search, out: Best) -> crate::Result<()> {
-        probe::best(context, probes, search, &|scan| self.scan(context, scan), out)
+    fn best(&self, context: &Context<'_>, queries: &Queries, search: &Search, out: Best) -> crate::Result<()> {
+        probe::best(context, queries, search, &|scan| self.scan(context, scan), out)
     }
 }
 
@@ -292,10 +309,10 @@ macro_rules! gpu_inverted_file_index {
             $crate::index::ivf::edit::train(self, x)
         }
         fn add(&mut self, x: &[f32]) -> faiss_core::base::Result<()> {
-            $crate::index::ivf::edit::add(self, x, None)
+            $crate::index::ivf::edit::add_host(self, x, None)
         }
         fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> faiss_core::base::Result<()> {
-            $crate::index::ivf::edit::add(self, x, Some(ids))
+            $crate::index::ivf::edit::add_host(self, x, Some(ids))
         }
         fn search(
             &self,
@@ -307,8 +324,49 @@ macro_rules! gpu_inverted_file_index {
         ) -> faiss_core::base::Result<()> {
             $crate::index::ivf::search::search(self, x, k, params, distances, labels)
         }
+        fn range_search(
+            &self,
+            x: &[f32],
+            radius: f32,
+            params: Option<&dyn faiss_core::base::Object>,
+        ) -> faiss_core::base::Result<faiss_core::index::RangeSearchResult> {
+            $crate::index::ivf::search::range_search(self, x, radius, params)
+        }
         fn reset(&mut self) -> faiss_core::base::Result<()> {
             $crate::index::ivf::edit::reset(self)
+        }
+        fn reconstruct(&self, key: i64, out: &mut [f32]) -> faiss_core::base::Result<()> {
+            $crate::index::ivf::entries::reconstruct_batch(self, &[key], out)
+        }
+        fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> faiss_core::base::Result<()> {
+            $crate::index::ivf::entries::reconstruct_n(self, i0, ni, out)
+        }
+        fn reconstruct_batch(&self, keys: &[i64], out: &mut [f32]) -> faiss_core::base::Result<()> {
+            $crate::index::ivf::entries::reconstruct_batch(self, keys, out)
+        }
+        fn search_and_reconstruct(
+            &self,
+            x: &[f32],
+            k: usize,
+            params: Option<&dyn faiss_core::base::Object>,
+            distances: &mut [f32],
+            labels: &mut [i64],
+            recons: &mut [f32],
+        ) -> faiss_core::base::Result<()> {
+            $crate::index::ivf::entries::search_and_reconstruct(self, x, k, params, distances, labels, recons)
+        }
+        fn remove_ids(&mut self, sel: &dyn faiss_core::selector::IDSelector) -> faiss_core::base::Result<usize> {
+            $crate::index::ivf::entries::remove_ids(self, sel)
+        }
+        fn check_compatible_for_merge(&self, other: &dyn faiss_core::index::Index) -> faiss_core::base::Result<()> {
+            $crate::index::ivf::entries::check_compatible_for_merge(self, other)
+        }
+        fn merge_from(
+            &mut self,
+            other: &mut dyn faiss_core::index::Index,
+            add_id: i64,
+        ) -> faiss_core::base::Result<()> {
+            $crate::index::ivf::entries::merge_from(self, other, add_id)
         }
     };
 }

@@ -11,6 +11,7 @@ use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
 use faiss_core::index::Index;
 use faiss_core::index::ivf::IndexIVF;
 use faiss_core::index::ivf::pq::IndexIVFPQ;
+use faiss_core::index::tuning::Tuned;
 use faiss_core::quantize::ProductQuantizer;
 use faiss_core::registry::{Row, no_overload};
 use faiss_core::transform::maybe_subsample;
@@ -22,16 +23,16 @@ use crate::config::GpuIndexIVFPQConfig;
 use crate::error::check_interrupt;
 use crate::kind::{Cloner, Target};
 use crate::memory::{DeviceBuffer, MemorySpace, Ptr, Temp};
-use crate::ops::pq::{self, CodeLists, Codebooks, Probes as PqProbes, Residual, Scan as PqScan};
+use crate::ops::pq::{self, CodeLists, Codebooks, PqProbes, PqScan, Residual};
 use crate::ops::pq_train::pq_train;
-use crate::ops::probe::{self, Probes, Scan, Search};
+use crate::ops::probe::{self, Queries, Scan, Search};
 use crate::ops::rows;
 use crate::ops::select::{BLOCK_K, Best};
 use crate::resources::{Context, GpuResources};
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer, on a GPU.
 #[derive(Object)]
-#[object(methods = METHODS, implements(Index, GpuInvertedFile), copy = duplicate)]
+#[object(methods = METHODS, implements(Index, GpuInvertedFile, Tuned), copy = duplicate)]
 pub struct GpuIndexIVFPQ {
     #[object(parent)]
     pub ivf: GpuIndexIVF,
@@ -206,7 +207,7 @@ impl GpuIndexIVFPQ {
         self.pq = index.pq.clone();
         self.by_residual = index.by_residual;
         self.derived = Mutex::default();
-        Ok(())
+        super::coarse::update_quantizer(self)
     }
 
     /// The same index on the CPU, without precomputed tables.
@@ -299,7 +300,7 @@ impl GpuIndexIVFPQ {
         };
         let mut own_coarse = None;
         if self.by_residual && self.quantizer_metric().is_some_and(|metric| metric != self.metric_type) {
-            let centroids = scan.centroids.ok_or_else(no_centroids)?;
+            let centroids = scan.centroids.ok_or_else(super::edit::no_centroids)?;
             let (wide, _kept) = rows::as_f32(context, centroids.rows, centroids.count, centroids.d)?;
             let mut coarse = context.take::<f32>(scan.count * scan.nprobe)?;
             let shape = (scan.count, scan.nprobe, scan.d);
@@ -331,20 +332,6 @@ impl GpuIndexIVFPQ {
     fn quantizer_metric(&self) -> Option<MetricType> {
         Some(self.ivf.quantizer.as_ref()?.read().base().metric_type)
     }
-
-    /// Residuals of vectors to the centroids of their lists; 0 for those of none.
-    fn residuals(&self, x: &[f32]) -> Result<Vec<f32>> {
-        let d = self.dim();
-        let quantizer = self.ivf.quantizer()?.read();
-        let mut lists = vec![-1i64; x.len() / d];
-        quantizer.assign(x, 1, &mut lists)?;
-        let known: Vec<i64> = lists.iter().map(|list| (*list).max(0)).collect();
-        let mut residuals = vec![0f32; x.len()];
-        quantizer.compute_residual_n(x, &mut residuals, &known)?;
-        let rows = residuals.chunks_exact_mut(d).zip(&lists);
-        rows.filter(|(_, list)| **list < 0).for_each(|(row, _)| row.fill(0.0));
-        Ok(residuals)
-    }
 }
 
 /// How long a search waits for another one to make what both need before it looks whether it is to stop.
@@ -352,13 +339,9 @@ const WAIT: Duration = Duration::from_millis(20);
 /// Pairs of query and list from which on it is worth a wait to know how many codes they have.
 const COUNTED_FROM: usize = 1 << 14;
 
-fn no_centroids() -> crate::Error {
-    crate::Error::invalid("the quantizer has no centroids on this GPU")
-}
-
 impl Terms {
     fn new(context: &Context<'_>, codebooks: &Codebooks, scan: &Scan, lists: &CodeLists) -> crate::Result<Terms> {
-        let centroids = scan.centroids.ok_or_else(no_centroids)?;
+        let centroids = scan.centroids.ok_or_else(super::edit::no_centroids)?;
         let (wide, _kept) = rows::as_f32(context, centroids.rows, centroids.count, centroids.d)?;
         let mut host = vec![0f32; centroids.count * centroids.d];
         context.download(wide, &mut host)?;
@@ -372,6 +355,15 @@ impl Terms {
         let mut values = DeviceBuffer::new(context.device, scan.stored.room, MemorySpace::Device)?;
         pq::terms(context, codebooks, lists, wide, origin.ptr(), values.ptr_mut())?;
         Ok(Terms { generation: scan.stored.generation, origin, values })
+    }
+}
+
+impl Tuned for GpuIndexIVFPQ {
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        (name == "use_precomputed_table").then(|| {
+            self.precomputed = value != 0.0;
+            Ok(())
+        })
     }
 }
 
@@ -392,6 +384,12 @@ impl GpuInvertedFile for GpuIndexIVFPQ {
     fn needs_centroids(&self) -> bool {
         self.by_residual
     }
+    fn by_residual(&self) -> bool {
+        self.by_residual
+    }
+    fn decode_on_host(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
+        self.pq.decode(codes, x)
+    }
 
     /// As on the CPU: a sample of the vectors, their residuals, and k-means of all parts.
     fn train_encoder(&mut self, x: &[f32]) -> Result<()> {
@@ -399,7 +397,7 @@ impl GpuInvertedFile for GpuIndexIVFPQ {
         let d = self.dim();
         let most = usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub);
         let sample = maybe_subsample(x, d, if most == 0 { usize::MAX } else { most }, 1234)?;
-        let sample = if self.by_residual { self.residuals(&sample)?.into() } else { sample };
+        let sample = if self.by_residual { self.ivf.residuals(&sample)?.into() } else { sample };
         let mut pq = self.pq.clone();
         pq.verbose |= self.verbose;
         let trained = self.ivf.with(|context| {
@@ -420,7 +418,7 @@ impl GpuInvertedFile for GpuIndexIVFPQ {
         let mut codes = context.take::<u8>(batch.count * codebooks.code_size())?;
         let target = codes.ptr_mut();
         if self.by_residual {
-            let centroids = batch.centroids.ok_or_else(no_centroids)?;
+            let centroids = batch.centroids.ok_or_else(super::edit::no_centroids)?;
             let (wide, _kept) = rows::as_f32(context, centroids.rows, centroids.count, centroids.d)?;
             let residual = Residual { lists: batch.lists, centroids: wide };
             pq::encode(context, codebooks, batch.rows, batch.count, Some(residual), target)?;
@@ -436,9 +434,9 @@ impl GpuInvertedFile for GpuIndexIVFPQ {
         })
     }
 
-    fn best(&self, context: &Context<'_>, probes: &Probes, search: &Search, out: Best) -> crate::Result<()> {
+    fn best(&self, context: &Context<'_>, queries: &Queries, search: &Search, out: Best) -> crate::Result<()> {
         if search.k > BLOCK_K {
-            return probe::best(context, probes, search, &|scan| self.scan(context, scan), out);
+            return probe::best(context, queries, search, &|scan| self.scan(context, scan), out);
         }
         let choose = |scan: &Scan| {
             self.with_scan(context, scan, |parts, probes| {
@@ -446,6 +444,6 @@ impl GpuInvertedFile for GpuIndexIVFPQ {
                 parts.best(context, scan.queries, scan.count, probes, search.k, out)
             })
         };
-        probe::best_chosen(context, probes, search, &choose, out)
+        probe::best_chosen(context, queries, search, &choose, out)
     }
 }

@@ -4,14 +4,16 @@ use faiss_core::base::object::Object;
 use faiss_core::base::{Error, Result, Shared};
 use faiss_core::distance::worst;
 use faiss_core::index::ivf::params::{SearchParametersIVF, of_search};
-use faiss_core::index::selector;
+use faiss_core::index::{RangeSearchResult, selector};
 use faiss_core::storage::direct_map;
 
 use super::coarse::{Coarse, check_lists};
 use super::{GpuIndexIVF, GpuInvertedFile};
+use crate::given::{Input, Output};
 use crate::lists::DeviceLists;
-use crate::ops::probe::{Probes, Search};
+use crate::ops::probe::{self, Queries, Scan, Search};
 use crate::ops::select::Best;
+use crate::resources::Context;
 
 /// What a search was asked for, by parameters or by the index itself.
 struct Plan {
@@ -49,20 +51,52 @@ pub fn search(
     distances: &mut [f32],
     labels: &mut [i64],
 ) -> Result<()> {
-    let ivf_params = of_search(params)?;
+    index.ivf().queries(x, k, distances, labels)?;
+    search_for(index, Input::Host(x), k, params, false, &mut Output::Host(distances, labels), None)
+}
+
+/// As [`search`], with queries and results of the host or of the device, on a given stream where there is one; with `store_pairs`, labels are places
+/// in lists instead of ids.
+pub(in crate::index) fn search_for(
+    index: &dyn GpuInvertedFile,
+    x: Input<'_>,
+    k: usize,
+    params: Option<&dyn Object>,
+    store_pairs: bool,
+    out: &mut Output<'_>,
+    stream: Option<usize>,
+) -> Result<()> {
     let ivf = index.ivf();
-    ivf.queries(x, k, distances, labels)?;
-    let plan = Plan::new(ivf, ivf_params)?;
+    let n = x.rows(ivf.dim())?;
+    Error::check(k > 0 && n.checked_mul(k) == Some(out.room()), "k > 0 && distances.size() == n * k")?;
+    let plan = Plan::new(ivf, of_search(params)?)?;
     let handle = ivf.quantizer()?.clone();
     let quantizer = handle.read();
     let coarse = Coarse::of(ivf, &*quantizer)?;
-    let probe = |params: Option<&dyn Object>| coarse.probe_on_host(x, plan.nprobe, params);
-    let given = match ivf_params {
-        Some(params) => Shared::with(params.quantizer_params.as_ref(), probe)?,
-        None => probe(None)?,
-    };
+    let given = lists_from_host(ivf, &coarse, x, &plan, params, stream)?;
     let given = given.as_ref().map(|(coarse, labels)| Given { coarse, labels });
-    search_lists(index, &coarse, x, k, &plan, given.as_ref(), params, false, distances, labels)
+    let wanted = Wanted { k, params, store_pairs, stream };
+    search_lists(index, &coarse, x, &plan, given.as_ref(), wanted, out)
+}
+
+/// The lists nearest to each query and the distances to their centroids, where they are not found on the device.
+fn lists_from_host(
+    ivf: &GpuIndexIVF,
+    coarse: &Coarse<'_>,
+    x: Input<'_>,
+    plan: &Plan,
+    params: Option<&dyn Object>,
+    stream: Option<usize>,
+) -> Result<Option<(Vec<f32>, Vec<i64>)>> {
+    let own = of_search(params)?.and_then(|params| params.quantizer_params.as_ref());
+    if own.is_none() && matches!(coarse, Coarse::Device(_)) {
+        return Ok(None);
+    }
+    let x = match x {
+        Input::Host(x) => x.into(),
+        Input::Device(..) => ivf.with_on(stream, |context| x.on_host(context))?,
+    };
+    Shared::with(own, |params: Option<&dyn Object>| coarse.probe_on_host(&x, plan.nprobe, params))
 }
 
 /// The `k` best of the given lists: `list_nos` and the distances to their centroids `coarse_distances` hold `n * nprobe`; negative
@@ -90,94 +124,175 @@ pub fn search_preassigned(
     let quantizer = handle.read();
     let coarse = Coarse::of(ivf, &*quantizer)?;
     let given = Given { coarse: coarse_distances, labels: list_nos };
-    search_lists(index, &coarse, x, k, &plan, Some(&given), params, store_pairs, distances, labels)
+    let wanted = Wanted { k, params, store_pairs, stream: None };
+    let mut out = Output::Host(distances, labels);
+    search_lists(index, &coarse, Input::Host(x), &plan, Some(&given), wanted, &mut out)
+}
+
+/// What a search is to give.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    k: usize,
+    params: Option<&'a dyn Object>,
+    /// Labels are places in lists instead of ids.
+    store_pairs: bool,
+    stream: Option<usize>,
 }
 
 /// The most bytes of a page for the pairs of query and list, as part of the temporary memory.
 const PAIRS_SHARE: usize = 6;
 const PAIR_BYTES: usize = 24;
 
-#[allow(clippy::too_many_arguments)]
+/// A byte for each entry of the arena, 1 for those that the selector of the parameters lets pass. It may be the user's code, so it is asked
+/// while no lane of the device is held.
+fn marks(ivf: &GpuIndexIVF, lists: &DeviceLists, params: Option<&dyn Object>) -> Result<Option<Vec<u8>>> {
+    let Some(selector) = selector(params) else { return Ok(None) };
+    let ids = ivf.with(|context| lists.arena_ids(context))?;
+    let selector = selector.read();
+    Ok(Some(lists.marks(&ids, |id| selector.is_member(id))))
+}
+
+/// Calls `work` with the queries of one page after the other, probed, and the number of the first.
+fn by_pages(
+    context: &Context<'_>,
+    ivf: &GpuIndexIVF,
+    coarse: &Coarse<'_>,
+    x: Input<'_>,
+    page: usize,
+    plan: &Plan,
+    given: Option<&Given<'_>>,
+    mut work: impl FnMut(&Queries, usize) -> crate::Result<()>,
+) -> crate::Result<()> {
+    let (d, nprobe) = (ivf.dim(), plan.nprobe);
+    let n = x.len() / d.max(1);
+    let strategy = coarse.strategy(n, nprobe)?;
+    let pairs = context.room / PAIRS_SHARE / (PAIR_BYTES * nprobe);
+    let page = page.min(pairs).max(64);
+    for first in (0..n).step_by(page) {
+        let count = page.min(n - first);
+        let (queries, _kept) = x.bring(context, first * d, count * d)?;
+        let (coarse_distances, list_nos) = match given {
+            Some(given) => {
+                let own = first * nprobe..(first + count) * nprobe;
+                (context.upload(&given.coarse[own.clone()])?, context.upload(&given.labels[own])?)
+            }
+            None => {
+                let (mut values, mut ids) = (context.take(count * nprobe)?, context.take(count * nprobe)?);
+                let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+                coarse.probe(context, queries, count, nprobe, strategy, best)?;
+                (values, ids)
+            }
+        };
+        let probed = Queries {
+            queries,
+            count,
+            d,
+            nprobe,
+            labels: list_nos.ptr(),
+            coarse: coarse_distances.ptr(),
+            max_codes: plan.max_codes,
+        };
+        work(&probed, first)?;
+    }
+    Ok(())
+}
+
 fn search_lists(
     index: &dyn GpuInvertedFile,
     coarse: &Coarse<'_>,
-    x: &[f32],
-    k: usize,
+    x: Input<'_>,
     plan: &Plan,
     given: Option<&Given<'_>>,
-    params: Option<&dyn Object>,
-    store_pairs: bool,
-    distances: &mut [f32],
-    labels: &mut [i64],
+    wanted: Wanted<'_>,
+    out: &mut Output<'_>,
 ) -> Result<()> {
-    let ivf = index.ivf();
+    let (ivf, k) = (index.ivf(), wanted.k);
     let lists = ivf.lists()?.filter(|lists| lists.count() > 0 && plan.nprobe > 0);
     let Some(lists) = lists else {
-        distances.fill(worst(ivf.metric_type));
-        labels.fill(-1);
-        return Ok(());
+        let (values, ids) = (vec![worst(ivf.metric_type); out.room()], vec![-1; out.room()]);
+        return ivf.with_on(wanted.stream, |context| out.put_host(context, &values, &ids));
     };
-    let (d, nprobe) = (ivf.dim(), plan.nprobe);
     let centroids = coarse.centroids(ivf)?;
-    // The selector may be the user's code, so it is asked while no lock of the device is held.
-    let marks = match selector(params) {
-        Some(selector) => {
-            let ids = ivf.with(|context| lists.arena_ids(context))?;
-            let selector = selector.read();
-            Some(lists.marks(&ids, |id| selector.is_member(id)))
-        }
-        None => None,
+    let marks = marks(ivf, lists, wanted.params)?;
+    ivf.with_on(wanted.stream, |context| {
+        let allowed = marks.map(|marks| context.upload(&marks)).transpose()?;
+        let search = Search {
+            stored: lists.view(),
+            centroids,
+            longest_row: lists.largest(plan.nprobe),
+            allowed: allowed.as_ref().map(|marks| marks.ptr()),
+            k,
+            descending: ivf.metric_type.is_similarity(),
+            store_pairs: wanted.store_pairs,
+        };
+        by_pages(context, ivf, coarse, x, ivf.gpu.page_of_queries(k), plan, given, |probed, first| {
+            let count = probed.count * k;
+            let (mut values, mut ids) = (context.take(count)?, context.take(count)?);
+            let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+            index.best(context, probed, &search, best)?;
+            if lists.has_host_ids() && !wanted.store_pairs {
+                let (mut host_values, mut host_ids) = (vec![0f32; count], vec![-1i64; count]);
+                context.download_both((values.ptr(), &mut host_values), (ids.ptr(), &mut host_ids))?;
+                look_up(lists, &mut host_ids);
+                context.upload_to(&host_ids, ids.ptr_mut())?;
+            }
+            out.put(context, first * k, count, values.ptr(), ids.ptr())
+        })
+    })
+}
+
+/// All entries within a radius, of the lists nearest to each query.
+pub fn range_search(
+    index: &dyn GpuInvertedFile,
+    x: &[f32],
+    radius: f32,
+    params: Option<&dyn Object>,
+) -> Result<RangeSearchResult> {
+    let ivf = index.ivf();
+    let n = ivf.rows(x)?;
+    let plan = Plan::new(ivf, of_search(params)?)?;
+    let mut found = RangeSearchResult { lims: vec![0], distances: Vec::new(), labels: Vec::new() };
+    let lists = ivf.lists()?.filter(|lists| lists.count() > 0 && plan.nprobe > 0);
+    let Some(lists) = lists else {
+        found.lims.resize(n + 1, 0);
+        return Ok(found);
     };
-    let strategy = coarse.strategy(x.len() / d.max(1), nprobe)?;
+    let handle = ivf.quantizer()?.clone();
+    let quantizer = handle.read();
+    let coarse = Coarse::of(ivf, &*quantizer)?;
+    let centroids = coarse.centroids(ivf)?;
+    let x = Input::Host(x);
+    let given = lists_from_host(ivf, &coarse, x, &plan, params, None)?;
+    let given = given.as_ref().map(|(coarse, labels)| Given { coarse, labels });
+    let marks = marks(ivf, lists, params)?;
     ivf.with(|context| {
         let allowed = marks.map(|marks| context.upload(&marks)).transpose()?;
         let search = Search {
             stored: lists.view(),
             centroids,
-            longest_row: lists.largest(nprobe),
+            longest_row: lists.largest(plan.nprobe),
             allowed: allowed.as_ref().map(|marks| marks.ptr()),
-            k,
+            k: 1,
             descending: ivf.metric_type.is_similarity(),
-            store_pairs,
+            store_pairs: false,
         };
-        let pairs = context.room / PAIRS_SHARE / (PAIR_BYTES * nprobe);
-        let page = ivf.gpu.page_of_queries(k).min(pairs).max(64);
-        let results = distances.chunks_mut(page * k).zip(labels.chunks_mut(page * k));
-        for ((i, x), (distances, labels)) in x.chunks(page * d).enumerate().zip(results) {
-            let count = x.len() / d;
-            let queries = context.upload(x)?;
-            let (coarse_distances, list_nos) = match given {
-                Some(given) => {
-                    let own = i * page * nprobe..(i * page + count) * nprobe;
-                    (context.upload(&given.coarse[own.clone()])?, context.upload(&given.labels[own])?)
-                }
-                None => {
-                    let (mut values, mut ids) = (context.take(count * nprobe)?, context.take(count * nprobe)?);
-                    let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-                    coarse.probe(context, queries.ptr(), count, nprobe, strategy, best)?;
-                    (values, ids)
-                }
-            };
-            let probes = Probes {
-                queries: queries.ptr(),
-                count,
-                d,
-                nprobe,
-                labels: list_nos.ptr(),
-                coarse: coarse_distances.ptr(),
-                max_codes: plan.max_codes,
-            };
-            let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
-            let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-            index.best(context, &probes, &search, best)?;
-            context.download_both((values.ptr(), distances), (ids.ptr(), labels))?;
-        }
-        Ok(())
+        let page = ivf.gpu.page_of_queries(1);
+        by_pages(context, ivf, &coarse, x, page, &plan, given.as_ref(), |probed, _| {
+            let compute = |scan: &Scan| index.scan(context, scan);
+            probe::within(context, probed, &search, radius, &compute, |offsets, values, labels| {
+                let before = found.labels.len();
+                found.lims.extend(offsets.iter().skip(1).map(|at| before + at));
+                let count = *offsets.last().unwrap_or(&0);
+                found.distances.resize(before + count, 0.0);
+                found.labels.resize(before + count, -1);
+                context.download_both((values, &mut found.distances[before..]), (labels, &mut found.labels[before..]))
+            })
+        })
     })?;
-    if lists.has_host_ids() && !store_pairs {
-        look_up(lists, labels);
+    if lists.has_host_ids() {
+        look_up(lists, &mut found.labels);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The ids that the host keeps, for places in lists.

@@ -1,40 +1,50 @@
-// Distances of queries to the full vectors in the lists that they look into, each to its place in the query's row.
+// Distances of queries to the vectors in the lists that they look into, each to its place in the query's row. A list has the vectors
+// themselves or codes of them (codes.cuh); where codes are of residuals, the list's centroid goes with them: to the query's side,
+// subtracted, for L2, and to the vector's for inner products.
+#include "codes.cuh"
 #include "keys.cuh"
-#include "lanes.cuh"
 #include "metrics.cuh"
 
 namespace faiss {
 
 // One query and one list a block, or one of `splits` parts of it: bound by reading the list. A warp takes V vectors at a
 // time, its lanes the dimensions.
-template <Metric M>
-__device__ void ivf_flat_scan(const float* queries, u32 d, const int* lists, const u32* places, u32 nprobe,
-                              const float* vectors, const i64* starts, float* distances, i64 stride, u32 splits) {
+template <Metric M, u32 CODE>
+__device__ void ivf_scan(const float* queries, u32 d, const Probes& probes, const Codes& codes, float* distances, i64 stride,
+                         u32 splits) {
     constexpr u32 V = 4;
-    const i64 pair = blockIdx.x / splits, query = pair / nprobe;
+    constexpr bool L2 = M == Metric::L2;
+    const i64 pair = blockIdx.x / splits, query = pair / probes.nprobe;
     const u32 split = blockIdx.x % splits;
-    const int list = lists[pair];
+    const int list = probes.lists[pair];
     if (list < 0) return;
-    const u32* place = places + query * (nprobe + 1) + pair % nprobe;
+    const u32* place = probes.places + query * (probes.nprobe + 1) + pair % probes.nprobe;
     const u32 count = place[1] - place[0];
     const u32 lane = threadIdx.x % 32, warps = blockDim.x / 32;
+    const Decoder<CODE> decoder(codes);
     const float* x = queries + query * d;
-    const float* first = vectors + starts[list] * d;
+    const float* center = CODE != 32 && codes.residual ? codes.centroids + (i64)list * d : nullptr;
+    const i64 first = codes.starts[list];
     float* out = distances + query * stride + place[0];
     const bool aligned = d % 4 == 0; // arenas and rows of queries begin at 16 bytes
     for (u32 v0 = (split * warps + threadIdx.x / 32) * V; v0 < count; v0 += splits * warps * V) {
         // Past the end the last vector is read again and its result dropped.
-        const float* y[V];
+        const u8* y[V];
 #pragma unroll
-        for (u32 j = 0; j < V; ++j) y[j] = first + (i64)min(v0 + j, count - 1) * d;
+        for (u32 j = 0; j < V; ++j) y[j] = decoder.row(first + min(v0 + j, count - 1));
         float sums[V] = {}, unused = 0;
         if (aligned) {
 #pragma unroll 1
             for (u32 at = lane * 4; at < d; at += 128) {
-                const Four a = load_four(x + at);
+                Four a = load_four(x + at), c = {};
+                if (center) c = load_four(center + at);
+                if (L2) a = minus(a, c);
                 Four b[V];
 #pragma unroll
-                for (u32 j = 0; j < V; ++j) b[j] = load_four(y[j] + at);
+                for (u32 j = 0; j < V; ++j) {
+                    b[j] = decoder.four(y[j], at);
+                    if (!L2 && center) b[j] = plus(b[j], c);
+                }
 #pragma unroll
                 for (u32 j = 0; j < V; ++j) {
                     accumulate<M>(a.x, b[j].x, 0, sums[j], unused);
@@ -46,9 +56,10 @@ __device__ void ivf_flat_scan(const float* queries, u32 d, const int* lists, con
         } else {
 #pragma unroll 1
             for (u32 at = lane; at < d; at += 32) {
-                const float a = x[at];
+                const float c = center ? center[at] : 0, a = L2 ? x[at] - c : x[at];
 #pragma unroll
-                for (u32 j = 0; j < V; ++j) accumulate<M>(a, y[j][at], 0, sums[j], unused);
+                for (u32 j = 0; j < V; ++j)
+                    accumulate<M>(a, L2 ? decoder.one(y[j], at) : decoder.one(y[j], at) + c, 0, sums[j], unused);
             }
         }
         const float sum = warp_sum_many(sums, lane);
@@ -60,24 +71,10 @@ __device__ void ivf_flat_scan(const float* queries, u32 d, const int* lists, con
 constexpr u32 LIST_Q = 32, LIST_V = 128, LIST_D = 16, LIST_THREADS = 128;
 
 // Sixteen dimensions of 32 queries and of 128 vectors, on their way from memory to shared memory: a thread has four of one
-// query and of four vectors. All loads are issued before the first is waited for; past the last row or dimension they repeat
-// it, and only zeros of dimensions are needed.
+// query and of four vectors. All loads are issued before the first is waited for.
 struct Staged {
     Four query, vector[4];
 
-    __device__ __forceinline__ static Four row(const float* x, u32 column, u32 d, bool aligned) {
-        Four four;
-        if (aligned) {
-            four = load_four(x + min(column, d - 4));
-        } else {
-            four = {x[min(column, d - 1)], x[min(column + 1, d - 1)], x[min(column + 2, d - 1)], x[min(column + 3, d - 1)]};
-        }
-        if (column >= d) four.x = 0;
-        if (column + 1 >= d) four.y = 0;
-        if (column + 2 >= d) four.z = 0;
-        if (column + 3 >= d) four.w = 0;
-        return four;
-    }
     __device__ __forceinline__ static void put(float* target, u32 stride, const Four& four) {
         target[0] = four.x;
         target[stride] = four.y;
@@ -88,23 +85,23 @@ struct Staged {
 
 // A tile of up to 32 queries that look into one list, and 128 of its vectors after the other; tiles of lists of many vectors
 // are shared by `splits` blocks. A warp has the same 8 queries in all lanes, a lane 4 vectors.
-template <Metric M>
-__device__ void ivf_flat_tile(const float* queries, u32 d, const u32* order, const u32* groups, const u32* tile_lists,
-                              const u32* tile_firsts, const u32* tile_count, const u32* places, u32 nprobe,
-                              const float* vectors, const i64* starts, float* distances, i64 stride, u32 splits) {
+template <Metric M, u32 CODE>
+__device__ void ivf_tile(const float* queries, u32 d, const Tiles& tiles, const Probes& probes, const Codes& codes,
+                         float* distances, i64 stride, u32 splits) {
+    constexpr bool L2 = M == Metric::L2;
     __shared__ __align__(16) float q[LIST_D][LIST_Q + 4];
     __shared__ float v[LIST_D][LIST_V + 1];
     __shared__ float* out_rows[LIST_Q];
     __shared__ u32 limits[LIST_Q];
     const u32 tile = blockIdx.x / splits, split = blockIdx.x % splits;
-    if (tile >= *tile_count) return;
-    const u32 list = tile_lists[tile], first = tile_firsts[tile];
-    const u32 pairs = min(LIST_Q, groups[list + 1] - first);
+    if (tile >= *tiles.count) return;
+    const u32 list = tiles.lists[tile], first = tiles.firsts[tile];
+    const u32 pairs = min(LIST_Q, tiles.groups[list + 1] - first);
     const u32 thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
     // Past the last pair its query is read again, and nothing written.
     const u32 row = thread / 4, column = thread % 4 * 4;
-    const u32 pair = order[first + min(row, pairs - 1)], query = pair / nprobe;
-    const u32* place = places + (i64)query * (nprobe + 1) + pair % nprobe;
+    const u32 pair = tiles.order[first + min(row, pairs - 1)], query = pair / probes.nprobe;
+    const u32* place = probes.places + (i64)query * (probes.nprobe + 1) + pair % probes.nprobe;
     if (column == 0) {
         limits[row] = row < pairs ? place[1] - place[0] : 0;
         out_rows[row] = distances + query * stride + place[0];
@@ -113,15 +110,21 @@ __device__ void ivf_flat_tile(const float* queries, u32 d, const u32* order, con
     __syncthreads();
     u32 count = 0; // what any query wants of the list
     for (u32 i = 0; i < pairs; ++i) count = max(count, limits[i]);
-    const float* list_vectors = vectors + starts[list] * d;
+    const Decoder<CODE> decoder(codes);
+    const i64 list_first = codes.starts[list];
+    const float* center = CODE != 32 && codes.residual ? codes.centroids + (i64)list * d : nullptr;
     const bool aligned = d % 4 == 0, working = warp * 8 < pairs;
 
     const auto load = [&](Staged& staged, u32 v0, u32 base) {
-        staged.query = Staged::row(query_row, base + column, d, aligned);
+        staged.query = staged_row(query_row, base + column, d, aligned);
+        Four c = {};
+        if (center) c = staged_row(center, base + column, d, aligned);
+        if (L2 && center) staged.query = minus(staged.query, c);
 #pragma unroll
         for (u32 j = 0; j < 4; ++j) {
-            const float* x = list_vectors + (i64)min(v0 + row + 32 * j, count - 1) * d;
-            staged.vector[j] = Staged::row(x, base + column, d, aligned);
+            const u8* x = decoder.row(list_first + min(v0 + row + 32 * j, count - 1));
+            staged.vector[j] = decoder.staged(x, base + column, d, aligned);
+            if (!L2 && center) staged.vector[j] = plus(staged.vector[j], c);
         }
     };
     u32 v0 = split * LIST_V, base = 0;
@@ -176,29 +179,33 @@ __device__ void ivf_flat_tile(const float* queries, u32 d, const u32* order, con
 // Keys of the squared distances, by differences, of each query to its k candidates, given by their places in the query's row:
 // where norms and products decided who the candidates are, this tells their distances without cancellation. One warp a
 // candidate; NO_KEY from k to `size`.
-__device__ inline void ivf_flat_keys(const float* queries, u32 d, u32 query_count, u32 k, u32 size, const i64* positions,
-                                     const int* lists, const u32* places, u32 nprobe, const float* vectors,
-                                     const i64* starts, u64* keys) {
-    const u32 lane = threadIdx.x % 32;
+template <u32 CODE>
+__device__ void ivf_keys(const float* queries, u32 d, u32 query_count, u32 k, u32 size, const i64* positions,
+                         const Probes& probes, const Codes& codes, u64* keys) {
+    const u32 lane = threadIdx.x % 32, nprobe = probes.nprobe;
+    const Decoder<CODE> decoder(codes);
     for (i64 at = grid_thread() / 32; at < (i64)query_count * size; at += grid_threads() / 32) {
         const i64 query = at / size;
         const u32 number = at % size;
         const i64 position = number < k ? positions[query * k + number] : -1;
         u64 key = NO_KEY;
         if (position >= 0) {
-            const u32* row = places + query * (nprobe + 1);
+            const u32* row = probes.places + query * (nprobe + 1);
             u32 low = 0, high = nprobe;
             while (high - low > 1) {
                 const u32 middle = low + (high - low) / 2;
                 if (row[middle] <= position) low = middle;
                 else high = middle;
             }
+            const int list = probes.lists[query * nprobe + low];
             const float* x = queries + query * d;
-            const float* y = vectors + (starts[lists[query * nprobe + low]] + position - row[low]) * d;
+            const float* center = CODE != 32 && codes.residual ? codes.centroids + (i64)list * d : nullptr;
+            const u8* y = decoder.row(codes.starts[list] + position - row[low]);
             float sum = 0;
 #pragma unroll 4
             for (u32 i = lane; i < d; i += 32) {
-                const float difference = x[i] - y[i];
+                const float a = center ? x[i] - center[i] : x[i];
+                const float difference = a - decoder.one(y, i);
                 sum = fmaf(difference, difference, sum);
             }
             key = make_key(warp_sum(sum), (u32)position, false);
@@ -232,7 +239,6 @@ __device__ __forceinline__ void multiply_tf32(float (&c)[4], const u32 (&a)[4], 
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-__device__ __forceinline__ Four minus(const Four& x, const Four& y) { return {x.x - y.x, x.y - y.y, x.z - y.z, x.w - y.w}; }
 __device__ __forceinline__ float square(const Four& x) {
     return fmaf(x.x, x.x, fmaf(x.y, x.y, fmaf(x.z, x.z, x.w * x.w)));
 }
@@ -245,11 +251,9 @@ __device__ __forceinline__ float quad_sum(float x) {
 }
 
 // A warp has 32 queries and 32 vectors.
-template <Metric M>
-__device__ void ivf_flat_product(const float* queries, u32 d, const u32* order, const u32* groups, const u32* tile_lists,
-                                 const u32* tile_firsts, const u32* tile_count, const u32* places, u32 nprobe,
-                                 const float* vectors, const i64* starts, const float* centroids, float* distances,
-                                 i64 stride, u32 splits) {
+template <Metric M, u32 CODE>
+__device__ void ivf_product(const float* queries, u32 d, const Tiles& tiles, const Probes& probes, const Codes& codes,
+                            float* distances, i64 stride, u32 splits) {
     constexpr bool L2 = M == Metric::L2;
     __shared__ __align__(16) float q[PRODUCT_Q][PRODUCT_ROW];
     __shared__ __align__(16) float v[LIST_V][PRODUCT_ROW];
@@ -258,35 +262,38 @@ __device__ void ivf_flat_product(const float* queries, u32 d, const u32* order, 
     __shared__ float* out_rows[PRODUCT_Q];
     __shared__ u32 limits[PRODUCT_Q];
     const u32 tile = blockIdx.x / splits, split_number = blockIdx.x % splits;
-    if (tile >= *tile_count) return;
-    const u32 list = tile_lists[tile], first = tile_firsts[tile];
-    const u32 pairs = min(PRODUCT_Q, groups[list + 1] - first);
+    if (tile >= *tiles.count) return;
+    const u32 list = tiles.lists[tile], first = tiles.firsts[tile];
+    const u32 pairs = min(PRODUCT_Q, tiles.groups[list + 1] - first);
     const u32 thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
     // Past the last pair its query is read again, and nothing written.
     const u32 row = thread / 4, column = thread % 4 * 4;
-    const u32 pair = order[first + min(row, pairs - 1)], query = pair / nprobe;
-    const u32* place = places + (i64)query * (nprobe + 1) + pair % nprobe;
+    const u32 pair = tiles.order[first + min(row, pairs - 1)], query = pair / probes.nprobe;
+    const u32* place = probes.places + (i64)query * (probes.nprobe + 1) + pair % probes.nprobe;
     if (column == 0) {
         limits[row] = row < pairs ? place[1] - place[0] : 0;
         out_rows[row] = distances + query * stride + place[0];
     }
     const float* query_row = queries + (i64)query * d;
-    const float* centroid = centroids + (i64)list * d;
+    const Decoder<CODE> decoder(codes);
+    const bool residual = CODE != 32 && codes.residual;
+    // For L2 all is taken relative to the centroid, which keeps it small; codes of residuals are.
+    const float* center = L2 || residual ? codes.centroids + (i64)list * d : nullptr;
     __syncthreads();
     u32 count = 0; // what any query wants of the list
     for (u32 i = 0; i < pairs; ++i) count = max(count, limits[i]);
-    const float* list_vectors = vectors + starts[list] * d;
+    const i64 list_first = codes.starts[list];
     const u32 warp_q = warp / 4 * 32, warp_v = warp % 4 * 32;
     const bool aligned = d % 4 == 0, working = warp_q < pairs, many = warp_q + 16 < pairs;
 
-    Four next_query, next_vectors[2], center = {};
+    Four next_query, next_vectors[2], c = {};
     const auto load = [&](u32 v0, u32 base) {
-        next_query = Staged::row(query_row, base + column, d, aligned);
-        if constexpr (L2) center = Staged::row(centroid, base + column, d, aligned);
+        next_query = staged_row(query_row, base + column, d, aligned);
+        if (center) c = staged_row(center, base + column, d, aligned);
 #pragma unroll
         for (u32 j = 0; j < 2; ++j) {
-            const float* x = list_vectors + (i64)min(v0 + row + 64 * j, count - 1) * d;
-            next_vectors[j] = Staged::row(x, base + column, d, aligned);
+            const u8* x = decoder.row(list_first + min(v0 + row + 64 * j, count - 1));
+            next_vectors[j] = decoder.staged(x, base + column, d, aligned);
         }
     };
     u32 v0 = split_number * LIST_V, base = 0;
@@ -296,13 +303,16 @@ __device__ void ivf_flat_product(const float* queries, u32 d, const u32* order, 
     const u32 part = lane / 4, step = lane % 4;
     while (true) {
         if constexpr (L2) {
-            next_query = minus(next_query, center);
+            next_query = minus(next_query, c);
             q_square += square(next_query);
 #pragma unroll
             for (u32 j = 0; j < 2; ++j) {
-                next_vectors[j] = minus(next_vectors[j], center);
+                if (!residual) next_vectors[j] = minus(next_vectors[j], c);
                 v_squares[j] += square(next_vectors[j]);
             }
+        } else if (residual) {
+#pragma unroll
+            for (u32 j = 0; j < 2; ++j) next_vectors[j] = plus(next_vectors[j], c);
         }
         store_four(&q[row][column], next_query);
 #pragma unroll
