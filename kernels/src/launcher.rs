@@ -33,6 +33,7 @@ pub fn launchers(catalogue: &Catalogue) -> String {
     out.push_str("];\n");
     enumerations(catalogue, &mut out);
     structs(catalogue, &mut out);
+    available(catalogue, &mut out);
     let mut first = 0;
     for kernel in catalogue.families.iter().flat_map(|f| &f.kernels) {
         function(kernel, first, &mut out);
@@ -74,6 +75,26 @@ fn structs(catalogue: &Catalogue, out: &mut String) {
         }
         out.push_str("}\n");
     }
+}
+
+/// A function for each kernel that not every GPU has.
+fn available(catalogue: &Catalogue, out: &mut String) {
+    out.push_str("\n/// Whether a GPU of a compute capability has a kernel: one function for each that not all have.\npub mod available {\n");
+    for kernel in catalogue.families.iter().flat_map(|f| &f.kernels) {
+        let mut wants = Vec::new();
+        if let Some(min) = kernel.min_arch {
+            wants.push(format!("capability >= ({}, {})", min.major, min.minor));
+        }
+        if !kernel.only.is_empty() {
+            let only: Vec<String> = kernel.only.iter().map(|a| format!("({}, {})", a.major, a.minor)).collect();
+            wants.push(format!("[{}].contains(&capability)", only.join(", ")));
+        }
+        if !wants.is_empty() {
+            let (name, wants) = (&kernel.name, wants.join(" && "));
+            let _ = writeln!(out, "    pub fn {name}(capability: (i32, i32)) -> bool {{\n        {wants}\n    }}");
+        }
+    }
+    out.push_str("}\n");
 }
 
 fn is_type(axis: &Axis) -> bool {

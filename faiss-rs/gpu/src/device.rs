@@ -31,6 +31,13 @@ pub struct DeviceProperties {
     pub shared_bytes: usize,
 }
 
+impl DeviceProperties {
+    /// The compute capability, as (9, 0): what [`launchers::available`](crate::launchers::available) wants to know.
+    pub fn capability(&self) -> (i32, i32) {
+        (self.major, self.minor)
+    }
+}
+
 /// The properties of GPU `device`; asked for once.
 pub fn device_properties(device: i32) -> Result<&'static DeviceProperties> {
     static ALL: OnceLock<Vec<OnceLock<DeviceProperties>>> = OnceLock::new();

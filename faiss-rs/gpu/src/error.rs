@@ -17,6 +17,10 @@ pub enum Error {
     #[error("{library} is not installed. Run: pip install {package}")]
     MissingLibrary { library: String, package: String },
     #[error(
+        "{library} {found} was loaded from {path}, but this wheel needs {needed} or newer: what LD_LIBRARY_PATH names is found before the libraries beside the wheel. Remove the older CUDA from it, or update {path}."
+    )]
+    LibraryTooOld { library: &'static str, found: CudaVersion, needed: CudaVersion, path: String },
+    #[error(
         "no NVIDIA driver was found on this machine. Install one (version {needed} of CUDA or newer) to use a GPU; the CPU part of faiss works without."
     )]
     NoDriver { needed: CudaVersion },

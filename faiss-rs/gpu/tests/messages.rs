@@ -6,6 +6,10 @@ use std::process::Command;
 
 /// A runtime whose driver and devices are as told.
 fn runtime(driver: u32, devices: u32, status: u32) -> String {
+    versioned_runtime(12010, driver, devices, status)
+}
+
+fn versioned_runtime(version: u32, driver: u32, devices: u32, status: u32) -> String {
     let names = [
         "cudaGetDevice",
         "cudaSetDevice",
@@ -31,7 +35,8 @@ fn runtime(driver: u32, devices: u32, status: u32) -> String {
     ];
     let rest: String = names.iter().map(|n| format!("int {n}(void) {{ return 999; }}\n")).collect();
     format!(
-        "int cudaDriverGetVersion(int *v) {{ *v = {driver}; return 0; }}\n\
+        "int cudaRuntimeGetVersion(int *v) {{ *v = {version}; return 0; }}\n\
+         int cudaDriverGetVersion(int *v) {{ *v = {driver}; return 0; }}\n\
          int cudaGetDeviceCount(int *n) {{ *n = {devices}; return {status}; }}\n\
          const char *cudaGetErrorName(int s) {{ return \"cudaErrorPlayed\"; }}\n\
          const char *cudaGetErrorString(int s) {{ return \"a played error\"; }}\n{rest}"
@@ -68,6 +73,10 @@ fn every_state_of_a_machine_has_its_own_message() {
         ),
         (runtime(12040, 0, 100), "no GPU is visible: the driver for CUDA 12.4 works, but lists no device"),
         (runtime(12040, 0, 0), "no GPU is visible: the driver for CUDA 12.4 works, but lists no device"),
+        (
+            versioned_runtime(11080, 12040, 1, 0),
+            "libcudart.so.12, but this wheel needs 12.0 or newer: what LD_LIBRARY_PATH names is found before",
+        ),
         (runtime(12040, 1, 46), "cudaGetDeviceCount failed: a played error (cudaErrorPlayed)"),
     ];
     for (i, (source, message)) in states.iter().enumerate() {

@@ -354,6 +354,8 @@ def gpu_report() -> dict[str, list[str]]:
         count = _faiss.gpu_check()
         built, driver = (f"{v // 1000}.{v % 1000 // 10}" for v in _faiss.gpu_versions())
         report["CUDA"] = [f"built with {built}, the driver supports {driver}"]
+        libraries = _faiss.gpu_libraries()
+        report["CUDA"] += [f"{name} {v // 1000}.{v % 1000 // 10} from {path}" for name, v, path in libraries]
         for device in range(count):
             p = _faiss.gpu_properties(device)
             major, minor = p["capability"]

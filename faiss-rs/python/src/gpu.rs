@@ -70,6 +70,15 @@ pub fn gpu_versions(py: Python<'_>) -> PyResult<(i32, i32)> {
     })
 }
 
+/// (name, version as 12010 for 12.1, file) of CUDA's libraries that the loader found.
+#[pyfunction]
+pub fn gpu_libraries(py: Python<'_>) -> PyResult<Vec<(&'static str, i32, String)>> {
+    enter(py, || {
+        let cuda = faiss_gpu::sys::cuda()?;
+        Ok(cuda.libraries.iter().map(|l| (l.name, l.version.0, l.path.clone())).collect())
+    })
+}
+
 /// Options that Python passed, or the defaults; a type derived from them counts as them.
 fn options<T: Object + Default + Clone + faiss_core::base::Described>(given: Option<&Shared<dyn Object>>) -> Result<T> {
     match given {

@@ -32,7 +32,7 @@ impl Strategy {
 
     /// Whether a device has what it takes.
     pub fn runs_on(self, properties: &DeviceProperties) -> bool {
-        self != Strategy::Split || properties.major >= 8
+        self != Strategy::Split || launchers::available::nearest_split(properties.capability())
     }
 
     /// The fastest for `k` centroids.

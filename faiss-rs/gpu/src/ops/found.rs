@@ -71,7 +71,8 @@ fn merge_shared(wide: usize) -> usize {
 
 /// Whether [`search`] finds so many on such a device.
 pub fn possible(properties: &DeviceProperties, k: usize) -> bool {
-    properties.major >= 8 && merge_shared(wide(k)) + RESERVED_SHARED <= properties.shared_bytes
+    launchers::available::found_filter(properties.capability())
+        && merge_shared(wide(k)) + RESERVED_SHARED <= properties.shared_bytes
 }
 
 /// Whether [`search`] is for such a search.

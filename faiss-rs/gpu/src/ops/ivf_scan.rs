@@ -1,7 +1,7 @@
 //! The scan of inverted lists of vectors, or of codes of single numbers: one family of kernels, with an axis for how a code is read.
 
 use crate::error::{Error, Result};
-use crate::launchers::{self, Codes, Metric};
+use crate::launchers::{self, Codes, Metric, available};
 use crate::lists::ListsView;
 use crate::memory::{Ptr, Temp};
 use crate::ops::knn::Vectors;
@@ -93,7 +93,7 @@ impl Strategy {
     /// Whether the device and the search allow it: products need the lists' centroids where distances are wanted.
     pub fn possible(self, context: &Context<'_>, metric: Metric, centroids: Option<Vectors>) -> bool {
         let centred = metric == Metric::InnerProduct || centroids.is_some();
-        self != Strategy::Product || context.properties.major >= 8 && centred
+        self != Strategy::Product || available::ivf_product(context.properties.capability()) && centred
     }
 
     pub fn choose(

@@ -51,7 +51,12 @@ impl Halves {
     pub fn new(context: &Context<'_>, pq: &ProductQuantizer) -> Result<Option<Halves>> {
         let largest = pq.centroids.iter().fold(0f32, |m, v| m.max(v.abs()));
         let finite = pq.centroids.iter().all(|v| v.is_finite());
-        if pq.nbits != 8 || !pq.dsub.is_multiple_of(2) || pq.d > MOST_DIMS || !finite || context.properties.major < 8 {
+        if pq.nbits != 8
+            || !pq.dsub.is_multiple_of(2)
+            || pq.d > MOST_DIMS
+            || !finite
+            || !launchers::available::pq_filter(context.properties.capability())
+        {
             return Ok(None);
         }
         // Below 2^14, as the kernels scale queries.

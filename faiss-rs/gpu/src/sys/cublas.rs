@@ -3,7 +3,8 @@
 use std::ffi::{c_int, c_void};
 
 use super::runtime::Stream;
-use super::{Pointer, functions};
+use super::{LoadedLibrary, Pointer, functions};
+use crate::error::{self, CudaVersion, Error};
 
 pub type CublasHandle = Pointer;
 pub type Status = c_int;
@@ -22,9 +23,28 @@ pub enum CudaType {
     F16 = 2,
 }
 
+impl Cublas {
+    /// Which library this is; an error where it is older than that of a CUDA version.
+    pub(super) fn loaded(&self, cuda: CudaVersion) -> error::Result<LoadedLibrary> {
+        let part = |property: c_int| -> error::Result<i32> {
+            let mut value = 0;
+            // SAFETY: the pointer is valid for the call.
+            match unsafe { (self.get_property)(property, &mut value) } {
+                0 => Ok(value),
+                status => Err(Error::Cublas { call: "cublasGetProperty", status }),
+            }
+        };
+        let version = CudaVersion(part(0)? * 1000 + part(1)? * 10);
+        // That of CUDA 11.8 is 11.11; from 12 on both are counted alike.
+        let needed = if cuda == CudaVersion(11_080) { CudaVersion(11_110) } else { cuda };
+        LoadedLibrary::new("libcublas", self.get_property as usize, version, needed)
+    }
+}
+
 functions! {
     /// Functions of libcublas.
     Cublas {
+        get_property = "cublasGetProperty": fn(c_int, *mut c_int) -> Status;
         create = "cublasCreate_v2": fn(*mut CublasHandle) -> Status;
         destroy = "cublasDestroy_v2": fn(CublasHandle) -> Status;
         set_stream = "cublasSetStream_v2": fn(CublasHandle, Stream) -> Status;

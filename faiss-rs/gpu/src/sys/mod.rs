@@ -33,7 +33,43 @@ pub struct Cuda {
     pub built: CudaVersion,
     pub driver_version: CudaVersion,
     pub device_count: i32,
+    /// What the loader found for CUDA's libraries.
+    pub libraries: Vec<LoadedLibrary>,
     _shim: Library,
+}
+
+/// One of CUDA's libraries, as the loader found it.
+#[derive(Clone, Debug)]
+pub struct LoadedLibrary {
+    pub name: &'static str,
+    pub version: CudaVersion,
+    /// Its file.
+    pub path: String,
+}
+
+impl LoadedLibrary {
+    /// The library that a function is of; an error where it is older than the wheel's metadata allow.
+    fn new(name: &'static str, function: usize, version: CudaVersion, needed: CudaVersion) -> Result<LoadedLibrary> {
+        let path = file_of(function);
+        if version < needed {
+            return Err(Error::LibraryTooOld { library: name, found: version, needed, path });
+        }
+        Ok(LoadedLibrary { name, version, path })
+    }
+}
+
+/// The file that is mapped where an address is.
+fn file_of(address: usize) -> String {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let line = maps.lines().find(|line| {
+        let range = line.split_once(' ').and_then(|(range, _)| range.split_once('-'));
+        range.is_some_and(|(start, end)| {
+            let number = |text: &str| usize::from_str_radix(text, 16).ok();
+            number(start).is_some_and(|start| start <= address) && number(end).is_some_and(|end| address < end)
+        })
+    });
+    let path = line.and_then(|line| Some(&line[line.find('/')?..]));
+    path.unwrap_or("a place that is not known").to_owned()
 }
 
 static LIBRARY_DIR: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -87,6 +123,12 @@ fn open(path: &Path) -> Result<Cuda> {
         (number(b"faiss_cuda_version\0")?, number(b"faiss_cuda_minimum_driver\0")?)
     };
     let runtime = Runtime::find(&shim).map_err(|e| shim_error(path, &e))?;
+    let mut version = 0;
+    // SAFETY: the pointer is valid for the call.
+    runtime.check("cudaRuntimeGetVersion", unsafe { (runtime.runtime_get_version)(&mut version) })?;
+    let at = runtime.runtime_get_version as usize;
+    // The driver and the runtime that a wheel needs at least are of one version.
+    let cudart = LoadedLibrary::new("libcudart", at, CudaVersion(version), needed)?;
 
     let mut version = 0;
     // SAFETY: the pointer is valid for the call.
@@ -107,8 +149,9 @@ fn open(path: &Path) -> Result<Cuda> {
         status => return Err(runtime.error("cudaGetDeviceCount", status)),
     }
     let cublas = Cublas::find(&shim).map_err(|e| shim_error(path, &e))?;
+    let libraries = vec![cudart, cublas.loaded(needed)?];
     let driver = Driver::find(&shim, &runtime, needed)?;
-    Ok(Cuda { runtime, cublas, driver, built, driver_version, device_count, _shim: shim })
+    Ok(Cuda { runtime, cublas, driver, built, driver_version, device_count, libraries, _shim: shim })
 }
 
 fn shim_error(path: &Path, error: &libloading::Error) -> Error {

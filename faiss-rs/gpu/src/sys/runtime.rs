@@ -51,6 +51,7 @@ functions! {
     /// Functions of libcudart.
     Runtime {
         driver_get_version = "cudaDriverGetVersion": fn(*mut c_int) -> Status;
+        runtime_get_version = "cudaRuntimeGetVersion": fn(*mut c_int) -> Status;
         get_device_count = "cudaGetDeviceCount": fn(*mut c_int) -> Status;
         get_device = "cudaGetDevice": fn(*mut c_int) -> Status;
         set_device = "cudaSetDevice": fn(c_int) -> Status;

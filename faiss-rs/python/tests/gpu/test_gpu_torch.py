@@ -1,0 +1,139 @@
+"""Tensors of PyTorch in every call of an index that takes vectors, through faiss.contrib.torch_utils and without it."""
+
+import faiss
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import faiss.contrib.torch_utils as utils  # noqa: E402
+
+
+@pytest.fixture
+def vectors(rng):
+    return rng.random((2000, 24), dtype="f4"), rng.random((40, 24), dtype="f4")
+
+
+def indexes(resources):
+    yield faiss.GpuIndexFlatL2(resources, 24)
+    config = faiss.GpuIndexFlatConfig()
+    config.useFloat16 = True
+    yield faiss.GpuIndexFlatIP(resources, 24, config)
+    for options in (faiss.INDICES_64_BIT, faiss.INDICES_CPU):
+        config = faiss.GpuIndexIVFFlatConfig()
+        config.indicesOptions = options
+        yield faiss.GpuIndexIVFFlat(resources, 24, 16, faiss.METRIC_L2, config)
+    yield faiss.GpuIndexIVFPQ(resources, 24, 16, 6, 8)
+    yield faiss.GpuIndexIVFScalarQuantizer(resources, 24, 16, faiss.ScalarQuantizer.QT_8bit)
+
+
+@pytest.mark.parametrize("where", ["cpu", "cuda"])
+def test_indexes(resources, vectors, where):
+    x, xq = vectors
+    there, queries = (torch.from_numpy(a).to(where) for a in vectors)
+    for index in indexes(resources):
+        index.train(there)
+        index.add(there[:1500])
+        index.add(there[1500:])
+        if isinstance(index, faiss.GpuIndexIVF):
+            index.nprobe = 16
+        assert index.ntotal == 2000
+        D, I = index.search(queries, 5)
+        assert isinstance(D, torch.Tensor) and D.device.type == I.device.type == where and D.dtype == torch.float32
+        wanted = index.search(xq, 5)
+        np.testing.assert_array_equal(I.cpu().numpy(), wanted[1])
+        np.testing.assert_array_equal(D.cpu().numpy(), wanted[0])
+        own = torch.empty((40, 5), device=where), torch.empty((40, 5), dtype=torch.int64, device=where)
+        assert index.search(queries, 5, D=own[0], I=own[1])[0] is own[0]
+        assert torch.equal(own[1], I)
+        assert torch.equal(index.assign(queries, 3), I[:, :3])
+        one = index.reconstruct(7)
+        rows = index.reconstruct_n(5, 4)
+        np.testing.assert_array_equal(np.asarray(rows)[2], np.asarray(one))
+        index.reset()
+        if isinstance(index, faiss.GpuIndexIVF):
+            index.add_with_ids(there, torch.arange(2000, device=where) + 10_000)
+            assert int(index.search(queries, 1)[1].min()) >= 10_000
+        # f16 and bf16, and rows that are not one after the other.
+        index.reset()
+        index.add(there.half())
+        index.add(there.bfloat16())
+        index.add(there.T.contiguous().T)
+        assert index.ntotal == 6000
+    assert index.search(queries[:0], 3)[0].shape == (0, 3)
+
+
+def test_on_another_stream(resources, vectors):
+    x, xq = vectors
+    index = faiss.GpuIndexFlatL2(resources, 24)
+    index.add(x)
+    wanted = index.search(xq, 5)[1]
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for _ in range(20):
+            # Results that the stream has not made yet when the call begins.
+            big = torch.rand(4000, 4000, device="cuda")
+            queries = torch.from_numpy(xq).cuda() + 0 * (big @ big)[:40, :24].clamp(0, 0)
+            found = index.search(queries, 5)[1]
+            np.testing.assert_array_equal(found.cpu().numpy(), wanted)
+
+
+def test_what_is_refused(resources, vectors):
+    x, _ = vectors
+    there = torch.from_numpy(x).cuda()
+    with pytest.raises(AssertionError, match="GPU tensor on CPU index not allowed"):
+        faiss.IndexFlatL2(24).add(there)
+    index = faiss.GpuIndexFlatL2(resources, 24)
+    with pytest.raises(AssertionError):
+        index.add(there[:, :20])
+    index.add(there)
+    with pytest.raises(AssertionError):
+        index.search(there, 2, D=torch.empty((3, 2), device="cuda"), I=torch.empty((3, 2), dtype=torch.int64, device="cuda"))
+    with pytest.raises(AssertionError):
+        index.search(there, 0)
+
+
+def test_cpu_index(vectors):
+    x, xq = vectors
+    index, arrays = faiss.index_factory(24, "IVF8,Flat"), faiss.index_factory(24, "IVF8,Flat")
+    there = torch.from_numpy(x)
+    index.train(there)
+    arrays.train(x)
+    index.add_with_ids(there, torch.arange(2000) + 5)
+    arrays.add_with_ids(x, np.arange(2000) + 5)
+    for found, wanted in zip(index.search(torch.from_numpy(xq), 3), arrays.search(xq, 3), strict=True):
+        assert isinstance(found, torch.Tensor)
+        np.testing.assert_array_equal(found.numpy(), wanted)
+    lims, D, I = index.range_search(torch.from_numpy(xq), 2.0)
+    assert lims.dtype == I.dtype == torch.int64 and int(lims[-1]) == len(D)
+    assert index.remove_ids(torch.arange(10) + 5) == 10
+    # Arrays stay arrays.
+    assert isinstance(index.search(xq, 3)[0], np.ndarray)
+    faiss.knn_gpu(faiss.StandardGpuResources(), xq, x, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("where", ["cpu", "cuda"])
+def test_without_an_index(resources, vectors, dtype, where):
+    x, xq = (torch.from_numpy(a).to(getattr(torch, dtype)).to(where) for a in vectors)
+    D, I = faiss.knn_gpu(resources, xq, x, 4)
+    truth = torch.cdist(xq.double(), x.double()) ** 2
+    assert D.device.type == where and I.dtype == torch.int64
+    np.testing.assert_allclose(D.cpu().numpy(), truth.sort(1)[0][:, :4].cpu().numpy(), rtol=2e-3, atol=1e-3)
+    all_of_them = faiss.pairwise_distance_gpu(resources, xq, x)
+    np.testing.assert_allclose(all_of_them.cpu().numpy(), truth.cpu().numpy(), rtol=2e-3, atol=2e-3)
+
+
+def test_pointers_and_streams(resources, vectors):
+    x, _ = vectors
+    index = faiss.IndexFlatL2(24)
+    there = torch.from_numpy(x)
+    index.add_c(2000, utils.swig_ptr_from_FloatTensor(there))
+    assert index.ntotal == 2000
+    assert int(utils.swig_ptr_from_IndicesTensor(torch.arange(3).cuda())) > 0
+    with pytest.raises(AssertionError):
+        utils.swig_ptr_from_FloatTensor(there.T)
+    gpu = faiss.GpuIndexFlatL2(resources, 24)
+    with utils.using_stream(resources):
+        gpu.add(there.cuda())
+        assert int(gpu.search(there[:5].cuda(), 1)[1][3]) == 3
