@@ -1,5 +1,6 @@
 """Tensors of PyTorch as arguments: importing this lets the methods of indexes, and `faiss.knn_gpu` and `faiss.pairwise_distance_gpu`, take tensors
-beside arrays, and return tensors for tensors.
+beside arrays, and return tensors for tensors. `reconstruct` and `reconstruct_n`, which are given none, return tensors too, on the index's GPU if it
+has one, unless the output is a numpy array.
 
 Tensors of the host share their memory with numpy. Those of a GPU go to indexes on that GPU alone, which read and write them in place, in order with
 torch's current stream.
@@ -118,7 +119,13 @@ def _of_tensors(method: Callable[..., Any]) -> Callable[..., Any]:
     def replaced(self: Any, *args: Any, **kwargs: Any) -> Any:
         tensors = [a for a in (*args, *kwargs.values()) if isinstance(a, torch.Tensor)]
         if not tensors:
-            return method(self, *args, **kwargs)
+            result = method(self, *args, **kwargs)
+            if method.__name__ in ("reconstruct", "reconstruct_n") and not any(
+                isinstance(a, np.ndarray) for a in (*args, *kwargs.values())
+            ):
+                device = torch.device("cuda", self.getDevice()) if hasattr(self, "getDevice") else torch.device("cpu")
+                result = _to_device(_tensor(result), device)
+            return result
         if not any(t.is_cuda for t in tensors):
             given = {id(a): a for a in tensors}
             result = method(self, *map(_numpy, args), **{name: _numpy(a) for name, a in kwargs.items()})
@@ -126,9 +133,9 @@ def _of_tensors(method: Callable[..., Any]) -> Callable[..., Any]:
             named = [kwargs.get(name) for name in ("D", "I", "R", "labels", "x", "codes")]
             return _given_back(_tensor(result), [a for a in named if id(a) in given])
         assert hasattr(self, "getDevice"), "GPU tensor on CPU index not allowed"
-        if method.__name__ in ("add", "add_with_ids", "search", "assign", "train"):
-            if isinstance(self, faiss.GpuIndex):
-                return method(self, *args, **kwargs)
+        in_place = ("add", "add_with_ids", "search", "assign", "train")
+        if method.__name__ in in_place and isinstance(self, faiss.GpuIndex):
+            return method(self, *args, **kwargs)
         device = next(t.device for t in tensors if t.is_cuda)
         args = tuple(_to_cpu(a) for a in args)
         kwargs = {name: _to_cpu(a) for name, a in kwargs.items()}

@@ -21,14 +21,15 @@ def test_search(resources, rng, d, n, nq, k):
     index.add(xb[: n // 2])
     index.add(xb[n // 2 :])
     assert index.ntotal == n
-    D, I = index.search(xq, k)
+    D, ids = index.search(xq, k)
     all_distances = naive(xq, xb)
     m = min(k, n)
     np.testing.assert_array_equal(D[:, :m], np.sort(all_distances, axis=1)[:, :m])
-    np.testing.assert_array_equal(np.take_along_axis(all_distances, I[:, :m], 1), D[:, :m])
+    np.testing.assert_array_equal(np.take_along_axis(all_distances, ids[:, :m], 1), D[:, :m])
     # Ties by lower id.
-    np.testing.assert_array_equal(I[:, :m], np.argsort(all_distances, axis=1, kind="stable")[:, :m])
-    assert (I[:, m:] == -1).all() and (D[:, m:] == 2**31 - 1).all()
+    np.testing.assert_array_equal(ids[:, :m], np.argsort(all_distances, axis=1, kind="stable")[:, :m])
+    assert (ids[:, m:] == -1).all()
+    assert (D[:, m:] == 2**31 - 1).all()
     np.testing.assert_array_equal(index.reconstruct_n(0, n), xb)
     np.testing.assert_array_equal(index.reconstruct(n - 1), xb[-1])
 
@@ -38,7 +39,8 @@ def test_to_and_from_the_cpu(resources, rng):
     cpu = faiss.IndexBinaryFlat(96)
     cpu.add(xb)
     gpu = faiss.index_binary_cpu_to_gpu(resources, 0, cpu)
-    assert isinstance(gpu, faiss.GpuIndexBinaryFlat) and gpu.getDevice() == 0
+    assert isinstance(gpu, faiss.GpuIndexBinaryFlat)
+    assert gpu.getDevice() == 0
     np.testing.assert_array_equal(gpu.search(xq, 5)[0], cpu.search(xq, 5)[0])
     back = faiss.index_binary_gpu_to_cpu(gpu)
     np.testing.assert_array_equal(faiss.vector_to_array(back.xb), xb.ravel())
@@ -51,7 +53,8 @@ def test_to_and_from_the_cpu(resources, rng):
     found = gpu.search(xq, 3, params=params)
     np.testing.assert_array_equal(found[0], cpu.search(xq, 3, params=params)[0])
     gpu.reset()
-    assert gpu.ntotal == 0 and (gpu.search(xq, 2)[1] == -1).all()
+    assert gpu.ntotal == 0
+    assert (gpu.search(xq, 2)[1] == -1).all()
 
 
 def test_bad_input(resources, rng):

@@ -1,12 +1,27 @@
 """Tensors of PyTorch in every call of an index that takes vectors, through faiss.contrib.torch_utils and without it."""
 
+import importlib
+
 import faiss
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-import faiss.contrib.torch_utils as utils  # noqa: E402
+
+@pytest.fixture(scope="module", autouse=True)
+def utils():
+    """The module, whose import changes classes: as they were, afterwards, for the tests of arrays."""
+    module = importlib.import_module("faiss.contrib.torch_utils")
+    yield module
+    for name, methods in module._METHODS.items():
+        cls = getattr(faiss, name)
+        for method in methods.split():
+            if f"{method}_numpy" in cls.__dict__:
+                setattr(cls, method, cls.__dict__[f"{method}_numpy"])
+                delattr(cls, f"{method}_numpy")
+    for name in ("knn_gpu", "pairwise_distance_gpu"):
+        setattr(faiss, name, getattr(faiss, name).__wrapped__)
 
 
 @pytest.fixture
@@ -29,7 +44,7 @@ def indexes(resources):
 
 @pytest.mark.parametrize("where", ["cpu", "cuda"])
 def test_indexes(resources, vectors, where):
-    x, xq = vectors
+    _x, xq = vectors
     there, queries = (torch.from_numpy(a).to(where) for a in vectors)
     for index in indexes(resources):
         index.train(there)
@@ -38,18 +53,21 @@ def test_indexes(resources, vectors, where):
         if isinstance(index, faiss.GpuIndexIVF):
             index.nprobe = 16
         assert index.ntotal == 2000
-        D, I = index.search(queries, 5)
-        assert isinstance(D, torch.Tensor) and D.device.type == I.device.type == where and D.dtype == torch.float32
+        D, found = index.search(queries, 5)
+        assert isinstance(D, torch.Tensor)
+        assert D.device.type == found.device.type == where
+        assert D.dtype == torch.float32
         wanted = index.search(xq, 5)
-        np.testing.assert_array_equal(I.cpu().numpy(), wanted[1])
+        np.testing.assert_array_equal(found.cpu().numpy(), wanted[1])
         np.testing.assert_array_equal(D.cpu().numpy(), wanted[0])
         own = torch.empty((40, 5), device=where), torch.empty((40, 5), dtype=torch.int64, device=where)
         assert index.search(queries, 5, D=own[0], I=own[1])[0] is own[0]
-        assert torch.equal(own[1], I)
-        assert torch.equal(index.assign(queries, 3), I[:, :3])
-        one = index.reconstruct(7)
-        rows = index.reconstruct_n(5, 4)
-        np.testing.assert_array_equal(np.asarray(rows)[2], np.asarray(one))
+        assert torch.equal(own[1], found)
+        assert torch.equal(index.assign(queries, 3), found[:, :3])
+        one, rows = index.reconstruct(7), index.reconstruct_n(5, 4)
+        assert one.is_cuda
+        assert torch.equal(rows[2], one)
+        assert isinstance(index.reconstruct(7, np.empty(24, "f4")), np.ndarray)
         index.reset()
         if isinstance(index, faiss.GpuIndexIVF):
             index.add_with_ids(there, torch.arange(2000, device=where) + 10_000)
@@ -88,7 +106,9 @@ def test_what_is_refused(resources, vectors):
         index.add(there[:, :20])
     index.add(there)
     with pytest.raises(AssertionError):
-        index.search(there, 2, D=torch.empty((3, 2), device="cuda"), I=torch.empty((3, 2), dtype=torch.int64, device="cuda"))
+        index.search(
+            there, 2, D=torch.empty((3, 2), device="cuda"), I=torch.empty((3, 2), dtype=torch.int64, device="cuda")
+        )
     with pytest.raises(AssertionError):
         index.search(there, 0)
 
@@ -104,8 +124,9 @@ def test_cpu_index(vectors):
     for found, wanted in zip(index.search(torch.from_numpy(xq), 3), arrays.search(xq, 3), strict=True):
         assert isinstance(found, torch.Tensor)
         np.testing.assert_array_equal(found.numpy(), wanted)
-    lims, D, I = index.range_search(torch.from_numpy(xq), 2.0)
-    assert lims.dtype == I.dtype == torch.int64 and int(lims[-1]) == len(D)
+    lims, D, ids = index.range_search(torch.from_numpy(xq), 2.0)
+    assert lims.dtype == ids.dtype == torch.int64
+    assert int(lims[-1]) == len(D)
     assert index.remove_ids(torch.arange(10) + 5) == 10
     # Arrays stay arrays.
     assert isinstance(index.search(xq, 3)[0], np.ndarray)
@@ -116,15 +137,16 @@ def test_cpu_index(vectors):
 @pytest.mark.parametrize("where", ["cpu", "cuda"])
 def test_without_an_index(resources, vectors, dtype, where):
     x, xq = (torch.from_numpy(a).to(getattr(torch, dtype)).to(where) for a in vectors)
-    D, I = faiss.knn_gpu(resources, xq, x, 4)
+    D, found = faiss.knn_gpu(resources, xq, x, 4)
     truth = torch.cdist(xq.double(), x.double()) ** 2
-    assert D.device.type == where and I.dtype == torch.int64
+    assert D.device.type == where
+    assert found.dtype == torch.int64
     np.testing.assert_allclose(D.cpu().numpy(), truth.sort(1)[0][:, :4].cpu().numpy(), rtol=2e-3, atol=1e-3)
     all_of_them = faiss.pairwise_distance_gpu(resources, xq, x)
     np.testing.assert_allclose(all_of_them.cpu().numpy(), truth.cpu().numpy(), rtol=2e-3, atol=2e-3)
 
 
-def test_pointers_and_streams(resources, vectors):
+def test_pointers_and_streams(utils, resources, vectors):
     x, _ = vectors
     index = faiss.IndexFlatL2(24)
     there = torch.from_numpy(x)
