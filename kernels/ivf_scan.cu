@@ -239,6 +239,9 @@ __device__ __forceinline__ void multiply_tf32(float (&c)[4], const u32 (&a)[4], 
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
+__device__ __forceinline__ float dot(const Four& x, const Four& y) {
+    return fmaf(x.x, y.x, fmaf(x.y, y.y, fmaf(x.z, y.z, x.w * y.w)));
+}
 __device__ __forceinline__ float square(const Four& x) {
     return fmaf(x.x, x.x, fmaf(x.y, x.y, fmaf(x.z, x.z, x.w * x.w)));
 }
@@ -286,14 +289,22 @@ __device__ void ivf_product(const float* queries, u32 d, const Tiles& tiles, con
     const u32 warp_q = warp / 4 * 32, warp_v = warp % 4 * 32;
     const bool aligned = d % 4 == 0, working = warp_q < pairs, many = warp_q + 16 < pairs;
 
-    Four next_query, next_vectors[2], c = {};
+    // Numbers of few bits are exact in the upper half of what is multiplied: their scale goes to the query's side, and the part of the product that is the
+    // same for all vectors, with the ranges' starts, to the query's norm.
+    constexpr bool SCALED = CODE == 8 || CODE == 0;
+    Four next_query, next_vectors[2], c = {}, low = {}, step_sizes = {};
     const auto load = [&](u32 v0, u32 base) {
         next_query = staged_row(query_row, base + column, d, aligned);
         if (center) c = staged_row(center, base + column, d, aligned);
+        if constexpr (SCALED) {
+            low = decoder.staged_lows(base + column, d, aligned);
+            step_sizes = decoder.staged_steps(base + column, d, aligned);
+        }
 #pragma unroll
         for (u32 j = 0; j < 2; ++j) {
             const u8* x = decoder.row(list_first + min(v0 + row + 64 * j, count - 1));
-            next_vectors[j] = decoder.staged(x, base + column, d, aligned);
+            if constexpr (SCALED) next_vectors[j] = decoder.staged_numbers(x, base + column, d, aligned);
+            else next_vectors[j] = decoder.staged(x, base + column, d, aligned);
         }
     };
     u32 v0 = split_number * LIST_V, base = 0;
@@ -302,7 +313,18 @@ __device__ void ivf_product(const float* queries, u32 d, const Tiles& tiles, con
     float sums[2][4][4] = {}, q_square = 0, v_squares[2] = {};
     const u32 part = lane / 4, step = lane % 4;
     while (true) {
-        if constexpr (L2) {
+        if constexpr (SCALED) {
+            if (L2 && !residual) low = minus(low, c);
+            if (!L2 && residual) low = plus(low, c);
+            if (L2) next_query = minus(next_query, c);
+            const float both = dot(next_query, low);
+            q_square += L2 ? square(next_query) - 2.0f * both : both;
+            if (L2) {
+#pragma unroll
+                for (u32 j = 0; j < 2; ++j) v_squares[j] += square(multiply_add(step_sizes, next_vectors[j], low));
+            }
+            next_query = multiply_add(next_query, step_sizes, {0, 0, 0, 0});
+        } else if constexpr (L2) {
             next_query = minus(next_query, c);
             q_square += square(next_query);
 #pragma unroll
@@ -329,23 +351,33 @@ __device__ void ivf_product(const float* queries, u32 d, const Tiles& tiles, con
         if (working) {
 #pragma unroll
             for (u32 k = 0; k < LIST_D; k += 8) {
-                u32 high[2][4], low[2][4];
+                u32 high[2][4], low_part[2][4];
 #pragma unroll
                 for (u32 m = 0; m < 2; ++m)
 #pragma unroll
                     for (u32 i = 0; i < 4; ++i) {
                         const Halves halves = split(q[warp_q + m * 16 + part + i % 2 * 8][k + step + i / 2 * 4]);
                         high[m][i] = halves.high;
-                        low[m][i] = halves.low;
+                        low_part[m][i] = halves.low;
                     }
 #pragma unroll
                 for (u32 n = 0; n < 4; ++n) {
                     const float* x = &v[warp_v + n * 8 + part][k + step];
+                    if constexpr (SCALED) {
+                        const u32 b0 = __float_as_uint(x[0]), b1 = __float_as_uint(x[4]);
+#pragma unroll
+                        for (u32 m = 0; m < 2; ++m) {
+                            if (m > 0 && !many) break;
+                            multiply_tf32(sums[m][n], low_part[m], b0, b1);
+                            multiply_tf32(sums[m][n], high[m], b0, b1);
+                        }
+                        continue;
+                    }
                     const Halves b0 = split(x[0]), b1 = split(x[4]);
 #pragma unroll
                     for (u32 m = 0; m < 2; ++m) {
                         if (m > 0 && !many) break;
-                        multiply_tf32(sums[m][n], low[m], b0.high, b1.high);
+                        multiply_tf32(sums[m][n], low_part[m], b0.high, b1.high);
                         multiply_tf32(sums[m][n], high[m], b0.low, b1.low);
                         multiply_tf32(sums[m][n], high[m], b0.high, b1.high);
                     }
@@ -353,7 +385,7 @@ __device__ void ivf_product(const float* queries, u32 d, const Tiles& tiles, con
             }
         }
         if (next_base == 0) {
-            if constexpr (L2) {
+            if constexpr (L2 || SCALED) {
                 q_square = quad_sum(q_square);
 #pragma unroll
                 for (u32 j = 0; j < 2; ++j) v_squares[j] = quad_sum(v_squares[j]);
@@ -389,6 +421,8 @@ __device__ void ivf_product(const float* queries, u32 d, const Tiles& tiles, con
                         if constexpr (L2) {
                             value = fmaf(-2.0f, value, q_norms[at] + v_norms[there]);
                             value = value < 0 ? 0 : value; // rounding may go below zero; NaN stays
+                        } else if constexpr (SCALED) {
+                            value += q_norms[at];
                         }
                         if (v0 + there < limit) target[there] = value;
                     }

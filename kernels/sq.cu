@@ -9,12 +9,19 @@ __device__ __forceinline__ u32 place_in_range(float x, float start, float width,
     return (u32)(fminf(fmaxf(part, 0.0f), 1.0f) * top);
 }
 
-// bf16, ties to even; what is no number stays none.
-__device__ __forceinline__ u32 bf16_bits(float x) {
-    const u32 bits = __float_as_uint(x);
-    if (x != x) return bits >> 16 | 0x40;
-    return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+// f16, of two equally near ones that with the larger magnitude, as the CPU has it.
+__device__ __forceinline__ u32 f16_bits(float x) {
+    const u32 bits = __float_as_uint(x), sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u) return sign | 0x7e00u;
+    if (magnitude >= 0x477ff000u) return sign | 0x7c00u;                                     // from 65520 on
+    if (magnitude >= 0x38800000u) return sign | (magnitude + 0x1000u - (112u << 23)) >> 13; // normal numbers
+    if (magnitude < 0x33000000u) return sign;                                                // less than half of the smallest
+    const u32 shift = 126 - (magnitude >> 23);
+    return sign | ((magnitude & 0x7fffffu | 0x800000u) + (1u << (shift - 1))) >> shift;
 }
+
+// bf16, likewise.
+__device__ __forceinline__ u32 bf16_bits(float x) { return __float_as_uint(x) + 0x8000u >> 16; }
 
 __device__ inline void sq_encode(const float* rows, i64 count, u32 d, const int* lists, const float* centroids, u32 bits,
                                  const float* starts, const float* widths, u32 code_size, unsigned char* codes) {
@@ -30,7 +37,7 @@ __device__ inline void sq_encode(const float* rows, i64 count, u32 d, const int*
             float v = x[i];
             if (lists && list >= 0) v -= centroids[(i64)list * d + first + i];
             u32 code;
-            if (bits == 16) code = __half_as_ushort(__float2half_rn(v));
+            if (bits == 16) code = f16_bits(v);
             else if (bits == 17) code = bf16_bits(v);
             else if (bits == 9) {
                 v += widths ? 128.0f : 0.0f;

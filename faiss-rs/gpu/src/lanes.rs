@@ -41,8 +41,6 @@ pub(crate) struct Lane {
     pub blas: Blas,
     pub temp: TempStack,
     pub pinned: Option<LanePinned>,
-    /// What the host waits for where it is not to keep a processor busy meanwhile.
-    pub done: OwnedEvent,
     settings: LaneSettings,
 }
 
@@ -54,7 +52,6 @@ impl Lane {
             blas: Blas::default(),
             temp: TempStack::new(device, limit)?,
             pinned: if bytes > 0 { Some(LanePinned::new(bytes)?) } else { None },
-            done: OwnedEvent::sleeping()?,
             settings,
         })
     }
@@ -128,8 +125,6 @@ impl LanePinned {
 pub(crate) struct Lanes {
     device: i32,
     default_temp: usize,
-    /// Calls that may wait in a loop at once: half of the processors.
-    spinning: usize,
     pool: Mutex<Pool>,
     returned: Condvar,
     /// Large copies of host memory, one at a time; others go by the lanes' own pinned memory.
@@ -164,7 +159,6 @@ impl Lanes {
         Ok(Lanes {
             device,
             default_temp,
-            spinning: std::thread::available_parallelism().map_or(1, |n| n.get() / 2),
             pool: Mutex::default(),
             returned: Condvar::new(),
             staging: Mutex::default(),
@@ -190,9 +184,8 @@ impl Lanes {
         }
         pool.taken += 1;
         let former = pool.idle.pop();
-        let crowded = pool.taken > self.spinning;
         drop(pool);
-        let mut taken = TakenLane { lanes: self, lane: None, crowded };
+        let mut taken = TakenLane { lanes: self, lane: None };
         taken.lane = match former {
             Some(lane) if lane.settings == settings => Some(lane),
             former => {
@@ -242,8 +235,6 @@ fn pinned_bytes(lane: &Lane) -> usize {
 pub(crate) struct TakenLane<'a> {
     lanes: &'a Lanes,
     lane: Option<Lane>,
-    /// So many calls wait for the device that all of them together would keep the processors from those who have work for them.
-    pub crowded: bool,
 }
 
 impl TakenLane<'_> {

@@ -13,7 +13,6 @@ use crate::lanes::{LanePinned, LaneSettings, Lanes, LanesReport};
 use crate::memory::{Element, Ptr, PtrMut, Temp, TempStack, copy_async};
 use crate::module::{Launch, Modules, modules};
 use crate::staging::Staging;
-use crate::stream::OwnedEvent;
 use crate::sys::{self, CopyKind, Cuda, Stream};
 
 /// Less is no plan: work cut into tiny pages costs more than memory that is taken for a call.
@@ -196,7 +195,6 @@ impl GpuResources {
             room: lane.temp.limit().max(LEAST_ROOM),
             blas: &lane.blas,
             pinned: lane.pinned.as_ref(),
-            done: taken.crowded.then_some(&lane.done),
             staging: staging.as_deref(),
         };
         let result = work(&context);
@@ -218,8 +216,6 @@ pub struct Context<'a> {
     pub room: usize,
     pub blas: &'a Blas,
     pub(crate) pinned: Option<&'a LanePinned>,
-    /// What to wait for instead of the stream, where processors are scarce.
-    done: Option<&'a OwnedEvent>,
     pub(crate) staging: Option<&'a Staging>,
 }
 
@@ -299,10 +295,6 @@ impl Context<'_> {
 
     /// Waits for this call's stream; other work on the device goes on.
     pub fn sync(&self) -> Result<()> {
-        if let Some(done) = self.done {
-            done.record(self.stream)?;
-            return done.wait();
-        }
         // SAFETY: the stream lives as long as the resources.
         let status = unsafe { (self.cuda.runtime.stream_synchronize)(self.stream) };
         self.cuda.runtime.check("cudaStreamSynchronize", status)

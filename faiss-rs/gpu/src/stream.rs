@@ -33,10 +33,6 @@ impl Drop for OwnedStream {
     }
 }
 
-/// Flags of `cudaEventCreateWithFlags`.
-const BLOCKING_SYNC: u32 = 1;
-const DISABLE_TIMING: u32 = 2;
-
 /// A moment in a stream, without its time. One that was never recorded counts as past.
 pub(crate) struct OwnedEvent(Event);
 // SAFETY: an event may be used from any thread.
@@ -46,19 +42,10 @@ unsafe impl Sync for OwnedEvent {}
 
 impl OwnedEvent {
     pub fn new() -> Result<OwnedEvent> {
-        OwnedEvent::with_flags(DISABLE_TIMING)
-    }
-
-    /// One whose [`wait`](Self::wait) sleeps rather than keeps a processor busy: it ends some microseconds later.
-    pub fn sleeping() -> Result<OwnedEvent> {
-        OwnedEvent::with_flags(DISABLE_TIMING | BLOCKING_SYNC)
-    }
-
-    fn with_flags(flags: u32) -> Result<OwnedEvent> {
         let runtime = &sys::cuda()?.runtime;
         let mut event = std::ptr::null_mut();
-        // SAFETY: the pointer is valid for the call.
-        runtime.check("cudaEventCreate", unsafe { (runtime.event_create)(&mut event, flags) })?;
+        // SAFETY: the pointer is valid for the call; 2 is cudaEventDisableTiming.
+        runtime.check("cudaEventCreate", unsafe { (runtime.event_create)(&mut event, 2) })?;
         Ok(OwnedEvent(event))
     }
 

@@ -464,19 +464,3 @@ def test_bad_constructions(resources):
         faiss.GpuIndexIVFFlat(8, 5)
     with pytest.raises(RuntimeError, match="not implemented on GPU: IndexPQ"):
         faiss.index_cpu_to_gpu(resources, 0, faiss.IndexPQ(8, 2, 4))
-
-
-@pytest.mark.parametrize(
-    ("name", "call"),
-    [
-        ("range search", lambda index, x: index.range_search(x, 1.0)),
-        ("reconstruct", lambda index, x: index.reconstruct(0)),
-        ("remove_ids", lambda index, x: index.remove_ids(np.array([1]))),
-    ],
-)
-def test_what_a_gpu_index_cannot_do_is_named(resources, rng, name, call):
-    x, centroids = clumps(rng, 50, 8, 5)
-    gpu = on_gpu(resources, trained(centroids))
-    gpu.add(x)
-    with pytest.raises(RuntimeError, match=rf"{name}.*GpuIndexIVFFlat|GpuIndexIVFFlat.*{name}"):
-        call(gpu, x)

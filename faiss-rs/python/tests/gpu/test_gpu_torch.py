@@ -96,6 +96,7 @@ def test_on_another_stream(resources, vectors):
             np.testing.assert_array_equal(found.cpu().numpy(), wanted)
 
 
+@pytest.mark.launches_none
 def test_what_is_refused(resources, vectors):
     x, _ = vectors
     there = torch.from_numpy(x).cuda()
