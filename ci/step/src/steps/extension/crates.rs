@@ -32,18 +32,23 @@ pub struct Crate {
     pub sha256: String,
 }
 
-/// Unpacks every crate of `locked`, and tells cargo to look nowhere else. What is not on this machine yet is downloaded by
-/// cargo with the user's own settings, so that their mirror and proxy hold.
+/// Unpacks the crates of `locked`, and tells cargo to look nowhere else. What is not on this machine yet is downloaded by cargo
+/// with the user's own settings, so that their mirror and proxy hold.
+///
+/// Cargo.lock names more than the members lead to: what other members' features of the same crates want. Cargo does not download
+/// those, and does not miss them.
 pub fn provide(work: &Work, toolchain: &Toolchain, place: &Place, locked: &[Locked]) -> Result<()> {
     let home = cargo_home()?;
-    if archives(&home, locked).is_err() {
+    let mut found = archives(&home, locked)?;
+    if found.len() < locked.len() {
         let mut fetch = Command::new(toolchain.program("cargo"));
         fetch.current_dir(work.root).args(["fetch", "--manifest-path"]).arg(place.root.join("Cargo.toml"));
         fetch.env("CARGO_TERM_COLOR", "never").env("CARGO_HOME", &home);
         fetch.env_remove("CARGO_TARGET_DIR").env_remove("RUSTC_WRAPPER").env_remove("RUSTC_WORKSPACE_WRAPPER");
         tool::run(&mut fetch, "cargo fetch").map_err(super::explain)?;
+        found = archives(&home, locked)?;
     }
-    for (one, archive) in locked.iter().zip(archives(&home, locked)?) {
+    for (one, archive) in found {
         let folder = place.crates.join(one.stem());
         unpack(&archive, &one.stem(), &place.crates)?;
         let checksum = serde_json::json!({ "files": {}, "package": one.sha256 }).to_string();
@@ -66,25 +71,25 @@ fn cargo_home() -> Result<PathBuf> {
         .ok_or_else(|| Failure::machine("Neither CARGO_HOME nor HOME is set.", "Set one of them."))
 }
 
-/// The archive of each crate, hashed just now. Registries have a folder each; a mirror serves the same bytes.
-fn archives(home: &Path, locked: &[Locked]) -> Result<Vec<Vec<u8>>> {
+/// The archives that are here, hashed just now. Registries have a folder each; a mirror serves the same bytes.
+fn archives<'a>(home: &Path, locked: &'a [Locked]) -> Result<Vec<(&'a Locked, Vec<u8>)>> {
     let folders = fs::read_dir(home.join("registry/cache")).into_iter().flatten().flatten();
     let folders: Vec<PathBuf> = folders.map(|entry| entry.path()).collect();
     let mut found = Vec::new();
     for one in locked {
         let name = format!("{}.crate", one.stem());
-        let mut wrong = false;
-        let archive = folders.iter().filter_map(|folder| fs::read(folder.join(&name)).ok()).find(|bytes| {
-            let same = digest::of_bytes(bytes) == one.sha256;
-            wrong |= !same;
-            same
-        });
-        let what = if wrong { "has another hash than Cargo.lock says" } else { "was not downloaded" };
-        found.push(archive.ok_or_else(|| {
-            let todo =
-                format!("Remove {name} from {} and run the same command again.", home.join("registry/cache").display());
-            Failure::machine(format!("The crate {} {what}.", one.stem()), todo)
-        })?);
+        let files: Vec<Vec<u8>> = folders.iter().filter_map(|folder| fs::read(folder.join(&name)).ok()).collect();
+        let wrong = !files.is_empty();
+        match files.into_iter().find(|bytes| digest::of_bytes(bytes) == one.sha256) {
+            Some(bytes) => found.push((one, bytes)),
+            None if wrong => {
+                let place = home.join("registry/cache");
+                let todo = format!("Remove {name} from {} and run the same command again.", place.display());
+                let what = format!("The crate {} has another hash than Cargo.lock says.", one.stem());
+                return Err(Failure::machine(what, todo));
+            }
+            None => {}
+        }
     }
     Ok(found)
 }
@@ -257,13 +262,16 @@ mod tests {
         fs::create_dir_all(&cache).unwrap();
         let bytes = archive("a-1.0.0/LICENSE");
         let one = Locked { name: "a".into(), version: "1.0.0".into(), sha256: digest::of_bytes(&bytes) };
-        let said = |locked: &Locked| archives(home.path(), std::slice::from_ref(locked)).unwrap_err().what;
-        assert_eq!(said(&one), "The crate a-1.0.0 was not downloaded.");
+        let look = |locked: &Locked| -> Result<Vec<Vec<u8>>> {
+            let found = archives(home.path(), std::slice::from_ref(locked))?;
+            Ok(found.into_iter().map(|(_, bytes)| bytes).collect())
+        };
+        assert!(look(&one).unwrap().is_empty());
         fs::write(cache.join("a-1.0.0.crate"), "edited").unwrap();
-        assert_eq!(said(&one), "The crate a-1.0.0 has another hash than Cargo.lock says.");
+        assert_eq!(look(&one).unwrap_err().what, "The crate a-1.0.0 has another hash than Cargo.lock says.");
         fs::write(cache.join("a-1.0.0.crate"), &bytes).unwrap();
         let to = home.path().join("unpacked");
-        unpack(&archives(home.path(), &[one]).unwrap()[0], "a-1.0.0", &to).unwrap();
+        unpack(&look(&one).unwrap()[0], "a-1.0.0", &to).unwrap();
         assert_eq!(fs::read(to.join("a-1.0.0/LICENSE")).unwrap(), b"hello");
         for bad in ["../evil", "b-1.0.0/file", "/etc/passwd"] {
             assert!(unpack(&archive(bad), "a-1.0.0", &to).is_err(), "{bad}");
