@@ -92,3 +92,20 @@ pub fn sq_part(part: &str) -> Option<i32> {
         _ => return None,
     })
 }
+
+/// Packed codes of four bits: `PQ8x4fs`, `PQ8x4fsr` of residuals, `PQ8x4fs_64` in blocks of 64.
+pub struct FastScanPart {
+    pub m: usize,
+    pub by_residual: bool,
+    pub bbs: i64,
+}
+
+impl FastScanPart {
+    /// `name` is what stands before the number of parts.
+    pub fn parse(part: &str, name: &str) -> Option<FastScanPart> {
+        let (m, form) = part.strip_prefix(name)?.split_once("x4fs")?;
+        let (by_residual, form) = form.strip_prefix('r').map_or((false, form), |form| (true, form));
+        let bbs = if form.is_empty() { 32 } else { number(form.strip_prefix('_')?)? };
+        Some(FastScanPart { m: number(m)? as usize, by_residual, bbs })
+    }
+}

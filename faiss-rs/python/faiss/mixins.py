@@ -27,6 +27,7 @@ MIXINS = {
     "DirectMap": ("lists_methods", "DirectMapMethods"),
     "LinearTransform": ("transform_methods", "LinearTransformMethods"),
     "PCAMatrix": ("transform_methods", "PCAMatrixMethods"),
+    "CodePacker": ("packer_methods", "CodePackerMethods"),
     "IndexPreTransform": ("composite_methods", "PreTransformMethods"),
     "IndexRefineFlat": ("composite_methods", "RefineFlatMethods"),
     "ParameterSpace": ("autotune", "ParameterSpaceMethods"),

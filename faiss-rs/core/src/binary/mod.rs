@@ -11,6 +11,7 @@ pub mod hnsw;
 pub mod id_map;
 pub mod ivf;
 pub mod multi_hash;
+pub mod shards;
 
 use faiss_derive::Object;
 

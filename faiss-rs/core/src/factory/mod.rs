@@ -18,23 +18,8 @@ use crate::transform::VectorTransform;
 pub use parameters::{ParameterSpace, ROW as PARAMETER_SPACE};
 
 /// Beginnings of parts that Faiss knows and this crate does not have yet.
-const NOT_HERE: &[&str] = &[
-    "NSG",
-    "NNDescent",
-    "LSH",
-    "ITQ",
-    "RaBitQ",
-    "Residual",
-    "RQ",
-    "LSQ",
-    "PRQ",
-    "PLSQ",
-    "ZnLattice",
-    "Z",
-    "FlatDedup",
-    "HR",
-    "LSHr",
-];
+const NOT_HERE: &[&str] =
+    &["NSG", "NNDescent", "RaBitQ", "Residual", "RQ", "LSQ", "PRQ", "PLSQ", "ZnLattice", "Z", "FlatDedup"];
 
 /// How deep descriptions may be nested.
 const MAX_DEPTH: usize = 16;

@@ -1,5 +1,6 @@
 //! Every index: the trait, what all have in common, and one file a type. Sees all layers below; not the factory, not io.
 
+pub mod fast_scan;
 pub mod flat;
 pub mod flat_1d;
 pub mod flat_codes;
@@ -10,13 +11,17 @@ pub mod header;
 pub mod hnsw;
 pub mod id_map;
 pub mod ivf;
+pub mod lsh;
 pub mod multi_index;
 pub mod pq;
 pub mod pretransform;
+pub mod random;
 pub mod refine;
 pub mod rowwise_minmax;
 pub mod scalar;
 pub mod shards;
+pub mod shards_ivf;
+pub mod split_vectors;
 pub mod stats;
 pub mod tuning;
 pub mod two_layer;

@@ -20,7 +20,7 @@ pub struct Parts {
     pub base: IndexBase,
     /// Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says.
     pub own_indices: bool,
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
 }
 
 pub const PARTS: Row = Row::of::<Parts>();
@@ -102,7 +102,7 @@ impl Parts {
     }
 
     /// What all have in common, and how many vectors they have: all together, or each.
-    fn sync(&mut self, together: bool) {
+    pub(super) fn sync(&mut self, together: bool) {
         let Some(first) = self.parts.first() else {
             self.base.ntotal = 0;
             return;
@@ -114,7 +114,7 @@ impl Parts {
         self.base = IndexBase { ntotal, is_trained, verbose: self.base.verbose, ..first };
     }
 
-    fn check_any(&self) -> Result<()> {
+    pub(super) fn check_any(&self) -> Result<()> {
         Error::check(!self.parts.is_empty(), "!indices_.empty(): there are no indexes")
     }
 }
@@ -125,7 +125,7 @@ fn sync(object: &mut dyn Object) -> Result<()> {
     Ok(())
 }
 
-fn add_part(object: &mut dyn Object, part: Part) -> Result<()> {
+pub(super) fn add_part(object: &mut dyn Object, part: Part) -> Result<()> {
     let parts = receiver_mut::<Parts>(object)?;
     parts.check_new(&part)?;
     parts.parts.push(part);
@@ -251,13 +251,12 @@ impl IndexShards {
         add_part(self, index)
     }
 
-    fn add_parts(&mut self, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
-        self.check_any()?;
+    /// The ids of `n` vectors that are to be added, where they are neither given nor the indexes' own.
+    pub(super) fn ids_to_add(&self, n: usize, ids: Option<&[i64]>) -> Result<Option<Vec<i64>>> {
         if ids.is_some() && self.successive_ids {
             let message = "It makes no sense to pass in ids and request them to be shifted";
             return Err(Error::failed("!(successive_ids && xids)", message));
         }
-        let (n, d) = (self.rows(x)?, self.dim());
         Error::check(ids.is_none_or(|ids| ids.len() == n), "xids.size() == n")?;
         if self.successive_ids {
             Error::check(
@@ -265,14 +264,15 @@ impl IndexShards {
                 "when adding to IndexShards with sucessive_ids, only add() in a single pass is supported",
             )?;
         }
-        let counted: Vec<i64>;
-        let ids = match ids {
-            None if !self.successive_ids => {
-                counted = (self.ntotal..self.ntotal + n as i64).collect();
-                Some(&counted[..])
-            }
-            ids => ids,
-        };
+        let counts = ids.is_none() && !self.successive_ids;
+        Ok(counts.then(|| (self.ntotal..self.ntotal + n as i64).collect()))
+    }
+
+    fn add_parts(&mut self, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
+        self.check_any()?;
+        let (n, d) = (self.rows(x)?, self.dim());
+        let counted = self.ids_to_add(n, ids)?;
+        let ids = ids.or(counted.as_deref());
         let count = self.parts.parts.len();
         self.parts.on_each(self.threaded, |i, part| {
             let rows = i * n / count..(i + 1) * n / count;

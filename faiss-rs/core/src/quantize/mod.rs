@@ -3,6 +3,8 @@
 
 pub mod bits;
 pub mod codec;
+pub mod decoded;
+pub mod fast_scan;
 pub mod hamming;
 pub mod polysemous;
 pub mod polysemous_distances;

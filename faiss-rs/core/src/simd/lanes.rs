@@ -137,6 +137,19 @@ pub trait Bytes: Copy {
     fn add_squared_differences(self, other: Self, sums: Self::Sums) -> Self::Sums;
     /// All sums together.
     fn sum(sums: Self::Sums) -> u32;
+
+    /// Sums of table entries for a group of packed codes of four bits, as [`Packed`](super::fast_scan::Packed) describes them: `pairs` pairs of
+    /// parts, `stride` bytes from one to the next; each part has a table of 16 bytes.
+    #[inline(always)]
+    fn sum_entries<const Q: usize>(
+        codes: &[u8],
+        stride: usize,
+        pairs: usize,
+        tables: &[&[u8]; Q],
+        sums: &mut [[u16; 32]; Q],
+    ) {
+        super::fast_scan::sum_entries(codes, stride, pairs, tables, sums);
+    }
 }
 
 /// The first bytes of `x`, at most eight, as a number; zeros follow. Without a loop, and without a read beyond them.

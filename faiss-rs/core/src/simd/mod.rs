@@ -52,6 +52,7 @@
 //! types (`trait Step`) where a loop serves several metrics. Each kernel adds one copy a level to the binary: lists, flat scans and graphs are
 //! worth it, what runs once a call is not.
 
+pub mod fast_scan;
 mod half;
 mod isa;
 mod kernels;

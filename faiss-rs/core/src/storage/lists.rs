@@ -91,6 +91,10 @@ pub trait InvertedLists: Object {
         let size = self.base().code_size;
         Ok(self.codes(list)[offset * size..(offset + 1) * size].to_vec())
     }
+    /// The codes of a list as they are packed, and the vectors of a block, where that is how they lie. `codes` unpacks them.
+    fn packed(&self, _list: usize) -> Option<(&[u8], usize)> {
+        None
+    }
     /// Hints that these lists are looked into next; negative numbers are none.
     fn prefetch_lists(&self, _lists: &[i64]) {}
     /// An error where entries can't be added or changed.

@@ -12,6 +12,8 @@ macro_rules! vector_transform_base {
     };
 }
 
+pub mod hadamard;
+pub mod itq;
 pub mod linear;
 mod methods;
 pub mod opq;

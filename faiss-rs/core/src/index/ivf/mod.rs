@@ -12,11 +12,14 @@
 
 pub mod codec;
 pub mod edit;
+pub mod fast_scan;
 pub mod flat;
 pub mod format;
+pub mod independent;
 pub mod methods;
 pub mod params;
 pub mod pq;
+pub mod pq_fast_scan;
 pub mod scalar;
 pub mod scan;
 pub mod search;
@@ -30,7 +33,7 @@ use super::{Index, IndexBase};
 use crate::base::object::{FieldMut, Object};
 use crate::base::{Error, MetricType, ReadGuard, Result, Shared, Value};
 use crate::cluster::ClusteringParameters;
-use crate::distance::results::TopK;
+use crate::distance::results::{InRadius, TopK};
 use crate::index::tuning::{self, Tuned};
 use crate::quantize::Quantizer;
 use crate::registry::Row;
@@ -257,6 +260,10 @@ pub trait InvertedFile: Index {
     /// Searches pairs of queries and lists in a way of its own, by groups of queries as packed codes want it. False where it has none; then they
     /// are scanned one by one.
     fn search_pairs(&self, _pairs: &Pairs<'_>, _k: usize, _out: &TopK<'_>) -> Result<bool> {
+        Ok(false)
+    }
+    /// As [`InvertedFile::search_pairs`], all within a radius.
+    fn range_search_pairs(&self, _pairs: &Pairs<'_>, _radius: f32, _out: &InRadius) -> Result<bool> {
         Ok(false)
     }
     /// An error where codes of `other`, of the same type, mean something else.

@@ -240,8 +240,9 @@ impl InvertedFile for IndexIVFPQ {
         let similarity = self.metric_type.is_similarity();
         let residual_l2 = self.by_residual && !similarity;
         let has_table = self.use_precomputed_table == 1 && self.precomputed_table.len() == size * self.nlist;
-        // The quantizer's distance is that of the formula only if it is L2.
-        let own_coarse = self.by_residual && quantizer.base().metric_type != self.metric_type;
+        // The quantizer's distance is that of the formula only if it is of the same metric, and between the same vectors.
+        let other_metric = quantizer.base().metric_type != self.metric_type;
+        let own_coarse = self.by_residual && (other_metric || self.use_precomputed_table == -1);
         let terms = if residual_l2 && visits >= self.nlist {
             (0..self.nlist).map(|_| OnceLock::new()).collect()
         } else {

@@ -58,6 +58,11 @@ impl Plan {
     }
 }
 
+/// The number of lists that search parameters ask for, where there are some.
+pub fn nprobe_of(params: Option<&dyn Object>) -> Result<Option<usize>> {
+    Ok(params::of_search(params)?.map(|p| p.nprobe))
+}
+
 /// The lists nearest to each query and the distances to their centroids.
 fn probe(
     index: &dyn InvertedFile,
@@ -214,7 +219,9 @@ fn range_search_lists(
     let found = InRadius::new(index.ivf().metric_type, n);
     let limit = found.limit(radius);
     let pairs = Pairs { x, n, plan, list_nos, coarse, params, store_pairs: false };
-    pairs.visit(index, || InRange::new(limit), None, |q, hits| found.put(q, hits))?;
+    if !index.range_search_pairs(&pairs, radius, &found)? {
+        pairs.visit(index, || InRange::new(limit), None, |q, hits| found.put(q, hits))?;
+    }
     Ok(found.finish())
 }
 
@@ -344,7 +351,7 @@ impl Pairs<'_> {
         Ok(())
     }
 
-    fn query(&self, d: usize, q: usize) -> &[f32] {
+    pub fn query(&self, d: usize, q: usize) -> &[f32] {
         &self.x[q * d..(q + 1) * d]
     }
 

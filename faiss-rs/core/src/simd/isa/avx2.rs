@@ -410,4 +410,58 @@ impl Bytes for Bytes32 {
         instruction!(_mm256_storeu_si256(out.as_mut_ptr().cast(), sums));
         out.into_iter().fold(0, u32::wrapping_add)
     }
+
+    #[inline(always)]
+    fn sum_entries<const Q: usize>(
+        codes: &[u8],
+        stride: usize,
+        pairs: usize,
+        tables: &[&[u8]; Q],
+        sums: &mut [[u16; 32]; Q],
+    ) {
+        if pairs == 0 {
+            *sums = [[0; 32]; Q];
+            return;
+        }
+        assert!(codes.len() >= (pairs - 1) * stride + 32);
+        for table in tables {
+            assert!(table.len() >= pairs * 32);
+        }
+        instruction!({
+            let (zero, low) = (_mm256_setzero_si256(), _mm256_set1_epi8(15));
+            // Of the lower and of the upper halves: all sixteen bits, and the upper eight of them.
+            let mut sum = [[zero; 4]; Q];
+            for pair in 0..pairs {
+                let c = _mm256_loadu_si256(codes.as_ptr().add(pair * stride).cast());
+                let (first, second) = (_mm256_and_si256(c, low), _mm256_and_si256(_mm256_srli_epi16::<4>(c), low));
+                for q in 0..Q {
+                    let table = _mm256_loadu_si256(tables[q].as_ptr().add(pair * 32).cast());
+                    let (a, b) = (_mm256_shuffle_epi8(table, first), _mm256_shuffle_epi8(table, second));
+                    sum[q][0] = _mm256_add_epi16(sum[q][0], a);
+                    sum[q][1] = _mm256_add_epi16(sum[q][1], _mm256_srli_epi16::<8>(a));
+                    sum[q][2] = _mm256_add_epi16(sum[q][2], b);
+                    sum[q][3] = _mm256_add_epi16(sum[q][3], _mm256_srli_epi16::<8>(b));
+                }
+            }
+            for q in 0..Q {
+                store_entries(sum[q], &mut sums[q]);
+            }
+        });
+    }
+}
+
+/// The sums of [`Bytes::sum_entries`] from sums of all sixteen bits and of the upper eight: the two halves of registers together, the upper
+/// eight taken away from the lower.
+#[inline(always)]
+pub(super) fn store_entries(sum: [__m256i; 4], out: &mut [u16; 32]) {
+    instruction!({
+        for half in 0..2 {
+            let (all, odd) = (sum[2 * half], sum[2 * half + 1]);
+            let even = _mm256_sub_epi16(all, _mm256_slli_epi16::<8>(odd));
+            let even = _mm_add_epi16(_mm256_castsi256_si128(even), _mm256_extracti128_si256::<1>(even));
+            let odd = _mm_add_epi16(_mm256_castsi256_si128(odd), _mm256_extracti128_si256::<1>(odd));
+            _mm_storeu_si128(out.as_mut_ptr().add(16 * half).cast(), even);
+            _mm_storeu_si128(out.as_mut_ptr().add(16 * half + 8).cast(), odd);
+        }
+    });
 }

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2::{F32x8, ONES, array, instruction, sixteen, totals, transpose_8, whole16};
+use super::avx2::{F32x8, ONES, array, instruction, sixteen, store_entries, totals, transpose_8, whole16};
 use crate::simd::lanes::{Bytes, Lanes, head};
 
 /// Sixteen numbers.
@@ -368,8 +368,71 @@ macro_rules! bytes64 {
             fn sum(sums: __m512i) -> u32 {
                 instruction!(_mm512_reduce_add_epi32(sums)) as u32
             }
+
+            #[inline(always)]
+            fn sum_entries<const Q: usize>(
+                codes: &[u8],
+                stride: usize,
+                pairs: usize,
+                tables: &[&[u8]; Q],
+                sums: &mut [[u16; 32]; Q],
+            ) {
+                sum_entries(codes, stride, pairs, tables, sums);
+            }
         }
     };
+}
+
+/// [`Bytes::sum_entries`], two pairs of parts at a time.
+#[inline(always)]
+fn sum_entries<const Q: usize>(
+    codes: &[u8],
+    stride: usize,
+    pairs: usize,
+    tables: &[&[u8]; Q],
+    sums: &mut [[u16; 32]; Q],
+) {
+    if pairs == 0 {
+        *sums = [[0; 32]; Q];
+        return;
+    }
+    assert!(codes.len() >= (pairs - 1) * stride + 32);
+    for table in tables {
+        assert!(table.len() >= pairs * 32);
+    }
+    instruction!({
+        let (zero, low) = (_mm512_setzero_si512(), _mm512_set1_epi8(15));
+        let mut sum = [[zero; 4]; Q];
+        let mut pair = 0;
+        while pair < pairs {
+            // Of an odd pair at the end, the other half stays zero, and so does what its table gives.
+            let (two, mask) = (pair + 1 < pairs, if pair + 1 < pairs { 0xff } else { 0x0f });
+            let one = _mm256_loadu_si256(codes.as_ptr().add(pair * stride).cast());
+            let mut c = _mm512_castsi256_si512(one);
+            if two {
+                let other = _mm256_loadu_si256(codes.as_ptr().add((pair + 1) * stride).cast());
+                c = _mm512_inserti64x4::<1>(c, other);
+            }
+            let (first, second) = (_mm512_and_si512(c, low), _mm512_and_si512(_mm512_srli_epi16::<4>(c), low));
+            for q in 0..Q {
+                let table = _mm512_maskz_loadu_epi64(mask, tables[q].as_ptr().add(pair * 32).cast());
+                let (a, b) = (_mm512_shuffle_epi8(table, first), _mm512_shuffle_epi8(table, second));
+                sum[q][0] = _mm512_add_epi16(sum[q][0], a);
+                sum[q][1] = _mm512_add_epi16(sum[q][1], _mm512_srli_epi16::<8>(a));
+                sum[q][2] = _mm512_add_epi16(sum[q][2], b);
+                sum[q][3] = _mm512_add_epi16(sum[q][3], _mm512_srli_epi16::<8>(b));
+            }
+            pair += 2;
+        }
+        for q in 0..Q {
+            let mut halves = [_mm256_setzero_si256(); 4];
+            for i in 0..4 {
+                let (below, above) = (_mm512_castsi512_si256(sum[q][i]), _mm512_extracti64x4_epi64::<1>(sum[q][i]));
+                halves[i] = _mm256_add_epi16(below, above);
+            }
+            store_entries(halves, &mut sums[q]);
+        }
+    });
 }
 
 bytes64!(Bytes64, madd, ones_by_table);

@@ -1,0 +1,343 @@
+//! Several binary indexes as one: each with a part of the vectors, or all with the same ones.
+
+use faiss_derive::Object;
+
+use super::{IndexBinary, IndexBinaryBase, WORST, binary_base};
+use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
+use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::registry::{Row, no_overload};
+
+type Part = Shared<dyn IndexBinary>;
+
+/// The binary indexes that others are made of.
+#[derive(Object, Default, Clone)]
+#[object(name = "ThreadedIndexBaseBinary", abstract, methods = METHODS)]
+pub struct Parts {
+    #[object(parent)]
+    pub base: IndexBinaryBase,
+    /// Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says.
+    pub own_indices: bool,
+    parts: Vec<Part>,
+}
+
+pub const PARTS: Row = Row::of::<Parts>();
+
+const METHODS: &[Method] = &[
+    Method {
+        name: "count",
+        signature: "(self) -> int",
+        doc: "Number of indexes.",
+        call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<Parts>(object)?.parts.len() as i64))),
+    },
+    Method {
+        name: "at",
+        signature: "(self, i: int) -> IndexBinary",
+        doc: "One of the indexes.",
+        call: MethodCall::Read(|object, args| {
+            let [Value::Int(i)] = args else { return Err(no_overload("at", &["(i: int)"])) };
+            let parts = &receiver::<Parts>(object)?.parts;
+            let part = usize::try_from(*i).ok().and_then(|i| parts.get(i));
+            let part = part.ok_or_else(|| Error::failed("i < indices_.size()", format!("there is no index {i}")))?;
+            Ok(Value::Handle(part.object()))
+        }),
+    },
+    change("addIndex", "Takes one more index, of the same dimension.", |object, args| add_part(object, part(args)?)),
+    change("removeIndex", "Lets go of an index.", |object, args| remove_part(object, &part(args)?)),
+    Method {
+        name: "syncWithSubIndexes",
+        signature: "(self) -> None",
+        doc: "Takes notice of changes that the indexes went through by themselves.",
+        call: MethodCall::Write(|object, _| {
+            sync(object)?;
+            Ok(Value::None)
+        }),
+    },
+];
+
+/// A method that takes an index and changes the object.
+const fn change(name: &'static str, doc: &'static str, call: fn(&mut dyn Object, &[Value]) -> Result<Value>) -> Method {
+    Method { name, signature: "(self, index: IndexBinary) -> None", doc, call: MethodCall::Write(call) }
+}
+
+fn part(args: &[Value]) -> Result<Part> {
+    match args {
+        [Value::Handle(index)] => index.view(),
+        _ => Err(no_overload("addIndex", &["(index: IndexBinary)"])),
+    }
+}
+
+impl Parts {
+    /// Of indexes of that dimension; 0 for that of the first that is added.
+    fn new(d: i64) -> Result<Self> {
+        Ok(Parts { base: IndexBinaryBase::new(d)?, ..Default::default() })
+    }
+
+    fn check_new(&self, part: &Part) -> Result<()> {
+        let new = part.read().base().d;
+        let d = self.parts.first().map_or(self.base.d, |first| first.read().base().d);
+        if d != 0 && d != new {
+            let message = format!(
+                "addIndex: dimension mismatch for newly added index; expecting dim {d}, new index has dim {new}"
+            );
+            return Err(Error::failed("this->d == index->d", message));
+        }
+        let known = self.parts.iter().any(|own| own.same(part));
+        Error::check(!known, "addIndex: attempting to add index that is already in the collection")
+    }
+
+    /// What all have in common, and how many vectors they have: all together, or each.
+    fn sync(&mut self, together: bool) {
+        let Some(first) = self.parts.first() else {
+            self.base.ntotal = 0;
+            return;
+        };
+        let first = first.read().base().clone();
+        let ntotals = self.parts.iter().map(|part| part.read().base().ntotal);
+        let ntotal = if together { ntotals.sum() } else { first.ntotal };
+        let is_trained = self.parts.iter().all(|part| part.read().base().is_trained);
+        self.base = IndexBinaryBase { ntotal, is_trained, verbose: self.base.verbose, ..first };
+    }
+
+    fn first(&self) -> Result<&Part> {
+        self.parts.first().ok_or_else(|| Error::failed("count() > 0", "there are no indexes"))
+    }
+
+    fn each(&self, change: impl Fn(&mut dyn IndexBinary) -> Result<()>) -> Result<()> {
+        self.first()?;
+        self.parts.iter().try_for_each(|part| change(&mut *part.write()))
+    }
+}
+
+fn sync(object: &mut dyn Object) -> Result<()> {
+    let together = receiver::<IndexBinaryShards>(object).is_ok();
+    receiver_mut::<Parts>(object)?.sync(together);
+    Ok(())
+}
+
+fn add_part(object: &mut dyn Object, part: Part) -> Result<Value> {
+    let replicas = receiver::<IndexBinaryReplicas>(object).is_ok();
+    let parts = receiver_mut::<Parts>(object)?;
+    parts.check_new(&part)?;
+    if let (true, Some(first)) = (replicas, parts.parts.first()) {
+        let same = first.read().base().ntotal == part.read().base().ntotal;
+        Error::check(same, "IndexReplicas: newly added index does not have same number of vectors")?;
+    }
+    parts.parts.push(part);
+    sync(object)?;
+    Ok(Value::None)
+}
+
+fn remove_part(object: &mut dyn Object, index: &Part) -> Result<Value> {
+    let parts = &mut receiver_mut::<Parts>(object)?.parts;
+    let at = parts.iter().position(|part| part.same(index));
+    parts.remove(at.ok_or_else(|| Error::failed("", "removeIndex: index not found"))?);
+    sync(object)?;
+    Ok(Value::None)
+}
+
+/// Several binary indexes, each with a part of the vectors.
+#[derive(Object, Default, Clone)]
+#[object(implements(IndexBinary), methods = SHARD_METHODS)]
+pub struct IndexBinaryShards {
+    #[object(parent)]
+    pub parts: Parts,
+    /// Ids of an index count on from those of the indexes before it; else they are as the indexes say.
+    pub successive_ids: bool,
+}
+
+const SHARDS: &[&str] = &[
+    "(threaded: bool = False, successive_ids: bool = True)",
+    "(d: int, threaded: bool = False, successive_ids: bool = True)",
+];
+
+pub const SHARDS_ROW: Row = Row::of::<IndexBinaryShards>().construct(
+    |args| {
+        let (d, rest) = match args {
+            [Value::Int(d), rest @ ..] => (*d, rest),
+            rest => (0, rest),
+        };
+        let successive_ids = match rest {
+            [] | [Value::Bool(_)] => true,
+            [Value::Bool(_), Value::Bool(successive)] => *successive,
+            _ => return Err(no_overload("IndexBinaryShards", SHARDS)),
+        };
+        Ok(Handle::new(IndexBinaryShards { parts: Parts::new(d)?, successive_ids }))
+    },
+    SHARDS,
+);
+
+const SHARD_METHODS: &[Method] = &[
+    change("add_shard", "Takes one more index.", |object, args| add_part(object, part(args)?)),
+    change("remove_shard", "Lets go of an index.", |object, args| remove_part(object, &part(args)?)),
+];
+
+impl IndexBinaryShards {
+    /// Of indexes of `d` bits; 0 for the dimension of the first that is added.
+    pub fn new(d: i64, successive_ids: bool) -> Result<Self> {
+        Ok(IndexBinaryShards { parts: Parts::new(d)?, successive_ids })
+    }
+
+    /// Takes one more index, of the same dimension.
+    pub fn add_shard(&mut self, index: Part) -> Result<()> {
+        add_part(self, index).map(drop)
+    }
+
+    fn add_parts(&mut self, x: &[u8], ids: Option<&[i64]>) -> Result<()> {
+        self.first()?;
+        if ids.is_some() && self.successive_ids {
+            let message = "It makes no sense to pass in ids and request them to be shifted";
+            return Err(Error::failed("!(successive_ids && xids)", message));
+        }
+        let (n, size) = (self.rows(x)?, self.bytes());
+        Error::check(ids.is_none_or(|ids| ids.len() == n), "xids.size() == n")?;
+        if self.successive_ids {
+            Error::check(
+                self.ntotal == 0,
+                "when adding to IndexShards with sucessive_ids, only add() in a single pass is supported",
+            )?;
+        }
+        let counts = ids.is_none() && !self.successive_ids;
+        let counted: Option<Vec<i64>> = counts.then(|| (self.ntotal..self.ntotal + n as i64).collect());
+        let ids = ids.or(counted.as_deref());
+        let count = self.parts.parts.len();
+        for (i, part) in self.parts.parts.iter().enumerate() {
+            let rows = i * n / count..(i + 1) * n / count;
+            let x = &x[rows.start * size..rows.end * size];
+            match ids {
+                Some(ids) => part.write().add_with_ids(x, &ids[rows])?,
+                None => part.write().add(x)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl IndexBinary for IndexBinaryShards {
+    binary_base!();
+
+    fn train(&mut self, x: &[u8]) -> Result<()> {
+        self.parts.each(|part| part.train(x))?;
+        self.parts.sync(true);
+        Ok(())
+    }
+    fn add(&mut self, x: &[u8]) -> Result<()> {
+        let added = self.add_parts(x, None);
+        self.parts.sync(true);
+        added
+    }
+    fn add_with_ids(&mut self, x: &[u8], ids: &[i64]) -> Result<()> {
+        let added = self.add_parts(x, Some(ids));
+        self.parts.sync(true);
+        added
+    }
+    fn search(
+        &self,
+        x: &[u8],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [i32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let n = self.queries(x, k, distances, labels)?;
+        self.first()?;
+        let mut found: Vec<Vec<(i32, i64)>> = vec![Vec::new(); n];
+        let (mut own_distances, mut own_labels, mut first) = (vec![0; n * k], vec![-1; n * k], 0);
+        for part in &self.parts.parts {
+            let part = part.read();
+            part.search(x, k, params, &mut own_distances, &mut own_labels)?;
+            for (q, row) in found.iter_mut().enumerate() {
+                let hits = own_distances[q * k..(q + 1) * k].iter().zip(&own_labels[q * k..(q + 1) * k]);
+                row.extend(hits.filter(|(_, id)| **id >= 0).map(|(distance, id)| (*distance, *id + first)));
+            }
+            if self.successive_ids {
+                first += part.base().ntotal;
+            }
+        }
+        for (q, mut row) in found.into_iter().enumerate() {
+            // Of equal distances, those of the first index come first.
+            row.sort_by_key(|(distance, _)| *distance);
+            for i in 0..k {
+                (distances[q * k + i], labels[q * k + i]) = row.get(i).copied().unwrap_or((WORST, -1));
+            }
+        }
+        Ok(())
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.parts.each(|part| part.reset())?;
+        self.parts.sync(true);
+        Ok(())
+    }
+}
+
+/// Several binary indexes with the same vectors, which share the queries.
+#[derive(Object, Default, Clone)]
+#[object(implements(IndexBinary), methods = REPLICA_METHODS)]
+pub struct IndexBinaryReplicas {
+    #[object(parent)]
+    pub parts: Parts,
+}
+
+const REPLICAS: &[&str] = &["(threaded: bool = True)", "(d: int, threaded: bool = True)"];
+
+pub const REPLICAS_ROW: Row = Row::of::<IndexBinaryReplicas>().construct(
+    |args| match args {
+        [] | [Value::Bool(_)] => Ok(Handle::new(IndexBinaryReplicas::default())),
+        [Value::Int(d)] | [Value::Int(d), Value::Bool(_)] => {
+            Ok(Handle::new(IndexBinaryReplicas { parts: Parts::new(*d)? }))
+        }
+        _ => Err(no_overload("IndexBinaryReplicas", REPLICAS)),
+    },
+    REPLICAS,
+);
+
+const REPLICA_METHODS: &[Method] = &[
+    change("add_replica", "Takes one more index, which has as many vectors as the others.", |object, args| {
+        add_part(object, part(args)?)
+    }),
+    change("remove_replica", "Lets go of an index.", |object, args| remove_part(object, &part(args)?)),
+];
+
+impl IndexBinaryReplicas {
+    /// Does the same to all.
+    fn change(&mut self, change: impl Fn(&mut dyn IndexBinary) -> Result<()>) -> Result<()> {
+        let done = self.parts.each(change);
+        self.parts.sync(false);
+        done
+    }
+
+    /// Takes one more index, which has as many vectors as the others.
+    pub fn add_replica(&mut self, index: Part) -> Result<()> {
+        add_part(self, index).map(drop)
+    }
+}
+
+impl IndexBinary for IndexBinaryReplicas {
+    binary_base!();
+
+    fn train(&mut self, x: &[u8]) -> Result<()> {
+        self.change(|part| part.train(x))
+    }
+    fn add(&mut self, x: &[u8]) -> Result<()> {
+        self.change(|part| part.add(x))
+    }
+    fn add_with_ids(&mut self, x: &[u8], ids: &[i64]) -> Result<()> {
+        self.change(|part| part.add_with_ids(x, ids))
+    }
+    fn search(
+        &self,
+        x: &[u8],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [i32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        self.queries(x, k, distances, labels)?;
+        self.first()?.read().search(x, k, params, distances, labels)
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.change(|part| part.reset())
+    }
+    fn reconstruct(&self, key: i64, out: &mut [u8]) -> Result<()> {
+        self.first()?.read().reconstruct(key, out)
+    }
+}

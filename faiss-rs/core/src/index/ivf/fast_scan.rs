@@ -1,0 +1,262 @@
+//! Inverted files of packed codes of four bits, searched by sums of sixteen bits.
+//!
+//! All tables of a query are rounded by one scale, so that sums of all its lists can be compared.
+
+use faiss_derive::Object;
+use parking_lot::Mutex;
+
+use super::{IndexIVF, InvertedFile, Pairs};
+use crate::base::object::{Method, MethodCall, receiver};
+use crate::base::view::view_mut;
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value, interrupt, threads};
+use crate::distance::collect::{Collector, Hit, InRange, Reservoir};
+use crate::distance::results::{InRadius, TopK};
+use crate::index::fast_scan::check_block;
+use crate::index::fast_scan::search::{below, to_keys};
+use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
+use crate::index::{Index, selector};
+use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
+use crate::registry::Row;
+use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
+use crate::storage::block_lists::BlockInvertedLists;
+use crate::storage::direct_map::lo_build;
+use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
+use crate::storage::packer::CodePackerPQ4;
+
+/// Groups of 32 vectors that are compared before what was found is looked at.
+const PIECE: usize = 64;
+
+/// Base of the inverted files of packed codes of four bits.
+#[derive(Object, Clone, Default)]
+#[object(abstract, methods = METHODS)]
+pub struct IndexIVFFastScan {
+    #[object(parent)]
+    pub ivf: IndexIVF,
+    /// Vectors of a block, a multiple of 32.
+    #[object(readonly)]
+    pub bbs: i32,
+    /// Parts of a code.
+    #[object(readonly)]
+    pub M: usize,
+    /// Bits of a part.
+    #[object(readonly)]
+    pub nbits: usize,
+    /// Entries of a table.
+    #[object(readonly)]
+    pub ksub: usize,
+    /// `M`, rounded up to an even number.
+    #[object(readonly)]
+    pub M2: usize,
+    /// How a search goes: 0 by itself, 1 by floats, 2 by rounded tables one code at a time, 10 to 15 by packed codes. All but 1 find the same; 1 and 2 need
+    /// `orig_invlists`.
+    pub implem: i32,
+    /// Accepted for compatibility.
+    pub skip: i32,
+    /// Accepted for compatibility.
+    pub qbs: i32,
+    /// Accepted for compatibility.
+    pub qbs2: usize,
+    /// Lists of the codes as they are when they are not packed.
+    pub orig_invlists: Option<Shared<dyn InvertedLists>>,
+}
+
+pub const ROW: Row = Row::of::<IndexIVFFastScan>();
+
+const METHODS: &[Method] = &[
+    Method {
+        name: "reconstruct_orig_invlists",
+        signature: "(self) -> None",
+        doc: "Makes `orig_invlists` of the packed lists, if there are none.",
+        call: MethodCall::Write(|object, _| {
+            let file: &mut dyn FastScanFile = view_mut(object)?;
+            file.fast_scan_mut().reconstruct_orig_invlists()?;
+            Ok(Value::None)
+        }),
+    },
+    Method {
+        name: "get_CodePacker",
+        signature: "(self) -> CodePacker",
+        doc: "What packs the codes.",
+        call: MethodCall::Read(|object, _| {
+            let own = receiver::<IndexIVFFastScan>(object)?;
+            let block = usize::try_from(own.bbs).unwrap_or(0);
+            Ok(Value::Handle(Handle::new(CodePackerPQ4::new(own.M, block)?)))
+        }),
+    },
+];
+
+impl IndexIVFFastScan {
+    /// Over `nlist` lists of `quantizer`, with codes of `m` parts.
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        m: usize,
+        metric: MetricType,
+        bbs: i64,
+        own_invlists: bool,
+    ) -> Result<Self> {
+        let bbs = check_block(bbs)?;
+        Error::check(m > 0 && m <= 1 << 24, "M > 0")?;
+        let mut ivf = IndexIVF::new(quantizer, d, nlist, m.div_ceil(2), metric, false)?;
+        (ivf.is_trained, ivf.by_residual, ivf.own_invlists) = (false, false, own_invlists);
+        let parts = m.next_multiple_of(2);
+        if own_invlists {
+            ivf.invlists = Some(Shared::new(BlockInvertedLists::of_parts(nlist, parts, bbs as usize)?));
+        }
+        Ok(IndexIVFFastScan { ivf, bbs, M: m, nbits: 4, ksub: KSUB, M2: parts, ..Default::default() })
+    }
+
+    pub fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFFastScan { ivf: self.ivf.deep_copy()?, ..self.clone() })
+    }
+
+    /// Makes `orig_invlists` of the packed lists.
+    pub fn reconstruct_orig_invlists(&mut self) -> Result<()> {
+        let mut made = ArrayInvertedLists::new(self.nlist, self.code_size)?;
+        {
+            let lists = self.lists()?;
+            for list in 0..self.nlist {
+                made.add_entries(list, &lists.ids(list), &lists.codes(list))?;
+            }
+        }
+        self.orig_invlists = Some(Shared::new(made));
+        Ok(())
+    }
+
+    /// Takes the codes of another inverted file.
+    pub fn take(&mut self, other: &IndexIVF) -> Result<()> {
+        let handle = self.lists_handle()?.clone();
+        let mut own = handle.write();
+        let lists = other.lists()?;
+        for list in 0..self.nlist {
+            own.add_entries(list, &lists.ids(list), &lists.codes(list))?;
+        }
+        drop(lists);
+        self.orig_invlists = other.invlists.clone();
+        self.ntotal = other.ntotal;
+        Ok(())
+    }
+}
+
+/// Tables of one query, before they are rounded.
+#[derive(Default)]
+pub struct QueryTables {
+    /// `M * 16` numbers, for all lists or for each.
+    pub tables: Vec<f32>,
+    /// A number for each list, or none.
+    pub bias: Vec<f32>,
+}
+
+/// What a kind of inverted file of packed codes defines.
+pub trait FastScanFile: InvertedFile {
+    fn fast_scan(&self) -> &IndexIVFFastScan;
+    fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan;
+    /// Makes what fills a query's tables, one for each thread. `quantizer` is the coarse one.
+    fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>>;
+}
+
+crate::view!(FastScanFile, "IndexIVFFastScan");
+
+/// Fills the tables of queries.
+pub trait TablesMaker {
+    /// Of the query `x` and its lists, at distances `coarse` from it; a negative list is none, whose tables may be anything.
+    fn fill(&self, x: &[f32], lists: &[i64], coarse: &[f32], out: &mut QueryTables) -> Result<()>;
+}
+
+/// See [`InvertedFile::search_pairs`].
+pub fn search_pairs(index: &dyn FastScanFile, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<()> {
+    visit(index, pairs, |_| Reservoir::new(k), |q, hits| out.write(q, &hits))
+}
+
+/// See [`InvertedFile::range_search_pairs`].
+pub fn range_search_pairs(index: &dyn FastScanFile, pairs: &Pairs<'_>, radius: f32, out: &InRadius) -> Result<()> {
+    let similarity = index.ivf().metric_type.is_similarity();
+    let limit = |tables: &Tables| {
+        // The radius as a sum, in whole numbers as Faiss has it.
+        let sum = ((radius - tables.offset) * tables.scale).clamp(0.0, f32::from(u16::MAX)).floor();
+        InRange::new(if similarity { f32::from(u16::MAX) - sum } else { sum })
+    };
+    visit(index, pairs, limit, |q, hits| out.put(q, hits))
+}
+
+fn visit<C: Collector>(
+    index: &dyn FastScanFile,
+    pairs: &Pairs<'_>,
+    collector: impl Fn(&Tables) -> C + Sync,
+    done: impl Fn(usize, Vec<Hit>) + Sync,
+) -> Result<()> {
+    let own = index.fast_scan();
+    let (ivf, nprobe) = (index.ivf(), pairs.plan.nprobe);
+    match own.implem {
+        0 | 10..=15 => {}
+        1 | 2 => Error::check(own.orig_invlists.is_some(), "orig_invlists")?,
+        other => return Err(Error::failed("", format!("implem {other} does not exist"))),
+    }
+    let lists = ivf.lists()?;
+    let sel = selector(pairs.params);
+    let sel = sel.as_ref().map(|sel| sel.read());
+    let quantizer = ivf.quantizer()?.read();
+    let maker = index.tables_maker(&*quantizer)?;
+    let similarity = ivf.metric_type.is_similarity();
+    let counts = Mutex::new(IndexIVFStats { nq: pairs.n, ..Default::default() });
+    let share = pairs.n.div_ceil(threads::available() * 8).max(1);
+    threads::parallel_for(pairs.n.div_ceil(share), |task| {
+        let (mut floats, mut tables, mut hits) = (QueryTables::default(), Tables::default(), Vec::new());
+        for q in task * share..((task + 1) * share).min(pairs.n) {
+            interrupt::check()?;
+            let probes = q * nprobe..(q + 1) * nprobe;
+            let (list_nos, coarse) = (&pairs.list_nos[probes.clone()], &pairs.coarse[probes]);
+            maker.fill(pairs.query(ivf.dim(), q), list_nos, coarse, &mut floats)?;
+            quantize_tables(&floats.tables, &floats.bias, own.M, own.M2, &mut tables)?;
+            let mut best = collector(&tables);
+            let size = own.M2 * KSUB;
+            let (mut visited, mut codes) = (0, 0);
+            for (probe, list) in list_nos.iter().enumerate() {
+                let Ok(list) = usize::try_from(*list) else { continue };
+                let n = lists.list_size(list);
+                if n == 0 {
+                    continue;
+                }
+                (visited, codes) = (visited + 1, codes + n);
+                let (packed, block) = lists
+                    .packed(list)
+                    .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of codes of four bits"))?;
+                let packed = Packed { codes: packed, block, parts: own.M2 };
+                let ids = lists.ids(list);
+                let each = if tables.bytes.len() > size { probe * size } else { 0 };
+                for from in (0..n.div_ceil(GROUP)).step_by(PIECE) {
+                    let lane = Lane {
+                        tables: &tables.bytes[each..each + size],
+                        first: tables.first.get(probe).copied().unwrap_or(0),
+                        below: below(best.threshold()),
+                        flip: similarity,
+                        hits: &mut hits,
+                    };
+                    scan_packed(packed, from, (from + PIECE).min(n.div_ceil(GROUP)), &mut [lane]);
+                    for (sum, at) in hits.drain(..) {
+                        let at = at as usize;
+                        if at < n
+                            && f32::from(sum) < best.threshold()
+                            && sel.as_ref().is_none_or(|sel| sel.is_member(ids[at]))
+                        {
+                            best.push(f32::from(sum), if pairs.store_pairs { lo_build(list, at) } else { ids[at] });
+                        }
+                    }
+                }
+            }
+            counts.lock().add(&IndexIVFStats {
+                nlist: visited,
+                ndis: codes,
+                nheap_updates: best.updates(),
+                ..Default::default()
+            });
+            let mut found = best.finish();
+            to_keys(&mut found, &tables, similarity, true);
+            done(q, found);
+        }
+        Ok(())
+    })?;
+    INDEX_IVF_STATS.write().add(&counts.into_inner());
+    Ok(())
+}

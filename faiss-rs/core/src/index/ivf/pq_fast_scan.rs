@@ -1,0 +1,301 @@
+//! Inverted file of packed product-quantized codes of four bits.
+
+use faiss_derive::Object;
+
+use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs};
+use super::pq::IndexIVFPQ;
+use super::{IndexIVF, InvertedFile, Pairs, first_arguments, format};
+use crate::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::distance::results::{InRadius, TopK};
+use crate::grammar::{FastScanPart, Grammar};
+use crate::index::Index;
+use crate::io::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
+use crate::quantize::product::Transposed;
+use crate::quantize::{ProductQuantizer, Quantizer};
+use crate::registry::{Format, Row, no_overload};
+use crate::simd;
+
+/// The largest precomputed table, in bytes.
+const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
+
+/// Stores packed product-quantized codes of four bits, of vectors or of their residuals, in the lists of a coarse quantizer.
+#[derive(Object, Clone, Default)]
+#[object(implements(Index, InvertedFile, FastScanFile), methods = METHODS, copy = deep_copy)]
+pub struct IndexIVFPQFastScan {
+    #[object(parent)]
+    pub fast_scan: IndexIVFFastScan,
+    /// Makes the codes.
+    pub pq: ProductQuantizer,
+    /// -1: make no precomputed table; 0: decide when it is made; 1: it is there.
+    pub use_precomputed_table: i32,
+    /// The parts of distances that do not depend on the query, `nlist * M * 16` numbers.
+    pub precomputed_table: Vec<f32>,
+}
+
+const SIGNATURES: &[&str] = &[
+    "()",
+    "(quantizer: Index, d: int, nlist: int, M: int, nbits: int, metric: int = METRIC_L2, bbs: int = 32, own_invlists: bool = True)",
+    "(orig: IndexIVFPQ, bbs: int = 32)",
+];
+
+pub const ROW: Row = Row::of::<IndexIVFPQFastScan>()
+    .grammar(Grammar::InvertedFile(|over, part| {
+        let Some(part) = FastScanPart::parse(part, "PQ") else { return Ok(None) };
+        let quantizer = over.quantizer.clone();
+        let mut index = IndexIVFPQFastScan::new(quantizer, over.d, over.nlist, part.m, 4, over.metric, part.bbs, true)?;
+        index.by_residual = part.by_residual;
+        Ok(Some(Handle::new(index)))
+    }))
+    .construct(
+        |args| {
+            let unknown = || no_overload("IndexIVFPQFastScan", SIGNATURES);
+            let from = |orig: &Handle, bbs: i64| -> Result<Handle> {
+                let orig = orig.view::<IndexIVFPQ>()?;
+                Ok(Handle::new(IndexIVFPQFastScan::from_ivfpq(&orig.read(), bbs)?))
+            };
+            match args {
+                [] => return Ok(Handle::new(IndexIVFPQFastScan::default())),
+                [Value::Handle(orig)] => return from(orig, 32),
+                [Value::Handle(orig), Value::Int(bbs)] => return from(orig, *bbs),
+                _ => {}
+            }
+            let (quantizer, d, nlist) = first_arguments(args).ok_or_else(unknown)??;
+            let [Value::Int(m), Value::Int(nbits), rest @ ..] = &args[3..] else { return Err(unknown()) };
+            let (metric, bbs, own) = match rest {
+                [] => (1, 32, true),
+                [Value::Int(metric)] => (*metric, 32, true),
+                [Value::Int(metric), Value::Int(bbs)] => (*metric, *bbs, true),
+                [Value::Int(metric), Value::Int(bbs), Value::Bool(own)] => (*metric, *bbs, *own),
+                _ => return Err(unknown()),
+            };
+            let m = usize::try_from(*m).map_err(|_| Error::overflow("M is out of range for size_t"))?;
+            let metric = MetricType::try_from(metric)?;
+            Ok(Handle::new(IndexIVFPQFastScan::new(quantizer, d, nlist, m, *nbits, metric, bbs, own)?))
+        },
+        SIGNATURES,
+    )
+    .format(Format {
+        fourccs: &["IwPf"],
+        read: |input, _| {
+            let mut ivf = format::read_header(input)?;
+            ivf.by_residual = input.bool("by_residual")?;
+            ivf.code_size = input.usize()?;
+            let (bbs, m2, implem, qbs2) = (input.i32()?, input.usize()?, input.i32()?, input.usize()?);
+            let pq = ProductQuantizer::read(input)?;
+            Error::check(pq.nbits == 4, "ksub == 16")?;
+            let fits = m2 == pq.M.next_multiple_of(2) && ivf.code_size == pq.code_size && pq.d == ivf.dim();
+            Error::check(fits, "M2 == roundup(M, 2) && code_size == pq.code_size && d == pq.d")?;
+            let bbs = crate::index::fast_scan::check_block(i64::from(bbs))?;
+            format::read_lists(&mut ivf, input)?;
+            let fast_scan =
+                IndexIVFFastScan { ivf, bbs, M: pq.M, nbits: 4, ksub: 16, M2: m2, implem, qbs2, ..Default::default() };
+            let mut index = IndexIVFPQFastScan { fast_scan, pq, ..Default::default() };
+            if index.is_trained && !input.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
+                index.precompute_table()?;
+            }
+            Ok(Handle::new(index))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexIVFPQFastScan>(object)?;
+            out.fourcc("IwPf")?;
+            format::write_header(index, out)?;
+            out.bool(index.by_residual)?;
+            out.usize(index.code_size)?;
+            out.i32(index.bbs)?;
+            out.usize(index.M2)?;
+            out.i32(index.implem)?;
+            out.usize(index.qbs2)?;
+            index.pq.write(out)?;
+            format::write_lists(index, out)
+        },
+    });
+
+const METHODS: &[Method] = &[Method {
+    name: "precompute_table",
+    signature: "(self) -> None",
+    doc: "Makes the precomputed table where `use_precomputed_table` does not forbid it.",
+    call: MethodCall::Write(|object, _| {
+        receiver_mut::<IndexIVFPQFastScan>(object)?.precompute_table()?;
+        Ok(Value::None)
+    }),
+}];
+
+impl IndexIVFPQFastScan {
+    /// Over `nlist` lists of `quantizer`, with codes of `m` numbers of four bits, in blocks of `bbs` vectors.
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        m: usize,
+        nbits: i64,
+        metric: MetricType,
+        bbs: i64,
+        own_invlists: bool,
+    ) -> Result<Self> {
+        Error::check(nbits == 4, "nbits_init == 4")?;
+        let known = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
+        Error::check(known, "metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT")?;
+        let pq = ProductQuantizer::new(usize::try_from(d).unwrap_or(0), m, 4)?;
+        let fast_scan = IndexIVFFastScan::new(quantizer, d, nlist, m, metric, bbs, own_invlists)?;
+        Ok(IndexIVFPQFastScan { fast_scan, pq, ..Default::default() })
+    }
+
+    /// The codes of another inverted file, packed.
+    pub fn from_ivfpq(orig: &IndexIVFPQ, bbs: i64) -> Result<Self> {
+        let nbits = i64::try_from(orig.pq.nbits).unwrap_or(i64::MAX);
+        let (quantizer, d) = (orig.quantizer()?.clone(), i64::from(orig.d));
+        let mut made =
+            IndexIVFPQFastScan::new(quantizer, d, orig.nlist, orig.pq.M, nbits, orig.metric_type, bbs, true)?;
+        made.pq = orig.pq.clone();
+        (made.is_trained, made.by_residual, made.nprobe) = (orig.is_trained, orig.by_residual, orig.nprobe);
+        made.fast_scan.take(orig)?;
+        if made.is_trained {
+            made.precompute_table()?;
+        }
+        Ok(made)
+    }
+
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFPQFastScan { fast_scan: self.fast_scan.deep_copy()?, ..self.clone() })
+    }
+
+    /// Squared norms of the product quantizer's centroids.
+    fn norms(&self) -> Vec<f32> {
+        self.pq.centroids.chunks_exact(self.pq.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect()
+    }
+
+    /// Makes the precomputed table where residuals are compared by L2 and it is not too large.
+    pub fn precompute_table(&mut self) -> Result<()> {
+        self.precomputed_table = Vec::new();
+        if self.use_precomputed_table == -1 {
+            return Ok(());
+        }
+        let quantizer = self.quantizer()?.clone();
+        let quantizer = quantizer.read();
+        let size = self.pq.M * self.pq.ksub;
+        let numbers = size.saturating_mul(self.nlist);
+        let l2 = self.metric_type == MetricType::L2 && quantizer.base().metric_type == MetricType::L2;
+        let fits = numbers.saturating_mul(size_of::<f32>()) <= PRECOMPUTED_TABLE_MAX_BYTES;
+        if !(self.by_residual && l2 && fits) || quantizer.base().ntotal != self.nlist as i64 {
+            self.use_precomputed_table = 0;
+            return Ok(());
+        }
+        let (norms, transposed) = (self.norms(), self.pq.transposed());
+        let (mut table, mut centroid) = (vec![0f32; numbers], vec![0f32; self.pq.d]);
+        for (list, row) in table.chunks_exact_mut(size).enumerate() {
+            quantizer.reconstruct(list as i64, &mut centroid)?;
+            self.pq.inner_prod_table_with(&transposed, &centroid, row);
+            row.iter_mut().zip(&norms).for_each(|(t, n)| *t = n + 2.0 * *t);
+        }
+        self.precomputed_table = table;
+        self.use_precomputed_table = 1;
+        Ok(())
+    }
+}
+
+impl Index for IndexIVFPQFastScan {
+    crate::inverted_file_index!();
+}
+
+impl InvertedFile for IndexIVFPQFastScan {
+    fn ivf(&self) -> &IndexIVF {
+        &self.fast_scan.ivf
+    }
+    fn ivf_mut(&mut self) -> &mut IndexIVF {
+        &mut self.fast_scan.ivf
+    }
+    fn codec(&self) -> Result<&dyn Quantizer> {
+        Ok(&self.pq)
+    }
+    fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
+        Ok(&mut self.pq)
+    }
+    fn train_encoder_num_vectors(&self) -> usize {
+        usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub)
+    }
+    fn train_encoder(&mut self, x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
+        self.pq.verbose |= self.verbose;
+        self.pq.train(x)?;
+        if self.by_residual && self.metric_type == MetricType::L2 { self.precompute_table() } else { Ok(()) }
+    }
+    fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
+        let other = cast::<IndexIVFPQFastScan>(other);
+        let same = other.is_some_and(|other| other.pq.M == self.pq.M && other.bbs == self.bbs);
+        Error::check(same, "other->pq.M == pq.M && other->bbs == bbs")
+    }
+    fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
+        search_pairs(self, pairs, k, out).map(|()| true)
+    }
+    fn range_search_pairs(&self, pairs: &Pairs<'_>, radius: f32, out: &InRadius) -> Result<bool> {
+        range_search_pairs(self, pairs, radius, out).map(|()| true)
+    }
+}
+
+impl FastScanFile for IndexIVFPQFastScan {
+    fn fast_scan(&self) -> &IndexIVFFastScan {
+        &self.fast_scan
+    }
+    fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan {
+        &mut self.fast_scan
+    }
+    fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
+        super::codec::check(self, &self.pq)?;
+        let size = self.nlist.checked_mul(self.pq.M * self.pq.ksub);
+        let has_table = self.use_precomputed_table == 1 && size == Some(self.precomputed_table.len());
+        Ok(Box::new(Maker { index: self, quantizer, transposed: self.pq.transposed(), has_table }))
+    }
+}
+
+struct Maker<'a> {
+    index: &'a IndexIVFPQFastScan,
+    quantizer: &'a dyn Index,
+    transposed: Transposed,
+    has_table: bool,
+}
+
+impl TablesMaker for Maker<'_> {
+    fn fill(&self, x: &[f32], lists: &[i64], coarse: &[f32], out: &mut QueryTables) -> Result<()> {
+        let pq = &self.index.pq;
+        let size = pq.M * pq.ksub;
+        let similarity = self.index.metric_type.is_similarity();
+        out.bias.clear();
+        if !self.index.by_residual || similarity {
+            out.tables.resize(size, 0.0);
+            if similarity {
+                pq.inner_prod_table_with(&self.transposed, x, &mut out.tables);
+                if self.index.by_residual {
+                    out.bias.extend(lists.iter().zip(coarse).map(|(list, c)| if *list < 0 { 0.0 } else { *c }));
+                }
+            } else {
+                pq.distance_table_with(&self.transposed, x, &mut out.tables);
+            }
+            return Ok(());
+        }
+        out.tables.clear();
+        out.tables.resize(size * lists.len(), 0.0);
+        if self.has_table {
+            let mut products = vec![0f32; size];
+            pq.inner_prod_table_with(&self.transposed, x, &mut products);
+            for ((list, c), to) in lists.iter().zip(coarse).zip(out.tables.chunks_exact_mut(size)) {
+                let Ok(list) = usize::try_from(*list) else {
+                    out.bias.push(0.0);
+                    continue;
+                };
+                out.bias.push(*c);
+                let own = &self.index.precomputed_table[list * size..(list + 1) * size];
+                to.iter_mut().zip(own).zip(&products).for_each(|((t, own), p)| *t = own - 2.0 * p);
+            }
+            return Ok(());
+        }
+        let mut residual = vec![0f32; pq.d];
+        for (list, to) in lists.iter().zip(out.tables.chunks_exact_mut(size)) {
+            out.bias.push(0.0);
+            if *list >= 0 {
+                self.quantizer.compute_residual(x, &mut residual, *list)?;
+                pq.distance_table_with(&self.transposed, &residual, to);
+            }
+        }
+        Ok(())
+    }
+}

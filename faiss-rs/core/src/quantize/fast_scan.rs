@@ -1,0 +1,156 @@
+//! FastScan's codes and tables: codes of four bits packed for registers, and tables of distances rounded to bytes, so that sums of sixteen bits
+//! order the vectors (André et al., 2015; Faiss's wiki, "Fast accumulation of PQ and AQ codes").
+
+use crate::base::{Error, Result};
+use crate::simd::fast_scan::{GROUP, PLACES};
+
+/// Entries of a table.
+pub const KSUB: usize = 16;
+
+/// Where the number of part `part` of vector `i` is, in packed codes of `parts` parts, an even number, and blocks of `block` vectors: the byte, and
+/// whether it is its upper half.
+#[inline]
+fn place(i: usize, part: usize, block: usize, parts: usize) -> (usize, bool) {
+    let (within, lane) = (i % block, i % GROUP);
+    let byte = (lane % 8) * 2 + usize::from(lane % 16 >= 8);
+    debug_assert_eq!(PLACES[byte], lane % 16);
+    let start = (i / block) * block * parts / 2 + (part / 2) * block + within / GROUP * GROUP;
+    (start + (part % 2) * 16 + byte, lane >= 16)
+}
+
+/// Bytes of `n` packed codes: whole blocks.
+pub fn packed_size(n: usize, block: usize, parts: usize) -> Option<usize> {
+    n.div_ceil(block.max(1)).checked_mul(block)?.checked_mul(parts)?.checked_div(2)
+}
+
+/// Writes a code, two numbers a byte, to place `i` of packed ones.
+pub fn pack_1(code: &[u8], i: usize, block: usize, parts: usize, packed: &mut [u8]) {
+    for part in 0..parts {
+        let number = code.get(part / 2).map_or(0, |byte| byte >> (4 * (part % 2)) & 15);
+        let (at, upper) = place(i, part, block, parts);
+        let byte = &mut packed[at];
+        *byte = if upper { *byte & 15 | number << 4 } else { *byte & 0xf0 | number };
+    }
+}
+
+/// Reads the code at place `i`; `code` has a byte for two parts.
+pub fn unpack_1(packed: &[u8], i: usize, block: usize, parts: usize, code: &mut [u8]) {
+    code.fill(0);
+    for part in 0..parts.min(2 * code.len()) {
+        let (at, upper) = place(i, part, block, parts);
+        let number = if upper { packed[at] >> 4 } else { packed[at] & 15 };
+        code[part / 2] |= number << (4 * (part % 2));
+    }
+}
+
+/// Tables of a query as bytes: a distance is `offset + sum / scale`, for the sum of a list's first number and of the entries that a code names.
+#[derive(Default)]
+pub struct Tables {
+    /// `parts * 16` bytes, as often as there are lists with tables of their own.
+    pub bytes: Vec<u8>,
+    /// What each list's sums begin with.
+    pub first: Vec<u16>,
+    pub scale: f32,
+    pub offset: f32,
+}
+
+fn round(v: f32, scale: f32) -> f32 {
+    (v * scale + 0.5).floor()
+}
+
+/// Rounds tables of `m` parts to tables of `parts`, of which those behind are zero. `tables` are for all lists, `m * 16` numbers, or for each
+/// of them; `bias` has a number for each list, or none.
+pub fn quantize_tables(tables: &[f32], bias: &[f32], m: usize, parts: usize, out: &mut Tables) -> Result<()> {
+    let size = m * KSUB;
+    let sets = tables.len().checked_div(size).unwrap_or(1).max(1);
+    Error::check(tables.len() == sets * size && parts >= m, "LUT.size() == n * M * ksub")?;
+    let each = sets > 1;
+    Error::check(!each || bias.len() == sets, "bias.size() == nprobe")?;
+    let least = bias.iter().copied().fold(f32::INFINITY, f32::min);
+    let (base, largest_bias) = if bias.is_empty() {
+        (0.0, 0.0)
+    } else {
+        (least, bias.iter().copied().fold(f32::NEG_INFINITY, f32::max) - least)
+    };
+    let mut minima = Vec::with_capacity(sets * m);
+    let (mut widest, mut longest) = (0f32, 0f32);
+    // What each list's distances begin with, its tables' smallest entries included.
+    let mut starts = Vec::with_capacity(sets.max(bias.len()));
+    for (i, own) in tables.chunks_exact(size.max(1)).enumerate() {
+        let mut length = if each { bias[i] - base } else { largest_bias };
+        let mut start = if each { bias[i] } else { 0.0 };
+        for row in own.chunks_exact(KSUB) {
+            let smallest = row.iter().copied().fold(f32::INFINITY, f32::min);
+            let span = row.iter().copied().fold(f32::NEG_INFINITY, f32::max) - smallest;
+            (widest, length, start) = (widest.max(span), length + span, start + smallest);
+            minima.push(smallest);
+        }
+        longest = longest.max(length);
+        starts.push(start);
+    }
+    let scale = (255.0 / widest).min(65535.0 / longest);
+    // Where all distances are the same, any scale will do; of NaNs, nothing is near.
+    out.scale = if scale.is_finite() && scale > 0.0 { scale } else { 1.0 };
+    out.bytes.clear();
+    out.bytes.resize(sets * parts * KSUB, 0);
+    for (i, own) in tables.chunks_exact(size.max(1)).enumerate() {
+        let to = &mut out.bytes[i * parts * KSUB..];
+        for (j, v) in own.iter().enumerate() {
+            to[j] = round(v - minima[i * m + j / KSUB], out.scale) as u8;
+        }
+    }
+    out.first.clear();
+    if each {
+        out.offset = starts.iter().copied().fold(f32::INFINITY, f32::min);
+        out.first.extend(starts.iter().map(|start| round(start - out.offset, out.scale) as u16));
+    } else {
+        out.offset = starts.first().copied().unwrap_or(0.0) + base;
+        out.first.extend(bias.iter().map(|bias| round(bias - base, out.scale) as u16));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_come_back() {
+        for (parts, block) in [(2, 32), (6, 64), (8, 96)] {
+            let (n, size) = (2 * block + 5, parts / 2);
+            let mut codes = vec![0u8; n * size];
+            crate::random::byte_rand(&mut codes, 3).unwrap();
+            let mut packed = vec![0xff; packed_size(n, block, parts).unwrap()];
+            assert_eq!(packed.len(), 3 * block * parts / 2);
+            codes.chunks_exact(size).enumerate().for_each(|(i, code)| pack_1(code, i, block, parts, &mut packed));
+            for (i, code) in codes.chunks_exact(size).enumerate() {
+                let mut back = vec![1; size];
+                unpack_1(&packed, i, block, parts, &mut back);
+                assert_eq!(back, code);
+            }
+        }
+    }
+
+    /// Rounded sums are as near as the number of roundings allows.
+    #[test]
+    fn rounded_tables_are_near() {
+        let (m, lists) = (7, 3);
+        let mut tables = vec![0f32; lists * m * KSUB];
+        crate::random::float_rand(&mut tables, 5).unwrap();
+        let bias = [3.0, 1.0, 2.5];
+        for (tables, bias) in [(&tables[..], &bias[..]), (&tables[..m * KSUB], &bias), (&tables[..m * KSUB], &[])] {
+            let mut out = Tables::default();
+            quantize_tables(tables, bias, m, 8, &mut out).unwrap();
+            for list in 0..bias.len().max(1) {
+                let own = if tables.len() > m * KSUB { list } else { 0 };
+                for code in 0..KSUB {
+                    let exact: f32 = (0..m).map(|p| tables[(own * m + p) * KSUB + code]).sum::<f32>();
+                    let exact = exact + bias.get(list).copied().unwrap_or(0.0);
+                    let sum: f32 = (0..8).map(|p| f32::from(out.bytes[(own * 8 + p) * KSUB + code])).sum();
+                    let sum = sum + out.first.get(list).copied().map_or(0.0, f32::from);
+                    assert!((out.offset + sum / out.scale - exact).abs() < 0.5 * (m as f32 + 1.5) / out.scale);
+                }
+            }
+        }
+    }
+}

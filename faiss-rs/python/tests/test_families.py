@@ -1,0 +1,294 @@
+"""Types that are compared with faiss-cpu program by program, as in test_same_as_faiss.py: one program a family.
+
+A program has `np`, `faiss`, data `xt`, `xb`, `xq` of 16 dimensions, binary data `bb`, `bq` of 32 bits, and puts what it finds into `found`. What is
+found by distances that repeat is compared by distances (`near`), as ids of equal distances may come in another order.
+"""
+
+import pickle
+import traceback
+from typing import Any
+
+import faiss
+import numpy as np
+import pytest
+from test_same_as_faiss import PROLOGUE, compare
+
+PROGRAMS = {
+    "split vectors": """
+index, low, high = faiss.IndexSplitVectors(16), faiss.IndexFlatL2(6), faiss.IndexFlatL2(10)
+index.add_sub_index(low)
+found += [index.sum_d, error(lambda: index.search(xq, 1))]
+index.add_sub_index(high)
+low.add(np.ascontiguousarray(xb[:20, :6]))
+high.add(np.ascontiguousarray(xb[:20, 6:]))
+index.sync_with_sub_indexes()
+found += [index.sum_d, index.ntotal, index.search(xb[:20], 1), index.search(xq, 1), index.is_trained]
+found += [error(lambda: index.search(xq, 2)), error(lambda: index.add(xb))]
+""",
+    "shards of inverted files": """
+quantizer = faiss.IndexFlatL2(16)
+for successive in (True, False):
+    index = faiss.IndexShardsIVF(quantizer, 8, False, successive)
+    parts = [faiss.IndexIVFFlat(quantizer, 16, 8) for _ in range(3)]
+    for part in parts:
+        part.nprobe = 3
+        index.add_shard(part)
+    if successive:
+        index.train(xt)
+    index.add(xb)
+    found += [index.ntotal, [part.ntotal for part in parts], index.is_trained, index.nlist, index.search(xq, 5)]
+    found += [error(lambda: index.add_shard(faiss.IndexFlatL2(16)))]
+index.add_with_ids(xb[:30], np.arange(5000, 5030))
+found += [index.ntotal, index.search(xb[:3] + 0.01, 2)]
+""",
+    "independent quantizer": """
+rotation = faiss.RandomRotationMatrix(16, 8)
+inner = faiss.IndexIVFPQ(faiss.IndexFlatL2(8), 8, 6, 4, 4)
+index = faiss.IndexIVFIndependentQuantizer(faiss.IndexFlatL2(16), inner, rotation)
+found += [index.is_trained, index.d]
+index.train(xt)
+index.add(xb)
+inner.nprobe = 3
+found += [index.is_trained, index.ntotal, inner.ntotal, index.search(xq, 4)]
+again = faiss.deserialize_index(faiss.serialize_index(index))
+found += [faiss.serialize_index(index), again.search(xq, 4), type(again).__name__]
+small = faiss.IndexIVFFlat(faiss.IndexFlatL2(8), 8, 6)
+found += [error(lambda: faiss.IndexIVFIndependentQuantizer(faiss.IndexFlatL2(16), small))]
+found += [error(lambda: index.search(xq, 2, params=faiss.SearchParametersIVF()))]
+plain = faiss.IndexIVFIndependentQuantizer(faiss.IndexFlatL2(16), faiss.IndexIVFFlat(faiss.IndexFlatL2(16), 16, 6))
+plain.train(xt)
+plain.add(xb)
+found += [plain.search(xq, 4)]
+""",
+    "binary shards": """
+for successive in (True, False):
+    index = faiss.IndexBinaryShards(32, False, successive)
+    plain = [faiss.IndexBinaryFlat(32) for _ in range(3)]
+    parts = plain if successive else [faiss.IndexBinaryIDMap(part) for part in plain]
+    for part in parts:
+        index.add_shard(part)
+    index.add(bb)
+    found += [index.ntotal, index.count(), index.at(1).ntotal, near(index.search(bq, 5)), near(index.search(bq, 300))]
+    index.reset()
+    found += [index.ntotal, parts[0].ntotal]
+replicas = faiss.IndexBinaryReplicas(32)
+parts = [faiss.IndexBinaryFlat(32) for _ in range(2)]
+for part in parts:
+    replicas.add_replica(part)
+replicas.add(bb)
+found += [replicas.ntotal, parts[1].ntotal, near(replicas.search(bq, 5)), replicas.reconstruct(3)]
+found += [error(lambda: replicas.add_replica(faiss.IndexBinaryFlat(16)))]
+""",
+    "LSH": """
+for bits, rotate, thresholds in ((16, False, False), (11, False, True), (24, True, False), (40, True, True)):
+    index = faiss.IndexLSH(16, bits, rotate, thresholds)
+    found += [index.is_trained, index.code_size, index.nbits, index.rrot.is_trained]
+    index.train(xt)
+    index.add(xb)
+    found += [faiss.vector_to_array(index.thresholds), faiss.vector_to_array(index.codes), near(index.search(xq, 5))]
+    if bits > 11:
+        found += [index.reconstruct(3), index.sa_decode(index.sa_encode(xq))]
+        found += [index.range_search(xq, 30.0)]
+    found += [len(faiss.serialize_index(index)), near(reread(index).search(xq, 5))]
+    found += [near(index.search(xq, 250)), index.remove_ids(np.arange(10)), index.ntotal]
+found += [error(lambda: faiss.IndexLSH(16, 17, False)), error(lambda: index.search(xq, 2, params=faiss.SearchParameters()))]
+transform = faiss.LinearTransform(16, 40, False)
+index.transfer_thresholds(transform)
+found += [faiss.vector_to_array(transform.b), index.train_thresholds]
+for text in ("LSH", "LSHr", "LSHt", "LSHrt", "LSH12", "PCA8,LSH"):
+    index = faiss.index_factory(16, text)
+    index.train(xt)
+    index.add(xb)
+    found += [near(index.search(xq, 5))]
+found += [error(lambda: faiss.index_factory(16, "LSHtr"))]
+""",
+    "Hadamard rotation": """
+for d, seed in ((16, 12345), (5, 7), (1, 3), (32, 12345)):
+    rotation = faiss.HadamardRotation(d, seed)
+    x = np.ascontiguousarray(np.resize(xb, (20, d)))
+    found += [rotation.d_out, rotation.is_trained, rotation.apply(x), faiss.vector_to_array(rotation.signs3)]
+    if d > 5:
+        found += [rotation.reverse_transform(rotation.apply(x))]
+index = faiss.index_factory(16, "HR,Flat")
+index.add(xb)
+found += [index.search(xq, 3), faiss.serialize_index(index)]
+""",
+    "ITQ": """
+# The rotation itself is another: Faiss multiplies by the transpose of the right singular vectors, which the paper does not.
+for d_out, pca in ((16, False), (6, True)):
+    transform = faiss.ITQTransform(16, d_out, pca)
+    found += [transform.is_trained, transform.do_pca, transform.max_train_per_dim, transform.itq.max_iter, transform.itq.seed]
+    transform.train(xt)
+    y = transform.apply(xq)
+    A = faiss.vector_to_array(transform.itq.A).reshape(d_out, d_out)
+    found += [faiss.vector_to_array(transform.mean), np.linalg.norm(y, axis=1), A @ A.T]
+    again = faiss.IndexPreTransform(transform, faiss.IndexFlatL2(d_out))
+    found += [np.abs(reread(again).chain.at(0).apply(xq) - y).max()]
+found += [error(lambda: faiss.ITQTransform(16, 8, False)), error(lambda: faiss.ITQTransform(16, 8, True).apply(xq))]
+""",
+    "packed product-quantized codes": """
+for d, M, bbs, metric in ((16, 8, 32, 1), (16, 16, 64, 1), (15, 5, 32, 1), (16, 4, 96, 0), (2, 1, 32, 1)):
+    crop = lambda x: np.ascontiguousarray(x[:, :d])
+    index = faiss.IndexPQFastScan(d, M, 4, metric, bbs)
+    found += [index.is_trained, index.M2, index.code_size, index.bbs, index.implem]
+    index.train(crop(xt))
+    index.add(crop(xb))
+    found += [index.ntotal, index.ntotal2, index.codes.size(), near(index.search(crop(xq), 20)), near(index.search(crop(xq), 1))]
+    found += [near(index.search(crop(xq), 210)), index.reconstruct(7), index.reconstruct_n(30, 40), index.sa_encode(crop(xq))]
+    for implem in (12, 13, 14, 15):
+        index.implem = implem
+        found += [near(index.search(crop(xq), 10))]
+    index.implem = 0
+    found += [faiss.serialize_index(index), near(reread(index).search(crop(xq), 5))]
+    found += [index.remove_ids(np.arange(3, 20)), index.ntotal, index.ntotal2, near(index.search(crop(xq), 10))]
+    index.add(crop(xb[:50]))
+    found += [index.ntotal, index.reconstruct_n(150, 80)]
+    other = reread(index)
+    index.merge_from(other)
+    found += [index.ntotal, other.ntotal, index.reconstruct_n(200, 100)]
+    found += [error(lambda: index.search(crop(xq), 2, params=faiss.SearchParameters()))]
+plain = faiss.IndexPQ(16, 8, 4)
+plain.train(xt)
+plain.add(xb)
+index = faiss.IndexPQFastScan(plain)
+for implem in (0, 2, 3, 4, 12):
+    index.implem = implem
+    found += [near(index.search(xq, 10))]
+index.implem = 5
+found += [error(lambda: index.search(xq, 3)), error(lambda: faiss.IndexPQFastScan(16, 8, 8)), error(lambda: faiss.IndexPQFastScan(16, 8, 4, 1, 33))]
+for text in ("PQ8x4fs", "PQ8x4fs_64", "PQ8x4fs,RFlat", "OPQ8,PQ8x4fs", "IDMap,PQ8x4fs"):
+    index = faiss.index_factory(16, text)
+    index.train(xt)
+    (index.add_with_ids(xb, np.arange(200) + 7) if "IDMap" in text else index.add(xb))
+    found += [near(index.search(xq, 5)) if "OPQ" not in text else index.ntotal]
+found += [error(lambda: faiss.index_factory(16, "PQ8x4fsr")), error(lambda: faiss.index_factory(16, "PQ8fs"))]
+""",
+    "lists of packed codes": """
+for residual, metric, bbs in ((True, 1, 32), (False, 1, 64), (True, 0, 32), (False, 0, 32)):
+    index = faiss.IndexIVFPQFastScan(faiss.IndexFlat(16, metric), 16, 8, 8, 4, metric, bbs)
+    found += [index.by_residual, index.M2, index.code_size, index.bbs, index.is_trained]
+    index.by_residual = residual
+    index.train(xt)
+    index.add(xb)
+    index.nprobe = 3
+    found += [index.use_precomputed_table, index.ntotal, near(index.search(xq, 10)), near(index.search(xq, 1))]
+    for implem in (10, 11, 12, 13, 14, 15):
+        index.implem = implem
+        found += [near(index.search(xq, 10))]
+    index.implem = 0
+    radius = 0.9 if metric else 0.5
+    lims, D, I = index.range_search(xq, radius)
+    found += [lims, [sorted(I[lims[q]:lims[q + 1]]) for q in range(len(xq))], np.sort(D)]
+    some = faiss.SearchParametersIVF(sel=faiss.IDSelectorRange(30, 90), nprobe=8)
+    found += [near(index.search(xq, 10, params=some)), near(index.search(xq, 10, params=faiss.SearchParametersIVF(nprobe=1)))]
+    D, I = index.quantizer.search(xq, 2)
+    found += [near(index.search_preassigned(xq, 5, I, D)), index.sa_code_size(), index.sa_encode(xq)]
+    found += [faiss.serialize_index(index), near(reread(index).search(xq, 5))]
+    index.make_direct_map()
+    found += [index.reconstruct(7)]
+    index.make_direct_map(False)
+    found += [index.reconstruct_n(5, 60), index.remove_ids(np.arange(20)), index.ntotal, near(index.search(xq, 10))]
+    other = reread(index)
+    index.merge_from(other, 1000)
+    found += [index.ntotal, other.ntotal, near(index.search(xq, 10))]
+plain = faiss.IndexIVFPQ(faiss.IndexFlatL2(16), 16, 8, 8, 4)
+plain.train(xt)
+plain.add(xb)
+plain.nprobe = 4
+index = faiss.IndexIVFPQFastScan(plain)
+found += [index.nprobe, index.by_residual, index.ntotal, near(index.search(xq, 10))]
+index.reconstruct_orig_invlists()
+found += [index.orig_invlists.compute_ntotal()]
+found += [error(lambda: faiss.IndexIVFPQFastScan(faiss.IndexFlatL2(16), 16, 8, 8, 8))]
+for text in ("IVF8,PQ8x4fs", "IVF8,PQ8x4fsr", "IVF8,PQ8x4fsr_64", "IVF8,PQ8x4fs,RFlat", "PCA8,IVF8,PQ4x4fs"):
+    index = faiss.index_factory(16, text)
+    index.train(xt)
+    index.add(xb)
+    found += [near(index.search(xq, 5))]
+""",
+    "code packers": """
+packer = faiss.CodePackerFlat(6)
+found += [packer.nvec, packer.code_size, packer.block_size]
+blocks = np.zeros((4, 6), "u1")
+packer.pack_1(np.arange(1, 7, dtype="u1"), 2, blocks)
+found += [blocks, packer.unpack_1(blocks, 2)]
+index = faiss.IndexPQFastScan(16, 8, 4)
+packer = index.get_CodePacker()
+found += [packer.nvec, packer.code_size, packer.block_size]
+blocks = np.zeros((3, packer.block_size), "u1")
+for i in (0, 1, 8, 15, 16, 40, 95):
+    packer.pack_1(np.array([i, 2, 3, 200], "u1"), i, blocks)
+found += [blocks, packer.unpack_1(blocks, 40), packer.unpack_1(blocks, 7)]
+lists = faiss.BlockInvertedLists(5, packer)
+found += [lists.nlist, lists.n_per_block, lists.block_size, lists.list_size(2)]
+index = faiss.index_factory(16, "IVF8,PQ8x4fs")
+index.train(xt)
+index.add(xb)
+lists = faiss.downcast_InvertedLists(index.invlists)
+found += [type(lists).__name__, lists.n_per_block, lists.block_size, [lists.list_size(i) for i in range(8)]]
+plain = faiss.ArrayInvertedLists(3, 4)
+capped = faiss.CappedInvertedLists(plain, 2)
+plain.add_entries(1, 5, faiss.swig_ptr(np.arange(5)), faiss.swig_ptr(np.arange(20, dtype="u1")))
+found += [capped.list_size(1), capped.real_list_size(1), capped.compute_ntotal(), capped.get_single_id(1, 1)]
+""",
+    "random results": """
+for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+    index = faiss.IndexRandom(16, 50, 7, metric)
+    found += [index.search(xq, 5), index.reconstruct(3), index.ntotal, index.seed]
+    index.add(xb)
+    found += [index.ntotal, index.search(xq, 3)]
+found += [error(lambda: faiss.IndexRandom(16).search(xq, 1))]
+""",
+}
+
+
+# What all programs have beyond those of test_same_as_faiss.py.
+MORE = """
+def near(found):
+    "Distances, and the ids of all but the last of them: those of equal distances in ascending order."
+    D, I = found[:2]
+    ids = np.full(I.shape, -2)
+    for q in range(len(D)):
+        inside = D[q] != D[q, -1]
+        for d in np.unique(D[q][inside]):
+            ids[q, D[q] == d] = np.sort(I[q, D[q] == d])
+    return D, ids
+
+def v2a(vector):
+    return faiss.vector_to_array(vector)
+
+def reread(index):
+    return faiss.deserialize_index(faiss.serialize_index(index))
+"""
+
+RUNNER = """
+import pickle, traceback
+space = {"np": np, "faiss": faiss, "found": [], **{k: given[k] for k in ("xt", "xb", "xq", "bb", "bq")}}
+try:
+    exec(str(given["program"]), space)
+    answer = space["found"]
+except Exception:
+    answer = traceback.format_exc()
+result["answer"] = np.frombuffer(pickle.dumps(answer), "u1")
+"""
+
+
+@pytest.fixture(scope="module")
+def data() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(43)
+    floats = {name: rng.random((n, 16), dtype="f4") - 0.4 for name, n in (("xt", 2000), ("xb", 200), ("xq", 7))}
+    return {**floats, "bb": rng.integers(0, 256, (200, 4), "u1"), "bq": rng.integers(0, 256, (5, 4), "u1")}
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_program(oracle: Any, data: dict[str, np.ndarray], name: str) -> None:
+    """What a program finds here and under faiss-cpu."""
+    program = PROLOGUE + MORE + PROGRAMS[name]
+    answer = pickle.loads(oracle(RUNNER, program=np.array(program), **data)["answer"].tobytes())
+    assert isinstance(answer, list), answer
+    space: dict[str, Any] = {"np": np, "faiss": faiss, "found": [], **{k: v.copy() for k, v in data.items()}}
+    try:
+        exec(program, space)
+    except Exception:
+        pytest.fail(traceback.format_exc())
+    compare(space["found"], answer, name)
