@@ -1,6 +1,7 @@
 //! k-means clustering. Sees the layers below and the [`Index`] trait, by which points find their centroid.
 
 mod parameters;
+pub mod progressive;
 mod update;
 
 use std::sync::atomic::{AtomicBool, Ordering};

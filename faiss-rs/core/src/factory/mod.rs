@@ -12,6 +12,7 @@ use crate::grammar::{Around, Coarse, Grammar, number};
 use crate::index::Index;
 use crate::index::ivf::IndexIVF;
 use crate::index::pretransform::IndexPreTransform;
+use crate::index::residual_coarse::ResidualCoarseQuantizer;
 use crate::registry::REGISTRY;
 use crate::transform::VectorTransform;
 
@@ -205,8 +206,19 @@ fn inverted_file(
     let (Some(nlist), [part]) = (list_number(count), rest) else { return Ok(None) };
     let quantizer = parse(d, nested.or(graph).unwrap_or("Flat"), metric, depth + 1)?;
     let over = Coarse { quantizer, d, nlist: nlist as usize, metric };
-    // A quantizer that is not flat gets its centroids when they are known.
-    over_lists(&over, part, if nested.is_some() || graph.is_some() { 2 } else { 0 })
+    // A quantizer that is not flat gets its centroids when they are known, or has them by itself.
+    let sums = over.quantizer.is::<ResidualCoarseQuantizer>();
+    over_lists(
+        &over,
+        part,
+        if sums {
+            1
+        } else if nested.is_some() || graph.is_some() {
+            2
+        } else {
+            0
+        },
+    )
 }
 
 /// The number of combinations of `IMI2x8`.

@@ -1,20 +1,20 @@
 //! Signs of projections, compared by the number of bits that differ: locality-sensitive hashing.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::flat_scan::Scan;
 use super::{Index, IndexBase, header};
-use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
-use crate::base::{Error, Handle, MetricType, Result, Value};
+use crate::base::declare::Rows;
+use crate::base::object::{Object, receiver};
+use crate::base::{Error, Handle, MetricType, Result};
 use crate::distance::results::TopK;
 use crate::grammar::{Grammar, number};
-use crate::io::{read_nested, write_nested};
 use crate::quantize::codec::{CodeDistances, check_sizes};
 use crate::quantize::decoded::Decoded;
 use crate::quantize::hamming::hamming;
 use crate::quantize::{Quantizer, QuantizerBase};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row, read_nested, write_nested};
 use crate::transform::VectorTransform;
 use crate::transform::linear::{LinearTransform, RandomRotationMatrix};
 
@@ -25,7 +25,7 @@ const WORST: f32 = i32::MAX as f32;
 
 /// Stores one bit a projection, its sign, and compares codes by the number of bits that differ.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy, methods = METHODS)]
+#[object(implements(Index), copy, methods)]
 pub struct IndexLSH {
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
@@ -42,8 +42,6 @@ pub struct IndexLSH {
     sizes: QuantizerBase,
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, nbits: int, rotate_data: bool = True, train_thresholds: bool = False)"];
-
 pub const ROW: Row = Row::of::<IndexLSH>()
     .grammar(Grammar::Index(|d, part, _| {
         let Some(rest) = part.strip_prefix("LSH") else { return Ok(None) };
@@ -58,19 +56,6 @@ pub const ROW: Row = Row::of::<IndexLSH>()
         let nbits = if bits.is_empty() { d } else { number(bits).unwrap_or(i64::MAX) };
         Ok(Some(Handle::new(IndexLSH::new(d, nbits, rotate, thresholds)?)))
     }))
-    .construct(
-        |args| {
-            let (d, nbits, rotate, thresholds) = match args {
-                [] => return Ok(Handle::new(IndexLSH::default())),
-                [Value::Int(d), Value::Int(nbits)] => (*d, *nbits, true, false),
-                [Value::Int(d), Value::Int(nbits), Value::Bool(rotate)] => (*d, *nbits, *rotate, false),
-                [Value::Int(d), Value::Int(nbits), Value::Bool(rotate), Value::Bool(t)] => (*d, *nbits, *rotate, *t),
-                _ => return Err(no_overload("IndexLSH", SIGNATURES)),
-            };
-            Ok(Handle::new(IndexLSH::new(d, nbits, rotate, thresholds)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IxHe"],
         read: |input, _| {
@@ -102,36 +87,16 @@ pub const ROW: Row = Row::of::<IndexLSH>()
         },
     });
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "apply_preprocess",
-        signature: "(self, x: numpy.ndarray) -> numpy.ndarray",
-        doc: "The projections of vectors (n, d), less the thresholds: (n, nbits). Their signs are the codes.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::F32(x, _)] = args else { return Err(no_overload("apply_preprocess", &["(x: numpy.ndarray)"])) };
-            let index = receiver::<IndexLSH>(object)?;
-            let n = index.rows(x)?;
-            Ok(Value::F32(index.apply_preprocess(x)?, vec![n, index.bits()]))
-        }),
-    },
-    Method {
-        name: "transfer_thresholds",
-        signature: "(self, vt: LinearTransform) -> None",
-        doc: "Moves the thresholds into the bias of a linear transform that comes before the index.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Handle(vt)] = args else {
-                return Err(no_overload("transfer_thresholds", &["(vt: LinearTransform)"]));
-            };
-            let vt = vt.view::<LinearTransform>()?;
-            receiver_mut::<IndexLSH>(object)?.transfer_thresholds(&mut vt.write())?;
-            Ok(Value::None)
-        }),
-    },
-];
-
+#[methods(new)]
 impl IndexLSH {
     /// With codes of `nbits` bits; without a rotation no more than dimensions.
-    pub fn new(d: i64, nbits: i64, rotate_data: bool, train_thresholds: bool) -> Result<Self> {
+    #[new]
+    pub fn new(
+        d: i64,
+        nbits: i64,
+        #[default = true] rotate_data: bool,
+        #[default = false] train_thresholds: bool,
+    ) -> Result<Self> {
         let base = IndexBase { is_trained: !train_thresholds, ..IndexBase::new(d, MetricType::L2)? };
         let bits = i32::try_from(nbits).ok().filter(|bits| (0..1 << 24).contains(bits));
         let bits = bits.ok_or_else(|| Error::overflow(format!("{nbits} bits are out of range")))?;
@@ -147,6 +112,31 @@ impl IndexLSH {
         Ok(IndexLSH { flat_codes, nbits: bits, rotate_data, train_thresholds, rrot, thresholds: Vec::new(), sizes })
     }
 
+    /// The projections of vectors (n, d), less the thresholds: (n, nbits). Their signs are the codes.
+    #[name = "apply_preprocess"]
+    fn preprocessed(&self, x: &[f32]) -> Result<Rows<f32>> {
+        Ok(Rows(self.apply_preprocess(x)?, self.bits()))
+    }
+
+    /// Moves the thresholds into the bias of a linear transform that comes before the index.
+    pub fn transfer_thresholds(&mut self, vt: &mut LinearTransform) -> Result<()> {
+        if !self.train_thresholds {
+            return Ok(());
+        }
+        Error::check(self.nbits == vt.d_out && self.thresholds.len() == self.bits(), "nbits == vt->d_out")?;
+        if !vt.have_bias {
+            vt.b = vec![0.0; self.bits()];
+            vt.have_bias = true;
+        }
+        Error::check(vt.b.len() == self.bits(), "vt->b.size() == nbits")?;
+        vt.b.iter_mut().zip(&self.thresholds).for_each(|(b, t)| *b -= t);
+        self.train_thresholds = false;
+        self.thresholds.clear();
+        Ok(())
+    }
+}
+
+impl IndexLSH {
     fn bits(&self) -> usize {
         self.nbits.max(0) as usize
     }
@@ -171,23 +161,6 @@ impl IndexLSH {
             }
         }
         Ok(projected)
-    }
-
-    /// Moves the thresholds into the bias of a transform that comes before the index.
-    pub fn transfer_thresholds(&mut self, vt: &mut LinearTransform) -> Result<()> {
-        if !self.train_thresholds {
-            return Ok(());
-        }
-        Error::check(self.nbits == vt.d_out && self.thresholds.len() == self.bits(), "nbits == vt->d_out")?;
-        if !vt.have_bias {
-            vt.b = vec![0.0; self.bits()];
-            vt.have_bias = true;
-        }
-        Error::check(vt.b.len() == self.bits(), "vt->b.size() == nbits")?;
-        vt.b.iter_mut().zip(&self.thresholds).for_each(|(b, t)| *b -= t);
-        self.train_thresholds = false;
-        self.thresholds.clear();
-        Ok(())
     }
 }
 

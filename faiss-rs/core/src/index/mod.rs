@@ -17,6 +17,8 @@ pub mod pq;
 pub mod pretransform;
 pub mod random;
 pub mod refine;
+pub mod residual_coarse;
+pub mod residual_quantizer;
 pub mod rowwise_minmax;
 pub mod scalar;
 pub mod shards;

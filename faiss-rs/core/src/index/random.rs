@@ -2,20 +2,20 @@
 
 use std::collections::HashSet;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{Index, IndexBase};
 use crate::base::object::Object;
-use crate::base::{Error, Handle, MetricType, Result, Value, threads};
+use crate::base::{Error, MetricType, Result, threads};
 use crate::random::RandomGenerator;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 
 /// Where the seeds of vectors begin.
 const FIRST_VECTOR: i64 = 123_332;
 
 /// Finds random ids at random distances; the same query finds the same ones. It stores nothing.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy)]
+#[object(methods, implements(Index), copy)]
 pub struct IndexRandom {
     #[object(parent)]
     pub base: IndexBase,
@@ -23,25 +23,18 @@ pub struct IndexRandom {
     pub seed: i64,
 }
 
-const SIGNATURES: &[&str] = &["(d: int, ntotal: int = 0, seed: int = 1234, metric: int = METRIC_L2)"];
+pub const ROW: Row = Row::of::<IndexRandom>();
 
-pub const ROW: Row = Row::of::<IndexRandom>().construct(
-    |args| {
-        let (d, ntotal, seed, metric) = match args {
-            [Value::Int(d)] => (*d, 0, 1234, 1),
-            [Value::Int(d), Value::Int(n)] => (*d, *n, 1234, 1),
-            [Value::Int(d), Value::Int(n), Value::Int(seed)] => (*d, *n, *seed, 1),
-            [Value::Int(d), Value::Int(n), Value::Int(seed), Value::Int(metric)] => (*d, *n, *seed, *metric),
-            _ => return Err(no_overload("IndexRandom", SIGNATURES)),
-        };
-        Ok(Handle::new(IndexRandom::new(d, ntotal, seed, MetricType::try_from(metric)?)?))
-    },
-    SIGNATURES,
-);
-
+#[methods]
 impl IndexRandom {
     /// As if `ntotal` vectors had been added.
-    pub fn new(d: i64, ntotal: i64, seed: i64, metric: MetricType) -> Result<Self> {
+    #[new]
+    pub fn new(
+        d: i64,
+        #[default = 0] ntotal: i64,
+        #[default = 1234] seed: i64,
+        #[default = MetricType::L2] metric: MetricType,
+    ) -> Result<Self> {
         Error::check(ntotal >= 0, "ntotal >= 0")?;
         Ok(IndexRandom { base: IndexBase { ntotal, ..IndexBase::new(d, metric)? }, seed })
     }

@@ -1,20 +1,20 @@
 //! Inverted files with the same coarse quantizer as one, each with a part of the vectors: the quantizer is asked once for all.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
+use super::Index;
 use super::ivf::train::Level1;
 use super::ivf::{InvertedFile, edit, search};
 use super::shards::{IndexShards, add_part};
-use super::{Index, IndexBase};
-use crate::base::object::{Method, MethodCall, Object, receiver_mut};
-use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::base::object::Object;
+use crate::base::{Error, Result, Shared};
 use crate::cluster::ClusteringParameters;
 use crate::distance::merge_knn_results;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 
 /// Several inverted files with a common coarse quantizer, each with a part of the vectors.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), methods = METHODS)]
+#[object(implements(Index), methods)]
 pub struct IndexShardsIVF {
     #[object(parent)]
     pub shards: IndexShards,
@@ -32,53 +32,22 @@ pub struct IndexShardsIVF {
     pub clustering_index: Option<Shared<dyn Index>>,
 }
 
-const SIGNATURES: &[&str] = &["(quantizer: Index, nlist: int, threaded: bool = False, successive_ids: bool = True)"];
+pub const ROW: Row = Row::of::<IndexShardsIVF>();
 
-pub const ROW: Row = Row::of::<IndexShardsIVF>().construct(
-    |args| {
-        let (quantizer, nlist, threaded, successive) = match args {
-            [Value::Handle(q), Value::Int(nlist)] => (q, *nlist, false, true),
-            [Value::Handle(q), Value::Int(nlist), Value::Bool(threaded)] => (q, *nlist, *threaded, true),
-            [Value::Handle(q), Value::Int(nlist), Value::Bool(threaded), Value::Bool(successive)] => {
-                (q, *nlist, *threaded, *successive)
-            }
-            _ => return Err(no_overload("IndexShardsIVF", SIGNATURES)),
-        };
-        let nlist = usize::try_from(nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"))?;
-        let mut index = IndexShardsIVF::new(quantizer.view()?, nlist, successive)?;
-        index.threaded = threaded;
-        Ok(Handle::new(index))
-    },
-    SIGNATURES,
-);
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "addIndex",
-        signature: "(self, index: Index) -> None",
-        doc: "Takes one more inverted file, of the same number of lists.",
-        call: MethodCall::Write(add_shard),
-    },
-    Method {
-        name: "add_shard",
-        signature: "(self, index: Index) -> None",
-        doc: "Takes one more inverted file, of the same number of lists.",
-        call: MethodCall::Write(add_shard),
-    },
-];
-
-fn add_shard(object: &mut dyn Object, args: &[Value]) -> Result<Value> {
-    let [Value::Handle(index)] = args else { return Err(no_overload("add_shard", &["(index: Index)"])) };
-    receiver_mut::<IndexShardsIVF>(object)?.add_shard(index.view()?)?;
-    Ok(Value::None)
-}
-
+#[methods]
 impl IndexShardsIVF {
     /// Over `nlist` lists of `quantizer`.
-    pub fn new(quantizer: Shared<dyn Index>, nlist: usize, successive_ids: bool) -> Result<Self> {
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        nlist: usize,
+        #[default = false] threaded: bool,
+        #[default = true] successive_ids: bool,
+    ) -> Result<Self> {
         let base = quantizer.read().base().clone();
         let mut shards = IndexShards::new(i64::from(base.d), successive_ids)?;
         shards.is_trained = base.is_trained && base.ntotal == nlist as i64;
+        shards.threaded = threaded;
         let cp = ClusteringParameters { niter: 10, ..Default::default() };
         Ok(IndexShardsIVF { shards, quantizer: Some(quantizer), nlist, cp, ..Default::default() })
     }
@@ -95,6 +64,14 @@ impl IndexShardsIVF {
         Ok(())
     }
 
+    /// Takes one more inverted file, of the same number of lists.
+    #[name = "addIndex"]
+    pub fn add_index(&mut self, index: Shared<dyn Index>) -> Result<()> {
+        self.add_shard(index)
+    }
+}
+
+impl IndexShardsIVF {
     fn quantizer(&self) -> Result<&Shared<dyn Index>> {
         self.quantizer.as_ref().ok_or_else(|| Error::failed("quantizer", "the index has no quantizer"))
     }
@@ -137,7 +114,7 @@ impl Index for IndexShardsIVF {
             trains_alone: self.quantizer_trains_alone,
             cp: &self.cp,
             clustering_index: self.clustering_index.as_ref(),
-            base: &IndexBase { ..self.shards.base().clone() },
+            base: self.shards.base(),
         }
         .train(x)?;
         self.shards.parts.train(x)?;

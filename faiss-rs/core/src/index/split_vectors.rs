@@ -1,16 +1,16 @@
 //! One index made of several, each of which holds a part of the coordinates: an id is a combination of theirs.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{Index, IndexBase};
-use crate::base::object::{Method, MethodCall, Object, receiver_mut};
-use crate::base::{Error, Handle, Result, Shared, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::object::Object;
+use crate::base::{Error, Result, Shared};
+use crate::registry::Row;
 
 /// Splits queries among indexes of parts of the coordinates. Vector `i_0 + i_1 * ntotal + ...` is the one whose parts are those numbers of the
 /// indexes; only the nearest one is found.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), methods = METHODS)]
+#[object(implements(Index), methods)]
 pub struct IndexSplitVectors {
     #[object(parent)]
     pub base: IndexBase,
@@ -24,48 +24,17 @@ pub struct IndexSplitVectors {
     parts: Vec<Shared<dyn Index>>,
 }
 
-const SIGNATURES: &[&str] = &["(d: int, threaded: bool = False)"];
+pub const ROW: Row = Row::of::<IndexSplitVectors>();
 
-pub const ROW: Row = Row::of::<IndexSplitVectors>().construct(
-    |args| match args {
-        [Value::Int(d)] => Ok(Handle::new(IndexSplitVectors::new(*d)?)),
-        [Value::Int(d), Value::Bool(threaded)] => {
-            Ok(Handle::new(IndexSplitVectors { threaded: *threaded, ..IndexSplitVectors::new(*d)? }))
-        }
-        _ => Err(no_overload("IndexSplitVectors", SIGNATURES)),
-    },
-    SIGNATURES,
-);
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "add_sub_index",
-        signature: "(self, index: Index) -> None",
-        doc: "Takes an index for the next coordinates, with as many vectors as the others and the same metric.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Handle(index)] = args else { return Err(no_overload("add_sub_index", &["(index: Index)"])) };
-            receiver_mut::<IndexSplitVectors>(object)?.add_sub_index(index.view()?)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "sync_with_sub_indexes",
-        signature: "(self) -> None",
-        doc: "Takes notice of changes that the indexes went through by themselves.",
-        call: MethodCall::Write(|object, _| {
-            receiver_mut::<IndexSplitVectors>(object)?.sync_with_sub_indexes()?;
-            Ok(Value::None)
-        }),
-    },
-];
-
+#[methods]
 impl IndexSplitVectors {
     /// Over `d`-dimensional vectors.
-    pub fn new(d: i64) -> Result<Self> {
-        Ok(IndexSplitVectors { base: IndexBase::new(d, Default::default())?, ..Default::default() })
+    #[new]
+    pub fn new(d: i64, #[default = false] threaded: bool) -> Result<Self> {
+        Ok(IndexSplitVectors { base: IndexBase::new(d, Default::default())?, threaded, ..Default::default() })
     }
 
-    /// Takes an index for the next coordinates.
+    /// Takes an index for the next coordinates, with as many vectors as the others and the same metric.
     pub fn add_sub_index(&mut self, index: Shared<dyn Index>) -> Result<()> {
         let mut parts = self.parts.clone();
         parts.push(index);
@@ -76,7 +45,9 @@ impl IndexSplitVectors {
     pub fn sync_with_sub_indexes(&mut self) -> Result<()> {
         self.take(self.parts.clone())
     }
+}
 
+impl IndexSplitVectors {
     fn take(&mut self, parts: Vec<Shared<dyn Index>>) -> Result<()> {
         let bases: Vec<IndexBase> = parts.iter().map(|part| part.read().base().clone()).collect();
         let Some(first) = bases.first() else { return Ok(()) };

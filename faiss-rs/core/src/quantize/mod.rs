@@ -1,6 +1,7 @@
 //! Quantizers: vectors to short codes and back. A folder's file is a kind of quantizer. Sees base, simd, blas, distance, cluster and the
 //! trait `Index`.
 
+pub mod additive;
 pub mod bits;
 pub mod codec;
 pub mod decoded;

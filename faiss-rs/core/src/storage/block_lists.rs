@@ -3,14 +3,14 @@
 
 use std::borrow::Cow;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::codes::Codes;
 use super::lists::{InvertedLists, InvertedListsBase};
 use super::packer::{CodePacker, CodePackerFlat, CodePackerPQ4};
-use crate::base::object::{Method, MethodCall, receiver};
-use crate::base::{Error, Handle, Result, Shared, Value};
-use crate::registry::{Format, Row, no_overload};
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, Result, Shared};
+use crate::registry::{Format, Row};
 use crate::simd::fast_scan::GROUP;
 use crate::stream::{Reader, Writer};
 
@@ -25,7 +25,7 @@ struct List {
 
 /// Inverted lists in memory whose codes are packed in blocks of several vectors.
 #[derive(Object, Default, Clone)]
-#[object(implements(InvertedLists), methods = METHODS, copy)]
+#[object(methods, implements(InvertedLists), copy)]
 pub struct BlockInvertedLists {
     #[object(parent)]
     base: InvertedListsBase,
@@ -43,50 +43,18 @@ pub struct BlockInvertedLists {
     lists: Vec<List>,
 }
 
-const SIGNATURES: &[&str] =
-    &["()", "(nlist: int, vec_per_block: int, block_size: int)", "(nlist: int, packer: CodePacker)"];
+pub const ROW: Row = Row::of::<BlockInvertedLists>().format(Format {
+    fourccs: &["ilbl"],
+    read: |input, _| Ok(Handle::new(BlockInvertedLists::read(input)?)),
+    write: |object, out| receiver::<BlockInvertedLists>(object)?.write(out),
+});
 
-pub const ROW: Row = Row::of::<BlockInvertedLists>()
-    .construct(
-        |args| {
-            let size =
-                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            let (nlist, n_per_block, block_size) = match args {
-                [] => return Ok(Handle::new(BlockInvertedLists::default())),
-                [Value::Int(nlist), Value::Int(n), Value::Int(bytes)] => (size(*nlist)?, size(*n)?, size(*bytes)?),
-                [Value::Int(nlist), Value::Handle(packer)] => {
-                    let packer = packer.view::<dyn CodePacker>()?;
-                    let packer = packer.read();
-                    (size(*nlist)?, packer.base().nvec, packer.base().block_size)
-                }
-                _ => return Err(no_overload("BlockInvertedLists", SIGNATURES)),
-            };
-            Ok(Handle::new(BlockInvertedLists::new(nlist, n_per_block, block_size)?))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["ilbl"],
-        read: |input, _| Ok(Handle::new(BlockInvertedLists::read(input)?)),
-        write: |object, out| receiver::<BlockInvertedLists>(object)?.write(out),
-    });
-
-const METHODS: &[Method] = &[Method {
-    name: "get_codes",
-    signature: "(self, list_no: int) -> numpy.ndarray",
-    doc: "The codes of a list as they are packed, whole blocks.",
-    call: MethodCall::Read(|object, args| {
-        let [Value::Int(list)] = args else { return Err(no_overload("get_codes", &["(list_no: int)"])) };
-        let lists = receiver::<BlockInvertedLists>(object)?;
-        let codes = lists.lists[lists.check_list(*list)?].codes.as_slice().to_vec();
-        let n = codes.len();
-        Ok(Value::U8(codes, vec![n]))
-    }),
-}];
-
+#[methods(new)]
 impl BlockInvertedLists {
     /// Empty lists. Blocks of a multiple of 32 vectors hold codes of four bits; those of one vector, its code.
-    pub fn new(nlist: usize, n_per_block: usize, block_size: usize) -> Result<Self> {
+    #[new]
+    pub fn new(nlist: usize, vec_per_block: usize, block_size: usize) -> Result<Self> {
+        let n_per_block = vec_per_block;
         Error::check(n_per_block > 0, "n_per_block > 0")?;
         let mut lists = Vec::new();
         lists.try_reserve_exact(nlist).map_err(|e| Error::Memory(format!("{nlist} lists: {e}")))?;
@@ -104,6 +72,19 @@ impl BlockInvertedLists {
         Ok(BlockInvertedLists { base, n_per_block, block_size, packer: Some(packer), parts, lists })
     }
 
+    /// Empty lists, of codes that are packed so.
+    #[new]
+    pub fn of_packer(nlist: usize, packer: &dyn CodePacker) -> Result<Self> {
+        BlockInvertedLists::new(nlist, packer.base().nvec, packer.base().block_size)
+    }
+
+    /// The codes of a list as they are packed, whole blocks.
+    fn get_codes(&self, list_no: i64) -> Result<Vec<u8>> {
+        Ok(self.lists[self.check_list(list_no)?].codes.as_slice().to_vec())
+    }
+}
+
+impl BlockInvertedLists {
     /// For codes of four bits of `parts` parts.
     pub fn of_parts(nlist: usize, parts: usize, bbs: usize) -> Result<Self> {
         let packer = CodePackerPQ4::new(parts, bbs)?;

@@ -2,16 +2,15 @@
 
 use std::borrow::Cow;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::lists::{InvertedLists, InvertedListsBase, Layout};
-use crate::base::object::{Method, MethodCall, receiver};
-use crate::base::{Error, Handle, Result, Shared, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Error, Result, Shared};
+use crate::registry::Row;
 
 /// Shows the first `maxsize` entries of each of other lists; what changes them goes through.
 #[derive(Object, Default)]
-#[object(implements(InvertedLists), methods = METHODS)]
+#[object(methods, implements(InvertedLists))]
 pub struct CappedInvertedLists {
     #[object(parent)]
     base: InvertedListsBase,
@@ -22,32 +21,11 @@ pub struct CappedInvertedLists {
     pub maxsize: usize,
 }
 
-const SIGNATURES: &[&str] = &["(il0: InvertedLists, maxsize: int)"];
+pub const ROW: Row = Row::of::<CappedInvertedLists>();
 
-pub const ROW: Row = Row::of::<CappedInvertedLists>().construct(
-    |args| match args {
-        [Value::Handle(il0), Value::Int(maxsize)] => {
-            let maxsize =
-                usize::try_from(*maxsize).map_err(|_| Error::overflow("maxsize is out of range for size_t"))?;
-            Ok(Handle::new(CappedInvertedLists::new(il0.view()?, maxsize)?))
-        }
-        _ => Err(no_overload("CappedInvertedLists", SIGNATURES)),
-    },
-    SIGNATURES,
-);
-
-const METHODS: &[Method] = &[Method {
-    name: "real_list_size",
-    signature: "(self, list_no: int) -> int",
-    doc: "Number of entries of a list, those that are not seen too.",
-    call: MethodCall::Read(|object, args| {
-        let [Value::Int(list)] = args else { return Err(no_overload("real_list_size", &["(list_no: int)"])) };
-        let capped = receiver::<CappedInvertedLists>(object)?;
-        Ok(Value::Int(capped.inner()?.read().list_size(capped.check_list(*list)?) as i64))
-    }),
-}];
-
+#[methods]
 impl CappedInvertedLists {
+    #[new]
     pub fn new(il0: Shared<dyn InvertedLists>, maxsize: usize) -> Result<Self> {
         let base = {
             let lists = il0.read();
@@ -57,6 +35,13 @@ impl CappedInvertedLists {
         Ok(CappedInvertedLists { base, il0: Some(il0), maxsize })
     }
 
+    /// Number of entries of a list, those that are not seen too.
+    fn real_list_size(&self, list_no: i64) -> Result<usize> {
+        Ok(self.inner()?.read().list_size(self.check_list(list_no)?))
+    }
+}
+
+impl CappedInvertedLists {
     fn inner(&self) -> Result<&Shared<dyn InvertedLists>> {
         self.il0.as_ref().ok_or_else(|| Error::failed("il0", "there are no lists"))
     }

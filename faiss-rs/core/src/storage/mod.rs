@@ -10,4 +10,5 @@ mod lists_format;
 pub mod lists_methods;
 pub mod on_disk;
 pub mod packer;
+pub mod packing;
 pub mod stacked;

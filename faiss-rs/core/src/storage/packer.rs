@@ -1,17 +1,17 @@
 //! How codes lie in blocks: what puts one code into its place, and takes it out again.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use crate::base::object::{Method, MethodCall, Object};
-use crate::base::view::view;
-use crate::base::{Error, Handle, Result, Value};
-use crate::quantize::fast_scan::{pack_1, packed_size, unpack_1};
-use crate::registry::{Row, no_overload};
+use crate::base::declare::{Array, Shaped};
+use crate::base::object::Object;
+use crate::base::{Error, Result};
+use crate::registry::Row;
 use crate::simd::fast_scan::GROUP;
+use crate::storage::packing::{pack_1, packed_size, unpack_1};
 
 /// What all packers have.
 #[derive(Object, Default, Clone, Debug)]
-#[object(name = "CodePacker", abstract, methods = METHODS)]
+#[object(name = "CodePacker", abstract, methods(PackerMethods))]
 pub struct CodePackerBase {
     /// Bytes of a code by itself.
     #[object(readonly)]
@@ -45,61 +45,40 @@ pub trait CodePacker: Object {
 
 crate::view!(CodePacker, "CodePacker");
 
-const PACK: &str = "(self, flat_code: numpy.ndarray, offset: int, block: numpy.ndarray) -> numpy.ndarray";
-const UNPACK: &str = "(self, block: numpy.ndarray, offset: int) -> numpy.ndarray";
+/// What Python sees of all packers.
+pub struct PackerMethods;
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "pack_1",
-        signature: PACK,
-        doc: "Blocks with a code in its place.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::U8(code, _), Value::Int(i), Value::U8(blocks, shape)] = args else {
-                return Err(no_overload("pack_1", &[PACK]));
-            };
-            let packer: &dyn CodePacker = view(object)?;
-            Error::check(code.len() == packer.base().code_size, "flat_code.size() == code_size")?;
-            let mut blocks = blocks.clone();
-            packer.pack_1(code, packer.check_place(*i, &blocks)?, &mut blocks);
-            Ok(Value::U8(blocks, shape.clone()))
-        }),
-    },
-    Method {
-        name: "unpack_1",
-        signature: UNPACK,
-        doc: "A code out of blocks.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::U8(blocks, _), Value::Int(i)] = args else { return Err(no_overload("unpack_1", &[UNPACK])) };
-            let packer: &dyn CodePacker = view(object)?;
-            let mut code = vec![0; packer.base().code_size];
-            packer.unpack_1(blocks, packer.check_place(*i, blocks)?, &mut code);
-            let n = code.len();
-            Ok(Value::U8(code, vec![n]))
-        }),
-    },
-];
+#[methods]
+impl PackerMethods {
+    /// Blocks with a code in its place.
+    fn pack_1(this: &dyn CodePacker, flat_code: &[u8], offset: i64, block: Array<'_, u8>) -> Result<Shaped<u8>> {
+        Error::check(flat_code.len() == this.base().code_size, "flat_code.size() == code_size")?;
+        let mut blocks = block.items.to_vec();
+        this.pack_1(flat_code, this.check_place(offset, &blocks)?, &mut blocks);
+        Ok(Shaped(blocks, block.shape.to_vec()))
+    }
 
-fn size(v: i64) -> Result<usize> {
-    usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"))
+    /// A code out of blocks.
+    fn unpack_1(this: &dyn CodePacker, block: &[u8], offset: i64) -> Result<Vec<u8>> {
+        let mut code = vec![0; this.base().code_size];
+        this.unpack_1(block, this.check_place(offset, block)?, &mut code);
+        Ok(code)
+    }
 }
 
 /// Codes one after the other: a block is a code.
 #[derive(Object, Default, Clone, Debug)]
-#[object(implements(CodePacker), copy)]
+#[object(methods, implements(CodePacker), copy)]
 pub struct CodePackerFlat {
     #[object(parent)]
     pub base: CodePackerBase,
 }
 
-pub const FLAT: Row = Row::of::<CodePackerFlat>().construct(
-    |args| match args {
-        [Value::Int(code_size)] => Ok(Handle::new(CodePackerFlat::new(size(*code_size)?))),
-        _ => Err(no_overload("CodePackerFlat", &["(code_size: int)"])),
-    },
-    &["(code_size: int)"],
-);
+pub const FLAT: Row = Row::of::<CodePackerFlat>();
 
+#[methods]
 impl CodePackerFlat {
+    #[new]
     pub fn new(code_size: usize) -> Self {
         CodePackerFlat { base: CodePackerBase { code_size, nvec: 1, block_size: code_size } }
     }
@@ -119,7 +98,7 @@ impl CodePacker for CodePackerFlat {
 
 /// Codes of four bits in blocks of so many vectors, as FastScan wants them.
 #[derive(Object, Default, Clone, Debug)]
-#[object(implements(CodePacker), copy)]
+#[object(methods, implements(CodePacker), copy)]
 pub struct CodePackerPQ4 {
     #[object(parent)]
     pub base: CodePackerBase,
@@ -128,18 +107,12 @@ pub struct CodePackerPQ4 {
     pub nsq: usize,
 }
 
-const PQ4_SIGNATURES: &[&str] = &["(nsq: int, bbs: int)"];
+pub const PQ4: Row = Row::of::<CodePackerPQ4>();
 
-pub const PQ4: Row = Row::of::<CodePackerPQ4>().construct(
-    |args| match args {
-        [Value::Int(nsq), Value::Int(bbs)] => Ok(Handle::new(CodePackerPQ4::new(size(*nsq)?, size(*bbs)?)?)),
-        _ => Err(no_overload("CodePackerPQ4", PQ4_SIGNATURES)),
-    },
-    PQ4_SIGNATURES,
-);
-
+#[methods]
 impl CodePackerPQ4 {
     /// Of codes of `nsq` parts in blocks of `bbs` vectors.
+    #[new]
     pub fn new(nsq: usize, bbs: usize) -> Result<Self> {
         Error::check(bbs > 0 && bbs.is_multiple_of(GROUP), "bbs % 32 == 0")?;
         let parts = nsq.next_multiple_of(2);

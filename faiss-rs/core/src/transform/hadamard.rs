@@ -1,14 +1,14 @@
 //! A random rotation without a matrix: three times random signs and a Walsh-Hadamard transform, in `d log d` steps (Andoni et al., "Practical
 //! and optimal LSH for angular distance", 2015).
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{VectorTransform, VectorTransformBase};
 use crate::base::object::receiver;
-use crate::base::{Error, Handle, Result, Value, threads};
+use crate::base::{Error, Handle, Result, threads};
 use crate::grammar::Grammar;
 use crate::random::SplitMix64RandomGenerator;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 const SEED: u32 = 12345;
 const MIN_ROWS: usize = 64;
@@ -16,7 +16,7 @@ const MIN_ROWS: usize = 64;
 /// Rotates at random: `H D3 H D2 H D1 x`, with random signs `D` and the normalized Walsh-Hadamard matrix `H`. The dimension that goes out is the next
 /// power of two.
 #[derive(Object, Default, Clone)]
-#[object(implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct HadamardRotation {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -30,26 +30,11 @@ pub struct HadamardRotation {
     pub signs3: Vec<f32>,
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, seed: int = 12345)"];
-
 pub const ROW: Row = Row::of::<HadamardRotation>()
     .grammar(Grammar::Transform(|d, part| match part {
         "HR" => Ok(Some(Handle::new(HadamardRotation::new(d, SEED)?))),
         _ => Ok(None),
     }))
-    .construct(
-        |args| {
-            let (d, seed) = match args {
-                [] => return Ok(Handle::new(HadamardRotation::default())),
-                [Value::Int(d)] => (*d, i64::from(SEED)),
-                [Value::Int(d), Value::Int(seed)] => (*d, *seed),
-                _ => return Err(no_overload("HadamardRotation", SIGNATURES)),
-            };
-            let seed = u32::try_from(seed).map_err(|_| Error::overflow("the seed is out of range for uint32"))?;
-            Ok(Handle::new(HadamardRotation::new(d, seed)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["HRot"],
         read: |input, _| {
@@ -68,8 +53,10 @@ pub const ROW: Row = Row::of::<HadamardRotation>()
         },
     });
 
+#[methods(new)]
 impl HadamardRotation {
-    pub fn new(d: i64, seed: u32) -> Result<Self> {
+    #[new]
+    pub fn new(d: i64, #[default = 12345] seed: u32) -> Result<Self> {
         let size = usize::try_from(d).ok().filter(|d| *d <= 1 << 24);
         let size = size.ok_or_else(|| Error::value(format!("the dimension {d} is out of range")))?;
         let d_out = size.max(1).next_power_of_two();
@@ -78,7 +65,9 @@ impl HadamardRotation {
         let base = VectorTransformBase::new(d, d_out as i64, true)?;
         Ok(HadamardRotation { base, seed, signs1: signs(), signs2: signs(), signs3: signs() })
     }
+}
 
+impl HadamardRotation {
     fn check(&self) -> Result<(usize, usize)> {
         let (d_in, d_out) = self.dims();
         let sized = [&self.signs1, &self.signs2, &self.signs3].iter().all(|signs| signs.len() == d_out);

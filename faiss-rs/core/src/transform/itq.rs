@@ -1,21 +1,21 @@
 //! Iterative quantization: a rotation after which signs lose least (Gong et al., "Iterative quantization", 2012).
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::linear::{LinearTransform, flag, random_rotation};
+use super::linear::{LinearTransform, random_rotation};
 use super::pca::PCAMatrix;
 use super::{VectorTransform, VectorTransformBase, maybe_subsample};
 use crate::base::object::{Object, receiver};
-use crate::base::{Error, Handle, Result, Value, interrupt};
+use crate::base::{Error, Handle, Result, interrupt};
 use crate::blas::{Product, symmetric_eigen};
 use crate::distance::fvec_renorm_L2;
 use crate::grammar::{Grammar, number_after};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::stream::{Reader, Writer};
 
 /// Rotates vectors so that they lie near to the corners of a cube.
 #[derive(Object, Clone)]
-#[object(implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct ITQMatrix {
     #[object(parent)]
     pub linear: LinearTransform,
@@ -35,26 +35,21 @@ impl Default for ITQMatrix {
     }
 }
 
-pub const MATRIX: Row = Row::of::<ITQMatrix>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(ITQMatrix::default())),
-            [Value::Int(d)] => Ok(Handle::new(ITQMatrix::new(*d)?)),
-            _ => Err(no_overload("ITQMatrix", &["(d: int = 0)"])),
-        },
-        &["(d: int = 0)"],
-    )
-    .format(Format {
-        fourccs: &["Viqm"],
-        read: |input, _| Ok(Handle::new(ITQMatrix::read(input)?)),
-        write: |object, out| receiver::<ITQMatrix>(object)?.write(out),
-    });
+pub const MATRIX: Row = Row::of::<ITQMatrix>().format(Format {
+    fourccs: &["Viqm"],
+    read: |input, _| Ok(Handle::new(ITQMatrix::read(input)?)),
+    write: |object, out| receiver::<ITQMatrix>(object)?.write(out),
+});
 
+#[methods]
 impl ITQMatrix {
-    pub fn new(d: i64) -> Result<Self> {
+    #[new]
+    pub fn new(#[default = 0] d: i64) -> Result<Self> {
         Ok(ITQMatrix { linear: LinearTransform::new(d, d, false)?, ..Default::default() })
     }
+}
 
+impl ITQMatrix {
     fn read(input: &mut Reader<'_>) -> Result<Self> {
         let (max_iter, seed) = (input.i32()?, input.i32()?);
         let linear = LinearTransform::read(input)?.finish(input)?;
@@ -134,7 +129,7 @@ impl VectorTransform for ITQMatrix {
 
 /// Centers and normalizes vectors, reduces their dimension by PCA if asked for, and rotates them for their signs.
 #[derive(Object, Clone)]
-#[object(implements(VectorTransform), copy)]
+#[object(methods, implements(VectorTransform), copy)]
 pub struct ITQTransform {
     #[object(parent)]
     pub base: VectorTransformBase,
@@ -163,8 +158,6 @@ impl Default for ITQTransform {
     }
 }
 
-const SIGNATURES: &[&str] = &["(d_in: int = 0, d_out: int = 0, do_pca: bool = False)"];
-
 pub const ROW: Row = Row::of::<ITQTransform>()
     .grammar(Grammar::Transform(|d, part| {
         if part == "ITQ" {
@@ -173,20 +166,6 @@ pub const ROW: Row = Row::of::<ITQTransform>()
         let Some(d_out) = number_after(part, "ITQ") else { return Ok(None) };
         Ok(Some(Handle::new(ITQTransform::new(d, d_out, true)?)))
     }))
-    .construct(
-        |args| {
-            let (d_in, d_out, do_pca) = match args {
-                [] => (0, 0, Some(false)),
-                [Value::Int(d_in)] => (*d_in, 0, Some(false)),
-                [Value::Int(d_in), Value::Int(d_out)] => (*d_in, *d_out, Some(false)),
-                [Value::Int(d_in), Value::Int(d_out), do_pca] => (*d_in, *d_out, flag(do_pca)),
-                _ => return Err(no_overload("ITQTransform", SIGNATURES)),
-            };
-            let do_pca = do_pca.ok_or_else(|| no_overload("ITQTransform", SIGNATURES))?;
-            Ok(Handle::new(ITQTransform::new(d_in, d_out, do_pca)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["Viqt"],
         read: |input, _| {
@@ -219,9 +198,11 @@ pub const ROW: Row = Row::of::<ITQTransform>()
         },
     });
 
+#[methods]
 impl ITQTransform {
     /// Without PCA both dimensions are the same.
-    pub fn new(d_in: i64, d_out: i64, do_pca: bool) -> Result<Self> {
+    #[new]
+    pub fn new(#[default = 0] d_in: i64, #[default = 0] d_out: i64, #[default = false] do_pca: bool) -> Result<Self> {
         if !do_pca && d_in != d_out {
             let message = "input and output dimensions must match when PCA is disabled";
             return Err(Error::failed("!(din == dout)", message));
@@ -234,7 +215,9 @@ impl ITQTransform {
             ..Default::default()
         })
     }
+}
 
+impl ITQTransform {
     fn check(&self) -> Result<()> {
         if !self.is_trained {
             return Err(Error::failed("!(is_trained)", "Transformation not trained yet"));

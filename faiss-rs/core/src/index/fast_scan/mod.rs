@@ -9,24 +9,25 @@
 pub mod pq;
 pub mod search;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{Index, IndexBase};
-use crate::base::object::{Method, MethodCall, receiver};
+use crate::base::object::receiver;
 use crate::base::view::view_mut;
-use crate::base::{Error, Handle, MetricType, Result, Value};
+use crate::base::{Error, MetricType, Result, Shared};
 use crate::index::flat_codes::check_same_type;
 use crate::quantize::Quantizer;
-use crate::quantize::fast_scan::{KSUB, pack_1, packed_size, unpack_1};
+use crate::quantize::fast_scan::KSUB;
 use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::simd::fast_scan::GROUP;
 use crate::storage::codes::Codes;
-use crate::storage::packer::CodePackerPQ4;
+use crate::storage::packer::{CodePacker, CodePackerPQ4};
+use crate::storage::packing::{pack_1, packed_size, unpack_1};
 
 /// Base of the indexes of packed codes of four bits.
 #[derive(Object, Clone, Default)]
-#[object(abstract, methods = METHODS)]
+#[object(abstract, methods)]
 pub struct IndexFastScan {
     #[object(parent)]
     pub base: IndexBase,
@@ -66,20 +67,19 @@ pub struct IndexFastScan {
 
 pub const ROW: Row = Row::of::<IndexFastScan>();
 
-const METHODS: &[Method] = &[Method {
-    name: "get_CodePacker",
-    signature: "(self) -> CodePacker",
-    doc: "What packs the codes.",
-    call: MethodCall::Read(|object, _| {
-        let own = receiver::<IndexFastScan>(object)?;
-        Ok(Value::Handle(Handle::new(CodePackerPQ4::new(own.M, own.block())?)))
-    }),
-}];
-
 /// The number of vectors of a block, where it is one that FastScan can have.
 pub fn check_block(bbs: i64) -> Result<i32> {
     let block = i32::try_from(bbs).ok().filter(|bbs| *bbs > 0 && *bbs % GROUP as i32 == 0 && *bbs <= 1 << 20);
     block.ok_or_else(|| Error::failed("bbs_ % 32 == 0", format!("blocks of {bbs} vectors")))
+}
+
+#[methods]
+impl IndexFastScan {
+    /// What packs the codes.
+    #[name = "get_CodePacker"]
+    fn code_packer(&self) -> Result<Shared<dyn CodePacker>> {
+        Ok(Shared::new(CodePackerPQ4::new(self.M, self.block())?))
+    }
 }
 
 impl IndexFastScan {

@@ -1,19 +1,19 @@
 //! Product-quantized codes of four bits, packed.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{FastScan, IndexFastScan, check_block};
 use crate::base::object::receiver;
-use crate::base::{Error, Handle, MetricType, Result, Value};
+use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{FastScanPart, Grammar};
 use crate::index::pq::IndexPQ;
 use crate::index::{Index, header};
 use crate::quantize::{ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// Stores product-quantized codes of four bits, packed, and searches them exhaustively.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index, FastScan), copy)]
+#[object(methods, implements(Index, FastScan), copy)]
 pub struct IndexPQFastScan {
     #[object(parent)]
     pub fast_scan: IndexFastScan,
@@ -21,33 +21,11 @@ pub struct IndexPQFastScan {
     pub pq: ProductQuantizer,
 }
 
-const SIGNATURES: &[&str] =
-    &["()", "(d: int, M: int, nbits: int, metric: int = METRIC_L2, bbs: int = 32)", "(orig: IndexPQ, bbs: int = 32)"];
-
 pub const ROW: Row = Row::of::<IndexPQFastScan>()
     .grammar(Grammar::Index(|d, part, metric| {
         let Some(part) = FastScanPart::parse(part, "PQ").filter(|part| !part.by_residual) else { return Ok(None) };
         Ok(Some(Handle::new(IndexPQFastScan::new(d, part.m, 4, metric, part.bbs)?)))
     }))
-    .construct(
-        |args| {
-            let (numbers, bbs) = match args {
-                [] => return Ok(Handle::new(IndexPQFastScan::default())),
-                [Value::Handle(orig)] => return from_pq(orig, 32),
-                [Value::Handle(orig), Value::Int(bbs)] => return from_pq(orig, *bbs),
-                [numbers @ .., Value::Int(bbs)] if numbers.len() == 4 => (numbers, *bbs),
-                numbers => (numbers, 32),
-            };
-            let (d, m, nbits, metric) = match numbers {
-                [Value::Int(d), Value::Int(m), Value::Int(nbits)] => (*d, *m, *nbits, 1),
-                [Value::Int(d), Value::Int(m), Value::Int(nbits), Value::Int(metric)] => (*d, *m, *nbits, *metric),
-                _ => return Err(no_overload("IndexPQFastScan", SIGNATURES)),
-            };
-            let m = usize::try_from(m).map_err(|_| Error::overflow("M is out of range for size_t"))?;
-            Ok(Handle::new(IndexPQFastScan::new(d, m, nbits, MetricType::try_from(metric)?, bbs)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IPfs"],
         read: |input, _| {
@@ -80,22 +58,26 @@ pub const ROW: Row = Row::of::<IndexPQFastScan>()
         },
     });
 
-fn from_pq(orig: &Handle, bbs: i64) -> Result<Handle> {
-    let orig = orig.view::<IndexPQ>()?;
-    Ok(Handle::new(IndexPQFastScan::from_pq(&orig.read(), bbs)?))
-}
-
+#[methods(new)]
 impl IndexPQFastScan {
-    /// With codes of `m` numbers of four bits, in blocks of `bbs` vectors.
-    pub fn new(d: i64, m: usize, nbits: i64, metric: MetricType, bbs: i64) -> Result<Self> {
+    /// With codes of `M` numbers of four bits, in blocks of `bbs` vectors.
+    #[new]
+    pub fn new(
+        d: i64,
+        M: usize,
+        nbits: i64,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 32] bbs: i64,
+    ) -> Result<Self> {
         Error::check(nbits == 4, "nbits_init == 4")?;
         check_block(bbs)?;
-        let pq = ProductQuantizer::new(usize::try_from(d).unwrap_or(0), m, 4)?;
-        Ok(IndexPQFastScan { fast_scan: IndexFastScan::new(d, m, metric, bbs)?, pq })
+        let pq = ProductQuantizer::new(usize::try_from(d).unwrap_or(0), M, 4)?;
+        Ok(IndexPQFastScan { fast_scan: IndexFastScan::new(d, M, metric, bbs)?, pq })
     }
 
     /// The codes of another index, packed.
-    pub fn from_pq(orig: &IndexPQ, bbs: i64) -> Result<Self> {
+    #[new]
+    pub fn from_pq(orig: &IndexPQ, #[default = 32] bbs: i64) -> Result<Self> {
         let nbits = i64::try_from(orig.pq.nbits).unwrap_or(i64::MAX);
         let mut made = IndexPQFastScan::new(i64::from(orig.d), orig.pq.M, nbits, orig.metric_type, bbs)?;
         orig.count()?;

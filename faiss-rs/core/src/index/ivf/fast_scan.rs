@@ -2,13 +2,11 @@
 //!
 //! All tables of a query are rounded by one scale, so that sums of all its lists can be compared.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
 use super::{IndexIVF, InvertedFile, Pairs};
-use crate::base::object::{Method, MethodCall, receiver};
-use crate::base::view::view_mut;
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value, interrupt, threads};
+use crate::base::{Error, MetricType, Result, Shared, interrupt, threads};
 use crate::distance::collect::{Collector, Hit, InRange, Reservoir};
 use crate::distance::results::{InRadius, TopK};
 use crate::index::fast_scan::check_block;
@@ -21,14 +19,14 @@ use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
 use crate::storage::block_lists::BlockInvertedLists;
 use crate::storage::direct_map::lo_build;
 use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
-use crate::storage::packer::CodePackerPQ4;
+use crate::storage::packer::{CodePacker, CodePackerPQ4};
 
 /// Groups of 32 vectors that are compared before what was found is looked at.
 const PIECE: usize = 64;
 
 /// Base of the inverted files of packed codes of four bits.
 #[derive(Object, Clone, Default)]
-#[object(abstract, methods = METHODS)]
+#[object(abstract, methods)]
 pub struct IndexIVFFastScan {
     #[object(parent)]
     pub ivf: IndexIVF,
@@ -62,28 +60,20 @@ pub struct IndexIVFFastScan {
 
 pub const ROW: Row = Row::of::<IndexIVFFastScan>();
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "reconstruct_orig_invlists",
-        signature: "(self) -> None",
-        doc: "Makes `orig_invlists` of the packed lists, if there are none.",
-        call: MethodCall::Write(|object, _| {
-            let file: &mut dyn FastScanFile = view_mut(object)?;
-            file.fast_scan_mut().reconstruct_orig_invlists()?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "get_CodePacker",
-        signature: "(self) -> CodePacker",
-        doc: "What packs the codes.",
-        call: MethodCall::Read(|object, _| {
-            let own = receiver::<IndexIVFFastScan>(object)?;
-            let block = usize::try_from(own.bbs).unwrap_or(0);
-            Ok(Value::Handle(Handle::new(CodePackerPQ4::new(own.M, block)?)))
-        }),
-    },
-];
+#[methods]
+impl IndexIVFFastScan {
+    /// What packs the codes.
+    #[name = "get_CodePacker"]
+    fn code_packer(&self) -> Result<Shared<dyn CodePacker>> {
+        Ok(Shared::new(CodePackerPQ4::new(self.M, usize::try_from(self.bbs).unwrap_or(0))?))
+    }
+
+    /// Makes `orig_invlists` of the packed lists.
+    #[name = "reconstruct_orig_invlists"]
+    fn unpack_lists(&mut self) -> Result<()> {
+        self.reconstruct_orig_invlists()
+    }
+}
 
 impl IndexIVFFastScan {
     /// Over `nlist` lists of `quantizer`, with codes of `m` parts.

@@ -1,21 +1,21 @@
 //! An inverted file whose coarse quantizer sees the vectors as they are, while its codes are of transformed vectors.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
+use super::edit::to_encode;
 use super::format::{read_index, write_index};
 use super::pq::IndexIVFPQ;
 use super::{IndexIVF, InvertedFile, edit, search};
 use crate::base::object::{Object, cast, cast_mut, receiver};
-use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::base::{Error, Handle, Result, Shared};
 use crate::index::ivf::train::Level1;
 use crate::index::{Index, IndexBase, header};
-use crate::io::{read_nested, write_nested};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row, read_nested, write_nested};
 use crate::transform::VectorTransform;
 
 /// A coarse quantizer of vectors as they are, beside an inverted file of transformed ones.
 #[derive(Object, Default)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexIVFIndependentQuantizer {
     #[object(parent)]
     pub base: IndexBase,
@@ -29,69 +29,53 @@ pub struct IndexIVFIndependentQuantizer {
     pub own_fields: bool,
 }
 
-const SIGNATURES: &[&str] = &["()", "(quantizer: Index, index_ivf: IndexIVF, vt: VectorTransform | None = None)"];
+pub const ROW: Row = Row::of::<IndexIVFIndependentQuantizer>().format(Format {
+    fourccs: &["IwIQ"],
+    read: |input, _| {
+        let base = header::read(input)?;
+        let quantizer = read_index(input)?;
+        let vt = if input.bool("has_vt")? {
+            let vt = read_nested(input)?.map(|vt| vt.view()).transpose()?;
+            Some(vt.ok_or_else(|| Error::failed("vt", "a transform is wanted here"))?)
+        } else {
+            None
+        };
+        let file: Option<Shared<dyn InvertedFile>> = read_index(input)?.map(|file| file.object().view()).transpose()?;
+        if let Some(file) = &file
+            && let Some(pq) = cast_mut::<IndexIVFPQ>(&mut *file.write())
+        {
+            pq.use_precomputed_table = input.i32()?;
+        }
+        let index = IndexIVFIndependentQuantizer { base, quantizer, vt, index_ivf: file, own_fields: true };
+        index.check()?;
+        Ok(Handle::new(index))
+    },
+    write: |object, out| {
+        let index = receiver::<IndexIVFIndependentQuantizer>(object)?;
+        out.fourcc("IwIQ")?;
+        header::write(index, out)?;
+        write_index(index.quantizer.as_ref(), out)?;
+        out.bool(index.vt.is_some())?;
+        if let Some(vt) = &index.vt {
+            write_nested(&*vt.read(), out)?;
+        }
+        let file = index.file()?.read();
+        write_nested(&*file, out)?;
+        match cast::<IndexIVFPQ>(&*file) {
+            Some(pq) => out.i32(pq.use_precomputed_table),
+            None => Ok(()),
+        }
+    },
+});
 
-pub const ROW: Row = Row::of::<IndexIVFIndependentQuantizer>()
-    .construct(
-        |args| {
-            let (quantizer, file, vt) = match args {
-                [] => return Ok(Handle::new(IndexIVFIndependentQuantizer::default())),
-                [Value::Handle(quantizer), Value::Handle(file)]
-                | [Value::Handle(quantizer), Value::Handle(file), Value::None] => (quantizer, file, None),
-                [Value::Handle(quantizer), Value::Handle(file), Value::Handle(vt)] => (quantizer, file, Some(vt)),
-                _ => return Err(no_overload("IndexIVFIndependentQuantizer", SIGNATURES)),
-            };
-            let vt = vt.map(Shared::view).transpose()?;
-            Ok(Handle::new(IndexIVFIndependentQuantizer::new(quantizer.view()?, file.view()?, vt)?))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IwIQ"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let quantizer = read_index(input)?;
-            let vt = if input.bool("has_vt")? {
-                let vt = read_nested(input)?.map(|vt| vt.view()).transpose()?;
-                Some(vt.ok_or_else(|| Error::failed("vt", "a transform is wanted here"))?)
-            } else {
-                None
-            };
-            let file: Option<Shared<dyn InvertedFile>> =
-                read_index(input)?.map(|file| file.object().view()).transpose()?;
-            if let Some(file) = &file
-                && let Some(pq) = cast_mut::<IndexIVFPQ>(&mut *file.write())
-            {
-                pq.use_precomputed_table = input.i32()?;
-            }
-            let index = IndexIVFIndependentQuantizer { base, quantizer, vt, index_ivf: file, own_fields: true };
-            index.check()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFIndependentQuantizer>(object)?;
-            out.fourcc("IwIQ")?;
-            header::write(index, out)?;
-            write_index(index.quantizer.as_ref(), out)?;
-            out.bool(index.vt.is_some())?;
-            if let Some(vt) = &index.vt {
-                write_nested(&*vt.read(), out)?;
-            }
-            let file = index.file()?.read();
-            write_nested(&*file, out)?;
-            match cast::<IndexIVFPQ>(&*file) {
-                Some(pq) => out.i32(pq.use_precomputed_table),
-                None => Ok(()),
-            }
-        },
-    });
-
+#[methods(new)]
 impl IndexIVFIndependentQuantizer {
     /// The inverted file's dimension is the one that the transform gives, or the quantizer's.
+    #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,
         index_ivf: Shared<dyn InvertedFile>,
-        vt: Option<Shared<dyn VectorTransform>>,
+        #[default = None] vt: Option<Shared<dyn VectorTransform>>,
     ) -> Result<Self> {
         let (d, metric) = {
             let quantizer = quantizer.read();
@@ -120,7 +104,9 @@ impl IndexIVFIndependentQuantizer {
             Ok(IndexIVFIndependentQuantizer { base: IndexBase { is_trained: trained, ..made.base.clone() }, ..made })
         }
     }
+}
 
+impl IndexIVFIndependentQuantizer {
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexIVFIndependentQuantizer {
             base: self.base.clone(),
@@ -164,8 +150,8 @@ impl IndexIVFIndependentQuantizer {
         }
     }
 
-    /// Trains the inverted file, whose own quantizer gets the transformed centroids.
-    fn train_file(&self, x: &[f32]) -> Result<()> {
+    /// Trains the inverted file, whose own quantizer gets the transformed centroids, on vectors of which the lists are known.
+    fn train_file(&self, x: &[f32], list_nos: &[i64]) -> Result<()> {
         let mut file = self.file()?.write();
         let mut centroids = vec![0f32; file.ivf().nlist * self.dim()];
         self.quantizer()?.read().reconstruct_n(0, file.ivf().nlist, &mut centroids)?;
@@ -179,7 +165,10 @@ impl IndexIVFIndependentQuantizer {
             inner.reset()?;
             inner.add(&centroids)?;
         }
-        file.train(x)
+        let residuals = to_encode(file.ivf(), x, list_nos)?;
+        file.train_encoder(&residuals, Some(list_nos))?;
+        file.ivf_mut().is_trained = true;
+        Ok(())
     }
 }
 
@@ -205,7 +194,9 @@ impl Index for IndexIVFIndependentQuantizer {
         {
             vt.write().train(x)?;
         }
-        self.train_file(&self.transformed(x)?)?;
+        let mut list_nos = vec![-1i64; self.rows(x)?];
+        quantizer.read().assign(x, 1, &mut list_nos)?;
+        self.train_file(&self.transformed(x)?, &list_nos)?;
         self.is_trained = true;
         Ok(())
     }

@@ -20,6 +20,7 @@ pub mod methods;
 pub mod params;
 pub mod pq;
 pub mod pq_fast_scan;
+pub mod residual_quantizer;
 pub mod scalar;
 pub mod scan;
 pub mod search;

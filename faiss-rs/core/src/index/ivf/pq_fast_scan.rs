@@ -1,27 +1,27 @@
 //! Inverted file of packed product-quantized codes of four bits.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs};
 use super::pq::IndexIVFPQ;
-use super::{IndexIVF, InvertedFile, Pairs, first_arguments, format};
-use crate::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use super::{IndexIVF, InvertedFile, Pairs, format};
+use crate::base::object::{cast, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{FastScanPart, Grammar};
 use crate::index::Index;
-use crate::io::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 use crate::quantize::product::Transposed;
 use crate::quantize::{ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::simd;
+use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 
 /// The largest precomputed table, in bytes.
 const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
 
 /// Stores packed product-quantized codes of four bits, of vectors or of their residuals, in the lists of a coarse quantizer.
 #[derive(Object, Clone, Default)]
-#[object(implements(Index, InvertedFile, FastScanFile), methods = METHODS, copy = deep_copy)]
+#[object(implements(Index, InvertedFile, FastScanFile), methods, copy = deep_copy)]
 pub struct IndexIVFPQFastScan {
     #[object(parent)]
     pub fast_scan: IndexIVFFastScan,
@@ -33,12 +33,6 @@ pub struct IndexIVFPQFastScan {
     pub precomputed_table: Vec<f32>,
 }
 
-const SIGNATURES: &[&str] = &[
-    "()",
-    "(quantizer: Index, d: int, nlist: int, M: int, nbits: int, metric: int = METRIC_L2, bbs: int = 32, own_invlists: bool = True)",
-    "(orig: IndexIVFPQ, bbs: int = 32)",
-];
-
 pub const ROW: Row = Row::of::<IndexIVFPQFastScan>()
     .grammar(Grammar::InvertedFile(|over, part| {
         let Some(part) = FastScanPart::parse(part, "PQ") else { return Ok(None) };
@@ -47,34 +41,6 @@ pub const ROW: Row = Row::of::<IndexIVFPQFastScan>()
         index.by_residual = part.by_residual;
         Ok(Some(Handle::new(index)))
     }))
-    .construct(
-        |args| {
-            let unknown = || no_overload("IndexIVFPQFastScan", SIGNATURES);
-            let from = |orig: &Handle, bbs: i64| -> Result<Handle> {
-                let orig = orig.view::<IndexIVFPQ>()?;
-                Ok(Handle::new(IndexIVFPQFastScan::from_ivfpq(&orig.read(), bbs)?))
-            };
-            match args {
-                [] => return Ok(Handle::new(IndexIVFPQFastScan::default())),
-                [Value::Handle(orig)] => return from(orig, 32),
-                [Value::Handle(orig), Value::Int(bbs)] => return from(orig, *bbs),
-                _ => {}
-            }
-            let (quantizer, d, nlist) = first_arguments(args).ok_or_else(unknown)??;
-            let [Value::Int(m), Value::Int(nbits), rest @ ..] = &args[3..] else { return Err(unknown()) };
-            let (metric, bbs, own) = match rest {
-                [] => (1, 32, true),
-                [Value::Int(metric)] => (*metric, 32, true),
-                [Value::Int(metric), Value::Int(bbs)] => (*metric, *bbs, true),
-                [Value::Int(metric), Value::Int(bbs), Value::Bool(own)] => (*metric, *bbs, *own),
-                _ => return Err(unknown()),
-            };
-            let m = usize::try_from(*m).map_err(|_| Error::overflow("M is out of range for size_t"))?;
-            let metric = MetricType::try_from(metric)?;
-            Ok(Handle::new(IndexIVFPQFastScan::new(quantizer, d, nlist, m, *nbits, metric, bbs, own)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IwPf"],
         read: |input, _| {
@@ -111,38 +77,31 @@ pub const ROW: Row = Row::of::<IndexIVFPQFastScan>()
         },
     });
 
-const METHODS: &[Method] = &[Method {
-    name: "precompute_table",
-    signature: "(self) -> None",
-    doc: "Makes the precomputed table where `use_precomputed_table` does not forbid it.",
-    call: MethodCall::Write(|object, _| {
-        receiver_mut::<IndexIVFPQFastScan>(object)?.precompute_table()?;
-        Ok(Value::None)
-    }),
-}];
-
+#[methods(new)]
 impl IndexIVFPQFastScan {
-    /// Over `nlist` lists of `quantizer`, with codes of `m` numbers of four bits, in blocks of `bbs` vectors.
+    /// Over `nlist` lists of `quantizer`, with codes of `M` numbers of four bits, in blocks of `bbs` vectors.
+    #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,
         d: i64,
         nlist: usize,
-        m: usize,
+        M: usize,
         nbits: i64,
-        metric: MetricType,
-        bbs: i64,
-        own_invlists: bool,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 32] bbs: i64,
+        #[default = true] own_invlists: bool,
     ) -> Result<Self> {
         Error::check(nbits == 4, "nbits_init == 4")?;
         let known = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
         Error::check(known, "metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT")?;
-        let pq = ProductQuantizer::new(usize::try_from(d).unwrap_or(0), m, 4)?;
-        let fast_scan = IndexIVFFastScan::new(quantizer, d, nlist, m, metric, bbs, own_invlists)?;
+        let pq = ProductQuantizer::new(usize::try_from(d).unwrap_or(0), M, 4)?;
+        let fast_scan = IndexIVFFastScan::new(quantizer, d, nlist, M, metric, bbs, own_invlists)?;
         Ok(IndexIVFPQFastScan { fast_scan, pq, ..Default::default() })
     }
 
     /// The codes of another inverted file, packed.
-    pub fn from_ivfpq(orig: &IndexIVFPQ, bbs: i64) -> Result<Self> {
+    #[new]
+    pub fn from_ivfpq(orig: &IndexIVFPQ, #[default = 32] bbs: i64) -> Result<Self> {
         let nbits = i64::try_from(orig.pq.nbits).unwrap_or(i64::MAX);
         let (quantizer, d) = (orig.quantizer()?.clone(), i64::from(orig.d));
         let mut made =
@@ -154,15 +113,6 @@ impl IndexIVFPQFastScan {
             made.precompute_table()?;
         }
         Ok(made)
-    }
-
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFPQFastScan { fast_scan: self.fast_scan.deep_copy()?, ..self.clone() })
-    }
-
-    /// Squared norms of the product quantizer's centroids.
-    fn norms(&self) -> Vec<f32> {
-        self.pq.centroids.chunks_exact(self.pq.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect()
     }
 
     /// Makes the precomputed table where residuals are compared by L2 and it is not too large.
@@ -191,6 +141,17 @@ impl IndexIVFPQFastScan {
         self.precomputed_table = table;
         self.use_precomputed_table = 1;
         Ok(())
+    }
+}
+
+impl IndexIVFPQFastScan {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFPQFastScan { fast_scan: self.fast_scan.deep_copy()?, ..self.clone() })
+    }
+
+    /// Squared norms of the product quantizer's centroids.
+    fn norms(&self) -> Vec<f32> {
+        self.pq.centroids.chunks_exact(self.pq.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect()
     }
 }
 
