@@ -33,6 +33,7 @@ MODULES = (
     "heaps",
     "vectors",
     "pointers",
+    "vector_functions",
     "binary",
     "simd",
     "compatibility",

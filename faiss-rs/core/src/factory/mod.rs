@@ -138,7 +138,7 @@ fn missing(description: &str, parts: &[&str]) -> Error {
 
 /// Whether Faiss has such a part.
 fn is_known(part: &str) -> bool {
-    let quantized = part.starts_with("PQ") && ["fs", "fsr", "+"].iter().any(|form| part.contains(form));
+    let quantized = part.starts_with("PQ") && part.contains('+');
     let graph = part.starts_with("IVF") && part.contains("_NSG");
     quantized || graph || NOT_HERE.iter().any(|known| part.starts_with(known))
 }

@@ -4,6 +4,7 @@
 use faiss_derive::{Object, methods};
 
 use super::{Additive, AdditiveQuantizer, code_distances, compute_codes, train_norms};
+use crate::base::declare::Rows;
 use crate::base::{Error, MetricType, Result, interrupt, threads};
 use crate::cluster::Clustering;
 use crate::cluster::progressive::ProgressiveDimClusteringParameters;
@@ -82,6 +83,28 @@ impl ResidualQuantizer {
     #[name = "set_derived_values"]
     fn derive(&mut self) -> Result<()> {
         self.aq.set_derived_values()
+    }
+
+    /// Trains on vectors (n, d).
+    #[name = "train"]
+    fn train_on(&mut self, x: &[f32]) -> Result<()> {
+        Quantizer::train(self, x)
+    }
+
+    /// The codes of vectors (n, d): (n, code_size).
+    #[name = "compute_codes"]
+    fn codes_of(&self, x: &[f32]) -> Result<Rows<u8>> {
+        let mut codes = vec![0; x.len() / self.d.max(1) * self.code_size];
+        compute_codes(self, x, &mut codes, None)?;
+        Ok(Rows(codes, self.code_size))
+    }
+
+    /// The vectors that codes (n, code_size) stand for: (n, d).
+    #[name = "decode"]
+    fn decoded(&self, codes: &[u8]) -> Result<Rows<f32>> {
+        let mut x = vec![0f32; codes.len() / self.code_size.max(1) * self.d];
+        self.aq.decode_codes(codes, &mut x)?;
+        Ok(Rows(x, self.d))
     }
 
     /// Makes one round of least squares: the codebooks that are best for the codes of `x`. Returns the mean squared error.
