@@ -169,8 +169,8 @@ __device__ void found_vectors(const T* rows, const float* center, const unsigned
 
 // Merges what was found of each row among the vectors met from `begin` on with its best so far, which are keys. The row's limit
 // becomes the value of its last, its count 0; more found than there were places marks the row as not proven. `dense` > 0 is the
-// number found by every row. Shared memory: 8 bytes * the power of two from wide + min(found, capacity) up, at most that of
-// wide + capacity. Blocks: rows.
+// number found by every row. Shared memory: 8 bytes * (the power of two from wide up + that from wide and found up), at most the power
+// of two from wide + capacity up, where wide is 8192 or less. Blocks: rows.
 __device__ inline void found_merge(const u64* found, u32 capacity, u32 dense, u64 begin, u64 step, u64 total, u32 wide,
                                    u32* counts, u64* best, float* limits, u32* unproven) {
     extern __shared__ u64 merged[];
@@ -179,18 +179,26 @@ __device__ inline void found_merge(const u64* found, u32 capacity, u32 dense, u6
     u64* mine = best + row * wide;
     const u32 before = begin > 0 ? wide : 0;
     if (count > 0 || begin == 0) {
-        u32 size = 32;
-        while (size < before + count || size < wide) size *= 2;
+        // Powers of two from `wide` and from what was found up.
+        u32 top = 32, size = 32;
+        while (top < wide) top *= 2;
+        while (size < count || size < top) size *= 2;
+        u64* fresh = merged + top;
+        for (u32 i = threadIdx.x; i < top; i += blockDim.x) merged[i] = i < before ? mine[i] : NO_KEY;
         for (u32 i = threadIdx.x; i < size; i += blockDim.x) {
-            u64 key = i < before ? mine[i] : NO_KEY;
-            if (i >= before && i < before + count) {
-                const u64 it = found[row * capacity + (i - before)];
+            u64 key = NO_KEY;
+            if (i < count) {
+                const u64 it = found[row * capacity + i];
                 key = make_key(__uint_as_float((u32)(it >> 32)), (u32)met(begin + (u32)it, step, total), false);
             }
-            merged[i] = key;
+            fresh[i] = key;
         }
         __syncthreads();
-        sort_keys(merged, size);
+        sort_keys(fresh, size);
+        // The best so far are in order already: of two ascending runs, the smaller of mirrored places are the best, bitonic.
+        for (u32 i = threadIdx.x; i < top; i += blockDim.x) merged[i] = min(merged[i], fresh[top - 1 - i]);
+        __syncthreads();
+        merge_keys(merged, top);
         for (u32 i = threadIdx.x; i < wide; i += blockDim.x) mine[i] = merged[i];
         // Below what no candidate has.
         if (threadIdx.x == 0) limits[row] = merged[wide - 1] == NO_KEY ? BEYOND * 30 : key_value(merged[wide - 1], false);
