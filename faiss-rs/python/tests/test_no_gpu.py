@@ -99,8 +99,8 @@ def test_classes():
     assert issubclass(faiss.GpuIndexFlat, faiss.GpuIndex)
     assert issubclass(faiss.GpuIndex, faiss.Index)
     assert issubclass(faiss.GpuIndexIVFPQ, faiss.GpuIndex)
-    with pytest.raises(NotImplementedError, match="GpuIndexIVFScalarQuantizer"):
-        faiss.GpuIndexIVFScalarQuantizer(faiss.StandardGpuResources(), 4, 1, 8)
+    with pytest.raises(NotImplementedError, match="GpuIndexCagra"):
+        faiss.GpuIndexCagra(faiss.StandardGpuResources(), 4)
 
 
 def test_the_cpu_part_works_after_the_failure():
