@@ -22,6 +22,11 @@ const ROUTINES: &[(&str, &str)] = &[
          lwork: *const Int, info: *mut Int",
     ),
     (
+        "dposv",
+        "uplo: *const u8, n: *const Int, nrhs: *const Int, a: *mut f64, lda: *const Int, b: *mut f64, ldb: *const Int, \
+         info: *mut Int",
+    ),
+    (
         "sgesvd",
         "jobu: *const u8, jobvt: *const u8, m: *const Int, n: *const Int, a: *mut f32, lda: *const Int, s: *mut f32, \
          u: *mut f32, ldu: *const Int, vt: *mut f32, ldvt: *const Int, work: *mut f32, lwork: *const Int, info: *mut Int",

@@ -31,6 +31,10 @@ pub use faiss_core::cluster::{self, Clustering, ClusteringParameters, kmeans_clu
 pub use faiss_core::distance::{self, knn, merge_knn_results, pairwise_distances};
 pub use faiss_core::factory::index_factory;
 pub use faiss_core::graph::{self, HNSW};
+pub use faiss_core::index::additive::{
+    IndexLocalSearchQuantizer, IndexProductLocalSearchQuantizer, IndexProductResidualQuantizer, IndexResidualQuantizer,
+};
+pub use faiss_core::index::additive_coarse::{LocalSearchCoarseQuantizer, ResidualCoarseQuantizer};
 pub use faiss_core::index::fast_scan::pq::IndexPQFastScan;
 pub use faiss_core::index::flat::IndexFlat;
 pub use faiss_core::index::flat_1d::IndexFlat1D;
@@ -45,19 +49,20 @@ pub use faiss_core::index::hnsw::sq::IndexHNSWSQ;
 pub use faiss_core::index::hnsw::two_level::IndexHNSW2Level;
 pub use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
 pub use faiss_core::index::ivf::IndexIVF;
+pub use faiss_core::index::ivf::additive::{
+    IndexIVFLocalSearchQuantizer, IndexIVFProductLocalSearchQuantizer, IndexIVFProductResidualQuantizer,
+    IndexIVFResidualQuantizer,
+};
 pub use faiss_core::index::ivf::flat::IndexIVFFlat;
 pub use faiss_core::index::ivf::independent::IndexIVFIndependentQuantizer;
 pub use faiss_core::index::ivf::params::{IVFPQSearchParameters, IVFSQTurboQSearchParameters, SearchParametersIVF};
 pub use faiss_core::index::ivf::pq::IndexIVFPQ;
 pub use faiss_core::index::ivf::pq_fast_scan::IndexIVFPQFastScan;
-pub use faiss_core::index::ivf::residual_quantizer::IndexIVFResidualQuantizer;
 pub use faiss_core::index::ivf::scalar::IndexIVFScalarQuantizer;
 pub use faiss_core::index::lsh::IndexLSH;
 pub use faiss_core::index::pq::IndexPQ;
 pub use faiss_core::index::pretransform::IndexPreTransform;
 pub use faiss_core::index::refine::{IndexRefine, IndexRefineFlat};
-pub use faiss_core::index::residual_coarse::ResidualCoarseQuantizer;
-pub use faiss_core::index::residual_quantizer::IndexResidualQuantizer;
 pub use faiss_core::index::rowwise_minmax::{IndexRowwiseMinMax, IndexRowwiseMinMaxFP16};
 pub use faiss_core::index::scalar::IndexScalarQuantizer;
 pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchParameters};

@@ -68,6 +68,51 @@ impl PqPart {
     }
 }
 
+/// An additive quantizer with its search type: `RQ8x8`, `RQ1x16_6x8_Nqint8`, `LSQ4x8`, `PRQ2x4x8`, `PLSQ2x4x8`.
+pub enum AdditivePart {
+    Residual { nbits: Vec<usize>, norm: i32 },
+    LocalSearch { m: usize, nbits: usize, norm: i32 },
+    ProductResidual { nsplits: usize, m: usize, nbits: usize, norm: i32 },
+    ProductLocalSearch { nsplits: usize, m: usize, nbits: usize, norm: i32 },
+}
+
+impl AdditivePart {
+    pub fn parse(part: &str) -> Option<AdditivePart> {
+        let (sizes, norm) = match part.split_once("_N") {
+            Some((sizes, name)) => {
+                let names = ["", "none", "", "float", "qint8", "qint4", "cqint8", "cqint4", "lsq2x4", "rq2x4"];
+                (sizes, names.iter().position(|known| !known.is_empty() && *known == name)? as i32)
+            }
+            None => (part, 0),
+        };
+        let of = |text: &str| number(text).map(|n| n as usize);
+        let two = |text: &str| text.split_once('x').and_then(|(m, nbits)| Some((of(m)?, of(nbits)?)));
+        let three = |text: &str| {
+            let (nsplits, rest) = text.split_once('x')?;
+            two(rest).and_then(|(m, nbits)| Some((of(nsplits)?, m, nbits)))
+        };
+        // The longer names first: a shorter one is a part of them.
+        if let Some(sizes) = sizes.strip_prefix("PRQ") {
+            let (nsplits, m, nbits) = three(sizes)?;
+            return Some(AdditivePart::ProductResidual { nsplits, m, nbits, norm });
+        }
+        if let Some(sizes) = sizes.strip_prefix("PLSQ") {
+            let (nsplits, m, nbits) = three(sizes)?;
+            return Some(AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm });
+        }
+        if let Some(sizes) = sizes.strip_prefix("LSQ") {
+            let (m, nbits) = two(sizes)?;
+            return Some(AdditivePart::LocalSearch { m, nbits, norm });
+        }
+        let mut nbits = Vec::new();
+        for group in sizes.strip_prefix("RQ")?.split('_') {
+            let (m, bits) = two(group).filter(|(m, _)| *m <= 1 << 16)?;
+            nbits.extend(std::iter::repeat_n(bits, m));
+        }
+        Some(AdditivePart::Residual { nbits, norm })
+    }
+}
+
 /// A scalar quantizer's type: `SQ8`, `SQfp16`, `SQtq4`.
 pub fn sq_part(part: &str) -> Option<i32> {
     use crate::quantize::scalar::kind::*;

@@ -74,6 +74,43 @@ impl RandomGenerator {
     }
 }
 
+/// mt19937 as C++'s standard library draws from it (libstdc++'s distributions).
+#[derive(Clone)]
+pub struct StandardTwister(Twister);
+
+impl StandardTwister {
+    pub fn new(seed: u32) -> Self {
+        StandardTwister(Twister::new(seed))
+    }
+
+    /// In [0, range), by Lemire's method ("Fast random integer generation in an interval", 2019); `range` is above 0.
+    pub fn below(&mut self, range: u32) -> u32 {
+        loop {
+            let product = u64::from(self.0.next()) * u64::from(range);
+            if product as u32 >= range.wrapping_neg() % range {
+                return (product >> 32) as u32;
+            }
+        }
+    }
+
+    /// Normal, by Marsaglia's polar method, whose numbers come in pairs: the second waits in `kept`.
+    pub fn normal(&mut self, kept: &mut Option<f32>) -> f32 {
+        if let Some(number) = kept.take() {
+            return number;
+        }
+        loop {
+            let mut side = || 2.0 * (self.0.next() as f32 / 4_294_967_296.0).min(1.0f32.next_down()) - 1.0;
+            let (x, y) = (side(), side());
+            let r2 = x * x + y * y;
+            if r2 <= 1.0 && r2 != 0.0 {
+                let scale = (-2.0 * r2.ln() / r2).sqrt();
+                *kept = Some(x * scale);
+                return y * scale;
+            }
+        }
+    }
+}
+
 /// Faiss's smaller generator.
 #[derive(Clone)]
 pub struct SplitMix64RandomGenerator(u64);

@@ -233,6 +233,14 @@ impl<'py> Held<'py> {
             copied = array.call_method0("copy")?.cast_into::<PyUntypedArray>()?;
             &copied
         };
+        // Sizes and counts: an std::vector<size_t> has the bits of one of int64.
+        let signed;
+        let array = if array.cast::<PyArrayDyn<u64>>().is_ok() {
+            signed = array.call_method1("view", ("int64",))?.cast_into::<PyUntypedArray>()?;
+            &signed
+        } else {
+            array
+        };
         macro_rules! try_types {
             ($($ty:ty => $variant:ident),*) => {
                 $(if let Ok(typed) = array.cast::<PyArrayDyn<$ty>>() {

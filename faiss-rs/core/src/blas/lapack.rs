@@ -107,6 +107,40 @@ pub fn symmetric_eigen(n: usize, matrix: &mut [f64]) -> Result<Vec<f64>> {
     Ok(values)
 }
 
+/// Solves `matrix * x = right` for `columns` right sides at a time: a symmetric, positive definite matrix of `n` rows, and `n` rows of `columns`
+/// numbers, which become the solutions.
+pub fn solve_positive_definite(n: usize, columns: usize, matrix: &mut [f64], right: &mut [f64]) -> Result<()> {
+    Error::check(matrix.len() == n * n && right.len() == n * columns, "matrix.size() == n * n")?;
+    if n == 0 || columns == 0 {
+        return Ok(());
+    }
+    single_threaded();
+    let (size, sides, mut info) = (int(n)?, int(columns)?, 0);
+    // Fortran wants the right sides one after the other.
+    let mut transposed = vec![0f64; right.len()];
+    for (i, row) in right.chunks_exact(columns).enumerate() {
+        row.iter().enumerate().for_each(|(j, v)| transposed[j * n + i] = *v);
+    }
+    // SAFETY: the matrix and the right sides have the sizes that n and columns say.
+    unsafe {
+        sys::dposv(
+            c"U".as_ptr().cast(),
+            &size,
+            &sides,
+            matrix.as_mut_ptr(),
+            &size,
+            transposed.as_mut_ptr(),
+            &size,
+            &mut info,
+        );
+    }
+    Error::check(info == 0, "the matrix is positive definite")?;
+    for (i, row) in right.chunks_exact_mut(columns).enumerate() {
+        row.iter_mut().enumerate().for_each(|(j, v)| *v = transposed[j * n + i]);
+    }
+    Ok(())
+}
+
 /// The singular vectors of a matrix of `m` rows of `n`: `(u, v)` with `matrix = transpose(u) * diagonal * v`, `u` of `m * m` and `v` of
 /// `n * n` numbers.
 pub fn singular_vectors(m: usize, n: usize, matrix: &mut [f32]) -> Result<(Vec<f32>, Vec<f32>)> {

@@ -6,7 +6,10 @@ mod lapack;
 
 use std::sync::Once;
 
-pub use lapack::{Components, Product, orthonormal_columns, principal_components, singular_vectors, symmetric_eigen};
+pub use lapack::{
+    Components, Product, orthonormal_columns, principal_components, singular_vectors, solve_positive_definite,
+    symmetric_eigen,
+};
 
 /// BLAS's integer (Faiss's FINTEGER).
 #[cfg(not(feature = "blas64"))]

@@ -1,5 +1,6 @@
 //! k-means clustering. Sees the layers below and the [`Index`] trait, by which points find their centroid.
 
+mod exact;
 mod parameters;
 pub mod progressive;
 mod update;
@@ -17,6 +18,7 @@ use crate::random::{SplitMix64RandomGenerator, rand_perm_prefix};
 use crate::registry::Row;
 use crate::simd;
 
+pub use exact::kmeans1d;
 pub use parameters::{ClusteringParameters, ROW as PARAMETERS};
 pub use update::{imbalance_factor, split_clusters};
 

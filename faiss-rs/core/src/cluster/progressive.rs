@@ -1,25 +1,24 @@
-//! K-means in more and more dimensions: first along the strongest components, each time beginning where the last ended.
+//! k-means in growing dimensions: the first principal component is clustered, then the first few, each time from the centroids before.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::{Clustering, ClusteringParameters};
+use super::{Clustering, ClusteringIterationStats, ClusteringParameters};
+use crate::base::declare::Rows;
 use crate::base::{Error, Result};
 use crate::blas::{Product, principal_components};
 use crate::index::flat_l2::IndexFlatL2;
+use crate::random::rand_perm_prefix;
 use crate::registry::Row;
 
-/// Vectors that the components come from at most, for each dimension.
-const MAX_POINTS_PER_D: usize = 1000;
-
-/// How a clustering in steps is trained.
+/// How a clustering in growing dimensions is trained.
 #[derive(Object, Clone)]
 #[object(new, copy)]
 pub struct ProgressiveDimClusteringParameters {
     #[object(parent)]
     pub cp: ClusteringParameters,
-    /// Number of steps; the dimensions grow geometrically.
+    /// Number of steps from one dimension to all.
     pub progressive_dim_steps: i32,
-    /// Whether vectors are rotated to their principal components before.
+    /// Whether the dimensions are the principal components rather than the given ones.
     pub apply_pca: bool,
 }
 
@@ -32,51 +31,124 @@ impl Default for ProgressiveDimClusteringParameters {
     }
 }
 
-impl ProgressiveDimClusteringParameters {
-    /// `k` centroids of `x`, vectors of `d` numbers.
-    pub fn train(&self, d: usize, k: usize, x: &[f32]) -> Result<Vec<f32>> {
-        Error::check(d > 0 && x.len().is_multiple_of(d) && self.progressive_dim_steps > 0, "d > 0")?;
-        let n = x.len() / d;
-        let mut rotation = None;
-        let mut rotated = Vec::new();
-        if self.apply_pca {
-            Error::check(n >= d, "n >= d: there are fewer vectors than components")?;
-            let sampled = crate::random::rand_perm_prefix(n, n.min(MAX_POINTS_PER_D * d), 1234);
-            let some: Vec<f32> = if n > MAX_POINTS_PER_D * d {
-                sampled.iter().flat_map(|i| &x[*i as usize * d..(*i as usize + 1) * d]).copied().collect()
-            } else {
-                x.to_vec()
-            };
-            let found = principal_components(&some, some.len() / d, d)?;
-            let rows = found.vectors.chunks_exact(d);
-            let bias: Vec<f32> =
-                rows.map(|row| row.iter().zip(&found.mean).fold(0f32, |sum, (a, m)| sum - m * a)).collect();
-            rotated = bias.iter().copied().cycle().take(n * d).collect();
-            Product { transpose_b: true, beta: 1.0, ..Product::of(x, &found.vectors) }.write(n, d, d, &mut rotated)?;
-            rotation = Some((found.vectors, bias));
+/// k-means whose dimensions grow step by step.
+#[derive(Object, Default, Clone)]
+#[object(methods, copy)]
+pub struct ProgressiveDimClustering {
+    #[object(parent)]
+    pub parameters: ProgressiveDimClusteringParameters,
+    /// Dimension of the vectors.
+    pub d: usize,
+    /// Number of centroids.
+    pub k: usize,
+    /// The centroids, `k * d` numbers.
+    pub centroids: Vec<f32>,
+    /// One entry a round, over all steps.
+    #[object(skip)]
+    pub iteration_stats: Vec<ClusteringIterationStats>,
+}
+
+pub const ROW: Row = Row::of::<ProgressiveDimClustering>();
+
+#[methods]
+impl ProgressiveDimClustering {
+    #[new]
+    fn of(d: usize, k: usize, #[default = None] cp: Option<&ProgressiveDimClusteringParameters>) -> Self {
+        let parameters = cp.cloned().unwrap_or_default();
+        ProgressiveDimClustering { parameters, d, k, ..Default::default() }
+    }
+
+    /// One row a round: obj, time, time_search, imbalance_factor, nsplit.
+    fn iteration_stats_table(&self) -> Rows<f64> {
+        let row = |s: &ClusteringIterationStats| {
+            [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
+        };
+        Rows(self.iteration_stats.iter().flat_map(row).collect(), 5)
+    }
+
+    /// Trains the centroids on vectors (n, d).
+    pub fn train(&mut self, x: &[f32]) -> Result<()> {
+        let (d, k) = (self.d, self.k);
+        Error::check(d > 0 && x.len().is_multiple_of(d), "x.size() % d == 0")?;
+        let rotation = if self.apply_pca { Some(Rotation::of(x, d)?) } else { None };
+        let rotated = rotation.as_ref().map(|r| r.apply(x)).transpose()?;
+        let x = rotated.as_deref().unwrap_or(x);
+        let (mut centroids, mut before, mut stats) = (Vec::new(), 0, Vec::new());
+        let steps = self.progressive_dim_steps.max(1);
+        for step in 1..=steps {
+            let dim = (d as f64).powf(f64::from(step) / f64::from(steps)) as usize;
+            // The last power may round to a little less than d.
+            let dim = if step == steps { d } else { dim.clamp(1, d) };
+            let mut clustering = Clustering { cp: self.cp.clone(), ..Clustering::new(dim, k) };
+            clustering.centroids = columns(&centroids, before, dim);
+            clustering.train(&columns(x, d, dim), &mut IndexFlatL2::new(dim as i64)?, None)?;
+            (centroids, before) = (clustering.centroids, dim);
+            stats.append(&mut clustering.iteration_stats);
         }
-        let x = if rotation.is_some() { &rotated } else { x };
-        let (mut centroids, mut before) = (Vec::new(), 0);
-        for step in 0..self.progressive_dim_steps {
-            let power = (1.0 + f64::from(step)) / f64::from(self.progressive_dim_steps);
-            let now = ((d as f64).powf(power) as usize).clamp(1, d);
-            let mut clustering = Clustering { cp: self.cp.clone(), ..Clustering::new(now, k) };
-            if before > 0 {
-                clustering.centroids = columns(&centroids, before, now);
-            }
-            clustering.train(&columns(x, d, now), &mut IndexFlatL2::new(now as i64)?, None)?;
-            (centroids, before) = (clustering.centroids, now);
+        if let Some(rotation) = rotation {
+            centroids = rotation.reverse(&centroids)?;
         }
-        let Some((vectors, bias)) = rotation else { return Ok(centroids) };
-        let centered: Vec<f32> =
-            centroids.chunks_exact(d).flat_map(|row| row.iter().zip(&bias).map(|(v, b)| v - b)).collect();
-        Product::of(&centered, &vectors).write(k, d, d, &mut centroids)?;
-        Ok(centroids)
+        (self.centroids, self.iteration_stats) = (centroids, stats);
+        Ok(())
     }
 }
 
-/// The first columns of rows of `from` numbers, completed by zeros.
+/// Rows of `from` numbers as rows of `to`, cut or filled up by zeros.
 fn columns(x: &[f32], from: usize, to: usize) -> Vec<f32> {
-    let kept = from.min(to);
-    x.chunks_exact(from).flat_map(|row| row[..kept].iter().copied().chain((kept..to).map(|_| 0.0))).collect()
+    if from == 0 {
+        return Vec::new();
+    }
+    let mut out = vec![0.0; x.len() / from * to];
+    for (row, out) in x.chunks_exact(from).zip(out.chunks_exact_mut(to)) {
+        let common = from.min(to);
+        out[..common].copy_from_slice(&row[..common]);
+    }
+    out
+}
+
+/// To the principal components and back, in the order of sums that Faiss's transform has: k-means is chaotic, and what is rounded otherwise
+/// grows.
+struct Rotation {
+    d: usize,
+    /// The components, one a row, and what is added along each.
+    vectors: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Rotation {
+    /// The most vectors a dimension that components are found from, and the seed of the sample: those of `PCAMatrix`.
+    const MAX_POINTS_PER_D: usize = 1000;
+    const SEED: i64 = 1234;
+
+    fn of(x: &[f32], d: usize) -> Result<Self> {
+        let (n, most) = (x.len() / d, d * Self::MAX_POINTS_PER_D);
+        let components = if n > most {
+            let chosen = rand_perm_prefix(n, most, Self::SEED);
+            let rows: Vec<f32> = chosen.iter().flat_map(|i| &x[*i as usize * d..][..d]).copied().collect();
+            principal_components(&rows, most, d)?
+        } else {
+            principal_components(x, n, d)?
+        };
+        let (mean, vectors) = (components.mean, components.vectors);
+        let along = |row: &[f32]| row.iter().zip(&mean).fold(0f32, |sum, (a, m)| sum - m * a);
+        Ok(Rotation { d, bias: vectors.chunks_exact(d).map(along).collect(), vectors })
+    }
+
+    fn apply(&self, x: &[f32]) -> Result<Vec<f32>> {
+        let (n, d, out_d) = (x.len() / self.d, self.d, self.bias.len());
+        let mut y = self.bias.repeat(n);
+        Product { transpose_b: true, beta: 1.0, ..Product::of(x, &self.vectors) }.write(n, out_d, d, &mut y)?;
+        // Fewer vectors than dimensions have fewer components; the others are 0.
+        Ok(columns(&y, out_d, d))
+    }
+
+    fn reverse(&self, y: &[f32]) -> Result<Vec<f32>> {
+        let (n, d, out_d) = (y.len() / self.d, self.d, self.bias.len());
+        let y = columns(y, d, out_d);
+        let centered: Vec<f32> =
+            y.chunks_exact(out_d).flat_map(|row| row.iter().zip(&self.bias).map(|(v, b)| v - b)).collect();
+        let mut x = vec![0.0; n * d];
+        Product::of(&centered, &self.vectors).write(n, d, out_d, &mut x)?;
+        Ok(x)
+    }
 }

@@ -12,7 +12,6 @@ use crate::grammar::{Around, Coarse, Grammar, number};
 use crate::index::Index;
 use crate::index::ivf::IndexIVF;
 use crate::index::pretransform::IndexPreTransform;
-use crate::index::residual_coarse::ResidualCoarseQuantizer;
 use crate::registry::REGISTRY;
 use crate::transform::VectorTransform;
 
@@ -206,19 +205,14 @@ fn inverted_file(
     let (Some(nlist), [part]) = (list_number(count), rest) else { return Ok(None) };
     let quantizer = parse(d, nested.or(graph).unwrap_or("Flat"), metric, depth + 1)?;
     let over = Coarse { quantizer, d, nlist: nlist as usize, metric };
-    // A quantizer that is not flat gets its centroids when they are known, or has them by itself.
-    let sums = over.quantizer.is::<ResidualCoarseQuantizer>();
-    over_lists(
-        &over,
-        part,
-        if sums {
-            1
-        } else if nested.is_some() || graph.is_some() {
-            2
-        } else {
-            0
-        },
-    )
+    // A quantizer that is not flat gets its centroids when they are known; one whose centroids are sums trains by itself.
+    let of_sums = over.quantizer.read().info().is_a("AdditiveCoarseQuantizer");
+    let trains_alone = match nested.is_some() || graph.is_some() {
+        true if of_sums => 1,
+        true => 2,
+        false => 0,
+    };
+    over_lists(&over, part, trains_alone)
 }
 
 /// The number of combinations of `IMI2x8`.

@@ -1,5 +1,7 @@
 //! Every index: the trait, what all have in common, and one file a type. Sees all layers below; not the factory, not io.
 
+pub mod additive;
+pub mod additive_coarse;
 pub mod fast_scan;
 pub mod flat;
 pub mod flat_1d;
@@ -17,8 +19,6 @@ pub mod pq;
 pub mod pretransform;
 pub mod random;
 pub mod refine;
-pub mod residual_coarse;
-pub mod residual_quantizer;
 pub mod rowwise_minmax;
 pub mod scalar;
 pub mod shards;

@@ -8,8 +8,9 @@
 //! | `train.rs`, `edit.rs`, `search.rs`, `scan.rs` | what all kinds do |
 //! | `format.rs` | the shared parts of files |
 //! | `codec.rs` | what follows from a quantizer of the codes |
-//! | `flat.rs`, `pq.rs`, `scalar.rs` | one kind each |
+//! | `additive.rs`, `flat.rs`, `pq.rs`, `scalar.rs` | one kind each |
 
+pub mod additive;
 pub mod codec;
 pub mod edit;
 pub mod fast_scan;
@@ -20,7 +21,6 @@ pub mod methods;
 pub mod params;
 pub mod pq;
 pub mod pq_fast_scan;
-pub mod residual_quantizer;
 pub mod scalar;
 pub mod scan;
 pub mod search;

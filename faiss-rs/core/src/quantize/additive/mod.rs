@@ -1,225 +1,377 @@
-//! Additive quantizers: a vector is the sum of a centroid of each of several codebooks (Babenko and Lempitsky, "Additive quantization", 2014).
+//! Additive quantizers: a vector is the sum of one entry of each of `M` codebooks. What all of them have: codebooks, the bits of codes and of
+//! norms, tables of products. How codes are found is each kind's own.
 //!
 //! | file | what lives there |
 //! |---|---|
-//! | `mod.rs` | the fields of all, codes, tables and distances; the trait [`Additive`]: what one kind must define |
-//! | `norms.rs` | norms of vectors, stored beside the codes in few bits |
-//! | `residual.rs` | codebooks that quantize what those before them leave |
+//! | `mod.rs` | codebooks, codes, decoding, tables |
+//! | `norms.rs` | the norms that are stored beside codes |
+//! | `distances.rs` | queries against codes |
+//! | `residual.rs`, `local_search.rs`, `product.rs` | one kind each |
+//! | `methods.rs` | what all kinds offer to Python |
 
+mod distances;
+pub mod local_search;
+pub mod methods;
 mod norms;
+pub mod product;
 pub mod residual;
 
 use faiss_derive::Object;
 
-use super::QuantizerBase;
-use super::bits::BitstringWriter;
-use super::codec::{CodeDistances, Quantizer};
-use super::decoded::Decoded;
-use crate::base::{Error, MetricType, Result, threads};
-use crate::grammar::number;
+use super::codec::check_sizes;
+use super::{Quantizer, QuantizerBase};
+use crate::base::{Error, Object, Result, threads};
+use crate::blas::Product;
+use crate::index::flat_1d::IndexFlat1D;
 use crate::registry::Row;
 use crate::simd;
 use crate::stream::{Reader, Writer};
 
-pub use norms::train_norms;
+pub use distances::AdditiveDistances;
+pub use local_search::LocalSearchQuantizer;
+pub use product::{ProductLocalSearchQuantizer, ProductResidualQuantizer};
+pub use residual::ResidualQuantizer;
 
-/// Codes are decoded.
+/// Codes are decoded and compared.
 pub const ST_DECOMPRESS: i32 = 0;
-/// Only products are compared, as if all vectors had one norm.
+/// By tables, without norms: for inner products.
 pub const ST_LUT_NONORM: i32 = 1;
-/// The norm comes from products of centroids.
+/// By tables, from which norms are computed too.
 pub const ST_NORM_FROM_LUT: i32 = 2;
-/// The norm is stored as a float.
+/// By tables, and norms stored as they are.
 pub const ST_NORM_FLOAT: i32 = 3;
-/// The norm is stored in 8 bits, at equal steps.
+/// Norms of 8 or 4 bits, evenly spread.
 pub const ST_NORM_QINT8: i32 = 4;
-/// In 4 bits.
 pub const ST_NORM_QINT4: i32 = 5;
-/// In 8 bits, by the nearest of 256 values that suit best.
+/// Norms of 8 or 4 bits, spread by k-means.
 pub const ST_NORM_CQINT8: i32 = 6;
-/// In 4 bits, of 16 values.
 pub const ST_NORM_CQINT4: i32 = 7;
-/// In 8 bits, by a sum of two values of 16 each.
+/// Norms as sums of two numbers of 4 bits, found by local search or one after the other.
 pub const ST_NORM_LSQ2X4: i32 = 8;
-/// The same, where the second value quantizes what the first leaves.
 pub const ST_NORM_RQ2X4: i32 = 9;
 
-/// What all additive quantizers have.
-#[derive(Object, Default, Clone)]
-#[object(abstract)]
+/// The most bits of a codebook's number.
+const MAX_NBITS: usize = 24;
+/// Vectors of one task of encoding and decoding.
+const MIN_ROWS: usize = 64;
+
+/// A vector is the sum of one entry of each of `M` codebooks.
+#[derive(Object, Clone)]
+#[object(abstract, methods(methods::AdditiveMethods))]
 pub struct AdditiveQuantizer {
     #[object(parent)]
     pub base: QuantizerBase,
     /// Number of codebooks.
     pub M: usize,
-    /// Bits of the number of a centroid, for each codebook.
+    /// Bits of an entry's number, for each codebook.
     pub nbits: Vec<usize>,
-    /// The centroids, `total_codebook_size * d` numbers.
+    /// The codebooks one after the other, `total_codebook_size * d` numbers (of a product quantizer: the parts of `d`).
     pub codebooks: Vec<f32>,
-    /// Where the codebooks begin, in centroids; `M + 1` numbers.
+    /// The first entry of each codebook among all, and behind them `total_codebook_size`.
     pub codebook_offsets: Vec<usize>,
-    /// Bits of a code, the norm's included.
+    /// Bits of a code, with those of the norm.
     pub tot_bits: usize,
     /// Bits of the norm.
     pub norm_bits: usize,
-    /// Centroids of all codebooks.
+    /// Number of all entries.
     pub total_codebook_size: usize,
     /// Whether all numbers have 8 bits.
     pub only_8bit: bool,
     /// Print what training does.
     pub verbose: bool,
-    /// Whether the quantizer has been trained.
+    /// Whether the codebooks are there.
     pub is_trained: bool,
-    /// How codes are compared, and whether they hold a norm: one of the `ST_` constants.
-    pub search_type: i32,
-    /// The smallest norm of the training vectors.
-    pub norm_min: f32,
-    /// The largest.
-    pub norm_max: f32,
-    /// The values that norms are stored by, where they are.
-    pub norm_values: Vec<f32>,
-    /// The two halves that those are sums of, where they are.
+    /// The numbers whose sums norms are, for the search types lsq2x4 and rq2x4.
     pub norm_tabs: Vec<f32>,
+    /// The values that norms are rounded to, for the search types cqint, lsq2x4 and rq2x4.
+    pub qnorm: IndexFlat1D,
+    /// Squared norms of the entries.
+    pub centroid_norms: Vec<f32>,
+    /// Products of the entries of each codebook with those of all before it.
+    pub codebook_cross_products: Vec<f32>,
+    /// Bytes of distances that encoding may hold at a time. Blocks are small here whatever this says.
+    pub max_mem_distances: usize,
+    /// How codes are compared and what is stored of norms: one of the `ST_` constants.
+    pub search_type: i32,
+    /// The range of norms.
+    pub norm_min: f32,
+    pub norm_max: f32,
+    /// Parts that vectors are cut into, each with codebooks of its own.
+    #[object(skip)]
+    pub parts: usize,
 }
 
 pub const ROW: Row = Row::of::<AdditiveQuantizer>();
 
+impl Default for AdditiveQuantizer {
+    fn default() -> Self {
+        AdditiveQuantizer {
+            base: QuantizerBase::default(),
+            M: 0,
+            nbits: Vec::new(),
+            codebooks: Vec::new(),
+            codebook_offsets: Vec::new(),
+            tot_bits: 0,
+            norm_bits: 0,
+            total_codebook_size: 0,
+            only_8bit: false,
+            verbose: false,
+            is_trained: false,
+            norm_tabs: Vec::new(),
+            qnorm: IndexFlat1D::default(),
+            centroid_norms: Vec::new(),
+            codebook_cross_products: Vec::new(),
+            max_mem_distances: 5 << 30,
+            search_type: ST_DECOMPRESS,
+            norm_min: f32::NAN,
+            norm_max: f32::NAN,
+            parts: 1,
+        }
+    }
+}
+
+/// A quantizer whose codes name entries of codebooks.
+pub trait Additive: Object + Quantizer {
+    fn aq(&self) -> &AdditiveQuantizer;
+    fn aq_mut(&mut self) -> &mut AdditiveQuantizer;
+    /// The numbers of the entries for `n * d` numbers, `M` a vector.
+    fn compute_unpacked_codes(&self, x: &[f32]) -> Result<Vec<u32>>;
+
+    /// Encodes vectors; norms, where they are stored, are those of the decoded vectors plus `centroids`.
+    fn compute_codes_add_centroids(&self, x: &[f32], codes: &mut [u8], centroids: Option<&[f32]>) -> Result<()> {
+        let aq = self.aq();
+        aq.check_trained()?;
+        check_sizes(aq, x, codes)?;
+        aq.pack_codes(&self.compute_unpacked_codes(x)?, codes, None, centroids)
+    }
+}
+
+crate::view!(Additive, "AdditiveQuantizer");
+
 impl AdditiveQuantizer {
-    pub fn new(d: usize, nbits: Vec<usize>, search_type: i32) -> Result<Self> {
+    /// `nbits` has an entry for each codebook; vectors are cut into `parts`.
+    pub fn new(d: usize, nbits: Vec<usize>, search_type: i32, parts: usize) -> Result<Self> {
         let base = QuantizerBase { d, code_size: 0 };
-        let (M, nan) = (nbits.len(), f32::NAN);
-        let mut aq =
-            AdditiveQuantizer { base, M, nbits, search_type, norm_min: nan, norm_max: nan, ..Default::default() };
+        let mut aq = AdditiveQuantizer { base, M: nbits.len(), nbits, search_type, parts, ..Default::default() };
         aq.set_derived_values()?;
         Ok(aq)
     }
 
-    /// Sets what follows from `d`, `nbits` and `search_type`; codebooks of another size are lost.
+    /// Sets what follows from `d`, `M`, `nbits` and `search_type`.
     pub fn set_derived_values(&mut self) -> Result<()> {
-        self.norm_bits = norms::bits(self.search_type)?;
         Error::check(self.nbits.len() == self.M, "nbits.size() == M")?;
-        Error::check(self.nbits.iter().all(|bits| *bits <= 24), "nbits <= 24")?;
+        Error::check(self.nbits.iter().all(|b| *b <= MAX_NBITS), "nbits[m] <= 24")?;
+        self.norm_bits = norms::bits(self.search_type)?;
         self.codebook_offsets = vec![0];
         let mut total = 0usize;
         for bits in &self.nbits {
             total += 1 << bits;
             self.codebook_offsets.push(total);
         }
-        self.only_8bit = self.nbits.iter().all(|bits| *bits == 8);
         self.total_codebook_size = total;
         self.tot_bits = self.nbits.iter().sum::<usize>() + self.norm_bits;
+        self.only_8bit = self.M > 0 && self.nbits.iter().all(|b| *b == 8);
         self.base.code_size = self.tot_bits.div_ceil(8);
         Ok(())
     }
 
+    /// Dimension of a codebook's entries.
+    pub fn book_d(&self) -> usize {
+        self.base.d / self.parts.max(1)
+    }
+
+    /// The part of the vector that codebook `m` is of.
+    fn part(&self, m: usize) -> usize {
+        m * self.parts / self.M.max(1)
+    }
+
+    /// Number of entries of codebook `m`.
+    pub fn book_size(&self, m: usize) -> usize {
+        1 << self.nbits[m]
+    }
+
+    /// The entries of codebook `m`.
+    pub fn book(&self, m: usize) -> &[f32] {
+        let d = self.book_d();
+        &self.codebooks[self.codebook_offsets[m] * d..self.codebook_offsets[m + 1] * d]
+    }
+
     /// An error where the public fields do not fit together.
     pub fn check(&self) -> Result<()> {
-        let sizes = self.nbits.len() == self.M
+        let sized = self.nbits.len() == self.M
             && self.codebook_offsets.len() == self.M + 1
+            && self.nbits.iter().zip(self.codebook_offsets.windows(2)).all(|(b, o)| o[1] == o[0] + (1 << b))
             && self.codebook_offsets.last() == Some(&self.total_codebook_size)
-            && (0..self.M).all(|m| {
-                let size = self.codebook_offsets[m + 1].checked_sub(self.codebook_offsets[m]);
-                self.nbits[m] <= 24 && size == Some(1 << self.nbits[m])
-            })
-            && self.tot_bits == self.nbits.iter().sum::<usize>() + self.norm_bits
-            && norms::bits(self.search_type)? == self.norm_bits
-            && self.code_size == self.tot_bits.div_ceil(8);
-        Error::check(sizes, "code_size == (tot_bits + 7) / 8")?;
-        let values = 1usize << self.norm_bits.min(8);
-        let has_values = !self.is_trained || !norms::by_values(self.search_type) || self.norm_values.len() == values;
-        Error::check(has_values, "qnorm.ntotal == 1 << norm_bits")?;
-        let trained = self.is_trained && self.d.checked_mul(self.total_codebook_size) == Some(self.codebooks.len());
-        Error::check(
-            trained,
-            "is_trained && codebooks.size() == total_codebook_size * d: the additive quantizer is not trained yet",
-        )
+            && self.base.code_size == self.tot_bits.div_ceil(8)
+            && self.norm_bits == norms::bits(self.search_type)?
+            && self.tot_bits == self.nbits.iter().sum::<usize>() + self.norm_bits;
+        Error::check(sized, "set_derived_values() was called after M, nbits or search_type changed")
     }
 
-    /// Centroid `number` of codebook `m`.
-    pub fn centroid(&self, m: usize, number: usize) -> &[f32] {
-        let at = (self.codebook_offsets[m] + number) * self.d;
-        &self.codebooks[at..at + self.d]
+    /// As [`AdditiveQuantizer::check`], and the codebooks are there.
+    pub fn check_trained(&self) -> Result<()> {
+        self.check()?;
+        if !self.is_trained {
+            return Err(Error::failed("is_trained", "The additive quantizer is not trained yet."));
+        }
+        let size = self.total_codebook_size.checked_mul(self.book_d());
+        Error::check(size == Some(self.codebooks.len()), "codebooks.size() == total_codebook_size * d")
     }
 
-    /// The numbers of a code.
-    fn numbers(&self, code: &[u8], numbers: &mut [i32]) -> u64 {
+    /// The numbers of the entries that a code names, and the bits of its norm.
+    fn unpack(&self, code: &[u8], numbers: &mut [u32]) -> u64 {
         if self.only_8bit {
-            numbers.iter_mut().zip(code).for_each(|(number, byte)| *number = i32::from(*byte));
-            return if self.norm_bits == 0 { 0 } else { read_bits(code, 8 * self.M, self.norm_bits) };
+            numbers.iter_mut().zip(code).for_each(|(n, c)| *n = u32::from(*c));
+            return read_bits(code, 8 * self.M, self.norm_bits);
         }
         let mut at = 0;
         for (number, bits) in numbers.iter_mut().zip(&self.nbits) {
-            *number = read_bits(code, at, *bits) as i32;
-            at += *bits;
+            *number = read_bits(code, at, *bits) as u32;
+            at += bits;
         }
-        if self.norm_bits == 0 { 0 } else { read_bits(code, at, self.norm_bits) }
+        read_bits(code, at, self.norm_bits)
     }
 
-    /// The sum of the centroids that numbers name.
-    fn sum(&self, numbers: &[i32], x: &mut [f32]) {
-        x.fill(0.0);
-        for (m, number) in numbers.iter().enumerate() {
-            simd::fvec_add_scaled(x, 1.0, self.centroid(m, *number as usize));
+    /// Packs the numbers of entries, `M` a vector, with their `norms`, or else those of what they decode to plus `centroids`.
+    pub fn pack_codes(
+        &self,
+        numbers: &[u32],
+        codes: &mut [u8],
+        known: Option<&[f32]>,
+        centroids: Option<&[f32]>,
+    ) -> Result<()> {
+        let (d, size) = (self.base.d, self.base.code_size);
+        if size == 0 || self.M == 0 {
+            return Ok(());
         }
-    }
-
-    /// Writes numbers as codes, with the norms of what they decode to, plus `centroids` where those are given.
-    pub fn pack_codes(&self, numbers: &[i32], codes: &mut [u8], centroids: Option<&[f32]>) -> Result<()> {
-        let (d, size) = (self.d, self.code_size);
-        threads::parallel_rows(codes, size.max(1), 64, |first, rows| {
-            let mut x = vec![0f32; d];
-            for (i, code) in rows.chunks_exact_mut(size.max(1)).enumerate() {
-                let at = first + i;
-                let own = &numbers[at * self.M..(at + 1) * self.M];
-                let mut bits = BitstringWriter::default();
-                own.iter().zip(&self.nbits).for_each(|(number, nbits)| bits.write(*number as u64, *nbits as u32));
-                if self.norm_bits > 0 {
-                    self.sum(own, &mut x);
-                    if let Some(centroids) = centroids {
-                        simd::fvec_add_scaled(&mut x, 1.0, &centroids[at * d..(at + 1) * d]);
-                    }
-                    bits.write(self.encode_norm(simd::fvec_norm_L2sqr(&x)), self.norm_bits as u32);
+        let valid = numbers.chunks_exact(self.M).all(|row| row.iter().zip(&self.nbits).all(|(n, b)| n >> b == 0));
+        Error::check(valid, "codes[i * M + m] < 1 << nbits[m]")?;
+        threads::parallel_rows(codes, size, MIN_ROWS, |first, codes| {
+            let n = codes.len() / size;
+            let numbers = &numbers[first * self.M..(first + n) * self.M];
+            let mut norms = vec![0; n];
+            if let Some(known) = known {
+                norms = self.encode_norms(&known[first..first + n])?;
+            } else if self.norm_bits > 0 {
+                let mut x = vec![0.0; n * d];
+                self.decode_unpacked(numbers, &mut x);
+                if let Some(centroids) = centroids {
+                    x.iter_mut().zip(&centroids[first * d..]).for_each(|(v, c)| *v += c);
                 }
-                code.copy_from_slice(&bits.finish());
+                norms = self.encode_norms(&x.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect::<Vec<_>>())?;
+            }
+            codes.fill(0);
+            for ((code, numbers), norm) in codes.chunks_exact_mut(size).zip(numbers.chunks_exact(self.M)).zip(norms) {
+                let mut at = 0;
+                for (number, bits) in numbers.iter().zip(&self.nbits) {
+                    write_bits(code, at, u64::from(*number), *bits);
+                    at += bits;
+                }
+                write_bits(code, at, norm, self.norm_bits);
             }
             Ok(())
         })
     }
 
-    /// Decodes `n * code_size` bytes.
-    pub fn decode_codes(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
-        self.check()?;
-        super::codec::check_sizes(&self.base, x, codes)?;
-        threads::parallel_rows(x, self.d.max(1), 64, |first, rows| {
-            let mut numbers = vec![0; self.M];
-            for (i, row) in rows.chunks_exact_mut(self.d.max(1)).enumerate() {
-                self.numbers(&codes[(first + i) * self.code_size..(first + i + 1) * self.code_size], &mut numbers);
-                self.sum(&numbers, row);
+    /// The sums of the entries that numbers name, `M` a vector.
+    pub fn decode_unpacked(&self, numbers: &[u32], x: &mut [f32]) {
+        let d = self.book_d();
+        for (numbers, x) in numbers.chunks_exact(self.M.max(1)).zip(x.chunks_exact_mut(self.base.d.max(1))) {
+            x.fill(0.0);
+            for (m, number) in numbers.iter().enumerate() {
+                let entry = &self.book(m)[*number as usize * d..][..d];
+                let part = self.part(m) * d;
+                x[part..part + d].iter_mut().zip(entry).for_each(|(v, e)| *v += e);
             }
-            Ok(())
-        })
-    }
-
-    /// Inner products of queries with all centroids: `n * total_codebook_size` numbers.
-    pub fn tables(&self, x: &[f32], tables: &mut [f32]) {
-        let size = self.total_codebook_size;
-        for (row, table) in x.chunks_exact(self.d.max(1)).zip(tables.chunks_exact_mut(size.max(1))) {
-            simd::fvec_inner_products_ny(table, row, &self.codebooks);
         }
     }
 
-    /// Decodes the vector of a number that counts over all combinations.
-    pub fn decode_64bit(&self, combination: i64, x: &mut [f32]) {
-        let (mut rest, mut numbers) = (combination as u64, vec![0; self.M]);
-        for (number, bits) in numbers.iter_mut().zip(&self.nbits) {
-            *number = (rest & ((1 << bits) - 1)) as i32;
+    /// See [`Quantizer::decode`].
+    pub fn decode_codes(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
+        self.check_trained()?;
+        check_sizes(self, x, codes)?;
+        let (d, size) = (self.base.d, self.base.code_size);
+        threads::parallel_rows(x, d, MIN_ROWS, |first, rows| {
+            let mut numbers = vec![0; self.M];
+            for (i, row) in rows.chunks_exact_mut(d).enumerate() {
+                self.unpack(&codes[(first + i) * size..(first + i + 1) * size], &mut numbers);
+                self.decode_unpacked(&numbers, row);
+            }
+            Ok(())
+        })
+    }
+
+    /// What the code of this number, without a norm, decodes to.
+    pub fn decode_64bit(&self, number: u64, x: &mut [f32]) -> Result<()> {
+        self.check_trained()?;
+        Error::check(x.len() == self.base.d, "x.size() == d")?;
+        let (mut rest, mut numbers) = (number, vec![0; self.M]);
+        for (n, bits) in numbers.iter_mut().zip(&self.nbits) {
+            *n = (rest & ((1 << bits) - 1)) as u32;
             rest >>= bits;
         }
-        self.sum(&numbers, x);
+        Error::check(rest == 0, "the number of a code has no more than tot_bits bits")?;
+        self.decode_unpacked(&numbers, x);
+        Ok(())
+    }
+
+    /// `alpha` times the products of vectors with all entries: `n * total_codebook_size` numbers.
+    pub fn compute_LUT(&self, x: &[f32], alpha: f32, table: &mut [f32]) -> Result<()> {
+        let (d, dim, total) = (self.book_d(), self.base.d, self.total_codebook_size);
+        for (x, row) in x.chunks_exact(dim).zip(table.chunks_exact_mut(total)) {
+            for m in 0..self.M {
+                let part = self.part(m) * d;
+                let row = &mut row[self.codebook_offsets[m]..self.codebook_offsets[m + 1]];
+                simd::fvec_inner_products_ny(row, &x[part..part + d], self.book(m));
+            }
+            if alpha != 1.0 {
+                simd::fvec_scale(row, alpha);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills `centroid_norms` and `codebook_cross_products`.
+    pub fn compute_codebook_tables(&mut self) -> Result<()> {
+        let d = self.book_d();
+        self.centroid_norms = self.codebooks.chunks_exact(d.max(1)).map(simd::fvec_norm_L2sqr).collect();
+        let sizes = (0..self.M).map(|m| self.book_size(m).checked_mul(self.codebook_offsets[m]));
+        let total = sizes.into_iter().try_fold(0usize, |sum, size| sum.checked_add(size?));
+        let total = total.ok_or_else(|| Error::Memory("the tables of products are too large".into()))?;
+        let mut products = Vec::new();
+        products.try_reserve_exact(total).map_err(|e| Error::Memory(format!("{total} products: {e}")))?;
+        products.resize(total, 0.0);
+        let mut at = 0;
+        for m in 0..self.M {
+            let (before, own) = (self.codebook_offsets[m], self.book_size(m));
+            let block = &mut products[at..at + before * own];
+            let product = Product { transpose_b: true, ..Product::of(&self.codebooks[..before * d], self.book(m)) };
+            product.write(before, own, d, block)?;
+            at += before * own;
+        }
+        self.codebook_cross_products = products;
+        Ok(())
+    }
+
+    /// Squared norms of all vectors that codes of `tot_bits` bits decode to, by the codes' numbers.
+    pub fn compute_centroid_norms(&self) -> Result<Vec<f32>> {
+        self.check_trained()?;
+        let bits = self.tot_bits - self.norm_bits;
+        Error::check(bits < 32, "tot_bits < 32")?;
+        let mut norms = vec![0.0; 1 << bits];
+        threads::parallel_rows(&mut norms, 1, 256, |first, norms| {
+            let mut x = vec![0.0; self.base.d];
+            for (i, norm) in norms.iter_mut().enumerate() {
+                self.decode_64bit((first + i) as u64, &mut x)?;
+                *norm = simd::fvec_norm_L2sqr(&x);
+            }
+            Ok(())
+        })?;
+        Ok(norms)
     }
 
     pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.usize(self.d)?;
+        out.usize(self.base.d)?;
         out.usize(self.M)?;
         out.vec(&self.nbits)?;
         out.bool(self.is_trained)?;
@@ -227,185 +379,70 @@ impl AdditiveQuantizer {
         out.i32(self.search_type)?;
         out.f32(self.norm_min)?;
         out.f32(self.norm_max)?;
-        if norms::by_values(self.search_type) {
-            out.codes_of_words(bytemuck::cast_slice(&self.norm_values))?;
-        }
-        if matches!(self.search_type, ST_NORM_LSQ2X4 | ST_NORM_RQ2X4) {
-            out.vec(&self.norm_tabs)?;
-        }
-        Ok(())
+        self.write_norm_values(out)
     }
 
-    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+    /// Of a quantizer that cuts vectors into `parts`.
+    pub fn read(input: &mut Reader<'_>, parts: impl FnOnce(&mut Reader<'_>) -> Result<usize>) -> Result<Self> {
         let (d, m) = (input.usize()?, input.usize()?);
+        input.check_loop(m, "M")?;
+        Error::check(d <= 1 << 20, "d <= 1 << 20")?;
         let nbits: Vec<usize> = input.vec()?;
+        Error::check(nbits.len() == m, "aq.nbits.size() == aq.M")?;
         let is_trained = input.bool("is_trained")?;
-        let codebooks: Vec<f32> = input.vec()?;
+        let codebooks = input.vec()?;
         let search_type = input.i32()?;
-        Error::check(nbits.len() == m && d <= 1 << 20, "nbits.size() == M")?;
-        let mut aq = AdditiveQuantizer::new(d, nbits, search_type)?;
-        (aq.is_trained, aq.codebooks) = (is_trained, codebooks);
-        (aq.norm_min, aq.norm_max) = (input.f32()?, input.f32()?);
-        if norms::by_values(search_type) {
-            aq.norm_values = input.codes_of_words()?.as_f32().to_vec();
-        }
-        if matches!(search_type, ST_NORM_LSQ2X4 | ST_NORM_RQ2X4) {
-            aq.norm_tabs = input.vec()?;
-        }
+        let (norm_min, norm_max) = (input.f32()?, input.f32()?);
+        let mut aq = AdditiveQuantizer::new(d, nbits, search_type, 1)?;
+        aq = AdditiveQuantizer { is_trained, codebooks, norm_min, norm_max, ..aq };
+        aq.read_norm_values(input)?;
+        aq.parts = parts(input)?;
+        let cut = aq.parts > 0 && d.is_multiple_of(aq.parts) && m.is_multiple_of(aq.parts);
+        Error::check(cut, "d % nsplits == 0 && M % nsplits == 0")?;
         if is_trained {
-            aq.check()?;
+            aq.check_trained()?;
         }
         Ok(aq)
     }
 }
 
-/// `n` bits from bit `at` on, lowest first.
-fn read_bits(code: &[u8], at: usize, n: usize) -> u64 {
-    let (first, shift) = (at / 8, at % 8);
-    let bytes = &code[first.min(code.len())..code.len().min(first + (n + shift).div_ceil(8))];
-    let word = bytes.iter().rev().fold(0u128, |word, byte| word << 8 | u128::from(*byte));
-    ((word >> shift) & ((1u128 << n) - 1)) as u64
+/// Reads `nbits` bits, at most 57, from bit `at` on.
+#[inline]
+fn read_bits(code: &[u8], at: usize, nbits: usize) -> u64 {
+    let bytes = &code[at / 8..(at + nbits).div_ceil(8)];
+    let word = bytes.iter().enumerate().fold(0, |word, (i, byte)| word | u64::from(*byte) << (8 * i));
+    (word >> (at % 8)) & ((1 << nbits) - 1)
 }
 
-/// What a kind of additive quantizer defines.
-pub trait Additive: Quantizer {
-    fn aq(&self) -> &AdditiveQuantizer;
-    fn aq_mut(&mut self) -> &mut AdditiveQuantizer;
-    /// The numbers of the centroids whose sum is near to each vector: `n * M`.
-    fn encode(&self, x: &[f32], numbers: &mut [i32]) -> Result<()>;
+/// Writes `nbits` bits, at most 57, from bit `at` on, over zeros.
+#[inline]
+fn write_bits(code: &mut [u8], at: usize, value: u64, nbits: usize) {
+    let word = (value << (at % 8)).to_le_bytes();
+    code[at / 8..(at + nbits).div_ceil(8)].iter_mut().zip(word).for_each(|(byte, new)| *byte |= new);
 }
 
-/// Encodes vectors; the norms are of what they decode to plus `centroids`.
-pub fn compute_codes(codec: &dyn Additive, x: &[f32], codes: &mut [u8], centroids: Option<&[f32]>) -> Result<()> {
-    let aq = codec.aq();
-    aq.check()?;
-    let n = super::codec::check_sizes(&aq.base, x, codes)?;
-    let mut numbers = vec![0; n * aq.M];
-    codec.encode(x, &mut numbers)?;
-    aq.pack_codes(&numbers, codes, centroids)
-}
-
-/// See [`Quantizer::code_distances`].
-pub fn code_distances<'a>(
-    codec: &'a dyn Quantizer,
-    aq: &'a AdditiveQuantizer,
-    metric: MetricType,
-) -> Result<Box<dyn CodeDistances + 'a>> {
-    aq.check()?;
-    if aq.search_type == ST_DECOMPRESS {
-        return Ok(Box::new(Decoded::new(codec, metric)));
-    }
-    super::codec::check_metric(metric)?;
-    let similarity = metric.is_similarity();
-    Ok(Box::new(Tables::new(aq, similarity)))
-}
-
-/// Compares queries with codes by tables of products.
-pub struct Tables<'a> {
-    aq: &'a AdditiveQuantizer,
-    similarity: bool,
-    table: Vec<f32>,
-    /// What is added to each key.
-    pub bias: f32,
-    /// Products of the centroids of two codebooks, where norms come from them.
-    crossed: Vec<f32>,
-    numbers: std::cell::RefCell<Vec<i32>>,
-}
-
-impl<'a> Tables<'a> {
-    pub fn new(aq: &'a AdditiveQuantizer, similarity: bool) -> Self {
-        let size = aq.total_codebook_size;
-        let mut crossed = Vec::new();
-        if aq.search_type == ST_NORM_FROM_LUT && !similarity {
-            crossed = vec![0f32; size * size];
-            aq.tables(&aq.codebooks, &mut crossed);
+/// The methods of a [`Quantizer`](super::Quantizer) that every [`Additive`] has, inside its `impl`.
+macro_rules! additive_quantizer {
+    () => {
+        fn quantizer_base(&self) -> &$crate::quantize::QuantizerBase {
+            &$crate::quantize::additive::Additive::aq(self).base
         }
-        Tables { aq, similarity, table: vec![0.0; size], bias: 0.0, crossed, numbers: vec![0; aq.M].into() }
-    }
-
-    fn norm(&self, numbers: &[i32], stored: u64) -> f32 {
-        let aq = self.aq;
-        if aq.search_type != ST_NORM_FROM_LUT {
-            return aq.decode_norm(stored);
+        fn check(&self) -> $crate::base::Result<()> {
+            $crate::quantize::additive::Additive::aq(self).check()
         }
-        let size = aq.total_codebook_size;
-        let place = |m: usize| aq.codebook_offsets[m] + numbers[m] as usize;
-        let mut norm = 0.0;
-        for m in 0..aq.M {
-            norm += self.crossed[place(m) * size + place(m)];
-            for other in 0..m {
-                norm += 2.0 * self.crossed[place(m) * size + place(other)];
-            }
+        fn compute_codes(&self, x: &[f32], codes: &mut [u8]) -> $crate::base::Result<()> {
+            $crate::quantize::additive::Additive::compute_codes_add_centroids(self, x, codes, None)
         }
-        norm
-    }
-}
-
-impl CodeDistances for Tables<'_> {
-    fn set_query(&mut self, x: &[f32]) -> Result<()> {
-        Error::check(x.len() == self.aq.d, "x.size() == d")?;
-        self.aq.tables(x, &mut self.table);
-        self.bias = if self.similarity { 0.0 } else { simd::fvec_norm_L2sqr(x) };
-        Ok(())
-    }
-    fn keys(&self, codes: &[u8], keys: &mut [f32]) {
-        let aq = self.aq;
-        let numbers = &mut *self.numbers.borrow_mut();
-        for (code, key) in codes.chunks_exact(aq.code_size.max(1)).zip(keys) {
-            let stored = aq.numbers(code, numbers);
-            let places = numbers.iter().zip(&aq.codebook_offsets).map(|(number, at)| *at + *number as usize);
-            let product: f32 = places.map(|place| self.table[place]).sum();
-            *key = self.bias
-                + match (self.similarity, aq.search_type) {
-                    (true, _) | (_, ST_LUT_NONORM) => -product,
-                    _ => self.norm(numbers, stored) - 2.0 * product,
-                };
+        fn decode(&self, codes: &[u8], x: &mut [f32]) -> $crate::base::Result<()> {
+            $crate::quantize::additive::Additive::aq(self).decode_codes(codes, x)
         }
-    }
-    fn between(&self, a: &[u8], b: &[u8]) -> f32 {
-        let aq = self.aq;
-        let (mut x, mut y) = (vec![0f32; aq.d], vec![0f32; aq.d]);
-        let numbers = &mut *self.numbers.borrow_mut();
-        aq.numbers(a, numbers);
-        aq.sum(numbers, &mut x);
-        aq.numbers(b, numbers);
-        aq.sum(numbers, &mut y);
-        if self.similarity { -simd::fvec_inner_product(&x, &y) } else { simd::fvec_L2sqr(&x, &y) }
-    }
-}
-
-/// A residual quantizer: `RQ2x8_3x4`, two numbers of eight bits and three of four, and how norms are stored (`_Nfloat`).
-pub struct RqPart {
-    pub nbits: Vec<usize>,
-    pub search_type: i32,
-}
-
-impl RqPart {
-    /// `name` is what stands before the first number.
-    pub fn parse(part: &str, name: &str) -> Option<RqPart> {
-        let rest = part.strip_prefix(name)?;
-        let (sizes, norm) = rest.split_once("_N").map_or((rest, None), |(sizes, norm)| (sizes, Some(norm)));
-        let search_type = match norm {
-            None => ST_DECOMPRESS,
-            Some("float") => ST_NORM_FLOAT,
-            Some("none") => ST_LUT_NONORM,
-            Some("qint8") => ST_NORM_QINT8,
-            Some("qint4") => ST_NORM_QINT4,
-            Some("cqint8") => ST_NORM_CQINT8,
-            Some("cqint4") => ST_NORM_CQINT4,
-            Some("lsq2x4") => ST_NORM_LSQ2X4,
-            Some("rq2x4") => ST_NORM_RQ2X4,
-            Some(_) => return None,
-        };
-        let mut nbits = Vec::new();
-        for size in sizes.split('_') {
-            let (m, bits) = size.split_once('x')?;
-            let (m, bits) = (number(m)?, number(bits)?);
-            if m > 1 << 16 || bits > 24 {
-                return None;
-            }
-            nbits.extend((0..m).map(|_| bits as usize));
+        fn code_distances(
+            &self,
+            metric: $crate::base::MetricType,
+        ) -> $crate::base::Result<Box<dyn $crate::quantize::CodeDistances + '_>> {
+            let aq = $crate::quantize::additive::Additive::aq(self);
+            Ok(Box::new($crate::quantize::additive::AdditiveDistances::new(aq, metric)?))
         }
-        Some(RqPart { nbits, search_type })
-    }
+    };
 }
+pub(crate) use additive_quantizer;

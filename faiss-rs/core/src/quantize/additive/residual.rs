@@ -1,49 +1,45 @@
-//! The residual quantizer: each codebook quantizes what those before it leave. Encoding keeps the best few sums at each step (beam search; Liu et al.,
-//! "Improved residual vector quantization", 2015).
+//! The residual quantizer: each codebook is learnt from, and encodes, what the ones before leave. Encoding keeps the best few sums at each step
+//! (Liu et al., "Improved residual vector quantization for high-dimensional approximate nearest neighbor search", 2015).
 
 use faiss_derive::{Object, methods};
+use parking_lot::Mutex;
 
-use super::{Additive, AdditiveQuantizer, code_distances, compute_codes, train_norms};
-use crate::base::declare::Rows;
-use crate::base::{Error, MetricType, Result, interrupt, threads};
+use super::*;
+use crate::base::object::receiver;
+use crate::base::{interrupt, progress};
+use crate::blas::{Product, sgemm_nt, symmetric_eigen};
 use crate::cluster::Clustering;
-use crate::cluster::progressive::ProgressiveDimClusteringParameters;
+use crate::cluster::progressive::{ProgressiveDimClustering, ProgressiveDimClusteringParameters};
 use crate::index::flat_l2::IndexFlatL2;
-use crate::quantize::codec::CodeDistances;
-use crate::quantize::{Quantizer, QuantizerBase};
-use crate::registry::Row;
-use crate::simd;
-use crate::stream::{Reader, Writer};
 
-/// K-means in steps of growing dimension.
+/// Flags of `train_type`.
 pub const TRAIN_PROGRESSIVE_DIM: i32 = 1;
-/// Codebooks are improved by least squares afterwards.
 pub const TRAIN_REFINE_CODEBOOK: i32 = 2;
-/// Only the best sum of each vector is trained on.
 pub const TRAIN_TOP_BEAM: i32 = 1024;
-/// No tables of products between codebooks, which are not kept here anyway.
 pub const SKIP_CODEBOOK_TABLES: i32 = 2048;
 
-/// Quantizes vectors by sums of centroids, each of which is near to what those before it leave.
+/// Distances of one task of encoding.
+const BLOCK: usize = 1 << 18;
+
+/// Encodes by the best of `max_beam_size` sums of entries, found codebook by codebook.
 #[derive(Object, Clone)]
-#[object(methods, copy)]
+#[object(methods, implements(Additive), copy)]
 pub struct ResidualQuantizer {
     #[object(parent)]
     pub aq: AdditiveQuantizer,
-    /// Flags: 1 k-means in growing dimensions, 2 codebooks improved afterwards, 1024 training on the best sums only.
+    /// How training works, a sum: 1 clusters in growing dimensions, 2 refines the codebooks at the end, 1024 takes the best sum of each vector only,
+    /// 2048 makes no tables of products.
     pub train_type: i32,
-    /// Rounds of that improvement.
+    /// Rounds of refinement.
     pub niter_codebook_refine: i32,
-    /// Sums that encoding keeps at each step.
+    /// Sums that are kept of each vector.
     pub max_beam_size: i32,
-    /// Accepted for compatibility: distances are computed from residuals.
+    /// Whether sums are compared by tables of products; results are the same.
     pub use_beam_LUT: i32,
-    /// Accepted for compatibility: the best sums are chosen exactly.
+    /// How the best of many distances are found: always exactly, whatever this says.
     pub approx_topk_mode: i32,
-    /// Parameters of the k-means.
+    /// Parameters of the clustering of each codebook.
     pub cp: ProgressiveDimClusteringParameters,
-    /// Accepted for compatibility.
-    pub max_mem_distances: usize,
 }
 
 pub const ROW: Row = Row::of::<ResidualQuantizer>();
@@ -58,223 +54,219 @@ impl Default for ResidualQuantizer {
             use_beam_LUT: 0,
             approx_topk_mode: 0,
             cp: ProgressiveDimClusteringParameters::default(),
-            max_mem_distances: 5 << 30,
         }
     }
 }
 
-#[methods(new)]
-impl ResidualQuantizer {
-    /// With `M` codebooks of `2^nbits` centroids.
-    #[new]
-    pub fn new(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
-        Error::check(M <= 1 << 16, "M <= 65536")?;
-        ResidualQuantizer::of_bits(d, vec![nbits; M], search_type)
-    }
-
-    /// With codebooks of these numbers of bits.
-    #[new]
-    fn of_numbers(d: usize, nbits: &[i64], #[default = 0] search_type: i32) -> Result<Self> {
-        let nbits = nbits.iter().map(|v| usize::try_from(*v).map_err(|_| Error::overflow("nbits")));
-        ResidualQuantizer::of_bits(d, nbits.collect::<Result<_>>()?, search_type)
-    }
-
-    /// Sets what follows from `d`, `nbits` and `search_type`.
-    #[name = "set_derived_values"]
-    fn derive(&mut self) -> Result<()> {
-        self.aq.set_derived_values()
-    }
-
-    /// Trains on vectors (n, d).
-    #[name = "train"]
-    fn train_on(&mut self, x: &[f32]) -> Result<()> {
-        Quantizer::train(self, x)
-    }
-
-    /// The codes of vectors (n, d): (n, code_size).
-    #[name = "compute_codes"]
-    fn codes_of(&self, x: &[f32]) -> Result<Rows<u8>> {
-        let mut codes = vec![0; x.len() / self.d.max(1) * self.code_size];
-        compute_codes(self, x, &mut codes, None)?;
-        Ok(Rows(codes, self.code_size))
-    }
-
-    /// The vectors that codes (n, code_size) stand for: (n, d).
-    #[name = "decode"]
-    fn decoded(&self, codes: &[u8]) -> Result<Rows<f32>> {
-        let mut x = vec![0f32; codes.len() / self.code_size.max(1) * self.d];
-        self.aq.decode_codes(codes, &mut x)?;
-        Ok(Rows(x, self.d))
-    }
-
-    /// Makes one round of least squares: the codebooks that are best for the codes of `x`. Returns the mean squared error.
-    pub fn retrain_AQ_codebook(&mut self, n: usize, x: &[f32]) -> Result<f32> {
-        Error::check(n.checked_mul(self.d) == Some(x.len()), "x.size() == n * d")?;
-        let mut numbers = vec![0; n * self.M];
-        self.encode(x, &mut numbers)?;
-        self.refine(x, &numbers)
-    }
-}
-
-/// What encoding keeps of each vector at a step.
+/// The best sums of each vector so far: numbers of entries, what is left of the vector, and its squared norm.
 struct Beams {
+    d: usize,
+    /// Codebooks so far, and sums a vector.
+    m: usize,
     size: usize,
-    /// `n * size * steps` numbers.
-    numbers: Vec<i32>,
-    /// `n * size * d` numbers.
+    numbers: Vec<u32>,
     residuals: Vec<f32>,
     distances: Vec<f32>,
 }
 
-impl ResidualQuantizer {
-    pub fn of_bits(d: usize, nbits: Vec<usize>, search_type: i32) -> Result<Self> {
-        Ok(ResidualQuantizer { aq: AdditiveQuantizer::new(d, nbits, search_type)?, ..Default::default() })
+impl Beams {
+    /// `size` beginnings of each vector.
+    fn new(x: Vec<f32>, d: usize, size: usize) -> Self {
+        Beams { d, m: 0, size, numbers: Vec::new(), residuals: x, distances: Vec::new() }
     }
 
-    /// One more codebook: of each vector, the best sums of those kept and a centroid.
-    fn step(&self, d: usize, codebook: &[f32], beams: &Beams, steps: usize, size: usize) -> Result<Beams> {
-        let k = codebook.len() / d;
-        let n = beams.residuals.len() / (beams.size * d);
-        let mut made = Beams {
-            size,
-            numbers: vec![0; n * size * (steps + 1)],
-            residuals: vec![0.0; n * size * d],
-            distances: vec![0.0; n * size],
+    /// Adds an entry of a codebook, with the entries' squared norms, to every sum and keeps the best `most` of each vector.
+    fn advance(&mut self, book: &[f32], norms: &[f32], most: usize) -> Result<()> {
+        let (d, k, size, m) = (self.d, norms.len(), self.size, self.m);
+        let (n, new) = (self.residuals.len() / (size * d).max(1), most.min(size * k));
+        let mut next = Beams {
+            d,
+            m: m + 1,
+            size: new,
+            numbers: vec![0; n * new * (m + 1)],
+            residuals: vec![0.0; n * new * d],
+            distances: vec![0.0; n * new],
         };
-        let norms: Vec<f32> = codebook.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
-        let rows: Vec<_> = made
+        let rows = (BLOCK / (size * k)).max(1);
+        let outs: Vec<_> = next
             .numbers
-            .chunks_exact_mut(size * (steps + 1))
-            .zip(made.residuals.chunks_exact_mut(size * d))
-            .zip(made.distances.chunks_exact_mut(size))
-            .map(parking_lot::Mutex::new)
+            .chunks_mut(rows * new * (m + 1))
+            .zip(next.residuals.chunks_mut(rows * new * d))
+            .zip(next.distances.chunks_mut(rows * new))
+            .map(|((numbers, residuals), distances)| Mutex::new((numbers, residuals, distances)))
             .collect();
-        let share = 64;
-        threads::parallel_for(n.div_ceil(share), |task| {
+        threads::parallel_for(outs.len(), |task| {
             interrupt::check()?;
-            let mut keys = vec![0f32; beams.size * k];
-            let mut order: Vec<u32> = Vec::new();
-            for (i, row) in rows.iter().enumerate().take(((task + 1) * share).min(n)).skip(task * share) {
-                for b in 0..beams.size {
-                    let residual = &beams.residuals[(i * beams.size + b) * d..(i * beams.size + b + 1) * d];
-                    let keys = &mut keys[b * k..(b + 1) * k];
-                    if k <= 16 {
-                        simd::fvec_L2sqr_ny(keys, residual, codebook);
-                    } else {
-                        simd::fvec_inner_products_ny(keys, residual, codebook);
-                        keys.iter_mut().for_each(|key| *key *= -2.0);
-                        simd::products_to_L2sqr(keys, simd::fvec_norm_L2sqr(residual), &norms);
-                    }
-                }
-                order.clear();
-                order.extend(0..keys.len() as u32);
-                let by_key = |a: &u32, b: &u32| keys[*a as usize].total_cmp(&keys[*b as usize]).then(a.cmp(b));
-                if order.len() > size {
-                    order.select_nth_unstable_by(size - 1, by_key);
-                    order.truncate(size);
-                }
-                order.sort_unstable_by(by_key);
-                let ((numbers, residuals), distances) = &mut *row.lock();
-                for (to, from) in order.iter().enumerate() {
-                    let (b, number) = (*from as usize / k, *from as usize % k);
-                    let old = (i * beams.size + b) * steps;
-                    let own = &mut numbers[to * (steps + 1)..(to + 1) * (steps + 1)];
-                    own[..steps].copy_from_slice(&beams.numbers[old..old + steps]);
-                    own[steps] = number as i32;
-                    let residual = &beams.residuals[(i * beams.size + b) * d..(i * beams.size + b + 1) * d];
-                    let centroid = &codebook[number * d..(number + 1) * d];
-                    simd::fvec_sub(&mut residuals[to * d..(to + 1) * d], residual, centroid);
-                    distances[to] = keys[*from as usize];
+            let mut out = outs[task].lock();
+            let (numbers, residuals, distances) = &mut *out;
+            let first = task * rows;
+            let count = distances.len() / new;
+            let own = &self.residuals[first * size * d..(first + count) * size * d];
+            let mut keys = vec![0.0; count * size * k];
+            sgemm_nt(count * size, k, d, -2.0, own, book, &mut keys);
+            for (row, residual) in keys.chunks_exact_mut(k).zip(own.chunks_exact(d)) {
+                let norm = simd::fvec_norm_L2sqr(residual);
+                row.iter_mut().zip(norms).for_each(|(key, c)| *key = (norm + *key + c).max(0.0));
+            }
+            let mut order: Vec<u32> = Vec::with_capacity(size * k);
+            for (i, keys) in keys.chunks_exact(size * k).enumerate() {
+                best(keys, new, &mut order);
+                for (j, at) in order[..new].iter().map(|at| *at as usize).enumerate() {
+                    let (from, entry, to) = (at / k, at % k, i * new + j);
+                    let sum = &mut numbers[to * (m + 1)..(to + 1) * (m + 1)];
+                    sum[..m].copy_from_slice(&self.numbers[((first + i) * size + from) * m..][..m]);
+                    sum[m] = entry as u32;
+                    let before = &own[(i * size + from) * d..][..d];
+                    simd::fvec_sub(&mut residuals[to * d..(to + 1) * d], before, &book[entry * d..(entry + 1) * d]);
+                    distances[to] = keys[at];
                 }
             }
             Ok(())
         })?;
-        drop(rows);
-        Ok(made)
+        drop(outs);
+        *self = next;
+        Ok(())
     }
 
-    fn beam_size(&self) -> Result<usize> {
+    /// The numbers of the best sum of each vector.
+    fn best_numbers(&self) -> Vec<u32> {
+        if self.m == 0 {
+            return Vec::new();
+        }
+        self.numbers.chunks_exact(self.m).step_by(self.size).flatten().copied().collect()
+    }
+
+    /// What is left of each vector after its best sum.
+    fn best_residuals(&self) -> impl Iterator<Item = &[f32]> {
+        self.residuals.chunks_exact(self.d).step_by(self.size)
+    }
+}
+
+/// The places of the `count` smallest keys, ascending.
+fn best(keys: &[f32], count: usize, order: &mut Vec<u32>) {
+    order.clear();
+    order.extend(0..keys.len() as u32);
+    let compare = |a: &u32, b: &u32| keys[*a as usize].total_cmp(&keys[*b as usize]).then(a.cmp(b));
+    if count < order.len() {
+        order.select_nth_unstable_by(count, compare);
+    }
+    order[..count].sort_unstable_by(compare);
+}
+
+impl ResidualQuantizer {
+    /// `nbits` has an entry for each codebook.
+    pub fn new(d: usize, nbits: Vec<usize>, search_type: i32) -> Result<Self> {
+        Ok(ResidualQuantizer { aq: AdditiveQuantizer::new(d, nbits, search_type, 1)?, ..Default::default() })
+    }
+
+    pub fn deep_copy(&self) -> Result<Self> {
+        Ok(self.clone())
+    }
+
+    /// The best `most` sums for each vector: the numbers of their entries and squared distances, and how many there are.
+    pub fn nearest_sums(&self, x: &[f32], most: usize) -> Result<(Vec<u32>, Vec<f32>, usize)> {
+        let beams = self.beams(x, 1, most)?;
+        Ok((beams.numbers, beams.distances, beams.size))
+    }
+
+    fn has(&self, flag: i32) -> bool {
+        self.train_type & flag != 0
+    }
+
+    fn beam(&self) -> Result<usize> {
         let size = usize::try_from(self.max_beam_size).ok().filter(|size| *size > 0);
-        size.ok_or_else(|| Error::failed("max_beam_size > 0", "encoding keeps at least one sum"))
+        size.ok_or_else(|| Error::failed("max_beam_size > 0", "at least one sum is to be kept"))
     }
 
-    fn start(x: &[f32]) -> Beams {
-        Beams { size: 1, numbers: Vec::new(), residuals: x.to_vec(), distances: Vec::new() }
-    }
-
-    /// Encodes by the first codebooks, all of them in the end: the numbers and squared errors of the best `keep` sums.
-    fn search(&self, x: &[f32], beam: usize) -> Result<Beams> {
-        let d = self.d;
-        let mut beams = Self::start(x);
-        for m in 0..self.M {
-            let k = 1usize << self.nbits[m];
-            let size = beams.size.saturating_mul(k).min(beam);
-            let from = self.codebook_offsets[m] * d;
-            beams = self.step(d, &self.codebooks[from..from + k * d], &beams, m, size)?;
+    /// The best `out` sums of each vector, of which there are `size` beginnings.
+    fn beams(&self, x: &[f32], size: usize, out: usize) -> Result<Beams> {
+        self.aq.check_trained()?;
+        let d = self.aq.base.d;
+        Error::check(d > 0 && x.len().is_multiple_of(d * size), "x.size() % d == 0")?;
+        let mut beams = Beams::new(x.to_vec(), d, size);
+        for m in 0..self.aq.M {
+            let book = self.aq.book(m);
+            let norms: Vec<f32> = book.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
+            beams.advance(book, &norms, out)?;
         }
         Ok(beams)
     }
 
-    /// The best `k` combinations of centroids of each vector, as numbers that count over all combinations, and their squared distances.
-    pub fn nearest_combinations(
-        &self,
-        x: &[f32],
-        k: usize,
-        beam: usize,
-        labels: &mut [i64],
-        distances: &mut [f32],
-    ) -> Result<()> {
-        self.aq.check()?;
-        let beams = self.search(x, beam)?;
-        for (i, (labels, distances)) in labels.chunks_exact_mut(k).zip(distances.chunks_exact_mut(k)).enumerate() {
-            for j in 0..k {
-                if j >= beams.size {
-                    (labels[j], distances[j]) = (-1, f32::MAX);
-                    continue;
-                }
-                let own = &beams.numbers[(i * beams.size + j) * self.M..(i * beams.size + j + 1) * self.M];
-                let (mut label, mut shift) = (0i64, 0);
-                for (number, bits) in own.iter().zip(&self.nbits) {
-                    label |= i64::from(*number) << shift;
-                    shift += bits;
-                }
-                (labels[j], distances[j]) = (label, beams.distances[i * beams.size + j]);
-            }
+    /// Solves for the codebooks that decode the vectors' codes with the least error, which it returns.
+    pub fn retrain_AQ_codebook(&mut self, x: &[f32]) -> Result<f32> {
+        let (d, total) = (self.aq.base.d, self.aq.total_codebook_size);
+        let n = x.len() / d.max(1);
+        if n < total {
+            return Err(Error::failed("n >= total_codebook_size", "too few training points"));
         }
+        let numbers = self.compute_unpacked_codes(x)?;
+        let books = least_squares(&self.aq, &numbers, x)?;
+        self.aq.codebooks = books;
+        let mut decoded = vec![0.0; x.len()];
+        self.aq.decode_unpacked(&numbers, &mut decoded);
+        Ok(simd::fvec_L2sqr(&decoded, x))
+    }
+
+    /// Learns from `n * d` numbers.
+    pub fn train(&mut self, x: &[f32]) -> Result<()> {
+        let trained = self.trained(x)?;
+        *self = trained;
         Ok(())
     }
 
-    /// Trains on single numbers, without norms.
-    pub(super) fn train_numbers(&mut self, x: &[f32]) -> Result<()> {
-        self.train(x)
-    }
-
-    /// The codebooks of least squared error for given codes: normal equations of the matrix that says which centroids each vector has.
-    fn refine(&mut self, x: &[f32], numbers: &[i32]) -> Result<f32> {
-        let (d, size) = (self.d, self.total_codebook_size);
-        let (mut counts, mut sums) = (vec![0f64; size * size], vec![0f64; size * d]);
-        for (row, own) in x.chunks_exact(d).zip(numbers.chunks_exact(self.M)) {
-            let places: Vec<usize> =
-                own.iter().zip(&self.codebook_offsets).map(|(number, at)| *at + *number as usize).collect();
-            for a in &places {
-                places.iter().for_each(|b| counts[a * size + b] += 1.0);
-                sums[a * d..(a + 1) * d].iter_mut().zip(row).for_each(|(sum, v)| *sum += f64::from(*v));
+    fn trained(&self, x: &[f32]) -> Result<Self> {
+        self.aq.check()?;
+        let d = self.aq.base.d;
+        Error::check(d > 0 && x.len().is_multiple_of(d), "x.size() % d == 0")?;
+        let mut made = self.clone();
+        made.aq.codebooks = vec![0.0; self.aq.total_codebook_size * d];
+        let mut beams = Beams::new(x.to_vec(), d, 1);
+        for m in 0..self.aq.M {
+            progress::report("residual quantizer", m, self.aq.M);
+            let top: Vec<f32>;
+            let points = if self.has(TRAIN_TOP_BEAM) {
+                top = beams.best_residuals().flatten().copied().collect();
+                &top
+            } else {
+                &beams.residuals
+            };
+            let book = self.cluster(points, self.aq.book_size(m))?;
+            let norms: Vec<f32> = book.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
+            made.aq.codebooks[self.aq.codebook_offsets[m] * d..self.aq.codebook_offsets[m + 1] * d]
+                .copy_from_slice(&book);
+            beams.advance(&book, &norms, self.beam()?)?;
+            if self.aq.verbose {
+                let sum: f32 = beams.distances.iter().sum();
+                eprintln!("[{m}] quantization error: {sum}");
             }
         }
-        // Combinations that never occur leave the equations short of rank: a little weight on what is there keeps them solvable.
-        (0..size).for_each(|i| counts[i * size + i] += 1e-6 * x.len() as f64 / d as f64);
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum += 1e-6 * (x.len() / d) as f64 * f64::from(self.codebooks[i]);
+        progress::report("residual quantizer", self.aq.M, self.aq.M);
+        made.aq.is_trained = true;
+        if self.has(TRAIN_REFINE_CODEBOOK) {
+            for _ in 0..self.niter_codebook_refine {
+                made.retrain_AQ_codebook(x)?;
+            }
         }
-        solve(&mut counts, &mut sums, size, d)?;
-        self.codebooks = sums.iter().map(|v| *v as f32).collect();
-        let mut error = 0f64;
-        let mut decoded = vec![0f32; d];
-        for (row, own) in x.chunks_exact(d).zip(numbers.chunks_exact(self.M)) {
-            self.aq.sum(own, &mut decoded);
-            error += f64::from(simd::fvec_L2sqr(row, &decoded));
+        // The norms of what the vectors decode to.
+        let decoded = x.chunks_exact(d).zip(beams.best_residuals());
+        let norms: Vec<f32> = decoded.map(|(x, residual)| simd::fvec_L2sqr(x, residual)).collect();
+        made.aq.train_norm(&norms)?;
+        if !self.has(SKIP_CODEBOOK_TABLES) {
+            made.aq.compute_codebook_tables()?;
         }
-        Ok((error / (x.len() / d).max(1) as f64) as f32)
+        Ok(made)
+    }
+
+    fn cluster(&self, points: &[f32], k: usize) -> Result<Vec<f32>> {
+        let d = self.aq.base.d;
+        if self.has(TRAIN_PROGRESSIVE_DIM) {
+            let mut clustering = ProgressiveDimClustering { parameters: self.cp.clone(), d, k, ..Default::default() };
+            clustering.train(points)?;
+            return Ok(clustering.centroids);
+        }
+        let mut clustering = Clustering { cp: self.cp.cp.clone(), ..Clustering::new(d, k) };
+        clustering.train(points, &mut IndexFlatL2::new(d as i64)?, None)?;
+        Ok(clustering.centroids)
     }
 
     pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
@@ -284,46 +276,51 @@ impl ResidualQuantizer {
     }
 
     pub fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let aq = AdditiveQuantizer::read(input)?;
-        let (train_type, max_beam_size) = (input.i32()?, input.i32()?);
-        Ok(ResidualQuantizer { aq, train_type, max_beam_size, ..Default::default() })
+        let aq = AdditiveQuantizer::read(input, |_| Ok(1))?;
+        let mut rq =
+            ResidualQuantizer { aq, train_type: input.i32()?, max_beam_size: input.i32()?, ..Default::default() };
+        if rq.aq.is_trained && !rq.has(SKIP_CODEBOOK_TABLES) {
+            rq.aq.compute_codebook_tables()?;
+        }
+        Ok(rq)
     }
 }
 
-/// Solves `a x = b` for a symmetric positive matrix of `n` rows and `d` columns of `b`, in place, by Cholesky's decomposition.
-fn solve(a: &mut [f64], b: &mut [f64], n: usize, d: usize) -> Result<()> {
-    for i in 0..n {
-        interrupt::check()?;
-        for j in 0..=i {
-            let mut sum = a[i * n + j];
-            for k in 0..j {
-                sum -= a[i * n + k] * a[j * n + k];
-            }
-            if i == j {
-                Error::check(sum > 0.0, "the codebooks' equations have a solution")?;
-                a[i * n + i] = sum.sqrt();
-            } else {
-                a[i * n + j] = sum / a[j * n + j];
-            }
+/// The codebooks that decode `numbers` to `x` with the least error; of several, those of least norm.
+fn least_squares(aq: &AdditiveQuantizer, numbers: &[u32], x: &[f32]) -> Result<Vec<f32>> {
+    let (d, total) = (aq.base.d, aq.total_codebook_size);
+    let (mut normal, right) = normal_equations(aq, numbers, x);
+    let values = symmetric_eigen(total, &mut normal)?;
+    // Singular values of less than 1e-4 of the largest count as 0; these are their squares.
+    let least = values.first().copied().unwrap_or(0.0) * 1e-8;
+    let vectors: Vec<f32> = normal.iter().map(|v| *v as f32).collect();
+    let right: Vec<f32> = right.iter().map(|v| *v as f32).collect();
+    let mut along = vec![0.0; total * d];
+    Product::of(&vectors, &right).write(total, d, total, &mut along)?;
+    for (row, value) in along.chunks_exact_mut(d).zip(&values) {
+        let factor = if *value > least { (1.0 / value) as f32 } else { 0.0 };
+        row.iter_mut().for_each(|v| *v *= factor);
+    }
+    let mut books = vec![0.0; total * d];
+    Product { transpose_a: true, ..Product::of(&vectors, &along) }.write(total, d, total, &mut books)?;
+    Ok(books)
+}
+
+/// How often two entries are named by one code, `total * total` numbers, and the sums of the vectors whose codes name an entry, `total * d`.
+pub(super) fn normal_equations(aq: &AdditiveQuantizer, numbers: &[u32], x: &[f32]) -> (Vec<f64>, Vec<f64>) {
+    let (d, total) = (aq.base.d, aq.total_codebook_size);
+    let (mut normal, mut right) = (vec![0f64; total * total], vec![0f64; total * d]);
+    let mut places = vec![0; aq.M];
+    for (numbers, x) in numbers.chunks_exact(aq.M).zip(x.chunks_exact(d)) {
+        for (place, (number, offset)) in places.iter_mut().zip(numbers.iter().zip(&aq.codebook_offsets)) {
+            *place = offset + *number as usize;
+        }
+        for a in &places {
+            places.iter().for_each(|b| normal[a * total + b] += 1.0);
+            right[a * d..(a + 1) * d].iter_mut().zip(x).for_each(|(sum, v)| *sum += f64::from(*v));
         }
     }
-    for c in 0..d {
-        for i in 0..n {
-            let mut sum = b[i * d + c];
-            for k in 0..i {
-                sum -= a[i * n + k] * b[k * d + c];
-            }
-            b[i * d + c] = sum / a[i * n + i];
-        }
-        for i in (0..n).rev() {
-            let mut sum = b[i * d + c];
-            for k in i + 1..n {
-                sum -= a[k * n + i] * b[k * d + c];
-            }
-            b[i * d + c] = sum / a[i * n + i];
-        }
-    }
-    Ok(())
+    (normal, right)
 }
 
 impl Additive for ResidualQuantizer {
@@ -333,76 +330,78 @@ impl Additive for ResidualQuantizer {
     fn aq_mut(&mut self) -> &mut AdditiveQuantizer {
         &mut self.aq
     }
-    fn encode(&self, x: &[f32], numbers: &mut [i32]) -> Result<()> {
-        let (d, m) = (self.d.max(1), self.M);
-        let beam = self.beam_size()?;
-        // Blocks bound what is kept of all sums.
-        for (x, numbers) in x.chunks(4096 * d).zip(numbers.chunks_mut(4096 * m.max(1))) {
-            let beams = self.search(x, beam)?;
-            for (i, own) in numbers.chunks_exact_mut(m.max(1)).enumerate() {
-                own.copy_from_slice(&beams.numbers[i * beams.size * m..i * beams.size * m + m]);
-            }
-        }
-        Ok(())
+    fn compute_unpacked_codes(&self, x: &[f32]) -> Result<Vec<u32>> {
+        Ok(self.beams(x, 1, self.beam()?)?.best_numbers())
+    }
+    fn compute_codes_add_centroids(&self, x: &[f32], codes: &mut [u8], centroids: Option<&[f32]>) -> Result<()> {
+        let aq = &self.aq;
+        check_sizes(aq, x, codes)?;
+        let beams = self.beams(x, 1, self.beam()?)?;
+        // As Faiss rounds them: norms are distances of vectors to what is left of them.
+        let norms = || beams.best_residuals().zip(x.chunks_exact(aq.base.d)).map(|(r, x)| simd::fvec_L2sqr(x, r));
+        let norms = (aq.norm_bits > 0 && centroids.is_none()).then(|| norms().collect::<Vec<_>>());
+        aq.pack_codes(&beams.best_numbers(), codes, norms.as_deref(), centroids)
     }
 }
 
 impl Quantizer for ResidualQuantizer {
-    fn quantizer_base(&self) -> &QuantizerBase {
-        &self.aq
-    }
-    fn check(&self) -> Result<()> {
-        self.aq.check()
-    }
+    additive_quantizer!();
     fn train(&mut self, x: &[f32]) -> Result<()> {
-        self.aq.set_derived_values()?;
-        let (d, beam) = (self.d, self.beam_size()?);
-        Error::check(d > 0 && x.len().is_multiple_of(d) && !x.is_empty(), "x.size() % d == 0")?;
-        let n = x.len() / d;
-        self.codebooks = vec![0.0; d * self.total_codebook_size];
-        let mut beams = Self::start(x);
-        for m in 0..self.M {
-            let k = 1usize << self.nbits[m];
-            let best: Vec<f32>;
-            let residuals = if self.train_type & TRAIN_TOP_BEAM != 0 {
-                best = beams.residuals.chunks_exact(beams.size * d).flat_map(|own| &own[..d]).copied().collect();
-                &best
-            } else {
-                &beams.residuals
-            };
-            let codebook = if self.train_type & TRAIN_PROGRESSIVE_DIM != 0 {
-                self.cp.train(d, k, residuals)?
-            } else {
-                let mut clustering = Clustering { cp: self.cp.cp.clone(), ..Clustering::new(d, k) };
-                clustering.train(residuals, &mut IndexFlatL2::new(d as i64)?, None)?;
-                clustering.centroids
-            };
-            let from = self.codebook_offsets[m] * d;
-            let size = beams.size.saturating_mul(k).min(beam);
-            beams = self.step(d, &codebook, &beams, m, size)?;
-            self.codebooks[from..from + codebook.len()].copy_from_slice(&codebook);
-        }
-        self.is_trained = true;
-        let mut best: Vec<f32> =
-            beams.residuals.chunks_exact(beams.size * d).flat_map(|own| &own[..d]).copied().collect();
-        if self.train_type & TRAIN_REFINE_CODEBOOK != 0 {
-            for _ in 0..self.niter_codebook_refine {
-                self.retrain_AQ_codebook(n, x)?;
-            }
-            let again = self.search(x, beam)?;
-            best = again.residuals.chunks_exact(again.size * d).flat_map(|own| &own[..d]).copied().collect();
-        }
-        let norms: Vec<f32> =
-            x.chunks_exact(d).zip(best.chunks_exact(d)).map(|(x, r)| simd::fvec_L2sqr(x, r)).collect();
-        train_norms(&mut self.aq, &norms)
+        ResidualQuantizer::train(self, x)
     }
-    fn compute_codes(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
-        compute_codes(self, x, codes, None)
+}
+
+/// The numbers of Python's lists and arrays of bits.
+pub fn bits_of(nbits: &[i64]) -> Result<Vec<usize>> {
+    let bits = nbits.iter().map(|b| usize::try_from(*b));
+    bits.collect::<std::result::Result<_, _>>().map_err(|_| Error::overflow("nbits is out of range for size_t"))
+}
+
+#[methods(new)]
+impl ResidualQuantizer {
+    #[new]
+    fn of(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
+        ResidualQuantizer::new(d, vec![nbits; M], search_type)
     }
-    fn decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
-        self.aq.decode_codes(codes, x)
+
+    #[new]
+    fn of_bits(d: usize, nbits: &[i64], #[default = 0] search_type: i32) -> Result<Self> {
+        ResidualQuantizer::new(d, bits_of(nbits)?, search_type)
     }
-    fn code_distances(&self, metric: MetricType) -> Result<Box<dyn CodeDistances + '_>> {
-        code_distances(self, &self.aq, metric)
+
+    /// Takes the first codebooks of another quantizer.
+    pub fn initialize_from(&mut self, other: &dyn Additive, #[default = 0] skip_M: usize) -> Result<()> {
+        let other = receiver::<ResidualQuantizer>(other)?;
+        let (d, m) = (self.aq.base.d, self.aq.M);
+        Error::check(other.aq.M >= m + skip_M && d == other.aq.base.d, "M + skip_M <= other.M && d == other.d")?;
+        other.aq.check_trained()?;
+        let same = self.aq.nbits[..] == other.aq.nbits[skip_M..skip_M + m];
+        Error::check(same, "nbits[m] == other.nbits[m + skip_M]")?;
+        let first = other.aq.codebook_offsets[skip_M] * d;
+        self.aq.codebooks = other.aq.codebooks[first..first + self.aq.total_codebook_size * d].to_vec();
+        self.aq.is_trained = true;
+        Ok(())
+    }
+
+    /// Solves for the codebooks that decode the codes of vectors (n, d) with the least error; returns the error.
+    #[name = "retrain_AQ_codebook"]
+    fn retrain(&mut self, x: &[f32]) -> Result<f32> {
+        self.retrain_AQ_codebook(x)
+    }
+
+    /// Bytes that encoding a vector takes.
+    fn memory_per_point(&self, #[default = -1] beam_size: i32) -> usize {
+        let beam = if beam_size < 0 { self.max_beam_size } else { beam_size }.max(1) as usize;
+        // Residuals and distances before and after a step, and the numbers of the entries.
+        let largest = (0..self.aq.M).map(|m| self.aq.book_size(m)).max().unwrap_or(0);
+        beam * (2 * self.aq.base.d * 4 + largest * 4 + self.aq.M * 4)
+    }
+
+    /// The best sums of vectors (n, beam_size, d): numbers of entries (n, out_beam_size, M), what is left (n, out_beam_size, d) and its squared
+    /// norm (n, out_beam_size).
+    fn refine_beam(&self, x: &[f32], beam_size: usize, out_beam_size: usize) -> Result<(Vec<i32>, Vec<f32>, Vec<f32>)> {
+        Error::check(beam_size > 0 && out_beam_size > 0, "beam_size > 0 && out_beam_size > 0")?;
+        let beams = self.beams(x, beam_size, out_beam_size)?;
+        Ok((beams.numbers.iter().map(|n| *n as i32).collect(), beams.residuals, beams.distances))
     }
 }

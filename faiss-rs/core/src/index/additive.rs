@@ -1,0 +1,203 @@
+//! Codes of additive quantizers, searched exhaustively.
+
+use faiss_derive::{Object, methods};
+
+use super::flat_codes::{FlatCodes, IndexFlatCodes};
+use super::{Index, IndexBase, header};
+use crate::base::object::receiver;
+use crate::base::{Handle, MetricType, Result};
+use crate::grammar::{AdditivePart, Grammar};
+use crate::quantize::additive::residual::bits_of;
+use crate::quantize::additive::{
+    LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer, ResidualQuantizer,
+};
+use crate::quantize::{Quantizer, QuantizerBase};
+use crate::registry::{Format, Row};
+
+/// Base of the indexes of codes of additive quantizers.
+#[derive(Object, Default, Clone)]
+#[object(abstract, implements(Index))]
+pub struct IndexAdditiveQuantizer {
+    #[object(parent)]
+    pub flat_codes: IndexFlatCodes,
+}
+
+pub const ROW: Row = Row::of::<IndexAdditiveQuantizer>();
+
+impl Index for IndexAdditiveQuantizer {
+    crate::inherit_index!(flat_codes);
+}
+
+impl IndexAdditiveQuantizer {
+    fn new(d: i64, quantizer: &QuantizerBase, metric: MetricType) -> Result<Self> {
+        let base = IndexBase { is_trained: false, ..IndexBase::new(d, metric)? };
+        Ok(IndexAdditiveQuantizer { flat_codes: IndexFlatCodes::new(base, quantizer.code_size) })
+    }
+}
+
+/// A dimension as a quantizer has it; a wrong one is told by the index.
+fn dim(d: i64) -> usize {
+    usize::try_from(d).unwrap_or(0)
+}
+
+macro_rules! additive_index {
+    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal, $part:pat => $made:expr) => {
+        $(#[$doc])*
+        #[derive(Object, Default, Clone)]
+        #[object(methods, implements(Index), copy = deep_copy)]
+        pub struct $name {
+            #[object(parent)]
+            pub additive: IndexAdditiveQuantizer,
+            /// Makes the codes.
+            pub $field: $quantizer,
+        }
+
+        pub const $row: Row = Row::of::<$name>()
+            .grammar(Grammar::Index(|d, part, metric| match AdditivePart::parse(part) {
+                Some($part) => {
+                    let $field: $quantizer = $made(dim(d))?;
+                    Ok(Some(Handle::new($name::over(d, $field, metric)?)))
+                }
+                _ => Ok(None),
+            }))
+            .format(Format {
+                fourccs: &[$fourcc],
+                read: |input, _| {
+                    let base = header::read(input)?;
+                    let $field = $quantizer::read(input)?;
+                    let flat_codes = IndexFlatCodes { base, code_size: input.usize()?, codes: input.codes()? };
+                    let index = $name { additive: IndexAdditiveQuantizer { flat_codes }, $field };
+                    index.check_codes()?;
+                    Ok(Handle::new(index))
+                },
+                write: |object, out| {
+                    let index = receiver::<$name>(object)?;
+                    index.check_codes()?;
+                    out.fourcc($fourcc)?;
+                    header::write(index, out)?;
+                    index.$field.write(out)?;
+                    out.usize(index.code_size)?;
+                    out.codes(index.codes.as_slice())
+                },
+            });
+
+        impl $name {
+            fn over(d: i64, $field: $quantizer, metric: MetricType) -> Result<Self> {
+                let additive = IndexAdditiveQuantizer::new(d, $field.quantizer_base(), metric)?;
+                Ok($name { additive, $field })
+            }
+
+            fn deep_copy(&self) -> Result<Self> {
+                Ok($name { additive: self.additive.clone(), $field: self.$field.deep_copy()? })
+            }
+        }
+
+        impl Index for $name {
+            crate::flat_codes_index!();
+        }
+
+        impl FlatCodes for $name {
+            fn flat_codes(&self) -> &IndexFlatCodes {
+                &self.additive.flat_codes
+            }
+            fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
+                &mut self.additive.flat_codes
+            }
+            fn codec(&self) -> &dyn Quantizer {
+                &self.$field
+            }
+            fn codec_mut(&mut self) -> &mut dyn Quantizer {
+                &mut self.$field
+            }
+        }
+    };
+}
+
+additive_index! {
+    /// Stores codes of a residual quantizer and searches them exhaustively.
+    IndexResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, "IxRq",
+    AdditivePart::Residual { nbits, norm } => |d| ResidualQuantizer::new(d, nbits, norm)
+}
+additive_index! {
+    /// Stores codes of a local search quantizer and searches them exhaustively.
+    IndexLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, "IxLS",
+    AdditivePart::LocalSearch { m, nbits, norm } => |d| LocalSearchQuantizer::new(d, m, nbits, norm)
+}
+additive_index! {
+    /// Stores codes of a residual quantizer for each part of the vectors and searches them exhaustively.
+    IndexProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, "IxPR",
+    AdditivePart::ProductResidual { nsplits, m, nbits, norm } => |d| ProductResidualQuantizer::new(d, nsplits, m, nbits, norm)
+}
+additive_index! {
+    /// Stores codes of a local search quantizer for each part of the vectors and searches them exhaustively.
+    IndexProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "IxPL",
+    AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm } => |d| ProductLocalSearchQuantizer::new(d, nsplits, m, nbits, norm)
+}
+
+#[methods(new)]
+impl IndexResidualQuantizer {
+    #[new]
+    pub fn new(
+        d: i64,
+        M: usize,
+        nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+    ) -> Result<Self> {
+        Self::over(d, ResidualQuantizer::new(dim(d), vec![nbits; M], search_type)?, metric)
+    }
+
+    #[new]
+    pub fn of_bits(
+        d: i64,
+        nbits: &[i64],
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+    ) -> Result<Self> {
+        Self::over(d, ResidualQuantizer::new(dim(d), bits_of(nbits)?, search_type)?, metric)
+    }
+}
+
+#[methods(new)]
+impl IndexLocalSearchQuantizer {
+    #[new]
+    pub fn new(
+        d: i64,
+        M: usize,
+        nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+    ) -> Result<Self> {
+        Self::over(d, LocalSearchQuantizer::new(dim(d), M, nbits, search_type)?, metric)
+    }
+}
+
+#[methods(new)]
+impl IndexProductResidualQuantizer {
+    #[new]
+    pub fn new(
+        d: i64,
+        nsplits: usize,
+        Msub: usize,
+        nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+    ) -> Result<Self> {
+        Self::over(d, ProductResidualQuantizer::new(dim(d), nsplits, Msub, nbits, search_type)?, metric)
+    }
+}
+
+#[methods(new)]
+impl IndexProductLocalSearchQuantizer {
+    #[new]
+    pub fn new(
+        d: i64,
+        nsplits: usize,
+        Msub: usize,
+        nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+    ) -> Result<Self> {
+        Self::over(d, ProductLocalSearchQuantizer::new(dim(d), nsplits, Msub, nbits, search_type)?, metric)
+    }
+}

@@ -1,0 +1,231 @@
+//! Inverted files of codes of additive quantizers.
+
+use faiss_derive::{Object, methods};
+
+use super::{IndexIVF, InvertedFile, codec, format};
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, MetricType, Result, Shared};
+use crate::grammar::{AdditivePart, Grammar};
+use crate::index::Index;
+use crate::quantize::Quantizer;
+use crate::quantize::additive::residual::bits_of;
+use crate::quantize::additive::{
+    Additive, LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer, ResidualQuantizer,
+};
+use crate::registry::{Format, Row};
+
+/// Base of the inverted files of codes of additive quantizers.
+#[derive(Object, Default, Clone)]
+#[object(abstract)]
+pub struct IndexIVFAdditiveQuantizer {
+    #[object(parent)]
+    pub ivf: IndexIVF,
+    /// Kept for programs that set it: there are no precomputed tables.
+    pub use_precomputed_table: i32,
+}
+
+pub const ROW: Row = Row::of::<IndexIVFAdditiveQuantizer>();
+
+macro_rules! additive_inverted_file {
+    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal, $part:pat => $made:expr) => {
+        $(#[$doc])*
+        #[derive(Object, Clone, Default)]
+        #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+        pub struct $name {
+            #[object(parent)]
+            pub additive: IndexIVFAdditiveQuantizer,
+            /// Makes the codes.
+            pub $field: $quantizer,
+        }
+
+        pub const $row: Row = Row::of::<$name>()
+            .grammar(Grammar::InvertedFile(|over, part| match AdditivePart::parse(part) {
+                Some($part) => {
+                    let $field: $quantizer = $made(usize::try_from(over.d).unwrap_or(0))?;
+                    let quantizer = over.quantizer.clone();
+                    Ok(Some(Handle::new($name::over(quantizer, over.d, over.nlist, $field, over.metric, true)?)))
+                }
+                _ => Ok(None),
+            }))
+            .format(Format {
+                fourccs: &[$fourcc],
+                read: |input, _| {
+                    let mut ivf = format::read_header(input)?;
+                    ivf.code_size = input.usize()?;
+                    let $field = $quantizer::read(input)?;
+                    codec::check(&ivf, &$field)?;
+                    ivf.by_residual = input.bool("by_residual")?;
+                    let use_precomputed_table = input.i32()?;
+                    format::read_lists(&mut ivf, input)?;
+                    Ok(Handle::new($name { additive: IndexIVFAdditiveQuantizer { ivf, use_precomputed_table }, $field }))
+                },
+                write: |object, out| {
+                    let index = receiver::<$name>(object)?;
+                    out.fourcc($fourcc)?;
+                    format::write_header(index, out)?;
+                    out.usize(index.code_size)?;
+                    index.$field.write(out)?;
+                    out.bool(index.by_residual)?;
+                    out.i32(index.use_precomputed_table)?;
+                    format::write_lists(index, out)
+                },
+            });
+
+        impl $name {
+            fn over(
+                quantizer: Shared<dyn Index>,
+                d: i64,
+                nlist: usize,
+                $field: $quantizer,
+                metric: MetricType,
+                own_invlists: bool,
+            ) -> Result<Self> {
+                let mut ivf = IndexIVF::new(quantizer, d, nlist, $field.quantizer_base().code_size, metric, own_invlists)?;
+                ivf.is_trained = false;
+                Ok($name { additive: IndexIVFAdditiveQuantizer { ivf, use_precomputed_table: 0 }, $field })
+            }
+
+            fn deep_copy(&self) -> Result<Self> {
+                let additive = IndexIVFAdditiveQuantizer { ivf: self.additive.ivf.deep_copy()?, ..self.additive.clone() };
+                Ok($name { additive, $field: self.$field.deep_copy()? })
+            }
+        }
+
+        impl Index for $name {
+            crate::inverted_file_index!();
+        }
+
+        impl InvertedFile for $name {
+            fn ivf(&self) -> &IndexIVF {
+                &self.additive.ivf
+            }
+            fn ivf_mut(&mut self) -> &mut IndexIVF {
+                &mut self.additive.ivf
+            }
+            fn codec(&self) -> Result<&dyn Quantizer> {
+                Ok(&self.$field)
+            }
+            fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
+                Ok(&mut self.$field)
+            }
+            fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
+                let theirs = receiver::<$name>(other)?;
+                let same = theirs.$field.aq().codebooks == self.$field.aq().codebooks;
+                Error::check(same, "other's codebooks are the same")
+            }
+        }
+    };
+}
+
+additive_inverted_file! {
+    /// Stores codes of a residual quantizer in the lists of a coarse quantizer.
+    IndexIVFResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, "IwRQ",
+    AdditivePart::Residual { nbits, norm } => |d| ResidualQuantizer::new(d, nbits, norm)
+}
+additive_inverted_file! {
+    /// Stores codes of a local search quantizer in the lists of a coarse quantizer.
+    IndexIVFLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, "IwLS",
+    AdditivePart::LocalSearch { m, nbits, norm } => |d| LocalSearchQuantizer::new(d, m, nbits, norm)
+}
+additive_inverted_file! {
+    /// Stores codes of a residual quantizer for each part of the vectors in the lists of a coarse quantizer.
+    IndexIVFProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, "IwPR",
+    AdditivePart::ProductResidual { nsplits, m, nbits, norm } => |d| ProductResidualQuantizer::new(d, nsplits, m, nbits, norm)
+}
+additive_inverted_file! {
+    /// Stores codes of a local search quantizer for each part of the vectors in the lists of a coarse quantizer.
+    IndexIVFProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "IwPL",
+    AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm } => |d| ProductLocalSearchQuantizer::new(d, nsplits, m, nbits, norm)
+}
+
+fn dim(d: i64) -> usize {
+    usize::try_from(d).unwrap_or(0)
+}
+
+#[methods(new)]
+impl IndexIVFResidualQuantizer {
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        M: usize,
+        nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+        #[default = true] own_invlists: bool,
+    ) -> Result<Self> {
+        let rq = ResidualQuantizer::new(dim(d), vec![nbits; M], search_type)?;
+        Self::over(quantizer, d, nlist, rq, metric, own_invlists)
+    }
+
+    #[new]
+    pub fn of_bits(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        nbits: &[i64],
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+        #[default = true] own_invlists: bool,
+    ) -> Result<Self> {
+        let rq = ResidualQuantizer::new(dim(d), bits_of(nbits)?, search_type)?;
+        Self::over(quantizer, d, nlist, rq, metric, own_invlists)
+    }
+}
+
+#[methods(new)]
+impl IndexIVFLocalSearchQuantizer {
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        M: usize,
+        nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+        #[default = true] own_invlists: bool,
+    ) -> Result<Self> {
+        let lsq = LocalSearchQuantizer::new(dim(d), M, nbits, search_type)?;
+        Self::over(quantizer, d, nlist, lsq, metric, own_invlists)
+    }
+}
+
+#[methods(new)]
+impl IndexIVFProductResidualQuantizer {
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        nsplits: usize,
+        Msub: usize,
+        nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+        #[default = true] own_invlists: bool,
+    ) -> Result<Self> {
+        let prq = ProductResidualQuantizer::new(dim(d), nsplits, Msub, nbits, search_type)?;
+        Self::over(quantizer, d, nlist, prq, metric, own_invlists)
+    }
+}
+
+#[methods(new)]
+impl IndexIVFProductLocalSearchQuantizer {
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        nsplits: usize,
+        Msub: usize,
+        nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] search_type: i32,
+        #[default = true] own_invlists: bool,
+    ) -> Result<Self> {
+        let plsq = ProductLocalSearchQuantizer::new(dim(d), nsplits, Msub, nbits, search_type)?;
+        Self::over(quantizer, d, nlist, plsq, metric, own_invlists)
+    }
+}

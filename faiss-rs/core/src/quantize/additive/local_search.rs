@@ -1,0 +1,312 @@
+//! The local search quantizer: codebooks are solved for by least squares, codes by changing one number at a time from perturbed beginnings
+//! (Martinez et al., "Revisiting additive quantization", ECCV 2016, and "LSQ++: lower running time and higher recall in multi-codebook
+//! quantization", ECCV 2018).
+
+use faiss_derive::{Object, methods};
+
+use super::residual::normal_equations;
+use super::*;
+use crate::base::{interrupt, progress};
+use crate::blas::{Product, sgemm_nt, solve_positive_definite};
+use crate::random::StandardTwister;
+
+/// Finds codes by iterated local search.
+#[derive(Object, Clone)]
+#[object(methods, implements(Additive), copy)]
+pub struct LocalSearchQuantizer {
+    #[object(parent)]
+    pub aq: AdditiveQuantizer,
+    /// Entries of a codebook.
+    pub K: usize,
+    /// Rounds of training.
+    pub train_iters: usize,
+    /// Beginnings of a search: in encoding and in training.
+    pub encode_ils_iters: usize,
+    pub train_ils_iters: usize,
+    /// Passes over the codebooks from each beginning.
+    pub icm_iters: usize,
+    /// How fast the perturbation of codebooks falls.
+    pub p: f32,
+    /// Weight of the codebooks' norms when they are solved for.
+    pub lambd: f32,
+    /// Vectors that are encoded at a time.
+    pub chunk_size: usize,
+    /// Seed of the random numbers.
+    pub random_seed: i32,
+    /// Numbers of a code that are changed for a new beginning.
+    pub nperts: usize,
+    /// Kept for programs that set it: codebooks are always solved for in double precision.
+    pub update_codebooks_with_double: bool,
+}
+
+pub const ROW: Row = Row::of::<LocalSearchQuantizer>();
+
+impl Default for LocalSearchQuantizer {
+    fn default() -> Self {
+        LocalSearchQuantizer {
+            aq: AdditiveQuantizer::default(),
+            K: 0,
+            train_iters: 25,
+            encode_ils_iters: 16,
+            train_ils_iters: 8,
+            icm_iters: 4,
+            p: 0.5,
+            lambd: 1e-2,
+            chunk_size: 10_000,
+            random_seed: 0x12345,
+            nperts: 4,
+            update_codebooks_with_double: true,
+        }
+    }
+}
+
+#[methods(new)]
+impl LocalSearchQuantizer {
+    #[new]
+    pub fn new(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
+        let aq = AdditiveQuantizer::new(d, vec![nbits; M], search_type, 1)?;
+        Ok(LocalSearchQuantizer { aq, K: 1 << nbits, ..Default::default() })
+    }
+}
+
+impl LocalSearchQuantizer {
+    pub fn deep_copy(&self) -> Result<Self> {
+        Ok(self.clone())
+    }
+
+    fn check(&self) -> Result<()> {
+        self.aq.check()?;
+        let equal = self.aq.nbits.iter().all(|b| 1 << b == self.K);
+        Error::check(equal, "all codebooks have K entries")
+    }
+
+    /// Learns from `n * d` numbers.
+    pub fn train(&mut self, x: &[f32]) -> Result<()> {
+        let trained = self.trained(x)?;
+        *self = trained;
+        Ok(())
+    }
+
+    fn trained(&self, x: &[f32]) -> Result<Self> {
+        self.check()?;
+        let (d, m) = (self.aq.base.d, self.aq.M);
+        Error::check(d > 0 && x.len().is_multiple_of(d), "x.size() % d == 0")?;
+        let n = x.len() / d;
+        if n < self.K {
+            let message = format!("{n} training vectors for {} entries of a codebook", self.K);
+            return Err(Error::failed("n >= K", message));
+        }
+        let mut made = self.clone();
+        made.aq.codebooks = vec![0.0; self.aq.total_codebook_size * d];
+        made.aq.is_trained = true;
+        let mut random = StandardTwister::new(self.random_seed as u32);
+        let mut numbers = self.random_numbers(n, &mut random);
+        let stddev = deviations(x, n, d);
+        for round in 0..self.train_iters {
+            progress::report("local search quantizer", round, self.train_iters);
+            made.update_codebooks(x, &numbers)?;
+            let heat = (1.0 - (round as f32 + 1.0) / self.train_iters as f32).powf(self.p);
+            made.perturb_codebooks(heat, &stddev, &mut random);
+            made.search(&mut numbers, x, self.train_ils_iters, &mut random)?;
+            if self.aq.verbose {
+                eprintln!(
+                    "iteration {round}: objective {}",
+                    made.errors(&numbers, x).iter().sum::<f32>() / n.max(1) as f32
+                );
+            }
+        }
+        progress::report("local search quantizer", self.train_iters, self.train_iters);
+        let mut decoded = vec![0.0; x.len()];
+        made.aq.decode_unpacked(&numbers, &mut decoded);
+        let norms: Vec<f32> = decoded.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
+        debug_assert_eq!(numbers.len(), n * m);
+        made.aq.train_norm(&norms)?;
+        made.aq.compute_codebook_tables()?;
+        Ok(made)
+    }
+
+    fn random_numbers(&self, n: usize, random: &mut StandardTwister) -> Vec<u32> {
+        (0..n * self.aq.M).map(|_| random.below(self.K as u32)).collect()
+    }
+
+    /// Solves for the codebooks that decode the numbers to `x` with the least error, plus `lambd` times their squared norm.
+    fn update_codebooks(&mut self, x: &[f32], numbers: &[u32]) -> Result<()> {
+        let (d, total) = (self.aq.base.d, self.aq.total_codebook_size);
+        let (mut normal, mut right) = normal_equations(&self.aq, numbers, x);
+        normal.iter_mut().step_by(total + 1).for_each(|v| *v += f64::from(self.lambd));
+        solve_positive_definite(total, d, &mut normal, &mut right)?;
+        self.aq.codebooks = right.into_iter().map(|v| v as f32).collect();
+        Ok(())
+    }
+
+    /// Moves every entry at random by a share of the data's deviation.
+    fn perturb_codebooks(&mut self, heat: f32, stddev: &[f32], random: &mut StandardTwister) {
+        let m = self.aq.M as f32;
+        // The numbers come in pairs, of which each coordinate keeps the second for itself.
+        let mut kept = vec![None; stddev.len()];
+        for entry in self.aq.codebooks.chunks_exact_mut(stddev.len()) {
+            for ((v, deviation), kept) in entry.iter_mut().zip(stddev).zip(&mut kept) {
+                *v += heat * (random.normal(kept) * deviation) / m;
+            }
+        }
+    }
+
+    /// Improves the codes of vectors from `beginnings` perturbed ones.
+    fn search(&self, numbers: &mut [u32], x: &[f32], beginnings: usize, random: &mut StandardTwister) -> Result<()> {
+        let (d, m, k) = (self.aq.base.d, self.aq.M, self.K);
+        if m == 0 {
+            return Ok(());
+        }
+        let total = self.aq.total_codebook_size;
+        // Twice the products of entries of two codebooks.
+        let mut pairs = vec![0.0; total * total];
+        let product = Product { transpose_b: true, alpha: 2.0, ..Product::of(&self.aq.codebooks, &self.aq.codebooks) };
+        product.write(total, total, d, &mut pairs)?;
+        let norms: Vec<f32> = self.aq.codebooks.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
+        let chunk = self.chunk_size.max(1);
+        for (numbers, x) in numbers.chunks_mut(chunk * m).zip(x.chunks(chunk * d)) {
+            let mut best = numbers.to_vec();
+            let mut errors = self.errors(&best, x);
+            for _ in 0..beginnings {
+                interrupt::check()?;
+                for code in numbers.chunks_exact_mut(m) {
+                    for _ in 0..self.nperts {
+                        let at = random.below(m as u32) as usize;
+                        code[at] = random.below(k as u32);
+                    }
+                }
+                self.descend(numbers, x, &pairs, &norms)?;
+                let now = self.errors(numbers, x);
+                for (i, (error, now)) in errors.iter_mut().zip(now).enumerate() {
+                    let own = i * m..(i + 1) * m;
+                    if now < *error {
+                        *error = now;
+                        best[own.clone()].copy_from_slice(&numbers[own.clone()]);
+                    }
+                    numbers[own.clone()].copy_from_slice(&best[own]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives each number of each code, in turn, its best value for the others as they are.
+    fn descend(&self, numbers: &mut [u32], x: &[f32], pairs: &[f32], norms: &[f32]) -> Result<()> {
+        let (d, m, k, total) = (self.aq.base.d, self.aq.M, self.K, self.aq.total_codebook_size);
+        threads::parallel_rows(numbers, m, MIN_ROWS, |first, numbers| {
+            let n = numbers.len() / m;
+            let mut own = vec![0.0; n * total];
+            sgemm_nt(n, total, d, -2.0, &x[first * d..(first + n) * d], &self.aq.codebooks, &mut own);
+            let mut values = vec![0f32; k];
+            for (code, own) in numbers.chunks_exact_mut(m).zip(own.chunks_exact_mut(total)) {
+                own.iter_mut().zip(norms).for_each(|(v, norm)| *v += norm);
+                for _ in 0..self.icm_iters {
+                    for part in 0..m {
+                        values.copy_from_slice(&own[part * k..(part + 1) * k]);
+                        for other in (0..m).filter(|other| *other != part) {
+                            let row = &pairs[(other * k + code[other] as usize) * total + part * k..][..k];
+                            values.iter_mut().zip(row).for_each(|(v, pair)| *v += pair);
+                        }
+                        let least = values.iter().enumerate();
+                        let (at, _) = least.fold((0, f32::INFINITY), |a, (i, v)| if *v < a.1 { (i, *v) } else { a });
+                        code[part] = at as u32;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Squared distances of vectors to what their codes decode to.
+    fn errors(&self, numbers: &[u32], x: &[f32]) -> Vec<f32> {
+        let d = self.aq.base.d;
+        let mut decoded = vec![0.0; d];
+        let pairs = numbers.chunks_exact(self.aq.M.max(1)).zip(x.chunks_exact(d));
+        pairs
+            .map(|(code, x)| {
+                self.aq.decode_unpacked(code, &mut decoded);
+                simd::fvec_L2sqr(&decoded, x)
+            })
+            .collect()
+    }
+
+    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+        self.aq.write(out)?;
+        for size in [self.K, self.train_iters, self.encode_ils_iters, self.train_ils_iters, self.icm_iters] {
+            out.usize(size)?;
+        }
+        out.f32(self.p)?;
+        out.f32(self.lambd)?;
+        out.usize(self.chunk_size)?;
+        out.i32(self.random_seed)?;
+        out.usize(self.nperts)?;
+        out.bool(self.update_codebooks_with_double)
+    }
+
+    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let lsq = LocalSearchQuantizer {
+            aq: AdditiveQuantizer::read(input, |_| Ok(1))?,
+            K: input.usize()?,
+            train_iters: input.usize()?,
+            encode_ils_iters: input.usize()?,
+            train_ils_iters: input.usize()?,
+            icm_iters: input.usize()?,
+            p: input.f32()?,
+            lambd: input.f32()?,
+            chunk_size: input.usize()?,
+            random_seed: input.i32()?,
+            nperts: input.usize()?,
+            update_codebooks_with_double: input.bool("update_codebooks_with_double")?,
+        };
+        lsq.check()?;
+        for (rounds, name) in [
+            (lsq.train_iters, "train_iters"),
+            (lsq.encode_ils_iters, "encode_ils_iters"),
+            (lsq.train_ils_iters, "train_ils_iters"),
+            (lsq.icm_iters, "icm_iters"),
+            (lsq.nperts, "nperts"),
+        ] {
+            input.check_loop(rounds, name)?;
+        }
+        let mut lsq = lsq;
+        if lsq.aq.is_trained {
+            lsq.aq.compute_codebook_tables()?;
+        }
+        Ok(lsq)
+    }
+}
+
+/// The standard deviation of each coordinate.
+fn deviations(x: &[f32], n: usize, d: usize) -> Vec<f32> {
+    let column = |j: usize| x.iter().skip(j).step_by(d);
+    let deviation = |j| {
+        let mean = column(j).sum::<f32>() / n as f32;
+        (column(j).map(|v| (v - mean) * (v - mean)).sum::<f32>() / n as f32).sqrt()
+    };
+    (0..d).map(deviation).collect()
+}
+
+impl Additive for LocalSearchQuantizer {
+    fn aq(&self) -> &AdditiveQuantizer {
+        &self.aq
+    }
+    fn aq_mut(&mut self) -> &mut AdditiveQuantizer {
+        &mut self.aq
+    }
+    fn compute_unpacked_codes(&self, x: &[f32]) -> Result<Vec<u32>> {
+        self.check()?;
+        self.aq.check_trained()?;
+        let n = x.len() / self.aq.base.d.max(1);
+        let mut random = StandardTwister::new(self.random_seed as u32);
+        let mut numbers = self.random_numbers(n, &mut random);
+        self.search(&mut numbers, x, self.encode_ils_iters, &mut random)?;
+        Ok(numbers)
+    }
+}
+
+impl Quantizer for LocalSearchQuantizer {
+    additive_quantizer!();
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        LocalSearchQuantizer::train(self, x)
+    }
+}

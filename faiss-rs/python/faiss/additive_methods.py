@@ -1,0 +1,95 @@
+"""Additive quantizers as C++ has them: pointers to numbers of entries, tables and vectors."""
+
+from typing import Any
+
+import numpy as np
+
+from faiss.arrays import elements
+from faiss.classes import Object
+from faiss.quantizer_methods import QuantizerMethods
+
+
+class AdditiveQuantizerMethods(QuantizerMethods):
+    M: int
+    total_codebook_size: int
+
+    def _numbers(self, codes: Any, n: int, ld_codes: int) -> np.ndarray:
+        """The first M of each ld_codes numbers that a pointer leads to, shape (n, M)."""
+        ld = self.M if ld_codes == -1 else ld_codes
+        return np.ascontiguousarray(elements(codes, n * ld, "int32").reshape(n, ld)[:, : self.M])
+
+    def _centroids(self, centroids: Any, n: int) -> np.ndarray | None:
+        return None if centroids is None else self._pointed(centroids, n)
+
+    def compute_codes_add_centroids(self, x: Any, codes: Any, n: int, centroids: Any = None) -> None:
+        """Encodes the n vectors that x leads to; norms, where they are stored, are of what is decoded plus centroids."""
+        made = self.this.call("compute_codes_add_centroids", self._pointed(x, n), self._centroids(centroids, n))
+        elements(codes, n * self.code_size, "uint8")[...] = made.reshape(-1)
+
+    def pack_codes(
+        self, n: int, codes: Any, packed_codes: Any, ld_codes: int = -1, norms: Any = None, centroids: Any = None
+    ) -> None:
+        """Packs n rows of M numbers of entries, each row ld_codes after the one before. Norms are computed, whether given or not."""
+        made = self.this.call("pack_codes", self._numbers(codes, n, ld_codes), self._centroids(centroids, n))
+        elements(packed_codes, n * self.code_size, "uint8")[...] = made.reshape(-1)
+
+    def decode_unpacked(self, codes: Any, x: Any, n: int, ld_codes: int = -1) -> None:
+        """The sums of the entries that n rows of M numbers name."""
+        self._pointed(x, n)[...] = self.this.call("decode_unpacked", self._numbers(codes, n, ld_codes))
+
+    def compute_LUT(self, n: int, xq: Any, LUT: Any, alpha: float = 1.0, ld_lut: int = -1) -> None:
+        """alpha times the products of n vectors with all entries; rows of LUT are ld_lut apart."""
+        total = self.total_codebook_size
+        ld = total if ld_lut == -1 else ld_lut
+        table = self.this.call("compute_LUT", self._pointed(xq, n), alpha)
+        elements(LUT, n * ld, "float32").reshape(n, ld)[:, :total] = table
+
+    def decode_64bit(self, n: int, x: Any) -> None:
+        """The vector that the code of a number decodes to."""
+        elements(x, self.d, "float32")[...] = self.this.call("decode_64bit", n)
+
+    def compute_centroid_norms(self, norms: Any) -> None:
+        """Squared norms of the vectors of all codes."""
+        made = self.this.call("compute_centroid_norms")
+        elements(norms, len(made), "float32")[...] = made
+
+    def train_norm(self, n: int, norms: Any) -> None:
+        """Learns how norms are stored."""
+        self.this.call("train_norm", np.ascontiguousarray(elements(norms, n, "float32")))
+
+
+class ResidualQuantizerMethods(AdditiveQuantizerMethods):
+    def retrain_AQ_codebook(self, n: int, x: Any) -> float:
+        """Solves for the codebooks that decode the codes of n vectors with the least error, and returns it."""
+        error: float = self.this.call("retrain_AQ_codebook", self._pointed(x, n))
+        return error
+
+    def refine_beam(
+        self,
+        n: int,
+        beam_size: int,
+        residuals: Any,
+        new_beam_size: int,
+        new_codes: Any,
+        new_residuals: Any = None,
+        new_distances: Any = None,
+    ) -> None:
+        """The best new_beam_size sums for n * beam_size vectors; outputs are pointers, of which the last two may be None."""
+        x = elements(residuals, n * beam_size * self.d, "float32")
+        codes, left, distances = self.this.call("refine_beam", x, beam_size, new_beam_size)
+        for out, made, dtype in (
+            (new_codes, codes, "int32"),
+            (new_residuals, left, "float32"),
+            (new_distances, distances, "float32"),
+        ):
+            if out is not None:
+                elements(out, len(made), dtype)[...] = made
+
+
+class OverAdditiveQuantizer(Object):
+    """Indexes over an additive quantizer of any kind."""
+
+    @property
+    def aq(self) -> Any:
+        """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
+        return next(getattr(self, name) for name in ("rq", "lsq", "prq", "plsq") if name in dir(type(self)))
