@@ -10,6 +10,7 @@ from faiss import _faiss
 from faiss.classes import wrap
 
 __all__ = [
+    "IndexProxy",
     "VERSION_STRING",
     "base_prefix",
     "cvar",
@@ -73,6 +74,9 @@ class GlobalVariables:
 
 
 cvar = GlobalVariables()
+
+# Faiss's older name.
+IndexProxy = faiss.IndexReplicas
 
 
 # What a file may state before its reading is refused; 0 is no limit.

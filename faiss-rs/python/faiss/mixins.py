@@ -44,6 +44,7 @@ MIXINS = {
     "ProductQuantizer": ("quantizer_methods", "ProductQuantizerMethods"),
     "SearchParameters": ("parameters", "SearchParametersMethods"),
     "IDSelector": ("parameters", "SelectorMethods"),
+    "IDSelectorRange": ("parameters", "SelectorOfRange"),
     "IDSelectorArray": ("parameters", "SelectorOfIds"),
     "IDSelectorBatch": ("parameters", "SelectorOfIds"),
     "IDSelectorBitmap": ("parameters", "SelectorOfBits"),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from faiss import _faiss
+from faiss.arrays import elements
 from faiss.classes import Object, construct
 from faiss.pointer import Pointer
 
@@ -30,6 +31,20 @@ class SelectorMethods(Object):
 
 def _elements(n: int, data: Any, dtype: str) -> np.ndarray:
     return data.view(n, dtype) if isinstance(data, Pointer) else np.ascontiguousarray(data, dtype=dtype)[:n]
+
+
+class SelectorOfRange(SelectorMethods):
+    imin: int
+    imax: int
+
+    def find_sorted_ids_bounds(self, list_size: int, ids: Any, jmin: Any, jmax: Any) -> None:
+        """Where the selector's ids begin and end among list_size ascending ones: pointers to ids and to one number each."""
+        numbers = elements(ids, list_size, "int64")
+        first = int(np.searchsorted(numbers, self.imin))
+        last = int(np.searchsorted(numbers, self.imax))
+        if first == list_size:
+            last = list_size
+        elements(jmin, 1, "uint64")[0], elements(jmax, 1, "uint64")[0] = first, max(first, last)
 
 
 class SelectorOfIds(Object):

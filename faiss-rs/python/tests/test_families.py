@@ -310,6 +310,73 @@ counts, data = np.zeros(16, "i4"), (np.arange(300) * 7 % 400).astype("u2")
 faiss.simd_histogram_8(ptr(data), 300, 20, 5, ptr(counts))
 found += [counts.copy()]
 """,
+    "RaBitQ": """
+for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+    index = faiss.IndexRaBitQ(16, metric)
+    found += [index.is_trained, index.code_size, index.qb]
+    index.train(xt)
+    index.add(xb)
+    found += [v2a(index.center), v2a(index.codes).reshape(200, -1)[:, :2], index.sa_decode(index.sa_encode(xq)), index.reconstruct(7)]
+    for qb in (0, 2, 4, 8):
+        params = faiss.RaBitQSearchParameters(qb=qb)
+        found += [index.search(xq, 10, params=params)[0], index.range_search(xq, 0.5, params=params)[0]]
+    found += [len(faiss.serialize_index(index)), reread(index).search(xq, 5)[0], index.search(xq, 5)[0]]
+    lists = faiss.IndexIVFRaBitQ(faiss.IndexFlat(16, metric), 16, 6, metric)
+    lists.train(xt)
+    lists.add(xb)
+    lists.nprobe = 3
+    found += [lists.by_residual, lists.code_size, lists.search(xq, 10)[0]]
+    found += [lists.search(xq, 10, params=faiss.IVFRaBitQSearchParameters(nprobe=6, qb=0))[0]]
+    lists.make_direct_map()
+    found += [lists.reconstruct(7), reread(lists).search(xq, 5)[0], len(faiss.serialize_index(lists))]
+for text in ("RaBitQ", "IVF6,RaBitQ", "RR16,RaBitQ"):
+    index = faiss.index_factory(16, text)
+    index.train(xt)
+    index.add(xb)
+    found += [index.search(xq, 5)[0] if "RR" not in text else index.ntotal]
+""",
+    "full vectors stored once": """
+index = faiss.IndexIVFFlatDedup(faiss.IndexFlatL2(16), 16, 4)
+several = np.vstack([xb[:50], xb[:20], xb[:5]])
+index.train(np.vstack([xt, xt[:100]]))
+index.add_with_ids(several, np.arange(75) + 100)
+index.nprobe = 4
+found += [index.ntotal, index.invlists.compute_ntotal(), near(index.search(xq, 6)), near(index.search(xb[:5], 4))]
+found += [error(lambda: index.range_search(xq, 1.0)), near(reread(index).search(xb[:5], 4)), len(faiss.serialize_index(index))]
+index.add(xb[100:])
+found += [index.ntotal, near(index.search(xq, 6)), type(faiss.index_factory(16, "IVF4,FlatDedup")).__name__]
+index.reset()
+found += [index.ntotal]
+""",
+    "codes of two steps": """
+index = faiss.IndexIVFPQR(faiss.IndexFlatL2(16), 16, 6, 4, 4, 8, 4)
+found += [index.k_factor, index.refine_pq.M, index.is_trained, index.refine_pq.cp.max_points_per_centroid]
+index.train(xt)
+index.add(xb)
+index.nprobe = 4
+found += [index.refine_codes.size(), index.search(xq, 5)[0], near(index.search(xq, 5))]
+index.k_factor = 1
+found += [near(index.search(xq, 5)), near(reread(index).search(xq, 5)), len(faiss.serialize_index(index))]
+found += [error(lambda: index.remove_ids(np.arange(3)))]
+index = faiss.index_factory(16, "IVF4,PQ4+8")
+found += [type(index).__name__, index.refine_pq.M, index.refine_pq.nbits, index.pq.M]
+""",
+    "spreading-out graphs": """
+index = faiss.IndexNSGFlat(16, 12)
+found += [index.GK, index.nsg.R, index.nsg.L, index.nsg.C, index.nsg.search_L, index.is_built, index.is_trained]
+index.add(xb)
+index.nsg.search_L = 60
+# Few vectors: both graphs lead to the nearest.
+found += [index.is_built, index.ntotal, index.search(xq, 5), index.reconstruct(3), error(lambda: index.add(xb))]
+found += [reread(index).search(xq, 5), error(lambda: index.search(xq, 2, params=faiss.SearchParameters()))]
+index.reset()
+found += [index.is_built, index.ntotal]
+for text in ("NSG12", "NSG12,Flat", "NSG12,SQ8", "NSG12_SQ8", "IVF8_NSG12,Flat"):
+    index = faiss.index_factory(16, text)
+    index.train(xt)
+    index.add(xb)
+    found += [type(index).__name__, index.search(xq, 1)[0] if "IVF" in text else index.is_built]
+""",
     "random results": """
 for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
     index = faiss.IndexRandom(16, 50, 7, metric)
@@ -385,3 +452,22 @@ def test_packed_codes_come_back(data: dict[str, np.ndarray]) -> None:
         index.add(data["xb"][:40])
         left = np.concatenate([np.delete(decoded, np.arange(0, 60, 3), axis=0), decoded[:40]])
         np.testing.assert_array_equal(index.reconstruct_n(0, 220), left)
+
+
+def test_graphs_written_by_faiss_are_read(oracle: Any, data: dict[str, np.ndarray]) -> None:
+    """And recall is no worse than Faiss's, of a graph of ours and of theirs."""
+    code = """
+index = faiss.IndexNSGFlat(16, 16)
+index.add(given["xt"])
+result["file"] = faiss.serialize_index(index)
+result["I"] = index.search(given["xb"], 10)[1]
+exact = faiss.IndexFlatL2(16)
+exact.add(given["xt"])
+result["exact"] = exact.search(given["xb"], 10)[1]
+"""
+    theirs = oracle(code, **data)
+    read = faiss.deserialize_index(theirs["file"])
+    mine = faiss.IndexNSGFlat(16, 16)
+    mine.add(data["xt"])
+    recall = [faiss.eval_intersection(found, theirs["exact"]) for found in (theirs["I"], read.search(data["xb"], 10)[1], mine.search(data["xb"], 10)[1])]
+    assert recall[1] >= 0.99 * recall[0] and recall[2] >= 0.98 * recall[0], recall

@@ -18,8 +18,7 @@ use crate::transform::VectorTransform;
 pub use parameters::{ParameterSpace, ROW as PARAMETER_SPACE};
 
 /// Beginnings of parts that Faiss knows and this crate does not have yet.
-const NOT_HERE: &[&str] =
-    &["NSG", "NNDescent", "RaBitQ", "Residual", "RQ", "LSQ", "PRQ", "PLSQ", "ZnLattice", "Z", "FlatDedup"];
+const NOT_HERE: &[&str] = &["NNDescent", "RaBitQ", "Residual", "RQ", "LSQ", "PRQ", "PLSQ", "ZnLattice", "Z"];
 
 /// How deep descriptions may be nested.
 const MAX_DEPTH: usize = 16;
@@ -113,6 +112,9 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
         let over = Coarse { quantizer, d, nlist: multi_index_lists(first), metric };
         return over_lists(&over, part, 1)?.ok_or_else(|| missing(description, &parts));
     }
+    // The storage of such a graph may stand behind a comma too.
+    let joined = if first.starts_with("NSG") && rest.len() == 1 { parts.join("_") } else { String::new() };
+    let (first, rest) = if joined.is_empty() { (first, rest) } else { (joined.as_str(), &rest[1..]) };
     if !rest.is_empty() {
         return Err(missing(description, &parts));
     }
@@ -137,9 +139,7 @@ fn missing(description: &str, parts: &[&str]) -> Error {
 
 /// Whether Faiss has such a part.
 fn is_known(part: &str) -> bool {
-    let quantized = part.starts_with("PQ") && part.contains('+');
-    let graph = part.starts_with("IVF") && part.contains("_NSG");
-    quantized || graph || NOT_HERE.iter().any(|known| part.starts_with(known))
+    NOT_HERE.iter().any(|known| part.starts_with(known))
 }
 
 /// A part that goes around an index, and the description inside it.
@@ -194,12 +194,15 @@ fn inverted_file(
         Some(at) => (&lists[..at], lists[at + 1..].strip_suffix(')')),
         None => (lists, None),
     };
-    let (count, graph) = match count.find("_HNSW") {
+    let (count, graph) = match count.find("_HNSW").or_else(|| count.find("_NSG")) {
         Some(at) => (&count[..at], Some(&count[at + 1..])),
         None => (count, None),
     };
     // A graph that is a quantizer is one of full vectors.
-    if graph.is_some_and(|graph| nested.is_some() || graph["HNSW".len()..].chars().any(|c| !c.is_ascii_digit())) {
+    if graph.is_some_and(|graph| {
+        nested.is_some()
+            || graph.trim_start_matches(|c: char| c.is_ascii_uppercase()).chars().any(|c| !c.is_ascii_digit())
+    }) {
         return Ok(None);
     }
     let (Some(nlist), [part]) = (list_number(count), rest) else { return Ok(None) };

@@ -7,6 +7,7 @@
 
 pub mod hnsw;
 pub mod keys;
+pub mod nsg;
 pub mod queue;
 pub mod search;
 pub mod visited;

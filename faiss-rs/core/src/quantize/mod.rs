@@ -13,6 +13,7 @@ pub mod product;
 mod product_distances;
 pub mod product_methods;
 mod product_train;
+pub mod rabitq;
 pub mod scalar;
 
 use faiss_derive::Object;

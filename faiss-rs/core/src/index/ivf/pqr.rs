@@ -1,0 +1,242 @@
+//! Inverted file of product-quantized codes, and of codes of what they leave, by which the nearest are ordered anew.
+
+use faiss_derive::{Object, methods};
+
+use super::edit::{self, to_encode};
+use super::pq::IndexIVFPQ;
+use super::{IndexIVF, InvertedFile, Searcher, format, search};
+use crate::base::object::{Object, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
+use crate::cluster::ClusteringParameters;
+use crate::distance::collect::order;
+use crate::distance::results::TopK;
+use crate::grammar::{Grammar, number};
+use crate::index::Index;
+use crate::quantize::{ProductQuantizer, Quantizer};
+use crate::registry::{Format, Row};
+use crate::selector::IDSelector;
+use crate::simd;
+use crate::storage::direct_map::{lo_listno, lo_offset};
+use crate::storage::lists::InvertedLists;
+
+/// Stores product-quantized codes of residuals, and of the residuals of these; the former find, the latter order.
+#[derive(Object, Clone)]
+#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+pub struct IndexIVFPQR {
+    #[object(parent)]
+    pub first: IndexIVFPQ,
+    /// Makes the second codes.
+    pub refine_pq: ProductQuantizer,
+    /// The second codes, by id.
+    pub refine_codes: Vec<u8>,
+    /// A search orders so many times `k` vectors.
+    pub k_factor: f32,
+}
+
+impl Default for IndexIVFPQR {
+    fn default() -> Self {
+        let (first, refine_pq) = (IndexIVFPQ::default(), ProductQuantizer::default());
+        IndexIVFPQR { first, refine_pq, refine_codes: Vec::new(), k_factor: 1.0 }
+    }
+}
+
+pub const ROW: Row = Row::of::<IndexIVFPQR>()
+    .grammar(Grammar::InvertedFile(|over, part| {
+        let Some((m, refine)) = part.strip_prefix("PQ").and_then(|sizes| sizes.split_once('+')) else {
+            return Ok(None);
+        };
+        let (Some(m), Some(refine)) = (number(m), number(refine)) else { return Ok(None) };
+        let (quantizer, d, nlist) = (over.quantizer.clone(), over.d, over.nlist);
+        Ok(Some(Handle::new(IndexIVFPQR::new(quantizer, d, nlist, m as usize, 8, refine as usize, 8, true)?)))
+    }))
+    .format(Format {
+        fourccs: &["IwQR"],
+        read: |input, _| {
+            let mut ivf = format::read_header(input)?;
+            ivf.by_residual = input.bool("by_residual")?;
+            ivf.code_size = input.usize()?;
+            let pq = ProductQuantizer::read(input)?;
+            let same = pq.code_size == ivf.code_size && pq.d == ivf.dim();
+            Error::check(same, "code_size == pq.code_size && d == pq.d")?;
+            format::read_lists(&mut ivf, input)?;
+            let mut index = IndexIVFPQR { first: IndexIVFPQ { ivf, pq, ..Default::default() }, ..Default::default() };
+            if index.is_trained {
+                index.first.precompute_table()?;
+                index.refine_pq = ProductQuantizer::read(input)?;
+                index.refine_codes = input.vec()?;
+                index.k_factor = input.f32()?;
+                Error::check(index.refine_pq.d == index.dim(), "refine_pq.d == d")?;
+                Error::check((1.0..=1000.0).contains(&index.k_factor), "k_factor >= 1 && k_factor <= 1000")?;
+            }
+            Ok(Handle::new(index))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexIVFPQR>(object)?;
+            out.fourcc("IwQR")?;
+            format::write_header(index, out)?;
+            out.bool(index.by_residual)?;
+            out.usize(index.code_size)?;
+            index.pq.write(out)?;
+            format::write_lists(index, out)?;
+            if index.is_trained {
+                index.refine_pq.write(out)?;
+                out.vec(&index.refine_codes)?;
+                out.f32(index.k_factor)?;
+            }
+            Ok(())
+        },
+    });
+
+#[methods(new)]
+impl IndexIVFPQR {
+    /// With first codes of `M` numbers of `nbits_per_idx` bits, and second ones of `M_refine` of `nbits_per_idx_refine`.
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        M: usize,
+        nbits_per_idx: usize,
+        M_refine: usize,
+        nbits_per_idx_refine: usize,
+        #[default = true] own_invlists: bool,
+    ) -> Result<Self> {
+        let first = IndexIVFPQ::new(quantizer, d, nlist, M, nbits_per_idx, MetricType::L2, own_invlists)?;
+        let mut refine_pq = ProductQuantizer::new(first.dim(), M_refine, nbits_per_idx_refine)?;
+        refine_pq.cp = ClusteringParameters { max_points_per_centroid: 1000, ..refine_pq.cp };
+        Ok(IndexIVFPQR { first, refine_pq, refine_codes: Vec::new(), k_factor: 4.0 })
+    }
+}
+
+impl IndexIVFPQR {
+    fn deep_copy(&self) -> Result<Self> {
+        let ivf = self.ivf().deep_copy()?;
+        Ok(IndexIVFPQR { first: IndexIVFPQ { ivf, ..self.first.clone() }, ..self.clone() })
+    }
+
+    /// What the first codes leave of vectors in given lists.
+    fn second_residuals(&self, x: &[f32], list_nos: &[i64], codes: &[u8]) -> Result<Vec<f32>> {
+        let mut decoded = vec![0f32; x.len()];
+        self.pq.decode(codes, &mut decoded)?;
+        let firsts = to_encode(self, x, list_nos)?;
+        Ok(firsts.iter().zip(&decoded).map(|(r, c)| r - c).collect())
+    }
+
+    fn add_both(&mut self, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        let n = self.rows(x)?;
+        let list_nos = edit::assign(self, x)?;
+        let mut codes = vec![0; n * self.code_size];
+        self.first.encode_vectors(x, &list_nos, &mut codes)?;
+        let mut second = vec![0; n * self.refine_pq.code_size];
+        self.refine_pq.compute_codes(&self.second_residuals(x, &list_nos, &codes)?, &mut second)?;
+        edit::add_core(&mut self.first, x, ids, &list_nos)?;
+        self.refine_codes.extend_from_slice(&second);
+        Ok(())
+    }
+}
+
+impl Index for IndexIVFPQR {
+    crate::inherit_index!(first);
+
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        super::train::train(self, x)
+    }
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        self.add_both(x, None)
+    }
+    fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
+        self.add_both(x, Some(ids))
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        let n = self.queries(x, k, distances, labels)?;
+        Error::check((1.0..=1e6).contains(&self.k_factor), "k_factor >= 1")?;
+        let wide = ((k as f64 * f64::from(self.k_factor)) as usize).max(k);
+        let total = n.checked_mul(wide).ok_or_else(|| Error::overflow("n * k * k_factor"))?;
+        let (mut found, mut places) = (vec![0f32; total], vec![-1i64; total]);
+        search::search(&self.first, x, wide, params, &mut found, &mut places, true)?;
+        let lists = self.lists()?;
+        let quantizer = self.quantizer()?.read();
+        let (d, size) = (self.dim(), self.refine_pq.code_size);
+        let out = TopK::new(self.metric_type, k, distances, labels);
+        threads::parallel_for(n, |q| {
+            let query = &x[q * d..(q + 1) * d];
+            let (mut residual, mut one, mut two) = (vec![0f32; d], vec![0f32; d], vec![0f32; d]);
+            let mut hits = Vec::with_capacity(wide);
+            for place in places[q * wide..(q + 1) * wide].iter().filter(|place| **place >= 0) {
+                let (list, offset) = (lo_listno(*place), lo_offset(*place));
+                let id = lists.ids(list)[offset];
+                let code = usize::try_from(id).ok().and_then(|id| self.refine_codes.get(id * size..(id + 1) * size));
+                let code = code.ok_or_else(|| Error::failed("id < refine_codes.size()", format!("id {id}")))?;
+                residual.copy_from_slice(query);
+                if self.by_residual {
+                    quantizer.compute_residual(query, &mut residual, list as i64)?;
+                }
+                self.pq.decode_one(&lists.single_code(list, offset)?, &mut one);
+                self.refine_pq.decode_one(code, &mut two);
+                one.iter_mut().zip(&two).for_each(|(a, b)| *a += b);
+                hits.push((simd::fvec_L2sqr(&residual, &one), id));
+            }
+            hits.sort_unstable_by(order);
+            hits.truncate(k);
+            out.write(q, &hits);
+            Ok(())
+        })
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.refine_codes.clear();
+        self.first.reset()
+    }
+    fn remove_ids(&mut self, _sel: &dyn IDSelector) -> Result<usize> {
+        Err(Error::failed("", "not implemented"))
+    }
+    fn merge_from(&mut self, _other: &mut dyn Index, _add_id: i64) -> Result<()> {
+        Err(Error::failed("", "not implemented"))
+    }
+}
+
+impl InvertedFile for IndexIVFPQR {
+    fn ivf(&self) -> &IndexIVF {
+        self.first.ivf()
+    }
+    fn ivf_mut(&mut self) -> &mut IndexIVF {
+        self.first.ivf_mut()
+    }
+    fn codec(&self) -> Result<&dyn Quantizer> {
+        self.first.codec()
+    }
+    fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
+        self.first.codec_mut()
+    }
+    fn train_encoder_num_vectors(&self) -> usize {
+        let most =
+            |pq: &ProductQuantizer| usize::try_from(pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(pq.ksub);
+        most(&self.pq).max(most(&self.refine_pq))
+    }
+    /// First the codes, then those of what they leave.
+    fn train_encoder(&mut self, x: &[f32], assign: Option<&[i64]>) -> Result<()> {
+        self.first.train_encoder(x, assign)?;
+        let mut codes = vec![0; x.len() / self.dim().max(1) * self.pq.code_size];
+        self.pq.compute_codes(x, &mut codes)?;
+        let mut decoded = vec![0f32; x.len()];
+        self.pq.decode(&codes, &mut decoded)?;
+        let residuals: Vec<f32> = x.iter().zip(&decoded).map(|(r, c)| r - c).collect();
+        self.refine_pq.train(&residuals)
+    }
+    fn searcher<'a>(
+        &'a self,
+        quantizer: &'a dyn Index,
+        lists: &'a dyn InvertedLists,
+        visits: usize,
+        params: Option<&dyn Object>,
+    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        self.first.searcher(quantizer, lists, visits, params)
+    }
+}

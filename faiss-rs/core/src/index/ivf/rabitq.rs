@@ -1,0 +1,218 @@
+//! Inverted file of RaBitQ codes: signs of vectors less the centroids of their lists.
+
+use faiss_derive::{Object, methods};
+
+use super::params::SearchParametersIVF;
+use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
+use crate::base::object::{Object, cast, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
+use crate::grammar::Grammar;
+use crate::index::Index;
+use crate::index::rabitq::rounding;
+use crate::quantize::rabitq::{Estimate, RaBitQuantizer};
+use crate::registry::{Format, Row};
+use crate::storage::lists::InvertedLists;
+
+/// Stores the signs of vectors' coordinates, less the centroids of their lists, and estimates distances by them.
+#[derive(Object, Clone)]
+#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+pub struct IndexIVFRaBitQ {
+    #[object(parent)]
+    pub ivf: IndexIVF,
+    /// Makes the codes.
+    pub rabitq: RaBitQuantizer,
+    /// Bits that queries are rounded to; 0 for no rounding.
+    pub qb: u8,
+}
+
+impl Default for IndexIVFRaBitQ {
+    fn default() -> Self {
+        IndexIVFRaBitQ { ivf: IndexIVF::default(), rabitq: RaBitQuantizer::default(), qb: 4 }
+    }
+}
+
+/// Parameters of one search of an [`IndexIVFRaBitQ`].
+#[derive(Object, Clone)]
+#[object(fields)]
+pub struct IVFRaBitQSearchParameters {
+    #[object(parent)]
+    pub ivf: SearchParametersIVF,
+    /// Bits that queries are rounded to; 0 for no rounding.
+    pub qb: u8,
+    /// Must be false: rounding to levels around 0 is not here.
+    pub centered: bool,
+}
+
+impl Default for IVFRaBitQSearchParameters {
+    fn default() -> Self {
+        IVFRaBitQSearchParameters { ivf: Default::default(), qb: 4, centered: false }
+    }
+}
+
+pub const PARAMETERS: Row = Row::of::<IVFRaBitQSearchParameters>();
+
+pub const ROW: Row = Row::of::<IndexIVFRaBitQ>()
+    .grammar(Grammar::InvertedFile(|over, part| match part {
+        "RaBitQ" => {
+            let quantizer = over.quantizer.clone();
+            Ok(Some(Handle::new(IndexIVFRaBitQ::new(quantizer, over.d, over.nlist, over.metric, true, 1)?)))
+        }
+        _ => Ok(None),
+    }))
+    .format(Format {
+        fourccs: &["Iwrq"],
+        read: |input, _| {
+            let mut ivf = format::read_header(input)?;
+            let rabitq = RaBitQuantizer::read(input)?;
+            ivf.code_size = input.usize()?;
+            ivf.by_residual = input.bool("by_residual")?;
+            let qb = input.u8()?;
+            let fits = rabitq.d == ivf.dim() && rabitq.code_size == ivf.code_size && qb <= 8;
+            Error::check(fits, "rabitq.d == d && code_size == rabitq.code_size")?;
+            format::read_lists(&mut ivf, input)?;
+            Ok(Handle::new(IndexIVFRaBitQ { ivf, rabitq, qb }))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexIVFRaBitQ>(object)?;
+            out.fourcc("Iwrq")?;
+            format::write_header(index, out)?;
+            index.rabitq.write(out)?;
+            out.usize(index.code_size)?;
+            out.bool(index.by_residual)?;
+            out.u8(index.qb)?;
+            format::write_lists(index, out)
+        },
+    });
+
+#[methods(new)]
+impl IndexIVFRaBitQ {
+    /// Over `nlist` lists of `quantizer`.
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = true] own_invlists: bool,
+        #[default = 1] nb_bits: usize,
+    ) -> Result<Self> {
+        let rabitq = RaBitQuantizer::new(usize::try_from(d).unwrap_or(0), metric, nb_bits)?;
+        let mut ivf = IndexIVF::new(quantizer, d, nlist, rabitq.code_size, metric, own_invlists)?;
+        ivf.is_trained = false;
+        Ok(IndexIVFRaBitQ { ivf, rabitq, ..Default::default() })
+    }
+}
+
+impl IndexIVFRaBitQ {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFRaBitQ { ivf: self.ivf.deep_copy()?, ..self.clone() })
+    }
+
+    fn check(&self) -> Result<()> {
+        self.rabitq.check()?;
+        let fits = self.rabitq.d == self.dim() && self.rabitq.code_size == self.code_size;
+        Error::check(fits && self.rabitq.metric_type == self.metric_type, "rabitq.d == d")
+    }
+
+    /// The centroids that vectors are taken from: those of their lists, or 0.
+    fn centroids(&self, list_nos: &[i64]) -> Result<Vec<f32>> {
+        let d = self.dim();
+        let mut centroids = vec![0f32; list_nos.len() * d];
+        if self.by_residual {
+            let quantizer = self.quantizer()?.read();
+            for (list, row) in list_nos.iter().zip(centroids.chunks_exact_mut(d.max(1))).filter(|(list, _)| **list >= 0)
+            {
+                quantizer.reconstruct(*list, row)?;
+            }
+        }
+        Ok(centroids)
+    }
+}
+
+impl Index for IndexIVFRaBitQ {
+    crate::inverted_file_index!();
+}
+
+impl InvertedFile for IndexIVFRaBitQ {
+    fn ivf(&self) -> &IndexIVF {
+        &self.ivf
+    }
+    fn ivf_mut(&mut self) -> &mut IndexIVF {
+        &mut self.ivf
+    }
+    fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
+        self.check()
+    }
+    fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
+        self.check()?;
+        if list_nos.is_empty() { Ok(()) } else { self.rabitq.encode(x, &self.centroids(list_nos)?, codes) }
+    }
+    fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()> {
+        self.check()?;
+        crate::quantize::codec::check_sizes(&self.rabitq, x, codes)?;
+        let (d, centroids) = (self.dim().max(1), self.centroids(list_nos)?);
+        let rows = x.chunks_exact_mut(d).zip(centroids.chunks_exact(d));
+        for (code, (row, centroid)) in codes.chunks_exact(self.code_size).zip(rows) {
+            self.rabitq.decode_one(code, centroid, row);
+        }
+        Ok(())
+    }
+    fn searcher<'a>(
+        &'a self,
+        quantizer: &'a dyn Index,
+        _lists: &'a dyn InvertedLists,
+        _visits: usize,
+        params: Option<&dyn Object>,
+    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        self.check()?;
+        let qb = match params.and_then(cast::<IVFRaBitQSearchParameters>) {
+            Some(params) => rounding(params.qb, params.centered)?,
+            None => rounding(self.qb, false)?,
+        };
+        Ok(Some(Box::new(Estimates { index: self, quantizer, qb })))
+    }
+}
+
+struct Estimates<'a> {
+    index: &'a IndexIVFRaBitQ,
+    quantizer: &'a dyn Index,
+    qb: u8,
+}
+
+impl Searcher for Estimates<'_> {
+    fn scanner(&self) -> Result<Box<dyn Scanner + '_>> {
+        let d = self.index.dim();
+        let estimate = Estimate::new(&self.index.rabitq);
+        Ok(Box::new(Signs { shared: self, estimate, query: vec![0.0; d], centroid: vec![0.0; d] }))
+    }
+    fn list_by_list(&self) -> bool {
+        false
+    }
+}
+
+struct Signs<'a> {
+    shared: &'a Estimates<'a>,
+    estimate: Estimate,
+    query: Vec<f32>,
+    centroid: Vec<f32>,
+}
+
+impl Scanner for Signs<'_> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        self.query.copy_from_slice(x);
+        Ok(())
+    }
+    fn set_list(&mut self, list: usize, _coarse: f32) -> Result<()> {
+        if self.shared.index.by_residual {
+            self.shared.quantizer.reconstruct(list as i64, &mut self.centroid)?;
+        }
+        self.estimate.set(&self.query, &self.centroid, self.shared.qb);
+        Ok(())
+    }
+    fn keys(&mut self, _first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
+        for (code, key) in codes.chunks_exact(self.shared.index.code_size).zip(keys) {
+            *key = self.estimate.key(code);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,375 @@
+//! Indexes that search stored vectors along the links of a navigating spreading-out graph.
+
+use faiss_derive::{Object, methods};
+
+use super::flat::IndexFlat;
+use super::flat_l2::IndexFlatL2;
+use super::hnsw::IndexHNSW;
+use super::ivf::format::{read_index, write_index};
+use super::pq::IndexPQ;
+use super::scalar::IndexScalarQuantizer;
+use super::{Index, IndexBase, header};
+use crate::base::object::{Object, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
+use crate::distance::results::TopK;
+use crate::grammar::{Grammar, PqPart, number, sq_part};
+use crate::graph::Keys;
+use crate::graph::nsg::NSG;
+use crate::graph::visited::Shelf;
+use crate::quantize::scalar::methods::qtype_of;
+use crate::registry::{Format, Row};
+use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
+
+/// From so many vectors on, the nearest neighbours of each come from a graph search.
+const MAX_EXACT: usize = 20_000;
+/// Queries whose neighbours are searched for at a time.
+const BLOCK: usize = 4096;
+
+/// Searches the vectors of `storage` along the links of a graph that is built once.
+#[derive(Object, Clone)]
+#[object(methods, implements(Index), copy = deep_copy)]
+pub struct IndexNSG {
+    #[object(parent)]
+    pub base: IndexBase,
+    /// The graph.
+    pub nsg: NSG,
+    /// Whether the storage belongs to this index. Memory is managed by reference counts, whatever this says.
+    pub own_fields: bool,
+    /// Holds the vectors and compares queries with them.
+    pub storage: Option<Shared<dyn Index>>,
+    /// Whether there is a graph.
+    pub is_built: bool,
+    /// Nearest neighbours of each vector that the graph is built from.
+    pub GK: i32,
+    /// How those are found: 0 by exact search; 1 by a graph where there are many vectors.
+    pub build_type: u8,
+    /// Accepted for compatibility.
+    pub nndescent_S: i32,
+    /// Accepted for compatibility.
+    pub nndescent_R: i32,
+    /// Accepted for compatibility.
+    pub nndescent_L: i32,
+    /// Accepted for compatibility.
+    pub nndescent_iter: i32,
+}
+
+impl Default for IndexNSG {
+    fn default() -> Self {
+        IndexNSG {
+            base: IndexBase::default(),
+            nsg: NSG::default(),
+            own_fields: false,
+            storage: None,
+            is_built: false,
+            GK: 64,
+            build_type: 1,
+            nndescent_S: 10,
+            nndescent_R: 100,
+            nndescent_L: 114,
+            nndescent_iter: 10,
+        }
+    }
+}
+
+pub const ROW: Row = Row::of::<IndexNSG>();
+
+#[methods(new)]
+impl IndexNSG {
+    /// Without storage, to which `storage` is set later.
+    #[new]
+    pub fn new(d: i64, #[default = 32] R: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
+        Ok(IndexNSG { base: IndexBase::new(d, metric)?, nsg: NSG::new(R), ..Default::default() })
+    }
+
+    /// Over a storage.
+    #[new]
+    pub fn over(storage: Shared<dyn Index>, #[default = 32] R: i32) -> Result<Self> {
+        let base = IndexBase { ntotal: 0, verbose: false, ..storage.read().base().clone() };
+        Ok(IndexNSG { base, nsg: NSG::new(R), storage: Some(storage), ..Default::default() })
+    }
+}
+
+impl IndexNSG {
+    fn deep_copy(&self) -> Result<Self> {
+        let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
+        Ok(IndexNSG { storage, own_fields: true, ..self.clone() })
+    }
+
+    fn storage(&self) -> Result<&Shared<dyn Index>> {
+        let missing = "Please use IndexNSGFlat (or variants) instead of IndexNSG directly";
+        self.storage.as_ref().ok_or_else(|| Error::failed("storage", missing))
+    }
+
+    /// The nearest neighbours of each stored vector, itself not among them.
+    fn neighbours(&self, storage: &dyn Index, k: usize) -> Result<Vec<Vec<u32>>> {
+        let (n, d) = (usize::try_from(storage.base().ntotal).unwrap_or(0), self.dim());
+        let mut graph = None;
+        let mut vectors = vec![0f32; BLOCK.min(n) * d];
+        if self.build_type != 0 && n > MAX_EXACT {
+            let flat: Shared<dyn Index> = match self.metric_type {
+                MetricType::L2 => Shared::new(IndexFlatL2::new(d as i64)?),
+                other => Shared::new(IndexFlat::new(d as i64, other)?),
+            };
+            let mut hnsw = IndexHNSW::over(flat, 16)?;
+            for first in (0..n).step_by(BLOCK) {
+                let rows = (n - first).min(BLOCK);
+                storage.reconstruct_n(first as i64, rows, &mut vectors[..rows * d])?;
+                hnsw.add(&vectors[..rows * d])?;
+            }
+            hnsw.hnsw.efSearch = i32::try_from(k).unwrap_or(i32::MAX).saturating_add(16);
+            graph = Some(hnsw);
+        }
+        let mut all = Vec::with_capacity(n);
+        for first in (0..n).step_by(BLOCK) {
+            crate::base::interrupt::check()?;
+            let rows = (n - first).min(BLOCK);
+            let x = &mut vectors[..rows * d];
+            storage.reconstruct_n(first as i64, rows, x)?;
+            let mut labels = vec![-1i64; rows * (k + 1)];
+            match &graph {
+                Some(graph) => graph.assign(x, k + 1, &mut labels)?,
+                None => storage.assign(x, k + 1, &mut labels)?,
+            }
+            for (i, own) in labels.chunks_exact(k + 1).enumerate() {
+                let others = own.iter().filter(|id| **id >= 0 && **id != (first + i) as i64);
+                all.push(others.take(k).map(|id| *id as u32).collect());
+            }
+        }
+        Ok(all)
+    }
+
+    fn build(&mut self) -> Result<()> {
+        let handle = self.storage()?.clone();
+        let storage = handle.read();
+        let (n, d) = (usize::try_from(storage.base().ntotal).unwrap_or(0), self.dim());
+        let k = usize::try_from(self.GK).ok().filter(|k| *k > 0);
+        let k = k.ok_or_else(|| Error::failed("GK > 0", "the graph is built from nearest neighbours"))?;
+        let neighbours = self.neighbours(&*storage, k.min(n.saturating_sub(1)))?;
+        let (mut sum, mut row) = (vec![0f64; d], vec![0f32; d]);
+        for i in 0..n {
+            storage.reconstruct(i as i64, &mut row)?;
+            sum.iter_mut().zip(&row).for_each(|(s, v)| *s += f64::from(*v));
+        }
+        let centre: Vec<f32> = sum.iter().map(|s| (s / n.max(1) as f64) as f32).collect();
+        let metric = self.metric_type;
+        let mut nsg = std::mem::take(&mut self.nsg);
+        let built = nsg.build(neighbours, &centre, || Ok(Keys::new(storage.get_distance_computer()?, metric)));
+        self.nsg = nsg;
+        if let Err(error) = built {
+            self.nsg.reset();
+            return Err(error);
+        }
+        self.is_built = true;
+        Ok(())
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let base = header::read(input)?;
+        let (GK, build_type) = (input.i32()?, input.u8()?);
+        let (nndescent_S, nndescent_R) = (input.i32()?, input.i32()?);
+        let (nndescent_L, nndescent_iter) = (input.i32()?, input.i32()?);
+        let nsg = NSG::read(input)?;
+        let storage = read_index(input)?;
+        if let Some(storage) = &storage {
+            let fits = storage.read().base().d == base.d && storage.read().base().ntotal == base.ntotal;
+            Error::check(fits, "storage->d == d && storage->ntotal == ntotal")?;
+        }
+        Error::check(!nsg.is_built || i64::from(nsg.ntotal) == base.ntotal, "nsg.ntotal == ntotal")?;
+        let is_built = nsg.is_built;
+        Ok(IndexNSG {
+            base,
+            nsg,
+            own_fields: true,
+            storage,
+            is_built,
+            GK,
+            build_type,
+            nndescent_S,
+            nndescent_R,
+            nndescent_L,
+            nndescent_iter,
+        })
+    }
+
+    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
+        out.fourcc(code)?;
+        header::write(self, out)?;
+        out.i32(self.GK)?;
+        out.u8(self.build_type)?;
+        for v in [self.nndescent_S, self.nndescent_R, self.nndescent_L, self.nndescent_iter] {
+            out.i32(v)?;
+        }
+        self.nsg.write(out)?;
+        let storage = if out.has_flag(IO_FLAG_SKIP_STORAGE) { None } else { self.storage.as_ref() };
+        write_index(storage, out)
+    }
+}
+
+impl Index for IndexNSG {
+    fn base(&self) -> &IndexBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut IndexBase {
+        self
+    }
+
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        self.storage()?.write().train(x)?;
+        self.is_trained = true;
+        Ok(())
+    }
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        if self.is_built || self.ntotal != 0 {
+            return Err(Error::failed("!(!is_built && ntotal == 0)", "NSG does not support incremental addition"));
+        }
+        let storage = self.storage()?.clone();
+        {
+            let mut storage = storage.write();
+            storage.add(x)?;
+            self.ntotal = storage.base().ntotal;
+        }
+        let built = self.build();
+        if built.is_err() {
+            storage.write().reset()?;
+            self.ntotal = 0;
+        }
+        built
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        if params.is_some() {
+            return Err(Error::failed("!params", "search params not supported for this index"));
+        }
+        self.queries(x, k, distances, labels)?;
+        let storage = self.storage()?.read();
+        let n = self.nsg.vertices()?;
+        let fits = storage.base().ntotal == n as i64 && storage.base().d == self.d;
+        Error::check(fits, "storage->ntotal == ntotal")?;
+        let (d, metric) = (self.dim(), self.metric_type);
+        let out = TopK::new(metric, k, distances, labels);
+        let state = Shelf::default();
+        threads::parallel_for(out.len(), |q| {
+            let mut keys = match state.take() {
+                Some(keys) => keys,
+                None => Keys::new(storage.get_distance_computer()?, metric),
+            };
+            keys.set_query(&x[q * d..(q + 1) * d])?;
+            out.write(q, &self.nsg.search(&keys, k));
+            state.put(keys);
+            Ok(())
+        })
+    }
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.storage()?.read().reconstruct(key, out)
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.storage()?.write().reset()?;
+        self.nsg.reset();
+        (self.ntotal, self.is_built) = (0, false);
+        Ok(())
+    }
+}
+
+/// The links and the storage of a description such as `NSG32_PQ8`.
+fn parts(part: &str) -> Option<(i32, &str)> {
+    let rest = part.strip_prefix("NSG")?;
+    let (links, storage) = rest.split_once('_').unwrap_or((rest, ""));
+    let links = if links.is_empty() { 32 } else { i32::try_from(number(links)?).ok()? };
+    Some((links, storage))
+}
+
+macro_rules! kind {
+    ($(#[$doc:meta])* $ty:ident, $row:ident, $code:literal, $grammar:expr) => {
+        $(#[$doc])*
+        #[derive(Object, Default)]
+        #[object(methods, implements(Index), copy = deep_copy)]
+        pub struct $ty {
+            #[object(parent)]
+            pub graph: IndexNSG,
+        }
+
+        pub const $row: Row = Row::of::<$ty>().grammar(Grammar::Index($grammar)).format(Format {
+            fourccs: &[$code],
+            read: |input, _| Ok(Handle::new($ty { graph: IndexNSG::read(input)? })),
+            write: |object, out| receiver::<IndexNSG>(object)?.write($code, out),
+        });
+
+        impl $ty {
+            fn deep_copy(&self) -> Result<Self> {
+                Ok($ty { graph: self.graph.deep_copy()? })
+            }
+        }
+
+        impl Index for $ty {
+            crate::inherit_index!(graph);
+        }
+    };
+}
+
+kind!(
+    /// Stores the full vectors.
+    IndexNSGFlat, FLAT, "INSf",
+    |d, part, metric| match parts(part) {
+        Some((links, "" | "Flat")) => Ok(Some(Handle::new(IndexNSGFlat::new(d, links, metric)?))),
+        _ => Ok(None),
+    }
+);
+kind!(
+    /// Stores product-quantized codes.
+    IndexNSGPQ, PQ, "INSp",
+    |d, part, _| {
+        let Some((links, storage)) = parts(part) else { return Ok(None) };
+        let Some(pq) = PqPart::parse(storage) else { return Ok(None) };
+        Ok(Some(Handle::new(IndexNSGPQ::new(d, pq.m, links, pq.nbits)?)))
+    }
+);
+kind!(
+    /// Stores scalar-quantized codes.
+    IndexNSGSQ, SQ, "INSs",
+    |d, part, metric| {
+        let Some((links, storage)) = parts(part) else { return Ok(None) };
+        let Some(qtype) = sq_part(storage) else { return Ok(None) };
+        Ok(Some(Handle::new(IndexNSGSQ::new(d, i64::from(qtype), links, metric)?)))
+    }
+);
+
+fn owning(storage: Shared<dyn Index>, links: i32) -> Result<IndexNSG> {
+    Ok(IndexNSG { own_fields: true, ..IndexNSG::over(storage, links)? })
+}
+
+#[methods(new)]
+impl IndexNSGFlat {
+    #[new]
+    pub fn new(d: i64, R: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
+        let storage: Shared<dyn Index> = match metric {
+            MetricType::L2 => Shared::new(IndexFlatL2::new(d)?),
+            other => Shared::new(IndexFlat::new(d, other)?),
+        };
+        Ok(IndexNSGFlat { graph: owning(storage, R)? })
+    }
+}
+
+#[methods(new)]
+impl IndexNSGPQ {
+    #[new]
+    pub fn new(d: i64, pq_M: usize, M: i32, #[default = 8] pq_nbits: usize) -> Result<Self> {
+        let storage = IndexPQ::new(d, pq_M, pq_nbits, MetricType::L2)?;
+        Ok(IndexNSGPQ { graph: owning(Shared::new(storage), M)? })
+    }
+}
+
+#[methods(new)]
+impl IndexNSGSQ {
+    #[new]
+    pub fn new(d: i64, qtype: i64, M: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
+        let storage = IndexScalarQuantizer::new(d, qtype_of(qtype), metric)?;
+        Ok(IndexNSGSQ { graph: owning(Shared::new(storage), M)? })
+    }
+}
