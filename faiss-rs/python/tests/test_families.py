@@ -235,7 +235,7 @@ found += [capped.list_size(1), capped.real_list_size(1), capped.compute_ntotal()
     "residual quantizer": """
 rq = faiss.ResidualQuantizer(16, 3, 4)
 found += [rq.d, rq.M, rq.code_size, rq.tot_bits, rq.max_beam_size, rq.train_type, rq.is_trained]
-rq.train(xt)
+rq.train(xt[:600])
 codes = rq.compute_codes(xb)
 found += [v2a(rq.codebooks), codes, rq.decode(codes), rq.norm_min, rq.norm_max]
 for kind in range(10):
@@ -371,11 +371,11 @@ found += [index.is_built, index.ntotal, index.search(xq, 5), index.reconstruct(3
 found += [reread(index).search(xq, 5), error(lambda: index.search(xq, 2, params=faiss.SearchParameters()))]
 index.reset()
 found += [index.is_built, index.ntotal]
-for text in ("NSG12", "NSG12,Flat", "NSG12,SQ8", "NSG12_SQ8", "IVF8_NSG12,Flat"):
+for text in ("NSG12", "NSG12,Flat", "NSG12,SQ8", "NSG12_SQ8"):
     index = faiss.index_factory(16, text)
     index.train(xt)
     index.add(xb)
-    found += [type(index).__name__, index.search(xq, 1)[0] if "IVF" in text else index.is_built]
+    found += [type(index).__name__, index.is_built]
 """,
     "random results": """
 for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
@@ -459,14 +459,14 @@ def test_graphs_written_by_faiss_are_read(oracle: Any, data: dict[str, np.ndarra
     code = """
 index = faiss.IndexNSGFlat(16, 16)
 index.add(given["xt"])
-result["file"] = faiss.serialize_index(index)
+result["written"] = faiss.serialize_index(index)
 result["I"] = index.search(given["xb"], 10)[1]
 exact = faiss.IndexFlatL2(16)
 exact.add(given["xt"])
 result["exact"] = exact.search(given["xb"], 10)[1]
 """
     theirs = oracle(code, **data)
-    read = faiss.deserialize_index(theirs["file"])
+    read = faiss.deserialize_index(theirs["written"])
     mine = faiss.IndexNSGFlat(16, 16)
     mine.add(data["xt"])
     recall = [faiss.eval_intersection(found, theirs["exact"]) for found in (theirs["I"], read.search(data["xb"], 10)[1], mine.search(data["xb"], 10)[1])]
