@@ -24,7 +24,6 @@ pub mod pq;
 pub mod pq_fast_scan;
 pub mod pqr;
 pub mod rabitq;
-pub mod residual_quantizer;
 pub mod scalar;
 pub mod scan;
 pub mod search;
