@@ -1,6 +1,6 @@
 //! One row a type. Adding a type is one file, which ends in its row, and one line here; Python, stubs, docs, files and clones read the rows.
 
-use crate::base::{Described, Error, Handle, Object, Result, TypeInfo, Value};
+use crate::base::{Described, Error, Handle, Object, Result, TypeInfo};
 use crate::binary;
 use crate::cluster;
 use crate::factory;
@@ -14,17 +14,10 @@ use crate::storage::lists::InvertedLists;
 use crate::stream::{self, FourCC, Reader, Writer};
 use crate::transform;
 
-/// Builds an object from positional arguments.
-pub type Construct = fn(&[Value]) -> Result<Handle>;
-
 /// What the rest of the library knows of a type.
 #[derive(Clone, Copy)]
 pub struct Row {
     pub info: &'static TypeInfo,
-    /// Builds an object from positional arguments, all of the class's overloads in one; `None` where the class is abstract.
-    pub construct: Option<Construct>,
-    /// The overloads of the constructor as Python signatures, as in `(d: int, metric: int = METRIC_L2)`.
-    pub signatures: &'static [&'static str],
     /// How files hold the type; without one, the nearest ancestor's is used.
     pub format: Option<Format>,
     /// Its part of an index description, where it has one.
@@ -44,13 +37,7 @@ pub struct Format {
 
 impl Row {
     pub const fn of<T: Described>() -> Row {
-        Row { info: T::INFO, construct: None, signatures: &[], format: None, grammar: None }
-    }
-
-    pub const fn construct(mut self, construct: Construct, signatures: &'static [&'static str]) -> Row {
-        self.construct = Some(construct);
-        self.signatures = signatures;
-        self
+        Row { info: T::INFO, format: None, grammar: None }
     }
 
     pub const fn grammar(mut self, grammar: Grammar) -> Row {
@@ -62,14 +49,6 @@ impl Row {
         self.format = Some(format);
         self
     }
-}
-
-/// The error of a constructor or method that was called with arguments which none of its overloads takes.
-pub fn no_overload(name: &str, signatures: &[&str]) -> Error {
-    let prototypes = signatures.iter().map(|s| format!("\n    {name}{s}")).collect::<String>();
-    Error::type_error(format!(
-        "Wrong number or type of arguments for overloaded function 'new_{name}'.\n  Possible prototypes are:{prototypes}"
-    ))
 }
 
 /// Every type of this crate. The GPU crate has a list of its own, of the same rows.
@@ -288,8 +267,7 @@ mod tests {
         assert!(codes.windows(2).all(|pair| pair[0] != pair[1]), "two types have the same code in files: {codes:?}");
         assert!(codes.iter().all(|code| code.len() == 4), "{codes:?}");
         for row in REGISTRY {
-            let builds = row.construct.is_some() || !row.info.constructors.is_empty();
-            assert_eq!(!builds, row.info.is_abstract, "{}", row.info.name);
+            assert_eq!(row.info.constructors.is_empty(), row.info.is_abstract, "{}", row.info.name);
             assert_eq!((row.info.default)().info().name, row.info.name);
             assert!(
                 row.info.parent.is_none_or(|p| super::row(p).is_some()),

@@ -152,11 +152,3 @@ fn paths() {
         assert!(text.ends_with("write error in /dev/full: No space left on device"), "{text}");
     }
 }
-
-#[test]
-fn limits_are_the_callers() {
-    // The only test that changes the limit; 8 TiB and 1 byte are both sizes that no other test crosses.
-    let before = stream::get_deserialization_vector_byte_limit();
-    assert_eq!(before, 1 << 40);
-    assert_eq!(stream::get_deserialization_loop_limit(), 0);
-}

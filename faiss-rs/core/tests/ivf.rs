@@ -153,13 +153,19 @@ fn merging_moves_everything() {
         add(&two, &x[300 * D..]).unwrap();
         if description.starts_with("IDMap") {
             assert!(one.write().add(&x).unwrap_err().to_string().contains("use add_with_ids"));
-            continue;
         }
         one.write().merge_from(&mut *two.write(), 300).unwrap();
         assert_eq!((one.read().base().ntotal, two.read().base().ntotal), (800, 0));
         let (_, labels) = search(&one, &x[500 * D..510 * D], 1);
         if description.contains("Flat") {
             assert_eq!(labels, (500..510).collect::<Vec<i64>>());
+        }
+        if description.starts_with("IDMap2") {
+            // The map back knows those that came.
+            let mut vector = vec![0f32; D];
+            one.read().reconstruct(799, &mut vector).unwrap();
+            assert_eq!(vector, x[799 * D..]);
+            assert!(two.read().reconstruct(0, &mut vector).is_err());
         }
         let other = build("IVF7,Flat", MetricType::L2);
         assert!(one.write().merge_from(&mut *other.write(), 0).is_err());

@@ -17,7 +17,7 @@ use crate::sys::{self, PointerAttributes};
 
 /// What [`bf_knn`] does and where everything is. Addresses are of the host or of the device, each as it may be.
 #[derive(Object, Clone, Debug)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuDistanceParams {
     /// How vectors are compared.
     pub metric: MetricType,

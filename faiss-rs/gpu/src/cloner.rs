@@ -64,7 +64,7 @@ fn to_gpus(targets: &[Target<'_>], index: &dyn Index, options: &GpuMultipleClone
     }
     let d = index.base().d.into();
     if !options.shard {
-        let mut replicas = IndexReplicas::new(d)?;
+        let mut replicas = IndexReplicas::new(d, true)?;
         replicas.parts.own_indices = true;
         for target in targets {
             replicas.add_replica(to_gpu(target, index)?.view()?)?;
@@ -73,7 +73,7 @@ fn to_gpus(targets: &[Target<'_>], index: &dyn Index, options: &GpuMultipleClone
     }
     let ivf = seen_as::<dyn InvertedFile>(index);
     // Parts of inverted files have the ids of the whole; those of a flat index count on from one to the next.
-    let mut shards = IndexShards::new(d, ivf.is_none())?;
+    let mut shards = IndexShards::new(d, false, ivf.is_none())?;
     shards.threaded = true;
     shards.parts.own_indices = true;
     for (i, target) in targets.iter().enumerate() {

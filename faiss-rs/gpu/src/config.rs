@@ -77,7 +77,7 @@ numbered! {
 
 /// What every GPU index is configured with.
 #[derive(Object, Clone, Debug, Default)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuIndexConfig {
     /// GPU on which the index lives.
     pub device: i32,
@@ -90,7 +90,7 @@ pub struct GpuIndexConfig {
 
 /// Configuration of a [`GpuIndexFlat`](crate::GpuIndexFlat).
 #[derive(Object, Clone, Debug, Default)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuIndexFlatConfig {
     #[object(parent)]
     pub base: GpuIndexConfig,
@@ -104,7 +104,7 @@ pub struct GpuIndexFlatConfig {
 
 /// What every inverted file on a GPU is configured with.
 #[derive(Object, Clone, Debug, Default)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuIndexIVFConfig {
     #[object(parent)]
     pub base: GpuIndexConfig,
@@ -121,7 +121,7 @@ pub struct GpuIndexIVFConfig {
 
 /// Configuration of a [`GpuIndexIVFFlat`](crate::GpuIndexIVFFlat).
 #[derive(Object, Clone, Debug)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuIndexIVFFlatConfig {
     #[object(parent)]
     pub ivf: GpuIndexIVFConfig,
@@ -138,7 +138,7 @@ impl Default for GpuIndexIVFFlatConfig {
 
 /// Configuration of a [`GpuIndexIVFScalarQuantizer`](crate::GpuIndexIVFScalarQuantizer).
 #[derive(Object, Clone, Debug)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuIndexIVFScalarQuantizerConfig {
     #[object(parent)]
     pub ivf: GpuIndexIVFConfig,
@@ -155,7 +155,7 @@ impl Default for GpuIndexIVFScalarQuantizerConfig {
 
 /// Configuration of a [`GpuIndexBinaryFlat`](crate::GpuIndexBinaryFlat).
 #[derive(Object, Clone, Debug, Default)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuIndexBinaryFlatConfig {
     #[object(parent)]
     pub base: GpuIndexConfig,
@@ -163,7 +163,7 @@ pub struct GpuIndexBinaryFlatConfig {
 
 /// Configuration of a [`GpuIndexIVFPQ`](crate::GpuIndexIVFPQ).
 #[derive(Object, Clone, Debug, Default)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuIndexIVFPQConfig {
     #[object(parent)]
     pub ivf: GpuIndexIVFConfig,
@@ -183,7 +183,7 @@ pub struct GpuIndexIVFPQConfig {
 
 /// How an index becomes a GPU index.
 #[derive(Object, Clone, Debug, Default)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuClonerOptions {
     /// How ids are kept on the GPU, for IVF indexes.
     #[object(name = "indicesOptions")]
@@ -214,7 +214,7 @@ pub struct GpuClonerOptions {
 
 /// How an index is spread over several GPUs.
 #[derive(Object, Clone, Debug)]
-#[object(copy)]
+#[object(new, copy)]
 pub struct GpuMultipleClonerOptions {
     #[object(parent)]
     pub base: GpuClonerOptions,

@@ -1,7 +1,6 @@
 //! One row a type, as in faiss-core: what Python classes, stubs and docs of the GPU part are made from.
 
-use faiss_core::base::{Described, Handle};
-use faiss_core::registry::{Row, no_overload};
+use faiss_core::registry::Row;
 
 use crate::bf_knn::GpuDistanceParams;
 use crate::config::{
@@ -11,34 +10,21 @@ use crate::config::{
 use crate::kind::Cloner;
 use crate::{index, standard};
 
-/// The row of a plain struct of options, which is made without arguments and then filled.
-macro_rules! options {
-    ($ty:ty) => {
-        Row::of::<$ty>().construct(
-            |args| match args {
-                [] => Ok(Handle::new(<$ty>::default())),
-                _ => Err(no_overload(<$ty>::INFO.name, &["()"])),
-            },
-            &["()"],
-        )
-    };
-}
-
 /// Every type of this crate.
 pub static REGISTRY: &[Row] = &[
     standard::PROVIDER,
     standard::ROW,
     standard::PARAMETER_SPACE,
-    options!(GpuIndexConfig),
-    options!(GpuIndexFlatConfig),
-    options!(GpuIndexIVFConfig),
-    options!(GpuIndexIVFFlatConfig),
-    options!(GpuIndexIVFPQConfig),
-    options!(GpuIndexIVFScalarQuantizerConfig),
-    options!(GpuIndexBinaryFlatConfig),
-    options!(GpuClonerOptions),
-    options!(GpuMultipleClonerOptions),
-    options!(GpuDistanceParams),
+    Row::of::<GpuIndexConfig>(),
+    Row::of::<GpuIndexFlatConfig>(),
+    Row::of::<GpuIndexIVFConfig>(),
+    Row::of::<GpuIndexIVFFlatConfig>(),
+    Row::of::<GpuIndexIVFPQConfig>(),
+    Row::of::<GpuIndexIVFScalarQuantizerConfig>(),
+    Row::of::<GpuIndexBinaryFlatConfig>(),
+    Row::of::<GpuClonerOptions>(),
+    Row::of::<GpuMultipleClonerOptions>(),
+    Row::of::<GpuDistanceParams>(),
     index::ROW,
     index::flat::ROW,
     index::flat_l2::ROW,
@@ -70,8 +56,7 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), REGISTRY.len());
         for row in REGISTRY {
-            let builds = row.construct.is_some() || !row.info.constructors.is_empty();
-            assert_eq!(!builds, row.info.is_abstract, "{}", row.info.name);
+            assert_eq!(row.info.constructors.is_empty(), row.info.is_abstract, "{}", row.info.name);
             // Defaults, from which descriptions are made, must not need a GPU.
             assert_eq!((row.info.default)().info().name, row.info.name);
             let parent = row.info.parent.map(|p| p.name);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{Random, check_results, distances, gpu, on_gpu, small};
 use faiss_core::base::object::cast;
-use faiss_core::base::{MetricType, Object, Shared};
+use faiss_core::base::{MetricType, Shared};
 use faiss_core::index::flat::IndexFlat;
 use faiss_core::index::{Index, SearchParameters};
 use faiss_core::selector::sets::IDSelectorBatch;
@@ -121,9 +121,7 @@ fn small_temporary_memory_and_pages_change_nothing() {
     resources.set_default_null_stream_all_devices();
     check(&index);
     assert_eq!(resources.default_stream(0).unwrap(), 0);
-    let set = index.info().method("setMinPagingSize").unwrap();
-    let faiss_core::base::MethodCall::Write(call) = set.call else { panic!("setMinPagingSize changes the index") };
-    call(&mut index, &[faiss_core::base::Value::Int(1000)]).unwrap();
+    index.set_min_paging_size(1000);
     check(&index);
 }
 

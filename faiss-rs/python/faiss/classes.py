@@ -1,6 +1,5 @@
 """Makes a Python class from the description of a type: its properties, methods and base class."""
 
-import ast
 import copy
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -158,9 +157,9 @@ def make(name: str) -> type[Object]:
     fields = () if described["vector"] else described["fields"]
     for field, kind, detail, doc, readonly in fields:
         namespace[field] = _property(name, field, kind, detail, doc, readonly)
-    described_methods: dict[str, list[tuple[str, str, bool]]] = {}
-    for method, signature, doc, declared in described["methods"]:
-        described_methods.setdefault(method, []).append((signature, doc, declared))
+    described_methods: dict[str, list[tuple[str, str]]] = {}
+    for method, signature, doc in described["methods"]:
+        described_methods.setdefault(method, []).append((signature, doc))
     for method, overloads in described_methods.items():
         if mixin is None or not hasattr(mixin, method):
             namespace[method] = _method(name, method, overloads)
@@ -209,36 +208,13 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
 OWN_VECTORS = {("IndexFlatCodes", "codes"): "MaybeOwnedVectorUInt8"}
 
 
-def _method(class_name: str, name: str, overloads: list[tuple[str, str, bool]]) -> Callable[..., Any]:
-    signature, doc, declared = overloads[0]
-
+def _method(class_name: str, name: str, overloads: list[tuple[str, str]]) -> Callable[..., Any]:
     def method(self: Object, *args: Any, **kwargs: Any) -> Any:
-        if kwargs and not declared:
-            args, kwargs = bind(signature, name, args, kwargs), {}
         return wrap(self.this.call(name, *args, **kwargs))
 
     method.__name__ = name
     method.__qualname__ = f"{class_name}.{name}"
-    prototypes = "\n".join(name + signature for signature, _, _ in overloads)
-    method.__doc__ = f"{prototypes}\n\n{doc}"
+    prototypes = "\n".join(name + signature for signature, _ in overloads)
+    method.__doc__ = f"{prototypes}\n\n{overloads[0][1]}"
     method.__module__ = "faiss"
     return method
-
-
-def bind(signature: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    """Positional arguments for a call with keywords, after a signature such as `(self, n: int, sel: IDSelector = None) -> int`."""
-    function = ast.parse(f"def f{signature}: ...").body[0]
-    assert isinstance(function, ast.FunctionDef)
-    parameters = [a.arg for a in function.args.args if a.arg != "self"]
-    defaults = dict(zip(parameters[::-1], function.args.defaults[::-1], strict=False))
-    values = list(args)
-    for parameter in parameters[len(args) :]:
-        if parameter in kwargs:
-            values.append(kwargs.pop(parameter))
-        elif parameter in defaults:
-            values.append(ast.literal_eval(defaults[parameter]))
-        elif kwargs:
-            raise TypeError(f"{name}() missing required argument: '{parameter}'")
-    if kwargs:
-        raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(kwargs))}'")
-    return tuple(values)

@@ -5,29 +5,17 @@ use std::sync::LazyLock;
 
 use crate::own_types::is_vector;
 use faiss_core::base::object::ElementKind;
-use faiss_core::base::{Handle, Kind, Result, TypeInfo, Value};
+use faiss_core::base::{Kind, TypeInfo};
 use faiss_core::registry::Row;
 use pyo3::exceptions::PyKeyError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-pub type Construct = fn(&[Value]) -> Result<Handle>;
-
-pub struct Entry {
-    pub info: &'static TypeInfo,
-    pub construct: Option<Construct>,
-    signatures: &'static [&'static str],
-}
-
-static ENTRIES: LazyLock<BTreeMap<&'static str, Entry>> = LazyLock::new(|| {
+static ENTRIES: LazyLock<BTreeMap<&'static str, &'static TypeInfo>> = LazyLock::new(|| {
     let mut entries = BTreeMap::new();
     for row in rows() {
-        let entry = Entry { info: row.info, construct: row.construct, signatures: row.signatures };
-        entries.insert(row.info.name, entry);
-    }
-    let listed: Vec<_> = entries.values().map(|e| e.info).collect();
-    for info in listed {
-        add_related(&mut entries, info);
+        entries.insert(row.info.name, row.info);
+        add_related(&mut entries, row.info);
     }
     entries
 });
@@ -37,16 +25,16 @@ fn rows() -> impl Iterator<Item = &'static Row> {
 }
 
 /// Base classes and parts have descriptions without needing rows of their own.
-fn add_related(entries: &mut BTreeMap<&'static str, Entry>, info: &'static TypeInfo) {
+fn add_related(entries: &mut BTreeMap<&'static str, &'static TypeInfo>, info: &'static TypeInfo) {
     let parts = info.fields.iter().filter_map(|f| if let Kind::Part(part) = f.kind { Some(part()) } else { None });
     for related in info.parent.into_iter().chain(parts) {
-        entries.entry(related.name).or_insert(Entry { info: related, construct: None, signatures: &[] });
+        entries.insert(related.name, related);
         add_related(entries, related);
     }
 }
 
-pub fn find(name: &str) -> Option<&'static Entry> {
-    ENTRIES.get(name)
+pub fn find(name: &str) -> Option<&'static TypeInfo> {
+    ENTRIES.get(name).copied()
 }
 
 /// The names of all described types, sorted.
@@ -92,24 +80,19 @@ fn kind_name(kind: Kind) -> (&'static str, &'static str) {
 /// The description of a type, its own fields and methods only. Raises KeyError for a name that is not described.
 #[pyfunction]
 pub fn describe<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>> {
-    let entry = find(name).ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
-    let info = entry.info;
+    let info = find(name).ok_or_else(|| PyKeyError::new_err(name.to_owned()))?;
     let fields = info.fields.iter().map(|f| {
         let (kind, detail) = kind_name(f.kind);
         (f.name, kind, detail, f.doc, f.readonly)
     });
-    let native =
-        info.declared.iter().flat_map(|m| m.overloads.iter().map(|o| (m.name, o.signature(info), m.doc, true)));
-    let methods = info.methods.iter().map(|m| (m.name, m.signature.to_owned(), m.doc, false)).chain(native);
-    let declared = info.constructors.iter().map(|o| o.signature(info));
-    let signatures: Vec<_> = entry.signatures.iter().map(|s| (*s).to_owned()).chain(declared).collect();
-    let constructs = entry.construct.is_some() || !info.constructors.is_empty();
+    let methods = info.methods.iter().flat_map(|m| m.overloads.iter().map(|o| (m.name, o.signature(info), m.doc)));
+    let signatures = info.constructors.iter().map(|o| o.signature(info));
     let described = PyDict::new(py);
     described.set_item("doc", info.doc)?;
     described.set_item("parent", info.parent.map(|p| p.name))?;
-    described.set_item("abstract", !constructs)?;
+    described.set_item("abstract", info.constructors.is_empty())?;
     described.set_item("vector", is_vector(info))?;
-    described.set_item("signatures", PyList::new(py, signatures)?)?;
+    described.set_item("signatures", PyList::new(py, signatures.collect::<Vec<_>>())?)?;
     described.set_item("fields", PyList::new(py, fields.collect::<Vec<_>>())?)?;
     described.set_item("methods", PyList::new(py, methods.collect::<Vec<_>>())?)?;
     Ok(described)

@@ -35,12 +35,7 @@ mod _faiss {
     use super::*;
 
     #[pymodule_export]
-    use binary::{
-        binary_add, binary_add_sa_codes, binary_add_with_ids, binary_assign, binary_check_compatible_for_merge,
-        binary_merge_from, binary_range_search, binary_reconstruct, binary_reconstruct_n, binary_remove_ids,
-        binary_reset, binary_search, binary_search_and_reconstruct, binary_to_real, binary_train, hamming_range_search,
-        hammings, hammings_knn, index_binary_factory, real_to_binary,
-    };
+    use binary::{binary_to_real, hamming_range_search, hammings, hammings_knn, index_binary_factory, real_to_binary};
     #[pymodule_export]
     use callbacks::{callback_selector, callback_stream};
     #[pymodule_export]
@@ -63,9 +58,12 @@ mod _faiss {
     };
     #[pymodule_export]
     use index::{
-        add, add_sa_codes, add_with_ids, assign, check_compatible_for_merge, distance_between, distance_to, is_member,
-        merge_from, range_search, reconstruct, reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size,
-        sa_decode, sa_encode, search, search_and_reconstruct, search_subset, train,
+        add, add_sa_codes, add_with_ids, assign, binary_add, binary_add_sa_codes, binary_add_with_ids, binary_assign,
+        binary_check_compatible_for_merge, binary_merge_from, binary_range_search, binary_reconstruct,
+        binary_reconstruct_n, binary_remove_ids, binary_reset, binary_search, binary_search_and_reconstruct,
+        binary_train, check_compatible_for_merge, distance_between, distance_to, is_member, merge_from, range_search,
+        reconstruct, reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size, sa_decode, sa_encode, search,
+        search_and_reconstruct, search_subset, train,
     };
     #[pymodule_export]
     use interrupt::set_timeout;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use faiss_core::base::declare::{self, descend, descend_mut, no_field, part_info};
-use faiss_core::base::{Error, FieldRef, Handle, MethodCall, Object, Result, TypeInfo, Value};
+use faiss_core::base::{Error, FieldRef, Handle, Object, Result, TypeInfo, Value};
 use pyo3::exceptions::{PyNotImplementedError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -14,7 +14,7 @@ use crate::doorway::enter;
 use crate::value::{Given, from_python, to_python};
 use crate::vector::{NativeVector, NativeView};
 use faiss_core::base::link::link;
-use faiss_core::base::lock::{read, write, write_in_place};
+use faiss_core::base::lock::{read, write_in_place};
 
 /// A stand-alone object, and the names of the fields that lead from it to the part that is meant. The object lives as long as any handle
 /// to it or to a part of it.
@@ -65,12 +65,6 @@ impl NativeObject {
         enter(py, || work(descend(&*read(&object)?, &self.path)?))
     }
 
-    /// Runs `work` on the object alone.
-    fn write<T: Send>(&self, py: Python<'_>, work: impl FnOnce(&mut dyn Object) -> Result<T> + Send) -> PyResult<T> {
-        let object = self.root.object();
-        enter(py, || work(descend_mut(&mut *write(&object)?, &self.path)?))
-    }
-
     /// As an argument of a declared method: the object, or the part of it that is meant.
     pub fn reference(&self) -> (Handle, Vec<&'static str>) {
         (self.root.clone(), self.path.clone())
@@ -101,20 +95,13 @@ pub fn construct(
     args: &Bound<'_, PyTuple>,
     keywords: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<NativeObject> {
-    let entry = catalogue::find(name).ok_or_else(|| PyNotImplementedError::new_err(format!("{name} is not here")))?;
-    if !entry.info.constructors.is_empty() {
-        let given = Given::new(args, keywords)?;
-        let (args, keywords) = given.args()?;
-        return enter(py, || declare::construct(entry.info, args, keywords)).map(NativeObject::root);
-    }
-    if keywords.is_some_and(|k| !k.is_empty()) {
-        return Err(PyTypeError::new_err(format!("{name}() takes no keyword arguments")));
-    }
-    let Some(construct) = entry.construct else {
+    let info = catalogue::find(name).ok_or_else(|| PyNotImplementedError::new_err(format!("{name} is not here")))?;
+    if info.constructors.is_empty() {
         return Err(PyTypeError::new_err(format!("{name} is abstract: no object of it can be made")));
-    };
-    let args = args.iter().map(|arg| from_python(&arg)).collect::<PyResult<Vec<_>>>()?;
-    enter(py, || construct(&args)).map(NativeObject::root)
+    }
+    let given = Given::new(args, keywords)?;
+    let (args, keywords) = given.args()?;
+    enter(py, || declare::construct(info, args, keywords)).map(NativeObject::root)
 }
 
 #[pymethods]
@@ -210,35 +197,13 @@ impl NativeObject {
         args: &Bound<'_, PyTuple>,
         keywords: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Py<PyAny>> {
-        if let Some(method) = self.info().and_then(|info| info.declared(name)) {
-            let given = Given::new(args, keywords)?;
-            let (args, keywords) = given.args()?;
-            let result = enter(py, || declare::call(method, &self.root, &self.path, args, keywords));
-            if let Some(error) = given.objects().find_map(|object| callback_error(py, object)) {
-                return Err(error);
-            }
-            return self.answer(py, result?);
-        }
-        let args = args.iter().map(|arg| from_python(&arg)).collect::<PyResult<Vec<_>>>()?;
-        let method = self.read(py, |object| {
-            object
-                .info()
-                .method(name)
-                .ok_or_else(|| Error::type_error(format!("{} has no method '{name}'", object.info().name)))
-        })?;
-        let result = match method.call {
-            MethodCall::Read(call) => self.read(py, |object| call(object, &args)),
-            MethodCall::Write(call) => {
-                // The method would wait for itself.
-                let own = self.root.object();
-                if args.iter().any(|arg| matches!(arg, Value::Handle(h) if h.object().same(&own))) {
-                    return Err(PyTypeError::new_err(format!("{name} can't take the object itself")));
-                }
-                self.write(py, |object| call(object, &args))
-            }
-        };
-        let objects = args.iter().filter_map(|arg| if let Value::Handle(object) = arg { Some(object) } else { None });
-        if let Some(error) = objects.into_iter().find_map(|object| callback_error(py, object)) {
+        let info = self.info().ok_or_else(|| PyTypeError::new_err("the object has no description"))?;
+        let unknown = || PyTypeError::new_err(format!("{} has no method '{name}'", info.name));
+        let method = info.method(name).ok_or_else(unknown)?;
+        let given = Given::new(args, keywords)?;
+        let (args, keywords) = given.args()?;
+        let result = enter(py, || declare::call(method, &self.root, &self.path, args, keywords));
+        if let Some(error) = given.objects().find_map(|object| callback_error(py, object)) {
             return Err(error);
         }
         self.answer(py, result?)

@@ -3,8 +3,8 @@
 use std::any::Any;
 
 use faiss_core::base::object::{ElementKind, VectorField};
-use faiss_core::base::{Error, Field, FieldMut, FieldRef, Handle, Kind, Result, TypeInfo};
-use faiss_core::registry::{Row, no_overload};
+use faiss_core::base::{Error, Field, FieldMut, FieldRef, Kind, Result, TypeInfo};
+use faiss_core::registry::Row;
 use faiss_derive::Object;
 
 use crate::callbacks;
@@ -70,6 +70,7 @@ macro_rules! vectors {
 
             /// A `std::vector` of its own.
             #[derive(Object, Default)]
+            #[object(new)]
             pub struct $name {
                 /// The elements.
                 pub items: Items<$ty>,
@@ -80,13 +81,7 @@ macro_rules! vectors {
 
         /// The types of this crate.
         pub static REGISTRY: &[Row] = &[
-            $(Row::of::<$name>().construct(
-                |args| match args {
-                    [] => Ok(Handle::new($name::default())),
-                    _ => Err(no_overload(stringify!($name), &["()"])),
-                },
-                &["()"],
-            ),)*
+            $(Row::of::<$name>(),)*
             callbacks::SELECTOR,
             callbacks::READER,
             callbacks::WRITER,

@@ -8,6 +8,7 @@ import sys
 
 import faiss
 import numpy as np
+from random_types import Types
 
 NUMBERS = [
     -(2**63),
@@ -38,10 +39,14 @@ METRICS = [*range(5), *range(20, 26)]
 class Caller:
     def __init__(self, seed: int) -> None:
         self.pick, self.rng = random.Random(seed), np.random.default_rng(seed)
+        self.types = Types(seed)
+        self.kinds = [n for n in self.types.names if "Index" in self.types.lineage(n)]
         self.indexes = [self.make() for _ in range(3)]
 
     def make(self) -> faiss.Index:
-        return self.pick.choice(
+        """An index: of any type that is described, or a flat one, which takes more of the calls."""
+        made = self.types.make(self.pick.choice(self.kinds)) if self.pick.random() < 0.7 else None
+        return made or self.pick.choice(
             [
                 lambda: faiss.IndexFlatL2(self.pick.choice([0, 1, 3, 4])),
                 lambda: faiss.IndexFlatIP(4),
@@ -86,6 +91,8 @@ class Caller:
             [
                 self.make,
                 lambda: ix.add(self.vectors(ix.d)),
+                lambda: ix.train(self.rng.random((100, min(ix.d, 100))).astype("f4")),
+                lambda: ix.add_with_ids(self.rng.random((4, min(ix.d, 100))).astype("f4"), self.rng.integers(-2, 9, 4)),
                 lambda: ix.search(self.vectors(ix.d), choice([1, 2, 10, 50]), params=params),
                 lambda: ix.range_search(self.vectors(ix.d), choice([0.0, 0.5, 100.0, np.inf, np.nan, -1.0])),
                 lambda: ix.range_search_c(0, None, 1.0, faiss.RangeSearchResult(0)),

@@ -93,7 +93,7 @@ class Types:
             for field, *_ in described["fields"]:
                 attempt(getattr, made, field)
                 attempt(setattr, made, field, self.pick.choice([*NUMBERS, attempt(getattr, made, field)]))
-            for method, signature, _, _ in described["methods"]:
+            for method, signature, _ in described["methods"]:
                 attempt(made.this.call, method, *self.arguments(signature))
                 attempt(made.this.call, method)
                 attempt(getattr(made, method, None), made)
@@ -108,7 +108,10 @@ class Types:
             attempt(made.train, self.vectors(300, made.d))
             attempt(made.add, self.vectors(5, made.d))
             written = attempt(faiss.serialize_index, made)
-            if written is not None:
+            # What is not whole yet, as after a constructor without arguments, may be refused when it is read.
+            if written is not None and made.ntotal != 5:
+                attempt(faiss.deserialize_index, written)
+            elif written is not None:
                 again = faiss.serialize_index(faiss.deserialize_index(written))
                 assert np.array_equal(written, again), f"{name} is written otherwise after it was read"
                 copied = attempt(faiss.clone_index, made)

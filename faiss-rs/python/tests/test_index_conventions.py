@@ -178,10 +178,14 @@ def test_fields(index):
 def test_identity_and_repr(index):
     assert index == index
     assert index != faiss.clone_index(index)
-    assert "IndexFlatL2" in repr(index)
-    assert repr(index.this)
-    assert index.thisown
-    assert isinstance(int(index.this), int)
+    assert repr(index) == f"<faiss.IndexFlatL2 d={D} ntotal={N} at {int(index.this):#x}>"
+    assert repr(index.this) == f"<faiss native object of type 'IndexFlatL2' at {int(index.this):#x}>"
+    # Two Python objects for one of the library, of which the first alone says that it is Python's.
+    outer = faiss.IndexIDMap(faiss.IndexFlatL2(D))
+    inner, again = outer.index, outer.index
+    assert (int(inner.this) == int(again.this), inner.this.same(again.this)) == (True, True)
+    assert int(faiss.clone_index(index).this) != int(index.this)
+    assert (index.thisown, inner.thisown) == (True, False)
 
 
 def test_subclasses_have_attributes_of_their_own(x):

@@ -150,7 +150,7 @@ def described_class(name: str) -> list[str]:
             line for s in overloads for line in function_lines("__init__", s, "", "    ", decorators)
         ]
     overloads: dict[str, list[tuple[str, str]]] = {}
-    for method, signature, doc, _ in described["methods"]:
+    for method, signature, doc in described["methods"]:
         overloads.setdefault(method, []).append((signature, doc))
     for method, ways in overloads.items():
         if not hasattr(mixins.find(name), method):

@@ -35,7 +35,6 @@ struct Options {
     new: bool,
     fields: bool,
     name: Option<String>,
-    methods: Option<syn::Path>,
     /// The type whose `impl` declares methods and constructors.
     declares: Option<syn::Type>,
     implements: Vec<syn::Path>,
@@ -61,8 +60,6 @@ fn options(attrs: &[syn::Attribute]) -> syn::Result<Options> {
                 found.fields = true;
             } else if meta.path.is_ident("name") {
                 found.name = Some(meta.value()?.parse::<syn::LitStr>()?.value());
-            } else if meta.path.is_ident("methods") && meta.input.peek(syn::Token![=]) {
-                found.methods = Some(meta.value()?.parse()?);
             } else if meta.path.is_ident("methods") && meta.input.peek(syn::token::Paren) {
                 let inner;
                 syn::parenthesized!(inner in meta.input);
@@ -115,7 +112,8 @@ fn doc(attrs: &[syn::Attribute]) -> String {
 ///
 /// `&self` reads the object, `&mut self` changes it; instead of either, the first parameter can be `this: &dyn InvertedLists`, for the methods of
 /// a trait. Further parameters are numbers, `&str`, arrays (`&[f32]`, or `Array<'_, f32>` with the shape), handles (`Shared<dyn Index>`), objects
-/// that the call locks (`&dyn Index`, `&mut IndexFlat`), and `Option`s of these. `#[default = 1]` gives one a default, `#[class = "..."]` the class
+/// that the call locks (`&dyn Index`, `&mut IndexFlat`), `Option`s of these, and lists of objects (`Vec<Shared<dyn Index>>`, or locked
+/// `Vec<&dyn Index>`). `#[default = 1]` gives one a default, `#[class = "..."]` the class
 /// that Python shows, `#[name = "..."]` a function another name. Functions of one name are overloads. `#[methods(new)]` says that the type is also
 /// made without arguments, by `Default`.
 #[proc_macro_attribute]
@@ -141,8 +139,7 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
     let name = own.name.unwrap_or_else(|| ident.to_string());
     let type_doc = doc(&input.attrs);
     let is_abstract = own.is_abstract;
-    let methods = own.methods.map_or(quote!(&[]), |path| quote!(#path));
-    let (declared, constructors) = match own.declares {
+    let (methods, constructors) = match own.declares {
         // A `static` has no `Self`.
         Some(ty) if ty == syn::parse_quote!(Self) => (quote!(<#ident>::METHODS), quote!(<#ident>::CONSTRUCTORS)),
         Some(ty) => (quote!(<#ty>::METHODS), quote!(<#ty>::CONSTRUCTORS)),
@@ -154,7 +151,7 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
             quote!(&[]),
             quote!(&[::faiss_core::base::declare::Overload {
                 parameters: &[],
-                returns: "None",
+                returns: || "None",
                 call: ::faiss_core::base::declare::Call::Fields(|| {
                     ::faiss_core::base::Handle::new(<#ident as ::std::default::Default>::default())
                 }),
@@ -233,7 +230,6 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
                     is_abstract: #is_abstract,
                     fields: &[#(#infos),*],
                     methods: #methods,
-                    declared: #declared,
                     constructors: #constructors,
                     views: &[#({
                         static CASTS: ::faiss_core::base::view::Casts<dyn #views> = ::faiss_core::base::view::Casts {

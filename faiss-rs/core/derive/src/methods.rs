@@ -15,6 +15,8 @@ enum Passed<'a> {
     Value(&'a Type),
     /// An object that the call locks: its type, whether it may be absent, whether it is changed.
     Object { ty: &'a Type, optional: bool, mutable: bool },
+    /// A list of objects that the call locks to read them.
+    Objects(&'a Type),
 }
 
 /// `default`: whether the type is also made without arguments, by `Default`.
@@ -71,7 +73,7 @@ pub fn without_arguments(ty: &Type) -> TokenStream {
     quote! {
         ::faiss_core::base::declare::Overload {
             parameters: &[],
-            returns: "None",
+            returns: || "None",
             call: ::faiss_core::base::declare::Call::New(|_| {
                 Ok(::faiss_core::base::Handle::new(<#ty as ::std::default::Default>::default()))
             }),
@@ -87,10 +89,9 @@ fn take(function: &mut ImplItemFn, name: &str) -> Option<syn::Attribute> {
 
 fn text(expr: &Expr) -> syn::Result<String> {
     match expr {
-        Expr::Lit(lit) if matches!(lit.lit, Lit::Str(_)) => match &lit.lit {
-            Lit::Str(text) => Ok(text.value()),
-            _ => Ok(String::new()),
-        },
+        Expr::Lit(syn::ExprLit { lit: Lit::Str(text), .. }) => Ok(text.value()),
+        // What a macro was given.
+        Expr::Group(group) => self::text(&group.expr),
         other => Err(syn::Error::new_spanned(other, "a text is wanted")),
     }
 }
@@ -173,7 +174,7 @@ fn overload(function: &mut ImplItemFn, this: &Type, is_new: bool) -> syn::Result
         None => quote!("None"),
         Some(_) => quote!(<#returned as #declare::Answer>::PYTHON),
     };
-    Ok(quote! { #declare::Overload { parameters: &[#(#parameters),*], returns: #returns, call: #call } })
+    Ok(quote! { #declare::Overload { parameters: &[#(#parameters),*], returns: || #returns, call: #call } })
 }
 
 /// The description of a parameter, and the expression that takes its argument.
@@ -200,6 +201,12 @@ fn parameter_of(
             quote!(<#ty as #declare::Argument>::fits),
             quote_spanned!(ty.span()=> <#ty as #declare::Argument>::take(#ident)?),
         ),
+        Passed::Objects(ty) => (
+            quote!("list"),
+            quote!(Read),
+            quote!(#declare::fits_objects::<#ty>),
+            quote!(#declare::seen_list::<#ty>(#ident)?),
+        ),
         Passed::Object { ty, optional, mutable } => {
             let fits = if optional { quote!(fits_object_or_none) } else { quote!(fits_object) };
             let seen = match (optional, mutable) {
@@ -224,7 +231,7 @@ fn parameter_of(
     };
     let described = quote! {
         #declare::Parameter {
-            name: #name, python: #python, optional: #optional, default: #shown, access: #declare::Access::#access, fits: #fits,
+            name: #name, python: || #python, optional: #optional, default: #shown, access: #declare::Access::#access, fits: #fits,
         }
     };
     let take = match default {
@@ -240,7 +247,10 @@ fn passed(ty: &Type) -> Passed<'_> {
         Type::Reference(reference) if is_object(&reference.elem) => {
             Passed::Object { ty: &reference.elem, optional: inner.is_some(), mutable: reference.mutability.is_some() }
         }
-        _ => Passed::Value(ty),
+        _ => match inside(ty, "Vec") {
+            Some(Type::Reference(reference)) if is_object(&reference.elem) => Passed::Objects(&reference.elem),
+            _ => Passed::Value(ty),
+        },
     }
 }
 
@@ -263,7 +273,12 @@ fn is_result(ty: &Type) -> bool {
 
 /// The type inside an `Option`.
 fn is_option(ty: &Type) -> Option<&Type> {
-    match &last(ty, "Option")?.arguments {
+    inside(ty, "Option")
+}
+
+/// The type inside one of this name, as in `Vec<T>`.
+fn inside<'a>(ty: &'a Type, name: &str) -> Option<&'a Type> {
+    match &last(ty, name)?.arguments {
         syn::PathArguments::AngleBracketed(args) => match args.args.first()? {
             syn::GenericArgument::Type(ty) => Some(ty),
             _ => None,

@@ -51,8 +51,8 @@ pub enum Access {
 
 pub struct Parameter {
     pub name: &'static str,
-    /// The type, as Python's annotations have it.
-    pub python: &'static str,
+    /// The type, as Python's annotations have it: a function, as a type's own methods may name it while it is described.
+    pub python: fn() -> &'static str,
     pub optional: bool,
     /// The default, as Python shows it.
     pub default: Option<&'static str>,
@@ -71,7 +71,7 @@ pub struct Method {
 /// One way to call a method or a constructor.
 pub struct Overload {
     pub parameters: &'static [Parameter],
-    pub returns: &'static str,
+    pub returns: fn() -> &'static str,
     pub call: Call,
 }
 
@@ -96,12 +96,12 @@ impl Overload {
         let parameters = self.parameters.iter().map(|p| {
             let none = if p.optional { " | None" } else { "" };
             let default = p.default.map(|default| format!(" = {default}")).unwrap_or_default();
-            format!("{}: {}{none}{default}", p.name, p.python)
+            format!("{}: {}{none}{default}", p.name, (p.python)())
         });
         let list = own.into_iter().chain(parameters).collect::<Vec<_>>().join(", ");
         match self.call {
             Call::New(_) | Call::Fields(_) => format!("({list})"),
-            _ => format!("({list}) -> {}", self.returns),
+            _ => format!("({list}) -> {}", (self.returns)()),
         }
     }
 
@@ -126,12 +126,24 @@ impl Overload {
                     return Err(format!("missing required argument: '{}'", parameter.name));
                 }
                 Some(arg) if !(parameter.fits)(arg) => {
-                    return Err(format!("argument '{}' is to be of type {}", parameter.name, parameter.python));
+                    return Err(format!("argument '{}' is to be of type {}", parameter.name, (parameter.python)()));
                 }
                 _ => {}
             }
         }
         Ok(places)
+    }
+
+    /// Whether flags are given for flags and numbers for numbers, though one could stand for the other.
+    fn is_exact(&self, args: &[Arg<'_>], keywords: &[(&str, Arg<'_>)], places: &[Option<usize>]) -> bool {
+        self.parameters.iter().zip(places).all(|(parameter, place)| {
+            let given = place.map(|i| args.get(i).unwrap_or_else(|| &keywords[i - args.len()].1));
+            match given {
+                Some(Arg::Bool(_)) => (parameter.python)() == "bool",
+                Some(Arg::Int(_)) => (parameter.python)() != "bool",
+                _ => true,
+            }
+        })
     }
 }
 
@@ -179,7 +191,8 @@ fn set_field(object: &mut dyn Object, name: &str, arg: Arg<'_>) -> Result<()> {
     object.field_mut(name).ok_or_else(unknown)?.set(value)
 }
 
-/// The first overload that takes these arguments, and the arguments in the order of its parameters.
+/// The first overload that takes these arguments, one that takes them exactly where there is one, and the arguments in the order of its
+/// parameters.
 fn choose<'a, 'o>(
     name: &str,
     info: &'static TypeInfo,
@@ -188,15 +201,25 @@ fn choose<'a, 'o>(
     keywords: Vec<(&str, Arg<'a>)>,
 ) -> Result<(&'o Overload, Vec<Arg<'a>>)> {
     let mut why = String::new();
+    let mut chosen: Option<(&Overload, Vec<Option<usize>>)> = None;
     for overload in overloads {
         match overload.bind(&args, &keywords) {
             Ok(places) => {
-                args.extend(keywords.into_iter().map(|(_, arg)| arg));
-                let ordered = places.into_iter().map(|at| at.map(|i| std::mem::take(&mut args[i])).unwrap_or_default());
-                return Ok((overload, ordered.collect()));
+                let exact = overload.is_exact(&args, &keywords, &places);
+                if exact || chosen.is_none() {
+                    chosen = Some((overload, places));
+                }
+                if exact {
+                    break;
+                }
             }
             Err(error) => why = error,
         }
+    }
+    if let Some((overload, places)) = chosen {
+        args.extend(keywords.into_iter().map(|(_, arg)| arg));
+        let ordered = places.into_iter().map(|at| at.map(|i| std::mem::take(&mut args[i])).unwrap_or_default());
+        return Ok((overload, ordered.collect()));
     }
     if let [only] = overloads {
         return Err(Error::type_error(format!("{name}() {why}\n  It is {name}{}", only.signature(info))));
@@ -237,11 +260,12 @@ pub fn call(
     let (overload, mut args) = choose(method.name, object.info(), method.overloads, args, keywords)?;
     let access = if matches!(overload.call, Call::Write(_)) { Access::Write } else { Access::Read };
     // A handle that a method keeps must not lead back to the object.
-    let kept = args.iter().zip(overload.parameters).filter_map(|(arg, parameter)| match arg {
-        Arg::Object(target, _) if parameter.access == Access::Unlocked => Some(target.clone()),
-        _ => None,
-    });
-    let kept: Vec<Handle> = if access == Access::Write { kept.collect() } else { Vec::new() };
+    let mut kept: Vec<Handle> = Vec::new();
+    for (arg, _) in args.iter().zip(overload.parameters).filter(|(_, p)| p.access == Access::Unlocked) {
+        if access == Access::Write {
+            collect(arg, &mut kept);
+        }
+    }
     let _linking = if kept.is_empty() { None } else { Some(link(object, &kept)?) };
     let receiver = Some((object.clone(), path.to_vec(), access));
     locked(method.name, receiver, overload.parameters, &mut args, |receiver, args| match (&overload.call, receiver) {
@@ -249,6 +273,15 @@ pub fn call(
         (Call::Write(work), Arg::SeenMut(object)) => work(*object, args),
         _ => unreachable!("the receiver was locked for its method"),
     })
+}
+
+/// The objects that an argument is or holds.
+fn collect(arg: &Arg<'_>, found: &mut Vec<Handle>) {
+    match arg {
+        Arg::Object(object, _) => found.push(object.clone()),
+        Arg::List(items) => items.iter().for_each(|item| collect(item, found)),
+        _ => {}
+    }
 }
 
 enum Guard<'a> {
@@ -265,14 +298,21 @@ fn locked<T>(
     args: &mut [Arg<'_>],
     work: impl FnOnce(&mut Arg<'_>, &mut [Arg<'_>]) -> Result<T>,
 ) -> Result<T> {
-    // Place 0 is the receiver's, the arguments' follow.
-    let mut taken: Vec<(usize, Handle, Path, Access)> =
-        receiver.into_iter().map(|(object, path, access)| (0, object, path, access)).collect();
+    // Place 0 is the receiver's, the arguments' follow; of a list, with the place in it.
+    let mut taken: Vec<((usize, usize), Handle, Path, Access)> =
+        receiver.into_iter().map(|(object, path, access)| ((0, 0), object, path, access)).collect();
     for (i, (arg, parameter)) in args.iter_mut().zip(parameters).enumerate() {
-        if parameter.access != Access::Unlocked
-            && let Arg::Object(object, path) = arg
-        {
-            taken.push((i + 1, object.clone(), std::mem::take(path), parameter.access));
+        if parameter.access == Access::Unlocked {
+            continue;
+        }
+        let objects = match arg {
+            Arg::List(items) => &mut items[..],
+            one => std::slice::from_mut(one),
+        };
+        for (j, object) in objects.iter_mut().enumerate() {
+            if let Arg::Object(object, path) = object {
+                taken.push(((i + 1, j), object.clone(), std::mem::take(path), parameter.access));
+            }
         }
     }
     for (i, (_, object, _, access)) in taken.iter().enumerate() {
@@ -299,9 +339,13 @@ fn locked<T>(
             Guard::Read(object) => Arg::Seen(descend(&**object, path)?),
             Guard::Write(object) => Arg::SeenMut(descend_mut(&mut **object, path)?),
         };
-        match at.checked_sub(1) {
-            None => receiver = seen,
-            Some(i) => ordered[i] = seen,
+        let place = match at.0.checked_sub(1) {
+            None => &mut receiver,
+            Some(i) => &mut ordered[i],
+        };
+        match place {
+            Arg::List(items) => items[at.1] = seen,
+            place => *place = seen,
         }
     }
     work(&mut receiver, &mut ordered)
@@ -520,6 +564,20 @@ impl<T: ?Sized + View> Argument<'_> for Shared<T> {
     }
 }
 
+/// Handles to several objects.
+impl<T: ?Sized + View> Argument<'_> for Vec<Shared<T>> {
+    const PYTHON: &'static str = "list";
+    fn fits(arg: &Arg<'_>) -> bool {
+        fits_objects::<T>(arg)
+    }
+    fn take(arg: &mut Arg<'_>) -> Result<Self> {
+        match arg {
+            Arg::List(items) => items.iter_mut().map(Shared::take).collect(),
+            _ => unfit("a list"),
+        }
+    }
+}
+
 impl<'a, T: Argument<'a>> Argument<'a> for Option<T> {
     const PYTHON: &'static str = T::PYTHON;
     fn fits(arg: &Arg<'_>) -> bool {
@@ -544,6 +602,19 @@ pub fn fits_object<T: ?Sized + View>(arg: &Arg<'_>) -> bool {
 /// As [`fits_object`], for `Option<&T>`.
 pub fn fits_object_or_none<T: ?Sized + View>(arg: &Arg<'_>) -> bool {
     matches!(arg, Arg::None) || fits_object::<T>(arg)
+}
+
+/// For parameters `Vec<&T>`.
+pub fn fits_objects<T: ?Sized + View>(arg: &Arg<'_>) -> bool {
+    matches!(arg, Arg::List(items) if items.iter().all(fits_object::<T>))
+}
+
+/// The locked objects of a parameter `Vec<&T>`.
+pub fn seen_list<'a, T: ?Sized + View>(arg: &'a Arg<'_>) -> Result<Vec<&'a T>> {
+    match arg {
+        Arg::List(items) => items.iter().map(seen).collect(),
+        _ => unfit(T::NAME),
+    }
 }
 
 /// The locked object of a parameter `&T`.

@@ -16,7 +16,5 @@ pub mod view;
 pub use error::{Error, Result};
 pub use handle::{Handle, ReadGuard, Shared, WriteGuard};
 pub use metric::MetricType;
-pub use object::{
-    Described, ElementKind, Field, FieldInfo, FieldMut, FieldRef, Kind, Method, MethodCall, Object, TypeInfo, Value,
-};
+pub use object::{Described, ElementKind, Field, FieldInfo, FieldMut, FieldRef, Kind, Object, TypeInfo, Value};
 pub use view::{Is, View};

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 
+use super::declare::{Method, Overload};
 use super::error::{Error, Result};
 use super::handle::{Handle, Shared};
 use super::view::View;
@@ -75,22 +76,6 @@ pub struct FieldInfo {
     pub readonly: bool,
 }
 
-/// One method beyond those of the base class's trait.
-pub struct Method {
-    pub name: &'static str,
-    /// Python signature for stubs and help, as in `(self, list_no: int) -> int`.
-    pub signature: &'static str,
-    pub doc: &'static str,
-    pub call: MethodCall,
-}
-
-pub enum MethodCall {
-    /// Leaves the object as it is; runs beside other reads.
-    Read(fn(&dyn Object, &[Value]) -> Result<Value>),
-    /// Changes the object; runs alone.
-    Write(fn(&mut dyn Object, &[Value]) -> Result<Value>),
-}
-
 /// The description of a type. See `#[derive(Object)]`.
 pub struct TypeInfo {
     /// The name in Faiss and in Python.
@@ -100,12 +85,10 @@ pub struct TypeInfo {
     pub is_abstract: bool,
     /// Own fields, without the parent's.
     pub fields: &'static [FieldInfo],
-    /// Own methods, without the parent's.
+    /// Own methods, without the parent's; see `#[methods]`.
     pub methods: &'static [Method],
-    /// As [`methods`](Self::methods), declared by `#[methods]`.
-    pub declared: &'static [super::declare::Method],
     /// The ways to make an object of the type.
-    pub constructors: &'static [super::declare::Overload],
+    pub constructors: &'static [Overload],
     /// What objects of this very type can be seen as: a [`Casts`](super::view::Casts) for each trait.
     pub views: &'static [&'static (dyn Any + Send + Sync)],
     /// A deep copy: objects that this one refers to are copied too.
@@ -125,10 +108,6 @@ impl TypeInfo {
 
     pub fn method(&'static self, name: &str) -> Option<&'static Method> {
         self.lineage().find_map(|t| t.methods.iter().find(|m| m.name == name))
-    }
-
-    pub fn declared(&'static self, name: &str) -> Option<&'static super::declare::Method> {
-        self.lineage().find_map(|t| t.declared.iter().find(|m| m.name == name))
     }
 
     pub fn field(&'static self, name: &str) -> Option<&'static FieldInfo> {

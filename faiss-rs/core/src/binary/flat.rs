@@ -1,18 +1,18 @@
 //! Exhaustive search over stored binary vectors.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, header};
 use crate::base::object::{cast, cast_mut, receiver};
-use crate::base::{Error, Handle, Object, Result, Value};
+use crate::base::{Error, Handle, Object, Result};
 use crate::distance::RangeSearchResult;
 use crate::index::selector;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::selector::IDSelector;
 
 /// Stores binary vectors and searches them exhaustively.
 #[derive(Object, Clone)]
-#[object(implements(IndexBinary), copy)]
+#[object(methods, implements(IndexBinary), copy)]
 pub struct IndexBinaryFlat {
     #[object(parent)]
     pub base: IndexBinaryBase,
@@ -38,40 +38,33 @@ impl Default for IndexBinaryFlat {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryFlat>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexBinaryFlat::default())),
-            [Value::Int(d)] => Ok(Handle::new(IndexBinaryFlat::new(*d)?)),
-            _ => Err(no_overload("IndexBinaryFlat", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IBxF"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let index = IndexBinaryFlat { base, xb: input.vec()?, ..Default::default() };
-            index.vectors()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexBinaryFlat>(object)?;
-            index.vectors()?;
-            out.fourcc("IBxF")?;
-            header::write(index, out)?;
-            out.vec(&index.xb)
-        },
-    });
+pub const ROW: Row = Row::of::<IndexBinaryFlat>().format(Format {
+    fourccs: &["IBxF"],
+    read: |input, _| {
+        let base = header::read(input)?;
+        let index = IndexBinaryFlat { base, xb: input.vec()?, ..Default::default() };
+        index.vectors()?;
+        Ok(Handle::new(index))
+    },
+    write: |object, out| {
+        let index = receiver::<IndexBinaryFlat>(object)?;
+        index.vectors()?;
+        out.fourcc("IBxF")?;
+        header::write(index, out)?;
+        out.vec(&index.xb)
+    },
+});
 
-const SIGNATURES: &[&str] = &["()", "(d: int)"];
-
+#[methods(new)]
 impl IndexBinaryFlat {
     /// An empty index over vectors of `d` bits.
+    #[new]
     pub fn new(d: i64) -> Result<Self> {
         Ok(IndexBinaryFlat { base: IndexBinaryBase::new(d)?, ..Default::default() })
     }
+}
 
+impl IndexBinaryFlat {
     /// The vectors, after a check that the public fields still fit together.
     pub fn vectors(&self) -> Result<&[u8]> {
         let size = usize::try_from(self.ntotal).ok().and_then(|n| n.checked_mul(self.bytes()));

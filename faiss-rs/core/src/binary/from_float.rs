@@ -1,20 +1,20 @@
 //! Binary vectors in an index over floats.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{IndexBinary, IndexBinaryBase, binary_base, header, no_params};
 use crate::base::object::receiver;
-use crate::base::{Error, Handle, Object, Result, Shared, Value};
+use crate::base::{Error, Handle, Object, Result, Shared};
 use crate::index::Index;
 use crate::index::ivf::format;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// Vectors that are converted at a time.
 const BLOCK: usize = 4096;
 
 /// Stores each bit as +1 or -1 in an index over floats, whose squared L2 distances are four times Hamming distances.
 #[derive(Object, Default, Clone)]
-#[object(implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryFromFloat {
     #[object(parent)]
     pub base: IndexBinaryBase,
@@ -24,43 +24,36 @@ pub struct IndexBinaryFromFloat {
     pub own_fields: bool,
 }
 
-const SIGNATURES: &[&str] = &["()", "(index: Index)"];
+pub const ROW: Row = Row::of::<IndexBinaryFromFloat>().format(Format {
+    fourccs: &["IBFf"],
+    read: |input, _| {
+        let base = header::read(input)?;
+        let index = format::read_index(input)?;
+        if let Some(index) = &index {
+            Error::check(index.read().base().d == base.d, "index->d == d")?;
+        }
+        Ok(Handle::new(IndexBinaryFromFloat { base, index, own_fields: true }))
+    },
+    write: |object, out| {
+        let index = receiver::<IndexBinaryFromFloat>(object)?;
+        out.fourcc("IBFf")?;
+        header::write(index, out)?;
+        format::write_index(index.index.as_ref(), out)
+    },
+});
 
-pub const ROW: Row = Row::of::<IndexBinaryFromFloat>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexBinaryFromFloat::default())),
-            [Value::Handle(index)] => Ok(Handle::new(IndexBinaryFromFloat::new(index.view()?)?)),
-            _ => Err(no_overload("IndexBinaryFromFloat", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IBFf"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let index = format::read_index(input)?;
-            if let Some(index) = &index {
-                Error::check(index.read().base().d == base.d, "index->d == d")?;
-            }
-            Ok(Handle::new(IndexBinaryFromFloat { base, index, own_fields: true }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexBinaryFromFloat>(object)?;
-            out.fourcc("IBFf")?;
-            header::write(index, out)?;
-            format::write_index(index.index.as_ref(), out)
-        },
-    });
-
+#[methods(new)]
 impl IndexBinaryFromFloat {
     /// Over an index of as many dimensions as vectors have bits.
+    #[new]
     pub fn new(index: Shared<dyn Index>) -> Result<Self> {
         let mut base = IndexBinaryBase::new(i64::from(index.read().base().d))?;
         (base.is_trained, base.ntotal) = (index.read().base().is_trained, index.read().base().ntotal);
         Ok(IndexBinaryFromFloat { base, index: Some(index), own_fields: false })
     }
+}
 
+impl IndexBinaryFromFloat {
     fn deep_copy(&self) -> Result<Self> {
         let index = self.index.as_ref().map(Shared::copy).transpose()?;
         Ok(IndexBinaryFromFloat { index, own_fields: true, ..self.clone() })

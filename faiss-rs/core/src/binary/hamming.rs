@@ -6,6 +6,7 @@ use crate::base::{Error, MetricType, Result, interrupt, threads};
 use crate::distance::RangeSearchResult;
 use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir};
 use crate::distance::results::{InRadius, TopK};
+use crate::quantize::hamming::{hamming as ones, word};
 use crate::selector::IDSelector;
 use crate::simd::{self, Isa, Kernel, launch};
 
@@ -40,11 +41,6 @@ impl Kernel for Distances<'_> {
             _ => self.any(),
         }
     }
-}
-
-#[inline(always)]
-fn word(bytes: &[u8]) -> u64 {
-    u64::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
 }
 
 #[inline(always)]
@@ -91,21 +87,6 @@ impl Distances<'_> {
     }
 }
 
-/// Bits in which two codes of the same size differ.
-#[inline(always)]
-fn ones(a: &[u8], b: &[u8]) -> u32 {
-    let (wa, wb) = (a.chunks_exact(8), b.chunks_exact(8));
-    let (ra, rb) = (wa.remainder(), wb.remainder());
-    let mut ones = 0;
-    for (a, b) in wa.zip(wb) {
-        ones += (word(a) ^ word(b)).count_ones();
-    }
-    for (a, b) in ra.iter().zip(rb) {
-        ones += (a ^ b).count_ones();
-    }
-    ones
-}
-
 struct One<'a>(&'a [u8], &'a [u8]);
 
 impl Kernel for One<'_> {
@@ -118,7 +99,7 @@ impl Kernel for One<'_> {
     }
 }
 
-/// Bits in which two codes differ.
+/// Bits in which two codes differ: for single pairs, by the best instructions there are.
 pub fn hamming(a: &[u8], b: &[u8]) -> i32 {
     launch(One(a, b)) as i32
 }

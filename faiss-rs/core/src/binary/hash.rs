@@ -1,17 +1,17 @@
 //! Binary vectors in a hash table by their first bits.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
+use super::scan::Scan;
 use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, header, no_params};
-use crate::base::object::{Method, MethodCall, receiver, receiver_mut};
-use crate::base::{Error, Handle, MetricType, Object, Result, Value, interrupt, threads};
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, Object, Result, interrupt, threads};
 use crate::distance::RangeSearchResult;
-use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir};
-use crate::distance::results::{InRadius, TopK};
+use crate::distance::collect::{Collector, Hit};
 use crate::quantize::bits::{BitstringReader, BitstringWriter};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::stream::{Reader, Writer};
 
 /// The most bits of a hash.
@@ -19,7 +19,7 @@ pub(super) const MAX_BITS: i32 = 64;
 
 /// What searches in hash tables went through, over all since the last reset.
 #[derive(Object, Default, Clone, Debug)]
-#[object(copy, methods = STATS_METHODS)]
+#[object(methods, copy)]
 pub struct IndexBinaryHashStats {
     /// Number of queries.
     pub nq: usize,
@@ -35,11 +35,15 @@ pub struct IndexBinaryHashStats {
 pub static INDEX_BINARY_HASH_STATS: RwLock<IndexBinaryHashStats> =
     RwLock::new(IndexBinaryHashStats { nq: 0, n0: 0, nlist: 0, ndis: 0 });
 
+#[methods(new)]
 impl IndexBinaryHashStats {
+    /// Sets all to 0.
     pub fn reset(&mut self) {
         *self = Self::default();
     }
+}
 
+impl IndexBinaryHashStats {
     pub(super) fn add(&mut self, other: &Self) {
         self.nq += other.nq;
         self.n0 += other.n0;
@@ -57,7 +61,7 @@ struct List {
 
 /// Stores vectors by their first `b` bits; a search looks at all hashes that differ from the query's in at most `nflip` bits.
 #[derive(Object, Default, Clone)]
-#[object(implements(IndexBinary), copy, methods = METHODS)]
+#[object(methods, implements(IndexBinary), copy)]
 pub struct IndexBinaryHash {
     #[object(parent)]
     pub base: IndexBinaryBase,
@@ -105,58 +109,18 @@ pub(super) fn check_bits(b: i64) -> Result<i32> {
     }
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, b: int)"];
+pub const ROW: Row = Row::of::<IndexBinaryHash>().format(Format {
+    fourccs: &["IBHh"],
+    read: |input, _| Ok(Handle::new(IndexBinaryHash::read(input)?)),
+    write: |object, out| receiver::<IndexBinaryHash>(object)?.write(out),
+});
 
-pub const ROW: Row = Row::of::<IndexBinaryHash>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexBinaryHash::default())),
-            [Value::Int(d), Value::Int(b)] => Ok(Handle::new(IndexBinaryHash::new(*d, *b)?)),
-            _ => Err(no_overload("IndexBinaryHash", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IBHh"],
-        read: |input, _| Ok(Handle::new(IndexBinaryHash::read(input)?)),
-        write: |object, out| receiver::<IndexBinaryHash>(object)?.write(out),
-    });
+pub const STATS: Row = Row::of::<IndexBinaryHashStats>();
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "hashtable_size",
-        signature: "(self) -> int",
-        doc: "The number of hashes that have vectors.",
-        call: MethodCall::Read(|object, _| {
-            Ok(Value::Int(receiver::<IndexBinaryHash>(object)?.hashtable_size() as i64))
-        }),
-    },
-    Method {
-        name: "display",
-        signature: "(self) -> None",
-        doc: "Prints each hash with the ids of its vectors.",
-        call: MethodCall::Read(|object, _| {
-            receiver::<IndexBinaryHash>(object)?.display();
-            Ok(Value::None)
-        }),
-    },
-];
-
-const STATS_METHODS: &[Method] = &[Method {
-    name: "reset",
-    signature: "(self) -> None",
-    doc: "Sets all to 0.",
-    call: MethodCall::Write(|object, _| {
-        receiver_mut::<IndexBinaryHashStats>(object)?.reset();
-        Ok(Value::None)
-    }),
-}];
-
-pub const STATS: Row =
-    Row::of::<IndexBinaryHashStats>().construct(|_| Ok(Handle::new(IndexBinaryHashStats::default())), &["()"]);
-
+#[methods(new)]
 impl IndexBinaryHash {
     /// An empty index over vectors of `d` bits with hashes of `b` bits.
+    #[new]
     pub fn new(d: i64, b: i64) -> Result<Self> {
         Ok(IndexBinaryHash { base: IndexBinaryBase::new(d)?, b: check_bits(b)?, ..Default::default() })
     }
@@ -173,7 +137,9 @@ impl IndexBinaryHash {
             println!("{hash}: [{ids}]");
         }
     }
+}
 
+impl IndexBinaryHash {
     fn read(input: &mut Reader<'_>) -> Result<Self> {
         let base = header::read(input)?;
         let (b, nflip, entries, list_bits) =
@@ -234,15 +200,18 @@ impl IndexBinaryHash {
         self.ntotal += n as i64;
         Ok(())
     }
+}
 
+impl Scan for IndexBinaryHash {
     /// Looks into the lists near to each query; `done` gets the query's results.
     fn scan<C: Collector>(
         &self,
         x: &[u8],
+        n: usize,
         collector: impl Fn() -> C + Sync,
         done: impl Fn(usize, Vec<Hit>) + Sync,
     ) -> Result<()> {
-        let (n, size, b) = (self.rows(x)?, self.bytes(), check_bits(i64::from(self.b))?);
+        let (size, b) = (self.bytes(), check_bits(i64::from(self.b))?);
         threads::parallel_for(n, |q| {
             let query = &x[q * size..(q + 1) * size];
             let (mut own, mut keys, mut hits) = (collector(), Vec::new(), Vec::new());
@@ -287,19 +256,12 @@ impl IndexBinary for IndexBinaryHash {
         labels: &mut [i64],
     ) -> Result<()> {
         no_params(params)?;
-        self.queries(x, k, distances, labels)?;
-        let results = TopK::whole(k, distances, labels);
-        if k == 1 {
-            self.scan(x, Best1::default, |q, hits| results.write(q, &hits))
-        } else {
-            self.scan(x, || Reservoir::new(k), |q, hits| results.write(q, &hits))
-        }
+        let n = self.queries(x, k, distances, labels)?;
+        self.nearest(x, n, k, distances, labels)
     }
     fn range_search(&self, x: &[u8], radius: i32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
         no_params(params)?;
-        let found = InRadius::new(MetricType::L2, self.rows(x)?);
-        self.scan(x, || InRange::new(radius as f32), |q, hits| found.put(q, hits))?;
-        Ok(found.finish())
+        self.within(x, self.rows(x)?, radius)
     }
     fn reset(&mut self) -> Result<()> {
         self.lists.clear();

@@ -1,11 +1,11 @@
 //! Binary vectors searched along the links of a hierarchical graph.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::flat::IndexBinaryFlat;
 use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, header};
 use crate::base::object::{Object, cast, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value, interrupt, threads};
+use crate::base::{Error, Handle, MetricType, Result, Shared, interrupt, threads};
 use crate::distance::DistanceComputer;
 use crate::distance::collect::{Collector, Reservoir};
 use crate::distance::results::TopK;
@@ -17,13 +17,13 @@ use crate::index::hnsw::params::SearchParametersHNSW;
 use crate::index::selector;
 use crate::index::stats::{HNSW_STATS, HNSWStats};
 use crate::random::RandomGenerator;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::selector::IDSelectorRange;
 use crate::stream::{Reader, Writer};
 
 /// Searches the binary vectors of `storage` along the links of a hierarchical graph.
 #[derive(Object, Clone)]
-#[object(implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryHNSW {
     #[object(parent)]
     pub base: IndexBinaryBase,
@@ -52,41 +52,21 @@ impl Default for IndexBinaryHNSW {
     }
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, M: int = 32)", "(storage: IndexBinary, M: int = 32)"];
+pub const ROW: Row = Row::of::<IndexBinaryHNSW>().format(Format {
+    fourccs: &["IBHf"],
+    read: |input, _| {
+        let base = header::read(input)?;
+        Ok(Handle::new(IndexBinaryHNSW::read_rest(input, base)?))
+    },
+    write: |object, out| {
+        let index = receiver::<IndexBinaryHNSW>(object)?;
+        out.fourcc("IBHf")?;
+        header::write(index, out)?;
+        index.write_rest(out)
+    },
+});
 
-fn links(m: i64) -> Result<i32> {
-    i32::try_from(m).map_err(|_| Error::overflow("M is out of range for int"))
-}
-
-pub const ROW: Row = Row::of::<IndexBinaryHNSW>()
-    .construct(
-        |args| {
-            Ok(Handle::new(match args {
-                [] => IndexBinaryHNSW::default(),
-                [Value::Int(d)] => IndexBinaryHNSW::new(*d, 32)?,
-                [Value::Int(d), Value::Int(m)] => IndexBinaryHNSW::new(*d, links(*m)?)?,
-                [Value::Handle(storage)] => IndexBinaryHNSW::over(storage.view()?, 32)?,
-                [Value::Handle(storage), Value::Int(m)] => IndexBinaryHNSW::over(storage.view()?, links(*m)?)?,
-                _ => return Err(no_overload("IndexBinaryHNSW", SIGNATURES)),
-            }))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IBHf"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            Ok(Handle::new(IndexBinaryHNSW::read_rest(input, base)?))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexBinaryHNSW>(object)?;
-            out.fourcc("IBHf")?;
-            header::write(index, out)?;
-            index.write_rest(out)
-        },
-    });
-
-/// Compares codes for a graph, which hands queries over as floats: a byte a float.
+/// Compares codes for a graph.
 struct Computer<'a> {
     codes: &'a [u8],
     size: usize,
@@ -97,13 +77,16 @@ impl Computer<'_> {
     fn code(&self, i: usize) -> &[u8] {
         &self.codes[i * self.size..(i + 1) * self.size]
     }
+
+    /// `code` has as many bytes as a stored one.
+    fn set_code(&mut self, code: &[u8]) {
+        self.query.copy_from_slice(code);
+    }
 }
 
 impl DistanceComputer for Computer<'_> {
-    fn set_query(&mut self, x: &[f32]) -> Result<()> {
-        Error::check(x.len() == self.size, "x.size() == code_size")?;
-        self.query.iter_mut().zip(x).for_each(|(byte, x)| *byte = *x as u8);
-        Ok(())
+    fn set_query(&mut self, _x: &[f32]) -> Result<()> {
+        Err(Error::failed("", "queries are codes here"))
     }
     fn distance(&self, i: usize) -> f32 {
         hamming::hamming(&self.query, self.code(i)) as f32
@@ -116,24 +99,25 @@ impl DistanceComputer for Computer<'_> {
     }
 }
 
-fn as_floats(x: &[u8]) -> Vec<f32> {
-    x.iter().map(|byte| f32::from(*byte)).collect()
-}
-
+#[methods(new)]
 impl IndexBinaryHNSW {
-    /// An empty index over vectors of `d` bits, with `m` links a vector and twice as many at the lowest level.
-    pub fn new(d: i64, m: i32) -> Result<Self> {
-        let mut index = Self::over(Shared::new(IndexBinaryFlat::new(d)?), m)?;
+    /// An empty index over vectors of `d` bits, with `M` links a vector and twice as many at the lowest level.
+    #[new]
+    pub fn new(d: i64, #[default = 32] M: i32) -> Result<Self> {
+        let mut index = Self::over(Shared::new(IndexBinaryFlat::new(d)?), M)?;
         index.own_fields = true;
         Ok(index)
     }
 
     /// Over a storage.
-    pub fn over(storage: Shared<dyn IndexBinary>, m: i32) -> Result<Self> {
+    #[new]
+    pub fn over(storage: Shared<dyn IndexBinary>, #[default = 32] M: i32) -> Result<Self> {
         let base = IndexBinaryBase { ntotal: 0, verbose: false, is_trained: true, ..storage.read().base().clone() };
-        Ok(IndexBinaryHNSW { base, hnsw: HNSW::new(m)?, storage: Some(storage), ..Default::default() })
+        Ok(IndexBinaryHNSW { base, hnsw: HNSW::new(M)?, storage: Some(storage), ..Default::default() })
     }
+}
 
+impl IndexBinaryHNSW {
     fn deep_copy(&self) -> Result<Self> {
         let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
         Ok(IndexBinaryHNSW { storage, own_fields: true, ..self.clone() })
@@ -188,7 +172,7 @@ impl IndexBinaryHNSW {
                 Some(taken) => taken,
                 None => (self.keys(&*storage)?, Stats::default()),
             };
-            keys.set_query(&as_floats(&x[q * size..(q + 1) * size]))?;
+            keys.computer_mut().set_code(&x[q * size..(q + 1) * size]);
             let (mut scratch, mut found) = (self.hnsw.scratch(), Reservoir::new(k));
             let seen = |vertex: u32, key: f32| {
                 if key < found.threshold() && sel.as_ref().is_none_or(|sel| sel.is_member(i64::from(vertex))) {
@@ -254,7 +238,15 @@ impl IndexBinary for IndexBinaryHNSW {
         storage.add(x)?;
         let options = AddOptions { keep_max_size_level0: self.keep_max_size_level0, init_level0: self.init_level0 };
         let mut hnsw = std::mem::take(&mut self.hnsw);
-        let linked = hnsw.add_vertices(&as_floats(x), size, n, options, || self.keys(&*storage));
+        let linked = hnsw.add_vertices(
+            n,
+            options,
+            || self.keys(&*storage),
+            |keys, i| {
+                keys.computer_mut().set_code(&x[i * size..(i + 1) * size]);
+                Ok(())
+            },
+        );
         self.hnsw = hnsw;
         match linked {
             Ok(()) => self.ntotal = storage.base().ntotal,
@@ -290,7 +282,7 @@ impl IndexBinary for IndexBinaryHNSW {
 
 /// A graph as GPUs make it: often with the lowest level alone, which is then entered at random vertices.
 #[derive(Object, Clone)]
-#[object(implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryHNSWCagra {
     #[object(parent)]
     pub graph: IndexBinaryHNSW,
@@ -310,47 +302,38 @@ impl Default for IndexBinaryHNSWCagra {
     }
 }
 
-const CAGRA_SIGNATURES: &[&str] = &["()", "(d: int, M: int)"];
+pub const CAGRA: Row = Row::of::<IndexBinaryHNSWCagra>().format(Format {
+    fourccs: &["IBHc"],
+    read: |input, _| {
+        let base = header::read(input)?;
+        let keep_max_size_level0 = input.bool("keep_max_size_level0")?;
+        let base_level_only = input.bool("base_level_only")?;
+        let num_base_level_search_entrypoints = input.i32()?;
+        let graph = IndexBinaryHNSW { keep_max_size_level0, ..IndexBinaryHNSW::read_rest(input, base)? };
+        Ok(Handle::new(IndexBinaryHNSWCagra { graph, base_level_only, num_base_level_search_entrypoints }))
+    },
+    write: |object, out| {
+        let index = receiver::<IndexBinaryHNSWCagra>(object)?;
+        out.fourcc("IBHc")?;
+        header::write(index, out)?;
+        out.bool(index.keep_max_size_level0)?;
+        out.bool(index.base_level_only)?;
+        out.i32(index.num_base_level_search_entrypoints)?;
+        index.write_rest(out)
+    },
+});
 
-pub const CAGRA: Row = Row::of::<IndexBinaryHNSWCagra>()
-    .construct(
-        |args| {
-            Ok(Handle::new(match args {
-                [] => IndexBinaryHNSWCagra::default(),
-                [Value::Int(d), Value::Int(m)] => IndexBinaryHNSWCagra::new(*d, links(*m)?)?,
-                _ => return Err(no_overload("IndexBinaryHNSWCagra", CAGRA_SIGNATURES)),
-            }))
-        },
-        CAGRA_SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IBHc"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let keep_max_size_level0 = input.bool("keep_max_size_level0")?;
-            let base_level_only = input.bool("base_level_only")?;
-            let num_base_level_search_entrypoints = input.i32()?;
-            let graph = IndexBinaryHNSW { keep_max_size_level0, ..IndexBinaryHNSW::read_rest(input, base)? };
-            Ok(Handle::new(IndexBinaryHNSWCagra { graph, base_level_only, num_base_level_search_entrypoints }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexBinaryHNSWCagra>(object)?;
-            out.fourcc("IBHc")?;
-            header::write(index, out)?;
-            out.bool(index.keep_max_size_level0)?;
-            out.bool(index.base_level_only)?;
-            out.i32(index.num_base_level_search_entrypoints)?;
-            index.write_rest(out)
-        },
-    });
-
+#[methods(new)]
 impl IndexBinaryHNSWCagra {
-    /// An empty index over vectors of `d` bits, with `m` links a vector and twice as many at the lowest level.
-    pub fn new(d: i64, m: i32) -> Result<Self> {
-        let graph = IndexBinaryHNSW { keep_max_size_level0: true, ..IndexBinaryHNSW::new(d, m)? };
+    /// An empty index over vectors of `d` bits, with `M` links a vector and twice as many at the lowest level.
+    #[new]
+    pub fn new(d: i64, M: i32) -> Result<Self> {
+        let graph = IndexBinaryHNSW { keep_max_size_level0: true, ..IndexBinaryHNSW::new(d, M)? };
         Ok(IndexBinaryHNSWCagra { graph, ..Default::default() })
     }
+}
 
+impl IndexBinaryHNSWCagra {
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexBinaryHNSWCagra { graph: self.graph.deep_copy()?, ..*self })
     }
@@ -365,7 +348,7 @@ impl IndexBinaryHNSWCagra {
         let (mut keys, mut nearest) = (self.keys(&*storage)?, Vec::new());
         for q in 0..self.rows(x)? {
             interrupt::check()?;
-            keys.set_query(&as_floats(&x[q * size..(q + 1) * size]))?;
+            keys.computer_mut().set_code(&x[q * size..(q + 1) * size]);
             let mut rng = RandomGenerator::new(q as i64);
             let mut best = Node { key: f32::INFINITY, vertex: 0 };
             for _ in 0..self.num_base_level_search_entrypoints {

@@ -1,19 +1,20 @@
 //! Inverted file of binary vectors.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
+use super::scan::Scan;
 use super::{IndexBinary, IndexBinaryBase, binary_base, flat::IndexBinaryFlat, from_float, hamming, header};
-use crate::base::object::{Method, MethodCall, cast, cast_mut, receiver, receiver_mut};
-use crate::base::{Error, Handle, MetricType, Object, Result, Shared, Value, interrupt, threads};
+use crate::base::object::{cast, cast_mut, receiver};
+use crate::base::{Error, Handle, Object, Result, Shared, interrupt, threads};
 use crate::cluster::{Clustering, ClusteringParameters};
 use crate::distance::RangeSearchResult;
-use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir};
-use crate::distance::results::{InRadius, TopK};
+use crate::distance::collect::{Collector, Hit};
 use crate::index::Index;
 use crate::index::flat_l2::IndexFlatL2;
 use crate::index::ivf::format;
+use crate::index::ivf::methods::{Found, preassigned, ranges};
 use crate::index::ivf::params::{self, SearchParametersIVF};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::selector::IDSelector;
 use crate::storage::direct_map::{DirectMap, lo_listno, lo_offset};
 use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
@@ -26,7 +27,7 @@ const SCAN_BLOCK: usize = 512;
 
 /// Stores binary vectors in the lists of a coarse quantizer.
 #[derive(Object, Clone)]
-#[object(implements(IndexBinary), copy = deep_copy, methods = METHODS)]
+#[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryIVF {
     #[object(parent)]
     pub base: IndexBinaryBase,
@@ -76,29 +77,11 @@ impl Default for IndexBinaryIVF {
     }
 }
 
-const SIGNATURES: &[&str] = &["()", "(quantizer: IndexBinary, d: int, nlist: int, own_invlists: bool = True)"];
-
-pub const ROW: Row = Row::of::<IndexBinaryIVF>()
-    .construct(
-        |args| {
-            let (quantizer, d, nlist, own) = match args {
-                [] => return Ok(Handle::new(IndexBinaryIVF::default())),
-                [Value::Handle(quantizer), Value::Int(d), Value::Int(nlist)] => (quantizer, *d, *nlist, true),
-                [Value::Handle(quantizer), Value::Int(d), Value::Int(nlist), Value::Bool(own)] => {
-                    (quantizer, *d, *nlist, *own)
-                }
-                _ => return Err(no_overload("IndexBinaryIVF", SIGNATURES)),
-            };
-            let nlist = usize::try_from(nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"))?;
-            Ok(Handle::new(IndexBinaryIVF::new(quantizer.view()?, d, nlist, own)?))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IBwF"],
-        read: |input, _| Ok(Handle::new(IndexBinaryIVF::read(input)?)),
-        write: |object, out| receiver::<IndexBinaryIVF>(object)?.write(out),
-    });
+pub const ROW: Row = Row::of::<IndexBinaryIVF>().format(Format {
+    fourccs: &["IBwF"],
+    read: |input, _| Ok(Handle::new(IndexBinaryIVF::read(input)?)),
+    write: |object, out| receiver::<IndexBinaryIVF>(object)?.write(out),
+});
 
 /// What a search was asked for, by parameters or by the index itself.
 struct Limits {
@@ -106,9 +89,16 @@ struct Limits {
     max_codes: usize,
 }
 
+#[methods(new)]
 impl IndexBinaryIVF {
     /// Over `nlist` lists of `quantizer`, whose vectors have `d` bits and which is or will be trained.
-    pub fn new(quantizer: Shared<dyn IndexBinary>, d: i64, nlist: usize, own_invlists: bool) -> Result<Self> {
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn IndexBinary>,
+        d: i64,
+        nlist: usize,
+        #[default = true] own_invlists: bool,
+    ) -> Result<Self> {
         let mut base = IndexBinaryBase::new(d)?;
         {
             let quantizer = quantizer.read();
@@ -120,6 +110,87 @@ impl IndexBinaryIVF {
         Ok(IndexBinaryIVF { base, invlists, own_invlists, quantizer: Some(quantizer), nlist, ..Default::default() })
     }
 
+    /// The number of entries of a list.
+    pub fn get_list_size(&self, list_no: i64) -> Result<usize> {
+        let lists = self.lists()?.read();
+        Ok(lists.list_size(lists.check_list(list_no)?))
+    }
+
+    /// Makes a map from ids to entries, by array, so that vectors can be reconstructed; or drops it.
+    fn make_direct_map(&mut self, #[default = true] new_maintain_direct_map: bool) -> Result<()> {
+        self.set_direct_map_type(i32::from(new_maintain_direct_map))
+    }
+
+    /// Makes a map from ids to entries: 0 none, 1 by array (ids count up from 0), 2 by hash table (any ids).
+    pub fn set_direct_map_type(&mut self, r#type: i32) -> Result<()> {
+        let lists = self.lists()?.clone();
+        let ntotal = usize::try_from(self.ntotal).unwrap_or(0);
+        self.direct_map.set_type(r#type, &*lists.read(), ntotal)
+    }
+
+    /// Takes other lists; those that were here are let go.
+    pub fn replace_invlists(
+        &mut self,
+        il: Option<Shared<dyn InvertedLists>>,
+        #[default = false] own: bool,
+    ) -> Result<()> {
+        if let Some(lists) = &il {
+            self.check_lists(&*lists.read())?;
+        }
+        (self.invlists, self.own_invlists) = (il, own);
+        Ok(())
+    }
+
+    /// Adds vectors to the given lists; a negative one means that the vector is counted but in no list.
+    pub fn add_core(&mut self, x: &[u8], ids: Option<&[i64]>, coarse_idx: &[i64]) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        let n = self.rows(x)?;
+        Error::check(
+            coarse_idx.len() == n && ids.is_none_or(|ids| ids.len() == n),
+            "coarse_idx.size() == n && ids.size() == n",
+        )?;
+        self.check_list_nos(coarse_idx)?;
+        self.direct_map.check_can_add(ids)?;
+        let counted: Vec<i64>;
+        let ids = match ids {
+            Some(ids) => ids,
+            None => {
+                counted = (self.ntotal..self.ntotal + n as i64).collect();
+                &counted
+            }
+        };
+        let mut offsets = vec![-1i64; n];
+        self.lists()?.clone().write().add_many(coarse_idx, ids, x, &mut offsets)?;
+        self.direct_map.add(ids, coarse_idx, &offsets);
+        self.ntotal += n as i64;
+        Ok(())
+    }
+
+    /// The k nearest vectors in the given lists (n, nprobe); -1 is no list.
+    #[name = "search_preassigned"]
+    fn found_preassigned(&self, x: &[u8], k: usize, assign: &[i64]) -> Result<Found<i32>> {
+        let (n, limits) = (self.rows(x)?, self.limits(None)?);
+        preassigned(n, k, |distances, labels| {
+            self.search_preassigned(x, k, assign, limits.max_codes, distances, labels)
+        })
+    }
+
+    /// The vectors nearer than the radius in the given lists: lims, distances and ids.
+    #[name = "range_search_preassigned"]
+    fn range_preassigned(&self, x: &[u8], radius: i32, assign: &[i64]) -> Result<(Vec<i64>, Vec<f32>, Vec<i64>)> {
+        Ok(ranges(self.range_search_preassigned(x, radius, assign)?))
+    }
+
+    /// The vector of an entry of a list: (code_size,).
+    #[name = "reconstruct_from_offset"]
+    fn entry(&self, list_no: i64, offset: i64) -> Result<Vec<u8>> {
+        let mut x = vec![0u8; self.bytes()];
+        self.reconstruct_from_offset(list_no, offset, &mut x)?;
+        Ok(x)
+    }
+}
+
+impl IndexBinaryIVF {
     fn deep_copy(&self) -> Result<Self> {
         let quantizer = self.quantizer.as_ref().map(Shared::copy).transpose()?;
         let invlists = self.invlists.as_ref().map(Shared::copy).transpose()?;
@@ -176,59 +247,12 @@ impl IndexBinaryIVF {
         Error::check(lists.base().code_size == self.bytes(), "invlists->code_size == code_size")
     }
 
-    /// Takes other lists; those that were here are let go.
-    pub fn replace_invlists(&mut self, lists: Option<Shared<dyn InvertedLists>>, own: bool) -> Result<()> {
-        if let Some(lists) = &lists {
-            self.check_lists(&*lists.read())?;
-        }
-        (self.invlists, self.own_invlists) = (lists, own);
-        Ok(())
-    }
-
-    /// The number of entries of a list.
-    pub fn get_list_size(&self, list: i64) -> Result<usize> {
-        let lists = self.lists()?.read();
-        Ok(lists.list_size(lists.check_list(list)?))
-    }
-
-    /// Makes a direct map of that kind, or drops it.
-    pub fn set_direct_map_type(&mut self, kind: i32) -> Result<()> {
-        let lists = self.lists()?.clone();
-        let ntotal = usize::try_from(self.ntotal).unwrap_or(0);
-        self.direct_map.set_type(kind, &*lists.read(), ntotal)
-    }
-
     /// The vector of an entry.
     pub fn reconstruct_from_offset(&self, list: i64, offset: i64, out: &mut [u8]) -> Result<()> {
         Error::check(out.len() == self.bytes(), "recons.size() == code_size")?;
         let lists = self.lists()?.read();
         let (list, offset) = lists.check_entry(list, offset)?;
         out.copy_from_slice(&lists.codes(list)[offset * out.len()..(offset + 1) * out.len()]);
-        Ok(())
-    }
-
-    /// Adds vectors to the given lists; a negative one means that the vector is counted but in no list.
-    pub fn add_core(&mut self, x: &[u8], ids: Option<&[i64]>, list_nos: &[i64]) -> Result<()> {
-        Error::check(self.is_trained, "is_trained")?;
-        let n = self.rows(x)?;
-        Error::check(
-            list_nos.len() == n && ids.is_none_or(|ids| ids.len() == n),
-            "coarse_idx.size() == n && ids.size() == n",
-        )?;
-        self.check_list_nos(list_nos)?;
-        self.direct_map.check_can_add(ids)?;
-        let counted: Vec<i64>;
-        let ids = match ids {
-            Some(ids) => ids,
-            None => {
-                counted = (self.ntotal..self.ntotal + n as i64).collect();
-                &counted
-            }
-        };
-        let mut offsets = vec![-1i64; n];
-        self.lists()?.clone().write().add_many(list_nos, ids, x, &mut offsets)?;
-        self.direct_map.add(ids, list_nos, &offsets);
-        self.ntotal += n as i64;
         Ok(())
     }
 
@@ -285,36 +309,36 @@ impl IndexBinaryIVF {
         labels: &mut [i64],
     ) -> Result<()> {
         let n = self.queries(x, k, distances, labels)?;
-        let results = TopK::whole(k, distances, labels);
-        if k == 1 {
-            self.scan(x, n, list_nos, max_codes, Best1::default, |q, hits| results.write(q, &hits))
-        } else {
-            self.scan(x, n, list_nos, max_codes, || Reservoir::new(k), |q, hits| results.write(q, &hits))
-        }
+        Preassigned { index: self, list_nos, max_codes }.nearest(x, n, k, distances, labels)
     }
 
     /// The vectors at a distance below `radius` in the given lists.
     pub fn range_search_preassigned(&self, x: &[u8], radius: i32, list_nos: &[i64]) -> Result<RangeSearchResult> {
-        let n = self.rows(x)?;
-        let found = InRadius::new(MetricType::L2, n);
-        self.scan(x, n, list_nos, usize::MAX, || InRange::new(radius as f32), |q, hits| found.put(q, hits))?;
-        Ok(found.finish())
+        Preassigned { index: self, list_nos, max_codes: usize::MAX }.within(x, self.rows(x)?, radius)
     }
+}
 
+/// A search in given lists, `n * nprobe` of them; a negative number is none.
+struct Preassigned<'a> {
+    index: &'a IndexBinaryIVF,
+    list_nos: &'a [i64],
+    max_codes: usize,
+}
+
+impl Scan for Preassigned<'_> {
     /// Goes through the lists of each query, nearest first; `done` gets the query's results.
     fn scan<C: Collector>(
         &self,
         x: &[u8],
         n: usize,
-        list_nos: &[i64],
-        max_codes: usize,
         collector: impl Fn() -> C + Sync,
         done: impl Fn(usize, Vec<Hit>) + Sync,
     ) -> Result<()> {
+        let Preassigned { index, list_nos, max_codes } = *self;
         Error::check(n == 0 || list_nos.len().is_multiple_of(n), "assign.size() == n * nprobe")?;
-        self.check_list_nos(list_nos)?;
-        let (nprobe, size) = (list_nos.len().checked_div(n).unwrap_or(0), self.bytes());
-        let lists = self.lists()?.read();
+        index.check_list_nos(list_nos)?;
+        let (nprobe, size) = (list_nos.len().checked_div(n).unwrap_or(0), index.bytes());
+        let lists = index.lists()?.read();
         threads::parallel_for(n, |q| {
             interrupt::check()?;
             let (mut own, mut seen) = (collector(), 0);
@@ -464,128 +488,3 @@ impl IndexBinary for IndexBinaryIVF {
         Ok(())
     }
 }
-
-/// The number of results, at least 1.
-fn positive(k: i64) -> Result<usize> {
-    usize::try_from(k).ok().filter(|k| *k > 0).ok_or_else(|| Error::failed("k > 0", ""))
-}
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "get_list_size",
-        signature: "(self, list_no: int) -> int",
-        doc: "Number of entries of a list.",
-        call: MethodCall::Read(|object, args| match args {
-            [Value::Int(list)] => Ok(Value::Int(receiver::<IndexBinaryIVF>(object)?.get_list_size(*list)? as i64)),
-            _ => Err(no_overload("get_list_size", &["(list_no: int)"])),
-        }),
-    },
-    Method {
-        name: "make_direct_map",
-        signature: "(self, new_maintain_direct_map: bool = True) -> None",
-        doc: "Makes a map from ids to entries, by array, so that vectors can be reconstructed; or drops it.",
-        call: MethodCall::Write(|object, args| {
-            let on = match args {
-                [] => true,
-                [Value::Bool(on)] => *on,
-                _ => return Err(no_overload("make_direct_map", &["(new_maintain_direct_map: bool = True)"])),
-            };
-            receiver_mut::<IndexBinaryIVF>(object)?.set_direct_map_type(i32::from(on))?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "set_direct_map_type",
-        signature: "(self, type: int) -> None",
-        doc: "Makes a map from ids to entries: 0 none, 1 by array (ids count up from 0), 2 by hash table (any ids).",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Int(kind)] = args else { return Err(no_overload("set_direct_map_type", &["(type: int)"])) };
-            receiver_mut::<IndexBinaryIVF>(object)?.set_direct_map_type((*kind).clamp(-1, 3) as i32)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "replace_invlists",
-        signature: "(self, il: InvertedLists, own: bool = False) -> None",
-        doc: "Takes other lists.",
-        call: MethodCall::Write(|object, args| {
-            let (lists, own) = match args {
-                [Value::Handle(lists)] => (Some(lists.view()?), false),
-                [Value::Handle(lists), Value::Bool(own)] => (Some(lists.view()?), *own),
-                [Value::None] | [Value::None, Value::Bool(_)] => (None, false),
-                _ => return Err(no_overload("replace_invlists", &["(il: InvertedLists, own: bool = False)"])),
-            };
-            receiver_mut::<IndexBinaryIVF>(object)?.replace_invlists(lists, own)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "search_preassigned",
-        signature: "(self, x: numpy.ndarray, k: int, assign: numpy.ndarray) -> tuple[numpy.ndarray, numpy.ndarray]",
-        doc: "The k nearest vectors in the given lists (n, nprobe); -1 is no list.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::U8(x, _), Value::Int(k), Value::I64(list_nos, _)] = args else {
-                let signature = "(x: numpy.ndarray, k: int, assign: numpy.ndarray)";
-                return Err(no_overload("search_preassigned", &[signature]));
-            };
-            let index = receiver::<IndexBinaryIVF>(object)?;
-            let (n, k) = (index.rows(x)?, positive(*k)?);
-            let (mut distances, mut labels) = (vec![0i32; n * k], vec![-1i64; n * k]);
-            let limits = index.limits(None)?;
-            index.search_preassigned(x, k, list_nos, limits.max_codes, &mut distances, &mut labels)?;
-            Ok(Value::List(vec![Value::I32(distances, vec![n, k]), Value::I64(labels, vec![n, k])]))
-        }),
-    },
-    Method {
-        name: "range_search_preassigned",
-        signature: "(self, x: numpy.ndarray, radius: int, assign: numpy.ndarray) -> tuple",
-        doc: "The vectors nearer than the radius in the given lists: lims, distances and ids.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::U8(x, _), Value::Int(radius), Value::I64(list_nos, _)] = args else {
-                let signature = "(x: numpy.ndarray, radius: int, assign: numpy.ndarray)";
-                return Err(no_overload("range_search_preassigned", &[signature]));
-            };
-            let radius = i32::try_from(*radius).map_err(|_| Error::overflow("radius"))?;
-            let found = receiver::<IndexBinaryIVF>(object)?.range_search_preassigned(x, radius, list_nos)?;
-            let (lims, n) = (found.lims.iter().map(|l| *l as i64).collect::<Vec<_>>(), found.labels.len());
-            let queries = lims.len();
-            Ok(Value::List(vec![
-                Value::I64(lims, vec![queries]),
-                Value::F32(found.distances, vec![n]),
-                Value::I64(found.labels, vec![n]),
-            ]))
-        }),
-    },
-    Method {
-        name: "add_core",
-        signature: "(self, x: numpy.ndarray, ids: numpy.ndarray | None, coarse_idx: numpy.ndarray) -> None",
-        doc: "Adds vectors to the given lists (n,); -1 means that the vector is counted but in no list.",
-        call: MethodCall::Write(|object, args| {
-            let (x, ids, list_nos) = match args {
-                [Value::U8(x, _), Value::I64(ids, _), Value::I64(list_nos, _)] => (x, Some(&ids[..]), list_nos),
-                [Value::U8(x, _), Value::None, Value::I64(list_nos, _)] => (x, None, list_nos),
-                _ => {
-                    let signature = "(x: numpy.ndarray, ids: numpy.ndarray | None, coarse_idx: numpy.ndarray)";
-                    return Err(no_overload("add_core", &[signature]));
-                }
-            };
-            receiver_mut::<IndexBinaryIVF>(object)?.add_core(x, ids, list_nos)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "reconstruct_from_offset",
-        signature: "(self, list_no: int, offset: int) -> numpy.ndarray",
-        doc: "The vector of an entry of a list: (code_size,).",
-        call: MethodCall::Read(|object, args| {
-            let [Value::Int(list), Value::Int(offset)] = args else {
-                return Err(no_overload("reconstruct_from_offset", &["(list_no: int, offset: int)"]));
-            };
-            let index = receiver::<IndexBinaryIVF>(object)?;
-            let mut x = vec![0u8; index.bytes()];
-            index.reconstruct_from_offset(*list, *offset, &mut x)?;
-            let size = x.len();
-            Ok(Value::U8(x, vec![size]))
-        }),
-    },
-];

@@ -11,6 +11,7 @@ pub mod hnsw;
 pub mod id_map;
 pub mod ivf;
 pub mod multi_hash;
+mod scan;
 pub mod shards;
 
 use faiss_derive::Object;

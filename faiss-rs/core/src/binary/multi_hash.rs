@@ -1,24 +1,24 @@
 //! Binary vectors in several hash tables, by several groups of their bits.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::flat::IndexBinaryFlat;
 use super::hash::{INDEX_BINARY_HASH_STATS, IndexBinaryHashStats, bits_of, check_bits, neighbours};
+use super::scan::Scan;
 use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, header, no_params};
-use crate::base::object::{Method, MethodCall, cast, receiver};
-use crate::base::{Error, Handle, MetricType, Object, Result, Shared, Value, threads};
+use crate::base::object::{cast, receiver};
+use crate::base::{Error, Handle, Object, Result, Shared, threads};
 use crate::distance::RangeSearchResult;
-use crate::distance::collect::{Best1, Collector, Hit, InRange, Reservoir};
-use crate::distance::results::{InRadius, TopK};
+use crate::distance::collect::{Collector, Hit};
 use crate::quantize::bits::{BitstringReader, BitstringWriter};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::stream::{Reader, Writer};
 
 /// Stores vectors once, and their numbers in `nhash` tables: the first by the first `b` bits, the second by the next `b`, and so on. A search
 /// compares all vectors that are near to the query in one of the tables.
 #[derive(Object, Default, Clone)]
-#[object(implements(IndexBinary), copy = deep_copy, methods = METHODS)]
+#[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryMultiHash {
     #[object(parent)]
     pub base: IndexBinaryBase,
@@ -37,36 +37,16 @@ pub struct IndexBinaryMultiHash {
     pub nflip: i32,
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, nhash: int, b: int)"];
+pub const ROW: Row = Row::of::<IndexBinaryMultiHash>().format(Format {
+    fourccs: &["IBHm"],
+    read: |input, _| Ok(Handle::new(IndexBinaryMultiHash::read(input)?)),
+    write: |object, out| receiver::<IndexBinaryMultiHash>(object)?.write(out),
+});
 
-pub const ROW: Row = Row::of::<IndexBinaryMultiHash>()
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexBinaryMultiHash::default())),
-            [Value::Int(d), Value::Int(nhash), Value::Int(b)] => {
-                Ok(Handle::new(IndexBinaryMultiHash::new(*d, *nhash, *b)?))
-            }
-            _ => Err(no_overload("IndexBinaryMultiHash", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IBHm"],
-        read: |input, _| Ok(Handle::new(IndexBinaryMultiHash::read(input)?)),
-        write: |object, out| receiver::<IndexBinaryMultiHash>(object)?.write(out),
-    });
-
-const METHODS: &[Method] = &[Method {
-    name: "hashtable_size",
-    signature: "(self) -> int",
-    doc: "The number of hashes that have vectors, over all tables.",
-    call: MethodCall::Read(|object, _| {
-        Ok(Value::Int(receiver::<IndexBinaryMultiHash>(object)?.hashtable_size() as i64))
-    }),
-}];
-
+#[methods(new)]
 impl IndexBinaryMultiHash {
     /// An empty index over vectors of `d` bits with `nhash` tables by `b` bits each.
+    #[new]
     pub fn new(d: i64, nhash: i64, b: i64) -> Result<Self> {
         let (base, b) = (IndexBinaryBase::new(d)?, check_bits(b)?);
         let nhash =
@@ -78,6 +58,13 @@ impl IndexBinaryMultiHash {
         Ok(IndexBinaryMultiHash { base, storage: Some(storage), own_fields: true, maps, nhash, b, nflip: 0 })
     }
 
+    /// The number of hashes that have vectors, over all tables.
+    pub fn hashtable_size(&self) -> usize {
+        self.maps.iter().map(FxHashMap::len).sum()
+    }
+}
+
+impl IndexBinaryMultiHash {
     fn deep_copy(&self) -> Result<Self> {
         let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
         Ok(IndexBinaryMultiHash { storage, own_fields: true, ..self.clone() })
@@ -87,11 +74,6 @@ impl IndexBinaryMultiHash {
         self.storage.as_ref().ok_or_else(|| Error::failed("storage", "the index has no storage"))
     }
 
-    /// The number of hashes that have vectors, over all tables.
-    pub fn hashtable_size(&self) -> usize {
-        self.maps.iter().map(FxHashMap::len).sum()
-    }
-
     fn insert(&mut self, x: &[u8]) {
         let (size, b, first) = (self.bytes(), self.b, self.ntotal);
         for (code, id) in x.chunks_exact(size.max(1)).zip(first..) {
@@ -99,46 +81,6 @@ impl IndexBinaryMultiHash {
                 map.entry(bits_of(code, h * b as usize, b)).or_default().push(id);
             }
         }
-    }
-
-    /// Compares each query with the vectors near to it in one of the tables; `done` gets the query's results.
-    fn scan<C: Collector>(
-        &self,
-        x: &[u8],
-        collector: impl Fn() -> C + Sync,
-        done: impl Fn(usize, Vec<Hit>) + Sync,
-    ) -> Result<()> {
-        let (n, size, b) = (self.rows(x)?, self.bytes(), self.b);
-        let storage = self.storage()?.read();
-        let not_flat = || Error::failed("storage", "the storage of an IndexBinaryMultiHash is an IndexBinaryFlat");
-        let codes = cast::<IndexBinaryFlat>(&*storage).ok_or_else(not_flat)?.vectors()?;
-        Error::check(codes.len() == self.ntotal.max(0) as usize * size, "storage->ntotal == ntotal")?;
-        threads::parallel_for(n, |q| {
-            let query = &x[q * size..(q + 1) * size];
-            let (mut own, mut seen) = (collector(), FxHashSet::default());
-            let mut stats = IndexBinaryHashStats { nq: 1, ..Default::default() };
-            for (h, map) in self.maps.iter().enumerate() {
-                neighbours(bits_of(query, h * b as usize, b), b, self.nflip, &mut |hash| {
-                    let Some(ids) = map.get(&hash) else {
-                        stats.n0 += 1;
-                        return Ok(());
-                    };
-                    stats.nlist += 1;
-                    for id in ids.iter().filter(|id| seen.insert(**id)) {
-                        let at = *id as usize * size;
-                        let key = hamming::hamming(query, &codes[at..at + size]) as f32;
-                        stats.ndis += 1;
-                        if key < own.threshold() {
-                            own.push(key, *id);
-                        }
-                    }
-                    Ok(())
-                })?;
-            }
-            INDEX_BINARY_HASH_STATS.write().add(&stats);
-            done(q, own.finish());
-            Ok(())
-        })
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
@@ -205,6 +147,49 @@ impl IndexBinaryMultiHash {
     }
 }
 
+impl Scan for IndexBinaryMultiHash {
+    /// Compares each query with the vectors near to it in one of the tables; `done` gets the query's results.
+    fn scan<C: Collector>(
+        &self,
+        x: &[u8],
+        n: usize,
+        collector: impl Fn() -> C + Sync,
+        done: impl Fn(usize, Vec<Hit>) + Sync,
+    ) -> Result<()> {
+        let (size, b) = (self.bytes(), self.b);
+        let storage = self.storage()?.read();
+        let not_flat = || Error::failed("storage", "the storage of an IndexBinaryMultiHash is an IndexBinaryFlat");
+        let codes = cast::<IndexBinaryFlat>(&*storage).ok_or_else(not_flat)?.vectors()?;
+        Error::check(codes.len() == self.ntotal.max(0) as usize * size, "storage->ntotal == ntotal")?;
+        threads::parallel_for(n, |q| {
+            let query = &x[q * size..(q + 1) * size];
+            let (mut own, mut seen) = (collector(), FxHashSet::default());
+            let mut stats = IndexBinaryHashStats { nq: 1, ..Default::default() };
+            for (h, map) in self.maps.iter().enumerate() {
+                neighbours(bits_of(query, h * b as usize, b), b, self.nflip, &mut |hash| {
+                    let Some(ids) = map.get(&hash) else {
+                        stats.n0 += 1;
+                        return Ok(());
+                    };
+                    stats.nlist += 1;
+                    for id in ids.iter().filter(|id| seen.insert(**id)) {
+                        let at = *id as usize * size;
+                        let key = hamming::hamming(query, &codes[at..at + size]) as f32;
+                        stats.ndis += 1;
+                        if key < own.threshold() {
+                            own.push(key, *id);
+                        }
+                    }
+                    Ok(())
+                })?;
+            }
+            INDEX_BINARY_HASH_STATS.write().add(&stats);
+            done(q, own.finish());
+            Ok(())
+        })
+    }
+}
+
 impl IndexBinary for IndexBinaryMultiHash {
     binary_base!();
 
@@ -226,19 +211,12 @@ impl IndexBinary for IndexBinaryMultiHash {
         labels: &mut [i64],
     ) -> Result<()> {
         no_params(params)?;
-        self.queries(x, k, distances, labels)?;
-        let results = TopK::whole(k, distances, labels);
-        if k == 1 {
-            self.scan(x, Best1::default, |q, hits| results.write(q, &hits))
-        } else {
-            self.scan(x, || Reservoir::new(k), |q, hits| results.write(q, &hits))
-        }
+        let n = self.queries(x, k, distances, labels)?;
+        self.nearest(x, n, k, distances, labels)
     }
     fn range_search(&self, x: &[u8], radius: i32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
         no_params(params)?;
-        let found = InRadius::new(MetricType::L2, self.rows(x)?);
-        self.scan(x, || InRange::new(radius as f32), |q, hits| found.put(q, hits))?;
-        Ok(found.finish())
+        self.within(x, self.rows(x)?, radius)
     }
     fn reset(&mut self) -> Result<()> {
         let storage = self.storage()?.clone();

@@ -1,17 +1,17 @@
 //! Several binary indexes as one: each with a part of the vectors, or all with the same ones.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{IndexBinary, IndexBinaryBase, WORST, binary_base};
-use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Shared, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::object::{Object, receiver, receiver_mut};
+use crate::base::{Error, Result, Shared};
+use crate::registry::Row;
 
 type Part = Shared<dyn IndexBinary>;
 
 /// The binary indexes that others are made of.
 #[derive(Object, Default, Clone)]
-#[object(name = "ThreadedIndexBaseBinary", abstract, methods = METHODS)]
+#[object(name = "ThreadedIndexBaseBinary", abstract, methods(PartsMethods))]
 pub struct Parts {
     #[object(parent)]
     pub base: IndexBinaryBase,
@@ -22,47 +22,38 @@ pub struct Parts {
 
 pub const PARTS: Row = Row::of::<Parts>();
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "count",
-        signature: "(self) -> int",
-        doc: "Number of indexes.",
-        call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<Parts>(object)?.parts.len() as i64))),
-    },
-    Method {
-        name: "at",
-        signature: "(self, i: int) -> IndexBinary",
-        doc: "One of the indexes.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::Int(i)] = args else { return Err(no_overload("at", &["(i: int)"])) };
-            let parts = &receiver::<Parts>(object)?.parts;
-            let part = usize::try_from(*i).ok().and_then(|i| parts.get(i));
-            let part = part.ok_or_else(|| Error::failed("i < indices_.size()", format!("there is no index {i}")))?;
-            Ok(Value::Handle(part.object()))
-        }),
-    },
-    change("addIndex", "Takes one more index, of the same dimension.", |object, args| add_part(object, part(args)?)),
-    change("removeIndex", "Lets go of an index.", |object, args| remove_part(object, &part(args)?)),
-    Method {
-        name: "syncWithSubIndexes",
-        signature: "(self) -> None",
-        doc: "Takes notice of changes that the indexes went through by themselves.",
-        call: MethodCall::Write(|object, _| {
-            sync(object)?;
-            Ok(Value::None)
-        }),
-    },
-];
+/// The methods of all that are made of other binary indexes.
+pub struct PartsMethods;
 
-/// A method that takes an index and changes the object.
-const fn change(name: &'static str, doc: &'static str, call: fn(&mut dyn Object, &[Value]) -> Result<Value>) -> Method {
-    Method { name, signature: "(self, index: IndexBinary) -> None", doc, call: MethodCall::Write(call) }
-}
+#[methods]
+impl PartsMethods {
+    /// Number of indexes.
+    fn count(this: &Parts) -> usize {
+        this.parts.len()
+    }
 
-fn part(args: &[Value]) -> Result<Part> {
-    match args {
-        [Value::Handle(index)] => index.view(),
-        _ => Err(no_overload("addIndex", &["(index: IndexBinary)"])),
+    /// One of the indexes.
+    fn at(this: &Parts, i: i64) -> Result<Part> {
+        let part = usize::try_from(i).ok().and_then(|i| this.parts.get(i));
+        part.cloned().ok_or_else(|| Error::failed("i < indices_.size()", format!("there is no index {i}")))
+    }
+
+    /// Takes one more index, of the same dimension.
+    #[name = "addIndex"]
+    fn add_index(this: &mut dyn Object, index: Part) -> Result<()> {
+        add_part(this, index)
+    }
+
+    /// Lets go of an index.
+    #[name = "removeIndex"]
+    fn remove_index(this: &mut dyn Object, index: Part) -> Result<()> {
+        remove_part(this, &index)
+    }
+
+    /// Takes notice of changes that the indexes went through by themselves.
+    #[name = "syncWithSubIndexes"]
+    fn sync_with_sub_indexes(this: &mut dyn Object) -> Result<()> {
+        sync(this)
     }
 }
 
@@ -114,7 +105,7 @@ fn sync(object: &mut dyn Object) -> Result<()> {
     Ok(())
 }
 
-fn add_part(object: &mut dyn Object, part: Part) -> Result<Value> {
+fn add_part(object: &mut dyn Object, part: Part) -> Result<()> {
     let replicas = receiver::<IndexBinaryReplicas>(object).is_ok();
     let parts = receiver_mut::<Parts>(object)?;
     parts.check_new(&part)?;
@@ -123,21 +114,19 @@ fn add_part(object: &mut dyn Object, part: Part) -> Result<Value> {
         Error::check(same, "IndexReplicas: newly added index does not have same number of vectors")?;
     }
     parts.parts.push(part);
-    sync(object)?;
-    Ok(Value::None)
+    sync(object)
 }
 
-fn remove_part(object: &mut dyn Object, index: &Part) -> Result<Value> {
+fn remove_part(object: &mut dyn Object, index: &Part) -> Result<()> {
     let parts = &mut receiver_mut::<Parts>(object)?.parts;
     let at = parts.iter().position(|part| part.same(index));
     parts.remove(at.ok_or_else(|| Error::failed("", "removeIndex: index not found"))?);
-    sync(object)?;
-    Ok(Value::None)
+    sync(object)
 }
 
 /// Several binary indexes, each with a part of the vectors.
 #[derive(Object, Default, Clone)]
-#[object(implements(IndexBinary), methods = SHARD_METHODS)]
+#[object(methods, implements(IndexBinary))]
 pub struct IndexBinaryShards {
     #[object(parent)]
     pub parts: Parts,
@@ -145,43 +134,33 @@ pub struct IndexBinaryShards {
     pub successive_ids: bool,
 }
 
-const SHARDS: &[&str] = &[
-    "(threaded: bool = False, successive_ids: bool = True)",
-    "(d: int, threaded: bool = False, successive_ids: bool = True)",
-];
+pub const SHARDS_ROW: Row = Row::of::<IndexBinaryShards>();
 
-pub const SHARDS_ROW: Row = Row::of::<IndexBinaryShards>().construct(
-    |args| {
-        let (d, rest) = match args {
-            [Value::Int(d), rest @ ..] => (*d, rest),
-            rest => (0, rest),
-        };
-        let successive_ids = match rest {
-            [] | [Value::Bool(_)] => true,
-            [Value::Bool(_), Value::Bool(successive)] => *successive,
-            _ => return Err(no_overload("IndexBinaryShards", SHARDS)),
-        };
-        Ok(Handle::new(IndexBinaryShards { parts: Parts::new(d)?, successive_ids }))
-    },
-    SHARDS,
-);
-
-const SHARD_METHODS: &[Method] = &[
-    change("add_shard", "Takes one more index.", |object, args| add_part(object, part(args)?)),
-    change("remove_shard", "Lets go of an index.", |object, args| remove_part(object, &part(args)?)),
-];
-
+#[methods]
 impl IndexBinaryShards {
-    /// Of indexes of `d` bits; 0 for the dimension of the first that is added.
-    pub fn new(d: i64, successive_ids: bool) -> Result<Self> {
+    /// Of indexes of `d` bits; 0 for the dimension of the first that is added. `threaded` is accepted for compatibility.
+    #[new]
+    pub fn new(d: i64, #[default = false] _threaded: bool, #[default = true] successive_ids: bool) -> Result<Self> {
         Ok(IndexBinaryShards { parts: Parts::new(d)?, successive_ids })
+    }
+
+    #[new]
+    fn of_any_dimension(#[default = false] threaded: bool, #[default = true] successive_ids: bool) -> Result<Self> {
+        Self::new(0, threaded, successive_ids)
     }
 
     /// Takes one more index, of the same dimension.
     pub fn add_shard(&mut self, index: Part) -> Result<()> {
-        add_part(self, index).map(drop)
+        add_part(self, index)
     }
 
+    /// Lets go of an index.
+    pub fn remove_shard(&mut self, index: Part) -> Result<()> {
+        remove_part(self, &index)
+    }
+}
+
+impl IndexBinaryShards {
     fn add_parts(&mut self, x: &[u8], ids: Option<&[i64]>) -> Result<()> {
         self.first()?;
         if ids.is_some() && self.successive_ids {
@@ -271,31 +250,37 @@ impl IndexBinary for IndexBinaryShards {
 
 /// Several binary indexes with the same vectors, which share the queries.
 #[derive(Object, Default, Clone)]
-#[object(implements(IndexBinary), methods = REPLICA_METHODS)]
+#[object(methods, implements(IndexBinary))]
 pub struct IndexBinaryReplicas {
     #[object(parent)]
     pub parts: Parts,
 }
 
-const REPLICAS: &[&str] = &["(threaded: bool = True)", "(d: int, threaded: bool = True)"];
+pub const REPLICAS_ROW: Row = Row::of::<IndexBinaryReplicas>();
 
-pub const REPLICAS_ROW: Row = Row::of::<IndexBinaryReplicas>().construct(
-    |args| match args {
-        [] | [Value::Bool(_)] => Ok(Handle::new(IndexBinaryReplicas::default())),
-        [Value::Int(d)] | [Value::Int(d), Value::Bool(_)] => {
-            Ok(Handle::new(IndexBinaryReplicas { parts: Parts::new(*d)? }))
-        }
-        _ => Err(no_overload("IndexBinaryReplicas", REPLICAS)),
-    },
-    REPLICAS,
-);
+#[methods]
+impl IndexBinaryReplicas {
+    /// Of indexes of `d` bits; 0 for the dimension of the first that is added. `threaded` is accepted for compatibility.
+    #[new]
+    pub fn new(d: i64, #[default = true] _threaded: bool) -> Result<Self> {
+        Ok(IndexBinaryReplicas { parts: Parts::new(d)? })
+    }
 
-const REPLICA_METHODS: &[Method] = &[
-    change("add_replica", "Takes one more index, which has as many vectors as the others.", |object, args| {
-        add_part(object, part(args)?)
-    }),
-    change("remove_replica", "Lets go of an index.", |object, args| remove_part(object, &part(args)?)),
-];
+    #[new]
+    fn of_any_dimension(#[default = true] threaded: bool) -> Result<Self> {
+        Self::new(0, threaded)
+    }
+
+    /// Takes one more index, which has as many vectors as the others.
+    pub fn add_replica(&mut self, index: Part) -> Result<()> {
+        add_part(self, index)
+    }
+
+    /// Lets go of an index.
+    pub fn remove_replica(&mut self, index: Part) -> Result<()> {
+        remove_part(self, &index)
+    }
+}
 
 impl IndexBinaryReplicas {
     /// Does the same to all.
@@ -303,11 +288,6 @@ impl IndexBinaryReplicas {
         let done = self.parts.each(change);
         self.parts.sync(false);
         done
-    }
-
-    /// Takes one more index, which has as many vectors as the others.
-    pub fn add_replica(&mut self, index: Part) -> Result<()> {
-        add_part(self, index).map(drop)
     }
 }
 

@@ -19,6 +19,11 @@ impl<C: DistanceComputer> Keys<C> {
         self.computer.set_query(x)
     }
 
+    /// What compares the vectors, to set a query that is no vector of floats.
+    pub fn computer_mut(&mut self) -> &mut C {
+        &mut self.computer
+    }
+
     #[inline]
     pub fn key(&self, i: u32) -> f32 {
         self.sign * self.computer.distance(i as usize)

@@ -1,18 +1,17 @@
 //! Ids of the user's own for indexes whose ids count up.
 
 use faiss_derive::{Object, methods};
-use rustc_hash::FxHashMap;
 
+use super::ids::{self, Places};
 use super::ivf::format::{read_index, write_index};
-use super::{Index, IndexBase, RangeSearchResult, header, params_with_selector, selector};
+use super::{Index, IndexBase, RangeSearchResult, header};
 use crate::base::object::{Object, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Shared};
 use crate::grammar::{Around, Grammar};
 use crate::index::flat_codes::check_same_type;
 use crate::registry::{Format, Row};
-use crate::selector::sets::IDSelectorBitmap;
+use crate::selector::IDSelector;
 use crate::selector::shared_ids::SharedIds;
-use crate::selector::{IDSelector, IDSelectorTranslated};
 use crate::stream::{Reader, Writer};
 
 /// Translates the ids of another index to the user's.
@@ -66,32 +65,15 @@ impl IndexIDMap {
         Ok(IndexIDMap { index, own_fields: true, ..self.clone() })
     }
 
-    /// The selector of the user's ids as one of the inner index's.
-    fn translate(&self, sel: &dyn IDSelector) -> IDSelectorBitmap {
-        let mut bits = vec![0u8; self.id_map.len().div_ceil(8)];
-        for (i, id) in self.id_map.iter().enumerate().filter(|(_, id)| sel.is_member(**id)) {
-            let _ = id;
-            bits[i / 8] |= 1 << (i % 8);
-        }
-        IDSelectorBitmap::new(self.id_map.len(), bits)
-    }
-
-    /// Calls `search` with the parameters as the inner index needs them.
-    fn with_params<T>(
-        &self,
-        params: Option<&dyn Object>,
-        search: impl FnOnce(Option<&dyn Object>) -> Result<T>,
-    ) -> Result<T> {
-        let (Some(sel), Some(params)) = (selector(params), params) else { return search(params) };
-        let translated = Handle::new(IDSelectorTranslated::new(self.id_map.clone(), sel));
-        search(Some(&*params_with_selector(params, translated)?))
-    }
-
-    /// A vector without an id, as the inner index may have after changes of its own, is no result.
-    fn map_labels(&self, labels: &mut [i64]) {
-        for label in labels.iter_mut().filter(|label| **label >= 0) {
-            *label = self.id_map.get(*label as usize).copied().unwrap_or(-1);
-        }
+    /// Has the inner index add vectors with these ids, and keeps the ids of those that it has afterwards.
+    fn add_to_inner(&mut self, new: &[i64], add: impl FnOnce(&mut dyn Index) -> Result<()>) -> Result<()> {
+        ids::reserve(&mut self.id_map, new.len())?;
+        let index = self.inner()?.clone();
+        let mut index = index.write();
+        let added = add(&mut *index);
+        ids::add(&mut self.id_map, new, index.base().ntotal);
+        self.ntotal = index.base().ntotal;
+        added
     }
 
     fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
@@ -130,14 +112,9 @@ impl Index for IndexIDMap {
     fn add(&mut self, _x: &[f32]) -> Result<()> {
         Err(Error::failed("", "add does not make sense with IndexIDMap, use add_with_ids"))
     }
-    fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
-        Error::check(self.rows(x)? == ids.len(), "xids.size() == n")?;
-        let index = self.inner()?.clone();
-        let mut index = index.write();
-        index.add(x)?;
-        self.id_map.to_mut().extend_from_slice(ids);
-        self.ntotal = index.base().ntotal;
-        Ok(())
+    fn add_with_ids(&mut self, x: &[f32], new: &[i64]) -> Result<()> {
+        Error::check(self.rows(x)? == new.len(), "xids.size() == n")?;
+        self.add_to_inner(new, |index| index.add(x))
     }
     fn search(
         &self,
@@ -147,13 +124,14 @@ impl Index for IndexIDMap {
         distances: &mut [f32],
         labels: &mut [i64],
     ) -> Result<()> {
-        self.with_params(params, |params| self.inner()?.read().search(x, k, params, distances, labels))?;
-        self.map_labels(labels);
+        ids::with_params(&self.id_map, params, |params| self.inner()?.read().search(x, k, params, distances, labels))?;
+        ids::map_labels(&self.id_map, labels);
         Ok(())
     }
     fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
-        let mut result = self.with_params(params, |params| self.inner()?.read().range_search(x, radius, params))?;
-        self.map_labels(&mut result.labels);
+        let mut result =
+            ids::with_params(&self.id_map, params, |params| self.inner()?.read().range_search(x, radius, params))?;
+        ids::map_labels(&self.id_map, &mut result.labels);
         Ok(result)
     }
     fn search_and_reconstruct(
@@ -165,10 +143,10 @@ impl Index for IndexIDMap {
         labels: &mut [i64],
         recons: &mut [f32],
     ) -> Result<()> {
-        self.with_params(params, |params| {
+        ids::with_params(&self.id_map, params, |params| {
             self.inner()?.read().search_and_reconstruct(x, k, params, distances, labels, recons)
         })?;
-        self.map_labels(labels);
+        ids::map_labels(&self.id_map, labels);
         Ok(())
     }
     fn reset(&mut self) -> Result<()> {
@@ -178,12 +156,11 @@ impl Index for IndexIDMap {
         Ok(())
     }
     fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
-        let translated = self.translate(sel);
+        let translated = ids::translate(&self.id_map, sel);
         let index = self.inner()?.clone();
         let mut index = index.write();
         let removed = index.remove_ids(&translated)?;
-        let mut at = 0..;
-        self.id_map.to_mut().retain(|_| at.next().is_some_and(|i| !translated.is_member(i)));
+        ids::remove(&mut self.id_map, &translated);
         self.ntotal = index.base().ntotal;
         Ok(removed)
     }
@@ -198,13 +175,9 @@ impl Index for IndexIDMap {
     }
     fn add_sa_codes(&mut self, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
         let ids = ids.ok_or_else(|| Error::failed("xids", "ids are needed"))?;
-        let index = self.inner()?.clone();
-        let mut index = index.write();
-        Error::check(codes.len() == ids.len() * index.sa_code_size()?, "codes.size() == n * sa_code_size()")?;
-        index.add_sa_codes(codes, None)?;
-        self.id_map.to_mut().extend_from_slice(ids);
-        self.ntotal = index.base().ntotal;
-        Ok(())
+        let size = self.sa_code_size()?;
+        Error::check(ids.len().checked_mul(size) == Some(codes.len()), "codes.size() == n * sa_code_size()")?;
+        self.add_to_inner(ids, |index| index.add_sa_codes(codes, None))
     }
     fn check_compatible_for_merge(&self, other: &dyn Index) -> Result<()> {
         check_same_type(self, other)?;
@@ -237,7 +210,7 @@ fn merge(this: &mut IndexIDMap, other: &mut dyn Index, add_id: i64) -> Result<()
 pub struct IndexIDMap2 {
     #[object(parent)]
     pub map: IndexIDMap,
-    rev_map: FxHashMap<i64, i64>,
+    rev_map: Places,
 }
 
 pub const ROW2: Row = Row::of::<IndexIDMap2>()
@@ -273,10 +246,7 @@ impl IndexIDMap2 {
 
     /// Raises where the two maps disagree.
     pub fn check_consistency(&self) -> Result<()> {
-        let n = self.id_map.len();
-        Error::check(self.rev_map.len() == n && self.ntotal == n as i64, "rev_map.size() == id_map.size()")?;
-        let same = |(i, id): (usize, &i64)| self.rev_map.get(id) == Some(&(i as i64));
-        Error::check(self.id_map.iter().enumerate().all(same), "rev_map[id_map[i]] == i")
+        self.rev_map.check(&self.id_map, self.ntotal)
     }
 }
 
@@ -286,7 +256,7 @@ impl IndexIDMap2 {
     }
 
     pub fn construct_rev_map(&mut self) {
-        self.rev_map = self.map.id_map.iter().enumerate().map(|(i, id)| (*id, i as i64)).collect();
+        self.rev_map = Places::of(&self.map.id_map);
     }
 }
 
@@ -294,10 +264,10 @@ impl Index for IndexIDMap2 {
     crate::inherit_index!(map);
 
     fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
-        let before = self.id_map.len() as i64;
-        self.map.add_with_ids(x, ids)?;
-        self.rev_map.extend(ids.iter().zip(before..).map(|(id, at)| (*id, at)));
-        Ok(())
+        let before = self.id_map.len();
+        let added = self.map.add_with_ids(x, ids);
+        self.rev_map.extend(&self.map.id_map, before);
+        added
     }
     fn add_sa_codes(&mut self, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
         self.map.add_sa_codes(codes, ids)?;
@@ -315,15 +285,10 @@ impl Index for IndexIDMap2 {
         Ok(removed)
     }
     fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
-        match self.rev_map.get(&key) {
-            Some(at) => self.inner()?.read().reconstruct(*at, out),
-            None => Err(Error::failed("", format!("key {key} not found"))),
-        }
+        self.inner()?.read().reconstruct(self.rev_map.get(key)?, out)
     }
     fn reconstruct_batch(&self, keys: &[i64], out: &mut [f32]) -> Result<()> {
-        let place =
-            |key: &i64| self.rev_map.get(key).copied().ok_or_else(|| Error::failed("", format!("key {key} not found")));
-        let places = keys.iter().map(place).collect::<Result<Vec<i64>>>()?;
+        let places = keys.iter().map(|key| self.rev_map.get(*key)).collect::<Result<Vec<i64>>>()?;
         self.inner()?.read().reconstruct_batch(&places, out)
     }
     fn search_and_reconstruct(

@@ -12,6 +12,7 @@ pub mod flat_scan;
 pub mod header;
 pub mod hnsw;
 pub mod id_map;
+pub mod ids;
 pub mod ivf;
 pub mod lsh;
 pub mod multi_index;

@@ -4,28 +4,26 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use rustc_hash::FxHashSet;
 
 use super::{Index, IndexBase, header};
 use crate::base::object::{Object, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Value, threads};
+use crate::base::{Error, Handle, MetricType, Result, threads};
 use crate::distance::results::TopK;
 use crate::grammar::{Grammar, number};
 use crate::quantize::ProductQuantizer;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// A quantizer of `2^(M * nbits)` centroids: each is one of the centroids of each of `M` parts. It has no vectors but these.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy)]
+#[object(methods, implements(Index), copy)]
 pub struct MultiIndexQuantizer {
     #[object(parent)]
     pub base: IndexBase,
     /// The parts and their centroids.
     pub pq: ProductQuantizer,
 }
-
-const SIGNATURES: &[&str] = &["()", "(d: int, M: int, nbits: int)"];
 
 pub const ROW: Row = Row::of::<MultiIndexQuantizer>()
     .grammar(Grammar::Index(|d, part, metric| {
@@ -34,21 +32,6 @@ pub const ROW: Row = Row::of::<MultiIndexQuantizer>()
         Error::check(metric == MetricType::L2, "MultiIndex not implemented for inner prod search")?;
         Ok(Some(Handle::new(MultiIndexQuantizer::new(d, m as usize, nbits as usize)?)))
     }))
-    .construct(
-        |args| {
-            let [Value::Int(d), Value::Int(m), Value::Int(nbits)] = args else {
-                return if args.is_empty() {
-                    Ok(Handle::new(MultiIndexQuantizer::default()))
-                } else {
-                    Err(no_overload("MultiIndexQuantizer", SIGNATURES))
-                };
-            };
-            let size =
-                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            Ok(Handle::new(MultiIndexQuantizer::new(*d, size(*m)?, size(*nbits)?)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["Imiq"],
         read: |input, _| {
@@ -73,14 +56,18 @@ fn centroids(pq: &ProductQuantizer) -> Result<i64> {
     Ok(1 << bits.ok_or_else(|| Error::failed("M * nbits < 63", "a number of a centroid has too many bits"))?)
 }
 
+#[methods(new)]
 impl MultiIndexQuantizer {
-    pub fn new(d: i64, m: usize, nbits: usize) -> Result<Self> {
+    #[new]
+    pub fn new(d: i64, M: usize, nbits: usize) -> Result<Self> {
         let base = IndexBase { is_trained: false, ..IndexBase::new(d, MetricType::L2)? };
-        let pq = ProductQuantizer::new(base.dim(), m, nbits)?;
+        let pq = ProductQuantizer::new(base.dim(), M, nbits)?;
         centroids(&pq)?;
         Ok(MultiIndexQuantizer { base, pq })
     }
+}
 
+impl MultiIndexQuantizer {
     fn check(&self) -> Result<()> {
         self.pq.check()?;
         Error::check(self.pq.d == self.dim(), "pq.d == d")?;

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::flat_scan::Scan;
 use super::stats::{INDEX_PQ_STATS, IndexPQStats};
 use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
 use crate::base::object::{Object, cast, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Value};
+use crate::base::{Error, Handle, MetricType, Result};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{Grammar, PqPart};
 use crate::index::tuning::Tuned;
@@ -17,7 +17,7 @@ use crate::quantize::codec::check_metric;
 use crate::quantize::hamming::{generalized_hamming, hamming};
 use crate::quantize::polysemous_distances::CodeSearch;
 use crate::quantize::{PolysemousTraining, ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::stream::FourCC;
 
 /// Queries are compared with the codes as they are.
@@ -35,7 +35,7 @@ pub const ST_POLYSEMOUS_GENERALIZE: i32 = 5;
 
 /// Stores product-quantized codes and searches them exhaustively.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index, Tuned), copy)]
+#[object(methods, implements(Index, Tuned), copy)]
 pub struct IndexPQ {
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
@@ -56,6 +56,7 @@ pub struct IndexPQ {
 
 /// Parameters of one search among product-quantized codes.
 #[derive(Object, Default, Clone)]
+#[object(fields)]
 pub struct SearchParametersPQ {
     #[object(parent)]
     pub base: SearchParameters,
@@ -65,18 +66,7 @@ pub struct SearchParametersPQ {
     pub polysemous_ht: i32,
 }
 
-const PARAMETER_SIGNATURES: &[&str] =
-    &["(*, sel: IDSelector | None = None, search_type: int = 0, polysemous_ht: int = 0)"];
-
-pub const PARAMETERS: Row = Row::of::<SearchParametersPQ>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(SearchParametersPQ::default())),
-        _ => Err(no_overload("SearchParametersPQ", PARAMETER_SIGNATURES)),
-    },
-    PARAMETER_SIGNATURES,
-);
-
-const SIGNATURES: &[&str] = &["()", "(d: int, M: int, nbits: int, metric: int = METRIC_L2)"];
+pub const PARAMETERS: Row = Row::of::<SearchParametersPQ>();
 
 pub const ROW: Row = Row::of::<IndexPQ>()
     .grammar(Grammar::Index(|d, part, metric| {
@@ -85,22 +75,6 @@ pub const ROW: Row = Row::of::<IndexPQ>()
         index.do_polysemous_training = part.polysemous;
         Ok(Some(Handle::new(index)))
     }))
-    .construct(
-        |args| {
-            let (d, m, nbits, metric) = match args {
-                [] => return Ok(Handle::new(IndexPQ::default())),
-                [Value::Int(d), Value::Int(m), Value::Int(nbits)] => (*d, *m, *nbits, MetricType::L2),
-                [Value::Int(d), Value::Int(m), Value::Int(nbits), Value::Int(metric)] => {
-                    (*d, *m, *nbits, MetricType::try_from(*metric)?)
-                }
-                _ => return Err(no_overload("IndexPQ", SIGNATURES)),
-            };
-            let size =
-                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            Ok(Handle::new(IndexPQ::new(d, size(m)?, size(nbits)?, metric)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IxPq", "IxPQ", "IxPo"],
         read: |input, code: FourCC| {
@@ -134,15 +108,19 @@ pub const ROW: Row = Row::of::<IndexPQ>()
         },
     });
 
+#[methods(new)]
 impl IndexPQ {
-    pub fn new(d: i64, m: usize, nbits: usize, metric: MetricType) -> Result<Self> {
+    #[new]
+    pub fn new(d: i64, M: usize, nbits: usize, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         let base = IndexBase { is_trained: false, ..IndexBase::new(d, metric)? };
-        let pq = ProductQuantizer::new(base.dim(), m, nbits)?;
+        let pq = ProductQuantizer::new(base.dim(), M, nbits)?;
         let flat_codes = IndexFlatCodes::new(base, pq.code_size);
-        let polysemous_ht = i32::try_from(m * nbits + 1).unwrap_or(i32::MAX);
+        let polysemous_ht = i32::try_from(M * nbits + 1).unwrap_or(i32::MAX);
         Ok(IndexPQ { flat_codes, pq, polysemous_ht, ..Default::default() })
     }
+}
 
+impl IndexPQ {
     fn count_search(&self, nq: usize, n_hamming_pass: usize) {
         let ncode = nq * self.ntotal.max(0) as usize;
         INDEX_PQ_STATS.write().add(&IndexPQStats { nq, ncode, n_hamming_pass });

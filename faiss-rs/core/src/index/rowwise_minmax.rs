@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::ivf::format::{read_index, write_index};
 use super::{Index, IndexBase, header};
 use crate::base::object::{Object, receiver};
-use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::base::{Error, Handle, Result, Shared};
 use crate::grammar::{Around, Grammar};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::simd;
 use crate::stream::{Reader, Writer};
 
@@ -27,7 +27,7 @@ pub struct IndexRowwiseMinMaxBase {
 
 /// Scales each vector by its smallest and its largest number, which its code begins with as two f32: the range, then the smallest.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexRowwiseMinMax {
     #[object(parent)]
     pub minmax: IndexRowwiseMinMaxBase,
@@ -35,13 +35,11 @@ pub struct IndexRowwiseMinMax {
 
 /// As `IndexRowwiseMinMax`, with numbers of half precision.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexRowwiseMinMaxFP16 {
     #[object(parent)]
     pub minmax: IndexRowwiseMinMaxBase,
 }
-
-const SIGNATURES: &[&str] = &["()", "(index: Index)"];
 
 pub const BASE: Row = Row::of::<IndexRowwiseMinMaxBase>();
 
@@ -54,18 +52,8 @@ macro_rules! row {
                 leads: true,
                 trails: false,
                 nested: false,
-                make: |index, _| Ok(Handle::new($ty { minmax: IndexRowwiseMinMaxBase::new(index) })),
+                make: |index, _| Ok(Handle::new($ty::new(index))),
             }))
-            .construct(
-                |args| match args {
-                    [] => Ok(Handle::new($ty::default())),
-                    [Value::Handle(index)] => {
-                        Ok(Handle::new($ty { minmax: IndexRowwiseMinMaxBase::new(index.view()?) }))
-                    }
-                    _ => Err(no_overload(stringify!($ty), SIGNATURES)),
-                },
-                SIGNATURES,
-            )
             .format(Format {
                 fourccs: &[$fourcc],
                 read: |input, _| Ok(Handle::new($ty { minmax: IndexRowwiseMinMaxBase::read(input)? })),
@@ -111,6 +99,20 @@ impl IndexRowwiseMinMaxBase {
         write_index(self.index.as_ref(), out)
     }
 }
+
+/// The constructors of a type that is a `minmax` and nothing else.
+macro_rules! constructors {
+    ($($ty:ident),*) => {$(
+        #[methods(new)]
+        impl $ty {
+            #[new]
+            pub fn new(index: Shared<dyn Index>) -> Self {
+                $ty { minmax: IndexRowwiseMinMaxBase::new(index) }
+            }
+        }
+    )*};
+}
+constructors!(IndexRowwiseMinMax, IndexRowwiseMinMaxFP16);
 
 /// How the two numbers of a vector are stored.
 trait Numbers {

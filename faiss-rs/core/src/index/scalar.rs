@@ -1,22 +1,21 @@
 //! Scalar-quantized codes, searched exhaustively.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::flat_scan::Scan;
 use super::{Index, IndexBase, RangeSearchResult, header};
 use crate::base::object::{Object, receiver};
-use crate::base::{Handle, MetricType, Result, Value};
+use crate::base::{Handle, MetricType, Result};
 use crate::distance::results::InRadius;
 use crate::grammar::{Grammar, sq_part};
 use crate::quantize::Quantizer;
-use crate::quantize::scalar::methods::qtype_of;
 use crate::quantize::scalar::{ScalarQuantizer, kind};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// Stores scalar-quantized codes and searches them exhaustively.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy)]
+#[object(methods, implements(Index), copy)]
 pub struct IndexScalarQuantizer {
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
@@ -24,25 +23,11 @@ pub struct IndexScalarQuantizer {
     pub sq: ScalarQuantizer,
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, qtype: int, metric: int = METRIC_L2)"];
-
 pub const ROW: Row = Row::of::<IndexScalarQuantizer>()
     .grammar(Grammar::Index(|d, part, metric| match sq_part(part) {
         Some(qtype) => Ok(Some(Handle::new(IndexScalarQuantizer::new(d, qtype, metric)?))),
         None => Ok(None),
     }))
-    .construct(
-        |args| {
-            let (d, qtype, metric) = match args {
-                [] => return Ok(Handle::new(IndexScalarQuantizer::default())),
-                [Value::Int(d), Value::Int(qtype)] => (*d, *qtype, MetricType::L2),
-                [Value::Int(d), Value::Int(qtype), Value::Int(metric)] => (*d, *qtype, MetricType::try_from(*metric)?),
-                _ => return Err(no_overload("IndexScalarQuantizer", SIGNATURES)),
-            };
-            Ok(Handle::new(IndexScalarQuantizer::new(d, qtype_of(qtype), metric)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IxSQ"],
         read: |input, _| {
@@ -62,9 +47,11 @@ pub const ROW: Row = Row::of::<IndexScalarQuantizer>()
         },
     });
 
+#[methods(new)]
 impl IndexScalarQuantizer {
     /// Over `d`-dimensional vectors; `qtype` is one of the `QT_` constants. Types that only shorten numbers need no training.
-    pub fn new(d: i64, qtype: i32, metric: MetricType) -> Result<Self> {
+    #[new]
+    pub fn new(d: i64, qtype: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         let is_trained =
             matches!(qtype, kind::QT_fp16 | kind::QT_bf16 | kind::QT_8bit_direct | kind::QT_8bit_direct_signed);
         let base = IndexBase { is_trained, ..IndexBase::new(d, metric)? };

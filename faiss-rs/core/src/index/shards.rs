@@ -1,20 +1,20 @@
 //! Several indexes as one: each with a part of the vectors, or all with the same ones.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
 use super::tuning::{self, Tuned};
 use super::{Index, IndexBase};
-use crate::base::object::{Method, MethodCall, Object, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Shared, Value, threads};
+use crate::base::object::{Object, receiver, receiver_mut};
+use crate::base::{Error, Result, Shared, threads};
 use crate::distance::merge_knn_results;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 
 type Part = Shared<dyn Index>;
 
 /// The indexes that others are made of.
 #[derive(Object, Default, Clone)]
-#[object(name = "ThreadedIndexBase", abstract, implements(Tuned), methods = METHODS)]
+#[object(name = "ThreadedIndexBase", abstract, implements(Tuned), methods(PartsMethods))]
 pub struct Parts {
     #[object(parent)]
     pub base: IndexBase,
@@ -25,60 +25,40 @@ pub struct Parts {
 
 pub const PARTS: Row = Row::of::<Parts>();
 
-fn index_argument(args: &[Value], name: &str) -> Result<Part> {
-    match args {
-        [Value::Handle(index)] => index.view(),
-        _ => Err(no_overload(name, &["(index: Index)"])),
+/// The methods of all that are made of other indexes.
+pub struct PartsMethods;
+
+#[methods]
+impl PartsMethods {
+    /// Number of indexes.
+    fn count(this: &Parts) -> usize {
+        this.parts.len()
+    }
+
+    /// One of the indexes.
+    fn at(this: &Parts, i: i64) -> Result<Part> {
+        let part = usize::try_from(i).ok().and_then(|i| this.parts.get(i));
+        part.cloned().ok_or_else(|| Error::failed("i < indices_.size()", format!("there is no index {i}")))
+    }
+
+    /// Takes one more index, of the same dimension and metric.
+    #[name = "addIndex"]
+    fn add_index(this: &mut dyn Object, index: Part) -> Result<()> {
+        add_part(this, index)
+    }
+
+    /// Lets go of an index.
+    #[name = "removeIndex"]
+    fn remove_index(this: &mut dyn Object, index: Part) -> Result<()> {
+        remove_part(this, &index)
+    }
+
+    /// Takes notice of changes that the indexes went through by themselves.
+    #[name = "syncWithSubIndexes"]
+    fn sync_with_sub_indexes(this: &mut dyn Object) -> Result<()> {
+        sync(this)
     }
 }
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "count",
-        signature: "(self) -> int",
-        doc: "Number of indexes.",
-        call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<Parts>(object)?.parts.len() as i64))),
-    },
-    Method {
-        name: "at",
-        signature: "(self, i: int) -> Index",
-        doc: "One of the indexes.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::Int(i)] = args else { return Err(no_overload("at", &["(i: int)"])) };
-            let parts = &receiver::<Parts>(object)?.parts;
-            let part = usize::try_from(*i).ok().and_then(|i| parts.get(i));
-            let part = part.ok_or_else(|| Error::failed("i < indices_.size()", format!("there is no index {i}")))?;
-            Ok(Value::Handle(part.object()))
-        }),
-    },
-    Method {
-        name: "addIndex",
-        signature: "(self, index: Index) -> None",
-        doc: "Takes one more index, of the same dimension and metric.",
-        call: MethodCall::Write(|object, args| {
-            add_part(object, index_argument(args, "addIndex")?)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "removeIndex",
-        signature: "(self, index: Index) -> None",
-        doc: "Lets go of an index.",
-        call: MethodCall::Write(|object, args| {
-            remove_part(object, &index_argument(args, "removeIndex")?)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "syncWithSubIndexes",
-        signature: "(self) -> None",
-        doc: "Takes notice of changes that the indexes went through by themselves.",
-        call: MethodCall::Write(|object, _| {
-            sync(object)?;
-            Ok(Value::None)
-        }),
-    },
-];
 
 impl Parts {
     /// Of indexes of that dimension; 0 for that of the first that is added.
@@ -188,7 +168,7 @@ impl Index for Parts {
 
 /// Several indexes, each with a part of the vectors.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), methods = SHARD_METHODS)]
+#[object(methods, implements(Index))]
 pub struct IndexShards {
     #[object(parent)]
     pub parts: Parts,
@@ -198,52 +178,19 @@ pub struct IndexShards {
     pub successive_ids: bool,
 }
 
-const SHARDS: &[&str] = &[
-    "(threaded: bool = False, successive_ids: bool = True)",
-    "(d: int, threaded: bool = False, successive_ids: bool = True)",
-];
+pub const ROW: Row = Row::of::<IndexShards>();
 
-pub const ROW: Row = Row::of::<IndexShards>().construct(
-    |args| {
-        let (d, rest) = match args {
-            [Value::Int(d), rest @ ..] => (*d, rest),
-            rest => (0, rest),
-        };
-        let (threaded, successive_ids) = match rest {
-            [] => (false, true),
-            [Value::Bool(threaded)] => (*threaded, true),
-            [Value::Bool(threaded), Value::Bool(successive)] => (*threaded, *successive),
-            _ => return Err(no_overload("IndexShards", SHARDS)),
-        };
-        Ok(Handle::new(IndexShards { threaded, ..IndexShards::new(d, successive_ids)? }))
-    },
-    SHARDS,
-);
-
-const SHARD_METHODS: &[Method] = &[
-    Method {
-        name: "add_shard",
-        signature: "(self, index: Index) -> None",
-        doc: "Takes one more index.",
-        call: MethodCall::Write(|object, args| {
-            add_part(object, index_argument(args, "add_shard")?)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "remove_shard",
-        signature: "(self, index: Index) -> None",
-        doc: "Lets go of an index.",
-        call: MethodCall::Write(|object, args| {
-            remove_part(object, &index_argument(args, "remove_shard")?)?;
-            Ok(Value::None)
-        }),
-    },
-];
-
+#[methods]
 impl IndexShards {
-    pub fn new(d: i64, successive_ids: bool) -> Result<Self> {
-        Ok(IndexShards { parts: Parts::new(d)?, threaded: false, successive_ids })
+    /// Of indexes of dimension `d`; 0 for that of the first that is added.
+    #[new]
+    pub fn new(d: i64, #[default = false] threaded: bool, #[default = true] successive_ids: bool) -> Result<Self> {
+        Ok(IndexShards { parts: Parts::new(d)?, threaded, successive_ids })
+    }
+
+    #[new]
+    fn of_any_dimension(#[default = false] threaded: bool, #[default = true] successive_ids: bool) -> Result<Self> {
+        Self::new(0, threaded, successive_ids)
     }
 
     /// Takes one more index, of the same dimension and metric.
@@ -251,6 +198,13 @@ impl IndexShards {
         add_part(self, index)
     }
 
+    /// Lets go of an index.
+    pub fn remove_shard(&mut self, index: Part) -> Result<()> {
+        remove_part(self, &index)
+    }
+}
+
+impl IndexShards {
     /// The ids of `n` vectors that are to be added, where they are neither given nor the indexes' own.
     pub(super) fn ids_to_add(&self, n: usize, ids: Option<&[i64]>) -> Result<Option<Vec<i64>>> {
         if ids.is_some() && self.successive_ids {
@@ -340,7 +294,7 @@ impl Index for IndexShards {
 
 /// Several indexes with the same vectors, which share the queries.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), methods = REPLICA_METHODS)]
+#[object(methods, implements(Index))]
 pub struct IndexReplicas {
     #[object(parent)]
     pub parts: Parts,
@@ -348,47 +302,19 @@ pub struct IndexReplicas {
     pub threaded: bool,
 }
 
-const REPLICAS: &[&str] = &["(threaded: bool = True)", "(d: int, threaded: bool = True)"];
+pub const REPLICAS_ROW: Row = Row::of::<IndexReplicas>();
 
-pub const REPLICAS_ROW: Row = Row::of::<IndexReplicas>().construct(
-    |args| {
-        let (d, threaded) = match args {
-            [] => (0, true),
-            [Value::Bool(threaded)] => (0, *threaded),
-            [Value::Int(d)] => (*d, true),
-            [Value::Int(d), Value::Bool(threaded)] => (*d, *threaded),
-            _ => return Err(no_overload("IndexReplicas", REPLICAS)),
-        };
-        Ok(Handle::new(IndexReplicas { threaded, ..IndexReplicas::new(d)? }))
-    },
-    REPLICAS,
-);
-
-const REPLICA_METHODS: &[Method] = &[
-    Method {
-        name: "add_replica",
-        signature: "(self, index: Index) -> None",
-        doc: "Takes one more index, which has as many vectors as the others.",
-        call: MethodCall::Write(|object, args| {
-            receiver_mut::<IndexReplicas>(object)?.add_replica(index_argument(args, "add_replica")?)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "remove_replica",
-        signature: "(self, index: Index) -> None",
-        doc: "Lets go of an index.",
-        call: MethodCall::Write(|object, args| {
-            remove_part(object, &index_argument(args, "remove_replica")?)?;
-            Ok(Value::None)
-        }),
-    },
-];
-
+#[methods]
 impl IndexReplicas {
-    /// Of indexes of that dimension; 0 for that of the first that is added.
-    pub fn new(d: i64) -> Result<Self> {
-        Ok(IndexReplicas { parts: Parts::new(d)?, threaded: true })
+    /// Of indexes of dimension `d`; 0 for that of the first that is added.
+    #[new]
+    pub fn new(d: i64, #[default = true] threaded: bool) -> Result<Self> {
+        Ok(IndexReplicas { parts: Parts::new(d)?, threaded })
+    }
+
+    #[new]
+    fn of_any_dimension(#[default = true] threaded: bool) -> Result<Self> {
+        Self::new(0, threaded)
     }
 
     /// Takes one more index, which has as many vectors as the others.
@@ -400,6 +326,13 @@ impl IndexReplicas {
         add_part(self, index)
     }
 
+    /// Lets go of an index.
+    pub fn remove_replica(&mut self, index: Part) -> Result<()> {
+        remove_part(self, &index)
+    }
+}
+
+impl IndexReplicas {
     fn first(&self) -> Result<&Part> {
         self.parts.parts.first().ok_or_else(|| Error::failed("count() > 0", "no replicas in index"))
     }
@@ -466,7 +399,7 @@ mod tests {
         float_randn(&mut x, 3).unwrap();
         let mut one = IndexFlatL2::new(d as i64).unwrap();
         one.add(&x).unwrap();
-        let mut shards = IndexShards::new(d as i64, true).unwrap();
+        let mut shards = IndexShards::new(d as i64, false, true).unwrap();
         let search = |index: &dyn Index| {
             let (mut distances, mut labels) = (vec![0f32; 10 * k], vec![0i64; 10 * k]);
             index.search(&x[..10 * d], k, None, &mut distances, &mut labels).map(|()| (distances, labels))

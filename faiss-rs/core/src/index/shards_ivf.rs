@@ -45,9 +45,8 @@ impl IndexShardsIVF {
         #[default = true] successive_ids: bool,
     ) -> Result<Self> {
         let base = quantizer.read().base().clone();
-        let mut shards = IndexShards::new(i64::from(base.d), successive_ids)?;
+        let mut shards = IndexShards::new(i64::from(base.d), threaded, successive_ids)?;
         shards.is_trained = base.is_trained && base.ntotal == nlist as i64;
-        shards.threaded = threaded;
         let cp = ClusteringParameters { niter: 10, ..Default::default() };
         Ok(IndexShardsIVF { shards, quantizer: Some(quantizer), nlist, cp, ..Default::default() })
     }

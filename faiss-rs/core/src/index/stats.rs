@@ -2,59 +2,35 @@
 
 use std::sync::LazyLock;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use crate::base::object::{Method, MethodCall, receiver, receiver_mut};
-use crate::base::{Handle, Shared, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Handle, Shared};
+use crate::registry::Row;
 
 macro_rules! statistics {
     ($(#[doc = $doc:literal])* $name:ident, $static:ident, $row:ident, $add:literal { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)* }) => {
         $(#[doc = $doc])*
         #[derive(Object, Default, Clone)]
-        #[object(methods = $name::METHODS)]
+        #[object(methods)]
         pub struct $name {
             $($(#[doc = $field_doc])* pub $field: $ty,)*
         }
 
+        #[methods(new)]
         impl $name {
-            const METHODS: &[Method] = &[
-                Method {
-                    name: "reset",
-                    signature: "(self) -> None",
-                    doc: "Sets everything to 0.",
-                    call: MethodCall::Write(|object, _| {
-                        *receiver_mut(object)? = $name::default();
-                        Ok(Value::None)
-                    }),
-                },
-                Method {
-                    name: $add,
-                    signature: concat!("(self, other: ", stringify!($name), ") -> None"),
-                    doc: "Adds other statistics to these.",
-                    call: MethodCall::Write(|object, args| {
-                        let [Value::Handle(other)] = args else {
-                            return Err(no_overload($add, &[concat!("(other: ", stringify!($name), ")")]));
-                        };
-                        let other = receiver::<$name>(&*other.read())?.clone();
-                        receiver_mut::<$name>(object)?.add(&other);
-                        Ok(Value::None)
-                    }),
-                },
-            ];
+            /// Sets everything to 0.
+            pub fn reset(&mut self) {
+                *self = $name::default();
+            }
 
-            pub fn add(&mut self, other: &Self) {
+            /// Adds other statistics to these.
+            #[name = $add]
+            pub fn add(&mut self, other: &$name) {
                 $(self.$field += other.$field;)*
             }
         }
 
-        pub const $row: Row = Row::of::<$name>().construct(
-            |args| match args {
-                [] => Ok(Handle::new($name::default())),
-                _ => Err(no_overload(stringify!($name), &["()"])),
-            },
-            &["()"],
-        );
+        pub const $row: Row = Row::of::<$name>();
 
         /// Those of this process.
         pub static $static: LazyLock<Shared<$name>> = LazyLock::new(|| Shared::new($name::default()));

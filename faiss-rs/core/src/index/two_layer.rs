@@ -3,24 +3,24 @@
 
 use std::cell::RefCell;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::ivf::format::{read_index, write_index};
 use super::ivf::train::{Level1, compute_residuals};
 use super::{Index, IndexBase, header};
 use crate::base::object::receiver;
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::cluster::ClusteringParameters;
 use crate::quantize::codec::{CodeDistances, check_sizes};
 use crate::quantize::{ProductQuantizer, Quantizer, QuantizerBase};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::simd;
 use crate::transform::maybe_subsample;
 
 /// Centroids, and how they are found.
 #[derive(Object, Clone)]
-#[object(copy = deep_copy)]
+#[object(methods, copy = deep_copy)]
 pub struct Level1Quantizer {
     /// Assigns vectors to centroids.
     pub quantizer: Option<Shared<dyn Index>>,
@@ -49,18 +49,15 @@ impl Default for Level1Quantizer {
     }
 }
 
-pub const LEVEL_1: Row = Row::of::<Level1Quantizer>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(Level1Quantizer::default())),
-        [Value::Handle(quantizer), Value::Int(nlist)] => Ok(Handle::new(Level1Quantizer {
-            quantizer: Some(quantizer.view()?),
-            nlist: size(*nlist)?,
-            ..Default::default()
-        })),
-        _ => Err(no_overload("Level1Quantizer", &["()", "(quantizer: Index, nlist: int)"])),
-    },
-    &["()", "(quantizer: Index, nlist: int)"],
-);
+pub const LEVEL_1: Row = Row::of::<Level1Quantizer>();
+
+#[methods(new)]
+impl Level1Quantizer {
+    #[new]
+    pub fn new(quantizer: Shared<dyn Index>, nlist: usize) -> Self {
+        Level1Quantizer { quantizer: Some(quantizer), nlist, ..Default::default() }
+    }
+}
 
 impl Level1Quantizer {
     fn deep_copy(&self) -> Result<Self> {
@@ -74,7 +71,7 @@ impl Level1Quantizer {
 
 /// Stores for each vector the nearest of some centroids and the product-quantized code of the difference.
 #[derive(Object, Default, Clone)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct Index2Layer {
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
@@ -89,83 +86,69 @@ pub struct Index2Layer {
     sizes: QuantizerBase,
 }
 
-fn size(v: i64) -> Result<usize> {
-    usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"))
-}
-
-const SIGNATURES: &[&str] = &["()", "(quantizer: Index, nlist: int, M: int, nbit: int = 8, metric: int = METRIC_L2)"];
-
-pub const ROW: Row = Row::of::<Index2Layer>()
-    .construct(
-        |args| {
-            let (quantizer, nlist, m, nbits, metric) = match args {
-                [] => return Ok(Handle::new(Index2Layer::default())),
-                [Value::Handle(q), Value::Int(nlist), Value::Int(m)] => (q, *nlist, *m, 8, 1),
-                [Value::Handle(q), Value::Int(nlist), Value::Int(m), Value::Int(nbits)] => (q, *nlist, *m, *nbits, 1),
-                [Value::Handle(q), Value::Int(nlist), Value::Int(m), Value::Int(nbits), Value::Int(metric)] => {
-                    (q, *nlist, *m, *nbits, *metric)
-                }
-                _ => return Err(no_overload("Index2Layer", SIGNATURES)),
-            };
-            let metric = MetricType::try_from(metric)?;
-            let index = Index2Layer::new(quantizer.view()?, size(nlist)?, size(m)?, size(nbits)?, metric)?;
-            Ok(Handle::new(index))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["Ix2L"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let q1 = Level1Quantizer {
-                quantizer: read_index(input)?,
-                nlist: input.usize()?,
-                quantizer_trains_alone: input.u8()?,
-                own_fields: true,
-                ..Default::default()
-            };
-            let pq = ProductQuantizer::read(input)?;
-            let (code_size_1, code_size_2, code_size) = (input.usize()?, input.usize()?, input.usize()?);
-            let sizes = QuantizerBase { d: base.dim(), code_size };
-            let flat_codes = IndexFlatCodes { base, code_size, codes: input.codes()? };
-            let index = Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes };
-            index.check_codes()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<Index2Layer>(object)?;
-            index.check_codes()?;
-            out.fourcc("Ix2L")?;
-            header::write(index, out)?;
-            write_index(index.q1.quantizer.as_ref(), out)?;
-            out.usize(index.q1.nlist)?;
-            out.u8(index.q1.quantizer_trains_alone)?;
-            index.pq.write(out)?;
-            out.usize(index.code_size_1)?;
-            out.usize(index.code_size_2)?;
-            out.usize(index.code_size)?;
-            out.codes(index.codes.as_slice())
-        },
-    });
+pub const ROW: Row = Row::of::<Index2Layer>().format(Format {
+    fourccs: &["Ix2L"],
+    read: |input, _| {
+        let base = header::read(input)?;
+        let q1 = Level1Quantizer {
+            quantizer: read_index(input)?,
+            nlist: input.usize()?,
+            quantizer_trains_alone: input.u8()?,
+            own_fields: true,
+            ..Default::default()
+        };
+        let pq = ProductQuantizer::read(input)?;
+        let (code_size_1, code_size_2, code_size) = (input.usize()?, input.usize()?, input.usize()?);
+        let sizes = QuantizerBase { d: base.dim(), code_size };
+        let flat_codes = IndexFlatCodes { base, code_size, codes: input.codes()? };
+        let index = Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes };
+        index.check_codes()?;
+        Ok(Handle::new(index))
+    },
+    write: |object, out| {
+        let index = receiver::<Index2Layer>(object)?;
+        index.check_codes()?;
+        out.fourcc("Ix2L")?;
+        header::write(index, out)?;
+        write_index(index.q1.quantizer.as_ref(), out)?;
+        out.usize(index.q1.nlist)?;
+        out.u8(index.q1.quantizer_trains_alone)?;
+        index.pq.write(out)?;
+        out.usize(index.code_size_1)?;
+        out.usize(index.code_size_2)?;
+        out.usize(index.code_size)?;
+        out.codes(index.codes.as_slice())
+    },
+});
 
 /// Bytes that hold the numbers below `nlist`.
 fn number_bytes(nlist: usize) -> usize {
     (1..size_of::<usize>()).find(|bytes| 1usize << (8 * bytes) >= nlist).unwrap_or(size_of::<usize>())
 }
 
+#[methods(new)]
 impl Index2Layer {
-    /// Over a quantizer of `nlist` centroids, with codes of `m` numbers of `nbits` bits.
-    pub fn new(quantizer: Shared<dyn Index>, nlist: usize, m: usize, nbits: usize, metric: MetricType) -> Result<Self> {
+    /// Over a quantizer of `nlist` centroids, with codes of `M` numbers of `nbit` bits.
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        nlist: usize,
+        M: usize,
+        #[default = 8] nbit: usize,
+        #[default = MetricType::L2] metric: MetricType,
+    ) -> Result<Self> {
         let d = i64::from(quantizer.read().base().d);
         let base = IndexBase { is_trained: false, ..IndexBase::new(d, metric)? };
-        let pq = ProductQuantizer::new(base.dim(), m, nbits)?;
+        let pq = ProductQuantizer::new(base.dim(), M, nbit)?;
         let (code_size_1, code_size_2) = (number_bytes(nlist), pq.code_size);
         let sizes = QuantizerBase { d: base.dim(), code_size: code_size_1 + code_size_2 };
         let flat_codes = IndexFlatCodes::new(base, sizes.code_size);
-        let q1 = Level1Quantizer { quantizer: Some(quantizer), nlist, ..Default::default() };
+        let q1 = Level1Quantizer::new(quantizer, nlist);
         Ok(Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes })
     }
+}
 
+impl Index2Layer {
     fn deep_copy(&self) -> Result<Self> {
         Ok(Index2Layer { q1: self.q1.deep_copy()?, ..self.clone() })
     }

@@ -11,14 +11,14 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
 use super::ids::numbers;
 use super::lists::{InvertedLists, InvertedListsBase};
-use crate::base::object::{Method, MethodCall, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Value, interrupt};
-use crate::registry::{Format, Row, no_overload};
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, Result, interrupt};
+use crate::registry::{Format, Row};
 use crate::stream::{IO_FLAG_ONDISK_SAME_DIR, IO_FLAG_READ_ONLY, Reader, SharedBytes, Writer};
 
 const ID: usize = size_of::<i64>();
@@ -47,7 +47,7 @@ struct Saved {
 
 /// Inverted lists in a file that is mapped.
 #[derive(Object, Default)]
-#[object(methods = METHODS, implements(InvertedLists))]
+#[object(methods, implements(InvertedLists))]
 pub struct OnDiskInvertedLists {
     #[object(parent)]
     base: InvertedListsBase,
@@ -68,67 +68,79 @@ pub struct OnDiskInvertedLists {
     map: Option<SharedBytes>,
 }
 
-const SIGNATURES: &[&str] = &["()", "(nlist: int, code_size: int, filename: str, read_only: bool = False)"];
+pub const ROW: Row = Row::of::<OnDiskInvertedLists>().format(Format {
+    fourccs: &["ilod"],
+    read: |input, _| Ok(Handle::new(OnDiskInvertedLists::read(input)?)),
+    write: |object, out| receiver::<OnDiskInvertedLists>(object)?.write(out),
+});
 
-pub const ROW: Row = Row::of::<OnDiskInvertedLists>()
-    .construct(
-        |args| {
-            let (nlist, code_size, path, read_only) = match args {
-                [] => return Ok(Handle::new(OnDiskInvertedLists { read_only: true, ..Default::default() })),
-                [Value::Int(nlist), Value::Int(size), Value::Str(path)] => (*nlist, *size, path, false),
-                [Value::Int(nlist), Value::Int(size), Value::Str(path), Value::Bool(ro)] => (*nlist, *size, path, *ro),
-                _ => return Err(no_overload("OnDiskInvertedLists", SIGNATURES)),
-            };
-            let size =
-                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            let mut lists = OnDiskInvertedLists::create(size(nlist)?, size(code_size)?, path)?;
-            lists.read_only = read_only;
-            Ok(Handle::new(lists))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["ilod"],
-        read: |input, _| Ok(Handle::new(OnDiskInvertedLists::read(input)?)),
-        write: |object, out| receiver::<OnDiskInvertedLists>(object)?.write(out),
-    });
+#[methods]
+impl OnDiskInvertedLists {
+    /// Lists of no file, which can't be written to.
+    #[new]
+    fn empty() -> Self {
+        OnDiskInvertedLists { read_only: true, ..Default::default() }
+    }
 
-const MERGE: &str = "(self, ils: list[InvertedLists], shift_ids: bool = False, verbose: bool = False) -> int";
+    /// Empty lists in a new file.
+    #[new]
+    fn of(nlist: usize, code_size: usize, filename: &str, #[default = false] read_only: bool) -> Result<Self> {
+        Ok(OnDiskInvertedLists { read_only, ..Self::create(nlist, code_size, filename)? })
+    }
 
-const METHODS: &[Method] = &[
-    Method {
-        name: "merge_from_multiple",
-        signature: MERGE,
-        doc: "Fills these lists, which are empty, with the entries of several others, list by list in one pass over the file. With `shift_ids`, the ids of each are counted on from those before. Returns how many entries there are.",
-        call: MethodCall::Write(|object, args| {
-            let (handles, shift_ids, verbose) = match args {
-                [Value::List(l)] => (l, false, false),
-                [Value::List(l), Value::Bool(s)] => (l, *s, false),
-                [Value::List(l), Value::Bool(s), Value::Bool(v)] => (l, *s, *v),
-                _ => return Err(no_overload("merge_from_multiple", &[MERGE])),
-            };
-            let handles = super::stacked::handles(handles)?;
-            let guards: Vec<_> = handles.iter().map(|lists| lists.read()).collect();
-            let lists: Vec<&dyn InvertedLists> = guards.iter().map(|guard| &**guard).collect();
-            let n = receiver_mut::<OnDiskInvertedLists>(object)?.merge_from_multiple(&lists, shift_ids, verbose)?;
-            Ok(Value::Int(n as i64))
-        }),
-    },
-    Method {
-        name: "crop_invlists",
-        signature: "(self, l0: int, l1: int) -> None",
-        doc: "Keeps the lists `l0` to `l1 - 1` only.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Int(l0), Value::Int(l1)] = args else {
-                return Err(no_overload("crop_invlists", &["(l0: int, l1: int)"]));
-            };
-            let range =
-                |v: i64| usize::try_from(v).map_err(|_| Error::failed("0 <= l0 && l0 <= l1 && l1 <= nlist", ""));
-            receiver_mut::<OnDiskInvertedLists>(object)?.crop_invlists(range(*l0)?, range(*l1)?)?;
-            Ok(Value::None)
-        }),
-    },
-];
+    /// Fills these lists, which are empty, with the entries of several others, list by list in one pass over the file. With `shift_ids`, the ids
+    /// of each are counted on from those before. Returns how many entries there are.
+    pub fn merge_from_multiple(
+        &mut self,
+        #[class = "list[InvertedLists]"] ils: Vec<&dyn InvertedLists>,
+        #[default = false] shift_ids: bool,
+        #[default = false] verbose: bool,
+    ) -> Result<usize> {
+        self.check_can_write()?;
+        for other in &ils {
+            let same = other.base().nlist == self.nlist && other.base().code_size == self.code_size;
+            Error::check(same, "il->nlist == nlist && il->code_size == code_size")?;
+        }
+        if self.compute_ntotal() > 0 {
+            return Err(Error::failed("ntotal == 0", "lists that others are merged into must be empty"));
+        }
+        let mut total = 0;
+        for list in 0..self.nlist {
+            interrupt::check()?;
+            let n: usize = ils.iter().map(|other| other.list_size(list)).sum();
+            self.relocate(list, n, 0)?;
+            let (mut at, mut shift) = (0, 0i64);
+            for other in &ils {
+                let mut ids = other.ids(list);
+                if shift_ids {
+                    ids.to_mut().iter_mut().for_each(|id| *id = id.wrapping_add(shift));
+                    shift += other.compute_ntotal() as i64;
+                }
+                self.write_entries(list, at, &ids, &other.codes(list))?;
+                at += ids.len();
+            }
+            self.lists[list].size = n;
+            total += n;
+            if verbose {
+                println!("merged {total} entries of {} lists", list + 1);
+            }
+        }
+        Ok(total)
+    }
+
+    /// Keeps the lists `l0` to `l1 - 1` only.
+    pub fn crop_invlists(&mut self, l0: usize, l1: usize) -> Result<()> {
+        self.check_can_write()?;
+        Error::check(l0 <= l1 && l1 <= self.nlist, "0 <= l0 && l0 <= l1 && l1 <= nlist")?;
+        for list in (0..l0).chain(l1..self.nlist) {
+            let own = self.lists[list];
+            self.free(own.offset, own.capacity * self.entry());
+        }
+        self.lists = self.lists[l0..l1].to_vec();
+        self.base.nlist = l1 - l0;
+        Ok(())
+    }
+}
 
 impl OnDiskInvertedLists {
     /// Empty lists in a new file.
@@ -249,58 +261,6 @@ impl OnDiskInvertedLists {
         let own = self.lists[list];
         self.write_at(codes, own.offset + first * self.code_size)?;
         self.write_at(bytemuck::cast_slice(ids), own.offset + own.capacity * self.code_size + first * ID)
-    }
-
-    /// Fills these lists, which are empty, with the entries of several others. Returns how many they are.
-    pub fn merge_from_multiple(
-        &mut self,
-        others: &[&dyn InvertedLists],
-        shift_ids: bool,
-        verbose: bool,
-    ) -> Result<usize> {
-        self.check_can_write()?;
-        for other in others {
-            let same = other.base().nlist == self.nlist && other.base().code_size == self.code_size;
-            Error::check(same, "il->nlist == nlist && il->code_size == code_size")?;
-        }
-        if self.compute_ntotal() > 0 {
-            return Err(Error::failed("ntotal == 0", "lists that others are merged into must be empty"));
-        }
-        let mut total = 0;
-        for list in 0..self.nlist {
-            interrupt::check()?;
-            let n: usize = others.iter().map(|other| other.list_size(list)).sum();
-            self.relocate(list, n, 0)?;
-            let (mut at, mut shift) = (0, 0i64);
-            for other in others {
-                let mut ids = other.ids(list);
-                if shift_ids {
-                    ids.to_mut().iter_mut().for_each(|id| *id = id.wrapping_add(shift));
-                    shift += other.compute_ntotal() as i64;
-                }
-                self.write_entries(list, at, &ids, &other.codes(list))?;
-                at += ids.len();
-            }
-            self.lists[list].size = n;
-            total += n;
-            if verbose {
-                println!("merged {total} entries of {} lists", list + 1);
-            }
-        }
-        Ok(total)
-    }
-
-    /// Keeps the lists `l0` to `l1 - 1` only.
-    pub fn crop_invlists(&mut self, l0: usize, l1: usize) -> Result<()> {
-        self.check_can_write()?;
-        Error::check(l0 <= l1 && l1 <= self.nlist, "0 <= l0 && l0 <= l1 && l1 <= nlist")?;
-        for list in (0..l0).chain(l1..self.nlist) {
-            let own = self.lists[list];
-            self.free(own.offset, own.capacity * self.entry());
-        }
-        self.lists = self.lists[l0..l1].to_vec();
-        self.base.nlist = l1 - l0;
-        Ok(())
     }
 
     fn write(&self, out: &mut Writer<'_>) -> Result<()> {
@@ -593,10 +553,10 @@ mod tests {
         one.add_entries(0, &[0, 1], &[1, 1, 1, 2, 2, 2]).unwrap();
         two.add_entries(0, &[0], &[3, 3, 3]).unwrap();
         two.add_entries(1, &[1], &[4, 4, 4]).unwrap();
-        assert_eq!(lists.merge_from_multiple(&[&one, &two], true, false).unwrap(), 4);
+        assert_eq!(lists.merge_from_multiple(vec![&one, &two], true, false).unwrap(), 4);
         assert_eq!((&*lists.ids(0), &*lists.ids(1)), (&[0, 1, 2][..], &[3][..]));
         assert_eq!(&*lists.codes(0), &[1, 1, 1, 2, 2, 2, 3, 3, 3]);
-        assert!(lists.merge_from_multiple(&[&one], true, false).is_err());
+        assert!(lists.merge_from_multiple(vec![&one], true, false).is_err());
         lists.crop_invlists(1, 2).unwrap();
         assert_eq!((lists.base().nlist, &*lists.ids(0)), (1, &[3][..]));
         lists.read_only = true;

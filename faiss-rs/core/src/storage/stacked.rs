@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::lists::{InvertedLists, InvertedListsBase, Layout};
-use crate::base::{Error, Handle, Result, Shared, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Error, Result, Shared};
+use crate::registry::Row;
 
 /// What all lists are that can be read only.
 #[derive(Object, Default, Clone)]
@@ -20,15 +20,6 @@ pub const READ_ONLY: Row = Row::of::<ReadOnlyInvertedListsBase>();
 
 /// Other lists, as they are shared.
 type Lists = Shared<dyn InvertedLists>;
-
-/// The lists among values.
-pub fn handles(values: &[Value]) -> Result<Vec<Lists>> {
-    let each = values.iter().map(|value| match value {
-        Value::Handle(lists) => lists.view(),
-        _ => Err(Error::type_error("an InvertedLists is wanted here")),
-    });
-    each.collect()
-}
 
 fn base(nlist: usize, code_size: usize) -> ReadOnlyInvertedListsBase {
     ReadOnlyInvertedListsBase { base: InvertedListsBase { nlist, code_size, use_iterator: false } }
@@ -113,22 +104,27 @@ made_of_parts!(
 
 /// Each list is that list of several others, one after the other.
 #[derive(Object, Default)]
-#[object(implements(InvertedLists))]
+#[object(methods, implements(InvertedLists))]
 pub struct HStackInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
     ils: Vec<Lists>,
 }
 
+#[methods]
 impl HStackInvertedLists {
     /// Over lists that are as many in all.
-    pub fn new(ils: Vec<Lists>) -> Result<Self> {
+    #[new]
+    pub fn new(#[class = "list[InvertedLists]"] ils: Vec<Lists>) -> Result<Self> {
         let code_size = common_code_size(&ils)?;
         let nlist = ils[0].read().base().nlist;
         let same = ils.iter().all(|lists| lists.read().base().nlist == nlist);
         Error::check(same, "ils[i]->nlist == nlist")?;
         Ok(HStackInvertedLists { base: base(nlist, code_size), ils })
     }
+}
+
+impl HStackInvertedLists {
     fn parts(&self, list: usize) -> impl Iterator<Item = Part<'_>> {
         self.ils.iter().map(move |lists| Part(lists, list))
     }
@@ -136,7 +132,7 @@ impl HStackInvertedLists {
 
 /// The lists of several others, one after the other.
 #[derive(Object, Default)]
-#[object(implements(InvertedLists))]
+#[object(methods, implements(InvertedLists))]
 pub struct VStackInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
@@ -145,8 +141,10 @@ pub struct VStackInvertedLists {
     cumsz: Vec<usize>,
 }
 
+#[methods]
 impl VStackInvertedLists {
-    pub fn new(ils: Vec<Lists>) -> Result<Self> {
+    #[new]
+    pub fn new(#[class = "list[InvertedLists]"] ils: Vec<Lists>) -> Result<Self> {
         let code_size = common_code_size(&ils)?;
         let mut cumsz = vec![0usize];
         for lists in &ils {
@@ -155,6 +153,9 @@ impl VStackInvertedLists {
         }
         Ok(VStackInvertedLists { base: base(cumsz[ils.len()], code_size), ils, cumsz })
     }
+}
+
+impl VStackInvertedLists {
     fn parts(&self, list: usize) -> impl Iterator<Item = Part<'_>> {
         let at = self.cumsz.partition_point(|first| *first <= list) - 1;
         std::iter::once(Part(&self.ils[at], list - self.cumsz[at]))
@@ -163,7 +164,7 @@ impl VStackInvertedLists {
 
 /// The lists from one number to before another of others.
 #[derive(Object, Default)]
-#[object(implements(InvertedLists))]
+#[object(methods, implements(InvertedLists))]
 pub struct SliceInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
@@ -176,13 +177,18 @@ pub struct SliceInvertedLists {
     pub i1: i64,
 }
 
+#[methods]
 impl SliceInvertedLists {
+    #[new]
     pub fn new(il: Lists, i0: i64, i1: i64) -> Result<Self> {
         let code_size = common_code_size(std::slice::from_ref(&il))?;
         let nlist = il.read().base().nlist as i64;
         Error::check(0 <= i0 && i0 <= i1 && i1 <= nlist, "0 <= i0 && i0 <= i1 && i1 <= il->nlist")?;
         Ok(SliceInvertedLists { base: base((i1 - i0) as usize, code_size), il: Some(il), i0, i1 })
     }
+}
+
+impl SliceInvertedLists {
     fn parts(&self, list: usize) -> impl Iterator<Item = Part<'_>> {
         self.il.iter().map(move |lists| Part(lists, list + self.i0 as usize))
     }
@@ -190,18 +196,23 @@ impl SliceInvertedLists {
 
 /// The first's list where it has entries, else the second's.
 #[derive(Object, Default)]
-#[object(implements(InvertedLists))]
+#[object(methods, implements(InvertedLists))]
 pub struct MaskedInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
     ils: Vec<Lists>,
 }
 
+#[methods]
 impl MaskedInvertedLists {
+    #[new]
     pub fn new(il0: Lists, il1: Lists) -> Result<Self> {
         let HStackInvertedLists { base, ils } = HStackInvertedLists::new(vec![il0, il1])?;
         Ok(MaskedInvertedLists { base, ils })
     }
+}
+
+impl MaskedInvertedLists {
     fn parts(&self, list: usize) -> impl Iterator<Item = Part<'_>> {
         let of = |lists| Part(lists, list);
         self.ils.iter().map(of).find(|part| part.size() > 0).into_iter()
@@ -210,7 +221,7 @@ impl MaskedInvertedLists {
 
 /// Lists of more than `maxsize` entries count as empty, as words that are in every text do.
 #[derive(Object, Default)]
-#[object(implements(InvertedLists))]
+#[object(methods, implements(InvertedLists))]
 pub struct StopWordsInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
@@ -219,68 +230,28 @@ pub struct StopWordsInvertedLists {
     pub maxsize: usize,
 }
 
+#[methods]
 impl StopWordsInvertedLists {
+    #[new]
     pub fn new(il: Lists, maxsize: usize) -> Result<Self> {
         let code_size = common_code_size(std::slice::from_ref(&il))?;
         let nlist = il.read().base().nlist;
         Ok(StopWordsInvertedLists { base: base(nlist, code_size), il: Some(il), maxsize })
     }
+}
+
+impl StopWordsInvertedLists {
     fn parts(&self, list: usize) -> impl Iterator<Item = Part<'_>> {
         self.il.iter().map(move |lists| Part(lists, list)).filter(|part| part.size() <= self.maxsize)
     }
 }
 
-const STACK: &[&str] = &["(ils: list[InvertedLists])"];
+pub const HSTACK: Row = Row::of::<HStackInvertedLists>();
 
-pub const HSTACK: Row = Row::of::<HStackInvertedLists>().construct(
-    |args| match args {
-        [Value::List(ils)] => Ok(Handle::new(HStackInvertedLists::new(handles(ils)?)?)),
-        _ => Err(no_overload("HStackInvertedLists", STACK)),
-    },
-    STACK,
-);
+pub const VSTACK: Row = Row::of::<VStackInvertedLists>();
 
-pub const VSTACK: Row = Row::of::<VStackInvertedLists>().construct(
-    |args| match args {
-        [Value::List(ils)] => Ok(Handle::new(VStackInvertedLists::new(handles(ils)?)?)),
-        _ => Err(no_overload("VStackInvertedLists", STACK)),
-    },
-    STACK,
-);
+pub const SLICE: Row = Row::of::<SliceInvertedLists>();
 
-const SLICE_SIGNATURES: &[&str] = &["(il: InvertedLists, i0: int, i1: int)"];
+pub const MASKED: Row = Row::of::<MaskedInvertedLists>();
 
-pub const SLICE: Row = Row::of::<SliceInvertedLists>().construct(
-    |args| match args {
-        [Value::Handle(il), Value::Int(i0), Value::Int(i1)] => {
-            Ok(Handle::new(SliceInvertedLists::new(il.view()?, *i0, *i1)?))
-        }
-        _ => Err(no_overload("SliceInvertedLists", SLICE_SIGNATURES)),
-    },
-    SLICE_SIGNATURES,
-);
-
-const MASKED_SIGNATURES: &[&str] = &["(il0: InvertedLists, il1: InvertedLists)"];
-
-pub const MASKED: Row = Row::of::<MaskedInvertedLists>().construct(
-    |args| match args {
-        [Value::Handle(il0), Value::Handle(il1)] => {
-            Ok(Handle::new(MaskedInvertedLists::new(il0.view()?, il1.view()?)?))
-        }
-        _ => Err(no_overload("MaskedInvertedLists", MASKED_SIGNATURES)),
-    },
-    MASKED_SIGNATURES,
-);
-
-const STOP_WORDS_SIGNATURES: &[&str] = &["(il: InvertedLists, maxsize: int)"];
-
-pub const STOP_WORDS: Row = Row::of::<StopWordsInvertedLists>().construct(
-    |args| match args {
-        [Value::Handle(il), Value::Int(maxsize)] => {
-            let maxsize = usize::try_from(*maxsize).map_err(|_| Error::overflow("maxsize"))?;
-            Ok(Handle::new(StopWordsInvertedLists::new(il.view()?, maxsize)?))
-        }
-        _ => Err(no_overload("StopWordsInvertedLists", STOP_WORDS_SIGNATURES)),
-    },
-    STOP_WORDS_SIGNATURES,
-);
+pub const STOP_WORDS: Row = Row::of::<StopWordsInvertedLists>();

@@ -1,10 +1,10 @@
 //! Readers and writers around slow ones, which they ask for large pieces.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{IOReaderBase, IOWriterBase, Sink, Source, as_sink, as_source};
-use crate::base::{Error, Handle, Object, Result, Shared, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Error, Object, Result, Shared};
+use crate::registry::Row;
 
 /// Bytes of a buffer.
 pub const BUFFER: usize = 1 << 20;
@@ -21,6 +21,7 @@ fn buffer(bytes: usize) -> Result<Vec<u8>> {
 
 /// Reads from another reader in pieces of one size.
 #[derive(Object, Default)]
+#[object(methods)]
 pub struct BufferedIOReader {
     #[object(parent)]
     base: IOReaderBase,
@@ -31,6 +32,14 @@ pub struct BufferedIOReader {
     buffer: Vec<u8>,
     /// How many bytes of the buffer have been read.
     at: usize,
+}
+
+#[methods]
+impl BufferedIOReader {
+    #[new]
+    fn of(#[class = "IOReader"] reader: Shared<dyn Object>, #[default = 1048576] bsz: usize) -> Result<Self> {
+        Self::new(reader, as_source, bsz)
+    }
 }
 
 impl BufferedIOReader {
@@ -75,6 +84,7 @@ impl Source for BufferedIOReader {
 
 /// Writes to another writer in pieces of one size.
 #[derive(Object, Default)]
+#[object(methods)]
 pub struct BufferedIOWriter {
     #[object(parent)]
     base: IOWriterBase,
@@ -83,6 +93,14 @@ pub struct BufferedIOWriter {
     pub bsz: usize,
     inner: Option<(Shared<dyn Object>, AsSink)>,
     buffer: Vec<u8>,
+}
+
+#[methods]
+impl BufferedIOWriter {
+    #[new]
+    fn of(#[class = "IOWriter"] writer: Shared<dyn Object>, #[default = 1048576] bsz: usize) -> Result<Self> {
+        Self::new(writer, as_sink, bsz)
+    }
 }
 
 impl BufferedIOWriter {
@@ -133,40 +151,14 @@ impl Drop for BufferedIOWriter {
     }
 }
 
-fn arguments(args: &[Value], name: &str, signatures: &[&str]) -> Result<(Shared<dyn Object>, usize)> {
-    match args {
-        [Value::Handle(inner)] => Ok((inner.object(), BUFFER)),
-        [Value::Handle(inner), Value::Int(bsz)] => {
-            let bsz = usize::try_from(*bsz).map_err(|_| Error::overflow("bsz"))?;
-            Ok((inner.object(), bsz))
-        }
-        _ => Err(no_overload(name, signatures)),
-    }
-}
+pub const READER: Row = Row::of::<BufferedIOReader>();
 
-const READER_SIGNATURES: &[&str] = &["(reader: IOReader, bsz: int = 1048576)"];
-
-pub const READER: Row = Row::of::<BufferedIOReader>().construct(
-    |args| {
-        let (inner, bsz) = arguments(args, "BufferedIOReader", READER_SIGNATURES)?;
-        Ok(Handle::new(BufferedIOReader::new(inner, as_source, bsz)?))
-    },
-    READER_SIGNATURES,
-);
-
-const WRITER_SIGNATURES: &[&str] = &["(writer: IOWriter, bsz: int = 1048576)"];
-
-pub const WRITER: Row = Row::of::<BufferedIOWriter>().construct(
-    |args| {
-        let (inner, bsz) = arguments(args, "BufferedIOWriter", WRITER_SIGNATURES)?;
-        Ok(Handle::new(BufferedIOWriter::new(inner, as_sink, bsz)?))
-    },
-    WRITER_SIGNATURES,
-);
+pub const WRITER: Row = Row::of::<BufferedIOWriter>();
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::Handle;
     use crate::stream::memory::{VectorIOReader, VectorIOWriter};
 
     #[test]

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{IOReaderBase, IOWriterBase, SharedBytes, Sink, Source};
-use crate::base::{Error, Handle, Result, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Error, Result};
+use crate::registry::Row;
 
 const READ_BUFFER: usize = 256 << 10;
 /// Larger writes were up to five times slower: Linux then takes large pieces of memory for the page cache, which are cold.
@@ -21,6 +21,7 @@ fn reason(error: &std::io::Error) -> String {
 
 /// Reads a file from its start.
 #[derive(Object, Default)]
+#[object(methods)]
 pub struct FileIOReader {
     #[object(parent)]
     base: IOReaderBase,
@@ -31,17 +32,19 @@ pub struct FileIOReader {
     map: Option<SharedBytes>,
 }
 
+#[methods]
 impl FileIOReader {
-    pub fn open(path: &str) -> Result<Self> {
-        let failed = |e| Error::failed("f", format!("could not open {path} for reading: {}", reason(&e)));
-        let file = File::open(path).map_err(failed)?;
+    #[new]
+    pub fn open(fname: &str) -> Result<Self> {
+        let failed = |e| Error::failed("f", format!("could not open {fname} for reading: {}", reason(&e)));
+        let file = File::open(fname).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
         if meta.is_dir() {
-            return Err(Error::failed("f", format!("could not open {path} for reading: Is a directory")));
+            return Err(Error::failed("f", format!("could not open {fname} for reading: Is a directory")));
         }
         let left = meta.is_file().then_some(meta.len());
         Ok(FileIOReader {
-            base: IOReaderBase { name: path.to_owned() },
+            base: IOReaderBase { name: fname.to_owned() },
             file: Some(BufReader::with_capacity(READ_BUFFER, file)),
             left,
             map: None,
@@ -89,22 +92,27 @@ impl Source for FileIOReader {
 
 /// Writes a new file; one of that name is overwritten.
 #[derive(Object, Default)]
+#[object(methods)]
 pub struct FileIOWriter {
     #[object(parent)]
     base: IOWriterBase,
     file: Option<BufWriter<File>>,
 }
 
+#[methods]
 impl FileIOWriter {
-    pub fn create(path: &str) -> Result<Self> {
-        let file = File::create(path)
-            .map_err(|e| Error::failed("f", format!("could not open {path} for writing: {}", reason(&e))))?;
+    #[new]
+    pub fn create(fname: &str) -> Result<Self> {
+        let file = File::create(fname)
+            .map_err(|e| Error::failed("f", format!("could not open {fname} for writing: {}", reason(&e))))?;
         Ok(FileIOWriter {
-            base: IOWriterBase { name: path.to_owned() },
+            base: IOWriterBase { name: fname.to_owned() },
             file: Some(BufWriter::with_capacity(WRITE_BUFFER, file)),
         })
     }
+}
 
+impl FileIOWriter {
     fn failed(&self, error: &std::io::Error) -> Error {
         Error::failed("ret == (size)", format!("write error in {}: {}", self.base.name, reason(error)))
     }
@@ -147,18 +155,6 @@ impl Drop for FileIOWriter {
     }
 }
 
-pub const READER: Row = Row::of::<FileIOReader>().construct(
-    |args| match args {
-        [Value::Str(path)] => Ok(Handle::new(FileIOReader::open(path)?)),
-        _ => Err(no_overload("FileIOReader", &["(fname: str)"])),
-    },
-    &["(fname: str)"],
-);
+pub const READER: Row = Row::of::<FileIOReader>();
 
-pub const WRITER: Row = Row::of::<FileIOWriter>().construct(
-    |args| match args {
-        [Value::Str(path)] => Ok(Handle::new(FileIOWriter::create(path)?)),
-        _ => Err(no_overload("FileIOWriter", &["(fname: str)"])),
-    },
-    &["(fname: str)"],
-);
+pub const WRITER: Row = Row::of::<FileIOWriter>();

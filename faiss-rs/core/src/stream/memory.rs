@@ -1,11 +1,10 @@
 //! Bytes in memory.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::{IOReaderBase, IOWriterBase, SharedBytes, Sink, Source};
-use crate::base::object::{Method, MethodCall, receiver_mut};
-use crate::base::{Error, Handle, Result, Value};
-use crate::registry::{Row, no_overload};
+use crate::base::{Error, Result};
+use crate::registry::Row;
 
 impl Source for &[u8] {
     fn name(&self) -> String {
@@ -35,6 +34,7 @@ impl Sink for Vec<u8> {
 
 /// Reads from bytes in memory.
 #[derive(Object, Default, Clone)]
+#[object(new)]
 pub struct VectorIOReader {
     #[object(parent)]
     base: IOReaderBase,
@@ -67,6 +67,7 @@ impl Source for VectorIOReader {
 
 /// Writes to bytes in memory.
 #[derive(Object, Default, Clone)]
+#[object(new)]
 pub struct VectorIOWriter {
     #[object(parent)]
     base: IOWriterBase,
@@ -83,31 +84,33 @@ impl Sink for VectorIOWriter {
     }
 }
 
-pub const READER: Row = Row::of::<VectorIOReader>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(VectorIOReader::default())),
-        _ => Err(no_overload("VectorIOReader", &["()"])),
-    },
-    &["()"],
-);
+pub const READER: Row = Row::of::<VectorIOReader>();
 
-pub const WRITER: Row = Row::of::<VectorIOWriter>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(VectorIOWriter::default())),
-        _ => Err(no_overload("VectorIOWriter", &["()"])),
-    },
-    &["()"],
-);
+pub const WRITER: Row = Row::of::<VectorIOWriter>();
 
 /// Reads from bytes that stay where they are: an index read from it sees its codes there, and they can then be read only.
 #[derive(Object, Default, Clone)]
-#[object(methods = ZERO_COPY_METHODS)]
+#[object(methods)]
 pub struct ZeroCopyIOReader {
     #[object(parent)]
     base: IOReaderBase,
     data: Option<SharedBytes>,
     /// How many of the bytes have been read.
     rp: usize,
+}
+
+#[methods]
+impl ZeroCopyIOReader {
+    /// Over a copy of the bytes.
+    #[new]
+    fn of(data: &[u8]) -> Self {
+        Self::new(SharedBytes::new(data.to_vec()))
+    }
+
+    /// Goes back to the first byte.
+    fn reset(&mut self) {
+        self.rp = 0;
+    }
 }
 
 impl ZeroCopyIOReader {
@@ -146,22 +149,4 @@ impl Source for ZeroCopyIOReader {
     }
 }
 
-const ZERO_COPY_SIGNATURES: &[&str] = &["(data: numpy.ndarray)"];
-
-pub const ZERO_COPY: Row = Row::of::<ZeroCopyIOReader>().construct(
-    |args| match args {
-        [Value::U8(data, _)] => Ok(Handle::new(ZeroCopyIOReader::new(SharedBytes::new(data.clone())))),
-        _ => Err(no_overload("ZeroCopyIOReader", ZERO_COPY_SIGNATURES)),
-    },
-    ZERO_COPY_SIGNATURES,
-);
-
-const ZERO_COPY_METHODS: &[Method] = &[Method {
-    name: "reset",
-    signature: "(self) -> None",
-    doc: "Goes back to the first byte.",
-    call: MethodCall::Write(|object, _| {
-        receiver_mut::<ZeroCopyIOReader>(object)?.rp = 0;
-        Ok(Value::None)
-    }),
-}];
+pub const ZERO_COPY: Row = Row::of::<ZeroCopyIOReader>();

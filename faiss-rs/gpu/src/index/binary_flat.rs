@@ -2,25 +2,25 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
-use faiss_core::base::{Error, Handle, Result, Value};
+use faiss_core::base::object::{Object, receiver};
+use faiss_core::base::{Error, Handle, Result};
 use faiss_core::binary::flat::IndexBinaryFlat;
 use faiss_core::binary::{IndexBinary, IndexBinaryBase, WORST};
 use faiss_core::index::selector;
-use faiss_core::registry::{Row, no_overload};
-use faiss_derive::Object;
+use faiss_core::registry::Row;
+use faiss_derive::{Object, methods};
 
 use crate::config::{GpuIndexBinaryFlatConfig, GpuIndexConfig};
 use crate::device::check_device;
 use crate::ops::hamming::{self, Binary};
 use crate::ops::select::Best;
 use crate::resources::{Context, GpuResources, Held};
-use crate::standard::resources_of;
+use crate::standard::GpuResourcesProvider;
 use crate::vectors::DeviceVec;
 
 /// Stores binary vectors on a GPU and searches them exhaustively, for any k.
 #[derive(Object, Default)]
-#[object(methods = METHODS, implements(IndexBinary), copy = duplicate)]
+#[object(methods, implements(IndexBinary), copy = duplicate)]
 pub struct GpuIndexBinaryFlat {
     #[object(parent)]
     pub base: IndexBinaryBase,
@@ -31,79 +31,55 @@ pub struct GpuIndexBinaryFlat {
     held: Held,
 }
 
-const SIGNATURES: &[&str] = &[
-    "(provider: GpuResourcesProvider, index: IndexBinaryFlat, config: GpuIndexBinaryFlatConfig = ...)",
-    "(provider: GpuResourcesProvider, dims: int, config: GpuIndexBinaryFlatConfig = ...)",
-];
-
-pub const ROW: Row = Row::of::<GpuIndexBinaryFlat>().construct(
-    |args| {
-        let wrong = || no_overload("GpuIndexBinaryFlat", SIGNATURES);
-        let [Value::Handle(provider), first, rest @ ..] = args else { return Err(wrong()) };
-        let resources = resources_of(&provider.object())?;
-        let config = match rest {
-            [] => GpuIndexBinaryFlatConfig::default(),
-            [Value::Handle(config)] => {
-                let config = config.read();
-                cast::<GpuIndexBinaryFlatConfig>(&*config).ok_or_else(wrong)?.clone()
-            }
-            _ => return Err(wrong()),
-        };
-        let made = match first {
-            Value::Int(d) => GpuIndexBinaryFlat::new(resources, *d, &config)?,
-            Value::Handle(index) => {
-                let index = index.read();
-                let cpu = cast::<IndexBinaryFlat>(&*index).ok_or_else(wrong)?;
-                GpuIndexBinaryFlat::from_cpu(resources, cpu, &config)?
-            }
-            _ => return Err(wrong()),
-        };
-        Ok(Handle::new(made))
-    },
-    SIGNATURES,
-);
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "getDevice",
-        signature: "(self) -> int",
-        doc: "The GPU on which the index lives.",
-        call: MethodCall::Read(|object, _| {
-            Ok(Value::Int(receiver::<GpuIndexBinaryFlat>(object)?.config.device.into()))
-        }),
-    },
-    Method {
-        name: "copyFrom",
-        signature: "(self, index: IndexBinaryFlat) -> None",
-        doc: "Becomes a copy of a CPU index.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Handle(index)] = args else {
-                return Err(no_overload("copyFrom", &["(index: IndexBinaryFlat)"]));
-            };
-            let index = index.read();
-            receiver_mut::<GpuIndexBinaryFlat>(object)?.copy_from(receiver(&*index)?)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "copyTo",
-        signature: "(self, index: IndexBinaryFlat) -> None",
-        doc: "Makes a CPU index a copy of this one.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::Handle(index)] = args else {
-                return Err(no_overload("copyTo", &["(index: IndexBinaryFlat)"]));
-            };
-            let mut index = index.write();
-            *receiver_mut::<IndexBinaryFlat>(&mut *index)? = receiver::<GpuIndexBinaryFlat>(object)?.to_cpu()?;
-            Ok(Value::None)
-        }),
-    },
-];
+pub const ROW: Row = Row::of::<GpuIndexBinaryFlat>();
 
 /// Bytes of vectors that go to or from the host at a time.
 const PAGE_BYTES: usize = 64 << 20;
 /// The longest vector whose queries fit into the shared memory of every GPU.
 const MOST_BITS: i64 = 8 * 4096;
+
+#[methods]
+impl GpuIndexBinaryFlat {
+    /// A copy of a CPU index.
+    #[new]
+    fn of_index(
+        provider: &GpuResourcesProvider,
+        index: &IndexBinaryFlat,
+        #[default = None] config: Option<&GpuIndexBinaryFlatConfig>,
+    ) -> Result<Self> {
+        Self::from_cpu(provider.resources().clone(), index, config.unwrap_or(&GpuIndexBinaryFlatConfig::default()))
+    }
+
+    #[new]
+    fn of(
+        provider: &GpuResourcesProvider,
+        dims: i64,
+        #[default = None] config: Option<&GpuIndexBinaryFlatConfig>,
+    ) -> Result<Self> {
+        Self::new(provider.resources().clone(), dims, config.unwrap_or(&GpuIndexBinaryFlatConfig::default()))
+    }
+
+    /// The GPU on which the index lives.
+    #[name = "getDevice"]
+    fn device(&self) -> i32 {
+        self.config.device
+    }
+
+    /// Becomes a copy of a CPU index. On an error this index stays as it was.
+    #[name = "copyFrom"]
+    pub fn copy_from(&mut self, index: &IndexBinaryFlat) -> Result<()> {
+        let config = GpuIndexBinaryFlatConfig { base: self.config.clone() };
+        *self = GpuIndexBinaryFlat::from_cpu(self.resources.clone(), index, &config)?;
+        Ok(())
+    }
+
+    /// Makes a CPU index a copy of this one.
+    #[name = "copyTo"]
+    fn copy_to(&self, index: &mut IndexBinaryFlat) -> Result<()> {
+        *index = self.to_cpu()?;
+        Ok(())
+    }
+}
 
 impl GpuIndexBinaryFlat {
     /// An empty index over vectors of `d` bits.
@@ -125,13 +101,6 @@ impl GpuIndexBinaryFlat {
         let mut made = GpuIndexBinaryFlat::new(resources, index.d.into(), config)?;
         made.add(index.vectors()?)?;
         Ok(made)
-    }
-
-    /// Becomes a copy of a CPU index. On an error this index stays as it was.
-    pub fn copy_from(&mut self, index: &IndexBinaryFlat) -> Result<()> {
-        let config = GpuIndexBinaryFlatConfig { base: self.config.clone() };
-        *self = GpuIndexBinaryFlat::from_cpu(self.resources.clone(), index, &config)?;
-        Ok(())
     }
 
     /// The same index on the CPU.

@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
-use faiss_core::base::{Error, Handle, MetricType, Object, Result, Value};
+use faiss_core::base::object::receiver;
+use faiss_core::base::{Error, Handle, MetricType, Object, Result};
 use faiss_core::cluster::Clustering;
 use faiss_core::index::flat::IndexFlat;
 use faiss_core::index::scalar::IndexScalarQuantizer;
 use faiss_core::index::{Index, RangeSearchResult, selector};
 use faiss_core::inherit_index;
 use faiss_core::quantize::scalar::kind::QT_fp16;
-use faiss_core::registry::{Row, no_overload};
+use faiss_core::registry::Row;
 use faiss_core::selector::IDSelector;
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use half::f16;
 
 use super::GpuIndex;
@@ -29,12 +29,12 @@ use crate::ops::range;
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::{Best, Values};
 use crate::resources::{Context, GpuResources};
-use crate::standard::resources_of;
+use crate::standard::GpuResourcesProvider;
 use crate::vectors::DeviceVectors;
 
 /// Stores the full vectors on a GPU and searches them exhaustively, by any metric and for any k.
 #[derive(Object, Default)]
-#[object(methods = METHODS, implements(Index), copy = duplicate)]
+#[object(methods, implements(Index), copy = duplicate)]
 pub struct GpuIndexFlat {
     #[object(parent)]
     pub gpu: GpuIndex,
@@ -46,13 +46,7 @@ pub struct GpuIndexFlat {
 /// Queries of a range search whose distances to all vectors are in memory at a time, at most.
 const RANGE_QUERIES: usize = 1024;
 
-const SIGNATURES: &[&str] = &[
-    "(provider: GpuResourcesProvider, dims: int, metric: int, config: GpuIndexFlatConfig = ...)",
-    "(provider: GpuResourcesProvider, index: IndexFlat, config: GpuIndexFlatConfig = ...)",
-];
-
-pub const ROW: Row = Row::of::<GpuIndexFlat>()
-    .construct(|args| Ok(Handle::new(construct(args, None, "GpuIndexFlat", SIGNATURES)?)), SIGNATURES);
+pub const ROW: Row = Row::of::<GpuIndexFlat>();
 
 pub const CLONER: Cloner = Cloner {
     gpu: "GpuIndexFlat",
@@ -93,79 +87,62 @@ pub const HALVES: Cloner = Cloner {
     to_cpu: CLONER.to_cpu,
 };
 
-/// Builds a flat index from constructor arguments, which name the metric unless the type does.
-pub(super) fn construct(
-    args: &[Value],
-    metric: Option<MetricType>,
-    name: &str,
-    signatures: &[&str],
-) -> Result<GpuIndexFlat> {
-    let wrong = || no_overload(name, signatures);
-    let [Value::Handle(provider), rest @ ..] = args else { return Err(wrong()) };
-    let resources = resources_of(&provider.object())?;
-    let (rest, config) = match rest {
-        [rest @ .., Value::Handle(last)] if !last.is::<dyn Index>() => {
-            let config = last.read();
-            (rest, cast::<GpuIndexFlatConfig>(&*config).ok_or_else(wrong)?.clone())
+#[methods]
+impl GpuIndexFlat {
+    #[new]
+    pub(super) fn of(
+        provider: &GpuResourcesProvider,
+        dims: i64,
+        metric: MetricType,
+        #[default = None] config: Option<&GpuIndexFlatConfig>,
+    ) -> Result<Self> {
+        Self::new(provider.resources().clone(), dims, metric, config.unwrap_or(&GpuIndexFlatConfig::default()))
+    }
+
+    /// A copy of a CPU index.
+    #[new]
+    pub(super) fn of_index(
+        provider: &GpuResourcesProvider,
+        index: &IndexFlat,
+        #[default = None] config: Option<&GpuIndexFlatConfig>,
+    ) -> Result<Self> {
+        let mut made = Self::of(provider, index.d.into(), index.metric_type, config)?;
+        made.copy_from(index)?;
+        Ok(made)
+    }
+
+    /// Number of vectors.
+    #[name = "getNumVecs"]
+    fn count(&self) -> i64 {
+        self.ntotal
+    }
+
+    /// Becomes a copy of a CPU index. On an error this index stays as it was.
+    #[name = "copyFrom"]
+    pub fn copy_from(&mut self, index: &IndexFlat) -> Result<()> {
+        let x = index.get_xb();
+        Error::check(index.rows(x)? as i64 == index.ntotal, "codes.size() == ntotal * code_size")?;
+        let mut vectors = self.empty_vectors(index.dim())?;
+        if !x.is_empty() {
+            self.with(|context| vectors.append(context, Input::Host(x)))?;
         }
-        _ => (rest, GpuIndexFlatConfig::default()),
-    };
-    match (rest, metric) {
-        ([Value::Int(d), Value::Int(number)], None) => {
-            GpuIndexFlat::new(resources, *d, MetricType::try_from(*number)?, &config)
-        }
-        ([Value::Int(d)], Some(metric)) => GpuIndexFlat::new(resources, *d, metric, &config),
-        ([Value::Handle(index)], _) => {
-            let index = index.read();
-            let index = cast::<IndexFlat>(&*index).ok_or_else(wrong)?;
-            if metric.is_some_and(|m| m != index.metric_type) {
-                return Err(wrong());
-            }
-            let mut made = GpuIndexFlat::new(resources, index.d.into(), index.metric_type, &config)?;
-            made.copy_from(index)?;
-            Ok(made)
-        }
-        _ => Err(wrong()),
+        self.gpu.base = index.base().clone();
+        self.gpu.is_trained = true;
+        self.vectors = Some(vectors);
+        Ok(())
+    }
+
+    /// Makes a CPU index a copy of this one.
+    #[name = "copyTo"]
+    pub fn copy_to(&self, index: &mut IndexFlat) -> Result<()> {
+        let mut copy = IndexFlat::new(self.d.into(), self.metric_type)?;
+        copy.metric_arg = self.metric_arg;
+        copy.verbose = self.verbose;
+        copy.add(&self.host_vectors()?)?;
+        *index = copy;
+        Ok(())
     }
 }
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "getNumVecs",
-        signature: "(self) -> int",
-        doc: "Number of vectors.",
-        call: MethodCall::Read(|object, args| match args {
-            [] => Ok(Value::Int(receiver::<GpuIndexFlat>(object)?.ntotal)),
-            _ => Err(no_overload("getNumVecs", &["()"])),
-        }),
-    },
-    Method {
-        name: "copyFrom",
-        signature: "(self, index: IndexFlat) -> None",
-        doc: "Becomes a copy of a CPU index: its dimension, metric and vectors.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Handle(index)] = args else {
-                return Err(no_overload("copyFrom", &["(index: IndexFlat)"]));
-            };
-            let index = index.read();
-            receiver_mut::<GpuIndexFlat>(object)?.copy_from(receiver(&*index)?)?;
-            Ok(Value::None)
-        }),
-    },
-    Method {
-        name: "copyTo",
-        signature: "(self, index: IndexFlat) -> None",
-        doc: "Makes a CPU index a copy of this one.",
-        call: MethodCall::Read(|object, args| {
-            let [Value::Handle(index)] = args else {
-                return Err(no_overload("copyTo", &["(index: IndexFlat)"]));
-            };
-            let mut index = index.write();
-            receiver::<GpuIndexFlat>(object)?.copy_to(receiver_mut(&mut *index)?)?;
-            Ok(Value::None)
-        }),
-    },
-];
 
 impl GpuIndexFlat {
     pub fn new(resources: Arc<GpuResources>, d: i64, metric: MetricType, config: &GpuIndexFlatConfig) -> Result<Self> {
@@ -290,30 +267,6 @@ impl GpuIndexFlat {
         let same = self.vectors.as_ref().is_none_or(|v| v.dim() == self.dim());
         Error::check(same, "d == dimension of the vectors on the GPU")?;
         Ok(self.vectors.as_ref().filter(|v| v.count() > 0))
-    }
-
-    /// Becomes a copy of a CPU index. On an error this index stays as it was.
-    pub fn copy_from(&mut self, index: &IndexFlat) -> Result<()> {
-        let x = index.get_xb();
-        Error::check(index.rows(x)? as i64 == index.ntotal, "codes.size() == ntotal * code_size")?;
-        let mut vectors = self.empty_vectors(index.dim())?;
-        if !x.is_empty() {
-            self.with(|context| vectors.append(context, Input::Host(x)))?;
-        }
-        self.gpu.base = index.base().clone();
-        self.gpu.is_trained = true;
-        self.vectors = Some(vectors);
-        Ok(())
-    }
-
-    /// Makes a CPU index a copy of this one.
-    pub fn copy_to(&self, index: &mut IndexFlat) -> Result<()> {
-        let mut copy = IndexFlat::new(self.d.into(), self.metric_type)?;
-        copy.metric_arg = self.metric_arg;
-        copy.verbose = self.verbose;
-        copy.add(&self.host_vectors()?)?;
-        *index = copy;
-        Ok(())
     }
 
     /// A byte for each vector, 1 for those that the selector of the parameters lets pass.

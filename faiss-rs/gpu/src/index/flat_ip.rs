@@ -2,36 +2,49 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::{Handle, MetricType, Result};
+use faiss_core::base::{MetricType, Result};
 use faiss_core::index::Index;
+use faiss_core::index::flat_ip::IndexFlatIP;
 use faiss_core::inherit_index;
 use faiss_core::registry::Row;
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::flat::{self, GpuIndexFlat};
+use super::flat::GpuIndexFlat;
 use crate::config::GpuIndexFlatConfig;
 use crate::resources::GpuResources;
+use crate::standard::GpuResourcesProvider;
 
 /// Exact search on a GPU by inner product.
 #[derive(Object)]
-#[object(implements(Index), copy = duplicate)]
+#[object(methods, implements(Index), copy = duplicate)]
 pub struct GpuIndexFlatIP {
     #[object(parent)]
     pub flat: GpuIndexFlat,
 }
 
-const SIGNATURES: &[&str] = &[
-    "(provider: GpuResourcesProvider, dims: int, config: GpuIndexFlatConfig = ...)",
-    "(provider: GpuResourcesProvider, index: IndexFlatIP, config: GpuIndexFlatConfig = ...)",
-];
+pub const ROW: Row = Row::of::<GpuIndexFlatIP>();
 
-pub const ROW: Row = Row::of::<GpuIndexFlatIP>().construct(
-    |args| {
-        let flat = flat::construct(args, Some(MetricType::InnerProduct), "GpuIndexFlatIP", SIGNATURES)?;
-        Ok(Handle::new(GpuIndexFlatIP { flat }))
-    },
-    SIGNATURES,
-);
+#[methods]
+impl GpuIndexFlatIP {
+    #[new]
+    fn of(
+        provider: &GpuResourcesProvider,
+        dims: i64,
+        #[default = None] config: Option<&GpuIndexFlatConfig>,
+    ) -> Result<Self> {
+        Ok(GpuIndexFlatIP { flat: GpuIndexFlat::of(provider, dims, MetricType::InnerProduct, config)? })
+    }
+
+    /// A copy of a CPU index.
+    #[new]
+    fn of_index(
+        provider: &GpuResourcesProvider,
+        index: &IndexFlatIP,
+        #[default = None] config: Option<&GpuIndexFlatConfig>,
+    ) -> Result<Self> {
+        Ok(GpuIndexFlatIP { flat: GpuIndexFlat::of_index(provider, index, config)? })
+    }
+}
 
 impl GpuIndexFlatIP {
     fn duplicate(&self) -> Result<Self> {

@@ -2,36 +2,49 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::{Handle, MetricType, Result};
+use faiss_core::base::{MetricType, Result};
 use faiss_core::index::Index;
+use faiss_core::index::flat_l2::IndexFlatL2;
 use faiss_core::inherit_index;
 use faiss_core::registry::Row;
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::flat::{self, GpuIndexFlat};
+use super::flat::GpuIndexFlat;
 use crate::config::GpuIndexFlatConfig;
 use crate::resources::GpuResources;
+use crate::standard::GpuResourcesProvider;
 
 /// Exact search on a GPU by squared L2 distance.
 #[derive(Object)]
-#[object(implements(Index), copy = duplicate)]
+#[object(methods, implements(Index), copy = duplicate)]
 pub struct GpuIndexFlatL2 {
     #[object(parent)]
     pub flat: GpuIndexFlat,
 }
 
-const SIGNATURES: &[&str] = &[
-    "(provider: GpuResourcesProvider, dims: int, config: GpuIndexFlatConfig = ...)",
-    "(provider: GpuResourcesProvider, index: IndexFlatL2, config: GpuIndexFlatConfig = ...)",
-];
+pub const ROW: Row = Row::of::<GpuIndexFlatL2>();
 
-pub const ROW: Row = Row::of::<GpuIndexFlatL2>().construct(
-    |args| {
-        let flat = flat::construct(args, Some(MetricType::L2), "GpuIndexFlatL2", SIGNATURES)?;
-        Ok(Handle::new(GpuIndexFlatL2 { flat }))
-    },
-    SIGNATURES,
-);
+#[methods]
+impl GpuIndexFlatL2 {
+    #[new]
+    fn of(
+        provider: &GpuResourcesProvider,
+        dims: i64,
+        #[default = None] config: Option<&GpuIndexFlatConfig>,
+    ) -> Result<Self> {
+        Ok(GpuIndexFlatL2 { flat: GpuIndexFlat::of(provider, dims, MetricType::L2, config)? })
+    }
+
+    /// A copy of a CPU index.
+    #[new]
+    fn of_index(
+        provider: &GpuResourcesProvider,
+        index: &IndexFlatL2,
+        #[default = None] config: Option<&GpuIndexFlatConfig>,
+    ) -> Result<Self> {
+        Ok(GpuIndexFlatL2 { flat: GpuIndexFlat::of_index(provider, index, config)? })
+    }
+}
 
 impl GpuIndexFlatL2 {
     fn duplicate(&self) -> Result<Self> {

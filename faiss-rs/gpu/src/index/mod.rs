@@ -9,11 +9,10 @@ pub mod on_device;
 
 use std::sync::Arc;
 
-use faiss_core::base::object::{Method, MethodCall, receiver, receiver_mut};
-use faiss_core::base::{Error, MetricType, Result, Value};
+use faiss_core::base::{MetricType, Result};
 use faiss_core::index::{Index, IndexBase};
-use faiss_core::registry::{Row, no_overload};
-use faiss_derive::Object;
+use faiss_core::registry::Row;
+use faiss_derive::{Object, methods};
 
 use crate::config::GpuIndexConfig;
 use crate::resources::GpuResources;
@@ -23,7 +22,7 @@ const DEFAULT_MIN_PAGE: usize = 64 << 20;
 
 /// Base of the indexes that live on a GPU.
 #[derive(Object, Clone)]
-#[object(abstract, methods = METHODS, implements(Index))]
+#[object(abstract, methods, implements(Index))]
 pub struct GpuIndex {
     #[object(parent)]
     pub base: IndexBase,
@@ -43,6 +42,27 @@ impl Default for GpuIndex {
             config: GpuIndexConfig::default(),
             min_page: DEFAULT_MIN_PAGE,
         }
+    }
+}
+
+#[methods]
+impl GpuIndex {
+    /// The GPU on which the index lives.
+    #[name = "getDevice"]
+    fn device(&self) -> i32 {
+        self.config.device
+    }
+
+    /// Bytes of queries and results from which a search is done in pages.
+    #[name = "getMinPagingSize"]
+    fn min_paging_size(&self) -> usize {
+        self.min_page
+    }
+
+    /// Sets the bytes of queries and results from which a search is done in pages.
+    #[name = "setMinPagingSize"]
+    pub fn set_min_paging_size(&mut self, size: usize) {
+        self.min_page = size;
     }
 }
 
@@ -76,35 +96,3 @@ impl Index for GpuIndex {
         &mut self.base
     }
 }
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "getDevice",
-        signature: "(self) -> int",
-        doc: "The GPU on which the index lives.",
-        call: MethodCall::Read(|object, args| match args {
-            [] => Ok(Value::Int(receiver::<GpuIndex>(object)?.config.device.into())),
-            _ => Err(no_overload("getDevice", &["()"])),
-        }),
-    },
-    Method {
-        name: "getMinPagingSize",
-        signature: "(self) -> int",
-        doc: "Bytes of queries and results from which a search is done in pages.",
-        call: MethodCall::Read(|object, args| match args {
-            [] => Ok(Value::Int(receiver::<GpuIndex>(object)?.min_page as i64)),
-            _ => Err(no_overload("getMinPagingSize", &["()"])),
-        }),
-    },
-    Method {
-        name: "setMinPagingSize",
-        signature: "(self, size: int) -> None",
-        doc: "Sets the bytes of queries and results from which a search is done in pages.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Int(size)] = args else { return Err(no_overload("setMinPagingSize", &["(size: int)"])) };
-            let size = usize::try_from(*size).map_err(|_| Error::value(format!("{size} is no number of bytes")))?;
-            receiver_mut::<GpuIndex>(object)?.min_page = size;
-            Ok(Value::None)
-        }),
-    },
-];

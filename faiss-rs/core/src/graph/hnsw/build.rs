@@ -92,15 +92,14 @@ impl HNSW {
         Ok(highest)
     }
 
-    /// Adds the `n` vertices that come after those there are, vectors `x` of `d` numbers each. `make` makes what compares vectors, for a thread.
-    /// After an error the graph is as before.
+    /// Adds the `n` vertices that come after those there are. `make` makes what compares vectors, for a thread; `set_query` makes the new vector
+    /// of that number its query. After an error the graph is as before.
     pub fn add_vertices<C: DistanceComputer>(
         &mut self,
-        x: &[f32],
-        d: usize,
         n: usize,
         options: AddOptions,
         make: impl Fn() -> Result<Keys<C>> + Sync,
+        set_query: impl Fn(&mut Keys<C>, usize) -> Result<()> + Sync,
     ) -> Result<()> {
         let vertices = self.offsets.len().saturating_sub(1);
         let preset = n > 0 && self.levels.len() == vertices + n;
@@ -116,10 +115,7 @@ impl HNSW {
             changed: FxHashMap::default(),
         };
         let done = self.prepare_level_tab(n, preset).and_then(|highest| {
-            let query = |vertex: u32| {
-                let at = (vertex as usize - vertices) * d;
-                x.get(at..at + d).ok_or_else(|| Error::failed("x.size() == n * d", ""))
-            };
+            let query = |keys: &mut Keys<C>, vertex: u32| set_query(keys, vertex as usize - vertices);
             self.insert(&mut before, highest as usize, options, &query, &make)
         });
         if done.is_err() {
@@ -140,12 +136,12 @@ impl HNSW {
         }
     }
 
-    fn insert<'q, C: DistanceComputer>(
+    fn insert<C: DistanceComputer>(
         &mut self,
         before: &mut Before,
         highest: usize,
         options: AddOptions,
-        query: &(impl Fn(u32) -> Result<&'q [f32]> + Sync),
+        query: &(impl Fn(&mut Keys<C>, u32) -> Result<()> + Sync),
         make: &(impl Fn() -> Result<Keys<C>> + Sync),
     ) -> Result<()> {
         let total = self.vertices()?;
@@ -184,13 +180,13 @@ impl HNSW {
         Ok(())
     }
 
-    fn insert_batch<'q, C: DistanceComputer>(
+    fn insert_batch<C: DistanceComputer>(
         &mut self,
         before: &mut Before,
         batch: &[u32],
         level: usize,
         options: AddOptions,
-        query: &(impl Fn(u32) -> Result<&'q [f32]> + Sync),
+        query: &(impl Fn(&mut Keys<C>, u32) -> Result<()> + Sync),
         make: &(impl Fn() -> Result<Keys<C>> + Sync),
         computers: &Shelf<Keys<C>>,
     ) -> Result<()> {
@@ -198,7 +194,7 @@ impl HNSW {
         let chosen: Vec<Mutex<Chosen>> = batch.iter().map(|_| Mutex::default()).collect();
         threads::parallel_for(batch.len(), |i| {
             let (mut keys, mut scratch) = (borrow()?, self.scratch());
-            keys.set_query(query(batch[i])?)?;
+            query(&mut keys, batch[i])?;
             *chosen[i].lock() = self.forward(&keys, level, options.keep_max_size_level0, &mut scratch)?;
             computers.put(keys);
             self.keep(scratch);

@@ -27,7 +27,7 @@ const MAX_M: i32 = 1 << 20;
 
 /// A hierarchical graph of vertices with numbers. Vertex i has a list of links at each of its levels, all in `neighbors`.
 #[derive(Object, Clone)]
-#[object(copy, methods = methods::METHODS)]
+#[object(copy, methods(methods::HNSWMethods))]
 pub struct HNSW {
     /// Probability that a vertex has this as its highest level.
     pub assign_probas: Vec<f64>,

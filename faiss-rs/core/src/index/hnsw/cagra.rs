@@ -1,10 +1,10 @@
 //! A graph over vectors stored as they are, as GPUs make it: often with the lowest level alone, which is then entered at random vertices.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::{IndexHNSW, int, over};
-use crate::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use super::{IndexHNSW, over};
+use crate::base::object::{Object, cast, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::graph::Keys;
 use crate::graph::queue::Node;
 use crate::index::flat::IndexFlat;
@@ -12,12 +12,12 @@ use crate::index::flat_ip::IndexFlatIP;
 use crate::index::flat_l2::IndexFlatL2;
 use crate::index::{Index, RangeSearchResult, header};
 use crate::random::RandomGenerator;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// Searches full vectors along links that a GPU found. Where there is no level but the lowest, searches begin at the nearest of some random
 /// vectors, and none can be added.
 #[derive(Object)]
-#[object(implements(Index), copy = deep_copy, methods = METHODS)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWCagra {
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
@@ -41,75 +41,29 @@ impl Default for IndexHNSWCagra {
     }
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, M: int, metric: int = METRIC_L2, numeric_type: int = faiss.Float32)"];
-
-pub const ROW: Row = Row::of::<IndexHNSWCagra>()
-    .construct(
-        |args| {
-            let (d, m, metric) = match args {
-                [] => return Ok(Handle::new(IndexHNSWCagra::default())),
-                [Value::Int(d), Value::Int(m)] => (*d, *m, 1),
-                [Value::Int(d), Value::Int(m), Value::Int(metric)] => (*d, *m, *metric),
-                [Value::Int(d), Value::Int(m), Value::Int(metric), Value::Int(numeric_type)] => {
-                    check_numeric_type(*numeric_type as i32)?;
-                    (*d, *m, *metric)
-                }
-                _ => return Err(no_overload("IndexHNSWCagra", SIGNATURES)),
-            };
-            Ok(Handle::new(IndexHNSWCagra::new(d, int(m)?, MetricType::try_from(metric)?)?))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IHc2", "IHNc"],
-        read: |input, code| {
-            let base = header::read(input)?;
-            let keep_max_size_level0 = input.bool("keep_max_size_level0")?;
-            let base_level_only = input.bool("base_level_only")?;
-            let num_base_level_search_entrypoints = input.i32()?;
-            let numeric_type = if code.is("IHc2") { input.i32()? } else { 0 };
-            check_numeric_type(numeric_type)?;
-            let hnsw_index = IndexHNSW { keep_max_size_level0, ..IndexHNSW::read_rest(input, base)? };
-            Ok(Handle::new(IndexHNSWCagra {
-                hnsw_index,
-                base_level_only,
-                num_base_level_search_entrypoints,
-                numeric_type,
-            }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexHNSWCagra>(object)?;
-            out.fourcc("IHc2")?;
-            header::write(index, out)?;
-            out.bool(index.keep_max_size_level0)?;
-            out.bool(index.base_level_only)?;
-            out.i32(index.num_base_level_search_entrypoints)?;
-            out.i32(index.numeric_type)?;
-            index.write_rest(out)
-        },
-    });
-
-const METHODS: &[Method] = &[
-    Method {
-        name: "get_numeric_type",
-        signature: "(self) -> int",
-        doc: "The type of the numbers that the GPU had: 0 for float32.",
-        call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<IndexHNSWCagra>(object)?.numeric_type.into()))),
+pub const ROW: Row = Row::of::<IndexHNSWCagra>().format(Format {
+    fourccs: &["IHc2", "IHNc"],
+    read: |input, code| {
+        let base = header::read(input)?;
+        let keep_max_size_level0 = input.bool("keep_max_size_level0")?;
+        let base_level_only = input.bool("base_level_only")?;
+        let num_base_level_search_entrypoints = input.i32()?;
+        let numeric_type = if code.is("IHc2") { input.i32()? } else { 0 };
+        check_numeric_type(numeric_type)?;
+        let hnsw_index = IndexHNSW { keep_max_size_level0, ..IndexHNSW::read_rest(input, base)? };
+        Ok(Handle::new(IndexHNSWCagra { hnsw_index, base_level_only, num_base_level_search_entrypoints, numeric_type }))
     },
-    Method {
-        name: "set_numeric_type",
-        signature: "(self, numeric_type: int) -> None",
-        doc: "Sets the type of the numbers that the GPU had.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Int(numeric_type)] = args else {
-                return Err(no_overload("set_numeric_type", &["(numeric_type: int)"]));
-            };
-            check_numeric_type(*numeric_type as i32)?;
-            receiver_mut::<IndexHNSWCagra>(object)?.numeric_type = *numeric_type as i32;
-            Ok(Value::None)
-        }),
+    write: |object, out| {
+        let index = receiver::<IndexHNSWCagra>(object)?;
+        out.fourcc("IHc2")?;
+        header::write(index, out)?;
+        out.bool(index.keep_max_size_level0)?;
+        out.bool(index.base_level_only)?;
+        out.i32(index.num_base_level_search_entrypoints)?;
+        out.i32(index.numeric_type)?;
+        index.write_rest(out)
     },
-];
+});
 
 /// Of the types that GPUs have, vectors here are of the first alone.
 fn check_numeric_type(numeric_type: i32) -> Result<()> {
@@ -122,13 +76,17 @@ fn check_numeric_type(numeric_type: i32) -> Result<()> {
     }
 }
 
+#[methods(new)]
 impl IndexHNSWCagra {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSWCagra { hnsw_index: self.hnsw_index.deep_copy()?, ..*self })
-    }
-
-    /// With `m` links a vector, twice as many at the lowest level; by L2 or inner product.
-    pub fn new(d: i64, m: i32, metric: MetricType) -> Result<Self> {
+    /// With `M` links a vector, twice as many at the lowest level; by L2 or inner product.
+    #[new]
+    pub fn new(
+        d: i64,
+        M: i32,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 0] numeric_type: i32,
+    ) -> Result<Self> {
+        check_numeric_type(numeric_type)?;
         let storage = match metric {
             MetricType::L2 => Shared::new(IndexFlatL2::new(d)?),
             MetricType::InnerProduct => Shared::new(IndexFlatIP::new(d)?),
@@ -137,10 +95,28 @@ impl IndexHNSWCagra {
                 return Err(Error::failed(condition, "unsupported metric type for IndexHNSWCagra"));
             }
         };
-        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(storage, m)? };
+        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(storage, M)? };
         hnsw_index.init_level0 = true;
         hnsw_index.keep_max_size_level0 = true;
         Ok(IndexHNSWCagra { hnsw_index, ..Default::default() })
+    }
+
+    /// The type of the numbers that the GPU had: 0 for float32.
+    fn get_numeric_type(&self) -> i32 {
+        self.numeric_type
+    }
+
+    /// Sets the type of the numbers that the GPU had.
+    fn set_numeric_type(&mut self, numeric_type: i32) -> Result<()> {
+        check_numeric_type(numeric_type)?;
+        self.numeric_type = numeric_type;
+        Ok(())
+    }
+}
+
+impl IndexHNSWCagra {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexHNSWCagra { hnsw_index: self.hnsw_index.deep_copy()?, ..*self })
     }
 
     /// For each query the nearest of some random vectors, and its key.

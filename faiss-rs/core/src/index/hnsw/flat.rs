@@ -1,62 +1,51 @@
 //! A graph over vectors that are stored as they are.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::{IndexHNSW, int};
+use super::IndexHNSW;
 use crate::base::object::receiver;
-use crate::base::{Handle, MetricType, Result, Shared, Value};
+use crate::base::{Handle, MetricType, Result, Shared};
 use crate::grammar::Grammar;
 use crate::index::Index;
 use crate::index::flat::IndexFlat;
 use crate::index::flat_l2::IndexFlatL2;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// Stores the full vectors and searches them along the links of a hierarchical graph.
 #[derive(Object, Default)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWFlat {
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
 }
-
-const SIGNATURES: &[&str] = &["()", "(d: int, M: int, metric: int = METRIC_L2)"];
 
 pub const ROW: Row = Row::of::<IndexHNSWFlat>()
     .grammar(Grammar::Graph(|d, m, storage, metric| match storage {
         "" | "Flat" => Ok(Some(Handle::new(IndexHNSWFlat::new(d, m, metric)?))),
         _ => Ok(None),
     }))
-    .construct(
-        |args| {
-            Ok(Handle::new(match args {
-                [] => IndexHNSWFlat::default(),
-                [Value::Int(d), Value::Int(m)] => IndexHNSWFlat::new(*d, int(*m)?, MetricType::L2)?,
-                [Value::Int(d), Value::Int(m), Value::Int(metric)] => {
-                    IndexHNSWFlat::new(*d, int(*m)?, MetricType::try_from(*metric)?)?
-                }
-                _ => return Err(no_overload("IndexHNSWFlat", SIGNATURES)),
-            }))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IHNf"],
         read: |input, _| Ok(Handle::new(IndexHNSWFlat { hnsw_index: IndexHNSW::read(input)? })),
         write: |object, out| receiver::<IndexHNSW>(object)?.write("IHNf", out),
     });
 
+#[methods(new)]
 impl IndexHNSWFlat {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSWFlat { hnsw_index: self.hnsw_index.deep_copy()? })
-    }
-
     /// With `m` links a vector, twice as many at the lowest level.
-    pub fn new(d: i64, m: i32, metric: MetricType) -> Result<Self> {
+    #[new]
+    pub fn new(d: i64, M: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         let storage = match metric {
             MetricType::L2 => Shared::new(IndexFlatL2::new(d)?),
             other => Shared::new(IndexFlat::new(d, other)?),
         };
-        Ok(IndexHNSWFlat { hnsw_index: IndexHNSW { own_fields: true, ..IndexHNSW::over(storage, m)? } })
+        Ok(IndexHNSWFlat { hnsw_index: IndexHNSW { own_fields: true, ..IndexHNSW::over(storage, M)? } })
+    }
+}
+
+impl IndexHNSWFlat {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexHNSWFlat { hnsw_index: self.hnsw_index.deep_copy()? })
     }
 }
 

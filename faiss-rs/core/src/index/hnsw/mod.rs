@@ -5,19 +5,20 @@ pub mod cagra;
 mod computer;
 pub mod flat;
 mod level_0;
-mod methods;
 pub mod params;
 pub mod pq;
 pub mod sq;
 pub mod two_level;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::flat::IndexFlat;
 use super::flat_codes::IndexFlatCodes;
 use super::ivf::format::{read_index, write_index};
+use super::ivf::methods::{Found, preassigned};
 use super::stats::{HNSW_STATS, HNSWStats};
 use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selector};
+use crate::base::declare::Array;
 use crate::base::object::{FieldMut, Object, cast, cast_mut, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::distance::collect::{Collector, InRange, Reservoir};
@@ -27,7 +28,7 @@ use crate::graph::queue::Node;
 use crate::graph::visited::Shelf;
 use crate::graph::{HNSW, Keys, Stats};
 use crate::index::tuning::Tuned;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::selector::IDSelectorRange;
 use crate::stream::{Reader, Writer};
 
@@ -35,7 +36,7 @@ use params::SearchParametersHNSW;
 
 /// Searches the vectors of `storage` along the links of a hierarchical graph.
 #[derive(Object, Clone)]
-#[object(implements(Index, Tuned), copy = deep_copy, methods = methods::METHODS)]
+#[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexHNSW {
     #[object(parent)]
     pub base: IndexBase,
@@ -64,34 +65,11 @@ impl Default for IndexHNSW {
     }
 }
 
-const SIGNATURES: &[&str] = &["()", "(d: int, M: int = 32, metric: int = METRIC_L2)", "(storage: Index, M: int = 32)"];
-
-pub const ROW: Row = Row::of::<IndexHNSW>()
-    .construct(
-        |args| {
-            Ok(Handle::new(match args {
-                [] => IndexHNSW::default(),
-                [Value::Handle(storage)] => IndexHNSW::over(storage.view()?, 32)?,
-                [Value::Handle(storage), Value::Int(m)] => IndexHNSW::over(storage.view()?, int(*m)?)?,
-                [Value::Int(d)] => IndexHNSW::new(*d, 32, MetricType::L2)?,
-                [Value::Int(d), Value::Int(m)] => IndexHNSW::new(*d, int(*m)?, MetricType::L2)?,
-                [Value::Int(d), Value::Int(m), Value::Int(metric)] => {
-                    IndexHNSW::new(*d, int(*m)?, MetricType::try_from(*metric)?)?
-                }
-                _ => return Err(no_overload("IndexHNSW", SIGNATURES)),
-            }))
-        },
-        SIGNATURES,
-    )
-    .format(Format {
-        fourccs: &["IH00"],
-        read: |input, _| Ok(Handle::new(IndexHNSW::read(input)?)),
-        write: |object, out| receiver::<IndexHNSW>(object)?.write("IH00", out),
-    });
-
-pub(super) fn int(v: i64) -> Result<i32> {
-    i32::try_from(v).map_err(|_| Error::overflow("the number is out of range for int"))
-}
+pub const ROW: Row = Row::of::<IndexHNSW>().format(Format {
+    fourccs: &["IH00"],
+    read: |input, _| Ok(Handle::new(IndexHNSW::read(input)?)),
+    write: |object, out| receiver::<IndexHNSW>(object)?.write("IH00", out),
+});
 
 /// `over!(storage, |make| body)`: the body with `make`, which makes what compares vectors of the storage, of a type that is known where the
 /// vectors are stored as they are, so that no pair costs a virtual call.
@@ -112,22 +90,85 @@ macro_rules! over {
 }
 pub(super) use over;
 
+#[methods(new)]
 impl IndexHNSW {
     /// Without storage, to which `storage` is set later.
-    pub fn new(d: i64, m: i32, metric: MetricType) -> Result<Self> {
-        let mut hnsw = HNSW::new(m)?;
+    #[new]
+    pub fn new(d: i64, #[default = 32] M: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
+        let mut hnsw = HNSW::new(M)?;
         hnsw.is_similarity = metric.is_similarity();
         Ok(IndexHNSW { base: IndexBase::new(d, metric)?, hnsw, ..Default::default() })
     }
 
     /// Over a storage.
-    pub fn over(storage: Shared<dyn Index>, m: i32) -> Result<Self> {
+    #[new]
+    pub fn over(storage: Shared<dyn Index>, #[default = 32] M: i32) -> Result<Self> {
         let base = IndexBase { ntotal: 0, verbose: false, is_trained: true, ..storage.read().base().clone() };
-        let mut hnsw = HNSW::new(m)?;
+        let mut hnsw = HNSW::new(M)?;
         hnsw.is_similarity = base.metric_type.is_similarity();
         Ok(IndexHNSW { base, hnsw, storage: Some(storage), ..Default::default() })
     }
 
+    /// Searches the lowest level alone, from `nprobe` given vertices a query: a search from each (`search_type` 1) or one from all (2).
+    #[name = "search_level_0"]
+    fn found_at_level_0(
+        &self,
+        x: Array<'_, f32>,
+        k: usize,
+        nearest: &[i32],
+        nearest_d: &[f32],
+        #[default = 1] nprobe: usize,
+        #[default = 1] search_type: i32,
+        #[class = "SearchParameters"]
+        #[default = None]
+        params: Option<&dyn Object>,
+    ) -> Result<Found> {
+        let n = x.shape.first().copied().unwrap_or(0);
+        preassigned(n, k, |distances, labels| {
+            self.search_level_0(x.items, k, nearest, nearest_d, distances, labels, nprobe, search_type, params)
+        })
+    }
+
+    /// Links every vector at the lowest level with those of its k given neighbours (ntotal, k) that lie in different directions.
+    #[name = "init_level_0_from_knngraph"]
+    fn link_level_0_from_knngraph(&mut self, k: usize, D: &[f32], I: &[i64]) -> Result<()> {
+        self.init_level_0_from_knngraph(k, D, I)
+    }
+
+    /// Links vectors at the lowest level, each by a search that begins at a given vertex.
+    #[name = "init_level_0_from_entry_points"]
+    fn link_level_0_from_entry_points(&mut self, points: &[i32], nearests: &[i32]) -> Result<()> {
+        self.init_level_0_from_entry_points(points, nearests)
+    }
+
+    /// Puts the links of the lowest level in order, the nearest first.
+    #[name = "reorder_links"]
+    fn order_links(&mut self) -> Result<()> {
+        self.reorder_links()
+    }
+
+    /// Leaves every vertex at most `size` links at the lowest level, in different directions.
+    #[name = "shrink_level_0_neighbors"]
+    fn shrink_level_0(&mut self, size: usize) -> Result<()> {
+        self.shrink_level_0_neighbors(size)
+    }
+
+    /// Prints how many vertices no link of the lowest level leads to. As in Faiss, it links none of them.
+    fn link_singletons(&self) -> Result<()> {
+        let (alone, higher) = self.singletons()?;
+        println!("search for singletons");
+        println!("  Found {} / {} singletons ({higher} appear in a level above)", alone.len(), self.ntotal);
+        Ok(())
+    }
+
+    /// Reorders the vectors: vector i becomes what vector perm[i] was. `perm` is a permutation of 0..ntotal.
+    #[name = "permute_entries"]
+    fn permute(&mut self, perm: &[i64]) -> Result<()> {
+        self.permute_entries(perm)
+    }
+}
+
+impl IndexHNSW {
     /// Vector i becomes what vector `perm[i]` was, in the graph and in the storage.
     pub fn permute_entries(&mut self, perm: &[i64]) -> Result<()> {
         let storage = self.storage()?.clone();
@@ -295,7 +336,8 @@ impl Index for IndexHNSW {
         storage.add(x)?;
         let options = AddOptions { keep_max_size_level0: self.keep_max_size_level0, init_level0: self.init_level0 };
         let hnsw = &mut self.hnsw;
-        let linked = over!(&*storage, |make| hnsw.add_vertices(x, d, n, options, make));
+        let linked = over!(&*storage, |make| hnsw
+            .add_vertices(n, options, make, |keys, i| { keys.set_query(&x[i * d..(i + 1) * d]) }));
         match linked {
             Ok(()) => self.ntotal = storage.base().ntotal,
             Err(error) => {

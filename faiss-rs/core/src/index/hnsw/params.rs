@@ -2,12 +2,12 @@
 
 use faiss_derive::Object;
 
-use crate::base::Handle;
 use crate::index::SearchParameters;
-use crate::registry::{Row, no_overload};
+use crate::registry::Row;
 
 /// Parameters of one search in a hierarchical graph.
 #[derive(Object, Clone)]
+#[object(fields)]
 pub struct SearchParametersHNSW {
     #[object(parent)]
     pub base: SearchParameters,
@@ -30,14 +30,4 @@ impl Default for SearchParametersHNSW {
     }
 }
 
-const SIGNATURES: &[&str] = &[
-    "(*, sel: IDSelector | None = None, efSearch: int = 16, check_relative_distance: bool = True, bounded_queue: bool = True)",
-];
-
-pub const ROW: Row = Row::of::<SearchParametersHNSW>().construct(
-    |args| match args {
-        [] => Ok(Handle::new(SearchParametersHNSW::default())),
-        _ => Err(no_overload("SearchParametersHNSW", SIGNATURES)),
-    },
-    SIGNATURES,
-);
+pub const ROW: Row = Row::of::<SearchParametersHNSW>();

@@ -1,24 +1,22 @@
 //! A graph over product-quantized codes.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::{IndexHNSW, int};
+use super::IndexHNSW;
 use crate::base::object::{cast_mut, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::base::{Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
 use crate::index::pq::IndexPQ;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// Stores product-quantized codes and searches them along the links of a hierarchical graph.
 #[derive(Object, Default)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWPQ {
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
 }
-
-const SIGNATURES: &[&str] = &["()", "(d: int, pq_m: int, M: int, pq_nbits: int = 8, metric: int = METRIC_L2)"];
 
 pub const ROW: Row = Row::of::<IndexHNSWPQ>()
     // As in Faiss, by L2 whatever the metric.
@@ -30,24 +28,6 @@ pub const ROW: Row = Row::of::<IndexHNSWPQ>()
         }
         Ok(Some(Handle::new(index)))
     }))
-    .construct(
-        |args| {
-            let (d, pq_m, m, nbits, metric) = match args {
-                [] => return Ok(Handle::new(IndexHNSWPQ::default())),
-                [Value::Int(d), Value::Int(pq_m), Value::Int(m)] => (*d, *pq_m, *m, 8, 1),
-                [Value::Int(d), Value::Int(pq_m), Value::Int(m), Value::Int(nbits)] => (*d, *pq_m, *m, *nbits, 1),
-                [Value::Int(d), Value::Int(pq_m), Value::Int(m), Value::Int(nbits), Value::Int(metric)] => {
-                    (*d, *pq_m, *m, *nbits, *metric)
-                }
-                _ => return Err(no_overload("IndexHNSWPQ", SIGNATURES)),
-            };
-            let size =
-                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            let metric = MetricType::try_from(metric)?;
-            Ok(Handle::new(IndexHNSWPQ::new(d, size(pq_m)?, int(m)?, size(nbits)?, metric)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IHNp"],
         read: |input, _| {
@@ -61,17 +41,27 @@ pub const ROW: Row = Row::of::<IndexHNSWPQ>()
         write: |object, out| receiver::<IndexHNSW>(object)?.write("IHNp", out),
     });
 
+#[methods(new)]
+impl IndexHNSWPQ {
+    /// With `M` links a vector, twice as many at the lowest level; codes of `pq_m` numbers of `pq_nbits` bits.
+    #[new]
+    pub fn new(
+        d: i64,
+        pq_m: usize,
+        M: i32,
+        #[default = 8] pq_nbits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+    ) -> Result<Self> {
+        let storage = IndexPQ { do_polysemous_training: false, ..IndexPQ::new(d, pq_m, pq_nbits, metric)? };
+        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), M)? };
+        hnsw_index.is_trained = false;
+        Ok(IndexHNSWPQ { hnsw_index })
+    }
+}
+
 impl IndexHNSWPQ {
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexHNSWPQ { hnsw_index: self.hnsw_index.deep_copy()? })
-    }
-
-    /// With `m` links a vector, twice as many at the lowest level; codes of `pq_m` numbers of `nbits` bits.
-    pub fn new(d: i64, pq_m: usize, m: i32, nbits: usize, metric: MetricType) -> Result<Self> {
-        let storage = IndexPQ { do_polysemous_training: false, ..IndexPQ::new(d, pq_m, nbits, metric)? };
-        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), m)? };
-        hnsw_index.is_trained = false;
-        Ok(IndexHNSWPQ { hnsw_index })
     }
 
     /// Distances between centroids, as Faiss keeps them for graphs.

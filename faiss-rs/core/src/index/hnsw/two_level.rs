@@ -1,26 +1,24 @@
 //! A graph over codes of two parts.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::{IndexHNSW, int};
+use super::IndexHNSW;
 use crate::base::object::{cast, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, number};
 use crate::index::Index;
 use crate::index::flat_l2::IndexFlatL2;
 use crate::index::two_layer::Index2Layer;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 
 /// Stores for each vector the nearest of some centroids and the code of the difference, and searches them along the links of a hierarchical
 /// graph.
 #[derive(Object, Default)]
-#[object(implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSW2Level {
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
 }
-
-const SIGNATURES: &[&str] = &["()", "(quantizer: Index, nlist: int, m_pq: int, M: int)"];
 
 pub const ROW: Row = Row::of::<IndexHNSW2Level>()
     // `100+PQ8`: 100 centroids. As in Faiss, by L2 whatever the metric.
@@ -36,19 +34,6 @@ pub const ROW: Row = Row::of::<IndexHNSW2Level>()
         }
         Ok(Some(Handle::new(index)))
     }))
-    .construct(
-        |args| match args {
-            [] => Ok(Handle::new(IndexHNSW2Level::default())),
-            [Value::Handle(quantizer), Value::Int(nlist), Value::Int(m_pq), Value::Int(m)] => {
-                let size =
-                    |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-                let index = IndexHNSW2Level::new(quantizer.view()?, size(*nlist)?, size(*m_pq)?, int(*m)?)?;
-                Ok(Handle::new(index))
-            }
-            _ => Err(no_overload("IndexHNSW2Level", SIGNATURES)),
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IHN2"],
         read: |input, _| {
@@ -62,15 +47,19 @@ pub const ROW: Row = Row::of::<IndexHNSW2Level>()
         write: |object, out| receiver::<IndexHNSW>(object)?.write("IHN2", out),
     });
 
+#[methods(new)]
 impl IndexHNSW2Level {
-    /// Over a quantizer of `nlist` centroids, with codes of `m_pq` bytes for differences; `m` links a vector, twice as many at the lowest level.
-    pub fn new(quantizer: Shared<dyn Index>, nlist: usize, m_pq: usize, m: i32) -> Result<Self> {
+    /// Over a quantizer of `nlist` centroids, with codes of `m_pq` bytes for differences; `M` links a vector, twice as many at the lowest level.
+    #[new]
+    pub fn new(quantizer: Shared<dyn Index>, nlist: usize, m_pq: usize, M: i32) -> Result<Self> {
         let storage = Index2Layer::new(quantizer, nlist, m_pq, 8, MetricType::L2)?;
-        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), m)? };
+        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), M)? };
         hnsw_index.is_trained = false;
         Ok(IndexHNSW2Level { hnsw_index })
     }
+}
 
+impl IndexHNSW2Level {
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexHNSW2Level { hnsw_index: self.hnsw_index.deep_copy()? })
     }

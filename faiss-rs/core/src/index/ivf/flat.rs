@@ -2,21 +2,21 @@
 
 use std::borrow::Cow;
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, first_arguments, format};
+use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
 use crate::base::object::{Object, cast, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::extra;
 use crate::grammar::Grammar;
 use crate::index::Index;
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::simd;
 use crate::storage::lists::InvertedLists;
 
 /// Stores full vectors in the lists of a coarse quantizer.
 #[derive(Object, Clone)]
-#[object(implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFFlat {
     #[object(parent)]
     pub ivf: IndexIVF,
@@ -28,9 +28,6 @@ impl Default for IndexIVFFlat {
     }
 }
 
-const SIGNATURES: &[&str] =
-    &["()", "(quantizer: Index, d: int, nlist: int, metric: int = METRIC_L2, own_invlists: bool = True)"];
-
 pub const ROW: Row = Row::of::<IndexIVFFlat>()
     .grammar(Grammar::InvertedFile(|over, part| match part {
         "Flat" => {
@@ -38,23 +35,6 @@ pub const ROW: Row = Row::of::<IndexIVFFlat>()
         }
         _ => Ok(None),
     }))
-    .construct(
-        |args| {
-            if args.is_empty() {
-                return Ok(Handle::new(IndexIVFFlat::default()));
-            }
-            let Some(first) = first_arguments(args) else { return Err(no_overload("IndexIVFFlat", SIGNATURES)) };
-            let (quantizer, d, nlist) = first?;
-            let (metric, own) = match &args[3..] {
-                [] => (MetricType::L2, true),
-                [Value::Int(metric)] => (MetricType::try_from(*metric)?, true),
-                [Value::Int(metric), Value::Bool(own)] => (MetricType::try_from(*metric)?, *own),
-                _ => return Err(no_overload("IndexIVFFlat", SIGNATURES)),
-            };
-            Ok(Handle::new(IndexIVFFlat::new(quantizer, d, nlist, metric, own)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IwFl"],
         read: |input, _| {
@@ -72,23 +52,27 @@ pub const ROW: Row = Row::of::<IndexIVFFlat>()
         },
     });
 
+#[methods(new)]
 impl IndexIVFFlat {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFFlat { ivf: self.ivf.deep_copy()? })
-    }
-
     /// Over `nlist` lists of `quantizer`, which has dimension `d` and is or will be trained.
+    #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,
         d: i64,
         nlist: usize,
-        metric: MetricType,
-        own_invlists: bool,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = true] own_invlists: bool,
     ) -> Result<Self> {
         let code_size = usize::try_from(d).unwrap_or(0).saturating_mul(size_of::<f32>());
         let mut ivf = IndexIVF::new(quantizer, d, nlist, code_size, metric, own_invlists)?;
         ivf.by_residual = false;
         Ok(IndexIVFFlat { ivf })
+    }
+}
+
+impl IndexIVFFlat {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFFlat { ivf: self.ivf.deep_copy()? })
     }
 }
 

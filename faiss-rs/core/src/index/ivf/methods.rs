@@ -5,18 +5,28 @@ use faiss_derive::methods;
 use super::{IndexIVF, InvertedFile, edit, search};
 use crate::base::declare::{Rows, Shaped};
 use crate::base::{Error, Object, Result, Shared};
+use crate::distance::RangeSearchResult;
 use crate::storage::lists::InvertedLists;
 
 /// Distances and labels of `search_preassigned`, `n * k` each.
-pub type Found = (Shaped<f32>, Shaped<i64>);
+pub type Found<D = f32> = (Shaped<D>, Shaped<i64>);
 
 /// Has `search` fill distances and labels, `n * k` each, and returns them.
-pub fn preassigned(n: usize, k: usize, search: impl FnOnce(&mut [f32], &mut [i64]) -> Result<()>) -> Result<Found> {
+pub fn preassigned<D: Copy + Default>(
+    n: usize,
+    k: usize,
+    search: impl FnOnce(&mut [D], &mut [i64]) -> Result<()>,
+) -> Result<Found<D>> {
     Error::check(k > 0, "k > 0")?;
     let size = n.checked_mul(k).ok_or_else(|| Error::overflow("n * k"))?;
-    let (mut distances, mut labels) = (vec![0f32; size], vec![-1i64; size]);
+    let (mut distances, mut labels) = (vec![D::default(); size], vec![-1i64; size]);
     search(&mut distances, &mut labels)?;
     Ok((Shaped(distances, vec![n, k]), Shaped(labels, vec![n, k])))
+}
+
+/// What a range search found, as arrays: where each query's results begin, distances and ids.
+pub fn ranges(found: RangeSearchResult) -> (Vec<i64>, Vec<f32>, Vec<i64>) {
+    (found.lims.iter().map(|l| *l as i64).collect(), found.distances, found.labels)
 }
 
 /// One number of an existing list for each of `n` vectors.
@@ -77,8 +87,7 @@ impl IVFMethods {
         #[default = None]
         params: Option<&dyn Object>,
     ) -> Result<(Vec<i64>, Vec<f32>, Vec<i64>)> {
-        let found = search::range_search_preassigned(this, x, radius, keys, coarse_dis, params)?;
-        Ok((found.lims.iter().map(|l| *l as i64).collect(), found.distances, found.labels))
+        search::range_search_preassigned(this, x, radius, keys, coarse_dis, params).map(ranges)
     }
 
     /// The codes of vectors (n, d) for their lists (n,): (n, code_size) of uint8.

@@ -278,14 +278,6 @@ pub trait InvertedFile: Index {
 
 crate::view!(InvertedFile, "IndexIVF");
 
-/// The arguments that all constructors of inverted files begin with: quantizer, dimension, number of lists.
-pub(super) fn first_arguments(args: &[Value]) -> Option<Result<(Shared<dyn Index>, i64, usize)>> {
-    let [Value::Handle(quantizer), Value::Int(d), Value::Int(nlist), ..] = args else { return None };
-    let quantizer = quantizer.view().ok()?;
-    let nlist = usize::try_from(*nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"));
-    Some(nlist.map(|nlist| (quantizer, *d, nlist)))
-}
-
 /// Inside `impl Index for T`, where `T` is an [`InvertedFile`]: all of it.
 #[macro_export]
 macro_rules! inverted_file_index {

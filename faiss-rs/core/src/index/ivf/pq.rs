@@ -8,11 +8,11 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, codec, first_arguments, format};
-use crate::base::object::{Method, MethodCall, Object, cast, receiver, receiver_mut};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use super::{IndexIVF, InvertedFile, Scanner, Searcher, codec, format};
+use crate::base::object::{Object, cast, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
 use crate::index::stats::INDEX_IVFPQ_STATS;
@@ -20,7 +20,7 @@ use crate::index::tuning::Tuned;
 use crate::quantize::hamming::hamming;
 use crate::quantize::product::{Scratch, Transposed};
 use crate::quantize::{PolysemousTraining, ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::simd;
 use crate::storage::lists::InvertedLists;
 use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
@@ -30,7 +30,7 @@ const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
 #[derive(Object, Clone, Default)]
-#[object(methods = METHODS, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
 pub struct IndexIVFPQ {
     #[object(parent)]
     pub ivf: IndexIVF,
@@ -50,11 +50,6 @@ pub struct IndexIVFPQ {
     pub precomputed_table: Vec<f32>,
 }
 
-const SIGNATURES: &[&str] = &[
-    "()",
-    "(quantizer: Index, d: int, nlist: int, M: int, nbits_per_idx: int, metric: int = METRIC_L2, own_invlists: bool = True)",
-];
-
 pub const ROW: Row = Row::of::<IndexIVFPQ>()
     .grammar(Grammar::InvertedFile(|over, part| {
         let Some(part) = PqPart::parse(part) else { return Ok(None) };
@@ -63,29 +58,6 @@ pub const ROW: Row = Row::of::<IndexIVFPQ>()
         index.do_polysemous_training = part.polysemous;
         Ok(Some(Handle::new(index)))
     }))
-    .construct(
-        |args| {
-            if args.is_empty() {
-                return Ok(Handle::new(IndexIVFPQ::default()));
-            }
-            let Some(first) = first_arguments(args) else { return Err(no_overload("IndexIVFPQ", SIGNATURES)) };
-            let (quantizer, d, nlist) = first?;
-            let (m, nbits, metric, own) = match &args[3..] {
-                [Value::Int(m), Value::Int(nbits)] => (*m, *nbits, MetricType::L2, true),
-                [Value::Int(m), Value::Int(nbits), Value::Int(metric)] => {
-                    (*m, *nbits, MetricType::try_from(*metric)?, true)
-                }
-                [Value::Int(m), Value::Int(nbits), Value::Int(metric), Value::Bool(own)] => {
-                    (*m, *nbits, MetricType::try_from(*metric)?, *own)
-                }
-                _ => return Err(no_overload("IndexIVFPQ", SIGNATURES)),
-            };
-            let size =
-                |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-            Ok(Handle::new(IndexIVFPQ::new(quantizer, d, nlist, size(m)?, size(nbits)?, metric, own)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IwPQ"],
         read: |input, _| {
@@ -113,51 +85,28 @@ pub const ROW: Row = Row::of::<IndexIVFPQ>()
         },
     });
 
-const METHODS: &[Method] = &[Method {
-    name: "precompute_table",
-    signature: "(self) -> None",
-    doc: "Makes the precomputed table where `use_precomputed_table` does not forbid it.",
-    call: MethodCall::Write(|object, _| {
-        receiver_mut::<IndexIVFPQ>(object)?.precompute_table()?;
-        Ok(Value::None)
-    }),
-}];
-
+#[methods(new)]
 impl IndexIVFPQ {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFPQ { ivf: self.ivf.deep_copy()?, ..self.clone() })
-    }
-
-    /// Over `nlist` lists of `quantizer`, with codes of `m` numbers of `nbits` bits.
+    /// Over `nlist` lists of `quantizer`, with codes of `M` numbers of `nbits_per_idx` bits.
+    #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,
         d: i64,
         nlist: usize,
-        m: usize,
-        nbits: usize,
-        metric: MetricType,
-        own_invlists: bool,
+        M: usize,
+        nbits_per_idx: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = true] own_invlists: bool,
     ) -> Result<Self> {
         if !matches!(metric, MetricType::L2 | MetricType::InnerProduct) {
             let message = "IndexIVFPQ knows the metrics L2 and inner product only";
             return Err(Error::failed("metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT", message));
         }
         let width = usize::try_from(d).map_err(|_| Error::failed("d >= 0", "the dimension is out of range"))?;
-        let pq = ProductQuantizer::new(width, m, nbits)?;
+        let pq = ProductQuantizer::new(width, M, nbits_per_idx)?;
         let mut ivf = IndexIVF::new(quantizer, d, nlist, pq.code_size, metric, own_invlists)?;
         ivf.is_trained = false;
         Ok(IndexIVFPQ { ivf, pq, ..Default::default() })
-    }
-
-    /// Squared norms of the product quantizer's centroids.
-    fn norms(&self) -> Vec<f32> {
-        self.pq.centroids.chunks_exact(self.pq.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect()
-    }
-
-    /// Writes the part of distances of the list that does not depend on the query: `M * ksub` numbers.
-    fn list_table(&self, centroid: &[f32], norms: &[f32], transposed: &Transposed, table: &mut [f32]) {
-        self.pq.inner_prod_table_with(transposed, centroid, table);
-        table.iter_mut().zip(norms).for_each(|(t, n)| *t = n + 2.0 * *t);
     }
 
     /// Makes the precomputed table where residuals are compared by L2 and it is not too large.
@@ -190,6 +139,23 @@ impl IndexIVFPQ {
         self.precomputed_table = table;
         self.use_precomputed_table = 1;
         Ok(())
+    }
+}
+
+impl IndexIVFPQ {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFPQ { ivf: self.ivf.deep_copy()?, ..self.clone() })
+    }
+
+    /// Squared norms of the product quantizer's centroids.
+    fn norms(&self) -> Vec<f32> {
+        self.pq.centroids.chunks_exact(self.pq.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect()
+    }
+
+    /// Writes the part of distances of the list that does not depend on the query: `M * ksub` numbers.
+    fn list_table(&self, centroid: &[f32], norms: &[f32], transposed: &Transposed, table: &mut [f32]) {
+        self.pq.inner_prod_table_with(transposed, centroid, table);
+        table.iter_mut().zip(norms).for_each(|(t, n)| *t = n + 2.0 * *t);
     }
 }
 

@@ -1,19 +1,19 @@
 //! Inverted file of scalar-quantized codes.
 
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 
 use super::codec::CodecSearcher;
 use super::params::IVFSQTurboQSearchParameters;
-use super::{IndexIVF, InvertedFile, Searcher, first_arguments, format};
+use super::{IndexIVF, InvertedFile, Searcher, format};
 use crate::base::object::{Object, cast, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, sq_part};
 use crate::index::Index;
 use crate::quantize::Quantizer;
+use crate::quantize::scalar::ScalarQuantizer;
 use crate::quantize::scalar::distances::Shortened;
 use crate::quantize::scalar::kind::{self, Kind};
-use crate::quantize::scalar::{ScalarQuantizer, methods::qtype_of};
-use crate::registry::{Format, Row, no_overload};
+use crate::registry::{Format, Row};
 use crate::storage::lists::InvertedLists;
 
 /// The most vectors that ranges are learnt from.
@@ -21,18 +21,13 @@ const MAX_TRAINING_VECTORS: usize = 100_000;
 
 /// Stores scalar-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
 #[derive(Object, Clone, Default)]
-#[object(implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFScalarQuantizer {
     #[object(parent)]
     pub ivf: IndexIVF,
     /// Makes the codes.
     pub sq: ScalarQuantizer,
 }
-
-const SIGNATURES: &[&str] = &[
-    "()",
-    "(quantizer: Index, d: int, nlist: int, qtype: int, metric: int = METRIC_L2, by_residual: bool = True, own_invlists: bool = True)",
-];
 
 pub const ROW: Row = Row::of::<IndexIVFScalarQuantizer>()
     .grammar(Grammar::InvertedFile(|over, part| {
@@ -41,29 +36,6 @@ pub const ROW: Row = Row::of::<IndexIVFScalarQuantizer>()
         let index = IndexIVFScalarQuantizer::new(quantizer, over.d, over.nlist, qtype, over.metric, true, true)?;
         Ok(Some(Handle::new(index)))
     }))
-    .construct(
-        |args| {
-            if args.is_empty() {
-                return Ok(Handle::new(IndexIVFScalarQuantizer::default()));
-            }
-            let unknown = || no_overload("IndexIVFScalarQuantizer", SIGNATURES);
-            let (quantizer, d, nlist) = first_arguments(args).ok_or_else(unknown)??;
-            let (qtype, metric, rest) = match &args[3..] {
-                [Value::Int(qtype)] => (*qtype, MetricType::L2, &[][..]),
-                [Value::Int(qtype), Value::Int(metric), rest @ ..] => (*qtype, MetricType::try_from(*metric)?, rest),
-                _ => return Err(unknown()),
-            };
-            let (by_residual, own) = match rest {
-                [] => (true, true),
-                [Value::Bool(by_residual)] => (*by_residual, true),
-                [Value::Bool(by_residual), Value::Bool(own)] => (*by_residual, *own),
-                _ => return Err(unknown()),
-            };
-            let qtype = qtype_of(qtype);
-            Ok(Handle::new(IndexIVFScalarQuantizer::new(quantizer, d, nlist, qtype, metric, by_residual, own)?))
-        },
-        SIGNATURES,
-    )
     .format(Format {
         fourccs: &["IwSq", "IwSQ"],
         read: |input, code| {
@@ -87,20 +59,18 @@ pub const ROW: Row = Row::of::<IndexIVFScalarQuantizer>()
         },
     });
 
+#[methods(new)]
 impl IndexIVFScalarQuantizer {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFScalarQuantizer { ivf: self.ivf.deep_copy()?, sq: self.sq.clone() })
-    }
-
     /// Over `nlist` lists of `quantizer`; `qtype` is one of the `QT_` constants. TurboQuant's codes and those of no bits are never of residuals.
+    #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,
         d: i64,
         nlist: usize,
         qtype: i32,
-        metric: MetricType,
-        by_residual: bool,
-        own_invlists: bool,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = true] by_residual: bool,
+        #[default = true] own_invlists: bool,
     ) -> Result<Self> {
         let sq = ScalarQuantizer::new(usize::try_from(d).unwrap_or(0), qtype)?;
         let mut ivf = IndexIVF::new(quantizer, d, nlist, sq.code_size, metric, own_invlists)?;
@@ -109,6 +79,12 @@ impl IndexIVFScalarQuantizer {
         // Even where the quantizer is ready, ranges are not.
         ivf.is_trained &= qtype == kind::QT_0bit;
         Ok(IndexIVFScalarQuantizer { ivf, sq })
+    }
+}
+
+impl IndexIVFScalarQuantizer {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFScalarQuantizer { ivf: self.ivf.deep_copy()?, sq: self.sq.clone() })
     }
 }
 

@@ -40,7 +40,7 @@ const MIN_ROWS: usize = 64;
 
 /// Replaces each coordinate by a few bits: of its place in a range, or by the nearest of some levels, or by a shorter number.
 #[derive(Object, Default, Clone)]
-#[object(copy, methods = methods::METHODS)]
+#[object(copy, methods(methods::ScalarMethods))]
 pub struct ScalarQuantizer {
     #[object(parent)]
     pub base: QuantizerBase,

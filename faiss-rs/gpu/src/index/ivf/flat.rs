@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::{Method, cast, receiver};
-use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
+use faiss_core::base::object::receiver;
+use faiss_core::base::{Error, Handle, MetricType, Result, Shared};
 use faiss_core::index::Index;
 use faiss_core::index::ivf::flat::IndexIVFFlat;
-use faiss_core::registry::{Row, no_overload};
-use faiss_derive::Object;
+use faiss_core::registry::Row;
+use faiss_derive::{Object, methods};
 
-use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
+use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
 use crate::config::GpuIndexIVFFlatConfig;
 use crate::kind::{Cloner, Target};
 use crate::ops::ivf_scan::{self, Codec};
@@ -17,48 +17,17 @@ use crate::ops::knn::kernel_metric;
 use crate::ops::probe::{Queries, Scan, Search};
 use crate::ops::select::Best;
 use crate::resources::{Context, GpuResources};
+use crate::standard::GpuResourcesProvider;
 
 /// Stores full vectors in the lists of a coarse quantizer, on a GPU.
 #[derive(Object, Default)]
-#[object(methods = METHODS, implements(Index, GpuInvertedFile), copy = duplicate)]
+#[object(methods, implements(Index, GpuInvertedFile), copy = duplicate)]
 pub struct GpuIndexIVFFlat {
     #[object(parent)]
     pub ivf: GpuIndexIVF,
 }
 
-const SIGNATURES: &[&str] = &[
-    "(provider: GpuResourcesProvider, index: IndexIVFFlat, config: GpuIndexIVFFlatConfig = ...)",
-    "(provider: GpuResourcesProvider, dims: int, nlist: int, metric: int = METRIC_L2, config: GpuIndexIVFFlatConfig = ...)",
-    "(provider: GpuResourcesProvider, coarseQuantizer: Index, dims: int, nlist: int, metric: int = METRIC_L2, config: GpuIndexIVFFlatConfig = ...)",
-];
-
-const METHODS: &[Method] = crate::gpu_inverted_file_methods!(GpuIndexIVFFlat, IndexIVFFlat);
-
-pub const ROW: Row = Row::of::<GpuIndexIVFFlat>().construct(
-    |args| {
-        let wrong = || no_overload("GpuIndexIVFFlat", SIGNATURES);
-        let first = arguments::<GpuIndexIVFFlatConfig>(args)?.ok_or_else(wrong)?;
-        let made = match (&first.index, first.rest) {
-            (Some(index), []) => {
-                let index = index.read();
-                let cpu = cast::<IndexIVFFlat>(&*index).ok_or_else(wrong)?;
-                GpuIndexIVFFlat::from_cpu(first.resources, cpu, &first.config)?
-            }
-            (quantizer, [Value::Int(d), Value::Int(nlist), metric @ ..]) => {
-                let metric = match metric {
-                    [] => MetricType::L2,
-                    [Value::Int(metric)] => MetricType::try_from(*metric)?,
-                    _ => return Err(wrong()),
-                };
-                let nlist = usize::try_from(*nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"))?;
-                GpuIndexIVFFlat::new(first.resources, quantizer.clone(), *d, nlist, metric, &first.config)?
-            }
-            _ => return Err(wrong()),
-        };
-        Ok(Handle::new(made))
-    },
-    SIGNATURES,
-);
+pub const ROW: Row = Row::of::<GpuIndexIVFFlat>();
 
 pub const CLONER: Cloner = Cloner {
     gpu: "GpuIndexIVFFlat",
@@ -71,6 +40,59 @@ pub const CLONER: Cloner = Cloner {
     },
     to_cpu: |index| Ok(Handle::new(receiver::<GpuIndexIVFFlat>(index)?.to_cpu()?)),
 };
+
+#[methods]
+impl GpuIndexIVFFlat {
+    /// A copy of a CPU index.
+    #[new]
+    fn of_index(
+        provider: &GpuResourcesProvider,
+        index: &IndexIVFFlat,
+        #[default = None] config: Option<&GpuIndexIVFFlatConfig>,
+    ) -> Result<Self> {
+        Self::from_cpu(provider.resources().clone(), index, config.unwrap_or(&GpuIndexIVFFlatConfig::default()))
+    }
+
+    #[new]
+    fn of(
+        provider: &GpuResourcesProvider,
+        dims: i64,
+        nlist: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = None] config: Option<&GpuIndexIVFFlatConfig>,
+    ) -> Result<Self> {
+        let config = config.unwrap_or(&GpuIndexIVFFlatConfig::default()).clone();
+        Self::new(provider.resources().clone(), None, dims, nlist, metric, &config)
+    }
+
+    #[new]
+    fn over(
+        provider: &GpuResourcesProvider,
+        coarseQuantizer: Shared<dyn Index>,
+        dims: i64,
+        nlist: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = None] config: Option<&GpuIndexIVFFlatConfig>,
+    ) -> Result<Self> {
+        let config = config.unwrap_or(&GpuIndexIVFFlatConfig::default()).clone();
+        Self::new(provider.resources().clone(), Some(coarseQuantizer), dims, nlist, metric, &config)
+    }
+
+    /// Becomes a copy of a CPU index. On an error this index stays as it was.
+    #[name = "copyFrom"]
+    pub fn copy_from(&mut self, index: &IndexIVFFlat) -> Result<()> {
+        Error::check(index.code_size == index.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
+        self.ivf = self.ivf.copied_from(index)?;
+        Ok(())
+    }
+
+    /// Makes a CPU index a copy of this one.
+    #[name = "copyTo"]
+    pub fn copy_to(&self, index: &mut IndexIVFFlat) -> Result<()> {
+        *index = self.to_cpu()?;
+        Ok(())
+    }
+}
 
 impl GpuIndexIVFFlat {
     /// Over `nlist` lists of `quantizer`, or of a new GpuIndexFlat where none is given.
@@ -96,22 +118,9 @@ impl GpuIndexIVFFlat {
         Ok(made)
     }
 
-    /// Becomes a copy of a CPU index. On an error this index stays as it was.
-    pub fn copy_from(&mut self, index: &IndexIVFFlat) -> Result<()> {
-        Error::check(index.code_size == index.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
-        self.ivf = self.ivf.copied_from(index)?;
-        Ok(())
-    }
-
     /// The same index on the CPU.
     pub fn to_cpu(&self) -> Result<IndexIVFFlat> {
         Ok(IndexIVFFlat { ivf: self.ivf.to_cpu(self.code_size(), false)? })
-    }
-
-    /// Makes a CPU index a copy of this one.
-    pub fn copy_to(&self, index: &mut IndexIVFFlat) -> Result<()> {
-        *index = self.to_cpu()?;
-        Ok(())
     }
 
     fn duplicate(&self) -> Result<Self> {

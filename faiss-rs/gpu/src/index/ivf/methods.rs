@@ -4,7 +4,7 @@ use faiss_core::base::{Object, Result};
 use faiss_core::index::ivf::methods::{Found, preassigned};
 use faiss_derive::methods;
 
-use super::{GpuIndexIVF, GpuInvertedFile, search};
+use super::{GpuIndexIVF, GpuInvertedFile, coarse, edit, search};
 
 /// The methods of all inverted files on a GPU.
 pub struct GpuIVFMethods;
@@ -59,70 +59,22 @@ impl GpuIVFMethods {
             search::search_preassigned(this, x, k, Iq, Dq, params, store_pairs, distances, labels)
         })
     }
-}
 
-/// The methods that change a family's index, for its own `METHODS`: `gpu_inverted_file_methods!(TYPE, CPU_TYPE, more methods...)`. The type has
-/// `copy_from(&CPU_TYPE)` and `copy_to(&mut CPU_TYPE)`.
-#[macro_export]
-macro_rules! gpu_inverted_file_methods {
-    ($ty:ident, $cpu:ident $(, $more:expr)* $(,)?) => {
-        &[
-            faiss_core::base::object::Method {
-                name: "copyFrom",
-                signature: concat!("(self, index: ", stringify!($cpu), ") -> None"),
-                doc: "Becomes a copy of a CPU index: its quantizer, training and vectors.",
-                call: faiss_core::base::object::MethodCall::Write(|object, args| {
-                    let [faiss_core::base::Value::Handle(index)] = args else {
-                        return Err(faiss_core::registry::no_overload("copyFrom", &[concat!("(index: ", stringify!($cpu), ")")]));
-                    };
-                    let index = index.read();
-                    faiss_core::base::object::receiver_mut::<$ty>(object)?.copy_from(faiss_core::base::object::receiver::<$cpu>(&*index)?)?;
-                    Ok(faiss_core::base::Value::None)
-                }),
-            },
-            faiss_core::base::object::Method {
-                name: "copyTo",
-                signature: concat!("(self, index: ", stringify!($cpu), ") -> None"),
-                doc: "Makes a CPU index a copy of this one.",
-                call: faiss_core::base::object::MethodCall::Read(|object, args| {
-                    let [faiss_core::base::Value::Handle(index)] = args else {
-                        return Err(faiss_core::registry::no_overload("copyTo", &[concat!("(index: ", stringify!($cpu), ")")]));
-                    };
-                    let mut index = index.write();
-                    faiss_core::base::object::receiver::<$ty>(object)?.copy_to(faiss_core::base::object::receiver_mut::<$cpu>(&mut *index)?)?;
-                    Ok(faiss_core::base::Value::None)
-                }),
-            },
-            faiss_core::base::object::Method {
-                name: "reserveMemory",
-                signature: "(self, numVecs: int) -> None",
-                doc: "Makes room for as many vectors in all.",
-                call: faiss_core::base::object::MethodCall::Write(|object, args| {
-                    let [faiss_core::base::Value::Int(n)] = args else { return Err(faiss_core::registry::no_overload("reserveMemory", &["(numVecs: int)"])) };
-                    let n = usize::try_from(*n).map_err(|_| faiss_core::base::Error::value(format!("{n} is no number of vectors")))?;
-                    $crate::index::ivf::edit::reserve_memory(faiss_core::base::object::receiver_mut::<$ty>(object)?, n)?;
-                    Ok(faiss_core::base::Value::None)
-                }),
-            },
-            faiss_core::base::object::Method {
-                name: "reclaimMemory",
-                signature: "(self) -> int",
-                doc: "Gives back memory of the GPU that no vector needs; returns how many bytes.",
-                call: faiss_core::base::object::MethodCall::Write(|object, _| {
-                    let bytes = $crate::index::ivf::edit::reclaim_memory(faiss_core::base::object::receiver_mut::<$ty>(object)?)?;
-                    Ok(faiss_core::base::Value::Int(bytes as i64))
-                }),
-            },
-            faiss_core::base::object::Method {
-                name: "updateQuantizer",
-                signature: "(self) -> None",
-                doc: "Says that the quantizer was changed by others than this index.",
-                call: faiss_core::base::object::MethodCall::Write(|object, _| {
-                    $crate::index::ivf::coarse::update_quantizer(faiss_core::base::object::receiver_mut::<$ty>(object)?)?;
-                    Ok(faiss_core::base::Value::None)
-                }),
-            },
-            $($more,)*
-        ]
-    };
+    /// Makes room for as many vectors in all.
+    #[name = "reserveMemory"]
+    fn reserve_memory(this: &mut dyn GpuInvertedFile, numVecs: usize) -> Result<()> {
+        edit::reserve_memory(this, numVecs)
+    }
+
+    /// Gives back memory of the GPU that no vector needs; returns how many bytes.
+    #[name = "reclaimMemory"]
+    fn reclaim_memory(this: &mut dyn GpuInvertedFile) -> Result<usize> {
+        edit::reclaim_memory(this)
+    }
+
+    /// Says that the quantizer was changed by others than this index.
+    #[name = "updateQuantizer"]
+    fn update_quantizer(this: &mut dyn GpuInvertedFile) -> Result<()> {
+        coarse::update_quantizer(this)
+    }
 }

@@ -22,7 +22,6 @@ pub mod search;
 use std::sync::Arc;
 
 use faiss_core::base::object::FieldMut;
-use faiss_core::base::object::{Object, cast};
 use faiss_core::base::{Error, MetricType, Result, Shared, Value};
 use faiss_core::cluster::ClusteringParameters;
 use faiss_core::index::Index;
@@ -39,7 +38,6 @@ use crate::ops::knn::Vectors;
 use crate::ops::probe::{self, Queries, Scan, Search};
 use crate::ops::select::Best;
 use crate::resources::{Context, GpuResources};
-use crate::standard::resources_of;
 use crate::vectors::DeviceVectors;
 
 /// Base of the inverted files that live on a GPU.
@@ -202,33 +200,6 @@ fn check_metric(metric: MetricType) -> Result<()> {
             Err(Error::failed("metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT", message))
         }
     }
-}
-
-/// What constructors of inverted files are called with: resources, maybe an index, numbers, maybe a configuration.
-pub(super) struct Arguments<'a, C> {
-    pub resources: Arc<GpuResources>,
-    /// An index to copy or a quantizer.
-    pub index: Option<Shared<dyn Index>>,
-    pub rest: &'a [Value],
-    pub config: C,
-}
-
-/// The arguments in order, or nothing where they are others.
-pub(super) fn arguments<C: Object + Clone + Default>(args: &[Value]) -> Result<Option<Arguments<'_, C>>> {
-    let [Value::Handle(provider), rest @ ..] = args else { return Ok(None) };
-    let resources = resources_of(&provider.object())?;
-    let (rest, config) = match rest {
-        [rest @ .., Value::Handle(last)] if !last.is::<dyn Index>() => match cast::<C>(&*last.read()) {
-            Some(config) => (rest, config.clone()),
-            None => return Ok(None),
-        },
-        _ => (rest, C::default()),
-    };
-    let (index, rest) = match rest {
-        [Value::Handle(index), rest @ ..] => (Some(index.view()?), rest),
-        _ => (None, rest),
-    };
-    Ok(Some(Arguments { resources, index, rest, config }))
 }
 
 /// Vectors on the device that are to be encoded.

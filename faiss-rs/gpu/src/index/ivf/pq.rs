@@ -6,19 +6,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faiss_core::base::object::{Method, MethodCall, cast, receiver, receiver_mut};
-use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
+use faiss_core::base::object::receiver;
+use faiss_core::base::{Error, Handle, MetricType, Result, Shared};
 use faiss_core::index::Index;
 use faiss_core::index::ivf::IndexIVF;
 use faiss_core::index::ivf::pq::IndexIVFPQ;
 use faiss_core::index::tuning::Tuned;
 use faiss_core::quantize::ProductQuantizer;
-use faiss_core::registry::{Row, no_overload};
+use faiss_core::registry::Row;
 use faiss_core::transform::maybe_subsample;
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
+use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
 use crate::config::GpuIndexIVFPQConfig;
 use crate::error::check_interrupt;
 use crate::kind::{Cloner, Target};
@@ -29,10 +29,11 @@ use crate::ops::probe::{self, Queries, Scan, Search};
 use crate::ops::rows;
 use crate::ops::select::{BLOCK_K, Best};
 use crate::resources::{Context, GpuResources};
+use crate::standard::GpuResourcesProvider;
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer, on a GPU.
 #[derive(Object)]
-#[object(methods = METHODS, implements(Index, GpuInvertedFile, Tuned), copy = duplicate)]
+#[object(methods, implements(Index, GpuInvertedFile, Tuned), copy = duplicate)]
 pub struct GpuIndexIVFPQ {
     #[object(parent)]
     pub ivf: GpuIndexIVF,
@@ -72,38 +73,7 @@ impl Default for GpuIndexIVFPQ {
     }
 }
 
-const SIGNATURES: &[&str] = &[
-    "(provider: GpuResourcesProvider, index: IndexIVFPQ, config: GpuIndexIVFPQConfig = ...)",
-    "(provider: GpuResourcesProvider, dims: int, nlist: int, subQuantizers: int, bitsPerCode: int, metric: int = METRIC_L2, config: GpuIndexIVFPQConfig = ...)",
-    "(provider: GpuResourcesProvider, coarseQuantizer: Index, dims: int, nlist: int, subQuantizers: int, bitsPerCode: int, metric: int = METRIC_L2, config: GpuIndexIVFPQConfig = ...)",
-];
-
-pub const ROW: Row = Row::of::<GpuIndexIVFPQ>().construct(
-    |args| {
-        let wrong = || no_overload("GpuIndexIVFPQ", SIGNATURES);
-        let size = |v: i64| usize::try_from(v).map_err(|_| Error::overflow("the number is out of range for size_t"));
-        let first = arguments::<GpuIndexIVFPQConfig>(args)?.ok_or_else(wrong)?;
-        let made = match (&first.index, first.rest) {
-            (Some(index), []) => {
-                let index = index.read();
-                let cpu = cast::<IndexIVFPQ>(&*index).ok_or_else(wrong)?;
-                GpuIndexIVFPQ::from_cpu(first.resources, cpu, &first.config)?
-            }
-            (quantizer, [Value::Int(d), Value::Int(nlist), Value::Int(m), Value::Int(nbits), metric @ ..]) => {
-                let metric = match metric {
-                    [] => MetricType::L2,
-                    [Value::Int(metric)] => MetricType::try_from(*metric)?,
-                    _ => return Err(wrong()),
-                };
-                let (nlist, codes) = (size(*nlist)?, (size(*m)?, size(*nbits)?));
-                GpuIndexIVFPQ::new(first.resources, quantizer.clone(), *d, nlist, codes, metric, &first.config)?
-            }
-            _ => return Err(wrong()),
-        };
-        Ok(Handle::new(made))
-    },
-    SIGNATURES,
-);
+pub const ROW: Row = Row::of::<GpuIndexIVFPQ>();
 
 pub const CLONER: Cloner = Cloner {
     gpu: "GpuIndexIVFPQ",
@@ -122,44 +92,6 @@ pub const CLONER: Cloner = Cloner {
     to_cpu: |index| Ok(Handle::new(receiver::<GpuIndexIVFPQ>(index)?.to_cpu()?)),
 };
 
-/// A method that gives a number of the product quantizer.
-macro_rules! number {
-    ($name:literal, $doc:literal, $field:ident) => {
-        Method {
-            name: $name,
-            signature: "(self) -> int",
-            doc: $doc,
-            call: MethodCall::Read(|object, _| Ok(Value::Int(receiver::<GpuIndexIVFPQ>(object)?.pq.$field as i64))),
-        }
-    };
-}
-
-const METHODS: &[Method] = crate::gpu_inverted_file_methods!(
-    GpuIndexIVFPQ,
-    IndexIVFPQ,
-    number!("getNumSubQuantizers", "Number of parts of a vector.", M),
-    number!("getBitsPerCode", "Bits of the number of a centroid.", nbits),
-    number!("getCentroidsPerSubQuantizer", "Number of centroids of a part.", ksub),
-    Method {
-        name: "getPrecomputedCodes",
-        signature: "(self) -> bool",
-        doc: "What setPrecomputedCodes or the configuration said.",
-        call: MethodCall::Read(|object, _| Ok(Value::Bool(receiver::<GpuIndexIVFPQ>(object)?.precomputed))),
-    },
-    Method {
-        name: "setPrecomputedCodes",
-        signature: "(self, enable: bool) -> None",
-        doc: "Accepted for compatibility: there are no tables a list here that could be precomputed, and searches need none.",
-        call: MethodCall::Write(|object, args| {
-            let [Value::Bool(enable)] = args else {
-                return Err(no_overload("setPrecomputedCodes", &["(enable: bool)"]));
-            };
-            receiver_mut::<GpuIndexIVFPQ>(object)?.precomputed = *enable;
-            Ok(Value::None)
-        }),
-    },
-);
-
 /// An error unless the kernels know codes of this quantizer.
 fn check_codes(pq: &ProductQuantizer) -> Result<()> {
     pq.check()?;
@@ -168,6 +100,107 @@ fn check_codes(pq: &ProductQuantizer) -> Result<()> {
         return Err(Error::failed("bitsPerCode >= 1 && bitsPerCode <= 16", message));
     }
     Error::check(pq.d > 0, "d > 0")
+}
+
+#[methods]
+impl GpuIndexIVFPQ {
+    /// A copy of a CPU index.
+    #[new]
+    fn of_index(
+        provider: &GpuResourcesProvider,
+        index: &IndexIVFPQ,
+        #[default = None] config: Option<&GpuIndexIVFPQConfig>,
+    ) -> Result<Self> {
+        Self::from_cpu(provider.resources().clone(), index, config.unwrap_or(&GpuIndexIVFPQConfig::default()))
+    }
+
+    #[new]
+    fn of(
+        provider: &GpuResourcesProvider,
+        dims: i64,
+        nlist: usize,
+        subQuantizers: usize,
+        bitsPerCode: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = None] config: Option<&GpuIndexIVFPQConfig>,
+    ) -> Result<Self> {
+        let config = config.unwrap_or(&GpuIndexIVFPQConfig::default()).clone();
+        Self::new(provider.resources().clone(), None, dims, nlist, (subQuantizers, bitsPerCode), metric, &config)
+    }
+
+    #[new]
+    fn over(
+        provider: &GpuResourcesProvider,
+        coarseQuantizer: Shared<dyn Index>,
+        dims: i64,
+        nlist: usize,
+        subQuantizers: usize,
+        bitsPerCode: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = None] config: Option<&GpuIndexIVFPQConfig>,
+    ) -> Result<Self> {
+        let config = config.unwrap_or(&GpuIndexIVFPQConfig::default()).clone();
+        Self::new(
+            provider.resources().clone(),
+            Some(coarseQuantizer),
+            dims,
+            nlist,
+            (subQuantizers, bitsPerCode),
+            metric,
+            &config,
+        )
+    }
+
+    /// Becomes a copy of a CPU index. On an error this index stays as it was.
+    #[name = "copyFrom"]
+    pub fn copy_from(&mut self, index: &IndexIVFPQ) -> Result<()> {
+        check_codes(&index.pq)?;
+        let same = index.pq.d == index.dim() && index.pq.code_size == index.code_size;
+        Error::check(same, "pq.d == d && pq.code_size == code_size")?;
+        Error::check(index.polysemous_ht == 0, "GPU: polysemous codes not supported")?;
+        self.ivf = self.ivf.copied_from(index)?;
+        self.pq = index.pq.clone();
+        self.by_residual = index.by_residual;
+        self.derived = Mutex::default();
+        super::coarse::update_quantizer(self)
+    }
+
+    /// Makes a CPU index a copy of this one.
+    #[name = "copyTo"]
+    pub fn copy_to(&self, index: &mut IndexIVFPQ) -> Result<()> {
+        *index = self.to_cpu()?;
+        Ok(())
+    }
+
+    /// Number of parts of a vector.
+    #[name = "getNumSubQuantizers"]
+    fn sub_quantizers(&self) -> usize {
+        self.pq.M
+    }
+
+    /// Bits of the number of a centroid.
+    #[name = "getBitsPerCode"]
+    fn bits_per_code(&self) -> usize {
+        self.pq.nbits
+    }
+
+    /// Number of centroids of a part.
+    #[name = "getCentroidsPerSubQuantizer"]
+    fn centroids_per_sub_quantizer(&self) -> usize {
+        self.pq.ksub
+    }
+
+    /// What setPrecomputedCodes or the configuration said.
+    #[name = "getPrecomputedCodes"]
+    fn precomputed_codes(&self) -> bool {
+        self.precomputed
+    }
+
+    /// Accepted for compatibility: there are no tables a list here that could be precomputed, and searches need none.
+    #[name = "setPrecomputedCodes"]
+    fn set_precomputed_codes(&mut self, enable: bool) {
+        self.precomputed = enable;
+    }
 }
 
 impl GpuIndexIVFPQ {
@@ -197,29 +230,10 @@ impl GpuIndexIVFPQ {
         Ok(made)
     }
 
-    /// Becomes a copy of a CPU index. On an error this index stays as it was.
-    pub fn copy_from(&mut self, index: &IndexIVFPQ) -> Result<()> {
-        check_codes(&index.pq)?;
-        let same = index.pq.d == index.dim() && index.pq.code_size == index.code_size;
-        Error::check(same, "pq.d == d && pq.code_size == code_size")?;
-        Error::check(index.polysemous_ht == 0, "GPU: polysemous codes not supported")?;
-        self.ivf = self.ivf.copied_from(index)?;
-        self.pq = index.pq.clone();
-        self.by_residual = index.by_residual;
-        self.derived = Mutex::default();
-        super::coarse::update_quantizer(self)
-    }
-
     /// The same index on the CPU, without precomputed tables.
     pub fn to_cpu(&self) -> Result<IndexIVFPQ> {
         let ivf: IndexIVF = self.ivf.to_cpu(self.pq.code_size, self.by_residual)?;
         Ok(IndexIVFPQ { ivf, pq: self.pq.clone(), ..Default::default() })
-    }
-
-    /// Makes a CPU index a copy of this one.
-    pub fn copy_to(&self, index: &mut IndexIVFPQ) -> Result<()> {
-        *index = self.to_cpu()?;
-        Ok(())
     }
 
     fn duplicate(&self) -> Result<Self> {

@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::{Method, cast, receiver};
-use faiss_core::base::{Error, Handle, MetricType, Result, Shared, Value};
+use faiss_core::base::object::receiver;
+use faiss_core::base::{Error, Handle, MetricType, Result, Shared};
 use faiss_core::index::Index;
 use faiss_core::index::ivf::IndexIVF;
 use faiss_core::index::ivf::scalar::IndexIVFScalarQuantizer;
 use faiss_core::quantize::Quantizer;
 use faiss_core::quantize::scalar::ScalarQuantizer;
-use faiss_core::registry::{Row, no_overload};
+use faiss_core::registry::Row;
 use faiss_core::transform::maybe_subsample;
-use faiss_derive::Object;
+use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
-use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile, arguments};
+use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
 use crate::config::GpuIndexIVFScalarQuantizerConfig;
 use crate::kind::{Cloner, Target};
 use crate::ops::ivf_scan;
@@ -25,13 +25,14 @@ use crate::ops::rows;
 use crate::ops::select::Best;
 use crate::ops::sq::{self, DeviceQuantizer};
 use crate::resources::{Context, GpuResources};
+use crate::standard::GpuResourcesProvider;
 
 /// The most vectors that ranges are learnt from, as on the CPU.
 const MAX_TRAINING_VECTORS: usize = 100_000;
 
 /// Stores scalar-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer, on a GPU.
 #[derive(Object)]
-#[object(methods = METHODS, implements(Index, GpuInvertedFile), copy = duplicate)]
+#[object(methods, implements(Index, GpuInvertedFile), copy = duplicate)]
 pub struct GpuIndexIVFScalarQuantizer {
     #[object(parent)]
     pub ivf: GpuIndexIVF,
@@ -54,43 +55,7 @@ impl Default for GpuIndexIVFScalarQuantizer {
     }
 }
 
-const SIGNATURES: &[&str] = &[
-    "(provider: GpuResourcesProvider, index: IndexIVFScalarQuantizer, config: GpuIndexIVFScalarQuantizerConfig = ...)",
-    "(provider: GpuResourcesProvider, dims: int, nlist: int, qtype: int, metric: int = METRIC_L2, encodeResidual: bool = True, config: GpuIndexIVFScalarQuantizerConfig = ...)",
-    "(provider: GpuResourcesProvider, coarseQuantizer: Index, dims: int, nlist: int, qtype: int, metric: int = METRIC_L2, encodeResidual: bool = True, config: GpuIndexIVFScalarQuantizerConfig = ...)",
-];
-
-pub const ROW: Row = Row::of::<GpuIndexIVFScalarQuantizer>().construct(
-    |args| {
-        let wrong = || no_overload("GpuIndexIVFScalarQuantizer", SIGNATURES);
-        let first = arguments::<GpuIndexIVFScalarQuantizerConfig>(args)?.ok_or_else(wrong)?;
-        let made = match (&first.index, first.rest) {
-            (Some(index), []) => {
-                let index = index.read();
-                let cpu = cast::<IndexIVFScalarQuantizer>(&*index).ok_or_else(wrong)?;
-                GpuIndexIVFScalarQuantizer::from_cpu(first.resources, cpu, &first.config)?
-            }
-            (quantizer, [Value::Int(d), Value::Int(nlist), Value::Int(qtype), rest @ ..]) => {
-                let (metric, by_residual) = match rest {
-                    [] => (MetricType::L2, true),
-                    [Value::Int(metric)] => (MetricType::try_from(*metric)?, true),
-                    [Value::Int(metric), Value::Bool(residual)] => (MetricType::try_from(*metric)?, *residual),
-                    _ => return Err(wrong()),
-                };
-                let nlist = usize::try_from(*nlist).map_err(|_| Error::overflow("nlist is out of range for size_t"))?;
-                let qtype = i32::try_from(*qtype).unwrap_or(-1);
-                let codes = (qtype, by_residual);
-                let (resources, config) = (first.resources, &first.config);
-                GpuIndexIVFScalarQuantizer::new(resources, quantizer.clone(), *d, nlist, codes, metric, config)?
-            }
-            _ => return Err(wrong()),
-        };
-        Ok(Handle::new(made))
-    },
-    SIGNATURES,
-);
-
-const METHODS: &[Method] = crate::gpu_inverted_file_methods!(GpuIndexIVFScalarQuantizer, IndexIVFScalarQuantizer);
+pub const ROW: Row = Row::of::<GpuIndexIVFScalarQuantizer>();
 
 pub const CLONER: Cloner = Cloner {
     gpu: "GpuIndexIVFScalarQuantizer",
@@ -104,6 +69,80 @@ pub const CLONER: Cloner = Cloner {
     },
     to_cpu: |index| Ok(Handle::new(receiver::<GpuIndexIVFScalarQuantizer>(index)?.to_cpu()?)),
 };
+
+#[methods]
+impl GpuIndexIVFScalarQuantizer {
+    /// A copy of a CPU index.
+    #[new]
+    fn of_index(
+        provider: &GpuResourcesProvider,
+        index: &IndexIVFScalarQuantizer,
+        #[default = None] config: Option<&GpuIndexIVFScalarQuantizerConfig>,
+    ) -> Result<Self> {
+        Self::from_cpu(
+            provider.resources().clone(),
+            index,
+            config.unwrap_or(&GpuIndexIVFScalarQuantizerConfig::default()),
+        )
+    }
+
+    #[new]
+    fn of(
+        provider: &GpuResourcesProvider,
+        dims: i64,
+        nlist: usize,
+        qtype: i32,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = true] encodeResidual: bool,
+        #[default = None] config: Option<&GpuIndexIVFScalarQuantizerConfig>,
+    ) -> Result<Self> {
+        let config = config.unwrap_or(&GpuIndexIVFScalarQuantizerConfig::default()).clone();
+        Self::new(provider.resources().clone(), None, dims, nlist, (qtype, encodeResidual), metric, &config)
+    }
+
+    #[new]
+    fn over(
+        provider: &GpuResourcesProvider,
+        coarseQuantizer: Shared<dyn Index>,
+        dims: i64,
+        nlist: usize,
+        qtype: i32,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = true] encodeResidual: bool,
+        #[default = None] config: Option<&GpuIndexIVFScalarQuantizerConfig>,
+    ) -> Result<Self> {
+        let config = config.unwrap_or(&GpuIndexIVFScalarQuantizerConfig::default()).clone();
+        Self::new(
+            provider.resources().clone(),
+            Some(coarseQuantizer),
+            dims,
+            nlist,
+            (qtype, encodeResidual),
+            metric,
+            &config,
+        )
+    }
+
+    /// Becomes a copy of a CPU index. On an error this index stays as it was.
+    #[name = "copyFrom"]
+    pub fn copy_from(&mut self, index: &IndexIVFScalarQuantizer) -> Result<()> {
+        sq::check(&index.sq)?;
+        let same = index.sq.d == index.dim() && index.sq.code_size == index.code_size;
+        Error::check(same, "sq.d == d && sq.code_size == code_size")?;
+        self.ivf = self.ivf.copied_from(index)?;
+        self.sq = index.sq.clone();
+        self.by_residual = index.by_residual;
+        self.derived = Mutex::default();
+        super::coarse::update_quantizer(self)
+    }
+
+    /// Makes a CPU index a copy of this one.
+    #[name = "copyTo"]
+    pub fn copy_to(&self, index: &mut IndexIVFScalarQuantizer) -> Result<()> {
+        *index = self.to_cpu()?;
+        Ok(())
+    }
+}
 
 impl GpuIndexIVFScalarQuantizer {
     /// Over `nlist` lists of `quantizer`, or of a new GpuIndexFlat where none is given. `codes`: one of the `QT_` constants, and whether
@@ -137,28 +176,10 @@ impl GpuIndexIVFScalarQuantizer {
         Ok(made)
     }
 
-    /// Becomes a copy of a CPU index. On an error this index stays as it was.
-    pub fn copy_from(&mut self, index: &IndexIVFScalarQuantizer) -> Result<()> {
-        sq::check(&index.sq)?;
-        let same = index.sq.d == index.dim() && index.sq.code_size == index.code_size;
-        Error::check(same, "sq.d == d && sq.code_size == code_size")?;
-        self.ivf = self.ivf.copied_from(index)?;
-        self.sq = index.sq.clone();
-        self.by_residual = index.by_residual;
-        self.derived = Mutex::default();
-        super::coarse::update_quantizer(self)
-    }
-
     /// The same index on the CPU.
     pub fn to_cpu(&self) -> Result<IndexIVFScalarQuantizer> {
         let ivf: IndexIVF = self.ivf.to_cpu(self.sq.code_size, self.by_residual)?;
         Ok(IndexIVFScalarQuantizer { ivf, sq: self.sq.clone() })
-    }
-
-    /// Makes a CPU index a copy of this one.
-    pub fn copy_to(&self, index: &mut IndexIVFScalarQuantizer) -> Result<()> {
-        *index = self.to_cpu()?;
-        Ok(())
     }
 
     fn duplicate(&self) -> Result<Self> {
