@@ -1,6 +1,6 @@
 //! The CPU part of faiss. Layers, each seeing only those before it (`tests/layers.rs` holds them):
 //!
-//! base → random → simd, blas → distance → selector → storage → stream → grammar → the [`index::Index`] trait and flat indexes → cluster →
+//! base → random → simd, blas → distance → selector → stream → storage → grammar → the [`index::Index`] trait and flat indexes → cluster →
 //! quantize → transform, graph → index → binary → factory → io.
 //!
 //! [`registry`] is no layer but the table of all types: any layer describes its types with its [`Row`](registry::Row), and reaches

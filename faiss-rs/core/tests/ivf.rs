@@ -2,12 +2,12 @@
 
 use faiss_core::base::object::cast;
 use faiss_core::base::object::copy;
-use faiss_core::base::view::{view, view_mut};
+use faiss_core::base::view::{seen_as, view, view_mut};
 use faiss_core::base::{Handle, MetricType, Shared};
 use faiss_core::factory::index_factory;
 use faiss_core::index::Index;
 use faiss_core::index::ivf::pq::IndexIVFPQ;
-use faiss_core::index::ivf::{IndexIVF, InvertedFile, edit};
+use faiss_core::index::ivf::{IndexIVF, InvertedFile, edit, entries};
 use faiss_core::io::{deserialize_index, serialize_index};
 use faiss_core::random::float_rand;
 use faiss_core::selector::IDSelectorRange;
@@ -243,4 +243,42 @@ fn bad_input_changes_nothing() {
     let file: &dyn InvertedFile = view(&*guard).unwrap();
     assert!(edit::reconstruct_from_offset(file, 99, 0, &mut [0.0; D]).is_err());
     assert!(cast::<IndexIVFPQ>(&*guard).is_some());
+}
+
+#[test]
+fn codes_of_what_was_found_and_entries_of_equal_codes() {
+    let x = rand(300, 5);
+    let ix = build("IVF6,PQ2x4np", MetricType::L2);
+    ix.write().train(&x).unwrap();
+    ix.write().add(&x).unwrap();
+    let guard = ix.read();
+    let file = seen_as::<dyn InvertedFile>(&*guard).unwrap();
+    let lists = file.ivf().lists().unwrap();
+    // Every entry: its list, its code and its id.
+    let entries: Vec<(usize, Vec<u8>, i64)> = (0..6)
+        .flat_map(|list| {
+            let (ids, codes) = (lists.ids(list).into_owned(), lists.codes(list).into_owned());
+            let rows: Vec<Vec<u8>> = codes.chunks_exact(1).map(<[u8]>::to_vec).collect();
+            ids.into_iter().zip(rows).map(move |(id, code)| (list, code, id))
+        })
+        .collect();
+    let (n, k) = (5, 7);
+    let (mut distances, mut labels, mut codes) = (vec![0f32; n * k], vec![0i64; n * k], vec![0u8; n * k * 2]);
+    entries::search_and_return_codes(file, &x[..n * D], k, None, true, &mut distances, &mut labels, &mut codes)
+        .unwrap();
+    assert_eq!((distances, labels.clone()), search(&ix, &x[..n * D], k));
+    for (label, code) in labels.iter().zip(codes.chunks_exact(2)) {
+        match entries.iter().find(|(_, _, id)| id == label) {
+            Some((list, own, _)) => assert_eq!(code, [*list as u8, own[0]]),
+            None => assert_eq!((*label, code), (-1, &[u8::MAX; 2][..])),
+        }
+    }
+    let mut groups = std::collections::BTreeMap::<(usize, &[u8]), Vec<i64>>::new();
+    entries.iter().for_each(|(list, code, id)| groups.entry((*list, code.as_slice())).or_default().push(*id));
+    let want: Vec<Vec<i64>> = groups.into_values().filter(|group| group.len() > 1).collect();
+    let (ids, lims) = entries::find_duplicates(file.ivf()).unwrap();
+    let found: Vec<Vec<i64>> = lims.windows(2).map(|ends| ids[ends[0] as usize..ends[1] as usize].to_vec()).collect();
+    assert!(!want.is_empty());
+    assert_eq!(found, want);
+    assert!(entries::ids_are_sorted(file.ivf()).unwrap());
 }

@@ -10,8 +10,11 @@ const LAYERS: &[&[&str]] = &[
     &["simd", "blas"],
     &["distance"],
     &["selector"],
+    // With the arrays of lists and flat indexes, which may lie in what was read.
+    &["stream", "storage/codes", "storage/ids"],
     &["storage"],
-    &["stream"],
+    // What codes are: the traits of quantizers, and the names of the scalar ones.
+    &["quantize/codec", "quantize/mod", "quantize/Quantizer", "quantize/QuantizerBase", "quantize/scalar/kind"],
     // The trait of all indexes, and those that clustering searches. The way a description is written is told in terms of the trait.
     &[
         "index/mod",

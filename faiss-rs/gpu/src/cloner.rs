@@ -73,8 +73,7 @@ fn to_gpus(targets: &[Target<'_>], index: &dyn Index, options: &GpuMultipleClone
     }
     let ivf = seen_as::<dyn InvertedFile>(index);
     // Parts of inverted files have the ids of the whole; those of a flat index count on from one to the next.
-    let mut shards = IndexShards::new(d, false, ivf.is_none())?;
-    shards.threaded = true;
+    let mut shards = IndexShards::new(d, true, ivf.is_none())?;
     shards.parts.own_indices = true;
     for (i, target) in targets.iter().enumerate() {
         let part = match ivf {

@@ -57,6 +57,21 @@ def elements(pointer: Pointer | np.ndarray | None, n: int, dtype: str) -> np.nda
     return pointer.view(n, dtype)
 
 
+def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """The array to write results to: the caller's own if it fits, else a new one."""
+    if array is None:
+        # Searches that add to results find none in new arrays.
+        return np.full(shape, -1, dtype) if dtype == "int64" else np.empty(shape, dtype)
+    assert array.shape == shape, f"the output array has shape {array.shape}, {shape} is wanted"
+    if array.dtype != dtype:
+        raise TypeError(f"the output array is of {array.dtype}, {dtype} is wanted")
+    if not (array.flags.c_contiguous and array.flags.aligned):
+        raise ValueError("array is not C-contiguous and aligned")
+    if not array.flags.writeable:
+        raise ValueError("the output array is read-only")
+    return array
+
+
 def contiguous(array: np.ndarray, dtype: str) -> np.ndarray:
     """The array itself if the library can read it as it is, else a copy that it can."""
     array = np.ascontiguousarray(array, dtype=dtype)

@@ -4,28 +4,21 @@ from typing import Any
 
 import numpy as np
 
-import faiss
 from faiss import _faiss
-from faiss.arrays import contiguous, elements
-from faiss.classes import Object
-from faiss.index_methods import Results, native_params, numeric_dtype, output
+from faiss.arrays import contiguous, elements, output
+from faiss.common_methods import CommonMethods, native_params
+from faiss.index_methods import Results
 
 
-def _uint8_only(index: Object, numeric_type: int) -> None:
-    if numeric_dtype(numeric_type) != "uint8":
-        raise RuntimeError(f"{type(index).__name__}: unsupported numeric type {numeric_dtype(numeric_type)}")
-
-
-def _native(index: Any) -> Any:
-    if not isinstance(index, faiss.IndexBinary):
-        raise TypeError(f"a binary index is wanted, not {type(index).__name__}")
-    return index.this
-
-
-class IndexBinaryMethods(Object):
-    d: int
+class IndexBinaryMethods(CommonMethods):
+    _item = "uint8"
+    _distance = "int32"
+    _prefix = "binary_"
     code_size: int
-    ntotal: int
+    is_trained: bool
+
+    def _width(self) -> int:
+        return self.code_size
 
     def _vectors(self, x: np.ndarray) -> np.ndarray:
         _, size = x.shape
@@ -86,36 +79,6 @@ class IndexBinaryMethods(Object):
         _faiss.binary_reconstruct(self.this, key, x)
         return x
 
-    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
-        """The vectors n0 to n0 + ni, shape (ni, d / 8); to the last where ni is -1."""
-        if ni == -1:
-            ni = self.ntotal - n0
-        if ni < 0:
-            raise RuntimeError(f"Error: 'ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)' failed: i0 is {n0}, ni {ni}")
-        x = output(x, (ni, self.code_size), "uint8")
-        _faiss.binary_reconstruct_n(self.this, n0, ni, x)
-        return x
-
-    def remove_ids(self, x: Any) -> int:
-        """Removes vectors by an IDSelector or an array of ids; returns how many."""
-        if not isinstance(x, faiss.IDSelector):
-            ids = np.asarray(x)
-            assert ids.ndim == 1, "ids must have one dimension"
-            x = faiss.IDSelectorBatch(ids)
-        return _faiss.binary_remove_ids(self.this, x.this)
-
-    def reset(self) -> None:
-        """Removes all vectors; training stays."""
-        _faiss.binary_reset(self.this)
-
-    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
-        """Moves the vectors of another index of the same type here; the other is empty afterwards. add_id is added to its ids."""
-        _faiss.binary_merge_from(self.this, _native(otherIndex), add_id)
-
-    def check_compatible_for_merge(self, otherIndex: Any) -> None:
-        """Raises where merge_from would."""
-        _faiss.binary_check_compatible_for_merge(self.this, _native(otherIndex))
-
     def sa_code_size(self) -> int:
         """Size of a vector's code, in bytes."""
         return self.code_size
@@ -125,90 +88,18 @@ class IndexBinaryMethods(Object):
         trained = "" if self.is_trained else " not trained"
         print(f"Index: {type(self).__name__}  -> {self.ntotal} elements{trained}")
 
-    # Pointers, as in C++. They are checked as far as what they point to is known.
-
-    is_trained: bool
-
-    def _pointed(self, n: int, x: Any) -> np.ndarray:
-        return elements(x, n * self.code_size, "uint8").reshape(n, self.code_size)
-
-    def train_c(self, n: int, x: Any) -> None:
-        _faiss.binary_train(self.this, self._pointed(n, x))
-
-    def train_ex(self, n: int, x: Any, numeric_type: int) -> None:
-        _uint8_only(self, numeric_type)
-        self.train_c(n, x)
-
-    def add_c(self, n: int, x: Any) -> None:
-        _faiss.binary_add(self.this, self._pointed(n, x))
-
-    def add_ex(self, n: int, x: Any, numeric_type: int) -> None:
-        _uint8_only(self, numeric_type)
-        self.add_c(n, x)
-
-    def add_with_ids_c(self, n: int, x: Any, xids: Any) -> None:
-        _faiss.binary_add_with_ids(self.this, self._pointed(n, x), elements(xids, n, "int64"))
-
-    def add_with_ids_ex(self, n: int, x: Any, numeric_type: int, xids: Any) -> None:
-        _uint8_only(self, numeric_type)
-        self.add_with_ids_c(n, x, xids)
-
     def add_sa_codes(self, n: int, codes: Any, xids: Any = None) -> None:
         """Adds n vectors by their codes, which are the vectors; pointers."""
         ids = None if xids is None else elements(xids, n, "int64")
         _faiss.binary_add_sa_codes(self.this, self._pointed(n, codes), ids)
 
-    def search_c(self, n: int, x: Any, k: int, distances: Any, labels: Any, params: Any = None) -> None:
-        if k <= 0:
-            raise RuntimeError("Error: 'k > 0' failed")
-        D = elements(distances, n * k, "int32").reshape(n, k)
-        labels = elements(labels, n * k, "int64").reshape(n, k)
-        _faiss.binary_search(self.this, self._pointed(n, x), k, native_params(params), D, labels)
-
-    def search_ex(
-        self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None
-    ) -> None:
-        _uint8_only(self, numeric_type)
-        self.search_c(n, x, k, distances, labels, params)
-
     def search_and_reconstruct(
         self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
     ) -> None:
         """A search, and the vectors found; pointers."""
-        D = elements(distances, n * k, "int32").reshape(n, k)
-        labels = elements(labels, n * k, "int64").reshape(n, k)
+        D, labels = self._results(n, k, distances, labels)
         R = elements(recons, n * k * self.code_size, "uint8").reshape(n, k, self.code_size)
         _faiss.binary_search_and_reconstruct(self.this, self._pointed(n, x), k, native_params(params), D, labels, R)
-
-    def assign_c(self, n: int, x: Any, labels: Any, k: int = 1) -> None:
-        _faiss.binary_assign(self.this, self._pointed(n, x), k, elements(labels, n * k, "int64").reshape(n, k))
-
-    def range_search_c(self, n: int, x: Any, radius: int, result: Any, params: Any = None) -> None:
-        result.fill(_faiss.binary_range_search(self.this, self._pointed(n, x), radius, native_params(params)))
-
-    def reconstruct_c(self, key: int, recons: Any) -> None:
-        _faiss.binary_reconstruct(self.this, key, elements(recons, self.code_size, "uint8"))
-
-    def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None:
-        _faiss.binary_reconstruct_n(self.this, i0, ni, self._pointed(ni, recons))
-
-    def remove_ids_c(self, sel: Any) -> int:
-        return self.remove_ids(sel)
-
-    # Pickling and copying, by way of the file format.
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "this": faiss.serialize_index_binary(self).tobytes()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.this = faiss.deserialize_index_binary(np.frombuffer(state["this"], dtype="uint8")).this
-
-    def __repr__(self) -> str:
-        if "this" not in self.__dict__:
-            return super().__repr__()
-        name = f"{type(self).__module__}.{type(self).__qualname__}"
-        return f"<{name} d={self.d} ntotal={self.ntotal} at {int(self.this):#x}>"
 
 
 class IndexBinaryIVFMethods(IndexBinaryMethods):

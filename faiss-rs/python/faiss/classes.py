@@ -35,10 +35,6 @@ class Object:
     this: Any
     referenced_objects: list[Any]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        # Before that of further bases, which may not be here.
-        return object.__new__(cls)
-
     @property
     def thisown(self) -> bool:
         """Whether the object belongs to Python. Memory is managed by reference counts, whatever this says; it is for programs that tell."""

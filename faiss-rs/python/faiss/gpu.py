@@ -7,9 +7,10 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
+from faiss.arrays import output
 from faiss.classes import Object, wrap
 from faiss.gpu_arrays import DeviceArray, on_device
-from faiss.index_methods import native_index, output
+from faiss.index_methods import native_index
 
 __all__ = [
     "INDICES_32_BIT",

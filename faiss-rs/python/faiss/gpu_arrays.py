@@ -7,7 +7,8 @@ import numpy as np
 
 from faiss import _faiss
 from faiss.arrays import contiguous
-from faiss.index_methods import IndexMethods, native_params
+from faiss.common_methods import native_params
+from faiss.index_methods import IndexMethods
 
 
 _FLOAT32 = np.dtype("float32")

@@ -6,7 +6,7 @@ import numpy as np
 
 from faiss.arrays import contiguous, elements
 from faiss.classes import Object
-from faiss.index_methods import native_params
+from faiss.common_methods import native_params
 
 
 class HNSWMethods(Object):

@@ -9,48 +9,11 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
-from faiss.arrays import contiguous, elements
+from faiss.arrays import contiguous, elements, output
 from faiss.classes import Object, construct
-
-# The numbers of faiss.Float32, Float16, UInt8 and Int8.
-NUMERIC_TYPES = ("float32", "float16", "uint8", "int8")
+from faiss.common_methods import CommonMethods, native_params
 
 Results = tuple[np.ndarray, np.ndarray]
-
-
-def numeric_dtype(numeric_type: int) -> str:
-    if not 0 <= numeric_type < len(NUMERIC_TYPES):
-        raise ValueError(f"numeric type {numeric_type} is not known")
-    return NUMERIC_TYPES[numeric_type]
-
-
-def _float32_only(index: Object, numeric_type: int) -> None:
-    if numeric_dtype(numeric_type) != "float32":
-        raise RuntimeError(f"{type(index).__name__}: unsupported numeric type {NUMERIC_TYPES[numeric_type]}")
-
-
-def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """The array to write results to: the caller's own if it fits, else a new one."""
-    if array is None:
-        # Searches that add to results find none in new arrays.
-        return np.full(shape, -1, dtype) if dtype == "int64" else np.empty(shape, dtype)
-    assert array.shape == shape, f"the output array has shape {array.shape}, {shape} is wanted"
-    if array.dtype != dtype:
-        raise TypeError(f"the output array is of {array.dtype}, {dtype} is wanted")
-    if not (array.flags.c_contiguous and array.flags.aligned):
-        raise ValueError("array is not C-contiguous and aligned")
-    if not array.flags.writeable:
-        raise ValueError("the output array is read-only")
-    return array
-
-
-def native_params(params: Any) -> Any:
-    """The native object of search parameters, or None."""
-    if params is None:
-        return None
-    if not isinstance(params, faiss.SearchParameters):
-        raise TypeError(f"params must be SearchParameters, not {type(params).__name__}")
-    return params.this
 
 
 def native_index(index: Any) -> Any:
@@ -59,10 +22,7 @@ def native_index(index: Any) -> Any:
     return index.this
 
 
-class IndexMethods(Object):
-    d: int
-    ntotal: int
-
+class IndexMethods(CommonMethods):
     def _vectors(self, x: np.ndarray) -> np.ndarray:
         _, d = x.shape
         x = contiguous(x, "float32")
@@ -78,7 +38,7 @@ class IndexMethods(Object):
         xq_train: training queries, shape (nq, d), for the few indexes that use them.
         """
         x = self._vectors(x)
-        _float32_only(self, numeric_type)
+        self._check_type(numeric_type)
         if xq_train is not None:
             self._vectors(xq_train)
         _faiss.train(self.this, x)
@@ -89,7 +49,7 @@ class IndexMethods(Object):
         x: vectors, shape (n, d); float32, other types are converted.
         """
         x = self._vectors(x)
-        _float32_only(self, numeric_type)
+        self._check_type(numeric_type)
         _faiss.add(self.this, x)
 
     def add_with_ids(self, x: np.ndarray, ids: np.ndarray, numeric_type: int = 0) -> None:
@@ -100,7 +60,7 @@ class IndexMethods(Object):
         x = self._vectors(x)
         ids = contiguous(ids, "int64")
         assert ids.shape == (x.shape[0],), "not same number of vectors as ids"
-        _float32_only(self, numeric_type)
+        self._check_type(numeric_type)
         _faiss.add_with_ids(self.this, x, ids)
 
     def search(
@@ -125,7 +85,7 @@ class IndexMethods(Object):
         assert k > 0, "k must be positive"
         D = output(D, (x.shape[0], k), "float32")
         I = output(I, (x.shape[0], k), "int64")  # noqa: E741
-        _float32_only(self, numeric_type)
+        self._check_type(numeric_type)
         _faiss.search(self.this, x, k, native_params(params), D, I)
         return D, I
 
@@ -184,36 +144,6 @@ class IndexMethods(Object):
         _faiss.reconstruct_batch(self.this, key, x)
         return x
 
-    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
-        """The vectors n0 to n0 + ni, shape (ni, d); to the last where ni is -1."""
-        if ni == -1:
-            ni = self.ntotal - n0
-        if ni < 0:
-            raise RuntimeError(f"Error: 'ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)' failed: i0 is {n0}, ni {ni}")
-        x = output(x, (ni, self.d), "float32")
-        _faiss.reconstruct_n(self.this, n0, ni, x)
-        return x
-
-    def remove_ids(self, x: Any) -> int:
-        """Removes vectors by an IDSelector or an array of ids; returns how many. The ids of those that stay are closed up."""
-        if not isinstance(x, faiss.IDSelector):
-            ids = np.asarray(x)
-            assert ids.ndim == 1, "ids must have one dimension"
-            x = faiss.IDSelectorBatch(ids)
-        return _faiss.remove_ids(self.this, x.this)
-
-    def reset(self) -> None:
-        """Removes all vectors; training stays."""
-        _faiss.reset(self.this)
-
-    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
-        """Moves the vectors of another index of the same type here; the other is empty afterwards. add_id is added to its ids."""
-        _faiss.merge_from(self.this, native_index(otherIndex), add_id)
-
-    def check_compatible_for_merge(self, otherIndex: Any) -> None:
-        """Raises where merge_from would."""
-        _faiss.check_compatible_for_merge(self.this, native_index(otherIndex))
-
     def sa_code_size(self) -> int:
         """Size of a code that sa_encode makes, in bytes."""
         return _faiss.sa_code_size(self.this)
@@ -257,68 +187,17 @@ class IndexMethods(Object):
         out = elements(residuals, n * self.d, "float32").reshape(n, self.d)
         out[...] = x - self.reconstruct_batch(elements(keys, n, "int64"))
 
-    # Pointers, as in C++. They are checked as far as what they point to is known.
-
-    def _pointed(self, n: int, x: Any) -> np.ndarray:
-        return elements(x, n * self.d, "float32").reshape(n, self.d)
-
-    def train_c(self, n: int, x: Any) -> None:
-        _faiss.train(self.this, self._pointed(n, x))
-
-    def train_ex(self, n: int, x: Any, numeric_type: int) -> None:
-        _float32_only(self, numeric_type)
-        self.train_c(n, x)
-
-    def add_c(self, n: int, x: Any) -> None:
-        _faiss.add(self.this, self._pointed(n, x))
-
-    def add_ex(self, n: int, x: Any, numeric_type: int) -> None:
-        _float32_only(self, numeric_type)
-        self.add_c(n, x)
-
-    def add_with_ids_c(self, n: int, x: Any, xids: Any) -> None:
-        _faiss.add_with_ids(self.this, self._pointed(n, x), elements(xids, n, "int64"))
-
-    def add_with_ids_ex(self, n: int, x: Any, numeric_type: int, xids: Any) -> None:
-        _float32_only(self, numeric_type)
-        self.add_with_ids_c(n, x, xids)
-
-    def search_c(self, n: int, x: Any, k: int, distances: Any, labels: Any, params: Any = None) -> None:
-        if k <= 0:
-            raise RuntimeError("Error: 'k > 0' failed")
-        D = elements(distances, n * k, "float32").reshape(n, k)
-        labels = elements(labels, n * k, "int64").reshape(n, k)
-        _faiss.search(self.this, self._pointed(n, x), k, native_params(params), D, labels)
-
-    def search_ex(
-        self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None
-    ) -> None:
-        _float32_only(self, numeric_type)
-        self.search_c(n, x, k, distances, labels, params)
+    # More methods with pointers.
 
     def search_and_reconstruct_c(
         self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
     ) -> None:
-        D = elements(distances, n * k, "float32").reshape(n, k)
-        labels = elements(labels, n * k, "int64").reshape(n, k)
+        D, labels = self._results(n, k, distances, labels)
         R = elements(recons, n * k * self.d, "float32").reshape(n, k, self.d)
         _faiss.search_and_reconstruct(self.this, self._pointed(n, x), k, native_params(params), D, labels, R)
 
-    def assign_c(self, n: int, x: Any, labels: Any, k: int = 1) -> None:
-        _faiss.assign(self.this, self._pointed(n, x), k, elements(labels, n * k, "int64").reshape(n, k))
-
-    def range_search_c(self, n: int, x: Any, radius: float, result: Any, params: Any = None) -> None:
-        found = _faiss.range_search(self.this, self._pointed(n, x), radius, native_params(params))
-        result.fill(found)
-
-    def reconstruct_c(self, key: int, recons: Any) -> None:
-        _faiss.reconstruct(self.this, key, elements(recons, self.d, "float32"))
-
     def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None:
         _faiss.reconstruct_batch(self.this, elements(keys, n, "int64"), self._pointed(n, recons))
-
-    def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None:
-        _faiss.reconstruct_n(self.this, i0, ni, self._pointed(ni, recons))
 
     def train_with_queries(self, n: int, x: Any, n_train_q: int, xq_train: Any) -> None:
         self._pointed(n_train_q, xq_train)
@@ -327,16 +206,12 @@ class IndexMethods(Object):
     def search_subset(self, n: int, x: Any, k_base: int, base_labels: Any, k: int, distances: Any, labels: Any) -> None:
         """Searches, for each of n queries, among its own k_base candidates; all are pointers."""
         candidates = elements(base_labels, n * k_base, "int64").reshape(n, k_base)
-        D = elements(distances, n * k, "float32").reshape(n, k)
-        labels = elements(labels, n * k, "int64").reshape(n, k)
+        D, labels = self._results(n, k, distances, labels)
         _faiss.search_subset(self.this, self._pointed(n, x), candidates, D, labels)
 
     def get_distance_computer(self) -> Any:
         """A DistanceComputer, for distances of one query after the other to single stored vectors."""
         return faiss.DistanceComputer(self)
-
-    def remove_ids_c(self, sel: Any) -> int:
-        return self.remove_ids(sel)
 
     def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None:
         size = self.sa_code_size()
@@ -350,22 +225,6 @@ class IndexMethods(Object):
         size = self.sa_code_size()
         ids = None if xids is None else elements(xids, n, "int64")
         _faiss.add_sa_codes(self.this, elements(codes, n * size, "uint8").reshape(n, size), ids)
-
-    # Pickling and copying, by way of the file format.
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "this": faiss.serialize_index(self).tobytes()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        data = np.frombuffer(state["this"], dtype="uint8")
-        self.this = faiss.deserialize_index(data).this
-
-    def __repr__(self) -> str:
-        if "this" not in self.__dict__:
-            return super().__repr__()
-        name = f"{type(self).__module__}.{type(self).__qualname__}"
-        return f"<{name} d={self.d} ntotal={self.ntotal} at {int(self.this):#x}>"
 
 
 class FlatCodesMethods(Object):

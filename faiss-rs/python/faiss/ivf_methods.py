@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 import faiss
-from faiss import _faiss
-from faiss.arrays import contiguous, elements
-from faiss.index_methods import IndexMethods, Results, native_params, output
+from faiss.arrays import contiguous, elements, output
+from faiss.common_methods import native_params
+from faiss.index_methods import IndexMethods, Results
 
 __all__ = ["IVFSearchParameters"]
 
@@ -145,21 +145,11 @@ class IVFMethods(PreassignedMethods):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As search, and the codes found: uint8, shape (nq, k, code_size); with include_listnos, the list's number stands before each."""
         x = self._vectors(x)
-        n, listno_size = len(x), self.coarse_code_size() if include_listnos else 0
+        n, size = len(x), self.code_size + (self.coarse_code_size() if include_listnos else 0)
         D, I = output(D, (n, k), "float32"), output(I, (n, k), "int64")  # noqa: E741
-        codes = output(codes, (n, k, listno_size + self.code_size), "uint8")
-        nprobe = self.nprobe if params is None else params.nprobe
-        quantizer_params = None if params is None else params.quantizer_params
-        Dq, Iq = self.quantizer.search(x, nprobe, params=quantizer_params)
-        D[...], pairs = self.this.call("search_preassigned", x, k, Iq, Dq, native_params(params), True)
-        I[...], codes[...] = -1, 0xFF
-        lists, offsets = pairs >> 32, pairs & 0xFFFFFFFF
-        for number in np.unique(lists[pairs >= 0]).tolist():
-            here = (lists == number) & (pairs >= 0)
-            I[here] = _faiss.list_view(self.invlists.this, number, True)[offsets[here]]
-            stored = _faiss.list_view(self.invlists.this, number, False).reshape(-1, self.code_size)
-            codes[here, :listno_size] = np.frombuffer(int(number).to_bytes(8, "little"), "uint8")[:listno_size]
-            codes[here, listno_size:] = stored[offsets[here]]
+        codes = output(codes, (n, k, size), "uint8")
+        found = self.this.call("search_and_return_codes", x, k, include_listnos, native_params(params))
+        D[...], I[...], codes[...] = found
         return D, I, codes
 
     def search_and_return_codes_c(
@@ -211,11 +201,6 @@ class IVFMethods(PreassignedMethods):
             raise RuntimeError(f"Error: 'list_no >= 0 && list_no < nlist' failed: there is no list {number}")
         return number
 
-    def check_ids_sorted(self) -> bool:
-        """True where the ids of each list grow."""
-        ids = (_faiss.list_view(self.invlists.this, i, True) for i in range(self.nlist))
-        return all(bool((i[:-1] < i[1:]).all()) for i in ids)
-
     def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
         """Replaces the vectors with these ids; needs a direct map."""
         x = self._vectors(x)
@@ -259,16 +244,10 @@ class IVFPQMethods(IVFMethods):
 
         ids: a pointer to room for ntotal ids. lims: to room for ntotal / 2 + 1 offsets (uint64).
         """
-        groups: list[np.ndarray] = []
-        for i in range(self.nlist):
-            codes = _faiss.list_view(self.invlists.this, i, False).reshape(-1, self.code_size)
-            _, group, sizes = np.unique(codes, axis=0, return_inverse=True, return_counts=True)
-            own = _faiss.list_view(self.invlists.this, i, True)[np.argsort(group.ravel(), kind="stable")]
-            groups += [g for g in np.split(own, np.cumsum(sizes)[:-1]) if len(g) > 1]
-        ends = np.cumsum([0, *map(len, groups)])
+        found, ends = self.this.call("find_duplicates")
         elements(lims, len(ends), "uint64")[...] = ends
-        elements(ids, int(ends[-1]), "int64")[...] = np.concatenate([np.empty(0, "int64"), *groups])
-        return len(groups)
+        elements(ids, len(found), "int64")[...] = found
+        return len(ends) - 1
 
 
 # Faiss's former name.

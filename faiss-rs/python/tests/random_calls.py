@@ -46,15 +46,18 @@ class Caller:
     def make(self) -> faiss.Index:
         """An index: of any type that is described, or a flat one, which takes more of the calls."""
         made = self.types.make(self.pick.choice(self.kinds)) if self.pick.random() < 0.7 else None
-        return made or self.pick.choice(
-            [
-                lambda: faiss.IndexFlatL2(self.pick.choice([0, 1, 3, 4])),
-                lambda: faiss.IndexFlatIP(4),
-                lambda: faiss.IndexFlat(4, self.pick.choice(METRICS)),
-                lambda: faiss.IndexFlat1D(self.pick.random() < 0.5),
-                faiss.IndexFlatL2,
-            ]
-        )()
+        return (
+            made
+            or self.pick.choice(
+                [
+                    lambda: faiss.IndexFlatL2(self.pick.choice([0, 1, 3, 4])),
+                    lambda: faiss.IndexFlatIP(4),
+                    lambda: faiss.IndexFlat(4, self.pick.choice(METRICS)),
+                    lambda: faiss.IndexFlat1D(self.pick.random() < 0.5),
+                    faiss.IndexFlatL2,
+                ]
+            )()
+        )
 
     def vectors(self, d: int) -> np.ndarray:
         d = d if 0 <= d <= 1000 and self.pick.random() < 0.8 else self.pick.choice([0, 1, 3, 4])

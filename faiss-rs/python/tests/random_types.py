@@ -11,7 +11,7 @@ from typing import Any
 
 import faiss
 import numpy as np
-from faiss import _faiss, loader
+from faiss import _faiss, classes, loader
 
 NUMBERS = [-(2**63), -5, -1, 0, 1, 2, 3, 4, 7, 2**31, 2**63 - 1, 1.5, None, "a", True]
 # What parameters of these names are mostly given.
@@ -24,10 +24,13 @@ USUAL = {
     "m": 2,
     "nbits": 4,
     "nlist": 2,
+    "code_size": 8,
     "k": 2,
     "n": 3,
     "b": 4,
     "nhash": 2,
+    "i0": 0,
+    "i1": 1,
 }
 # Files and GPUs: what they need is not here.
 SKIPPED = ("FileIO", "PyCallback", "Gpu", "StandardGpu")
@@ -60,6 +63,8 @@ class Types:
             return self.pick.choice(["", "a", "nprobe=2"])
         if kind.split(".")[0] in ("numpy", "object"):
             return self.array()
+        if kind.startswith("list["):
+            return [self.argument(name, kind[5:-1], depth) for _ in range(2)]
         fitting = [n for n in self.names if n == kind or kind in self.lineage(n)]
         return self.make(self.pick.choice(fitting), depth + 1) if fitting and depth < 3 else None
 
@@ -75,11 +80,15 @@ class Types:
 
     def make(self, name: str, depth: int = 0) -> Any:
         signatures = _faiss.describe(name)["signatures"]
-        for _ in range(8):
+        for attempts in range(300 if depth == 0 else 4):
             if not signatures:
                 return None
             try:
-                return getattr(faiss, name)(*self.arguments(self.pick.choice(signatures), depth))
+                args = self.arguments(self.pick.choice(signatures), depth)
+                if attempts % 2 == 0:
+                    return getattr(faiss, name)(*args)
+                # Where the class wants pointers, the library itself has arrays.
+                return classes.wrap(_faiss.construct(name, *args))
             except Exception as error:
                 check(error)
         return None

@@ -143,5 +143,5 @@ print(sorted({name for name in sys.modules if name.startswith('faiss')} - before
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     # What its base class needs, and nothing else.
-    needed = ["arrays", "classes", "index_methods", "mixins", "placeholders", "pointer"]
+    needed = ["arrays", "classes", "common_methods", "index_methods", "mixins", "placeholders", "pointer"]
     assert done.stdout == f"{[f'faiss.{name}' for name in needed]}\n", done.stdout + done.stderr

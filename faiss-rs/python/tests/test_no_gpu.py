@@ -86,7 +86,7 @@ def test_options_and_resources():
     res = faiss.StandardGpuResources()
     res.setTempMemory(1 << 20)
     res.noTempMemory()
-    with pytest.raises(ValueError):
+    with pytest.raises(OverflowError):
         res.setTempMemory(-1)
     assert len(res.getMemoryInfo()) == 0
     args = faiss.GpuDistanceParams()

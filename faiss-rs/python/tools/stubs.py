@@ -114,6 +114,14 @@ def written_methods(node: ast.ClassDef) -> dict[str, list[str]]:
     }
 
 
+def mixin_methods(module: str, name: str) -> dict[str, list[str]]:
+    """Those of a mixin class, and of the one that it shares with others."""
+    node = class_of(module, name)
+    shared = "CommonMethods" in [ast.unparse(base) for base in node.bases]
+    methods = written_methods(class_of("common_methods", "CommonMethods")) if shared else {}
+    return {**methods, **written_methods(node)}
+
+
 def class_of(module: str, name: str) -> ast.ClassDef:
     return next(n for n in source(module).body if isinstance(n, ast.ClassDef) and n.name == name)
 
@@ -142,7 +150,7 @@ def described_class(name: str) -> list[str]:
     methods: dict[str, list[str]] = {}
     found = mixins.MIXINS.get(name) or (("vectors", "VectorMethods") if described["vector"] else None)
     if found:
-        methods.update(written_methods(class_of(*found)))
+        methods.update(mixin_methods(*found))
     if "__init__" not in methods and described["signatures"]:
         overloads = [_with_self(s) for s in described["signatures"]]
         decorators = ("overload",) if len(overloads) > 1 else ()

@@ -7,6 +7,7 @@ pub mod handle;
 pub mod interrupt;
 pub mod link;
 pub mod lock;
+pub mod memory;
 pub mod metric;
 pub mod object;
 pub mod progress;

@@ -2,6 +2,7 @@
 
 use faiss_derive::{Object, methods};
 
+use super::ivf::IndexBinaryIVF;
 use super::{IndexBinary, IndexBinaryBase, binary_base, header};
 use crate::base::object::{cast, cast_mut, receiver};
 use crate::base::{Error, Handle, Object, Result, Shared};
@@ -166,7 +167,9 @@ fn merge(this: &mut IndexBinaryIDMap, other: &mut dyn IndexBinary, add_id: i64) 
         return Err(Error::value("both indexes map the same one"));
     }
     let mut to = to.write();
-    to.merge_from(&mut *from.write(), 0)?;
+    // Lists have the ids with the vectors: those that come count on from those that are there.
+    let shift = if cast::<IndexBinaryIVF>(&*to).is_some() { to.base().ntotal } else { 0 };
+    to.merge_from(&mut *from.write(), shift)?;
     this.id_map.to_mut().extend(theirs.id_map.to_mut().drain(..).map(|id| id.wrapping_add(add_id)));
     this.ntotal = to.base().ntotal;
     theirs.ntotal = 0;

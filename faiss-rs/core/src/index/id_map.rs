@@ -3,9 +3,11 @@
 use faiss_derive::{Object, methods};
 
 use super::ids::{self, Places};
+use super::ivf::InvertedFile;
 use super::ivf::format::{read_index, write_index};
 use super::{Index, IndexBase, RangeSearchResult, header};
 use crate::base::object::{Object, receiver, receiver_mut};
+use crate::base::view::seen_as;
 use crate::base::{Error, Handle, Result, Shared};
 use crate::grammar::{Around, Grammar};
 use crate::index::flat_codes::check_same_type;
@@ -197,7 +199,9 @@ fn merge(this: &mut IndexIDMap, other: &mut dyn Index, add_id: i64) -> Result<()
         return Err(Error::value("both indexes map the same one"));
     }
     let mut to = to.write();
-    to.merge_from(&mut *from.write(), 0)?;
+    // Lists have the ids with the vectors: those that come count on from those that are there.
+    let shift = if seen_as::<dyn InvertedFile>(&*to).is_some() { to.base().ntotal } else { 0 };
+    to.merge_from(&mut *from.write(), shift)?;
     this.id_map.to_mut().extend(theirs.id_map.to_mut().drain(..).map(|id| id.wrapping_add(add_id)));
     this.ntotal = to.base().ntotal;
     theirs.ntotal = 0;

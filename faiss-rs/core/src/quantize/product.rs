@@ -4,6 +4,7 @@ use faiss_derive::Object;
 
 use super::QuantizerBase;
 use super::bits::{Unpacker, pack};
+use crate::base::memory::filled;
 use crate::base::{Error, Result, Shared, threads};
 use crate::cluster::ClusteringParameters;
 use crate::index::Index;
@@ -359,7 +360,7 @@ impl ProductQuantizer {
         self.check()?;
         let transposed = self.transposed();
         let (ksub, dsub) = (self.ksub, self.dsub);
-        let mut table = vec![0f32; self.M * ksub * ksub];
+        let mut table = filled(&[self.M, ksub, ksub], 0f32)?;
         threads::parallel_rows(&mut table, ksub, 16, |first, rows| {
             for (i, row) in rows.chunks_exact_mut(ksub).enumerate() {
                 let c = (first + i) * dsub;

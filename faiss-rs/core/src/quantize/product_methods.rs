@@ -5,6 +5,7 @@ use faiss_derive::methods;
 use super::product::ProductQuantizer;
 use crate::base::Result;
 use crate::base::declare::{Array, Rows, Shaped};
+use crate::base::memory::filled;
 use crate::registry::Row;
 
 pub const ROW: Row = Row::of::<ProductQuantizer>();
@@ -15,7 +16,7 @@ pub struct ProductQuantizerMethods;
 impl ProductQuantizerMethods {
     fn tables(pq: &ProductQuantizer, x: Array<'_, f32>, inner_products: bool) -> Result<Shaped<f32>> {
         let rows = x.items.len() / pq.d.max(1);
-        let mut out = vec![0.0; rows * pq.M * pq.ksub];
+        let mut out = filled(&[rows, pq.M, pq.ksub], 0f32)?;
         pq.tables(x.items, inner_products, &mut out)?;
         let mut size = if x.shape.len() == 1 { vec![] } else { vec![rows] };
         size.extend([pq.M, pq.ksub]);
@@ -42,14 +43,14 @@ impl ProductQuantizerMethods {
 
     /// Encodes vectors (n, d) to codes (n, code_size) of uint8.
     fn compute_codes(this: &ProductQuantizer, x: &[f32]) -> Result<Rows<u8>> {
-        let mut codes = vec![0; x.len() / this.d.max(1) * this.code_size];
+        let mut codes = filled(&[x.len() / this.d.max(1), this.code_size], 0u8)?;
         this.compute_codes(x, &mut codes)?;
         Ok(Rows(codes, this.code_size))
     }
 
     /// Decodes codes (n, code_size) of uint8 to vectors (n, d).
     fn decode(this: &ProductQuantizer, codes: &[u8]) -> Result<Rows<f32>> {
-        let mut x = vec![0.0; codes.len() / this.code_size.max(1) * this.d];
+        let mut x = filled(&[codes.len() / this.code_size.max(1), this.d], 0f32)?;
         this.decode(codes, &mut x)?;
         Ok(Rows(x, this.d))
     }

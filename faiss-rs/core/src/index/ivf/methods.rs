@@ -2,8 +2,9 @@
 
 use faiss_derive::methods;
 
-use super::{IndexIVF, InvertedFile, edit, search};
+use super::{IndexIVF, InvertedFile, edit, entries, search};
 use crate::base::declare::{Rows, Shaped};
+use crate::base::memory::filled;
 use crate::base::{Error, Object, Result, Shared};
 use crate::distance::RangeSearchResult;
 use crate::storage::lists::InvertedLists;
@@ -18,8 +19,7 @@ pub fn preassigned<D: Copy + Default>(
     search: impl FnOnce(&mut [D], &mut [i64]) -> Result<()>,
 ) -> Result<Found<D>> {
     Error::check(k > 0, "k > 0")?;
-    let size = n.checked_mul(k).ok_or_else(|| Error::overflow("n * k"))?;
-    let (mut distances, mut labels) = (vec![D::default(); size], vec![-1i64; size]);
+    let (mut distances, mut labels) = (filled(&[n, k], D::default())?, filled(&[n, k], -1i64)?);
     search(&mut distances, &mut labels)?;
     Ok((Shaped(distances, vec![n, k]), Shaped(labels, vec![n, k])))
 }
@@ -90,13 +90,43 @@ impl IVFMethods {
         search::range_search_preassigned(this, x, radius, keys, coarse_dis, params).map(ranges)
     }
 
+    /// The k best, and their codes: (n, k, code_size) of uint8, after the numbers of their lists where `include_listnos`.
+    fn search_and_return_codes(
+        this: &dyn InvertedFile,
+        x: &[f32],
+        k: usize,
+        #[default = false] include_listnos: bool,
+        #[class = "SearchParametersIVF"]
+        #[default = None]
+        params: Option<&dyn Object>,
+    ) -> Result<(Shaped<f32>, Shaped<i64>, Shaped<u8>)> {
+        let (ivf, mut codes) = (this.ivf(), Vec::new());
+        let size = ivf.code_size + if include_listnos { ivf.coarse_code_size() } else { 0 };
+        let n = ivf.rows(x)?;
+        let (distances, labels) = preassigned(n, k, |distances, labels| {
+            codes = filled(&[labels.len(), size], 0u8)?;
+            entries::search_and_return_codes(this, x, k, params, include_listnos, distances, labels, &mut codes)
+        })?;
+        Ok((distances, labels, Shaped(codes, vec![n, k, size])))
+    }
+
+    /// Entries of one list that have equal codes: their ids, group after group, and where each group begins, with the end of the last one.
+    fn find_duplicates(this: &IndexIVF) -> Result<(Vec<i64>, Vec<i64>)> {
+        entries::find_duplicates(this)
+    }
+
+    /// True where the ids of each list grow.
+    fn check_ids_sorted(this: &IndexIVF) -> Result<bool> {
+        entries::ids_are_sorted(this)
+    }
+
     /// The codes of vectors (n, d) for their lists (n,): (n, code_size) of uint8.
     fn encode_vectors(this: &dyn InvertedFile, x: &[f32], list_nos: &[i64]) -> Result<Rows<u8>> {
         let ivf = this.ivf();
         Error::check(ivf.is_trained, "is_trained")?;
         let n = ivf.rows(x)?;
         check_list_nos(ivf, n, list_nos)?;
-        let mut codes = vec![0u8; n * ivf.code_size];
+        let mut codes = filled(&[n, ivf.code_size], 0u8)?;
         this.encode_vectors(x, list_nos, &mut codes)?;
         Ok(Rows(codes, ivf.code_size))
     }
@@ -107,7 +137,7 @@ impl IVFMethods {
         Error::check(ivf.is_trained, "is_trained")?;
         check_list_nos(ivf, n, list_nos)?;
         Error::check(codes.len() == n * ivf.code_size, "codes.size() == n * code_size")?;
-        let mut x = vec![0f32; n * ivf.dim()];
+        let mut x = filled(&[n, ivf.dim()], 0f32)?;
         this.decode_vectors(codes, list_nos, &mut x)?;
         Ok(Rows(x, ivf.dim()))
     }

@@ -13,6 +13,7 @@
 pub mod additive;
 pub mod codec;
 pub mod edit;
+pub mod entries;
 pub mod fast_scan;
 pub mod flat;
 pub mod flat_dedup;

@@ -5,6 +5,7 @@ use faiss_derive::methods;
 use super::ScalarQuantizer;
 use crate::base::Result;
 use crate::base::declare::{Array, Rows, Shaped};
+use crate::base::memory::filled;
 use crate::quantize::codec::Quantizer;
 use crate::registry::Row;
 
@@ -33,7 +34,7 @@ impl ScalarMethods {
     /// Encodes vectors (n, d) to codes (n, code_size) of uint8.
     fn compute_codes(this: &ScalarQuantizer, x: &[f32]) -> Result<Shaped<u8>> {
         let n = x.len() / this.d.max(1);
-        let mut codes = vec![0; n * this.code_size];
+        let mut codes = filled(&[n, this.code_size], 0u8)?;
         this.compute_codes(x, &mut codes)?;
         Ok(Shaped(codes, vec![n, this.code_size]))
     }
@@ -42,7 +43,7 @@ impl ScalarMethods {
     fn decode(this: &ScalarQuantizer, codes: Array<'_, u8>) -> Result<Rows<f32>> {
         // Codes of no bytes have no number but their shape's.
         let n = codes.items.len().checked_div(this.code_size).or(codes.shape.first().copied()).unwrap_or(0);
-        let mut x = vec![0.0; n * this.d];
+        let mut x = filled(&[n, this.d], 0f32)?;
         this.decode(codes.items, &mut x)?;
         Ok(Rows(x, this.d))
     }

@@ -1,0 +1,13 @@
+//! Memory whose size a caller chose: where there is none, that is an error and not the end of the process.
+
+use super::{Error, Result};
+
+/// As many items as the product of the sizes.
+pub fn filled<T: Copy>(sizes: &[usize], item: T) -> Result<Vec<T>> {
+    let n = sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
+    let n = n.ok_or_else(|| Error::overflow("the number of items is out of range for size_t"))?;
+    let mut items = Vec::new();
+    items.try_reserve_exact(n).map_err(|e| Error::Memory(format!("{n} items of {} bytes: {e}", size_of::<T>())))?;
+    items.resize(n, item);
+    Ok(items)
+}
