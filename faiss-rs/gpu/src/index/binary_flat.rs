@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::{Object, receiver};
-use faiss_core::base::{Error, Handle, Result};
+use faiss_core::base::object::Object;
+use faiss_core::base::{Error, Result};
 use faiss_core::binary::flat::IndexBinaryFlat;
 use faiss_core::binary::{IndexBinary, IndexBinaryBase, WORST};
 use faiss_core::index::selector;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::receiver;
+use faiss_core::base::object::{cast, receiver};
 use faiss_core::base::{Error, Handle, MetricType, Object, Result};
 use faiss_core::cluster::Clustering;
 use faiss_core::index::flat::IndexFlat;
