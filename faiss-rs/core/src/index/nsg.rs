@@ -16,7 +16,6 @@ use crate::grammar::{Grammar, PqPart, number, sq_part};
 use crate::graph::Keys;
 use crate::graph::nsg::NSG;
 use crate::graph::visited::Shelf;
-use crate::quantize::scalar::methods::qtype_of;
 use crate::registry::{Format, Row};
 use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
 
@@ -336,7 +335,7 @@ kind!(
     |d, part, metric| {
         let Some((links, storage)) = parts(part) else { return Ok(None) };
         let Some(qtype) = sq_part(storage) else { return Ok(None) };
-        Ok(Some(Handle::new(IndexNSGSQ::new(d, i64::from(qtype), links, metric)?)))
+        Ok(Some(Handle::new(IndexNSGSQ::new(d, qtype, links, metric)?)))
     }
 );
 
@@ -368,8 +367,8 @@ impl IndexNSGPQ {
 #[methods(new)]
 impl IndexNSGSQ {
     #[new]
-    pub fn new(d: i64, qtype: i64, M: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
-        let storage = IndexScalarQuantizer::new(d, qtype_of(qtype), metric)?;
+    pub fn new(d: i64, qtype: i32, M: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
+        let storage = IndexScalarQuantizer::new(d, qtype, metric)?;
         Ok(IndexNSGSQ { graph: owning(Shared::new(storage), M)? })
     }
 }

@@ -420,7 +420,7 @@ mod tests {
         shards.reset().unwrap();
         assert_eq!(shards.ntotal, 0);
 
-        let mut replicas = IndexReplicas::new(0).unwrap();
+        let mut replicas = IndexReplicas::new(0, true).unwrap();
         for _ in 0..2 {
             replicas.add_replica(Shared::new(IndexFlatL2::new(d as i64).unwrap())).unwrap();
         }

@@ -159,6 +159,7 @@ impl VectorTransform for NormalizationTransform {
         if self.norm != 2.0 {
             return Err(Error::failed("norm == 2.0", "not implemented"));
         }
+        Error::check(d_in == d_out, "d_in == d_out")?;
         self.pair(x, d_in, xt, d_out)?;
         xt.copy_from_slice(x);
         fvec_renorm_L2(xt, d_in)
@@ -166,6 +167,7 @@ impl VectorTransform for NormalizationTransform {
     /// The norms are lost: the vectors stay as they are.
     fn reverse_transform(&self, xt: &[f32], x: &mut [f32]) -> Result<()> {
         let (d_in, d_out) = self.dims();
+        Error::check(d_in == d_out, "d_in == d_out")?;
         self.pair(xt, d_out, x, d_in)?;
         x.copy_from_slice(xt);
         Ok(())
