@@ -66,6 +66,236 @@ SINGLE_SIMD_LEVEL_256: int
 SINGLE_SIMD_LEVEL_512: int
 UInt8: int
 
+class Index:
+    """The fields that every index has."""
+
+    this: Any
+    thisown: bool
+    d: int
+    """Vector dimension."""
+    ntotal: int
+    """Number of indexed vectors."""
+    verbose: bool
+    """Verbosity."""
+    is_trained: bool
+    """Whether the index needs no training, or has been trained."""
+    metric_type: int
+    """How vectors are compared."""
+    metric_arg: float
+    """Argument of the metric (the exponent of Lp)."""
+    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors n0 to n0 + ni, one a row; to the last where ni is -1."""
+    def remove_ids(self, x: Any) -> int:
+        """Removes vectors by an IDSelector or an array of ids; returns how many. The ids of those that stay are closed up."""
+    def reset(self) -> None:
+        """Removes all vectors; training stays."""
+    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
+        """Moves the vectors of another index of the same type here; the other is empty afterwards. add_id is added to its ids."""
+    def check_compatible_for_merge(self, otherIndex: Any) -> None:
+        """Raises where merge_from would."""
+    def train_c(self, n: int, x: Any) -> None: ...
+    def train_ex(self, n: int, x: Any, numeric_type: int) -> None: ...
+    def add_c(self, n: int, x: Any) -> None: ...
+    def add_ex(self, n: int, x: Any, numeric_type: int) -> None: ...
+    def add_with_ids_c(self, n: int, x: Any, xids: Any) -> None: ...
+    def add_with_ids_ex(self, n: int, x: Any, numeric_type: int, xids: Any) -> None: ...
+    def search_c(self, n: int, x: Any, k: int, distances: Any, labels: Any, params: Any = None) -> None: ...
+    def search_ex(
+        self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None
+    ) -> None: ...
+    def assign_c(self, n: int, x: Any, labels: Any, k: int = 1) -> None: ...
+    def range_search_c(self, n: int, x: Any, radius: Any, result: Any, params: Any = None) -> None: ...
+    def reconstruct_c(self, key: int, recons: Any) -> None: ...
+    def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None: ...
+    def remove_ids_c(self, sel: Any) -> int: ...
+    def train(self, x: np.ndarray, *, numeric_type: int = 0, xq_train: np.ndarray | None = None) -> None:
+        """Trains the index on a set of vectors. Needed before any is added where `is_trained` is False.
+
+        x: training vectors, shape (n, d); float32, other types are converted.
+        xq_train: training queries, shape (nq, d), for the few indexes that use them.
+        """
+    def add(self, x: np.ndarray, numeric_type: int = 0) -> None:
+        """Adds vectors, which get the ids ntotal, ntotal + 1, ...
+
+        x: vectors, shape (n, d); float32, other types are converted.
+        """
+    def add_with_ids(self, x: np.ndarray, ids: np.ndarray, numeric_type: int = 0) -> None:
+        """Adds vectors with ids of the caller's. Not all indexes can.
+
+        x: vectors, shape (n, d). ids: int64, shape (n,).
+        """
+    def search(
+        self,
+        x: np.ndarray,
+        k: int,
+        *,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,
+        numeric_type: int = 0,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the k nearest neighbours of each query.
+
+        x: queries, shape (nq, d); float32, other types are converted.
+        params: SearchParameters for this search only.
+        D, I: where to write the results, instead of new arrays.
+
+        Returns distances (float32) and ids (int64), shape (nq, k), best first. An id of -1 is no result.
+        """
+    def search_and_reconstruct(
+        self,
+        x: np.ndarray,
+        k: int,
+        *,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,
+        R: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """As search, and the vectors found as the index stores them, shape (nq, k, d); NaN where there is no result."""
+    def assign(self, x: np.ndarray, k: int, labels: np.ndarray | None = None) -> np.ndarray:
+        """The ids of the k nearest neighbours of each query, shape (nq, k), best first."""
+    def range_search(
+        self, x: np.ndarray, thresh: float, *, params: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Finds all vectors nearer to each query than `thresh`: squared for L2; more similar than it for inner product.
+
+        Returns lims (uint64, shape (nq + 1,)), distances and ids: those of query i are D[lims[i]:lims[i + 1]] and I[lims[i]:lims[i + 1]],
+        in no particular order.
+        """
+    def reconstruct(self, key: int, x: np.ndarray | None = None) -> np.ndarray:
+        """The vector with this id as the index stores it, shape (d,)."""
+    def reconstruct_batch(self, key: Any, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors with these ids, shape (n, d)."""
+    def sa_code_size(self) -> int:
+        """Size of a code that sa_encode makes, in bytes."""
+    def sa_encode(self, x: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
+        """Encodes vectors without adding them: uint8, shape (n, sa_code_size())."""
+    def sa_decode(self, codes: np.ndarray, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors that codes of sa_encode stand for, shape (n, d)."""
+    def add_sa_codes(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
+        """Adds vectors by their codes. ids: int64, shape (n,), for indexes that take ids."""
+    def compute_residual(self, x: Any, residual: Any, key: int) -> None:
+        """residual = x - reconstruct(key), for pointers to d numbers."""
+    def compute_residual_n(self, n: int, xs: Any, residuals: Any, keys: Any) -> None:
+        """As compute_residual, for n vectors and n keys."""
+    def search_and_reconstruct_c(
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
+    ) -> None: ...
+    def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None: ...
+    def train_with_queries(self, n: int, x: Any, n_train_q: int, xq_train: Any) -> None: ...
+    def search_subset(self, n: int, x: Any, k_base: int, base_labels: Any, k: int, distances: Any, labels: Any) -> None:
+        """Searches, for each of n queries, among its own k_base candidates; all are pointers."""
+    def get_distance_computer(self) -> Any:
+        """A DistanceComputer, for distances of one query after the other to single stored vectors."""
+    def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None: ...
+    def sa_decode_c(self, n: int, bytes: Any, x: Any) -> None: ...
+    def add_sa_codes_c(self, n: int, codes: Any, xids: Any) -> None: ...
+
+class AdditiveCoarseQuantizer(Index):
+    """Base of the coarse quantizers over an additive quantizer."""
+
+    centroid_norms: Float32Vector
+    """Squared norms of all centroids."""
+    @property
+    def aq(self) -> Any:
+        """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
+
+class Quantizer:
+    """What all quantizers have."""
+
+    this: Any
+    thisown: bool
+    d: int
+    """Dimension of the vectors."""
+    code_size: int
+    """Bytes of one code."""
+    def train(self, x: np.ndarray) -> None:
+        """Trains on vectors of shape (n, d)."""
+    def compute_codes(self, x: np.ndarray) -> np.ndarray:
+        """The codes of vectors: uint8, shape (n, code_size)."""
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """The vectors that codes stand for, shape (n, d)."""
+    def train_c(self, n: int, x: Any) -> None: ...
+    def compute_codes_c(self, x: Any, codes: Any, n: int) -> None: ...
+    def decode_c(self, code: Any, x: Any, n: int = 1) -> None: ...
+
+class AdditiveQuantizer(Quantizer):
+    """A vector is the sum of one entry of each of `M` codebooks."""
+
+    ST_LUT_nonorm: ClassVar[int]
+    ST_count: ClassVar[int]
+    ST_decompress: ClassVar[int]
+    ST_norm_cqint4: ClassVar[int]
+    ST_norm_cqint8: ClassVar[int]
+    ST_norm_float: ClassVar[int]
+    ST_norm_from_LUT: ClassVar[int]
+    ST_norm_lsq2x4: ClassVar[int]
+    ST_norm_qint4: ClassVar[int]
+    ST_norm_qint8: ClassVar[int]
+    ST_norm_rq2x4: ClassVar[int]
+    M: int
+    """Number of codebooks."""
+    nbits: UInt64Vector
+    """Bits of an entry's number, for each codebook."""
+    codebooks: Float32Vector
+    """The codebooks one after the other, `total_codebook_size * d` numbers (of a product quantizer: the parts of `d`)."""
+    codebook_offsets: UInt64Vector
+    """The first entry of each codebook among all, and behind them `total_codebook_size`."""
+    tot_bits: int
+    """Bits of a code, with those of the norm."""
+    norm_bits: int
+    """Bits of the norm."""
+    total_codebook_size: int
+    """Number of all entries."""
+    only_8bit: bool
+    """Whether all numbers have 8 bits."""
+    verbose: bool
+    """Print what training does."""
+    is_trained: bool
+    """Whether the codebooks are there."""
+    norm_tabs: Float32Vector
+    """The numbers whose sums norms are, for the search types lsq2x4 and rq2x4."""
+    qnorm: IndexFlat1D
+    """The values that norms are rounded to, for the search types cqint, lsq2x4 and rq2x4."""
+    centroid_norms: Float32Vector
+    """Squared norms of the entries."""
+    codebook_cross_products: Float32Vector
+    """Products of the entries of each codebook with those of all before it."""
+    max_mem_distances: int
+    """Bytes of distances that encoding may hold at a time. Blocks are small here whatever this says."""
+    search_type: int
+    """How codes are compared and what is stored of norms: one of the `ST_` constants."""
+    norm_min: float
+    """The range of norms."""
+    norm_max: float
+    def compute_codes_add_centroids(self, x: Any, codes: Any, n: int, centroids: Any = None) -> None:
+        """Encodes the n vectors that x leads to; norms, where they are stored, are of what is decoded plus centroids."""
+    def pack_codes(
+        self, n: int, codes: Any, packed_codes: Any, ld_codes: int = -1, norms: Any = None, centroids: Any = None
+    ) -> None:
+        """Packs n rows of M numbers of entries, each row ld_codes after the one before. Norms are computed, whether given or not."""
+    def decode_unpacked(self, codes: Any, x: Any, n: int, ld_codes: int = -1) -> None:
+        """The sums of the entries that n rows of M numbers name."""
+    def compute_LUT(self, n: int, xq: Any, LUT: Any, alpha: float = 1.0, ld_lut: int = -1) -> None:
+        """alpha times the products of n vectors with all entries; rows of LUT are ld_lut apart."""
+    def decode_64bit(self, n: int, x: Any) -> None:
+        """The vector that the code of a number decodes to."""
+    def compute_centroid_norms(self, norms: Any) -> None:
+        """Squared norms of the vectors of all codes."""
+    def train_norm(self, n: int, norms: Any) -> None:
+        """Learns how norms are stored."""
+    def set_derived_values(self) -> None:
+        """Sets what follows from M, nbits and search_type."""
+    def compute_codebook_tables(self) -> None:
+        """Fills the tables of norms and products of entries."""
+    def encode_norm(self, norm: float) -> int:
+        """The bits that are stored of a norm."""
+    def encode_qcint(self, x: float) -> int:
+        """The number of the value of qnorm that a norm is rounded to."""
+    def decode_qcint(self, i: int) -> float:
+        """The value of that number."""
+
 class InvertedLists:
     """What all inverted lists have."""
 
@@ -132,6 +362,26 @@ class ArrayInvertedLists(InvertedLists):
         """Gives the lists other numbers: list i is then the one that was map[i]. map: a pointer to nlist numbers."""
     def __init__(self, nlist: int, code_size: int) -> None: ...
 
+class BlockInvertedLists(InvertedLists):
+    """Inverted lists in memory whose codes are packed in blocks of several vectors."""
+    @property
+    def n_per_block(self) -> int:
+        """Vectors of a block."""
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block."""
+    @property
+    def packer(self) -> CodePacker | Any:
+        """Puts codes into blocks."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, nlist: int, vec_per_block: int, block_size: int) -> None: ...
+    @overload
+    def __init__(self, nlist: int, packer: CodePacker) -> None: ...
+    def get_codes(self, list_no: int) -> np.ndarray:
+        """The codes of a list as they are packed, whole blocks."""
+
 class IOReader:
     """What all readers are."""
 
@@ -173,6 +423,17 @@ class BufferedIOWriter(IOWriter):
         """Bytes handed to the other at a time."""
     def __init__(self, writer: Any, bsz: int = ...) -> None:
         """Writes to another writer, bsz bytes at a time; the rest when it is let go or an index is complete."""
+
+class CappedInvertedLists(InvertedLists):
+    """Shows the first `maxsize` entries of each of other lists; what changes them goes through."""
+    @property
+    def il0(self) -> InvertedLists | Any:
+        """The lists."""
+    maxsize: int
+    """The most entries of a list that are seen."""
+    def __init__(self, il0: InvertedLists, maxsize: int) -> None: ...
+    def real_list_size(self, list_no: int) -> int:
+        """Number of entries of a list, those that are not seen too."""
 
 class VectorTransform:
     """What all transforms have."""
@@ -278,6 +539,36 @@ class Clustering(ClusteringParameters):
         """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
     def post_process_centroids(self) -> None:
         """Makes the centroids of unit length or whole numbers, as `spherical` and `int_centroids` say."""
+
+class CodePacker:
+    """What all packers have."""
+
+    this: Any
+    thisown: bool
+    @property
+    def code_size(self) -> int:
+        """Bytes of a code by itself."""
+    @property
+    def nvec(self) -> int:
+        """Codes of a block."""
+    @property
+    def block_size(self) -> int:
+        """Bytes of a block."""
+    def pack_1(self, x: Any, offset: int, block: Any) -> None:
+        """Puts a code, (code_size,) of uint8, into its place among blocks, (n, block_size) of uint8, which changes."""
+    def unpack_1(self, block: Any, offset: int) -> np.ndarray:
+        """A code out of blocks, (n, block_size) of uint8."""
+
+class CodePackerFlat(CodePacker):
+    """Codes one after the other: a block is a code."""
+    def __init__(self, code_size: int) -> None: ...
+
+class CodePackerPQ4(CodePacker):
+    """Codes of four bits in blocks of so many vectors, as FastScan wants them."""
+    @property
+    def nsq(self) -> int:
+        """Parts of a code, an even number."""
+    def __init__(self, nsq: int, bbs: int) -> None: ...
 
 class DirectMap:
     """From ids to places in inverted lists: none, an array (ids count up from 0) or a hash table (any ids)."""
@@ -425,13 +716,37 @@ class GpuDistanceParams:
     """Accepted and ignored: there is no cuVS here."""
     def __init__(self) -> None: ...
 
-class Index:
-    """The fields that every index has."""
+class GpuIndex(Index):
+    """Base of the indexes that live on a GPU."""
+    def train(self, x: Any, *args: Any, **kwargs: Any) -> None:
+        """Learns from vectors what the index needs; those of a GPU are copied to the host."""
+    def add(self, x: Any, *args: Any, **kwargs: Any) -> None:
+        """Adds vectors, which get the ids ntotal, ntotal + 1, ...
+
+        x: vectors, shape (n, d), of the host or of the index's GPU.
+        """
+    def add_with_ids(self, x: Any, ids: Any, *args: Any, **kwargs: Any) -> None:
+        """Adds vectors with ids of the caller's: int64, shape (n,). Not all indexes can."""
+    def search(self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None, **kwargs: Any) -> Any:
+        """As every index's search. Queries of the index's GPU are read there, and results are then arrays of the same library on it."""
+    def assign(self, x: Any, k: int = 1, labels: Any = None) -> Any:
+        """The ids of the k nearest neighbours of each query, shape (nq, k), best first."""
+    def getDevice(self) -> int:
+        """The GPU on which the index lives."""
+    def getMinPagingSize(self) -> int:
+        """Bytes of queries and results from which a search is done in pages."""
+    def setMinPagingSize(self, size: int) -> None:
+        """Sets the bytes of queries and results from which a search is done in pages."""
+
+class IndexBinary:
+    """The fields that every binary index has."""
 
     this: Any
     thisown: bool
     d: int
-    """Vector dimension."""
+    """Vector dimension, in bits: a multiple of 8."""
+    code_size: int
+    """Bytes of one vector."""
     ntotal: int
     """Number of indexed vectors."""
     verbose: bool
@@ -439,70 +754,9 @@ class Index:
     is_trained: bool
     """Whether the index needs no training, or has been trained."""
     metric_type: int
-    """How vectors are compared."""
-    metric_arg: float
-    """Argument of the metric (the exponent of Lp)."""
-    def train(self, x: np.ndarray, *, numeric_type: int = 0, xq_train: np.ndarray | None = None) -> None:
-        """Trains the index on a set of vectors. Needed before any is added where `is_trained` is False.
-
-        x: training vectors, shape (n, d); float32, other types are converted.
-        xq_train: training queries, shape (nq, d), for the few indexes that use them.
-        """
-    def add(self, x: np.ndarray, numeric_type: int = 0) -> None:
-        """Adds vectors, which get the ids ntotal, ntotal + 1, ...
-
-        x: vectors, shape (n, d); float32, other types are converted.
-        """
-    def add_with_ids(self, x: np.ndarray, ids: np.ndarray, numeric_type: int = 0) -> None:
-        """Adds vectors with ids of the caller's. Not all indexes can.
-
-        x: vectors, shape (n, d). ids: int64, shape (n,).
-        """
-    def search(
-        self,
-        x: np.ndarray,
-        k: int,
-        *,
-        params: Any = None,
-        D: np.ndarray | None = None,
-        I: np.ndarray | None = None,
-        numeric_type: int = 0,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Finds the k nearest neighbours of each query.
-
-        x: queries, shape (nq, d); float32, other types are converted.
-        params: SearchParameters for this search only.
-        D, I: where to write the results, instead of new arrays.
-
-        Returns distances (float32) and ids (int64), shape (nq, k), best first. An id of -1 is no result.
-        """
-    def search_and_reconstruct(
-        self,
-        x: np.ndarray,
-        k: int,
-        *,
-        params: Any = None,
-        D: np.ndarray | None = None,
-        I: np.ndarray | None = None,
-        R: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As search, and the vectors found as the index stores them, shape (nq, k, d); NaN where there is no result."""
-    def assign(self, x: np.ndarray, k: int, labels: np.ndarray | None = None) -> np.ndarray:
-        """The ids of the k nearest neighbours of each query, shape (nq, k), best first."""
-    def range_search(
-        self, x: np.ndarray, thresh: float, *, params: Any = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Finds all vectors nearer to each query than `thresh`: squared for L2; more similar than it for inner product.
-
-        Returns lims (uint64, shape (nq + 1,)), distances and ids: those of query i are D[lims[i]:lims[i + 1]] and I[lims[i]:lims[i + 1]],
-        in no particular order.
-        """
-    def reconstruct(self, key: int, x: np.ndarray | None = None) -> np.ndarray:
-        """The vector with this id as the index stores it, shape (d,)."""
-    def reconstruct_batch(self, key: Any, x: np.ndarray | None = None) -> np.ndarray:
-        """The vectors with these ids, shape (n, d)."""
+    """Kept for files; vectors are compared by Hamming distance."""
     def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
-        """The vectors n0 to n0 + ni, shape (ni, d); to the last where ni is -1."""
+        """The vectors n0 to n0 + ni, one a row; to the last where ni is -1."""
     def remove_ids(self, x: Any) -> int:
         """Removes vectors by an IDSelector or an array of ids; returns how many. The ids of those that stay are closed up."""
     def reset(self) -> None:
@@ -511,18 +765,6 @@ class Index:
         """Moves the vectors of another index of the same type here; the other is empty afterwards. add_id is added to its ids."""
     def check_compatible_for_merge(self, otherIndex: Any) -> None:
         """Raises where merge_from would."""
-    def sa_code_size(self) -> int:
-        """Size of a code that sa_encode makes, in bytes."""
-    def sa_encode(self, x: np.ndarray, codes: np.ndarray | None = None) -> np.ndarray:
-        """Encodes vectors without adding them: uint8, shape (n, sa_code_size())."""
-    def sa_decode(self, codes: np.ndarray, x: np.ndarray | None = None) -> np.ndarray:
-        """The vectors that codes of sa_encode stand for, shape (n, d)."""
-    def add_sa_codes(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
-        """Adds vectors by their codes. ids: int64, shape (n,), for indexes that take ids."""
-    def compute_residual(self, x: Any, residual: Any, key: int) -> None:
-        """residual = x - reconstruct(key), for pointers to d numbers."""
-    def compute_residual_n(self, n: int, xs: Any, residuals: Any, keys: Any) -> None:
-        """As compute_residual, for n vectors and n keys."""
     def train_c(self, n: int, x: Any) -> None: ...
     def train_ex(self, n: int, x: Any, numeric_type: int) -> None: ...
     def add_c(self, n: int, x: Any) -> None: ...
@@ -533,32 +775,61 @@ class Index:
     def search_ex(
         self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None
     ) -> None: ...
-    def search_and_reconstruct_c(
-        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
-    ) -> None: ...
     def assign_c(self, n: int, x: Any, labels: Any, k: int = 1) -> None: ...
-    def range_search_c(self, n: int, x: Any, radius: float, result: Any, params: Any = None) -> None: ...
+    def range_search_c(self, n: int, x: Any, radius: Any, result: Any, params: Any = None) -> None: ...
     def reconstruct_c(self, key: int, recons: Any) -> None: ...
-    def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None: ...
     def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None: ...
-    def train_with_queries(self, n: int, x: Any, n_train_q: int, xq_train: Any) -> None: ...
-    def search_subset(self, n: int, x: Any, k_base: int, base_labels: Any, k: int, distances: Any, labels: Any) -> None:
-        """Searches, for each of n queries, among its own k_base candidates; all are pointers."""
-    def get_distance_computer(self) -> Any:
-        """A DistanceComputer, for distances of one query after the other to single stored vectors."""
     def remove_ids_c(self, sel: Any) -> int: ...
-    def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None: ...
-    def sa_decode_c(self, n: int, bytes: Any, x: Any) -> None: ...
-    def add_sa_codes_c(self, n: int, codes: Any, xids: Any) -> None: ...
+    def train(self, x: np.ndarray) -> None:
+        """Trains the index on a set of vectors, shape (n, d / 8). Needed before any is added where `is_trained` is False."""
+    def add(self, x: np.ndarray) -> None:
+        """Adds vectors, shape (n, d / 8), which get the ids ntotal, ntotal + 1, ..."""
+    def add_with_ids(self, x: np.ndarray, ids: np.ndarray) -> None:
+        """Adds vectors, shape (n, d / 8), with ids of the caller's, int64, shape (n,). Not all indexes can."""
+    def search(self, x: np.ndarray, k: int, *, params: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Finds the k nearest neighbours of each query, shape (nq, d / 8).
 
-class GpuIndex(Index):
-    """Base of the indexes that live on a GPU."""
+        Returns Hamming distances (int32) and ids (int64), shape (nq, k), nearest first. An id of -1 is no result.
+        """
+    def assign(self, x: np.ndarray, k: int, labels: np.ndarray | None = None) -> np.ndarray:
+        """The ids of the k nearest neighbours of each query, shape (nq, k), nearest first."""
+    def range_search(
+        self, x: np.ndarray, thresh: int, *, params: Any = None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Finds all vectors at a Hamming distance below `thresh` of each query.
+
+        Returns lims (uint64, shape (nq + 1,)), distances (float32) and ids: those of query i are D[lims[i]:lims[i + 1]] and
+        I[lims[i]:lims[i + 1]].
+        """
+    def reconstruct(self, key: int) -> np.ndarray:
+        """The vector with this id, shape (d / 8,)."""
+    def sa_code_size(self) -> int:
+        """Size of a vector's code, in bytes."""
+    def display(self) -> None:
+        """Prints what the index is."""
+    def add_sa_codes(self, n: int, codes: Any, xids: Any = None) -> None:
+        """Adds n vectors by their codes, which are the vectors; pointers."""
+    def search_and_reconstruct(
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
+    ) -> None:
+        """A search, and the vectors found; pointers."""
+
+class GpuIndexBinaryFlat(IndexBinary):
+    """Stores binary vectors on a GPU and searches them exhaustively, for any k."""
+    @overload
+    def __init__(
+        self, provider: GpuResourcesProvider, index: IndexBinaryFlat, config: GpuIndexBinaryFlatConfig | None = None
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, provider: GpuResourcesProvider, dims: int, config: GpuIndexBinaryFlatConfig | None = None
+    ) -> None: ...
     def getDevice(self) -> int:
         """The GPU on which the index lives."""
-    def getMinPagingSize(self) -> int:
-        """Bytes of queries and results from which a search is done in pages."""
-    def setMinPagingSize(self, size: int) -> None:
-        """Sets the bytes of queries and results from which a search is done in pages."""
+    def copyFrom(self, index: IndexBinaryFlat) -> None:
+        """Becomes a copy of a CPU index. On an error this index stays as it was."""
+    def copyTo(self, index: IndexBinaryFlat) -> None:
+        """Makes a CPU index a copy of this one."""
 
 class GpuIndexConfig:
     """What every GPU index is configured with."""
@@ -573,18 +844,24 @@ class GpuIndexConfig:
     """Accepted and ignored: there is no cuVS here."""
     def __init__(self) -> None: ...
 
+class GpuIndexBinaryFlatConfig(GpuIndexConfig):
+    """Configuration of a [`GpuIndexBinaryFlat`](crate::GpuIndexBinaryFlat)."""
+    def __init__(self) -> None: ...
+
 class GpuIndexFlat(GpuIndex):
     """Stores the full vectors on a GPU and searches them exhaustively, by any metric and for any k."""
     @overload
     def __init__(
-        self, provider: GpuResourcesProvider, dims: int, metric: int, config: GpuIndexFlatConfig = ...
+        self, provider: GpuResourcesProvider, dims: int, metric: int, config: GpuIndexFlatConfig | None = None
     ) -> None: ...
     @overload
-    def __init__(self, provider: GpuResourcesProvider, index: IndexFlat, config: GpuIndexFlatConfig = ...) -> None: ...
+    def __init__(
+        self, provider: GpuResourcesProvider, index: IndexFlat, config: GpuIndexFlatConfig | None = None
+    ) -> None: ...
     def getNumVecs(self) -> int:
         """Number of vectors."""
     def copyFrom(self, index: IndexFlat) -> None:
-        """Becomes a copy of a CPU index: its dimension, metric and vectors."""
+        """Becomes a copy of a CPU index. On an error this index stays as it was."""
     def copyTo(self, index: IndexFlat) -> None:
         """Makes a CPU index a copy of this one."""
 
@@ -600,19 +877,19 @@ class GpuIndexFlatConfig(GpuIndexConfig):
 class GpuIndexFlatIP(GpuIndexFlat):
     """Exact search on a GPU by inner product."""
     @overload
-    def __init__(self, provider: GpuResourcesProvider, dims: int, config: GpuIndexFlatConfig = ...) -> None: ...
+    def __init__(self, provider: GpuResourcesProvider, dims: int, config: GpuIndexFlatConfig | None = None) -> None: ...
     @overload
     def __init__(
-        self, provider: GpuResourcesProvider, index: IndexFlatIP, config: GpuIndexFlatConfig = ...
+        self, provider: GpuResourcesProvider, index: IndexFlatIP, config: GpuIndexFlatConfig | None = None
     ) -> None: ...
 
 class GpuIndexFlatL2(GpuIndexFlat):
     """Exact search on a GPU by squared L2 distance."""
     @overload
-    def __init__(self, provider: GpuResourcesProvider, dims: int, config: GpuIndexFlatConfig = ...) -> None: ...
+    def __init__(self, provider: GpuResourcesProvider, dims: int, config: GpuIndexFlatConfig | None = None) -> None: ...
     @overload
     def __init__(
-        self, provider: GpuResourcesProvider, index: IndexFlatL2, config: GpuIndexFlatConfig = ...
+        self, provider: GpuResourcesProvider, index: IndexFlatL2, config: GpuIndexFlatConfig | None = None
     ) -> None: ...
 
 class GpuIndexIVF(GpuIndex):
@@ -643,6 +920,12 @@ class GpuIndexIVF(GpuIndex):
         """Number of lists."""
     def getListLength(self, listId: int) -> int:
         """Number of entries of a list."""
+    def reserveMemory(self, numVecs: int) -> None:
+        """Makes room for as many vectors in all."""
+    def reclaimMemory(self) -> int:
+        """Gives back memory of the GPU that no vector needs; returns how many bytes."""
+    def updateQuantizer(self) -> None:
+        """Says that the quantizer was changed by others than this index."""
 
 class GpuIndexIVFConfig(GpuIndexConfig):
     """What every inverted file on a GPU is configured with."""
@@ -659,7 +942,7 @@ class GpuIndexIVFFlat(GpuIndexIVF):
     """Stores full vectors in the lists of a coarse quantizer, on a GPU."""
     @overload
     def __init__(
-        self, provider: GpuResourcesProvider, index: IndexIVFFlat, config: GpuIndexIVFFlatConfig = ...
+        self, provider: GpuResourcesProvider, index: IndexIVFFlat, config: GpuIndexIVFFlatConfig | None = None
     ) -> None: ...
     @overload
     def __init__(
@@ -668,7 +951,7 @@ class GpuIndexIVFFlat(GpuIndexIVF):
         dims: int,
         nlist: int,
         metric: int = ...,
-        config: GpuIndexIVFFlatConfig = ...,
+        config: GpuIndexIVFFlatConfig | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -678,18 +961,12 @@ class GpuIndexIVFFlat(GpuIndexIVF):
         dims: int,
         nlist: int,
         metric: int = ...,
-        config: GpuIndexIVFFlatConfig = ...,
+        config: GpuIndexIVFFlatConfig | None = None,
     ) -> None: ...
     def copyFrom(self, index: IndexIVFFlat) -> None:
-        """Becomes a copy of a CPU index: its quantizer, training and vectors."""
+        """Becomes a copy of a CPU index. On an error this index stays as it was."""
     def copyTo(self, index: IndexIVFFlat) -> None:
         """Makes a CPU index a copy of this one."""
-    def reserveMemory(self, numVecs: int) -> None:
-        """Makes room for as many vectors in all."""
-    def reclaimMemory(self) -> int:
-        """Gives back memory of the GPU that no vector needs; returns how many bytes."""
-    def updateQuantizer(self) -> None:
-        """Says that the quantizer was changed by others than this index."""
 
 class GpuIndexIVFFlatConfig(GpuIndexIVFConfig):
     """Configuration of a [`GpuIndexIVFFlat`](crate::GpuIndexIVFFlat)."""
@@ -707,7 +984,7 @@ class GpuIndexIVFPQ(GpuIndexIVF):
     """Whether codes are of residuals to the centroids of their lists."""
     @overload
     def __init__(
-        self, provider: GpuResourcesProvider, index: IndexIVFPQ, config: GpuIndexIVFPQConfig = ...
+        self, provider: GpuResourcesProvider, index: IndexIVFPQ, config: GpuIndexIVFPQConfig | None = None
     ) -> None: ...
     @overload
     def __init__(
@@ -718,7 +995,7 @@ class GpuIndexIVFPQ(GpuIndexIVF):
         subQuantizers: int,
         bitsPerCode: int,
         metric: int = ...,
-        config: GpuIndexIVFPQConfig = ...,
+        config: GpuIndexIVFPQConfig | None = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -730,18 +1007,12 @@ class GpuIndexIVFPQ(GpuIndexIVF):
         subQuantizers: int,
         bitsPerCode: int,
         metric: int = ...,
-        config: GpuIndexIVFPQConfig = ...,
+        config: GpuIndexIVFPQConfig | None = None,
     ) -> None: ...
     def copyFrom(self, index: IndexIVFPQ) -> None:
-        """Becomes a copy of a CPU index: its quantizer, training and vectors."""
+        """Becomes a copy of a CPU index. On an error this index stays as it was."""
     def copyTo(self, index: IndexIVFPQ) -> None:
         """Makes a CPU index a copy of this one."""
-    def reserveMemory(self, numVecs: int) -> None:
-        """Makes room for as many vectors in all."""
-    def reclaimMemory(self) -> int:
-        """Gives back memory of the GPU that no vector needs; returns how many bytes."""
-    def updateQuantizer(self) -> None:
-        """Says that the quantizer was changed by others than this index."""
     def getNumSubQuantizers(self) -> int:
         """Number of parts of a vector."""
     def getBitsPerCode(self) -> int:
@@ -766,6 +1037,55 @@ class GpuIndexIVFPQConfig(GpuIndexIVFConfig):
     """Accepted and ignored, as the tables are."""
     def __init__(self) -> None: ...
 
+class GpuIndexIVFScalarQuantizer(GpuIndexIVF):
+    """Stores scalar-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer, on a GPU."""
+
+    sq: ScalarQuantizer
+    """Makes the codes. The GPU has a copy of what it was trained to from training or copyFrom on."""
+    by_residual: bool
+    """Whether codes are of residuals to the centroids of their lists."""
+    @overload
+    def __init__(
+        self,
+        provider: GpuResourcesProvider,
+        index: IndexIVFScalarQuantizer,
+        config: GpuIndexIVFScalarQuantizerConfig | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        provider: GpuResourcesProvider,
+        dims: int,
+        nlist: int,
+        qtype: int,
+        metric: int = ...,
+        encodeResidual: bool = True,
+        config: GpuIndexIVFScalarQuantizerConfig | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        provider: GpuResourcesProvider,
+        coarseQuantizer: Index,
+        dims: int,
+        nlist: int,
+        qtype: int,
+        metric: int = ...,
+        encodeResidual: bool = True,
+        config: GpuIndexIVFScalarQuantizerConfig | None = None,
+    ) -> None: ...
+    def copyFrom(self, index: IndexIVFScalarQuantizer) -> None:
+        """Becomes a copy of a CPU index. On an error this index stays as it was."""
+    def copyTo(self, index: IndexIVFScalarQuantizer) -> None:
+        """Makes a CPU index a copy of this one."""
+
+class GpuIndexIVFScalarQuantizerConfig(GpuIndexIVFConfig):
+    """Configuration of a [`GpuIndexIVFScalarQuantizer`](crate::GpuIndexIVFScalarQuantizer)."""
+
+    interleavedLayout: bool
+    """Accepted and ignored: the layout is this library's own choice."""
+    def __init__(self) -> None: ...
+
 class GpuMultipleClonerOptions(GpuClonerOptions):
     """How an index is spread over several GPUs."""
 
@@ -774,7 +1094,51 @@ class GpuMultipleClonerOptions(GpuClonerOptions):
     shard_type: int
     """How IVF indexes are split (1: by id modulo the GPUs, 2: by id range, 4: by list)."""
     common_ivf_quantizer: bool
-    """Whether shards share one coarse quantizer."""
+    """Accepted: each GPU has a coarse quantizer of its own, with the same centroids, and results are the same."""
+    def __init__(self) -> None: ...
+
+class ParameterSpace:
+    """Sets parameters of indexes by name. Which there are, the types say: see [`Tuned`](tuning::Tuned)."""
+
+    this: Any
+    thisown: bool
+    verbose: int
+    """Verbosity."""
+    @property
+    def parameter_ranges(self) -> ParameterRangeVector:
+        """The parameters that `initialize` found and `add_range` added."""
+    def add_range(self, name: str) -> ParameterRange:
+        """The parameter of that name, added if it is not there."""
+    def initialize(self, index: Any) -> None:
+        """Takes the parameters of an index, with sensible values."""
+    def n_combinations(self) -> int:
+        """Number of settings."""
+    def combination_name(self, cno: int) -> str:
+        """Setting number cno in words, as set_index_parameters takes them."""
+    def combination_ge(self, c1: int, c2: int) -> bool:
+        """Whether no parameter is less in setting c1 than in c2."""
+    def display(self) -> None:
+        """Prints the parameters and their values."""
+    def update_bounds(self, cno: int, op: OperatingPoint, upper_bound_perf: Any, lower_bound_t: Any) -> None:
+        """Narrows what is known of setting cno by a measured one; the bounds are pointers to a double."""
+    def set_index_parameter(self, index: Any, name: str, value: float) -> None:
+        """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
+        quantizer's nprobe. RuntimeError where none has it.
+        """
+    def set_index_parameters(self, index: Any, param_string: str | int) -> None:
+        """Sets several parameters, as in 'nprobe=16,k_factor_rf=4', or those of the setting with a number."""
+    def explore(self, index: Any, xq: np.ndarray, crit: Any) -> OperatingPoints:
+        """Measures settings, the least and the largest first, and skips those that can't be optimal.
+
+        xq: queries, shape (nq, d). crit: says how good their results are. Returns the operating points, times in seconds a query.
+        """
+    def explore_c(self, index: Any, nq: int, xq: Any, crit: Any, ops: OperatingPoints) -> None: ...
+    def __init__(self) -> None: ...
+    def ranges_of(self, index: Index) -> Any:
+        """The parameters of the index that are worth exploring: pairs of a name and values."""
+
+class GpuParameterSpace(ParameterSpace):
+    """Sets parameters of indexes by name, those on GPUs and those made of several included."""
     def __init__(self) -> None: ...
 
 class GpuResourcesProvider:
@@ -870,6 +1234,24 @@ class HStackInvertedLists(ReadOnlyInvertedLists):
     def __init__(self, nil: int, ils: Any) -> None:
         """Of nil lists. ils: `data()` of an InvertedListsPtrVector."""
 
+class HadamardRotation(VectorTransform):
+    """Rotates at random: `H D3 H D2 H D1 x`, with random signs `D` and the normalized Walsh-Hadamard matrix `H`. The dimension that goes out is the next
+    power of two.
+    """
+
+    seed: int
+    """Gives the signs."""
+    signs1: Float32Vector
+    """The signs before the first transform, `d_out` numbers."""
+    signs2: Float32Vector
+    """The signs before the second."""
+    signs3: Float32Vector
+    """The signs before the third."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, seed: int = 12345) -> None: ...
+
 class IDSelector:
     """What all selectors are."""
 
@@ -949,6 +1331,8 @@ class IDSelectorRange(IDSelector):
     """One past the last."""
     assume_sorted: bool
     """The ids of every inverted list are in ascending order, so that a list is searched between two bounds."""
+    def find_sorted_ids_bounds(self, list_size: int, ids: Any, jmin: Any, jmax: Any) -> None:
+        """Where the selector's ids begin and end among list_size ascending ones: pointers to ids and to one number each."""
     def __init__(self, imin: int, imax: int, assume_sorted: bool = False) -> None: ...
 
 class IDSelectorXOr(IDSelector):
@@ -959,6 +1343,53 @@ class IDSelectorXOr(IDSelector):
     rhs: IDSelector | Any
     """The other."""
     def __init__(self, lhs: IDSelector | None, rhs: IDSelector | None) -> None: ...
+
+class LinearTransform(VectorTransform):
+    """`A x + b`."""
+
+    have_bias: bool
+    """Whether there is a bias."""
+    is_orthonormal: bool
+    """Whether the rows of `A` are orthonormal, so that its transpose reverses it."""
+    A: Float32Vector
+    """The matrix, `d_out * d_in` numbers, row-major."""
+    b: Float32Vector
+    """The bias, `d_out` numbers."""
+    verbose: bool
+    """Print what training does."""
+    def transform_transpose(self, n: int, y: Any, x: Any) -> None:
+        """x = (y - b) A for n vectors: the transpose, whatever the matrix; from and to where pointers lead."""
+    def print_if_verbose(self, name: str, mat: Any, n: int, d: int) -> None:
+        """Prints a matrix of n rows of d numbers, if `verbose` is set."""
+    def __init__(self, d_in: int = 0, d_out: int = 0, have_bias: bool = False) -> None: ...
+    def set_is_orthonormal(self) -> None:
+        """Finds out whether the rows of `A` are orthonormal."""
+
+class ITQMatrix(LinearTransform):
+    """Rotates vectors so that they lie near to the corners of a cube."""
+
+    max_iter: int
+    """Rounds of training."""
+    seed: int
+    """Gives the rotation that training begins with."""
+    init_rotation: Float64Vector
+    """That rotation, `d * d` numbers; empty for a random one."""
+    def __init__(self, d: int = 0) -> None: ...
+
+class ITQTransform(VectorTransform):
+    """Centers and normalizes vectors, reduces their dimension by PCA if asked for, and rotates them for their signs."""
+
+    mean: Float32Vector
+    """The mean that is subtracted."""
+    do_pca: bool
+    """Whether the dimension is reduced by PCA."""
+    itq: ITQMatrix
+    """The rotation."""
+    max_train_per_dim: int
+    """Vectors that training uses at most, for each dimension; never fewer than 32768 in all."""
+    pca_then_itq: LinearTransform
+    """PCA and rotation as one."""
+    def __init__(self, d_in: int = 0, d_out: int = 0, do_pca: bool = False) -> None: ...
 
 class SearchParameters:
     """Parameters of one search call; derived types add their own."""
@@ -1019,6 +1450,27 @@ class IVFPQSearchParameters(SearchParametersIVF):
         polysemous_ht: int = 0,
     ) -> None: ...
 
+class IVFRaBitQSearchParameters(SearchParametersIVF):
+    """Parameters of one search of an [`IndexIVFRaBitQ`]."""
+
+    qb: int
+    """Bits that queries are rounded to; 0 for no rounding."""
+    centered: bool
+    """Must be false: rounding to levels around 0 is not here."""
+    def __init__(
+        self,
+        *,
+        sel: IDSelector | None = None,
+        nprobe: int = 1,
+        max_codes: int = 0,
+        quantizer_params: SearchParameters | None = None,
+        max_empty_result_buckets: int = 0,
+        ensure_topk_full: bool = False,
+        max_lists_num: int = 0,
+        qb: int = 4,
+        centered: bool = False,
+    ) -> None: ...
+
 class IVFSQTurboQSearchParameters(SearchParametersIVF):
     """Parameters of one search in an inverted file of TurboQuant's codes."""
 
@@ -1068,81 +1520,11 @@ class Index2Layer(IndexFlatCodes):
     @overload
     def __init__(self, quantizer: Index, nlist: int, M: int, nbit: int = 8, metric: int = ...) -> None: ...
 
-class IndexBinary:
-    """The fields that every binary index has."""
-
-    this: Any
-    thisown: bool
-    d: int
-    """Vector dimension, in bits: a multiple of 8."""
-    code_size: int
-    """Bytes of one vector."""
-    ntotal: int
-    """Number of indexed vectors."""
-    verbose: bool
-    """Verbosity."""
-    is_trained: bool
-    """Whether the index needs no training, or has been trained."""
-    metric_type: int
-    """Kept for files; vectors are compared by Hamming distance."""
-    def train(self, x: np.ndarray) -> None:
-        """Trains the index on a set of vectors, shape (n, d / 8). Needed before any is added where `is_trained` is False."""
-    def add(self, x: np.ndarray) -> None:
-        """Adds vectors, shape (n, d / 8), which get the ids ntotal, ntotal + 1, ..."""
-    def add_with_ids(self, x: np.ndarray, ids: np.ndarray) -> None:
-        """Adds vectors, shape (n, d / 8), with ids of the caller's, int64, shape (n,). Not all indexes can."""
-    def search(self, x: np.ndarray, k: int, *, params: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Finds the k nearest neighbours of each query, shape (nq, d / 8).
-
-        Returns Hamming distances (int32) and ids (int64), shape (nq, k), nearest first. An id of -1 is no result.
-        """
-    def assign(self, x: np.ndarray, k: int, labels: np.ndarray | None = None) -> np.ndarray:
-        """The ids of the k nearest neighbours of each query, shape (nq, k), nearest first."""
-    def range_search(
-        self, x: np.ndarray, thresh: int, *, params: Any = None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Finds all vectors at a Hamming distance below `thresh` of each query.
-
-        Returns lims (uint64, shape (nq + 1,)), distances (float32) and ids: those of query i are D[lims[i]:lims[i + 1]] and
-        I[lims[i]:lims[i + 1]].
-        """
-    def reconstruct(self, key: int) -> np.ndarray:
-        """The vector with this id, shape (d / 8,)."""
-    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
-        """The vectors n0 to n0 + ni, shape (ni, d / 8); to the last where ni is -1."""
-    def remove_ids(self, x: Any) -> int:
-        """Removes vectors by an IDSelector or an array of ids; returns how many."""
-    def reset(self) -> None:
-        """Removes all vectors; training stays."""
-    def merge_from(self, otherIndex: Any, add_id: int = 0) -> None:
-        """Moves the vectors of another index of the same type here; the other is empty afterwards. add_id is added to its ids."""
-    def check_compatible_for_merge(self, otherIndex: Any) -> None:
-        """Raises where merge_from would."""
-    def sa_code_size(self) -> int:
-        """Size of a vector's code, in bytes."""
-    def display(self) -> None:
-        """Prints what the index is."""
-    def train_c(self, n: int, x: Any) -> None: ...
-    def train_ex(self, n: int, x: Any, numeric_type: int) -> None: ...
-    def add_c(self, n: int, x: Any) -> None: ...
-    def add_ex(self, n: int, x: Any, numeric_type: int) -> None: ...
-    def add_with_ids_c(self, n: int, x: Any, xids: Any) -> None: ...
-    def add_with_ids_ex(self, n: int, x: Any, numeric_type: int, xids: Any) -> None: ...
-    def add_sa_codes(self, n: int, codes: Any, xids: Any = None) -> None:
-        """Adds n vectors by their codes, which are the vectors; pointers."""
-    def search_c(self, n: int, x: Any, k: int, distances: Any, labels: Any, params: Any = None) -> None: ...
-    def search_ex(
-        self, n: int, x: Any, numeric_type: int, k: int, distances: Any, labels: Any, params: Any = None
-    ) -> None: ...
-    def search_and_reconstruct(
-        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
-    ) -> None:
-        """A search, and the vectors found; pointers."""
-    def assign_c(self, n: int, x: Any, labels: Any, k: int = 1) -> None: ...
-    def range_search_c(self, n: int, x: Any, radius: int, result: Any, params: Any = None) -> None: ...
-    def reconstruct_c(self, key: int, recons: Any) -> None: ...
-    def reconstruct_n_c(self, i0: int, ni: int, recons: Any) -> None: ...
-    def remove_ids_c(self, sel: Any) -> int: ...
+class IndexAdditiveQuantizer(IndexFlatCodes):
+    """Base of the indexes of codes of additive quantizers."""
+    @property
+    def aq(self) -> Any:
+        """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
 
 class IndexBinaryFlat(IndexBinary):
     """Stores binary vectors and searches them exhaustively."""
@@ -1260,7 +1642,7 @@ class IndexBinaryIDMap2(IndexBinaryIDMap):
     def construct_rev_map(self) -> None:
         """Makes the map back from `id_map`, after that was changed."""
     def check_consistency(self) -> None:
-        """Raises where the two maps disagree."""
+        """An error where the two maps disagree."""
 
 class IndexBinaryIVF(IndexBinary):
     """Stores binary vectors in the lists of a coarse quantizer."""
@@ -1312,13 +1694,13 @@ class IndexBinaryIVF(IndexBinary):
     @overload
     def __init__(self, quantizer: IndexBinary, d: int, nlist: int, own_invlists: bool = True) -> None: ...
     def get_list_size(self, list_no: int) -> int:
-        """Number of entries of a list."""
+        """The number of entries of a list."""
     def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
         """Makes a map from ids to entries, by array, so that vectors can be reconstructed; or drops it."""
     def set_direct_map_type(self, type: int) -> None:
         """Makes a map from ids to entries: 0 none, 1 by array (ids count up from 0), 2 by hash table (any ids)."""
-    def replace_invlists(self, il: InvertedLists, own: bool = False) -> None:
-        """Takes other lists."""
+    def replace_invlists(self, il: InvertedLists | None, own: bool = False) -> None:
+        """Takes other lists; those that were here are let go."""
 
 class IndexBinaryMultiHash(IndexBinary):
     """Stores vectors once, and their numbers in `nhash` tables: the first by the first `b` bits, the second by the next `b`, and so on. A search
@@ -1343,6 +1725,84 @@ class IndexBinaryMultiHash(IndexBinary):
     def __init__(self, d: int, nhash: int, b: int) -> None: ...
     def hashtable_size(self) -> int:
         """The number of hashes that have vectors, over all tables."""
+
+class ThreadedIndexBaseBinary(IndexBinary):
+    """The binary indexes that others are made of."""
+
+    own_indices: bool
+    """Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says."""
+    def count(self) -> int:
+        """Number of indexes."""
+    def at(self, i: int) -> IndexBinary:
+        """One of the indexes."""
+    def addIndex(self, index: IndexBinary) -> None:
+        """Takes one more index, of the same dimension."""
+    def removeIndex(self, index: IndexBinary) -> None:
+        """Lets go of an index."""
+    def syncWithSubIndexes(self) -> None:
+        """Takes notice of changes that the indexes went through by themselves."""
+
+class IndexBinaryReplicas(ThreadedIndexBaseBinary):
+    """Several binary indexes with the same vectors, which share the queries."""
+    @overload
+    def __init__(self, d: int, threaded: bool = True) -> None: ...
+    @overload
+    def __init__(self, threaded: bool = True) -> None: ...
+    def add_replica(self, index: IndexBinary) -> None:
+        """Takes one more index, which has as many vectors as the others."""
+    def remove_replica(self, index: IndexBinary) -> None:
+        """Lets go of an index."""
+
+class IndexBinaryShards(ThreadedIndexBaseBinary):
+    """Several binary indexes, each with a part of the vectors."""
+
+    successive_ids: bool
+    """Ids of an index count on from those of the indexes before it; else they are as the indexes say."""
+    @overload
+    def __init__(self, d: int, threaded: bool = False, successive_ids: bool = True) -> None: ...
+    @overload
+    def __init__(self, threaded: bool = False, successive_ids: bool = True) -> None: ...
+    def add_shard(self, index: IndexBinary) -> None:
+        """Takes one more index, of the same dimension."""
+    def remove_shard(self, index: IndexBinary) -> None:
+        """Lets go of an index."""
+
+class IndexFastScan(Index):
+    """Base of the indexes of packed codes of four bits."""
+
+    implem: int
+    """How a search goes: 0 by itself, 2 by floats, 3 by sums as they are, 4 by rounded tables one code at a time, 12 to 15 by packed codes. All but 2 and 3
+    find the same; 2 to 4 need the codes as they were before they were packed.
+    """
+    skip: int
+    """Accepted for compatibility."""
+    @property
+    def bbs(self) -> int:
+        """Vectors of a block, a multiple of 32."""
+    qbs: int
+    """Accepted for compatibility: queries are taken four at a time."""
+    @property
+    def M(self) -> int:
+        """Parts of a code."""
+    @property
+    def nbits(self) -> int:
+        """Bits of a part."""
+    @property
+    def ksub(self) -> int:
+        """Entries of a table."""
+    @property
+    def code_size(self) -> int:
+        """Bytes of a code that is not packed."""
+    @property
+    def ntotal2(self) -> int:
+        """Number of vectors, rounded up to whole blocks."""
+    @property
+    def M2(self) -> int:
+        """`M`, rounded up to an even number."""
+    codes: UInt8Vector
+    """The packed codes."""
+    def get_CodePacker(self) -> CodePacker:
+        """What packs the codes."""
 
 class IndexFlat(IndexFlatCodes):
     """Stores the full vectors and searches them exhaustively."""
@@ -1463,7 +1923,7 @@ class IndexHNSWCagra(IndexHNSW):
     @overload
     def __init__(self) -> None: ...
     @overload
-    def __init__(self, d: int, M: int, metric: int = ..., numeric_type: int = ...) -> None: ...
+    def __init__(self, d: int, M: int, metric: int = ..., numeric_type: int = 0) -> None: ...
     def get_numeric_type(self) -> int:
         """The type of the numbers that the GPU had: 0 for float32."""
     def set_numeric_type(self, numeric_type: int) -> None:
@@ -1598,8 +2058,6 @@ class IndexIVF(Index):
         """Writes the number of a list, coarse_code_size() bytes."""
     def decode_listno(self, code: Any) -> int:
         """The reverse of encode_listno."""
-    def check_ids_sorted(self) -> bool:
-        """True where the ids of each list grow."""
     def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
         """Replaces the vectors with these ids; needs a direct map."""
     def update_vectors_c(self, nv: int, idx: Any, v: Any) -> None: ...
@@ -1613,6 +2071,10 @@ class IndexIVF(Index):
         """Makes a map from ids to entries: 0 none, 1 by array (ids count up from 0), 2 by hash table (any ids)."""
     def get_list_size(self, list_no: int) -> int:
         """Number of entries of a list."""
+    def duplicates(self) -> tuple:
+        """Entries of one list that have equal codes: their ids, group after group, and where each group begins, with the end of the last one."""
+    def check_ids_sorted(self) -> bool:
+        """True where the ids of each list grow."""
     def train_encoder_num_vectors(self) -> int:
         """The most vectors that the training of the encoder uses; 0 for none."""
     def copy_subset_to(self, other: IndexIVF, subset_type: int, a1: int, a2: int) -> None:
@@ -1624,12 +2086,98 @@ class IndexIVF(Index):
     def coarse_code_size(self) -> int:
         """Bytes of a list's number in standalone codes."""
 
+class IndexIVFAdditiveQuantizer(IndexIVF):
+    """Base of the inverted files of codes of additive quantizers."""
+
+    use_precomputed_table: int
+    """Kept for programs that set it: there are no precomputed tables."""
+    @property
+    def aq(self) -> Any:
+        """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
+
+class IndexIVFFastScan(IndexIVF):
+    """Base of the inverted files of packed codes of four bits."""
+    @property
+    def bbs(self) -> int:
+        """Vectors of a block, a multiple of 32."""
+    @property
+    def M(self) -> int:
+        """Parts of a code."""
+    @property
+    def nbits(self) -> int:
+        """Bits of a part."""
+    @property
+    def ksub(self) -> int:
+        """Entries of a table."""
+    @property
+    def M2(self) -> int:
+        """`M`, rounded up to an even number."""
+    implem: int
+    """How a search goes: 0 by itself, 1 by floats, 2 by rounded tables one code at a time, 10 to 15 by packed codes. All but 1 find the same; 1 and 2 need
+    `orig_invlists`.
+    """
+    skip: int
+    """Accepted for compatibility."""
+    qbs: int
+    """Accepted for compatibility."""
+    qbs2: int
+    """Accepted for compatibility."""
+    orig_invlists: InvertedLists | Any
+    """Lists of the codes as they are when they are not packed."""
+    def get_CodePacker(self) -> CodePacker:
+        """What packs the codes."""
+    def reconstruct_orig_invlists(self) -> None:
+        """Makes `orig_invlists` of the packed lists."""
+
 class IndexIVFFlat(IndexIVF):
     """Stores full vectors in the lists of a coarse quantizer."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, quantizer: Index, d: int, nlist: int, metric: int = ..., own_invlists: bool = True) -> None: ...
+
+class IndexIVFFlatDedup(IndexIVFFlat):
+    """Stores full vectors in the lists of a coarse quantizer, equal ones once; a search finds all their ids."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, quantizer: Index, d: int, nlist: int, metric: int = ..., own_invlists: bool = True) -> None: ...
+
+class IndexIVFIndependentQuantizer(Index):
+    """A coarse quantizer of vectors as they are, beside an inverted file of transformed ones."""
+
+    quantizer: Index | Any
+    """Assigns vectors to lists, before the transform."""
+    vt: VectorTransform | Any
+    """What is done to vectors before they are encoded; none for nothing."""
+    index_ivf: IndexIVF | Any
+    """Stores the codes."""
+    own_fields: bool
+    """Whether these objects belong to this one. Memory is managed by reference counts, whatever this says."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, quantizer: Index, index_ivf: IndexIVF, vt: VectorTransform | None = None) -> None: ...
+
+class IndexIVFLocalSearchQuantizer(IndexIVFAdditiveQuantizer):
+    """Stores codes of a local search quantizer in the lists of a coarse quantizer."""
+
+    lsq: LocalSearchQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        M: int,
+        nbits: int,
+        metric: int = ...,
+        search_type: int = 0,
+        own_invlists: bool = True,
+    ) -> None: ...
 
 class IndexIVFPQ(IndexIVF):
     """Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer."""
@@ -1675,7 +2223,59 @@ class IndexIVFPQ(IndexIVF):
         own_invlists: bool = True,
     ) -> None: ...
     def precompute_table(self) -> None:
-        """Makes the precomputed table where `use_precomputed_table` does not forbid it."""
+        """Makes the precomputed table where residuals are compared by L2 and it is not too large."""
+
+class IndexIVFPQFastScan(IndexIVFFastScan):
+    """Stores packed product-quantized codes of four bits, of vectors or of their residuals, in the lists of a coarse quantizer."""
+
+    pq: ProductQuantizer
+    """Makes the codes."""
+    use_precomputed_table: int
+    """-1: make no precomputed table; 0: decide when it is made; 1: it is there."""
+    precomputed_table: Float32Vector
+    """The parts of distances that do not depend on the query, `nlist * M * 16` numbers."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        M: int,
+        nbits: int,
+        metric: int = ...,
+        bbs: int = 32,
+        own_invlists: bool = True,
+    ) -> None: ...
+    @overload
+    def __init__(self, orig: IndexIVFPQ, bbs: int = 32) -> None: ...
+    def precompute_table(self) -> None:
+        """Makes the precomputed table where residuals are compared by L2 and it is not too large."""
+
+class IndexIVFPQR(IndexIVFPQ):
+    """Stores product-quantized codes of residuals, and of the residuals of these; the former find, the latter order."""
+
+    refine_pq: ProductQuantizer
+    """Makes the second codes."""
+    refine_codes: UInt8Vector
+    """The second codes, by id."""
+    k_factor: float
+    """A search orders so many times `k` vectors."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        M: int,
+        nbits_per_idx: int,
+        M_refine: int,
+        nbits_per_idx_refine: int,
+        own_invlists: bool = True,
+    ) -> None: ...
 
 class IndexIVFPQStats:
     """What polysemous searches in inverted files of product-quantized codes did so far."""
@@ -1695,6 +2295,93 @@ class IndexIVFPQStats:
         """Sets everything to 0."""
     def add(self, other: IndexIVFPQStats) -> None:
         """Adds other statistics to these."""
+
+class IndexIVFProductLocalSearchQuantizer(IndexIVFAdditiveQuantizer):
+    """Stores codes of a local search quantizer for each part of the vectors in the lists of a coarse quantizer."""
+
+    plsq: ProductLocalSearchQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        nsplits: int,
+        Msub: int,
+        nbits: int,
+        metric: int = ...,
+        search_type: int = 0,
+        own_invlists: bool = True,
+    ) -> None: ...
+
+class IndexIVFProductResidualQuantizer(IndexIVFAdditiveQuantizer):
+    """Stores codes of a residual quantizer for each part of the vectors in the lists of a coarse quantizer."""
+
+    prq: ProductResidualQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        nsplits: int,
+        Msub: int,
+        nbits: int,
+        metric: int = ...,
+        search_type: int = 0,
+        own_invlists: bool = True,
+    ) -> None: ...
+
+class IndexIVFRaBitQ(IndexIVF):
+    """Stores the signs of vectors' coordinates, less the centroids of their lists, and estimates distances by them."""
+
+    rabitq: RaBitQuantizer
+    """Makes the codes."""
+    qb: int
+    """Bits that queries are rounded to; 0 for no rounding."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self, quantizer: Index, d: int, nlist: int, metric: int = ..., own_invlists: bool = True, nb_bits: int = 1
+    ) -> None: ...
+
+class IndexIVFResidualQuantizer(IndexIVFAdditiveQuantizer):
+    """Stores codes of a residual quantizer in the lists of a coarse quantizer."""
+
+    rq: ResidualQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        M: int,
+        nbits: int,
+        metric: int = ...,
+        search_type: int = 0,
+        own_invlists: bool = True,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        nbits: np.ndarray,
+        metric: int = ...,
+        search_type: int = 0,
+        own_invlists: bool = True,
+    ) -> None: ...
 
 class IndexIVFScalarQuantizer(IndexIVF):
     """Stores scalar-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer."""
@@ -1738,6 +2425,89 @@ class IndexIVFStats:
     def add(self, other: IndexIVFStats) -> None:
         """Adds other statistics to these."""
 
+class IndexLSH(IndexFlatCodes):
+    """Stores one bit a projection, its sign, and compares codes by the number of bits that differ."""
+
+    nbits: int
+    """Bits of a code."""
+    rotate_data: bool
+    """Whether vectors are rotated at random before; else the first `nbits` coordinates count."""
+    train_thresholds: bool
+    """Whether training finds the median of each projection, which is subtracted before the sign is taken."""
+    rrot: RandomRotationMatrix
+    """The rotation."""
+    thresholds: Float32Vector
+    """The medians, `nbits` numbers."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, nbits: int, rotate_data: bool = True, train_thresholds: bool = False) -> None: ...
+    def apply_preprocess(self, x: np.ndarray) -> np.ndarray:
+        """The projections of vectors (n, d), less the thresholds: (n, nbits). Their signs are the codes."""
+    def transfer_thresholds(self, vt: LinearTransform) -> None:
+        """Moves the thresholds into the bias of a linear transform that comes before the index."""
+
+class IndexLocalSearchQuantizer(IndexAdditiveQuantizer):
+    """Stores codes of a local search quantizer and searches them exhaustively."""
+
+    lsq: LocalSearchQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, metric: int = ..., search_type: int = 0) -> None: ...
+
+class IndexNSG(Index):
+    """Searches the vectors of `storage` along the links of a graph that is built once."""
+
+    nsg: NSG
+    """The graph."""
+    own_fields: bool
+    """Whether the storage belongs to this index. Memory is managed by reference counts, whatever this says."""
+    storage: Index | Any
+    """Holds the vectors and compares queries with them."""
+    is_built: bool
+    """Whether there is a graph."""
+    GK: int
+    """Nearest neighbours of each vector that the graph is built from."""
+    build_type: int
+    """How those are found: 0 by exact search; 1 by a graph where there are many vectors."""
+    nndescent_S: int
+    """Accepted for compatibility."""
+    nndescent_R: int
+    """Accepted for compatibility."""
+    nndescent_L: int
+    """Accepted for compatibility."""
+    nndescent_iter: int
+    """Accepted for compatibility."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, R: int = 32, metric: int = ...) -> None: ...
+    @overload
+    def __init__(self, storage: Index, R: int = 32) -> None: ...
+
+class IndexNSGFlat(IndexNSG):
+    """Stores the full vectors."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, R: int, metric: int = ...) -> None: ...
+
+class IndexNSGPQ(IndexNSG):
+    """Stores product-quantized codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, pq_M: int, M: int, pq_nbits: int = 8) -> None: ...
+
+class IndexNSGSQ(IndexNSG):
+    """Stores scalar-quantized codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, qtype: int, M: int, metric: int = ...) -> None: ...
+
 class IndexPQ(IndexFlatCodes):
     """Stores product-quantized codes and searches them exhaustively."""
 
@@ -1765,6 +2535,18 @@ class IndexPQ(IndexFlatCodes):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int, metric: int = ...) -> None: ...
+
+class IndexPQFastScan(IndexFastScan):
+    """Stores product-quantized codes of four bits, packed, and searches them exhaustively."""
+
+    pq: ProductQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, metric: int = ..., bbs: int = 32) -> None: ...
+    @overload
+    def __init__(self, orig: IndexPQ, bbs: int = 32) -> None: ...
 
 class IndexPQStats:
     """What searches among product-quantized codes did so far."""
@@ -1804,6 +2586,53 @@ class IndexPreTransform(Index):
     def __init__(self, ltrans: VectorTransform, index: Index) -> None: ...
     def prepend_transform(self, ltrans: VectorTransform) -> None:
         """Adds a transform that is applied before all others."""
+
+class IndexProductLocalSearchQuantizer(IndexAdditiveQuantizer):
+    """Stores codes of a local search quantizer for each part of the vectors and searches them exhaustively."""
+
+    plsq: ProductLocalSearchQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self, d: int, nsplits: int, Msub: int, nbits: int, metric: int = ..., search_type: int = 0
+    ) -> None: ...
+
+class IndexProductResidualQuantizer(IndexAdditiveQuantizer):
+    """Stores codes of a residual quantizer for each part of the vectors and searches them exhaustively."""
+
+    prq: ProductResidualQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self, d: int, nsplits: int, Msub: int, nbits: int, metric: int = ..., search_type: int = 0
+    ) -> None: ...
+
+class IndexRaBitQ(IndexFlatCodes):
+    """Stores the signs of vectors' coordinates, less their mean, and estimates distances by them."""
+
+    rabitq: RaBitQuantizer
+    """Makes the codes."""
+    center: Float32Vector
+    """The mean of the training vectors, which is subtracted."""
+    qb: int
+    """Bits that queries are rounded to; 0 for no rounding."""
+    centered: bool
+    """Accepted for compatibility: must be false."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, metric: int = ..., nb_bits: int = 1) -> None: ...
+
+class IndexRandom(Index):
+    """Finds random ids at random distances; the same query finds the same ones. It stores nothing."""
+
+    seed: int
+    """Gives the results, with the query."""
+    def __init__(self, d: int, ntotal: int = 0, seed: int = 1234, metric: int = ...) -> None: ...
 
 class IndexRefine(Index):
     """Ranks the results of `base_index` again by the distances of `refine_index`."""
@@ -1859,15 +2688,27 @@ class IndexReplicas(ThreadedIndexBase):
     """Several indexes with the same vectors, which share the queries."""
 
     threaded: bool
-    """Accepted for compatibility: indexes are asked one after the other, each by all threads."""
-    @overload
-    def __init__(self, threaded: bool = True) -> None: ...
+    """Whether all take part in a search, each with some of the queries and by a thread of its own; else the first answers."""
     @overload
     def __init__(self, d: int, threaded: bool = True) -> None: ...
+    @overload
+    def __init__(self, threaded: bool = True) -> None: ...
     def add_replica(self, index: Index) -> None:
         """Takes one more index, which has as many vectors as the others."""
     def remove_replica(self, index: Index) -> None:
         """Lets go of an index."""
+
+class IndexResidualQuantizer(IndexAdditiveQuantizer):
+    """Stores codes of a residual quantizer and searches them exhaustively."""
+
+    rq: ResidualQuantizer
+    """Makes the codes."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, metric: int = ..., search_type: int = 0) -> None: ...
+    @overload
+    def __init__(self, d: int, nbits: np.ndarray, metric: int = ..., search_type: int = 0) -> None: ...
 
 class IndexRowwiseMinMaxBase(Index):
     """Base of the codecs that scale vectors."""
@@ -1905,17 +2746,56 @@ class IndexShards(ThreadedIndexBase):
     """Several indexes, each with a part of the vectors."""
 
     threaded: bool
-    """Accepted for compatibility: indexes are asked one after the other, each by all threads."""
+    """Whether indexes are asked at the same time, by a thread each; else one after the other, each by all threads."""
     successive_ids: bool
     """Ids of an index count on from those of the indexes before it; else they are as the indexes say."""
     @overload
-    def __init__(self, threaded: bool = False, successive_ids: bool = True) -> None: ...
-    @overload
     def __init__(self, d: int, threaded: bool = False, successive_ids: bool = True) -> None: ...
+    @overload
+    def __init__(self, threaded: bool = False, successive_ids: bool = True) -> None: ...
     def add_shard(self, index: Index) -> None:
-        """Takes one more index."""
+        """Takes one more index, of the same dimension and metric."""
     def remove_shard(self, index: Index) -> None:
         """Lets go of an index."""
+
+class IndexShardsIVF(IndexShards):
+    """Several inverted files with a common coarse quantizer, each with a part of the vectors."""
+
+    quantizer: Index | Any
+    """Assigns vectors to lists, for all indexes."""
+    nlist: int
+    """Number of lists."""
+    quantizer_trains_alone: int
+    """0: k-means trains the quantizer; 1: it trains itself; 2: k-means trains centroids, which are then added to it."""
+    own_fields: bool
+    """Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says."""
+    cp: ClusteringParameters
+    """Parameters of the k-means of the quantizer."""
+    clustering_index: Index | Any
+    """If set, assigns points to centroids in that k-means."""
+    def __init__(self, quantizer: Index, nlist: int, threaded: bool = False, successive_ids: bool = True) -> None: ...
+    def add_shard(self, index: Index) -> None:
+        """Takes one more inverted file, of the same number of lists."""
+    def addIndex(self, index: Index) -> None:
+        """Takes one more inverted file, of the same number of lists."""
+
+class IndexSplitVectors(Index):
+    """Splits queries among indexes of parts of the coordinates. Vector `i_0 + i_1 * ntotal + ...` is the one whose parts are those numbers of the
+    indexes; only the nearest one is found.
+    """
+
+    own_fields: bool
+    """Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says."""
+    threaded: bool
+    """Accepted for compatibility: indexes are asked one after the other, each by all threads."""
+    @property
+    def sum_d(self) -> int:
+        """The dimensions of all indexes together; a search needs `d` of them."""
+    def __init__(self, d: int, threaded: bool = False) -> None: ...
+    def add_sub_index(self, index: Index) -> None:
+        """Takes an index for the next coordinates, with as many vectors as the others and the same metric."""
+    def sync_with_sub_indexes(self) -> None:
+        """Takes notice of changes that the indexes went through by themselves."""
 
 class Int16Vector:
     """A `std::vector` of its own."""
@@ -2023,26 +2903,44 @@ class Level1Quantizer:
     @overload
     def __init__(self, quantizer: Index, nlist: int) -> None: ...
 
-class LinearTransform(VectorTransform):
-    """`A x + b`."""
+class LocalSearchCoarseQuantizer(AdditiveCoarseQuantizer):
+    """A coarse quantizer over a local search quantizer: all centroids are looked at."""
 
-    have_bias: bool
-    """Whether there is a bias."""
-    is_orthonormal: bool
-    """Whether the rows of `A` are orthonormal, so that its transpose reverses it."""
-    A: Float32Vector
-    """The matrix, `d_out * d_in` numbers, row-major."""
-    b: Float32Vector
-    """The bias, `d_out` numbers."""
-    verbose: bool
-    """Print what training does."""
-    def transform_transpose(self, n: int, y: Any, x: Any) -> None:
-        """x = (y - b) A for n vectors: the transpose, whatever the matrix; from and to where pointers lead."""
-    def print_if_verbose(self, name: str, mat: Any, n: int, d: int) -> None:
-        """Prints a matrix of n rows of d numbers, if `verbose` is set."""
-    def __init__(self, d_in: int = 0, d_out: int = 0, have_bias: bool = False) -> None: ...
-    def set_is_orthonormal(self) -> None:
-        """Finds out whether the rows of `A` are orthonormal."""
+    lsq: LocalSearchQuantizer
+    """The quantizer."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, metric: int = ...) -> None: ...
+
+class LocalSearchQuantizer(AdditiveQuantizer):
+    """Finds codes by iterated local search."""
+
+    K: int
+    """Entries of a codebook."""
+    train_iters: int
+    """Rounds of training."""
+    encode_ils_iters: int
+    """Beginnings of a search: in encoding and in training."""
+    train_ils_iters: int
+    icm_iters: int
+    """Passes over the codebooks from each beginning."""
+    p: float
+    """How fast the perturbation of codebooks falls."""
+    lambd: float
+    """Weight of the codebooks' norms when they are solved for."""
+    chunk_size: int
+    """Vectors that are encoded at a time."""
+    random_seed: int
+    """Seed of the random numbers."""
+    nperts: int
+    """Numbers of a code that are changed for a new beginning."""
+    update_codebooks_with_double: bool
+    """Kept for programs that set it: codebooks are always solved for in double precision."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, search_type: int = 0) -> None: ...
 
 class MaskedInvertedLists(ReadOnlyInvertedLists):
     """The first's list where it has entries, else the second's."""
@@ -2057,6 +2955,31 @@ class MultiIndexQuantizer(Index):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int) -> None: ...
+
+class NSG:
+    """The graph."""
+
+    this: Any
+    thisown: bool
+    @property
+    def ntotal(self) -> int:
+        """Number of vertices."""
+    R: int
+    """Links of a vertex, at most."""
+    L: int
+    """Candidates that a search keeps while the graph is built."""
+    C: int
+    """Candidates that are looked at when links are chosen."""
+    search_L: int
+    """Candidates that a search keeps; never fewer than its results."""
+    enterpoint: int
+    """Where searches begin."""
+    @property
+    def is_built(self) -> bool:
+        """Whether there is a graph."""
+    def __init__(self, R: int = 32) -> None: ...
+    def reset(self) -> None:
+        """Forgets the graph."""
 
 class NormalizationTransform(VectorTransform):
     """Scales each vector to an L2 norm of 1."""
@@ -2136,46 +3059,6 @@ class PCAMatrix(LinearTransform):
     def prepare_Ab(self) -> None:
         """Makes `A` and `b` from the mean, the eigenvalues and the components."""
 
-class ParameterSpace:
-    """Sets parameters of indexes by name. Which there are, the types say: see [`Tuned`](tuning::Tuned)."""
-
-    this: Any
-    thisown: bool
-    verbose: int
-    """Verbosity."""
-    @property
-    def parameter_ranges(self) -> ParameterRangeVector:
-        """The parameters that `initialize` found and `add_range` added."""
-    def add_range(self, name: str) -> ParameterRange:
-        """The parameter of that name, added if it is not there."""
-    def initialize(self, index: Any) -> None:
-        """Takes the parameters of an index, with sensible values."""
-    def n_combinations(self) -> int:
-        """Number of settings."""
-    def combination_name(self, cno: int) -> str:
-        """Setting number cno in words, as set_index_parameters takes them."""
-    def combination_ge(self, c1: int, c2: int) -> bool:
-        """Whether no parameter is less in setting c1 than in c2."""
-    def display(self) -> None:
-        """Prints the parameters and their values."""
-    def update_bounds(self, cno: int, op: OperatingPoint, upper_bound_perf: Any, lower_bound_t: Any) -> None:
-        """Narrows what is known of setting cno by a measured one; the bounds are pointers to a double."""
-    def set_index_parameter(self, index: Any, name: str, value: float) -> None:
-        """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
-        quantizer's nprobe. RuntimeError where none has it.
-        """
-    def set_index_parameters(self, index: Any, param_string: str | int) -> None:
-        """Sets several parameters, as in 'nprobe=16,k_factor_rf=4', or those of the setting with a number."""
-    def explore(self, index: Any, xq: np.ndarray, crit: Any) -> OperatingPoints:
-        """Measures settings, the least and the largest first, and skips those that can't be optimal.
-
-        xq: queries, shape (nq, d). crit: says how good their results are. Returns the operating points, times in seconds a query.
-        """
-    def explore_c(self, index: Any, nq: int, xq: Any, crit: Any, ops: OperatingPoints) -> None: ...
-    def __init__(self) -> None: ...
-    def ranges_of(self, index: Index) -> Any:
-        """The parameters of the index that are worth exploring: pairs of a name and values."""
-
 class SimulatedAnnealingParameters:
     """How a permutation is searched for."""
 
@@ -2221,24 +3104,20 @@ class PolysemousTraining(SimulatedAnnealingParameters):
     def memory_usage_per_thread(self, pq: ProductQuantizer) -> int:
         """Bytes that each thread of the training needs."""
 
-class Quantizer:
-    """What all quantizers have."""
+class ProductAdditiveQuantizer(AdditiveQuantizer):
+    """Base of the additive quantizers of parts of vectors."""
 
-    this: Any
-    thisown: bool
-    d: int
-    """Dimension of the vectors."""
-    code_size: int
-    """Bytes of one code."""
-    def train(self, x: np.ndarray) -> None:
-        """Trains on vectors of shape (n, d)."""
-    def compute_codes(self, x: np.ndarray) -> np.ndarray:
-        """The codes of vectors: uint8, shape (n, code_size)."""
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """The vectors that codes stand for, shape (n, d)."""
-    def train_c(self, n: int, x: Any) -> None: ...
-    def compute_codes_c(self, x: Any, codes: Any, n: int) -> None: ...
-    def decode_c(self, code: Any, x: Any, n: int = 1) -> None: ...
+    nsplits: int
+    """Number of parts."""
+
+class ProductLocalSearchQuantizer(ProductAdditiveQuantizer):
+    """A local search quantizer for each part of the vectors."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, nsplits: int, Msub: int, nbits: int, search_type: int = 0) -> None: ...
+    def subquantizer(self, m: int) -> LocalSearchQuantizer:
+        """The quantizer of a part."""
 
 class ProductQuantizer(Quantizer):
     """Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits."""
@@ -2311,6 +3190,50 @@ class ProductQuantizer(Quantizer):
     def clear_transposed_centroids(self) -> None:
         """Drops `transposed_centroids` and `centroids_sq_lengths`."""
 
+class ProductResidualQuantizer(ProductAdditiveQuantizer):
+    """A residual quantizer for each part of the vectors."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, nsplits: int, Msub: int, nbits: int, search_type: int = 0) -> None: ...
+    def subquantizer(self, m: int) -> ResidualQuantizer:
+        """The quantizer of a part."""
+
+class ProgressiveDimClusteringParameters(ClusteringParameters):
+    """How a clustering in growing dimensions is trained."""
+
+    progressive_dim_steps: int
+    """Number of steps from one dimension to all."""
+    apply_pca: bool
+    """Whether the dimensions are the principal components rather than the given ones."""
+    def __init__(self) -> None: ...
+
+class ProgressiveDimClustering(ProgressiveDimClusteringParameters):
+    """k-means whose dimensions grow step by step."""
+
+    d: int
+    """Dimension of the vectors."""
+    k: int
+    """Number of centroids."""
+    centroids: Float32Vector
+    """The centroids, `k * d` numbers."""
+    def train(self, x: np.ndarray, index: Any, weights: np.ndarray | None = None) -> None:
+        """Computes the centroids.
+
+        x: training vectors, shape (n, d). index: assigns vectors to centroids, and holds the centroids afterwards.
+        weights: of the vectors, shape (n,).
+        """
+    def train_encoded(self, x: np.ndarray, codec: Any, index: Any, weights: np.ndarray | None = None) -> None:
+        """As train, with vectors as codes of another index: uint8, shape (n, codec.sa_code_size())."""
+    def train_encoded_c(self, nx: int, x: Any, codec: Any, index: Any, weights: Any = None) -> None: ...
+    def train_c(self, n: int, x: Any, index: Any, x_weights: Any = None) -> None: ...
+    @property
+    def iteration_stats(self) -> ClusteringIterationStatsVector:
+        """What each round was like."""
+    def __init__(self, d: int, k: int, cp: ProgressiveDimClusteringParameters | None = None) -> None: ...
+    def iteration_stats_table(self) -> np.ndarray:
+        """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
+
 class PyCallbackIDSelector(IDSelector):
     """Asks a Python function which ids are members. After an exception no id is one, so that the work ends soon."""
     def __init__(self, callback: Callable[[int], object]) -> None: ...
@@ -2331,6 +3254,27 @@ class PyCallbackIOWriter(IOWriter):
     def __init__(self, callback: Callable[[bytes], object], bs: int = ...) -> None:
         """callback(b) takes bytes: `file.write` is one."""
 
+class RaBitQSearchParameters(SearchParameters):
+    """Parameters of one search of an [`IndexRaBitQ`]."""
+
+    qb: int
+    """Bits that queries are rounded to; 0 for no rounding."""
+    centered: bool
+    """Must be false: rounding to levels around 0 is not here."""
+    def __init__(self, *, sel: IDSelector | None = None, qb: int = 4, centered: bool = False) -> None: ...
+
+class RaBitQuantizer(Quantizer):
+    """Makes codes of one bit a coordinate."""
+
+    metric_type: int
+    """How vectors are compared: L2 or inner product."""
+    nb_bits: int
+    """Bits of a coordinate: 1."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, metric: int = ..., nb_bits: int = 1) -> None: ...
+
 class RandomRotationMatrix(LinearTransform):
     """Randomly rotates a set of vectors."""
     def __init__(self, d_in: int = 0, d_out: int = 0) -> None: ...
@@ -2348,6 +3292,70 @@ class RemapDimensionsTransform(VectorTransform):
     def __init__(self, d_in: int, d_out: int, uniform: bool = True) -> None: ...
     @overload
     def __init__(self, d_in: int, d_out: int, map: np.ndarray) -> None: ...
+
+class ResidualCoarseQuantizer(AdditiveCoarseQuantizer):
+    """A coarse quantizer over a residual quantizer: centroids are found by keeping the best few sums."""
+
+    rq: ResidualQuantizer
+    """The quantizer."""
+    beam_factor: float
+    """Sums that are kept for each result that is wanted; negative to look at all centroids."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, metric: int = ...) -> None: ...
+    @overload
+    def __init__(self, d: int, nbits: np.ndarray, metric: int = ...) -> None: ...
+    def set_beam_factor(self, new_beam_factor: float) -> None:
+        """Sets `beam_factor`: at least 1, or negative to look at all centroids."""
+    def initialize_from(self, other: Index) -> None:
+        """Takes the first codebooks of another quantizer."""
+
+class ResidualQuantizer(AdditiveQuantizer):
+    """Encodes by the best of `max_beam_size` sums of entries, found codebook by codebook."""
+
+    Skip_codebook_tables: ClassVar[int]
+    Train_default: ClassVar[int]
+    Train_progressive_dim: ClassVar[int]
+    Train_refine_codebook: ClassVar[int]
+    Train_top_beam: ClassVar[int]
+    train_type: int
+    """How training works, a sum: 1 clusters in growing dimensions, 2 refines the codebooks at the end, 1024 takes the best sum of each vector only,
+    2048 makes no tables of products.
+    """
+    niter_codebook_refine: int
+    """Rounds of refinement."""
+    max_beam_size: int
+    """Sums that are kept of each vector."""
+    use_beam_LUT: int
+    """Whether sums are compared by tables of products; results are the same."""
+    approx_topk_mode: int
+    """How the best of many distances are found: always exactly, whatever this says."""
+    cp: ProgressiveDimClusteringParameters
+    """Parameters of the clustering of each codebook."""
+    def retrain_AQ_codebook(self, n: int, x: Any) -> float:
+        """Solves for the codebooks that decode the codes of n vectors with the least error, and returns it."""
+    def refine_beam(
+        self,
+        n: int,
+        beam_size: int,
+        residuals: Any,
+        new_beam_size: int,
+        new_codes: Any,
+        new_residuals: Any = None,
+        new_distances: Any = None,
+    ) -> None:
+        """The best new_beam_size sums for n * beam_size vectors; outputs are pointers, of which the last two may be None."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, search_type: int = 0) -> None: ...
+    @overload
+    def __init__(self, d: int, nbits: np.ndarray, search_type: int = 0) -> None: ...
+    def initialize_from(self, other: AdditiveQuantizer, skip_M: int = 0) -> None:
+        """Takes the first codebooks of another quantizer."""
+    def memory_per_point(self, beam_size: int = -1) -> int:
+        """Bytes that encoding a vector takes."""
 
 class ScalarQuantizer(Quantizer):
     """Replaces each coordinate by a few bits: of its place in a range, or by the nearest of some levels, or by a shorter number."""
@@ -2440,6 +3448,13 @@ class SearchParametersPreTransform(SearchParameters):
     index_params: SearchParameters | Any
     """The parameters of that index."""
     def __init__(self, *, sel: IDSelector | None = None, index_params: SearchParameters | None = None) -> None: ...
+
+class SearchParametersResidualCoarseQuantizer(SearchParameters):
+    """Parameters of one search among the centroids of a [`ResidualCoarseQuantizer`]."""
+
+    beam_factor: float
+    """As the index's."""
+    def __init__(self, *, sel: IDSelector | None = None, beam_factor: float = 4) -> None: ...
 
 class SliceInvertedLists(ReadOnlyInvertedLists):
     """The lists from one number to before another of others."""
@@ -2809,6 +3824,20 @@ DistanceDataType_F16: int
 
 DistanceDataType_F32: int
 
+class GpuResourcesVector:
+    """A `std::vector` of resources, one for each GPU of an index."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def push_back(self, res: Any) -> None:
+        """Appends resources, which stay alive as long as the vector."""
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Any: ...
+
 INDICES_32_BIT: int
 
 INDICES_64_BIT: int
@@ -2842,11 +3871,26 @@ def gpu_launches() -> list[dict[str, Any]]:
     code and of the PTX behind it, which differ where the driver compiled PTX.
     """
 
+def gpu_profiler_start() -> None:
+    """Does nothing: profilers see the work of this library without being told."""
+
+def gpu_profiler_stop() -> None:
+    """Does nothing, as gpu_profiler_start does."""
+
 def gpu_report() -> dict[str, list[str]]:
     """What is known of kernels, driver, CUDA libraries and GPUs, for `python -m faiss`."""
 
 def gpu_sync_all_devices() -> None:
     """Waits for all work on GPUs. Every call has already waited for its own when it returns, so that nothing is left to do."""
+
+def index_binary_cpu_to_gpu(provider: Any, device: int, index: Any, options: Any = None) -> Any:
+    """A copy of an IndexBinaryFlat on a GPU. The options say nothing of binary indexes."""
+
+def index_binary_cpu_to_gpu_multiple(provider: Any, devices: Any, index: Any, options: Any = None) -> Any:
+    """A copy of an IndexBinaryFlat on the one GPU of a list; on several it is not implemented."""
+
+def index_binary_gpu_to_cpu(index: Any) -> Any:
+    """A copy of a binary GPU index on the CPU."""
 
 def index_cpu_to_all_gpus(index: Any, co: Any = None, ngpu: int = -1) -> Any:
     """A copy of a CPU index on all GPUs, or on the first ngpu."""
@@ -3443,6 +4487,149 @@ def range_search_inner_product(
 ) -> None:
     """Of ny vectors those whose inner product with each of nx is larger than the radius."""
 
+class BitstringReader:
+    """Reads what a BitstringWriter wrote."""
+
+    code: Any
+    code_size: Any
+    i: Any
+    def __init__(self, code: Any, code_size: int) -> None:
+        """code: a pointer to code_size bytes."""
+    def read(self, nbit: int) -> int:
+        """The next number, of nbit bits."""
+
+class BitstringWriter:
+    """Writes numbers of some bits each into bytes, lowest bits first."""
+
+    code: Any
+    code_size: Any
+    i: Any
+    def __init__(self, code: Any, code_size: int) -> None:
+        """code: a pointer to code_size bytes, which become 0."""
+    def write(self, x: int, nbit: int) -> None:
+        """Writes the lowest nbit bits of x."""
+
+def bincode_hist(n: int, nbits: int, codes: Any, hist: Any) -> None:
+    """How often each bit of n codes is 1: nbits numbers."""
+
+def bitvec_print(b: Any, d: int) -> None:
+    """Prints d bits, in groups of eight."""
+
+def bitvecs2fvecs(b: Any, x: Any, d: int, n: int) -> None:
+    """Bits as numbers: 1 and -1."""
+
+def fvec2bitvec(x: Any, b: Any, d: int) -> None:
+    """The signs of d numbers as bits, lowest first: 1 for those that are not negative."""
+
+def fvec_L2sqr_by_idx(dis: Any, x: Any, y: Any, ids: Any, d: int, nx: int, ny: int) -> None:
+    """Squared distances of each of nx vectors to the ny vectors of y that ids names for it; inf for negative ids."""
+
+def fvec_L2sqr_ny_nearest(distances_tmp_buffer: Any, x: Any, y: Any, d: int, ny: int) -> int:
+    """The number of the nearest of ny vectors; squared distances go to the buffer."""
+
+def fvec_inner_products_by_idx(ip: Any, x: Any, y: Any, ids: Any, d: int, nx: int, ny: int) -> None:
+    """Inner products of each of nx vectors with the ny vectors of y that ids names for it; -inf for negative ids."""
+
+def fvec_madd_and_argmin(n: int, a: Any, bf: float, b: Any, c: Any) -> int:
+    """c = a + bf * b; the position of the smallest number, -1 where there is none."""
+
+def fvecs2bitvecs(x: Any, b: Any, d: int, n: int) -> None:
+    """As fvec2bitvec, for n vectors."""
+
+def generalized_hamming_64(a: int) -> int:
+    """The number of bytes of 64 bits that are not 0."""
+
+def generalized_hammings_knn_hc(ha: Any, a: Any, b: Any, nb: int, code_size: int, ordered: int = 1) -> None:
+    """The nearest of nb codes for each of the codes a, as many as the heaps `ha` are: by the number of bytes that differ."""
+
+def inner_product_to_L2sqr(dis: Any, nr1: Any, nr2: Any, n1: int, n2: int) -> None:
+    """From inner products, n1 rows of n2, to squared distances, by squared norms."""
+
+def kmeans1d(x: Any, n: int, nclusters: int, centroids: Any) -> float:
+    """The nclusters centroids of n numbers that are best of all, in ascending order. Returns the imbalance factor.
+
+    Dynamic programming over the sorted numbers: the best cuts for more numbers never lie before those for fewer.
+    """
+
+def knn_L2sqr_by_idx(
+    x: Any,
+    y: Any,
+    subset: Any,
+    d: int,
+    nx: int,
+    ny: int,
+    nsubset: int,
+    k: int,
+    vals: Any,
+    ids: Any,
+    ld_subset: int = -1,
+) -> None:
+    """The k nearest of nsubset vectors of y that are named for each query; negative numbers are none."""
+
+def knn_inner_products_by_idx(
+    x: Any, y: Any, subset: Any, d: int, nx: int, ny: int, nsubset: int, k: int, vals: Any, ids: Any, ld_ids: int = -1
+) -> None:
+    """The k most similar of nsubset vectors of y that are named for each query; negative numbers are none."""
+
+def lo_build(list_id: int, offset: int) -> int:
+    """The number that stands for an entry of a list."""
+
+def lo_listno(lo: int) -> int:
+    """The list of an entry."""
+
+def lo_offset(lo: int) -> int:
+    """Where in its list an entry is."""
+
+def merge_result_table_with(
+    n: int, k: int, I0: Any, D0: Any, I1: Any, D1: Any, keep_min: bool = True, translation: int = 0
+) -> int:
+    """Merges results of n queries, k each, into the first ones; `translation` is added to the second ones' ids. How many of those came in."""
+
+def pairwise_indexed_L2sqr(d: int, n: int, x: Any, ix: Any, y: Any, iy: Any, dis: Any) -> None:
+    """Squared distances of n pairs of vectors, ix of x and iy of y."""
+
+def pairwise_indexed_inner_product(d: int, n: int, x: Any, ix: Any, y: Any, iy: Any, dis: Any) -> None:
+    """Inner products of n pairs of vectors, ix of x and iy of y."""
+
+def popcount32(x: int) -> int:
+    """The number of bits that are set."""
+
+def popcount64(x: int) -> int:
+    """The number of bits that are set."""
+
+def quantize_LUT_and_bias(
+    nprobe: int,
+    M: int,
+    ksub: int,
+    lut_is_3d: bool,
+    LUT: Any,
+    bias: Any,
+    LUTq: Any,
+    M2: int,
+    biasq: Any,
+    a_out: Any,
+    b_out: Any,
+) -> None:
+    """Rounds a query's tables to bytes and its biases to 16 bits, by one scale: a distance is `b + sum / a`. M2: rows of a table that is written."""
+
+def ranklist_handle_ties(k: int, idx: Any, dis: Any) -> None:
+    """Sorts the ids of equal distances."""
+
+def reflection(u: Any, x: Any, n: int, d: int, nu: int) -> None:
+    """Reflects n vectors at nu planes, one after the other, whose normals are the rows of u."""
+
+def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any, b_out: Any) -> None:
+    """Rounds n rows of d numbers to whole ones from 0 to 255, each row from its smallest on, all by one scale: `tab / a + b`."""
+
+def round_uint8_per_column_multi(tab: Any, m: int, n: int, d: int, a_out: Any, b_out: Any) -> None:
+    """As round_uint8_per_column, for m tables whose rows have their smallest number in common."""
+
+def simd_histogram_16(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
+    """As simd_histogram_8, for 16 bins."""
+
+def simd_histogram_8(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
+    """How many of n numbers of 16 bits fall into each of 8 bins of 2^shift, from min on; shift -1: numbers are bins."""
+
 def binary_to_real(d: int, x_in: Any, x_out: Any) -> None:
     """A binary vector of d bits as +1 and -1; pointers."""
 
@@ -3553,6 +4740,8 @@ def to_simd_level(level_str: str) -> int:
 
 def to_string(level: int) -> str:
     """The name of a level by its number. RuntimeError where there is none."""
+
+class IndexProxy(ThreadedIndexBase): ...
 
 VERSION_STRING: str
 

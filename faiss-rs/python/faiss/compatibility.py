@@ -10,8 +10,8 @@ from faiss import _faiss
 from faiss.classes import wrap
 
 __all__ = [
-    "IndexProxy",
     "VERSION_STRING",
+    "IndexProxy",
     "base_prefix",
     "cvar",
     "depr_prefix",

@@ -10,7 +10,6 @@ from faiss.arrays import contiguous
 from faiss.common_methods import native_params
 from faiss.index_methods import IndexMethods
 
-
 _FLOAT32 = np.dtype("float32")
 
 

@@ -244,7 +244,7 @@ class IVFPQMethods(IVFMethods):
 
         ids: a pointer to room for ntotal ids. lims: to room for ntotal / 2 + 1 offsets (uint64).
         """
-        found, ends = self.this.call("find_duplicates")
+        found, ends = self.this.call("duplicates")
         elements(lims, len(ends), "uint64")[...] = ends
         elements(ids, len(found), "int64")[...] = found
         return len(ends) - 1

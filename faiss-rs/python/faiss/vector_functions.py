@@ -39,8 +39,8 @@ __all__ = [
     "reflection",
     "round_uint8_per_column",
     "round_uint8_per_column_multi",
-    "simd_histogram_16",
     "simd_histogram_8",
+    "simd_histogram_16",
 ]
 
 
@@ -121,7 +121,9 @@ def pairwise_indexed_inner_product(d: int, n: int, x: Any, ix: Any, y: Any, iy: 
 def _knn_by_number(similar: bool, args: tuple[Any, ...], ld_ids: int) -> None:
     x, y, subset, d, nx, ny, nsubset, k, vals, ids = args
     stride = nsubset if ld_ids < 0 else ld_ids
-    numbers = np.stack([elements(subset, stride * (nx - 1) + nsubset, "int64")[stride * i :][:nsubset] for i in range(nx)])
+    numbers = np.stack(
+        [elements(subset, stride * (nx - 1) + nsubset, "int64")[stride * i :][:nsubset] for i in range(nx)]
+    )
     if numbers.max(initial=-1) >= ny:
         raise RuntimeError("Error: 'subset[i] < ny' failed")
     queries, chosen, known = _by_number(x, y, np.ascontiguousarray(numbers).reshape(-1), d, nx, nsubset)
@@ -146,7 +148,17 @@ def knn_inner_products_by_idx(
 
 
 def knn_L2sqr_by_idx(
-    x: Any, y: Any, subset: Any, d: int, nx: int, ny: int, nsubset: int, k: int, vals: Any, ids: Any, ld_subset: int = -1
+    x: Any,
+    y: Any,
+    subset: Any,
+    d: int,
+    nx: int,
+    ny: int,
+    nsubset: int,
+    k: int,
+    vals: Any,
+    ids: Any,
+    ld_subset: int = -1,
 ) -> None:
     """The k nearest of nsubset vectors of y that are named for each query; negative numbers are none."""
     _knn_by_number(False, (x, y, subset, d, nx, ny, nsubset, k, vals, ids), ld_subset)
@@ -286,7 +298,8 @@ def _histogram(bins: int, data: Any, n: int, least: int, shift: int, hist: Any) 
 
 
 def _round(table: np.ndarray, scale: np.float32, least: Any) -> np.ndarray:
-    return np.floor((table - least) * scale + np.float32(0.5))
+    rounded: np.ndarray = np.floor((table - least) * scale + np.float32(0.5))
+    return rounded
 
 
 def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any, b_out: Any) -> None:

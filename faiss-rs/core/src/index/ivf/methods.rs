@@ -111,7 +111,7 @@ impl IVFMethods {
     }
 
     /// Entries of one list that have equal codes: their ids, group after group, and where each group begins, with the end of the last one.
-    fn find_duplicates(this: &IndexIVF) -> Result<(Vec<i64>, Vec<i64>)> {
+    fn duplicates(this: &IndexIVF) -> Result<(Vec<i64>, Vec<i64>)> {
         entries::find_duplicates(this)
     }
 
