@@ -7,6 +7,7 @@ use super::{Index, IndexBase, header};
 use crate::base::object::receiver;
 use crate::base::{Handle, MetricType, Result};
 use crate::grammar::{AdditivePart, Grammar};
+use crate::quantize::additive::equal_bits;
 use crate::quantize::additive::residual::bits_of;
 use crate::quantize::additive::{
     LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer, ResidualQuantizer,
@@ -144,7 +145,7 @@ impl IndexResidualQuantizer {
         #[default = MetricType::L2] metric: MetricType,
         #[default = 0] search_type: i32,
     ) -> Result<Self> {
-        Self::over(d, ResidualQuantizer::new(dim(d), vec![nbits; M], search_type)?, metric)
+        Self::over(d, ResidualQuantizer::new(dim(d), equal_bits(M, nbits)?, search_type)?, metric)
     }
 
     #[new]

@@ -8,6 +8,7 @@ use crate::base::{Error, Handle, MetricType, Result, threads};
 use crate::distance::collect::{Collector, Reservoir};
 use crate::distance::results::TopK;
 use crate::grammar::{AdditivePart, Grammar};
+use crate::quantize::additive::equal_bits;
 use crate::quantize::additive::residual::bits_of;
 use crate::quantize::additive::{Additive, LocalSearchQuantizer, ResidualQuantizer};
 use crate::registry::{Format, Row};
@@ -208,7 +209,7 @@ impl ResidualCoarseQuantizer {
 impl ResidualCoarseQuantizer {
     #[new]
     pub fn new(d: i64, M: usize, nbits: usize, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
-        Self::over(d, ResidualQuantizer::new(usize::try_from(d).unwrap_or(0), vec![nbits; M], 0)?, metric)
+        Self::over(d, ResidualQuantizer::new(usize::try_from(d).unwrap_or(0), equal_bits(M, nbits)?, 0)?, metric)
     }
 
     #[new]

@@ -8,6 +8,7 @@ use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{AdditivePart, Grammar};
 use crate::index::Index;
 use crate::quantize::Quantizer;
+use crate::quantize::additive::equal_bits;
 use crate::quantize::additive::residual::bits_of;
 use crate::quantize::additive::{
     Additive, LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer, ResidualQuantizer,
@@ -155,7 +156,7 @@ impl IndexIVFResidualQuantizer {
         #[default = 0] search_type: i32,
         #[default = true] own_invlists: bool,
     ) -> Result<Self> {
-        let rq = ResidualQuantizer::new(dim(d), vec![nbits; M], search_type)?;
+        let rq = ResidualQuantizer::new(dim(d), equal_bits(M, nbits)?, search_type)?;
         Self::over(quantizer, d, nlist, rq, metric, own_invlists)
     }
 

@@ -6,6 +6,7 @@ use faiss_derive::{Object, methods};
 
 use super::residual::normal_equations;
 use super::*;
+use crate::base::memory::filled;
 use crate::base::{interrupt, progress};
 use crate::blas::{Product, sgemm_nt, solve_positive_definite};
 use crate::random::StandardTwister;
@@ -64,7 +65,7 @@ impl Default for LocalSearchQuantizer {
 impl LocalSearchQuantizer {
     #[new]
     pub fn new(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
-        let aq = AdditiveQuantizer::new(d, vec![nbits; M], search_type, 1)?;
+        let aq = AdditiveQuantizer::new(d, equal_bits(M, nbits)?, search_type, 1)?;
         Ok(LocalSearchQuantizer { aq, K: 1 << nbits, ..Default::default() })
     }
 }
@@ -97,7 +98,7 @@ impl LocalSearchQuantizer {
             return Err(Error::failed("n >= K", message));
         }
         let mut made = self.clone();
-        made.aq.codebooks = vec![0.0; self.aq.total_codebook_size * d];
+        made.aq.codebooks = filled(&[self.aq.total_codebook_size, d], 0.0)?;
         made.aq.is_trained = true;
         let mut random = StandardTwister::new(self.random_seed as u32);
         let mut numbers = self.random_numbers(n, &mut random);
@@ -132,7 +133,7 @@ impl LocalSearchQuantizer {
     /// Solves for the codebooks that decode the numbers to `x` with the least error, plus `lambd` times their squared norm.
     fn update_codebooks(&mut self, x: &[f32], numbers: &[u32]) -> Result<()> {
         let (d, total) = (self.aq.base.d, self.aq.total_codebook_size);
-        let (mut normal, mut right) = normal_equations(&self.aq, numbers, x);
+        let (mut normal, mut right) = normal_equations(&self.aq, numbers, x)?;
         normal.iter_mut().step_by(total + 1).for_each(|v| *v += f64::from(self.lambd));
         solve_positive_definite(total, d, &mut normal, &mut right)?;
         self.aq.codebooks = right.into_iter().map(|v| v as f32).collect();
@@ -159,7 +160,7 @@ impl LocalSearchQuantizer {
         }
         let total = self.aq.total_codebook_size;
         // Twice the products of entries of two codebooks.
-        let mut pairs = vec![0.0; total * total];
+        let mut pairs = filled(&[total, total], 0.0)?;
         let product = Product { transpose_b: true, alpha: 2.0, ..Product::of(&self.aq.codebooks, &self.aq.codebooks) };
         product.write(total, total, d, &mut pairs)?;
         let norms: Vec<f32> = self.aq.codebooks.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();

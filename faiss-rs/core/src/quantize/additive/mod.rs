@@ -130,6 +130,13 @@ impl Default for AdditiveQuantizer {
     }
 }
 
+/// The bits of `m` codebooks that are all of one size.
+pub fn equal_bits(m: usize, nbits: usize) -> Result<Vec<usize>> {
+    const MOST: usize = 1 << 16;
+    Error::check(m <= MOST, "M <= 65536")?;
+    Ok(vec![nbits; m])
+}
+
 /// A quantizer whose codes name entries of codebooks.
 pub trait Additive: Object + Quantizer {
     fn aq(&self) -> &AdditiveQuantizer;
@@ -318,7 +325,7 @@ impl AdditiveQuantizer {
     /// `alpha` times the products of vectors with all entries: `n * total_codebook_size` numbers.
     pub fn compute_LUT(&self, x: &[f32], alpha: f32, table: &mut [f32]) -> Result<()> {
         let (d, dim, total) = (self.book_d(), self.base.d, self.total_codebook_size);
-        for (x, row) in x.chunks_exact(dim).zip(table.chunks_exact_mut(total)) {
+        for (x, row) in x.chunks_exact(dim.max(1)).zip(table.chunks_exact_mut(total.max(1))) {
             for m in 0..self.M {
                 let part = self.part(m) * d;
                 let row = &mut row[self.codebook_offsets[m]..self.codebook_offsets[m + 1]];

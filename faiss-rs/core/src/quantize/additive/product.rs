@@ -58,7 +58,7 @@ macro_rules! product {
             #[new]
             pub fn new(d: usize, nsplits: usize, Msub: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
                 let codebooks = nsplits.checked_mul(Msub).ok_or_else(|| Error::overflow("nsplits * Msub is too large"))?;
-                let product = ProductAdditiveQuantizer::new(d, nsplits, vec![nbits; codebooks], search_type)?;
+                let product = ProductAdditiveQuantizer::new(d, nsplits, equal_bits(codebooks, nbits)?, search_type)?;
                 let part = || Ok(Shared::new($part::equal(d / nsplits, Msub, nbits)?));
                 Ok($name { product, quantizers: (0..nsplits).map(|_| part()).collect::<Result<_>>()? })
             }
@@ -174,7 +174,7 @@ product! {
 
 impl ResidualQuantizer {
     fn equal(d: usize, m: usize, nbits: usize) -> Result<Self> {
-        ResidualQuantizer::new(d, vec![nbits; m], ST_DECOMPRESS)
+        ResidualQuantizer::new(d, equal_bits(m, nbits)?, ST_DECOMPRESS)
     }
 }
 

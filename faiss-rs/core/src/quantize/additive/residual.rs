@@ -5,6 +5,7 @@ use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
 use super::*;
+use crate::base::memory::filled;
 use crate::base::object::receiver;
 use crate::base::{interrupt, progress};
 use crate::blas::{Product, sgemm_nt, symmetric_eigen};
@@ -219,7 +220,7 @@ impl ResidualQuantizer {
         let d = self.aq.base.d;
         Error::check(d > 0 && x.len().is_multiple_of(d), "x.size() % d == 0")?;
         let mut made = self.clone();
-        made.aq.codebooks = vec![0.0; self.aq.total_codebook_size * d];
+        made.aq.codebooks = filled(&[self.aq.total_codebook_size, d], 0.0)?;
         let mut beams = Beams::new(x.to_vec(), d, 1);
         for m in 0..self.aq.M {
             progress::report("residual quantizer", m, self.aq.M);
@@ -289,7 +290,7 @@ impl ResidualQuantizer {
 /// The codebooks that decode `numbers` to `x` with the least error; of several, those of least norm.
 fn least_squares(aq: &AdditiveQuantizer, numbers: &[u32], x: &[f32]) -> Result<Vec<f32>> {
     let (d, total) = (aq.base.d, aq.total_codebook_size);
-    let (mut normal, right) = normal_equations(aq, numbers, x);
+    let (mut normal, right) = normal_equations(aq, numbers, x)?;
     let values = symmetric_eigen(total, &mut normal)?;
     // Singular values of less than 1e-4 of the largest count as 0; these are their squares.
     let least = values.first().copied().unwrap_or(0.0) * 1e-8;
@@ -307,9 +308,9 @@ fn least_squares(aq: &AdditiveQuantizer, numbers: &[u32], x: &[f32]) -> Result<V
 }
 
 /// How often two entries are named by one code, `total * total` numbers, and the sums of the vectors whose codes name an entry, `total * d`.
-pub(super) fn normal_equations(aq: &AdditiveQuantizer, numbers: &[u32], x: &[f32]) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn normal_equations(aq: &AdditiveQuantizer, numbers: &[u32], x: &[f32]) -> Result<(Vec<f64>, Vec<f64>)> {
     let (d, total) = (aq.base.d, aq.total_codebook_size);
-    let (mut normal, mut right) = (vec![0f64; total * total], vec![0f64; total * d]);
+    let (mut normal, mut right) = (filled(&[total, total], 0f64)?, filled(&[total, d], 0f64)?);
     let mut places = vec![0; aq.M];
     for (numbers, x) in numbers.chunks_exact(aq.M).zip(x.chunks_exact(d)) {
         for (place, (number, offset)) in places.iter_mut().zip(numbers.iter().zip(&aq.codebook_offsets)) {
@@ -320,7 +321,7 @@ pub(super) fn normal_equations(aq: &AdditiveQuantizer, numbers: &[u32], x: &[f32
             right[a * d..(a + 1) * d].iter_mut().zip(x).for_each(|(sum, v)| *sum += f64::from(*v));
         }
     }
-    (normal, right)
+    Ok((normal, right))
 }
 
 impl Additive for ResidualQuantizer {
@@ -361,7 +362,7 @@ pub fn bits_of(nbits: &[i64]) -> Result<Vec<usize>> {
 impl ResidualQuantizer {
     #[new]
     fn of(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
-        ResidualQuantizer::new(d, vec![nbits; M], search_type)
+        ResidualQuantizer::new(d, equal_bits(M, nbits)?, search_type)
     }
 
     #[new]
