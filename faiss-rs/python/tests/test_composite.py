@@ -307,7 +307,7 @@ def test_cut_files(x):
 
 @pytest.mark.parametrize(
     ("description", "part"),
-    [("IVF8_NSG32,Flat", "IVF8_NSG32"), ("PQ4x4fs", "PQ4x4fs"), ("PCA4,IVF8,PQ4+8", "PQ4+8"), ("NSG32", "NSG32")],
+    [("NNDescent32", "NNDescent32"), ("ZnLattice2x5_4", "ZnLattice2x5_4"), ("PCA4,NNDescent8,Flat", "NNDescent8")],
 )
 def test_a_part_of_faiss_that_is_not_here_is_named(description, part):
     with pytest.raises(NotImplementedError, match=re.escape(f"'{part}' of the index description")):
