@@ -297,29 +297,37 @@ def _histogram(bins: int, data: Any, n: int, least: int, shift: int, hist: Any) 
     elements(hist, bins, "int32")[...] = counted
 
 
+def _tell(out: Any, number: Any) -> None:
+    """Writes a number to where a pointer leads, unless that is nowhere."""
+    if out is not None:
+        elements(out, 1, "float32")[0] = number
+
+
 def _round(table: np.ndarray, scale: np.float32, least: Any) -> np.ndarray:
     rounded: np.ndarray = np.floor((table - least) * scale + np.float32(0.5))
     return rounded
 
 
-def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any, b_out: Any) -> None:
+def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any = None, b_out: Any = None) -> None:
     """Rounds n rows of d numbers to whole ones from 0 to 255, each row from its smallest on, all by one scale: `tab / a + b`."""
     table = _rows(tab, n, d)
     least = table.min(1)
     spans = table.max(1) - least
     scale = np.float32(255) / spans.max()
     table[...] = _round(table, scale, least[:, None])
-    elements(a_out, 1, "float32")[0], elements(b_out, 1, "float32")[0] = scale, least.sum(dtype="float32")
+    _tell(a_out, scale)
+    _tell(b_out, least.sum(dtype="float32"))
 
 
-def round_uint8_per_column_multi(tab: Any, m: int, n: int, d: int, a_out: Any, b_out: Any) -> None:
+def round_uint8_per_column_multi(tab: Any, m: int, n: int, d: int, a_out: Any = None, b_out: Any = None) -> None:
     """As round_uint8_per_column, for m tables whose rows have their smallest number in common."""
     table = elements(tab, m * n * d, "float32").reshape(m, n, d)
     least = table.min((0, 2))
     spans = table.max((0, 2)) - least
     scale = np.float32(255) / spans.max()
     table[...] = _round(table, scale, least[None, :, None])
-    elements(a_out, 1, "float32")[0], elements(b_out, 1, "float32")[0] = scale, least.sum(dtype="float32")
+    _tell(a_out, scale)
+    _tell(b_out, least.sum(dtype="float32"))
 
 
 def quantize_LUT_and_bias(
@@ -332,8 +340,8 @@ def quantize_LUT_and_bias(
     LUTq: Any,
     M2: int,
     biasq: Any,
-    a_out: Any,
-    b_out: Any,
+    a_out: Any = None,
+    b_out: Any = None,
 ) -> None:
     """Rounds a query's tables to bytes and its biases to 16 bits, by one scale: a distance is `b + sum / a`. M2: rows of a table that is written."""
     sets = nprobe if lut_is_3d else 1
@@ -352,7 +360,8 @@ def quantize_LUT_and_bias(
     if biases is not None:
         starts = starts + biases
         elements(biasq, nprobe, "uint16")[...] = _round(starts, scale, starts.min())
-    elements(a_out, 1, "float32")[0], elements(b_out, 1, "float32")[0] = scale, starts.min()
+    _tell(a_out, scale)
+    _tell(b_out, starts.min())
 
 
 def reflection(u: Any, x: Any, n: int, d: int, nu: int) -> None:
