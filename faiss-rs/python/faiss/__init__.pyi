@@ -4607,8 +4607,8 @@ def quantize_LUT_and_bias(
     LUTq: Any,
     M2: int,
     biasq: Any,
-    a_out: Any,
-    b_out: Any,
+    a_out: Any = None,
+    b_out: Any = None,
 ) -> None:
     """Rounds a query's tables to bytes and its biases to 16 bits, by one scale: a distance is `b + sum / a`. M2: rows of a table that is written."""
 
@@ -4618,10 +4618,10 @@ def ranklist_handle_ties(k: int, idx: Any, dis: Any) -> None:
 def reflection(u: Any, x: Any, n: int, d: int, nu: int) -> None:
     """Reflects n vectors at nu planes, one after the other, whose normals are the rows of u."""
 
-def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any, b_out: Any) -> None:
+def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any = None, b_out: Any = None) -> None:
     """Rounds n rows of d numbers to whole ones from 0 to 255, each row from its smallest on, all by one scale: `tab / a + b`."""
 
-def round_uint8_per_column_multi(tab: Any, m: int, n: int, d: int, a_out: Any, b_out: Any) -> None:
+def round_uint8_per_column_multi(tab: Any, m: int, n: int, d: int, a_out: Any = None, b_out: Any = None) -> None:
     """As round_uint8_per_column, for m tables whose rows have their smallest number in common."""
 
 def simd_histogram_16(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
