@@ -4546,10 +4546,7 @@ def inner_product_to_L2sqr(dis: Any, nr1: Any, nr2: Any, n1: int, n2: int) -> No
     """From inner products, n1 rows of n2, to squared distances, by squared norms."""
 
 def kmeans1d(x: Any, n: int, nclusters: int, centroids: Any) -> float:
-    """The nclusters centroids of n numbers that are best of all, in ascending order. Returns the imbalance factor.
-
-    Dynamic programming over the sorted numbers: the best cuts for more numbers never lie before those for fewer.
-    """
+    """The nclusters centroids of n numbers that are best of all, in ascending order. Returns the imbalance factor."""
 
 def knn_L2sqr_by_idx(
     x: Any,

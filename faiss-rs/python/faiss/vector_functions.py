@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from faiss import _faiss
 from faiss.arrays import elements
 from faiss.binary import _codes
 
@@ -372,40 +373,9 @@ def reflection(u: Any, x: Any, n: int, d: int, nu: int) -> None:
 
 
 def kmeans1d(x: Any, n: int, nclusters: int, centroids: Any) -> float:
-    """The nclusters centroids of n numbers that are best of all, in ascending order. Returns the imbalance factor.
-
-    Dynamic programming over the sorted numbers: the best cuts for more numbers never lie before those for fewer.
-    """
+    """The nclusters centroids of n numbers that are best of all, in ascending order. Returns the imbalance factor."""
     if not 1 <= nclusters <= n:
         raise RuntimeError("Error: 'n >= nclusters' failed")
-    order = np.sort(elements(x, n, "float32").astype("float64"))
-    sums, squares = np.concatenate([[0], order.cumsum()]), np.concatenate([[0], (order**2).cumsum()])
-
-    def cost(starts: np.ndarray, end: int) -> np.ndarray:
-        total = sums[end] - sums[starts]
-        return np.asarray(squares[end] - squares[starts] - total * total / (end - starts))
-
-    best = np.concatenate([[0], [float(cost(np.array([0]), end)[0]) for end in range(1, n + 1)]])
-    cuts = [np.zeros(n + 1, "int64")]
-    for groups in range(2, nclusters + 1):
-        found, cut = np.full(n + 1, np.inf), np.zeros(n + 1, "int64")
-        open_ = [(groups, n, groups - 1, n - 1)]
-        while open_:
-            low, high, least, most = open_.pop()
-            if low > high:
-                continue
-            middle = (low + high) // 2
-            starts = np.arange(least, min(most, middle - 1) + 1)
-            totals = best[starts] + cost(starts, middle)
-            at = int(totals.argmin())
-            found[middle], cut[middle] = totals[at], starts[at]
-            open_ += [(low, middle - 1, least, int(starts[at])), (middle + 1, high, int(starts[at]), most)]
-        best = found
-        cuts.append(cut)
-    out, sizes, end = elements(centroids, nclusters, "float32"), [], n
-    for group in range(nclusters - 1, -1, -1):
-        start = int(cuts[group][end])
-        out[group] = (sums[end] - sums[start]) / (end - start)
-        sizes.append(end - start)
-        end = start
-    return float(nclusters * sum(size**2 for size in sizes) / n**2)
+    found, imbalance = _faiss.kmeans1d(np.ascontiguousarray(elements(x, n, "float32")), nclusters)
+    elements(centroids, nclusters, "float32")[...] = found
+    return imbalance

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faiss_core::base::{Error, MetricType, progress, threads};
 use faiss_core::index::stats;
-use faiss_core::{distance, random, simd, stream};
-use numpy::{PyArray1, PyArray2, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray2, PyUntypedArrayMethods};
+use faiss_core::{cluster, distance, random, simd, stream};
+use numpy::{
+    PyArray1, PyArray2, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArray3, PyReadwriteArray2, PyUntypedArrayMethods,
+};
 use pyo3::exceptions::{PyAttributeError, PyMemoryError};
 use pyo3::prelude::*;
 
@@ -80,6 +82,17 @@ pub fn merge_knn_results<'py>(
     let (mut out_d, mut out_l) = (zeros(n * k)?, zeros(n * k)?);
     enter(py, || distance::merge_knn_results(n, k, nshard, distances, labels, keep_max, &mut out_d, &mut out_l))?;
     Ok((array2(py, out_d, n, k)?, array2(py, out_l, n, k)?))
+}
+
+#[pyfunction]
+pub fn kmeans1d<'py>(
+    py: Python<'py>,
+    x: PyReadonlyArray1<'_, f32>,
+    k: usize,
+) -> PyResult<(Bound<'py, PyArray1<f32>>, f64)> {
+    let x = x.as_slice()?;
+    let (centroids, imbalance) = enter(py, || cluster::kmeans1d(x, k))?;
+    Ok((PyArray1::from_vec(py, centroids), imbalance))
 }
 
 #[pyfunction]

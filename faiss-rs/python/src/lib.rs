@@ -45,9 +45,9 @@ mod _faiss {
     #[pymodule_export]
     use functions::{
         avx512_split, byte_rand, detected_simd_level, dispatched_simd_level, float_rand, float_randn,
-        get_deserialization_limit, get_global, int64_rand, is_similarity_metric, knn, merge_knn_results, normalize_l2,
-        omp_get_max_threads, omp_set_num_threads, pairwise_distances, rand_perm, set_deserialization_limit, set_global,
-        set_simd_level, show_progress, simd_level, simd_levels,
+        get_deserialization_limit, get_global, int64_rand, is_similarity_metric, kmeans1d, knn, merge_knn_results,
+        normalize_l2, omp_get_max_threads, omp_set_num_threads, pairwise_distances, rand_perm,
+        set_deserialization_limit, set_global, set_simd_level, show_progress, simd_level, simd_levels,
     };
     #[pymodule_export]
     use gpu::{

@@ -14,13 +14,15 @@ use super::{Error, Result, interrupt};
 static LINKING: Mutex<()> = Mutex::new(());
 
 /// Held from the check to the change, so that two threads can't close a circle from both ends.
-pub struct Linking(#[allow(dead_code)] MutexGuard<'static, ()>);
+pub struct Linking {
+    _guard: MutexGuard<'static, ()>,
+}
 
 /// To be held while `object` is made to refer to the targets: an error where one of them leads back to `object`.
 pub fn link(object: &Handle, targets: &[Handle]) -> Result<Linking> {
     let guard = loop {
         match LINKING.try_lock_for(Duration::from_millis(20)) {
-            Some(guard) => break Linking(guard),
+            Some(guard) => break Linking { _guard: guard },
             None => interrupt::check()?,
         }
     };

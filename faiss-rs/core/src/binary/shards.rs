@@ -5,6 +5,7 @@ use faiss_derive::{Object, methods};
 use super::{IndexBinary, IndexBinaryBase, WORST, binary_base};
 use crate::base::object::{Object, receiver, receiver_mut};
 use crate::base::{Error, Result, Shared};
+use crate::index::shards::ids_to_add;
 use crate::registry::Row;
 
 type Part = Shared<dyn IndexBinary>;
@@ -163,20 +164,8 @@ impl IndexBinaryShards {
 impl IndexBinaryShards {
     fn add_parts(&mut self, x: &[u8], ids: Option<&[i64]>) -> Result<()> {
         self.first()?;
-        if ids.is_some() && self.successive_ids {
-            let message = "It makes no sense to pass in ids and request them to be shifted";
-            return Err(Error::failed("!(successive_ids && xids)", message));
-        }
         let (n, size) = (self.rows(x)?, self.bytes());
-        Error::check(ids.is_none_or(|ids| ids.len() == n), "xids.size() == n")?;
-        if self.successive_ids {
-            Error::check(
-                self.ntotal == 0,
-                "when adding to IndexShards with sucessive_ids, only add() in a single pass is supported",
-            )?;
-        }
-        let counts = ids.is_none() && !self.successive_ids;
-        let counted: Option<Vec<i64>> = counts.then(|| (self.ntotal..self.ntotal + n as i64).collect());
+        let counted = ids_to_add(self.ntotal, self.successive_ids, n, ids)?;
         let ids = ids.or(counted.as_deref());
         let count = self.parts.parts.len();
         for (i, part) in self.parts.parts.iter().enumerate() {

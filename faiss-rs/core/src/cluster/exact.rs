@@ -1,19 +1,13 @@
 //! k-means of numbers on a line, which can be solved exactly: clusters of sorted numbers are intervals (Wu 1991; Gronlund et al., "Fast exact
 //! k-means, k-medians and Bregman divergence clustering in 1D", 2017).
 
-use super::Clustering;
+use super::imbalance_factor;
 use crate::base::{Error, Result, interrupt};
 
-/// The `k` centroids of numbers, ascending, whose sum of squared distances is the smallest there is. Of more numbers than k-means takes, a sample
-/// is used.
-pub fn kmeans1d(x: &[f32], k: usize) -> Result<Vec<f32>> {
+/// The `k` centroids of numbers, ascending, whose sum of squared distances is the smallest there is, and the imbalance factor of the clusters.
+pub fn kmeans1d(x: &[f32], k: usize) -> Result<(Vec<f32>, f64)> {
     Error::check(x.len() >= k && k > 0, "n >= nclusters")?;
-    Error::check(x.iter().all(|v| v.is_finite()), "std::isfinite(x[i])")?;
-    let sample = Clustering::new(1, k).subsample(x.len());
-    let mut sorted: Vec<f32> = match sample {
-        Some(chosen) => chosen.iter().map(|i| x[*i as usize]).collect(),
-        None => x.to_vec(),
-    };
+    let mut sorted = x.to_vec();
     sorted.sort_unstable_by(f32::total_cmp);
     let n = sorted.len();
     // Sums of the first numbers and of their squares; numbers are taken from the middle, for precision.
@@ -50,13 +44,14 @@ pub fn kmeans1d(x: &[f32], k: usize) -> Result<Vec<f32>> {
         best = next;
         starts.push(start);
     }
-    let (mut end, mut centroids) = (n, vec![0f32; k]);
+    let (mut end, mut centroids, mut sizes) = (n, vec![0f32; k], vec![0f64; k]);
     for c in (0..k).rev() {
         let from = starts[c][end] as usize;
         centroids[c] = ((sums[end] - sums[from]) / (end - from).max(1) as f64 + middle) as f32;
+        sizes[c] = (end - from) as f64;
         end = from;
     }
-    Ok(centroids)
+    Ok((centroids, imbalance_factor(&sizes)))
 }
 
 #[cfg(test)]
@@ -65,8 +60,8 @@ mod tests {
 
     #[test]
     fn intervals_of_the_least_cost() {
-        assert_eq!(kmeans1d(&[9.0, 1.0, 2.0, 10.0, 11.0, 3.0, 100.0], 3).unwrap(), [2.0, 10.0, 100.0]);
-        assert_eq!(kmeans1d(&[2.0, 1.0], 2).unwrap(), [1.0, 2.0]);
+        assert_eq!(kmeans1d(&[9.0, 1.0, 2.0, 10.0, 11.0, 3.0, 100.0], 3).unwrap().0, [2.0, 10.0, 100.0]);
+        assert_eq!(kmeans1d(&[2.0, 1.0], 2).unwrap(), (vec![1.0, 2.0], 1.0));
         assert!(kmeans1d(&[1.0], 2).is_err());
     }
 }

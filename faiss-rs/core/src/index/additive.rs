@@ -3,7 +3,7 @@
 use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
-use super::{Index, IndexBase, header};
+use super::{Index, IndexBase, dim_of, header};
 use crate::base::object::receiver;
 use crate::base::{Handle, MetricType, Result};
 use crate::grammar::{AdditivePart, Grammar};
@@ -36,11 +36,6 @@ impl IndexAdditiveQuantizer {
     }
 }
 
-/// A dimension as a quantizer has it; a wrong one is told by the index.
-fn dim(d: i64) -> usize {
-    usize::try_from(d).unwrap_or(0)
-}
-
 macro_rules! additive_index {
     ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal, $part:pat => $made:expr) => {
         $(#[$doc])*
@@ -56,7 +51,7 @@ macro_rules! additive_index {
         pub const $row: Row = Row::of::<$name>()
             .grammar(Grammar::Index(|d, part, metric| match AdditivePart::parse(part) {
                 Some($part) => {
-                    let $field: $quantizer = $made(dim(d))?;
+                    let $field: $quantizer = $made(dim_of(d))?;
                     Ok(Some(Handle::new($name::over(d, $field, metric)?)))
                 }
                 _ => Ok(None),
@@ -145,7 +140,7 @@ impl IndexResidualQuantizer {
         #[default = MetricType::L2] metric: MetricType,
         #[default = 0] search_type: i32,
     ) -> Result<Self> {
-        Self::over(d, ResidualQuantizer::new(dim(d), equal_bits(M, nbits)?, search_type)?, metric)
+        Self::over(d, ResidualQuantizer::new(dim_of(d), equal_bits(M, nbits)?, search_type)?, metric)
     }
 
     #[new]
@@ -155,7 +150,7 @@ impl IndexResidualQuantizer {
         #[default = MetricType::L2] metric: MetricType,
         #[default = 0] search_type: i32,
     ) -> Result<Self> {
-        Self::over(d, ResidualQuantizer::new(dim(d), bits_of(nbits)?, search_type)?, metric)
+        Self::over(d, ResidualQuantizer::new(dim_of(d), bits_of(nbits)?, search_type)?, metric)
     }
 }
 
@@ -169,7 +164,7 @@ impl IndexLocalSearchQuantizer {
         #[default = MetricType::L2] metric: MetricType,
         #[default = 0] search_type: i32,
     ) -> Result<Self> {
-        Self::over(d, LocalSearchQuantizer::new(dim(d), M, nbits, search_type)?, metric)
+        Self::over(d, LocalSearchQuantizer::new(dim_of(d), M, nbits, search_type)?, metric)
     }
 }
 
@@ -184,7 +179,7 @@ impl IndexProductResidualQuantizer {
         #[default = MetricType::L2] metric: MetricType,
         #[default = 0] search_type: i32,
     ) -> Result<Self> {
-        Self::over(d, ProductResidualQuantizer::new(dim(d), nsplits, Msub, nbits, search_type)?, metric)
+        Self::over(d, ProductResidualQuantizer::new(dim_of(d), nsplits, Msub, nbits, search_type)?, metric)
     }
 }
 
@@ -199,6 +194,6 @@ impl IndexProductLocalSearchQuantizer {
         #[default = MetricType::L2] metric: MetricType,
         #[default = 0] search_type: i32,
     ) -> Result<Self> {
-        Self::over(d, ProductLocalSearchQuantizer::new(dim(d), nsplits, Msub, nbits, search_type)?, metric)
+        Self::over(d, ProductLocalSearchQuantizer::new(dim_of(d), nsplits, Msub, nbits, search_type)?, metric)
     }
 }

@@ -2,7 +2,7 @@
 
 use faiss_derive::{Object, methods};
 
-use super::{Index, IndexBase, SearchParameters, header};
+use super::{Index, IndexBase, SearchParameters, dim_of, header};
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, threads};
 use crate::distance::collect::{Collector, Reservoir};
@@ -171,7 +171,7 @@ pub const RESIDUAL: Row = Row::of::<ResidualCoarseQuantizer>()
     .grammar(Grammar::Index(|d, part, metric| {
         let part = part.strip_prefix("RCQ").and_then(|sizes| AdditivePart::parse(&format!("RQ{sizes}")));
         let Some(AdditivePart::Residual { nbits, norm: 0 }) = part else { return Ok(None) };
-        let rq = ResidualQuantizer::new(usize::try_from(d).unwrap_or(0), nbits, 0)?;
+        let rq = ResidualQuantizer::new(dim_of(d), nbits, 0)?;
         Ok(Some(Handle::new(ResidualCoarseQuantizer::over(d, rq, metric)?)))
     }))
     .format(Format {
@@ -209,12 +209,12 @@ impl ResidualCoarseQuantizer {
 impl ResidualCoarseQuantizer {
     #[new]
     pub fn new(d: i64, M: usize, nbits: usize, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
-        Self::over(d, ResidualQuantizer::new(usize::try_from(d).unwrap_or(0), equal_bits(M, nbits)?, 0)?, metric)
+        Self::over(d, ResidualQuantizer::new(dim_of(d), equal_bits(M, nbits)?, 0)?, metric)
     }
 
     #[new]
     pub fn of_bits(d: i64, nbits: &[i64], #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
-        Self::over(d, ResidualQuantizer::new(usize::try_from(d).unwrap_or(0), bits_of(nbits)?, 0)?, metric)
+        Self::over(d, ResidualQuantizer::new(dim_of(d), bits_of(nbits)?, 0)?, metric)
     }
 
     /// Sets `beam_factor`: at least 1, or negative to look at all centroids.
@@ -297,7 +297,7 @@ pub const LOCAL_SEARCH: Row = Row::of::<LocalSearchCoarseQuantizer>().grammar(Gr
 impl LocalSearchCoarseQuantizer {
     #[new]
     pub fn new(d: i64, M: usize, nbits: usize, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
-        let lsq = LocalSearchQuantizer::new(usize::try_from(d).unwrap_or(0), M, nbits, 0)?;
+        let lsq = LocalSearchQuantizer::new(dim_of(d), M, nbits, 0)?;
         Ok(LocalSearchCoarseQuantizer { coarse: AdditiveCoarseQuantizer::new(d, metric)?, lsq })
     }
 }

@@ -60,6 +60,11 @@ pub struct IndexBase {
     pub metric_arg: f32,
 }
 
+/// A dimension as quantizers and sizes have it; what is wrong with it is told where the index's fields are made.
+pub(crate) fn dim_of(d: i64) -> usize {
+    usize::try_from(d).unwrap_or(0)
+}
+
 pub const INDEX: Row = Row::of::<IndexBase>();
 
 impl Default for IndexBase {

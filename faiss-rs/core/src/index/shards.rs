@@ -204,22 +204,27 @@ impl IndexShards {
     }
 }
 
+/// The ids of `n` vectors that are to be added to shards of `ntotal`, where they are neither given nor the indexes' own.
+pub(crate) fn ids_to_add(ntotal: i64, successive_ids: bool, n: usize, ids: Option<&[i64]>) -> Result<Option<Vec<i64>>> {
+    if ids.is_some() && successive_ids {
+        let message = "It makes no sense to pass in ids and request them to be shifted";
+        return Err(Error::failed("!(successive_ids && xids)", message));
+    }
+    Error::check(ids.is_none_or(|ids| ids.len() == n), "xids.size() == n")?;
+    if successive_ids {
+        Error::check(
+            ntotal == 0,
+            "when adding to IndexShards with sucessive_ids, only add() in a single pass is supported",
+        )?;
+    }
+    let counts = ids.is_none() && !successive_ids;
+    Ok(counts.then(|| (ntotal..ntotal + n as i64).collect()))
+}
+
 impl IndexShards {
-    /// The ids of `n` vectors that are to be added, where they are neither given nor the indexes' own.
+    /// See [`ids_to_add`].
     pub(super) fn ids_to_add(&self, n: usize, ids: Option<&[i64]>) -> Result<Option<Vec<i64>>> {
-        if ids.is_some() && self.successive_ids {
-            let message = "It makes no sense to pass in ids and request them to be shifted";
-            return Err(Error::failed("!(successive_ids && xids)", message));
-        }
-        Error::check(ids.is_none_or(|ids| ids.len() == n), "xids.size() == n")?;
-        if self.successive_ids {
-            Error::check(
-                self.ntotal == 0,
-                "when adding to IndexShards with sucessive_ids, only add() in a single pass is supported",
-            )?;
-        }
-        let counts = ids.is_none() && !self.successive_ids;
-        Ok(counts.then(|| (self.ntotal..self.ntotal + n as i64).collect()))
+        ids_to_add(self.ntotal, self.successive_ids, n, ids)
     }
 
     fn add_parts(&mut self, x: &[f32], ids: Option<&[i64]>) -> Result<()> {

@@ -53,6 +53,7 @@
 //! worth it, what runs once a call is not.
 
 pub mod fast_scan;
+mod hadamard;
 mod half;
 mod isa;
 mod kernels;
@@ -64,6 +65,7 @@ mod nearest;
 mod select;
 mod step;
 
+pub use hadamard::walsh_hadamard;
 pub use half::{decode_bf16, decode_fp16, encode_bf16, encode_fp16};
 pub use lanes::{Bytes, Lanes};
 pub use launch::{Isa, Kernel, dispatched_level, launch};

@@ -9,6 +9,7 @@ use crate::base::{Error, Handle, Result, threads};
 use crate::grammar::Grammar;
 use crate::random::SplitMix64RandomGenerator;
 use crate::registry::{Format, Row};
+use crate::simd::walsh_hadamard;
 
 const SEED: u32 = 12345;
 const MIN_ROWS: usize = 64;
@@ -76,20 +77,6 @@ impl HadamardRotation {
     }
 }
 
-/// The Walsh-Hadamard transform, not normalized, in place.
-fn transform(row: &mut [f32]) {
-    let (n, mut half) = (row.len(), 1);
-    while half < n {
-        for pair in row.chunks_exact_mut(2 * half) {
-            let (low, high) = pair.split_at_mut(half);
-            for (a, b) in low.iter_mut().zip(high) {
-                (*a, *b) = (*a + *b, *a - *b);
-            }
-        }
-        half *= 2;
-    }
-}
-
 fn apply_signs(row: &mut [f32], signs: &[f32]) {
     row.iter_mut().zip(signs).for_each(|(v, s)| *v *= s);
 }
@@ -107,7 +94,7 @@ impl VectorTransform for HadamardRotation {
                 row[d_in..].fill(0.0);
                 for signs in [&self.signs1, &self.signs2, &self.signs3] {
                     apply_signs(row, signs);
-                    transform(row);
+                    walsh_hadamard(row);
                 }
                 row.iter_mut().for_each(|v| *v *= scale);
             }
@@ -126,7 +113,7 @@ impl VectorTransform for HadamardRotation {
             for (i, row) in rows.chunks_exact_mut(d_in).enumerate() {
                 row.copy_from_slice(&xt[(first + i) * d_out..(first + i + 1) * d_out]);
                 for signs in [&self.signs3, &self.signs2, &self.signs1] {
-                    transform(row);
+                    walsh_hadamard(row);
                     apply_signs(row, signs);
                 }
                 row.iter_mut().for_each(|v| *v *= scale);

@@ -50,10 +50,9 @@ class BlockComputer:
         """What block_search takes of a list's codes, shape (n, code_size): for "index" the codes, else vectors, shape (n, d)."""
         if self.method == "index":
             return codes
-        coarse = self.index.sa_code_size() - self.index.code_size
-        number = np.frombuffer(int(list_no).to_bytes(8, "little"), "uint8")[:coarse]
-        whole = np.concatenate([np.broadcast_to(number, (len(codes), coarse)), codes], axis=1)
-        vectors: np.ndarray = self.index.sa_decode(np.ascontiguousarray(whole))
+        vectors = np.empty((len(codes), self.index.d), "float32")
+        keys = np.full(len(codes), list_no, "int64")
+        self.index.decode_vectors(len(codes), faiss.swig_ptr(codes), faiss.swig_ptr(keys), faiss.swig_ptr(vectors))
         return vectors
 
     def block_search(

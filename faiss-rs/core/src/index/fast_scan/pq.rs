@@ -7,7 +7,7 @@ use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{FastScanPart, Grammar};
 use crate::index::pq::IndexPQ;
-use crate::index::{Index, header};
+use crate::index::{Index, dim_of, header};
 use crate::quantize::{ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row};
 
@@ -71,7 +71,7 @@ impl IndexPQFastScan {
     ) -> Result<Self> {
         Error::check(nbits == 4, "nbits_init == 4")?;
         check_block(bbs)?;
-        let pq = ProductQuantizer::new(usize::try_from(d).unwrap_or(0), M, 4)?;
+        let pq = ProductQuantizer::new(dim_of(d), M, 4)?;
         Ok(IndexPQFastScan { fast_scan: IndexFastScan::new(d, M, metric, bbs)?, pq })
     }
 

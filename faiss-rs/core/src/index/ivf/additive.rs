@@ -6,7 +6,7 @@ use super::{IndexIVF, InvertedFile, codec, format};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{AdditivePart, Grammar};
-use crate::index::Index;
+use crate::index::{Index, dim_of};
 use crate::quantize::Quantizer;
 use crate::quantize::additive::equal_bits;
 use crate::quantize::additive::residual::bits_of;
@@ -42,7 +42,7 @@ macro_rules! additive_inverted_file {
         pub const $row: Row = Row::of::<$name>()
             .grammar(Grammar::InvertedFile(|over, part| match AdditivePart::parse(part) {
                 Some($part) => {
-                    let $field: $quantizer = $made(usize::try_from(over.d).unwrap_or(0))?;
+                    let $field: $quantizer = $made(dim_of(over.d))?;
                     let quantizer = over.quantizer.clone();
                     Ok(Some(Handle::new($name::over(quantizer, over.d, over.nlist, $field, over.metric, true)?)))
                 }
@@ -139,10 +139,6 @@ additive_inverted_file! {
     AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm } => |d| ProductLocalSearchQuantizer::new(d, nsplits, m, nbits, norm)
 }
 
-fn dim(d: i64) -> usize {
-    usize::try_from(d).unwrap_or(0)
-}
-
 #[methods(new)]
 impl IndexIVFResidualQuantizer {
     #[new]
@@ -156,7 +152,7 @@ impl IndexIVFResidualQuantizer {
         #[default = 0] search_type: i32,
         #[default = true] own_invlists: bool,
     ) -> Result<Self> {
-        let rq = ResidualQuantizer::new(dim(d), equal_bits(M, nbits)?, search_type)?;
+        let rq = ResidualQuantizer::new(dim_of(d), equal_bits(M, nbits)?, search_type)?;
         Self::over(quantizer, d, nlist, rq, metric, own_invlists)
     }
 
@@ -170,7 +166,7 @@ impl IndexIVFResidualQuantizer {
         #[default = 0] search_type: i32,
         #[default = true] own_invlists: bool,
     ) -> Result<Self> {
-        let rq = ResidualQuantizer::new(dim(d), bits_of(nbits)?, search_type)?;
+        let rq = ResidualQuantizer::new(dim_of(d), bits_of(nbits)?, search_type)?;
         Self::over(quantizer, d, nlist, rq, metric, own_invlists)
     }
 }
@@ -188,7 +184,7 @@ impl IndexIVFLocalSearchQuantizer {
         #[default = 0] search_type: i32,
         #[default = true] own_invlists: bool,
     ) -> Result<Self> {
-        let lsq = LocalSearchQuantizer::new(dim(d), M, nbits, search_type)?;
+        let lsq = LocalSearchQuantizer::new(dim_of(d), M, nbits, search_type)?;
         Self::over(quantizer, d, nlist, lsq, metric, own_invlists)
     }
 }
@@ -207,7 +203,7 @@ impl IndexIVFProductResidualQuantizer {
         #[default = 0] search_type: i32,
         #[default = true] own_invlists: bool,
     ) -> Result<Self> {
-        let prq = ProductResidualQuantizer::new(dim(d), nsplits, Msub, nbits, search_type)?;
+        let prq = ProductResidualQuantizer::new(dim_of(d), nsplits, Msub, nbits, search_type)?;
         Self::over(quantizer, d, nlist, prq, metric, own_invlists)
     }
 }
@@ -226,7 +222,7 @@ impl IndexIVFProductLocalSearchQuantizer {
         #[default = 0] search_type: i32,
         #[default = true] own_invlists: bool,
     ) -> Result<Self> {
-        let plsq = ProductLocalSearchQuantizer::new(dim(d), nsplits, Msub, nbits, search_type)?;
+        let plsq = ProductLocalSearchQuantizer::new(dim_of(d), nsplits, Msub, nbits, search_type)?;
         Self::over(quantizer, d, nlist, plsq, metric, own_invlists)
     }
 }

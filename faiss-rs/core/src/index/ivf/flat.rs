@@ -9,7 +9,7 @@ use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::extra;
 use crate::grammar::Grammar;
-use crate::index::Index;
+use crate::index::{Index, dim_of};
 use crate::registry::{Format, Row};
 use crate::simd;
 use crate::storage::lists::InvertedLists;
@@ -63,7 +63,7 @@ impl IndexIVFFlat {
         #[default = MetricType::L2] metric: MetricType,
         #[default = true] own_invlists: bool,
     ) -> Result<Self> {
-        let code_size = usize::try_from(d).unwrap_or(0).saturating_mul(size_of::<f32>());
+        let code_size = dim_of(d).saturating_mul(size_of::<f32>());
         let mut ivf = IndexIVF::new(quantizer, d, nlist, code_size, metric, own_invlists)?;
         ivf.by_residual = false;
         Ok(IndexIVFFlat { ivf })

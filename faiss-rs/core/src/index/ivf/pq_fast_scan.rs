@@ -9,7 +9,7 @@ use crate::base::object::{cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{FastScanPart, Grammar};
-use crate::index::Index;
+use crate::index::{Index, dim_of};
 use crate::quantize::product::Transposed;
 use crate::quantize::{ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row};
@@ -94,7 +94,7 @@ impl IndexIVFPQFastScan {
         Error::check(nbits == 4, "nbits_init == 4")?;
         let known = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
         Error::check(known, "metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT")?;
-        let pq = ProductQuantizer::new(usize::try_from(d).unwrap_or(0), M, 4)?;
+        let pq = ProductQuantizer::new(dim_of(d), M, 4)?;
         let fast_scan = IndexIVFFastScan::new(quantizer, d, nlist, M, metric, bbs, own_invlists)?;
         Ok(IndexIVFPQFastScan { fast_scan, pq, ..Default::default() })
     }

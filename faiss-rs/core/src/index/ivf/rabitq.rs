@@ -7,8 +7,8 @@ use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::Grammar;
-use crate::index::Index;
 use crate::index::rabitq::rounding;
+use crate::index::{Index, dim_of};
 use crate::quantize::rabitq::{Estimate, RaBitQuantizer};
 use crate::registry::{Format, Row};
 use crate::storage::lists::InvertedLists;
@@ -96,7 +96,7 @@ impl IndexIVFRaBitQ {
         #[default = true] own_invlists: bool,
         #[default = 1] nb_bits: usize,
     ) -> Result<Self> {
-        let rabitq = RaBitQuantizer::new(usize::try_from(d).unwrap_or(0), metric, nb_bits)?;
+        let rabitq = RaBitQuantizer::new(dim_of(d), metric, nb_bits)?;
         let mut ivf = IndexIVF::new(quantizer, d, nlist, rabitq.code_size, metric, own_invlists)?;
         ivf.is_trained = false;
         Ok(IndexIVFRaBitQ { ivf, rabitq, ..Default::default() })

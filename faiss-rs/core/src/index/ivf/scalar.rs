@@ -8,7 +8,7 @@ use super::{IndexIVF, InvertedFile, Searcher, format};
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, sq_part};
-use crate::index::Index;
+use crate::index::{Index, dim_of};
 use crate::quantize::Quantizer;
 use crate::quantize::scalar::ScalarQuantizer;
 use crate::quantize::scalar::distances::Shortened;
@@ -72,7 +72,7 @@ impl IndexIVFScalarQuantizer {
         #[default = true] by_residual: bool,
         #[default = true] own_invlists: bool,
     ) -> Result<Self> {
-        let sq = ScalarQuantizer::new(usize::try_from(d).unwrap_or(0), qtype)?;
+        let sq = ScalarQuantizer::new(dim_of(d), qtype)?;
         let mut ivf = IndexIVF::new(quantizer, d, nlist, sq.code_size, metric, own_invlists)?;
         let of_vectors = matches!(Kind::of(qtype)?, Kind::Nothing | Kind::Turbo { .. });
         ivf.by_residual = by_residual && !of_vectors;

@@ -1,7 +1,7 @@
 //! Norms beside codes: how many bits they have, how they are rounded, and what that is learnt from.
 
 use super::*;
-use crate::cluster::kmeans1d;
+use crate::cluster::{Clustering, kmeans1d};
 use crate::index::Index;
 
 /// Bits of a norm by the search type.
@@ -15,6 +15,14 @@ pub fn bits(search_type: i32) -> Result<usize> {
     })
 }
 
+/// The `k` values that norms are nearest to. Of more norms than k-means takes, a sample is used.
+fn nearest_values(norms: &[f32], k: usize) -> Result<Vec<f32>> {
+    Error::check(norms.iter().all(|v| v.is_finite()), "std::isfinite(x[i])")?;
+    let sample = Clustering::new(1, k).subsample(norms.len());
+    let sample = sample.map(|chosen| chosen.iter().map(|i| norms[*i as usize]).collect::<Vec<_>>());
+    Ok(kmeans1d(sample.as_deref().unwrap_or(norms), k)?.0)
+}
+
 impl AdditiveQuantizer {
     /// Whether norms are rounded to the values in `qnorm`.
     fn has_values(&self) -> bool {
@@ -26,8 +34,8 @@ impl AdditiveQuantizer {
         self.norm_min = norms.iter().copied().fold(f32::INFINITY, f32::min);
         self.norm_max = norms.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let values = match self.search_type {
-            ST_NORM_CQINT8 => kmeans1d(norms, 256)?,
-            ST_NORM_CQINT4 => kmeans1d(norms, 16)?,
+            ST_NORM_CQINT8 => nearest_values(norms, 256)?,
+            ST_NORM_CQINT4 => nearest_values(norms, 16)?,
             ST_NORM_LSQ2X4 | ST_NORM_RQ2X4 => {
                 self.norm_tabs = if self.search_type == ST_NORM_LSQ2X4 {
                     let mut pair = LocalSearchQuantizer::new(1, 2, 4, ST_DECOMPRESS)?;

@@ -10,6 +10,7 @@ use std::cmp::Ordering::Less;
 use super::normal;
 use crate::base::{Error, Result};
 use crate::random::RandomGenerator;
+use crate::simd;
 
 /// The seed that files of Faiss hold.
 const SEED: u64 = 42;
@@ -65,16 +66,7 @@ impl Turbo {
 
     /// Multiplies by a Hadamard matrix whose rows have norm 1; as many numbers as there are signs.
     fn hadamard(&self, x: &mut [f32]) {
-        let mut half = 1;
-        while half < x.len() {
-            for pair in x.chunks_exact_mut(2 * half) {
-                let (low, high) = pair.split_at_mut(half);
-                for (a, b) in low.iter_mut().zip(high) {
-                    (*a, *b) = (*a + *b, *a - *b);
-                }
-            }
-            half *= 2;
-        }
+        simd::walsh_hadamard(x);
         let scale = 1.0 / (x.len() as f32).sqrt();
         x.iter_mut().for_each(|v| *v *= scale);
     }
