@@ -2,7 +2,7 @@
 //!
 //!     cargo run -p faiss-kernels --example compile -- LIBNVRTC LIBNVFATBIN ARCH[,ARCH...] OUT_DIR INCLUDE_DIR...
 //!
-//! The last architecture is also built as PTX. OUT_DIR gets FAMILY.fatbin.
+//! The last architecture is also built as PTX. OUT_DIR gets FAMILY.fatbin. Kernels with too few registers are named.
 
 use std::path::{Path, PathBuf};
 
@@ -24,9 +24,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let mut images = Vec::new();
         for &target in targets.iter().filter(|t| family.wants(t.arch())) {
             let unit = family.translation_unit(kernels_dir, target.arch())?;
-            let image = compile(nvrtc.as_ref(), &includes, &family.name, &unit, target)?;
-            println!("{:12} {target:12} {:9}", family.name, image.len());
-            images.push((target, image));
+            let compiled = compile(nvrtc.as_ref(), &includes, &family.name, &unit, target)?;
+            println!("{:12} {target:12} {:9}", family.name, compiled.bytes.len());
+            for spill in &compiled.spills {
+                println!("    {} spills: {} bytes stored, {} loaded", spill.symbol, spill.stores, spill.loads);
+            }
+            images.push((target, compiled.bytes));
         }
         let fatbin = pack(nvfatbin.as_ref(), &images)?;
         println!("{:12} fatbin       {:9}", family.name, fatbin.len());

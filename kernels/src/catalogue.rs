@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::{Arch, Error, unit};
+use crate::{Arch, Error, Spill, unit};
 
 /// The name of the file, and how messages show it.
 pub(crate) const FILE: &str = "kernels/kernels.toml";
@@ -53,6 +53,8 @@ pub struct Kernel {
     pub min_arch: Option<Arch>,
     /// The only architectures that it is built for, where it uses what just these have.
     pub only: Vec<Arch>,
+    /// Bytes that an instance may keep in local memory for want of registers, stored and loaded together; none otherwise.
+    pub spills: u32,
     /// Where it stands in `kernels.toml`.
     pub line: usize,
 }
@@ -106,6 +108,9 @@ pub(crate) const TYPES: [(&str, &str); 9] = [
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCatalogue {
+    /// What every kernel may spill.
+    #[serde(default)]
+    spills: u32,
     #[serde(default, rename = "struct")]
     structs: Vec<Spanned<RawStruct>>,
     family: Vec<Spanned<RawFamily>>,
@@ -141,6 +146,8 @@ struct RawKernel {
     min_arch: Option<String>,
     #[serde(default)]
     only: Vec<String>,
+    #[serde(default)]
+    spills: u32,
 }
 
 #[derive(Deserialize)]
@@ -191,6 +198,16 @@ impl Family {
     /// Whether any of its kernels is built for an architecture.
     pub fn wants(&self, arch: Arch) -> bool {
         self.kernels.iter().any(|k| k.wants(arch))
+    }
+
+    /// Those of `spills` that `kernels.toml` does not allow. What the compiler brings itself, such as the slow path of a division,
+    /// saves the registers that it uses, and is not judged.
+    pub fn too_many<'a>(&self, spills: &'a [Spill]) -> Vec<&'a Spill> {
+        let allowed = |symbol: &str| {
+            let kernel = self.kernels.iter().find(|kernel| kernel.instances().any(|one| one.symbol() == symbol));
+            kernel.map_or(u32::MAX, |kernel| kernel.spills)
+        };
+        spills.iter().filter(|spill| spill.stores + spill.loads > allowed(&spill.symbol)).collect()
     }
 
     /// What NVRTC gets: every source in one string with `#line` in place of paths, then an `extern "C"` entry for each
@@ -271,7 +288,9 @@ fn parse(text: &str) -> Result<(Vec<Struct>, Vec<(Family, usize)>), Error> {
         let mut kernels = Vec::new();
         for kernel in family.kernel {
             let line = line_of(kernel.span().start);
-            kernels.push(parse_kernel(kernel.into_inner(), line, &structs).map_err(|m| at(line, m))?);
+            let mut kernel = parse_kernel(kernel.into_inner(), line, &structs).map_err(|m| at(line, m))?;
+            kernel.spills = kernel.spills.max(raw.spills);
+            kernels.push(kernel);
         }
         let taken = |s: &&Struct| kernels.iter().flat_map(|k: &Kernel| &k.params).any(|p| p.ty == s.name);
         let structs = structs.iter().filter(taken).cloned().collect();
@@ -324,7 +343,17 @@ fn parse_kernel(raw: RawKernel, line: usize, structs: &[Struct]) -> Result<Kerne
         }
         params.push(Param { name, ty });
     }
-    Ok(Kernel { name: raw.name, doc: raw.doc, threads: raw.threads, axes, params, min_arch, only, line })
+    Ok(Kernel {
+        name: raw.name,
+        doc: raw.doc,
+        threads: raw.threads,
+        axes,
+        params,
+        min_arch,
+        only,
+        spills: raw.spills,
+        line,
+    })
 }
 
 fn parse_axis(raw: RawAxis) -> Result<Axis, String> {
@@ -382,6 +411,16 @@ min_arch = "8.0"
         let symbols: Vec<String> = kernel.instances().map(|i| i.symbol()).collect();
         assert_eq!(symbols, ["f_f32_1_l2", "f_f32_8_l2", "f_f16_1_l2", "f_f16_8_l2"]);
         assert!(!kernel.wants(Arch::new(7, 5)) && kernel.wants(Arch::new(8, 0)));
+    }
+
+    #[test]
+    fn spills_are_allowed_by_kernel() {
+        let spill = |symbol: &str, stores, loads| Spill { symbol: symbol.into(), stores, loads };
+        let all = [spill("f_f32_1_l2", 4, 4), spill("f_f16_8_l2", 8, 4), spill("__cuda_sm3x_div_slowpath", 20, 20)];
+        let family = |text: &str| parse(text).unwrap().1.remove(0).0;
+        assert_eq!(family(GOOD).too_many(&all), [&all[0], &all[1]]);
+        assert_eq!(family(&GOOD.replace("min_arch", "spills = 8\nmin_arch")).too_many(&all), [&all[1]]);
+        assert!(family(&format!("spills = 12\n{GOOD}")).too_many(&all).is_empty());
     }
 
     #[test]

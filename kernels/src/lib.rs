@@ -24,7 +24,7 @@ pub use arch::{Arch, Target};
 pub use catalogue::{Axis, Catalogue, Family, Instance, Kernel, Param, Struct, Value};
 pub use launcher::launchers;
 pub use nvfatbin::pack;
-pub use nvrtc::{CompileError, compile, supported_archs, version};
+pub use nvrtc::{CompileError, Compiled, Spill, compile, supported_archs, version};
 
 /// What can go wrong outside a kernel's own code.
 #[derive(Debug, thiserror::Error)]

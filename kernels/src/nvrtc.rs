@@ -152,6 +152,35 @@ pub fn supported_archs(nvrtc: &Path) -> Result<Vec<Arch>, Error> {
     Ok(numbers.into_iter().map(|n| Arch::new((n / 10) as u8, (n % 10) as u8)).collect())
 }
 
+/// An image, and the kernels in it that had too few registers.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    pub bytes: Vec<u8>,
+    pub spills: Vec<Spill>,
+}
+
+/// A kernel for which the compiler keeps values in local memory, as it has too few registers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spill {
+    /// Its name in the image.
+    pub symbol: String,
+    /// Bytes of all the instructions that store such values, and of those that load them.
+    pub stores: u32,
+    pub loads: u32,
+}
+
+/// From the warnings of the compiler's second half, of which NVRTC has one a kernel in its log.
+fn spills(log: &str) -> Vec<Spill> {
+    let number = |text: &str| text.trim().split(' ').next()?.parse().ok();
+    let lines = log.lines().filter_map(|line| line.split_once("Registers are spilled to local memory in function '"));
+    let spill = |(_, rest): (&str, &str)| {
+        let (symbol, figures) = rest.split_once("',")?;
+        let (stores, loads) = figures.split_once(',')?;
+        Some(Spill { symbol: symbol.to_owned(), stores: number(stores)?, loads: number(loads)? })
+    };
+    lines.filter_map(spill).collect()
+}
+
 /// Compiles one translation unit for one target with the NVRTC at `nvrtc` (`libnvrtc.so.N`, its builtins beside it).
 ///
 /// `include_dirs` are the toolkit's header folders. `name` is the family's. The same unit, target and toolkit give the same
@@ -162,7 +191,7 @@ pub fn compile(
     name: &str,
     unit: &str,
     target: Target,
-) -> Result<Vec<u8>, CompileError> {
+) -> Result<Compiled, CompileError> {
     let api = Api::open(nvrtc)?;
     let refuse = |message: String, log: String| {
         let (major, minor) = api.version();
@@ -175,6 +204,9 @@ pub fn compile(
     let file = text(&format!("{name}.cu"))?;
     let mut options =
         vec![text(&format!("--gpu-architecture={target}"))?, text("--std=c++17")?, text("-default-device")?];
+    if matches!(target, Target::Cubin(_)) {
+        options.push(text("--ptxas-options=--warn-on-spills")?);
+    }
     for dir in include_dirs {
         let dir = dir.to_str().ok_or_else(|| refuse(format!("{} is not UTF-8", dir.display()), String::new()))?;
         options.push(text(&format!("-I{dir}"))?);
@@ -201,5 +233,19 @@ pub fn compile(
         Target::Cubin(_) => compiled.bytes(api.cubin_size, api.cubin),
         Target::Ptx(_) => compiled.bytes(api.ptx_size, api.ptx),
     };
-    image.map_err(|status| refuse(api.text(status), compiled.log()))
+    let bytes = image.map_err(|status| refuse(api.text(status), compiled.log()))?;
+    Ok(Compiled { bytes, spills: spills(&compiled.log()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spills_are_read_from_the_log() {
+        let log = "rows.cu(3): warning #177-D: variable \"x\" was declared but never referenced\n\
+            ptxas warning : Registers are spilled to local memory in function 'fill_f32', 12 bytes spill stores, 16 bytes spill loads\n";
+        assert_eq!(spills(log), [Spill { symbol: "fill_f32".into(), stores: 12, loads: 16 }]);
+        assert_eq!(spills(""), []);
+    }
 }

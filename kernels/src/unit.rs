@@ -29,8 +29,13 @@ pub(crate) fn translation_unit(family: &Family, kernels_dir: &Path, arch: Arch) 
     let root = &family.sources[0];
     inline(kernels_dir, root, &mut vec![root.clone()], &mut unit)?;
     for kernel in family.kernels.iter().filter(|k| k.wants(arch)) {
+        if kernel.spills > 0 {
+            // What may be spilled takes part in every key that this text does.
+            let _ = writeln!(unit, "// {} may spill {} bytes", kernel.name, kernel.spills);
+        }
         for instance in kernel.instances() {
-            let _ = writeln!(unit, "#line {} \"{FILE}\"\n{}", kernel.line, entry(&instance));
+            // By its name, not by its line: a kernel that is added above changes nothing here.
+            let _ = writeln!(unit, "#line 1 \"{FILE}: {}\"\n{}", kernel.name, entry(&instance));
         }
     }
     Ok(unit)

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use faiss_kernels::{Arch, Catalogue, CompileError, Family, Target};
+use faiss_kernels::{Arch, Catalogue, CompileError, Family, Spill, Target};
 
 use super::{Work, tool};
 use crate::digest;
@@ -89,14 +89,28 @@ impl Compiler<'_> {
 
     fn compile(&self, unit: &str, target: Target) -> Result<Vec<u8>> {
         let name = &self.kernels.family;
-        faiss_kernels::compile(&self.nvrtc, &self.include, name, unit, target).map_err(|error| match error {
-            CompileError::Code { name, target, log } => Failure::build(
-                format!("Kernel family {name} does not compile for {target}."),
-                "NVRTC's log above names file and line; correct the source and run the same command again.",
-            )
-            .with_log(log),
-            other => Failure::build(format!("{other}."), "Check the architecture and the toolkit in versions.toml."),
-        })
+        let compiled =
+            faiss_kernels::compile(&self.nvrtc, &self.include, name, unit, target).map_err(|error| match error {
+                CompileError::Code { name, target, log } => Failure::build(
+                    format!("Kernel family {name} does not compile for {target}."),
+                    "NVRTC's log above names file and line; correct the source and run the same command again.",
+                )
+                .with_log(log),
+                other => {
+                    Failure::build(format!("{other}."), "Check the architecture and the toolkit in versions.toml.")
+                }
+            })?;
+        let spills = self.family.too_many(&compiled.spills);
+        if spills.is_empty() {
+            return Ok(compiled.bytes);
+        }
+        let line = |spill: &&Spill| format!("{}: {} bytes stored, {} loaded", spill.symbol, spill.stores, spill.loads);
+        let log: Vec<String> = spills.iter().map(line).collect();
+        Err(Failure::build(
+            format!("Kernel family {name} has too few registers for {target}: the kernels above keep values in local memory."),
+            "Let them hold less, or allow it with `spills = BYTES` and the reason in kernels/kernels.toml.",
+        )
+        .with_log(log.join("\n")))
     }
 }
 
