@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ci::pins::versions::Versions;
-use ci::plan::describe::{capability_table, metadata};
+use ci::plan::describe::{SUPPORT, capability_table, metadata, support_table};
 use ci_step::audit::capability;
 use ci_step::wheel::WheelName;
 
@@ -24,6 +24,17 @@ fn the_table_of_gpus_is_the_one_that_versions_toml_gives() {
         capability::BEGIN,
         capability::END
     );
+}
+
+#[test]
+fn the_support_table_is_the_one_that_versions_toml_gives() {
+    let table = support_table(&Versions::load(root()).unwrap());
+    for file in ["README.md", "docs/compatibility.md"] {
+        let text = std::fs::read_to_string(root().join(file)).unwrap();
+        let found = text.split_once(SUPPORT.0).and_then(|(_, rest)| rest.split_once(SUPPORT.1));
+        let found = found.map(|(table, _)| table.trim()).unwrap_or_default();
+        assert_eq!(found, table.trim(), "put this between {} and {} of {file}:\n\n{table}", SUPPORT.0, SUPPORT.1);
+    }
 }
 
 #[test]

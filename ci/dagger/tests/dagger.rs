@@ -379,6 +379,11 @@ fn every_other_function_stays_within_the_schema() {
         ("checkLint", json!({})),
         ("checkWheels", json!({})),
         ("buildCpuWheels", json!({})),
+        ("nextVersion", json!({"write": true, "repository": "ours", "uvConfig": wheels})),
+        ("changelog", json!({"tag": "v1.15.1.0"})),
+        ("publishWheels", json!({"repository": "ours", "wheels": wheels, "uvConfig": wheels, "token": wheels})),
+        ("checkPublished", json!({"repository": "ours", "wheels": wheels})),
+        ("rebuild", json!({"manifest": wheels})),
     ] {
         call(&engine, function, args).unwrap_or_else(|error| panic!("{function}: {error}"));
     }
@@ -388,6 +393,8 @@ fn every_other_function_stays_within_the_schema() {
     assert!(all.contains(r#"["ci", "plan", "--cuda-major", "11""#) && all.contains(r#""--format", "json""#));
     assert!(all.contains(r#"["ci", "lock", "--digest=manylinux=sha256:1", "--digest=rust=sha256:1", "--root""#));
     assert!(all.contains(r#"["ci", "bump", "ruff", "mypy==2.4.1", "--root""#));
+    let secrets = r#""--uv-config", "/arguments/uv-config", "--token", "/arguments/token", "--root""#;
+    assert!(all.contains(secrets) && all.contains(r#"withMountedSecret(path: "/arguments/token""#), "{all}");
     assert!(
         all.contains(r#"container.from(address: "docker.io/library/rust:"#)
             && all.contains("rustup component add clippy rustfmt")

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Context, jobs, manifest, write_whole};
 use crate::api::table::{
-    ARCH, Caching, DRY_RUN, Function, Group, JOBS, MAJOR, OUTPUT, PLAN_FORMAT, PLATFORM, Served, Values,
+    ARCH, Argument, Caching, DRY_RUN, Function, Group, JOBS, MAJOR, OUTPUT, PLAN_FORMAT, PLATFORM, Served, Type,
+    Values, argument,
 };
 use crate::pins::matrix::Matrix;
 use crate::pins::versions::Versions;
@@ -14,6 +15,9 @@ use crate::run::local::Local;
 use crate::run::{Event, Outcome, need};
 use ci_step::failure::{Failure, Result};
 use ci_step::store::{Found, Store};
+
+const PLAN: Argument =
+    argument("plan", Type::File, "Run this plan, which `cargo ci plan --format json` wrote, and make none").host_only();
 
 pub static GPU: Function = Function {
     name: "build-gpu-wheels",
@@ -37,6 +41,7 @@ downloaded or finished is kept, so that an interrupted build goes on where it wa
         JOBS,
         DRY_RUN,
         PLAN_FORMAT,
+        PLAN,
     ],
     caching: Caching::ByInputs,
     checkout: true,
@@ -49,7 +54,7 @@ pub static CPU: Function = Function {
     group: Group::Wheels,
     about: "Build, verify and describe the wheel for machines without a GPU",
     more: "",
-    arguments: &[PLATFORM, OUTPUT, JOBS, DRY_RUN, PLAN_FORMAT],
+    arguments: &[PLATFORM, OUTPUT, JOBS, DRY_RUN, PLAN_FORMAT, PLAN],
     caching: Caching::ByInputs,
     checkout: true,
     served: Served::Wheels(cpu_matrix),
@@ -88,7 +93,10 @@ async fn build(context: &Context, values: &Values, wanted: fn(&Versions, &Values
         ));
     }
     let versions = context.versions()?;
-    let plan = context.plan(versions, &wanted(versions, values)?)?;
+    let plan = match values.path(PLAN.name) {
+        Some(path) => Plan::load(&path)?,
+        None => context.plan(versions, &wanted(versions, values)?)?,
+    };
     if values.flag("dry-run") {
         return dry_run(context, &plan, &context.store_to_read()?, json);
     }

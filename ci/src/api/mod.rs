@@ -10,6 +10,7 @@ pub mod installed;
 pub mod lock;
 pub mod manifest;
 pub mod plan;
+pub mod release;
 pub mod reproduce;
 pub mod table;
 pub mod tally;

@@ -13,9 +13,10 @@ use crate::run::children;
 use crate::run::local::Local;
 use ci_step::digest;
 use ci_step::failure::{Failure, Result};
-use ci_step::store::Store;
+use ci_step::store::{Found, Store};
 use ci_step::wheel::Reader;
 use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 pub static ROW: Function = Function {
@@ -25,7 +26,7 @@ pub static ROW: Function = Function {
     more: "\
 The second build has another folder, with settings of cargo's above it and in the environment that would change every
 byte, and another HOME, user name, time zone, language, umask and number of jobs. Nothing but downloads is made once for
-both. Where the wheels differ, the member and the offset are named.",
+both; what both made alike is kept, for later builds to find. Where the wheels differ, the member and the offset are named.",
     arguments: &[
         argument("cuda-major", Type::Major, "CUDA major of the wheel").required(),
         argument("keep", Type::Flag, "Keep the two folders, to look into them"),
@@ -35,6 +36,16 @@ both. Where the wheels differ, the member and the offset are named.",
     served: Served::No,
     run: |context, values| Box::pin(reproduce(context, values)),
 };
+
+/// The verdict, beside the wheel of the wheelhouse.
+pub const FILE: &str = "reproduced.json";
+
+/// Which wheel came out of both builds.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Reproduced {
+    pub wheel: String,
+    pub sha256: String,
+}
 
 /// What differs between the two builds besides their folders.
 struct Manner {
@@ -94,7 +105,7 @@ async fn reproduce(context: &Context, values: &Values) -> Result<()> {
 
     let inside = context.root.join("target/ci");
     fs::create_dir_all(&inside).map_err(Failure::io("cannot create", &inside))?;
-    let mut places = Vec::new();
+    let (mut places, mut caches) = (Vec::new(), Vec::new());
     // What ends one ends the other.
     let stop = context.stop.child_token();
     let mut running = Vec::new();
@@ -113,6 +124,7 @@ async fn reproduce(context: &Context, values: &Values) -> Result<()> {
         lend(&plan, &store, &cache)?;
         context.say(&format!("building in {}", folder.display()));
         let command = command(manner, &folder, &cache, &majors)?;
+        caches.push(cache);
         running.push(built(command, folder, &stop));
         places.push(place);
     }
@@ -124,7 +136,12 @@ async fn reproduce(context: &Context, values: &Values) -> Result<()> {
         }
     }
     let sha256 = outcome?;
-    println!("{}  {sha256}", plan.wheels[0].file_name);
+    take_over(&plan, &store, &caches[0])?;
+    let wheel = &plan.wheels[0];
+    println!("{}  {sha256}", wheel.file_name);
+    let verdict = Reproduced { wheel: wheel.file_name.clone(), sha256 };
+    let text = serde_json::to_vec_pretty(&verdict).expect("plain data serializes");
+    super::write_whole(&context.wheelhouse(&wheel.folder).join(FILE), &[text.as_slice(), b"\n"].concat())?;
     println!(
         "The same bytes from two folders, users, homes, time zones, languages, umasks, numbers of jobs and settings of cargo; all but the downloads was made twice."
     );
@@ -163,6 +180,17 @@ fn lend(plan: &Plan, store: &Store, cache: &Path) -> Result<()> {
         {
             // One that is not there is downloaded anew.
             lent.adopt(&[file], folder)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the usual store what the first build made, now that the second made the same: no later build makes it a third time.
+fn take_over(plan: &Plan, store: &Store, cache: &Path) -> Result<()> {
+    let made = Store::at(cache);
+    for step in plan.steps.iter().filter(|step| !matches!(step.action, Action::Fetch { .. })) {
+        if let (Found::Entry(entry), Found::Nothing) = (made.peek(&step.key)?, store.peek(&step.key)?) {
+            store.copy(&made, &step.key, &entry)?;
         }
     }
     Ok(())
@@ -213,7 +241,7 @@ fn command(manner: &Manner, folder: &Path, cache: &Path, majors: &[u32]) -> Resu
 }
 
 /// Copies the files that git knows or would add; all sources, where there is no git.
-fn copy_checkout(root: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy_checkout(root: &Path, to: &Path) -> Result<()> {
     let listed = Command::new("git")
         .current_dir(root)
         .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])

@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use ci_step::failure::Result;
 
+use super::release::{next, page, publish, rebuild};
 use super::{Context, build, clean, doctor, installed, lock, plan, reproduce, test, verify};
 use crate::pins::matrix::Matrix;
 use crate::pins::versions::Versions;
@@ -25,6 +26,12 @@ pub static FUNCTIONS: &[&Function] = &[
     &plan::PLAN,
     &plan::EXPLAIN,
     &plan::STEP,
+    &next::VERSION,
+    &next::CHANGELOG,
+    &publish::PUBLISH,
+    &publish::CHECK,
+    &rebuild::ROW,
+    &page::ROW,
     &lock::LOCK,
     &lock::BUMP,
     &doctor::ROW,
@@ -36,6 +43,7 @@ pub enum Group {
     Wheels,
     Tests,
     Look,
+    Release,
     House,
 }
 
@@ -45,6 +53,7 @@ impl Group {
             Group::Wheels => "Make wheels",
             Group::Tests => "Test and verify",
             Group::Look => "Look at the plan",
+            Group::Release => "Release",
             Group::House => "Keep the house",
         }
     }
@@ -62,6 +71,8 @@ pub enum Type {
     /// A folder, or a file; where things run in containers, a folder with the file in it.
     Path,
     File,
+    /// A file that nobody else may read; where things run in containers, a secret that lies there as a file.
+    Secret,
     Choice(&'static [&'static str]),
 }
 

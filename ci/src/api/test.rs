@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use tokio::process::Command;
 
 use super::installed::{self, Dependencies, Suite};
+use super::release::rehearsal;
 use super::tally::{Ended, Tally, quiet};
 use super::{Context, build, engines, environment, jobs, verify};
 use crate::api::table::{Caching, Function, Group, JOBS, Reads, Served, Type, Values, argument};
@@ -24,11 +25,11 @@ pub static TEST: Function = Function {
     more: "\
 Formatting, lints and licences of the Rust code, lints and types of the Python code, the tests of every crate, the wheels
 of every CUDA major and the CPU one, what the field's own tools say of them, and the Python tests against the installed
-wheel under every CPython that is found. The last line counts: N passed, N failed, N skipped.",
+wheel under every CPython that is found, and the dress rehearsal of a release on a package index of this machine. The last line counts: N passed, N failed, N skipped.",
     arguments: &[
         argument(
             "only",
-            Type::Choice(&["rust", "python", "crates", "wheels", "engines", "audit", "installed"]),
+            Type::Choice(&["rust", "python", "crates", "wheels", "engines", "audit", "installed", "release"]),
             "Only these parts; repeat it for several",
         )
         .list(),
@@ -103,6 +104,13 @@ async fn all(context: &Context, values: &Values) -> Result<()> {
     if wanted("installed") {
         run.installed().await?;
     }
+    if wanted("release") {
+        let work = async || match python::which("git") {
+            Some(_) => rehearsal::run(context).await.map(Ended::Passed),
+            None => Ok(Ended::Skipped("there is no git".into())),
+        };
+        run.tally.part("the dress rehearsal of a release", work).await?;
+    }
     if wanted("crates") {
         run.crates().await?;
     }
@@ -150,9 +158,11 @@ impl Run<'_> {
         let listed = std::fs::read_dir(&workflows).map_err(Failure::io("cannot list", &workflows))?;
         let mut files: Vec<String> = listed.flatten().map(|entry| entry.path().display().to_string()).collect();
         files.sort();
-        self.tool("actionlint", "actionlint", &files.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+        let mut words = vec!["-config-file", ".github/actionlint.yaml"];
+        words.extend(files.iter().map(String::as_str));
+        self.tool("actionlint", "actionlint", &words).await?;
         // Without a network: what it finds does not depend on the day.
-        self.tool("zizmor", "zizmor", &["--offline", "--no-progress", ".github/workflows"]).await
+        self.tool("zizmor", "zizmor", &["--offline", "--no-progress", "--pedantic", ".github/workflows"]).await
     }
 
     /// A program from the pinned wheels of the environment `lint`.

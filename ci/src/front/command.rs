@@ -74,7 +74,7 @@ fn overview() -> String {
     const COLUMNS: usize = 80;
     let width = functions().map(|function| function.name.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for group in [Group::Wheels, Group::Tests, Group::Look, Group::House] {
+    for group in [Group::Wheels, Group::Tests, Group::Look, Group::Release, Group::House] {
         let _ = writeln!(text, "{}:", group.heading());
         for function in functions().filter(|function| function.group == group) {
             let mut line = format!("  {:<width$} ", function.name);
@@ -132,7 +132,7 @@ fn arg(argument: &Argument) -> Arg {
         // Which there are is said by versions.toml, which is not read yet.
         Type::Major => arg.value_name("N"),
         Type::Text(name) => arg.value_name(name),
-        Type::Path | Type::File => arg.value_name("PATH").value_hint(clap::ValueHint::AnyPath),
+        Type::Path | Type::File | Type::Secret => arg.value_name("PATH").value_hint(clap::ValueHint::AnyPath),
         Type::Choice(choices) => arg.value_name("WHICH").value_parser(PossibleValuesParser::new(choices)),
     };
     if argument.list {

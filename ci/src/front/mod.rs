@@ -4,6 +4,8 @@ mod command;
 mod completions;
 mod report;
 
+pub use command::command;
+
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,7 +22,7 @@ pub fn main() -> ExitCode {
     // SAFETY: no handler is installed, and no thread runs yet.
     let _ =
         unsafe { nix::sys::signal::signal(nix::sys::signal::Signal::SIGPIPE, nix::sys::signal::SigHandler::SigDfl) };
-    let matches = command::command().get_matches();
+    let matches = command().get_matches();
     let json = matches.get_one::<String>("log-format").is_some_and(|format| format == "json");
     let colour = match matches.get_one::<String>("color").map(String::as_str) {
         Some("always") => true,

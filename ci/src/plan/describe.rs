@@ -125,3 +125,25 @@ pub fn capability_table(cuda: &[Cuda]) -> String {
     };
     capability::render(&cuda.iter().map(column).collect::<Vec<_>>())
 }
+
+/// Where README.md holds [`support_table`].
+pub const SUPPORT: (&str, &str) = ("<!-- support table: begin -->", "<!-- support table: end -->");
+
+/// What each wheel needs and has, a line a distribution, from versions.toml alone.
+pub fn support_table(versions: &Versions) -> String {
+    let list = |archs: &[faiss_kernels::Arch]| archs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let wheel = &versions.wheel;
+    let pythons = wheel.pythons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (major, minor) = wheel.glibc;
+    let rest = format!("{pythons} | {major}.{minor} | {}", wheel.platforms.join(", "));
+    let mut table = "| Wheel | CUDA | Driver from | Machine code | PTX | CPython | glibc from | Processor |\n\
+                     | --- | --- | --- | --- | --- | --- | --- | --- |\n"
+        .to_owned();
+    for cuda in &versions.cuda {
+        let (name, toolkit, branch) = (cuda.distribution(wheel), &cuda.toolkit, &cuda.driver_branch);
+        let (code, ptx) = (list(&cuda.architectures), list(&cuda.ptx));
+        let _ = writeln!(table, "| `{name}` | {toolkit} | {branch} | {code} | {ptx} | {rest} |");
+    }
+    let _ = writeln!(table, "| `{}` | - | - | - | - | {rest} |", wheel.cpu_name);
+    table
+}

@@ -56,6 +56,13 @@ pub async fn logged(mut command: Command, log: &Path, stop: &CancellationToken) 
     Group::start(command)?.wait(stop).await
 }
 
+/// The same with its answer, what it writes on standard output, in a file of its own.
+pub async fn answered(mut command: Command, answer: &Path, log: &Path, stop: &CancellationToken) -> Result<ExitStatus> {
+    let file = |path: &Path| File::create(path).map_err(Failure::io("cannot write", path));
+    command.stdin(Stdio::null()).stdout(file(answer)?).stderr(file(log)?);
+    Group::start(command)?.wait(stop).await
+}
+
 /// Runs the worker: the task goes to its standard input, the answer comes from its standard output, and the words of the
 /// programs that it runs go to `log`. `ended` hears of its process id when it is gone, however it ended.
 pub async fn worker(

@@ -10,6 +10,7 @@ mod help;
 mod hermetic;
 mod locks;
 mod plans;
+mod release;
 mod support;
 mod toolchain;
 mod versions;

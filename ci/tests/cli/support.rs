@@ -191,6 +191,19 @@ impl Place {
     }
 }
 
+/// Leaves only these families in the catalogue of a copy of this checkout: what is tried is the same with few.
+pub fn only_families(place: &Place, names: &[&str]) {
+    let text = fs::read_to_string(place.root().join("kernels/kernels.toml")).unwrap();
+    let mut parts = text.split("\n[[family]]\n");
+    let mut left = parts.next().unwrap().to_owned();
+    for part in parts.filter(|part| names.iter().any(|name| part.starts_with(&format!("name = \"{name}\"\n")))) {
+        left += "\n[[family]]\n";
+        left += part;
+    }
+    assert_eq!(left.matches("\n[[family]]\n").count(), names.len());
+    place.write("kernels/kernels.toml", &left);
+}
+
 /// Replaces the kernels of a copy of this checkout by those of the small one, and leaves the crate that compiles them.
 pub fn small_kernels(place: &Place) {
     for (path, text) in FILES.iter().filter(|(path, _)| path.starts_with("kernels/") && !path.ends_with("Cargo.toml")) {

@@ -20,6 +20,8 @@ use crate::engine::{Dagger, Environment, ROOT, STORE, Settings, Tree, from_dagge
 
 /// Where folders and files that were given as arguments lie.
 const ARGUMENTS: &str = "/arguments";
+/// The plan that was run, for the command that lays out what it made.
+const PLAN: &str = "/plan.json";
 
 /// The constructor: what was set, for the functions to find.
 pub async fn settings(call: Call) -> Result<Value, Error> {
@@ -92,7 +94,8 @@ impl Work {
         let engine = Dagger { dagger: &self.dagger, environment: &self.environment, tree: &self.tree, jobs };
         let (outputs, _) = engine.make(&plan, &targets, &mut *to_stderr(Format::Text)).await?;
         let container = outputs.lay(self.tree.mount_all(self.environment.commands().await?).await?, &plan);
-        let container = container.with_exec(self.command(command, &["--output", "/wheels"]));
+        let container = container.with_new_file(PLAN, plan.to_json());
+        let container = container.with_exec(self.command(command, &["--output", "/wheels", "--plan", PLAN]));
         made(container.directory("/wheels")).await
     }
 
@@ -129,13 +132,15 @@ pub fn argument<T: serde::de::DeserializeOwned>(call: &Call, name: &str) -> Resu
     call.arg(name).map_err(|error| Failure::usage(error.message().to_owned(), "Correct the argument."))
 }
 
-/// The arguments as the command line has them: values, and words. Directories and files are not among them.
+/// The arguments as the command line has them: values, and words. Directories, files and secrets are not among them.
 pub fn given(call: &Call, function: &Function) -> Result<(Values, Vec<String>)> {
     let mut values = Values::default();
     let mut words = vec![function.name.to_owned()];
     let mut positional = Vec::new();
     for one in function.arguments {
-        let Some(name) = one.served.filter(|_| !matches!(one.ty, Type::Path | Type::File)) else { continue };
+        let Some(name) = one.served.filter(|_| !matches!(one.ty, Type::Path | Type::File | Type::Secret)) else {
+            continue;
+        };
         let texts = texts(one, argument(call, name)?);
         for text in &texts {
             match one.ty {
@@ -184,11 +189,17 @@ pub async fn build_with(call: &Call, work: &Work, function: &'static Function, w
 /// Any function that prints: the command in a container.
 pub async fn text(call: Call, function: &'static Function, reads: Reads) -> Result<Value> {
     let work = Work::open(&call).await?;
-    let mut container = match reads {
+    let container = match reads {
         Reads::Checkout => work.workshop().await?,
         Reads::Sources => work.container().await?,
     };
-    let (_, mut words) = given(&call, function)?;
+    let (container, words) = with_arguments(&call, function, container)?;
+    work.stdout(anew(container, function), words).await.map(Value::from)
+}
+
+/// The container with what was given as directories, files and secrets, and the words of the command line.
+fn with_arguments(call: &Call, function: &Function, mut container: Container) -> Result<(Container, Vec<String>)> {
+    let (_, mut words) = given(call, function)?;
     for one in function.arguments {
         let Some(name) = one.served else { continue };
         let Ok(Some(id)) = call.arg::<Option<String>>(name) else { continue };
@@ -196,6 +207,7 @@ pub async fn text(call: Call, function: &'static Function, reads: Reads) -> Resu
         container = match one.ty {
             Type::Path => container.with_mounted_directory(&path, Id(id)),
             Type::File => container.with_mounted_file(&path, Id(id)),
+            Type::Secret => container.with_mounted_secret(&path, Id(id)),
             _ => continue,
         };
         if !one.positional {
@@ -203,7 +215,7 @@ pub async fn text(call: Call, function: &'static Function, reads: Reads) -> Resu
         }
         words.push(path);
     }
-    work.stdout(anew(container, function), words).await.map(Value::from)
+    Ok((container, words))
 }
 
 /// What must run each time gets a variable that was never there before: nothing is answered from memory.
@@ -218,11 +230,11 @@ pub fn anew(container: Container, function: &Function) -> Container {
 /// Runs what writes versions.toml and versions.lock, and gives what it changed.
 pub async fn changes(call: Call, function: &'static Function, asks_for_digests: bool) -> Result<Value> {
     let work = Work::open(&call).await?;
-    let (_, mut words) = given(&call, function)?;
+    let container = work.tree.mount_all(work.environment.commands().await?).await?;
+    let (container, mut words) = with_arguments(&call, function, container)?;
     if asks_for_digests {
         words.extend(digests(&call, &work).await?);
     }
-    let container = work.tree.mount_all(work.environment.commands().await?).await?;
     let container = anew(container, function).with_exec(work.command(words, &[]));
     let changes = container.directory(ROOT).changes(Id(work.tree.directory.clone()));
     // What the module returns is only looked at later: made here, so that a failure is told here.

@@ -17,6 +17,7 @@ pub const RUST_IMAGE: &str = "rust";
 pub const SOURCE_IGNORE: &[&str] = &[
     "*",
     "!.cargo/config.toml",
+    "!CHANGELOG.md",
     "!Cargo.lock",
     "!Cargo.toml",
     "!LICENSE",
@@ -156,6 +157,7 @@ fn convert_argument(function: &table::Function, argument: &Argument, name: &str,
         // A folder is the one thing that stands for one file as well as for several.
         table::Type::Path => Type::object("Directory"),
         table::Type::File => Type::object("File"),
+        table::Type::Secret => Type::object("Secret"),
         table::Type::Choice(choices) => Type::Enum(choice(function, argument, choices, enums)),
     };
     let of = if argument.list && !matches!(argument.ty, table::Type::Path) { of.list() } else { of };

@@ -56,6 +56,26 @@ fn pins(file: &raw::File, package: &str) -> Vec<(Range<usize>, String)> {
     pins
 }
 
+/// The version that comes after that of versions.toml where the crates have the version `crates`, and the file with it.
+pub fn raise(text: &str, crates: &str) -> Result<(String, String)> {
+    let file = read(text)?;
+    let version = &file.wheel.version;
+    let wrong = || Failure::usage(format!("\"{}\" is no version A.B.C.D.", version.get_ref()), TODO);
+    let (release, count) = version.get_ref().rsplit_once('.').ok_or_else(wrong)?;
+    let count: u64 = count.parse().map_err(|_| wrong())?;
+    let number = |text: &str| semver::Version::parse(text).map_err(|_| wrong());
+    let next = match number(crates)?.cmp(&number(release)?) {
+        std::cmp::Ordering::Greater => format!("{crates}.0"),
+        std::cmp::Ordering::Equal => format!("{release}.{}", count + 1),
+        std::cmp::Ordering::Less => {
+            let what = format!("The crates are {crates}, which is before {release}, the release of versions.toml.");
+            return Err(Failure::usage(what, "Raise the version in Cargo.toml."));
+        }
+    };
+    let text = apply(text, vec![(version.span(), format!("\"{next}\""))]);
+    Ok((next, text))
+}
+
 /// versions.toml with the image `name` pinned to `digest`.
 pub fn pin_image(text: &str, name: &str, digest: &str) -> Result<String> {
     let file = read(text)?;
@@ -121,6 +141,17 @@ mod tests {
         let several = text.replace("lint = [\"numpy==2.2.6", "lint = [\"numpy==2.2.7");
         assert!(bump(&several, "numpy", "2.3.0").unwrap_err().what.contains("2.2.6 and 2.2.7, each for a reason"));
         assert!(bump(TEXT, "missing", "1").unwrap_err().what.contains("pins no package missing"));
+    }
+
+    #[test]
+    fn the_next_version_counts_on_or_follows_the_crates() {
+        let (next, text) = raise(TEXT, env!("CARGO_PKG_VERSION")).unwrap();
+        let version = Versions::parse(&text).unwrap().wheel.version;
+        let old = Versions::parse(TEXT).unwrap().wheel.version;
+        let (release, count) = old.rsplit_once('.').unwrap();
+        assert_eq!((&next, &version), (&format!("{release}.{}", count.parse::<u64>().unwrap() + 1), &next));
+        assert_eq!(raise(TEXT, "99.0.1").unwrap().0, "99.0.1.0");
+        assert!(raise(TEXT, "0.9.0").unwrap_err().what.contains("which is before"));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 """Tests that need a GPU. Each must have launched kernels: an answer that the CPU gave proves nothing."""
 
+import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,14 +53,19 @@ def driver() -> str:
 
 
 def pytest_terminal_summary(terminalreporter):
-    """What ran on which GPU. `cargo ci test-gpu-wheels` reads the first of these lines."""
+    """What ran on which GPU: for a person to read, and as JSON in the file that FAISS_GPU_REPORT names."""
     here = Path(__file__).parent.name + "/"
     passed = sum(report.nodeid.startswith(here) for report in terminalreporter.stats.get("passed", []))
     if REASON:
         terminalreporter.line(f"GPU: {REASON}")
         return
-    terminalreporter.line(f"GPU tests: {passed} passed, {faiss.gpu_launch_count()} kernels launched")
+    launched = faiss.gpu_launch_count()
     report = faiss.gpu_report()
-    terminalreporter.line(f"GPU driver: {driver()}; {', '.join(report['CUDA'])}")
+    version = f"{driver()}; {', '.join(report['CUDA'])}"
+    terminalreporter.line(f"GPU tests: {passed} passed, {launched} kernels launched")
+    terminalreporter.line(f"GPU driver: {version}")
     for device in report["GPU"]:
         terminalreporter.line(f"GPU {device}")
+    if path := os.environ.get("FAISS_GPU_REPORT"):
+        facts = {"passed": passed, "launched": launched, "driver": version, "gpus": report["GPU"]}
+        Path(path).write_text(json.dumps(facts), encoding="utf-8")
