@@ -160,11 +160,17 @@ pub enum Suite {
     Whole,
     /// Import, basic use and files: what differs between interpreters.
     Smoke,
+    /// Import alone: what differs between wheels, whose extension is the same file.
+    Import,
 }
 
 impl Suite {
     pub fn note(self) -> &'static str {
-        if self == Suite::Whole { "" } else { ", smoke" }
+        match self {
+            Suite::Whole => "",
+            Suite::Smoke => ", smoke",
+            Suite::Import => ", import",
+        }
     }
 }
 
@@ -250,6 +256,7 @@ pub async fn test(
     match suite {
         Suite::Whole => command.arg(&tests),
         Suite::Smoke => command.args(["test_import.py", "test_flat.py", "test_files.py"].map(|file| tests.join(file))),
+        Suite::Import => command.arg(tests.join("test_import.py")),
     };
     for name in ["PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH"] {
         command.env_remove(name);

@@ -1,5 +1,6 @@
 //! test: every test that this machine can run. What it can't run is named, with the reason.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use tokio::process::Command;
@@ -7,7 +8,7 @@ use tokio::process::Command;
 use super::installed::{self, Dependencies, Suite};
 use super::release::rehearsal;
 use super::tally::{Ended, Tally, quiet};
-use super::{Context, build, engines, environment, jobs, verify};
+use super::{Context, build, engines, environment, jobs, manifest, verify};
 use crate::api::table::{Caching, Function, Group, JOBS, Reads, Served, Type, Values, argument};
 use crate::pins::matrix::Matrix;
 use crate::pins::versions::Versions;
@@ -222,6 +223,15 @@ impl Run<'_> {
         let work = async || {
             let store = context.store()?;
             let wheels = build::make(context, plan, &store, jobs, |wheel| context.wheelhouse(&wheel.folder)).await?;
+            // So that what one wheel's extension passes, every wheel's does.
+            let mut extensions = BTreeSet::new();
+            for wheel in &wheels {
+                extensions.insert(manifest::members(wheel)?.remove("faiss/_faiss.abi3.so"));
+            }
+            if extensions.len() > 1 || extensions.contains(&None) {
+                let what = "The wheels do not all hold the same extension.";
+                return Err(Failure::check(what, "It must not depend on a CUDA major."));
+            }
             Ok(Ended::Passed(wheels.len()))
         };
         self.tally.part("build and verify the wheels", work).await
@@ -284,12 +294,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The whole suite under the usual Python with the newest wheel that is common to all drivers here, smoke under the others.
+    /// The whole suite under the usual Python with one wheel, smoke under the other Pythons, and the import of the other wheels.
     async fn installed(&mut self) -> Result<()> {
         let pythons = installed::chosen(self.versions, &[])?;
         let mut runs: Vec<(String, usize, Suite)> = vec![("cuda12".into(), 0, Suite::Whole)];
         runs.extend((1..pythons.len()).map(|index| ("cuda12".to_owned(), index, Suite::Smoke)));
-        runs.extend(["cuda11", "cuda13", "cpu"].map(|name| (name.to_owned(), 0, Suite::Smoke)));
+        runs.extend(["cuda11", "cuda13", "cpu"].map(|name| (name.to_owned(), 0, Suite::Import)));
         for (name, index, suite) in runs {
             let (context, versions, interpreter, path) =
                 (self.context, self.versions, &pythons[index], self.wheel(&name));

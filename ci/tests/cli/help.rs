@@ -72,7 +72,7 @@ fn bash_completes_cargo_ci() {
     insta::assert_snapshot!(String::from_utf8(output.stdout).unwrap(), @r"
     complete -o bashdefault -o default -F _cargo_with_ci cargo
     clippy
-    reproduce
+    reproduce rebuild report
     --cuda-major
     clippy
     ");

@@ -95,7 +95,7 @@ fn render(entries: &[Entry], previous: &[Entry]) -> String {
         let reproduced = entry.reproduced.as_ref().map_or("not told here", |_| "the same bytes twice");
         let tests = match &entry.proof {
             Some(proof) => format!(
-                "{} of {} passed there, {} kernels: {}",
+                "{} of {} tests, {} kernels: {}",
                 proof.on_gpu.passed,
                 proof.passed,
                 proof.on_gpu.launched,
