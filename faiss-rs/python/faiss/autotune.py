@@ -13,6 +13,7 @@ import faiss
 from faiss.arrays import contiguous, elements
 from faiss.classes import Object
 from faiss.index_methods import native_index
+from faiss.object_vectors import ObjectVector
 
 __all__ = [
     "AutoTuneCriterion",
@@ -26,41 +27,27 @@ __all__ = [
 ]
 
 
-class _Items:
-    """A `std::vector` of objects."""
-
-    def __init__(self, items: list[Any]) -> None:
-        self._items = items
-
-    def size(self) -> int:
-        """Number of elements."""
-        return len(self._items)
-
-    def at(self, n: int) -> Any:
-        """Element n."""
-        if not 0 <= n < len(self._items):
-            raise RuntimeError(f"Error: 'n < size()' failed: there are {len(self._items)} elements, none is {n}")
-        return self._items[n]
-
-
-class OperatingPointVector(_Items):
+class OperatingPointVector(ObjectVector):
     """Operating points in a row."""
 
-    def __init__(self, items: list[OperatingPoint] | None = None) -> None:
-        super().__init__([] if items is None else items)
+    _class = "OperatingPoint"
 
 
-class ParameterRangeVector(_Items):
+class ParameterRangeVector(ObjectVector):
     """The parameters of a space."""
 
-    def __init__(self, items: list[ParameterRange] | None = None) -> None:
-        super().__init__([] if items is None else items)
+    _class = "ParameterRange"
 
 
 class AutoTuneCriterion:
     """Measures results of nq queries, of which the nnn best count, against the ground truth; 1 is perfect."""
 
+    nq: int = 0
+    nnn: int = 0
     gt_nnn: int = 0
+    # The ground truth: a Float32Vector and an Int64Vector.
+    gt_D: Any = None
+    gt_I: Any = None
 
     def __init__(self, nq: int, nnn: int) -> None:
         self.nq, self.nnn = nq, nnn
@@ -97,6 +84,8 @@ class AutoTuneCriterion:
 class OneRecallAtRCriterion(AutoTuneCriterion):
     """The share of queries whose true nearest neighbour is among the first R results."""
 
+    R: int = 0
+
     def __init__(self, nq: int, R: int) -> None:
         super().__init__(nq, R)
         self.R = R
@@ -107,6 +96,8 @@ class OneRecallAtRCriterion(AutoTuneCriterion):
 
 class IntersectionCriterion(AutoTuneCriterion):
     """The share of the true first R neighbours that are among the first R results."""
+
+    R: int = 0
 
     def __init__(self, nq: int, R: int) -> None:
         super().__init__(nq, R)
@@ -120,6 +111,11 @@ class IntersectionCriterion(AutoTuneCriterion):
 
 class OperatingPoint:
     """A setting of the parameters (`key`, number `cno`), how good it is (`perf`) and how long it takes (`t`)."""
+
+    perf: float = 0.0
+    t: float = 0.0
+    key: str = ""
+    cno: int = 0
 
     def __init__(self, perf: float = 0.0, t: float = 0.0, key: str = "", cno: int = 0) -> None:
         self.perf, self.t, self.key, self.cno = perf, t, key, cno
@@ -186,6 +182,9 @@ class OperatingPoints:
 
 class ParameterRange:
     """A parameter and its possible values, in a Float64Vector."""
+
+    name: str = ""
+    values: Any = None
 
     def __init__(self, name: str = "", values: Any = None) -> None:
         self.name = name

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+import faiss
 from faiss import _faiss
 from faiss.arrays import contiguous, elements, output
 from faiss.common_methods import CommonMethods, native_params
@@ -140,6 +141,10 @@ class IndexBinaryIVFMethods(IndexBinaryMethods):
         lists = elements(assign, n * self.nprobe, "int64").reshape(n, self.nprobe)
         found = self.this.call("range_search_preassigned", self._pointed(n, x), radius, lists)
         result.fill((found[0].astype("uint64"), found[1], found[2]))
+
+    def get_InvertedListScanner(self, store_pairs: bool = False) -> Any:
+        """What compares a query with codes, list by list. store_pairs: results are places in lists."""
+        return faiss.BinaryInvertedListScanner(self.code_size, store_pairs)
 
     def add_core(self, n: int, x: Any, xids: Any, precomputed_idx: Any) -> None:
         """Adds n vectors to the given lists; pointers. xids may be None."""

@@ -204,9 +204,24 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
 OWN_VECTORS = {("IndexFlatCodes", "codes"): "MaybeOwnedVectorUInt8"}
 
 
+# Methods whose object keeps the one that it is given.
+KEEPING = frozenset({"add_replica", "add_shard", "add_sub_index", "addIndex", "prepend_transform"})
+
+
 def _method(class_name: str, name: str, overloads: list[tuple[str, str]]) -> Callable[..., Any]:
-    def method(self: Object, *args: Any, **kwargs: Any) -> Any:
-        return wrap(self.this.call(name, *args, **kwargs))
+    if name in KEEPING:
+
+        def method(self: Object, *args: Any, **kwargs: Any) -> Any:
+            answer = wrap(self.this.call(name, *args, **kwargs))
+            for given in (*args[:1], *kwargs.values()):
+                if isinstance(given, Object):
+                    self.referenced_objects = [*getattr(self, "referenced_objects", []), given]
+            return answer
+
+    else:
+
+        def method(self: Object, *args: Any, **kwargs: Any) -> Any:
+            return wrap(self.this.call(name, *args, **kwargs))
 
     method.__name__ = name
     method.__qualname__ = f"{class_name}.{name}"

@@ -10,6 +10,7 @@ from faiss import _faiss
 from faiss.arrays import contiguous, elements
 from faiss.classes import Object
 from faiss.index_methods import native_index
+from faiss.object_vectors import ObjectVector
 
 __all__ = ["ClusteringIterationStats", "ClusteringIterationStatsVector", "Kmeans", "kmeans_clustering"]
 
@@ -24,24 +25,19 @@ class ClusteringIterationStats:
     nsplit: int = 0
 
 
-class ClusteringIterationStatsVector:
+class ClusteringIterationStatsVector(ObjectVector):
     """What the rounds of a clustering were like, over all redos."""
 
+    _class = "ClusteringIterationStats"
+
     def __init__(self, table: np.ndarray | None = None) -> None:
-        self._table = np.empty((0, 5)) if table is None else table
-
-    def size(self) -> int:
-        """Number of rounds."""
-        return len(self._table)
-
-    def at(self, n: int) -> ClusteringIterationStats:
-        """Round n."""
-        if not 0 <= n < len(self._table):
-            raise RuntimeError(f"Error: 'n < size()' failed: there are {len(self._table)} rounds, none is {n}")
-        stats = ClusteringIterationStats()
-        stats.obj, stats.time, stats.time_search, stats.imbalance_factor, nsplit = self._table[n].tolist()
-        stats.nsplit = int(nsplit)
-        return stats
+        """table: a row of obj, time, time_search, imbalance_factor and nsplit for each round."""
+        super().__init__()
+        for row in [] if table is None else table.tolist():
+            stats = ClusteringIterationStats()
+            stats.obj, stats.time, stats.time_search, stats.imbalance_factor = row[:4]
+            stats.nsplit = int(row[4])
+            self._items.append(stats)
 
 
 class ClusteringMethods(Object):

@@ -64,7 +64,9 @@ class CommonMethods(Object):
         if ni == -1:
             ni = self.ntotal - n0
         if ni < 0:
-            raise RuntimeError(f"Error: 'ni == 0 || (i0 >= 0 && i0 + ni <= ntotal)' failed: i0 is {n0}, ni {ni}")
+            raise ValueError(
+                f"negative dimensions are not allowed: there are {self.ntotal} vectors, {n0} to {n0 + ni} are wanted"
+            )
         x = output(x, (ni, self._width()), self._item)
         self._native("reconstruct_n", n0, ni, x)
         return x

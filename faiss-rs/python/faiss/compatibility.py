@@ -3,17 +3,14 @@
 import logging
 import time
 from pathlib import Path
-from typing import Any
 
 import faiss
 from faiss import _faiss
-from faiss.classes import wrap
 
 __all__ = [
     "VERSION_STRING",
     "IndexProxy",
     "base_prefix",
-    "cvar",
     "depr_prefix",
     "fourcc",
     "fourcc_inv",
@@ -62,18 +59,6 @@ has_AVX512 = "AVX512" in instruction_sets
 has_AVX512_SPR = "AVX512_SPR" in instruction_sets
 has_SVE = "SVE" in instruction_sets
 
-
-class GlobalVariables:
-    """The library's global variables, which say how it works: `faiss.cvar.distance_compute_blas_threshold = 100`."""
-
-    def __getattr__(self, name: str) -> Any:
-        return wrap(_faiss.get_global(name))
-
-    def __setattr__(self, name: str, value: int) -> None:
-        _faiss.set_global(name, value)
-
-
-cvar = GlobalVariables()
 
 # Faiss's older name.
 IndexProxy = faiss.IndexReplicas

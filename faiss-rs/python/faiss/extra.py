@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,6 @@ from faiss.simd import instruction_sets
 __all__ = [
     "ResultHeap",
     "TimeoutGuard",
-    "add_to_referenced_objects",
     "check_openmp",
     "checksum",
     "eval_intersection",
@@ -174,14 +172,20 @@ def kmax(array: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def merge_knn_results(Dall: np.ndarray, Iall: np.ndarray, keep_max: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Merges the results of several shards: float32 and int64 of shape (nshard, nq, k), sorted in each shard, into (nq, k).
+    """Merges the results of several shards: float32 or int32, and int64, of shape (nshard, nq, k), sorted in each shard, into (nq, k).
 
     keep_max: larger is better (inner product).
     """
     assert Dall.shape == Iall.shape, f"distances have shape {Dall.shape}, ids {Iall.shape}"
-    _, _, _ = Dall.shape
-    if Dall.dtype != np.float32 or Iall.dtype != np.int64:
-        raise TypeError(f"distances must be float32 and ids int64, not {Dall.dtype} and {Iall.dtype}")
+    nshard, n, k = Dall.shape
+    if Dall.dtype not in (np.float32, np.int32) or Iall.dtype != np.int64:
+        raise TypeError(f"distances must be float32 or int32 and ids int64, not {Dall.dtype} and {Iall.dtype}")
+    if Dall.dtype == np.int32:
+        rows = [np.moveaxis(a, 0, 1).reshape(n, nshard * k) for a in (Dall, Iall)]
+        D, labels = _merge(*rows, k, keep_max)
+        info = np.iinfo("int32")
+        D[labels < 0] = info.min if keep_max else info.max
+        return D, labels
     return _faiss.merge_knn_results(contiguous(Dall, "float32"), contiguous(Iall, "int64"), keep_max)
 
 
@@ -257,12 +261,7 @@ def get_version() -> str:
 
 def swig_version() -> int:
     """A version of SWIG that makes the same API as is here; SWIG itself is not used."""
-    return 0x040300
-
-
-def add_to_referenced_objects(self: Any, ref: Any) -> None:
-    """Lets an object keep another alive."""
-    self.referenced_objects = [*getattr(self, "referenced_objects", []), ref]
+    return 0x040500
 
 
 class TimeoutGuard:

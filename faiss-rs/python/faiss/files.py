@@ -45,19 +45,22 @@ def _path(where: Any, what: str) -> str:
 
 
 def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
-    """Writes an index to a file (a path) or to an IOWriter.
+    """Writes an index, or that there is none, to a file (a path) or to an IOWriter.
 
     A file appears under its name when it is complete; a write that fails leaves what was there.
     """
-    this = native_index(index)
-    if isinstance(where, faiss.IOWriter):
-        _faiss.write_index_to(this, where.this, io_flags)
+    if index is None:
+        _faiss.write_null(
+            (where if isinstance(where, faiss.IOWriter) else faiss.FileIOWriter(_path(where, "the file"))).this
+        )
+    elif isinstance(where, faiss.IOWriter):
+        _faiss.write_index_to(native_index(index), where.this, io_flags)
     else:
-        _faiss.write_index(this, _path(where, "the file"), io_flags)
+        _faiss.write_index(native_index(index), _path(where, "the file"), io_flags)
 
 
 def read_index(where: Any, io_flags: int = 0) -> Any:
-    """Reads an index from a file (a path) or from an IOReader, as the class that it was written as.
+    """Reads an index from a file (a path) or from an IOReader, as the class that it was written as; None where it says that there is none.
 
     io_flags: IO_FLAG_READ_ONLY, IO_FLAG_MMAP, ...
     """
@@ -68,6 +71,8 @@ def read_index(where: Any, io_flags: int = 0) -> Any:
 
 def serialize_index(index: Any, io_flags: int = 0) -> np.ndarray:
     """The file of an index, as an array of uint8."""
+    if index is None:
+        return np.frombuffer(b"null", "uint8").copy()
     return _faiss.serialize_index(native_index(index), io_flags)
 
 
@@ -80,6 +85,8 @@ def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
 
 def clone_index(index: Any) -> Any:
     """A deep copy."""
+    if index is None:
+        raise RuntimeError("clone not supported for this type of index: there is none")
     return wrap(_faiss.clone_object(native_index(index)))
 
 

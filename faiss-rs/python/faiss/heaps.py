@@ -1,4 +1,5 @@
-"""Best results of several queries in memory of the caller's, as C++ has them. Here the rows are always sorted, which is a heap too."""
+"""Best results of several queries in memory of the caller's, as C++ has them: until `reorder`, the worst of a row comes first. Here the whole
+row is then sorted, which is a heap too."""
 
 from typing import Any, ClassVar
 
@@ -7,7 +8,7 @@ import numpy as np
 from faiss.arrays import elements
 from faiss.pointer import Pointer
 
-__all__ = ["float_maxheap_array_t", "float_minheap_array_t", "int_maxheap_array_t", "int_minheap_array_t"]
+__all__ = ["float_maxheap_array_t", "float_minheap_array_t", "int_maxheap_array_t", "int_minheap_array_t", "the_class"]
 
 
 class _Heaps:
@@ -37,7 +38,12 @@ class _Heaps:
         values[...], ids[...] = self._worst(), -1
 
     def reorder(self) -> None:
-        """Sorts the rows, best first, which they always are."""
+        """Sorts the rows, best first; what has no id comes last."""
+        values, ids = self._rows()
+        keys = np.where(ids < 0, np.inf, values if self.is_max else -values.astype("float64"))
+        order = np.argsort(keys, axis=1, kind="stable")
+        values[...], ids[...] = np.take_along_axis(values, order, axis=1), np.take_along_axis(ids, order, axis=1)
+        values[ids < 0] = self._worst()
 
     def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
         """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
@@ -47,6 +53,7 @@ class _Heaps:
         values = np.concatenate([own_values[i0:end], values.astype(self.value_type)], axis=1)
         ids = np.concatenate([own_ids[i0:end], ids], axis=1)
         order = np.argsort(values if self.is_max else -values.astype("float64"), axis=1, kind="stable")[:, : self.k]
+        order = order[:, ::-1]
         own_values[i0:end] = np.take_along_axis(values, order, axis=1)
         own_ids[i0:end] = np.take_along_axis(ids, order, axis=1)
 
@@ -68,6 +75,23 @@ class _Heaps:
         ids = elements(id_in, id_stride * (ni - 1) + nj if ni else 0, "int64")
         self.merge(values, ids[np.arange(ni)[:, None] * id_stride + np.arange(nj)], i0)
 
+    def addn_query_subset_with_ids(
+        self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
+    ) -> None:
+        """As addn_with_ids, for the rows that `subset` names: nsubset int64."""
+        rows = elements(subset, nsubset, "int64")
+        if nsubset and (rows.min() < 0 or rows.max() >= self.nh):
+            raise RuntimeError("Error: 'subset[i] < nh' failed")
+        values = elements(vin, nsubset * nj, self.value_type).reshape(nsubset, nj)
+        numbers = np.arange(nj, dtype="int64")
+        if id_in is None:
+            ids = np.broadcast_to(numbers, (nsubset, nj))
+        else:
+            given = elements(id_in, id_stride * (nsubset - 1) + nj if nsubset else 0, "int64")
+            ids = given[np.arange(nsubset)[:, None] * id_stride + numbers]
+        for row, own_values, own_ids in zip(rows.tolist(), values, ids, strict=True):
+            self.merge(own_values[None], own_ids[None], row)
+
     def get_val(self, key: int) -> Pointer:
         """A pointer to the values of a row."""
         return Pointer(self._rows()[0][key], self.value_type)
@@ -77,7 +101,7 @@ class _Heaps:
         return Pointer(self._rows()[1][key], "int64")
 
     def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
-        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+        """The first value of each row and its id, to where pointers lead; None for what is not wanted."""
         values, ids = self._rows()
         if vals_out is not None:
             elements(vals_out, self.nh, self.value_type)[...] = values[:, 0]
@@ -86,24 +110,28 @@ class _Heaps:
 
 
 class float_maxheap_array_t(_Heaps):
-    """The k smallest floats of each row."""
+    """The k smallest floats of each row. In Faiss's words, a template structure for a set of [min|max]-heaps."""
 
     value_type, is_max = "float32", True
 
 
 class float_minheap_array_t(_Heaps):
-    """The k largest floats of each row."""
+    """The k largest floats of each row. In Faiss's words, a template structure for a set of [min|max]-heaps."""
 
     value_type, is_max = "float32", False
 
 
 class int_maxheap_array_t(_Heaps):
-    """The k smallest integers of each row."""
+    """The k smallest integers of each row. In Faiss's words, a template structure for a set of [min|max]-heaps."""
 
     value_type, is_max = "int32", True
 
 
 class int_minheap_array_t(_Heaps):
-    """The k largest integers of each row."""
+    """The k largest integers of each row. In Faiss's words, a template structure for a set of [min|max]-heaps."""
 
     value_type, is_max = "int32", False
+
+
+# A variable of a loop over these classes, which Faiss's module keeps.
+the_class = int_minheap_array_t

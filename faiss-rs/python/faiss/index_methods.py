@@ -199,6 +199,10 @@ class IndexMethods(CommonMethods):
     def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None:
         _faiss.reconstruct_batch(self.this, elements(keys, n, "int64"), self._pointed(n, recons))
 
+    def search1(self, x: Any, handler: Any, params: Any = None) -> None:
+        """As search_c of one query, into a ResultHandler of C++: Python can make none, here as in Faiss."""
+        raise TypeError(f"a ResultHandler is wanted, not {type(handler).__name__}")
+
     def train_with_queries(self, n: int, x: Any, n_train_q: int, xq_train: Any) -> None:
         self._pointed(n_train_q, xq_train)
         self.train_c(n, x)
@@ -229,6 +233,15 @@ class IndexMethods(CommonMethods):
 
 class FlatCodesMethods(Object):
     ntotal: int
+    code_size: int
+
+    def get_FlatCodesDistanceComputer(self) -> Any:
+        """A FlatCodesDistanceComputer, which compares a query with codes too."""
+        return faiss.FlatCodesDistanceComputer(self)
+
+    def get_CodePacker(self) -> Any:
+        """What puts codes into the blocks in which they lie: here a block is a code."""
+        return faiss.CodePackerFlat(self.code_size)
 
     def permute_entries(self, perm: np.ndarray) -> None:
         """Reorders the vectors: the one at perm[i] moves to i."""

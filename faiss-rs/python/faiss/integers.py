@@ -165,3 +165,14 @@ class MapLong2Long:
         """The values of keys, -1 for those that are not there."""
         (n,) = keys.shape
         return np.fromiter((self._map.get(key, -1) for key in keys.tolist()), "int64", n)
+
+    @property
+    def map(self) -> dict[int, int]:
+        """The values by key."""
+        return self._map
+
+    def add_c(self, n: int, keys: Any, vals: Any) -> None:
+        self.add(elements(keys, n, "int64"), elements(vals, n, "int64"))
+
+    def search_multiple_c(self, n: int, keys: Any, vals: Any) -> None:
+        elements(vals, n, "int64")[...] = self.search_multiple(elements(keys, n, "int64"))

@@ -9,7 +9,25 @@ from faiss.arrays import contiguous, elements, output
 from faiss.common_methods import native_params
 from faiss.index_methods import IndexMethods, Results
 
-__all__ = ["IVFSearchParameters"]
+__all__ = ["IVFSearchParameters", "IndexIVFInterface"]
+
+
+class IndexIVFInterface(faiss.Level1Quantizer):  # type: ignore[misc]
+    """What all inverted files have, each in its own way."""
+
+    _faiss_name = "IndexIVFInterface"
+    _faiss_abstract = True
+    # Number of lists that a search looks into, and of codes at most; 0 for no limit.
+    nprobe: int = 1
+    max_codes: int = 0
+
+    def search_preassigned(self, *args: Any, **kwargs: Any) -> Any:
+        """As search, in lists that the caller chose."""
+        raise NotImplementedError
+
+    def range_search_preassigned(self, *args: Any, **kwargs: Any) -> Any:
+        """As range_search, in lists that the caller chose."""
+        raise NotImplementedError
 
 
 class PreassignedMethods(IndexMethods):
@@ -189,18 +207,6 @@ class IVFMethods(PreassignedMethods):
         rows = elements(codes, n * self.code_size, "uint8").reshape(n, self.code_size)
         self._pointed(n, x)[...] = self.this.call("decode_vectors", rows, elements(list_nos, n, "int64"))
 
-    def encode_listno(self, list_no: int, code: Any) -> None:
-        """Writes the number of a list, coarse_code_size() bytes."""
-        size = self.coarse_code_size()
-        elements(code, size, "uint8")[...] = np.frombuffer(int(list_no).to_bytes(8, "little"), "uint8")[:size]
-
-    def decode_listno(self, code: Any) -> int:
-        """The reverse of encode_listno."""
-        number = int.from_bytes(elements(code, self.coarse_code_size(), "uint8").tobytes(), "little")
-        if number >= self.nlist:
-            raise RuntimeError(f"Error: 'list_no >= 0 && list_no < nlist' failed: there is no list {number}")
-        return number
-
     def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
         """Replaces the vectors with these ids; needs a direct map."""
         x = self._vectors(x)
@@ -217,6 +223,19 @@ class IVFMethods(PreassignedMethods):
         if recons is not None:
             elements(recons, self.d, "float32")[...] = x
         return x
+
+    def get_InvertedListScanner(self, store_pairs: bool = False, sel: Any = None, params: Any = None) -> Any:
+        """What compares a query with codes, list by list. store_pairs: results are places in lists. sel: an IDSelector."""
+        return faiss.InvertedListScanner(self, store_pairs, sel, params)
+
+    def get_CodePacker(self) -> Any:
+        """What puts codes into the blocks in which they lie in the lists."""
+        return faiss.CodePackerFlat(self.code_size)
+
+    def train_encoder(self, n: int, x: Any, assign: Any = None) -> None:
+        """Trains what encodes vectors: n pointed-to vectors or, if by_residual, residuals, and the lists that they are of."""
+        lists = None if assign is None else elements(assign, n, "int64")
+        self.this.call("train_encoder", self._pointed(n, x), lists)
 
     def train_q1(self, n: int, x: Any, verbose: bool, metric_type: int) -> None:
         """Trains the coarse quantizer on n vectors that a pointer leads to."""
@@ -238,6 +257,28 @@ class IVFPQMethods(IVFMethods):
     def decode_multiple(self, n: int, keys: Any, xcodes: Any, x: Any) -> None:
         """The reverse of encode_multiple."""
         self.decode_vectors(n, xcodes, keys, x)
+
+    def add_core_o(
+        self,
+        n: int,
+        x: Any,
+        xids: Any,
+        residuals_2: Any,
+        precomputed_idx: Any = None,
+        inverted_list_context: Any = None,
+    ) -> None:
+        """As add_core, to the nearest lists where none are given; what is left of each vector after its code goes to residuals_2, if that is given."""
+        rows = self._pointed(n, x)
+        lists = (
+            self.quantizer.assign(rows, 1).ravel() if precomputed_idx is None else elements(precomputed_idx, n, "int64")
+        )
+        self.add_core(n, rows, xids, lists)
+        if residuals_2 is not None:
+            known = lists >= 0
+            left = self._pointed(n, residuals_2)
+            left[~known] = 0
+            codes = self.this.call("encode_vectors", rows[known], lists[known])
+            left[known] = rows[known] - self.this.call("decode_vectors", codes, lists[known])
 
     def find_duplicates(self, ids: Any, lims: Any) -> int:
         """Groups of entries with equal codes: ids[lims[i]] to before ids[lims[i + 1]] are a group. Returns how many there are.

@@ -16,9 +16,11 @@ __all__ = [
     "get_invlist_range",
     "merge_into",
     "range_search_with_parameters",
+    "range_search_with_parameters_c",
     "search_and_return_centroids",
     "search_centroid",
     "search_with_parameters",
+    "search_with_parameters_c",
     "set_invlist_range",
 ]
 
@@ -156,3 +158,39 @@ def range_search_with_parameters(
     ivf, rows, Iq, Dq, stats = _probed(index, x, params)
     found = _scan(ivf, lambda: ivf.range_search_preassigned(rows, radius, Iq, Dq, params=params), stats)
     return (*found, stats) if output_stats else found
+
+
+def _tell(stats: dict[str, float], nb_dis: Any, ms_per_stage: Any) -> None:
+    """Writes what a search took to where pointers lead; None for what is not wanted."""
+    if nb_dis is not None:
+        elements(nb_dis, 1, "uint64")[0] = stats["ndis"]
+    if ms_per_stage is not None:
+        stages = [stats[f"{stage}_ms"] for stage in ("pre_transform", "coarse_quantizer", "invlist_scan")]
+        elements(ms_per_stage, 3, "float64")[...] = stages
+
+
+def search_with_parameters_c(
+    index: Any,
+    n: int,
+    x: Any,
+    k: int,
+    distances: Any,
+    labels: Any,
+    params: Any,
+    nb_dis: Any = None,
+    ms_per_stage: Any = None,
+) -> None:
+    """As search_with_parameters, with pointers: the number of distances (uint64) and the milliseconds of the three stages are written too."""
+    D, found, stats = search_with_parameters(index, _pointed(index, n, x), k, params, True)
+    elements(distances, n * k, "float32")[...] = D.ravel()
+    elements(labels, n * k, "int64")[...] = found.ravel()
+    _tell(stats, nb_dis, ms_per_stage)
+
+
+def range_search_with_parameters_c(
+    index: Any, n: int, x: Any, radius: float, result: Any, params: Any, nb_dis: Any = None, ms_per_stage: Any = None
+) -> None:
+    """As range_search_with_parameters, into a RangeSearchResult; otherwise as search_with_parameters_c."""
+    *found, stats = range_search_with_parameters(index, _pointed(index, n, x), radius, params, True)
+    result.fill(tuple(found))
+    _tell(stats, nb_dis, ms_per_stage)

@@ -8,6 +8,7 @@ from faiss import _faiss
 from faiss.arrays import elements
 from faiss.classes import Object
 from faiss.pointer import Pointer
+from faiss.scanner_methods import InvertedListsIterator
 
 
 class InvertedListsMethods(Object):
@@ -74,6 +75,10 @@ class InvertedListsMethods(Object):
         """Replaces an entry of a list."""
         self.update_entries(list_no, offset, 1, np.array([id], "int64"), code)
 
+    def get_iterator(self, list_no: int, inverted_list_context: Any = None) -> Any:
+        """An InvertedListsIterator over a copy of a list."""
+        return InvertedListsIterator(self._ids(list_no).copy(), self._codes(list_no).reshape(-1, self.code_size).copy())
+
     def print_stats(self) -> None:
         """Prints how many lists there are of each size, by powers of two."""
         sizes = np.array([self.this.call("list_size", i) for i in range(self.nlist)], "int64")
@@ -128,6 +133,21 @@ class DirectMapMethods(Object):
         """RuntimeError where vectors with such ids can't be added: a pointer, or None for ids that count up."""
         if self.type == 1 and ids is not None:
             raise RuntimeError("Error: '!ids' failed: cannot have array direct map and add with ids")
+
+    def remove_ids(self, sel: Any, invlists: Any) -> int:
+        """Removes entries from lists, and their places. Returns how many there were."""
+        return int(self.this.call("remove_ids", sel, invlists))
+
+    def update_codes(self, invlists: Any, n: int, ids: Any, list_nos: Any, codes: Any) -> None:
+        """Gives n ids new codes in these lists; all are pointers. Only for a map by array."""
+        rows = elements(codes, n * invlists.code_size, "uint8")
+        self.this.call("update_codes", invlists, elements(ids, n, "int64"), elements(list_nos, n, "int64"), rows)
+
+    @property
+    def hashtable(self) -> dict[int, int]:
+        """The places by id, of a map by hash table: a copy."""
+        ids, places = self.this.call("entries")
+        return dict(zip(ids.tolist(), places.tolist(), strict=True))
 
 
 def _pointer(array: np.ndarray) -> Pointer:

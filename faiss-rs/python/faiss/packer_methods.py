@@ -1,9 +1,11 @@
 """What packs codes into blocks: the forms that write into the caller's arrays."""
 
+import copy
 from typing import Any
 
 import numpy as np
 
+from faiss.arrays import elements
 from faiss.classes import Object
 
 
@@ -27,3 +29,30 @@ class CodePackerMethods(Object):
         """A code out of blocks, (n, block_size) of uint8."""
         code: np.ndarray = self.this.call("unpack_1", self._blocks(block), offset)
         return code
+
+    def clone(self) -> Any:
+        """A copy."""
+        return copy.copy(self)
+
+    # The methods with pointers, as in C++: one block.
+
+    def _block(self, block: Any) -> np.ndarray:
+        return elements(block, self.block_size, "uint8").reshape(1, self.block_size)
+
+    def pack_1_c(self, flat_code: Any, offset: int, block: Any) -> None:
+        self.pack_1(elements(flat_code, self.code_size, "uint8"), offset, self._block(block))
+
+    def unpack_1_c(self, block: Any, offset: int, flat_code: Any) -> None:
+        elements(flat_code, self.code_size, "uint8")[...] = self.unpack_1(self._block(block), offset)
+
+    def pack_all(self, flat_codes: Any, block: Any) -> None:
+        """Puts the nvec codes of a block into their places."""
+        codes = elements(flat_codes, self.nvec * self.code_size, "uint8").reshape(self.nvec, self.code_size)
+        for i, code in enumerate(codes):
+            self.pack_1(code, i, self._block(block))
+
+    def unpack_all(self, block: Any, flat_codes: Any) -> None:
+        """The nvec codes of a block."""
+        codes = elements(flat_codes, self.nvec * self.code_size, "uint8").reshape(self.nvec, self.code_size)
+        for i in range(self.nvec):
+            codes[i] = self.unpack_1(self._block(block), i)

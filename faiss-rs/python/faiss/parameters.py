@@ -12,6 +12,15 @@ from faiss.pointer import Pointer
 
 
 class SearchParametersMethods(Object):
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if isinstance(getattr(type(self), name, None), property):
+            # The object of the library is kept by the library; here the Python object too, until another takes its place.
+            kept = self.__dict__.setdefault("_kept", {})
+            kept.pop(name, None)
+            if isinstance(value, Object):
+                kept[name] = value
+
     def original_init(self) -> None:
         """Makes parameters without keywords."""
         construct(self)
@@ -48,6 +57,10 @@ class SelectorOfRange(SelectorMethods):
 
 
 class SelectorOfIds(Object):
+    def original_init(self, n: int, data: Any) -> None:
+        """As C++ makes it: of n elements that a pointer leads to."""
+        self.__init__(n, data)  # type: ignore[misc]
+
     def __init__(self, *args: Any) -> None:
         """Takes an array-like of ids, or their number and a pointer to them."""
         if len(args) == 2:
@@ -60,7 +73,20 @@ class SelectorOfIds(Object):
         construct(self, ids)
 
 
+class SelectorOfPlaces(SelectorMethods):
+    def __init__(self, id_map: Any, sel: Any) -> None:
+        """id_map: the ids by place, an Int64Vector or an array, or an index that has them (IndexIDMap). sel: the selector of ids, or None."""
+        ids = getattr(id_map, "id_map", id_map)
+        if isinstance(ids, np.ndarray):
+            ids = np.ascontiguousarray(ids, "int64")
+        super().__init__(ids, sel)
+
+
 class SelectorOfBits(Object):
+    def original_init(self, n: int, data: Any) -> None:
+        """As C++ makes it: of n elements that a pointer leads to."""
+        self.__init__(n, data)  # type: ignore[misc]
+
     def __init__(self, *args: Any) -> None:
         """Takes an array of uint8, bit i % 8 of byte i / 8 for id i, or the number of bytes and a pointer to them."""
         if len(args) == 2:
@@ -86,3 +112,8 @@ class CallbackMethods(Object):
             raise TypeError("the callback must be callable")
         self.callback = callback
         self.this = _faiss.callback_selector(callback)
+
+
+class IVFParametersMethods(SearchParametersMethods):
+    # What inverted lists of a program's own class are given; those here have no use for it.
+    inverted_list_context: Any = None

@@ -54,6 +54,12 @@ class Pointer:
             raise ValueError(f"{n} elements are wanted where the pointer leads to {flat.size}")
         return flat[:n]
 
+    def known_size(self) -> int:
+        """How many numbers there are. ValueError where that is not known."""
+        if self._array is None:
+            raise ValueError("it is not known how far this pointer leads")
+        return self._array.nbytes // np.dtype(self.dtype).itemsize
+
     def __int__(self) -> int:
         return self._address
 

@@ -7,11 +7,9 @@ import numpy as np
 import faiss
 from faiss import _faiss
 from faiss.arrays import elements
-from faiss.pointer import Pointer
+from faiss.range_results import RangeSearchResult
 
 __all__ = [
-    "DistanceComputer",
-    "RangeSearchResult",
     "bvec_checksum",
     "bvecs_checksum",
     "byte_rand",
@@ -39,62 +37,6 @@ __all__ = [
     "range_search_L2sqr",
     "range_search_inner_product",
 ]
-
-
-class DistanceComputer:
-    """Distances of a query to stored vectors, one at a time. Made by Index.get_distance_computer."""
-
-    def __init__(self, index: Any) -> None:
-        self._index = index
-        self._query = np.zeros(index.d, "float32")
-
-    def set_query(self, x: Any) -> None:
-        """The query: a pointer to d numbers, which are copied."""
-        self._query = elements(x, self._index.d, "float32").copy()
-
-    def __call__(self, i: int) -> float:
-        """The distance of the query to vector i."""
-        return _faiss.distance_to(self._index.this, self._query, i)
-
-    def symmetric_dis(self, i: int, j: int) -> float:
-        """The distance between the vectors i and j."""
-        return _faiss.distance_between(self._index.this, i, j)
-
-    def distances_batch_4(
-        self, idx0: int, idx1: int, idx2: int, idx3: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
-    ) -> None:
-        """The distances of the query to four vectors, each written to where a pointer leads."""
-        for i, out in ((idx0, dis0), (idx1, dis1), (idx2, dis2), (idx3, dis3)):
-            elements(out, 1, "float32")[0] = self(i)
-
-
-class RangeSearchResult:
-    """Results of range_search_c: `lims` points to nq + 1 offsets, `labels` and `distances` to the results of all queries."""
-
-    nq: int = 0
-    lims: Pointer | None = None
-    labels: Pointer | None = None
-    distances: Pointer | None = None
-    buffer_size: int = 1 << 18
-
-    def __init__(self, nq: int, alloc_lims: bool = True) -> None:
-        self.nq = nq
-        self.lims = _pointer(np.zeros(nq + 1, "uint64")) if alloc_lims else None
-
-    def do_allocation(self) -> None:
-        """Makes room for as many results as `lims` states."""
-        assert self.lims is not None, "there are no lims"
-        total = int(self.lims.view(self.nq + 1)[-1])
-        self.labels, self.distances = _pointer(np.zeros(total, "int64")), _pointer(np.zeros(total, "float32"))
-
-    def fill(self, found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-        """Takes lims, distances and labels."""
-        assert len(found[0]) == self.nq + 1, f"results of {len(found[0]) - 1} queries, {self.nq} are wanted"
-        self.lims, self.distances, self.labels = map(_pointer, found)
-
-
-def _pointer(array: np.ndarray) -> Pointer:
-    return Pointer(array, array.dtype.name)
 
 
 def _floats(x: Any, *shape: int) -> np.ndarray:
@@ -169,25 +111,30 @@ def fvec_sub(d: int, a: Any, b: Any, c: Any) -> None:
     _floats(c, d)[...] = _floats(a, d) - _floats(b, d)
 
 
+def rows(x: Any, n: int, width: int, stride: int) -> np.ndarray:
+    """n rows of `width` numbers that a pointer leads to, `stride` numbers apart; -1 for no gaps."""
+    stride = width if stride == -1 else stride
+    if stride < width:
+        raise ValueError(f"rows of {width} numbers can't be {stride} numbers apart")
+    flat = elements(x, (n - 1) * stride + width if n else 0, "float32")
+    return np.lib.stride_tricks.as_strided(flat, (n, width), (stride * 4, 4))
+
+
 def pairwise_L2sqr(
     d: int, nq: int, xq: Any, nb: int, xb: Any, dis: Any, ldq: int = -1, ldb: int = -1, ldd: int = -1
 ) -> None:
     """Squared L2 distances of nq to nb vectors. Rows are ldq, ldb and ldd numbers apart; -1 for no gaps."""
-
-    def rows(x: Any, n: int, width: int, stride: int) -> np.ndarray:
-        stride = width if stride == -1 else stride
-        if stride < width:
-            raise ValueError(f"rows of {width} numbers can't be {stride} numbers apart")
-        flat = elements(x, (n - 1) * stride + width if n else 0, "float32")
-        return np.lib.stride_tricks.as_strided(flat, (n, width), (stride * 4, 4))
-
     queries, base = rows(xq, nq, d, ldq), rows(xb, nb, d, ldb)
     rows(dis, nq, nb, ldd)[...] = faiss.pairwise_distances(queries, base)
 
 
-def _knn(metric: int, x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, sel: Any) -> None:
+def knn_by(
+    metric: tuple[int, float], x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, sel: Any
+) -> None:
+    """The k best of ny vectors for each of nx, by a metric with its argument, among those that a selector has."""
     distances, labels = _floats(vals, nx, k), elements(ids, nx * k, "int64").reshape(nx, k)
-    index = faiss.IndexFlat(d, metric)
+    index = faiss.IndexFlat(d, metric[0])
+    index.metric_arg = metric[1]
     index.add_c(ny, y)
     params = None if sel is None else faiss.SearchParameters(sel=sel)
     index.search(_floats(x, nx, d), k, params=params, D=distances, I=labels)
@@ -197,12 +144,12 @@ def knn_L2sqr(
     x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, y_norm2: Any = None, sel: Any = None
 ) -> None:
     """The k nearest of ny vectors to each of nx, by squared L2 distance."""
-    _knn(1, x, y, d, nx, ny, k, vals, ids, sel)
+    knn_by((1, 0.0), x, y, d, nx, ny, k, vals, ids, sel)
 
 
 def knn_inner_product(x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, sel: Any = None) -> None:
     """The k of ny vectors with the largest inner product with each of nx."""
-    _knn(0, x, y, d, nx, ny, k, vals, ids, sel)
+    knn_by((0, 0.0), x, y, d, nx, ny, k, vals, ids, sel)
 
 
 def _range_search(metric: int, x: Any, y: Any, d: int, nx: int, ny: int, radius: float, result: Any, sel: Any) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 import faiss
+from faiss import _faiss
 from faiss.arrays import contiguous, elements
 from faiss.classes import Object
+from faiss.index_methods import IndexMethods
 from faiss.pointer import Pointer
 
 
@@ -50,6 +52,10 @@ class QuantizerMethods(Object):
     def decode_c(self, code: Any, x: Any, n: int = 1) -> None:
         codes = elements(code, n * self.code_size, "uint8").reshape(n, self.code_size)
         self._pointed(x, n)[...] = self.decode(codes)
+
+
+class ScalarQuantizerMethods(QuantizerMethods):
+    """What the description says of training, encoding and decoding is what the base class's methods call."""
 
 
 class ProductQuantizerMethods(QuantizerMethods):
@@ -108,6 +114,8 @@ class ProductQuantizerMethods(QuantizerMethods):
             res.heapify()
         D, ids = faiss.knn(x, vectors, res.k, metric=metric)
         res.merge(D, ids)
+        if begin:
+            res.reorder()
 
     def compute_distance_tables(self, nx: int, x: Any, dis_tables: Any) -> None:
         """Squared distances of the parts of nx vectors to all centroids, M * ksub each; x and dis_tables are pointers."""
@@ -128,3 +136,38 @@ class ProductQuantizerMethods(QuantizerMethods):
     def _tables(self, method: str, n: int, x: Any, out: Any) -> None:
         out = elements(out, n * self.M * self.ksub, "float32")
         out[...] = self.this.call(method, self._pointed(x, n)).reshape(-1)
+
+
+class PQIndexMethods(IndexMethods):
+    pq: Any
+    code_size: int
+    codes: Any
+
+    def _own_codes(self) -> np.ndarray:
+        return faiss.vector_to_array(self.codes).reshape(self.ntotal, self.code_size)
+
+    def hamming_distance_table(self, n: int, x: Any, dis: Any) -> None:
+        """The Hamming distances of the codes of n vectors to those of the index: n * ntotal int32. All are pointers."""
+        out = elements(dis, n * self.ntotal, "int32").reshape(n, self.ntotal)
+        _faiss.hammings(self.sa_encode(self._pointed(n, x)), self._own_codes(), out)
+
+    def hamming_distance_histogram(self, n: int, x: Any, nb: int, xb: Any, dist_histogram: Any) -> None:
+        """How often each Hamming distance is between the codes of n vectors and those of nb others, or of the index where nb is 0: int64.
+
+        All are pointers. dist_histogram: a count for each distance from 0 to the number of bits of a code.
+        """
+        bits = self.pq.M * self.pq.nbits
+        if self.code_size % 8:
+            raise RuntimeError("Error: 'pq.code_size % 8 == 0' failed")
+        others = self.sa_encode(self._pointed(nb, xb)) if nb else self._own_codes()
+        distances = np.empty((n, len(others)), "int32")
+        _faiss.hammings(self.sa_encode(self._pointed(n, x)), others, distances)
+        elements(dist_histogram, bits + 1, "int64")[...] = np.bincount(distances.ravel(), minlength=bits + 1)
+
+    def search_core_polysemous(
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, polysemous_ht: int, generalized_hamming: bool
+    ) -> None:
+        """As search_c, among the codes whose Hamming distance to the query's is below polysemous_ht."""
+        kind = faiss.IndexPQ.ST_polysemous_generalize if generalized_hamming else faiss.IndexPQ.ST_polysemous
+        params = faiss.SearchParametersPQ(search_type=kind, polysemous_ht=polysemous_ht)
+        self.search_c(n, x, k, distances, labels, params)

@@ -42,6 +42,11 @@ class RandomGenerator:
     def __init__(self, seed: int = 1234) -> None:
         self._twister = np.random.RandomState(seed & 0xFFFFFFFF)
 
+    @property
+    def mt(self) -> Any:
+        """The twister."""
+        return self._twister
+
     def _next(self) -> int:
         return int(self._twister.randint(0, 1 << 32, dtype=np.uint32))
 
@@ -68,6 +73,15 @@ class SplitMix64RandomGenerator(RandomGenerator):
 
     def __init__(self, seed: int = 1234) -> None:
         self._state = seed & 0xFFFFFFFFFFFFFFFF
+
+    @property
+    def state(self) -> int:
+        """Where the generator is."""
+        return self._state
+
+    def next(self) -> int:
+        """A number of 64 bits."""
+        return self._next()
 
     def _next(self) -> int:
         mask = 0xFFFFFFFFFFFFFFFF
@@ -130,7 +144,21 @@ TOO_LARGE = 1e38
 class MatrixStats:
     """What vectors of shape (n, d) are like, and what of it may trouble an index: in words in `comments`."""
 
-    comments: str
+    comments: str = ""
+    n: int = 0
+    d: int = 0
+    n_valid: int = 0
+    n0: int = 0
+    n_collision: int = 0
+    min_norm2: float = 0.0
+    max_norm2: float = 0.0
+    hash_value: int = 0
+    per_dim_stats: Any = None
+    # How often each vector is there, by its hash, where the first one is: count and number.
+    occurrences: Any = None
+    # Where the comments of Faiss are written to while they are made; here there is no such memory.
+    buf: Any = None
+    nbuf: int = 0
 
     def __init__(self, m: np.ndarray) -> None:
         m = contiguous(m, "float32")

@@ -81,12 +81,14 @@ class BufferedReader(Object):
     def __init__(self, reader: Any, bsz: int = BLOCK) -> None:
         """Reads from another reader, bsz bytes at a time."""
         self.this = _faiss.buffered_stream(_stream(reader, "IOReader"), True, bsz)
+        self.referenced_objects = [reader]
 
 
 class BufferedWriter(Object):
     def __init__(self, writer: Any, bsz: int = BLOCK) -> None:
         """Writes to another writer, bsz bytes at a time; the rest when it is let go or an index is complete."""
         self.this = _faiss.buffered_stream(_stream(writer, "IOWriter"), False, bsz)
+        self.referenced_objects = [writer]
 
 
 def _stream(stream: Any, kind: str) -> Any:

@@ -48,6 +48,11 @@ __all__ = [
 class BitstringWriter:
     """Writes numbers of some bits each into bytes, lowest bits first."""
 
+    code: Any = None
+    code_size: int = 0
+    # The bit that comes next.
+    i: int = 0
+
     def __init__(self, code: Any, code_size: int) -> None:
         """code: a pointer to code_size bytes, which become 0."""
         self.code = elements(code, code_size, "uint8")
@@ -65,6 +70,11 @@ class BitstringWriter:
 
 class BitstringReader:
     """Reads what a BitstringWriter wrote."""
+
+    code: Any = None
+    code_size: int = 0
+    # The bit that comes next.
+    i: int = 0
 
     def __init__(self, code: Any, code_size: int) -> None:
         """code: a pointer to code_size bytes."""

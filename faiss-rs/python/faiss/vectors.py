@@ -3,8 +3,11 @@
 import warnings
 from typing import Any
 
+import numpy as np
+
 import faiss
 from faiss import _faiss
+from faiss.arrays import elements
 from faiss.classes import Object
 from faiss.pointer import Pointer
 
@@ -14,9 +17,11 @@ __all__ = [
     "DoubleVector",
     "FloatVector",
     "IntVector",
-    "InvertedListsPtrVector",
     "LongLongVector",
     "LongVector",
+    "MaybeOwnedVectorFloat32",
+    "MaybeOwnedVectorInt32",
+    "MaybeOwnedVectorOwner",
     "MaybeOwnedVectorUInt8",
     "Uint64Vector",
     "deprecated_name_map",
@@ -79,13 +84,36 @@ class VectorMethods(Object):
         self.this.swap(other.this)
 
 
-class MaybeOwnedVectorUInt8(VectorMethods):
-    """A vector of bytes that may be mapped from a file."""
+class MaybeOwnedVectorOwner:
+    """What keeps memory that a vector does not own."""
 
-    _faiss_name = "UInt8Vector"
-    # Bytes that are mapped say so when they are to be changed.
+
+class _MaybeOwned(VectorMethods):
+    # A vector that is mapped says so when it is to be changed.
     is_owned: bool = True
     view_size: int = 0
+    view_data: Pointer | None = None
+    owner: Any = None
+
+    def __init__(self, given: Any = 0) -> None:
+        """given: the number of elements, which are zero, or a vector whose elements are copied."""
+        super().__init__()
+        if isinstance(given, int):
+            self.resize(given)
+        else:
+            self.this.assign(given.this.to_array())
+
+    @classmethod
+    def create_view(cls, address: Any, n_elements: int, owner: Any = None) -> Any:
+        """A vector of the elements that a pointer leads to. Here it has a copy of them, and need not keep the owner."""
+        made = cls(0)
+        made.this.assign(elements(address, n_elements, made.this.element().lower()))
+        return made
+
+    @property
+    def owned_data(self) -> Any:
+        """The elements."""
+        return self
 
     @property
     def c_size(self) -> int:
@@ -93,54 +121,49 @@ class MaybeOwnedVectorUInt8(VectorMethods):
         return self.this.size()
 
     @property
-    def c_ptr(self) -> Pointer:
-        """A pointer to the elements."""
+    def c_ptr(self) -> Pointer | None:
+        """A pointer to the elements; None where there are none."""
+        return self.data() if self.this.size() else None
+
+    def begin(self) -> Pointer:
+        """A pointer to the first element."""
         return self.data()
+
+    def end(self) -> Pointer:
+        """A pointer behind the last element."""
+        first = self.data()
+        return Pointer(None, first.dtype, int(first) + self.byte_size())
+
+    def erase(self, begin: Pointer, end: Pointer) -> None:
+        """Removes the elements between two pointers of this vector."""
+        items = self.this.to_array()
+        first, last = ((int(pointer) - int(self.data())) // items.itemsize for pointer in (begin, end))
+        if not 0 <= first <= last <= len(items):
+            raise ValueError("the pointers do not lead into the vector")
+        self.this.assign(np.delete(items, slice(first, last)))
 
     def byte_size(self) -> int:
         """Number of bytes."""
-        return self.this.size()
+        array = self.this.to_array()
+        return int(array.nbytes)
 
 
-class InvertedListsPtrVector:
-    """A vector of inverted lists, which it keeps alive."""
+class MaybeOwnedVectorUInt8(_MaybeOwned):
+    """A vector of bytes that may be mapped from a file."""
 
-    def __init__(self) -> None:
-        self._items: list[Any] = []
+    _faiss_name = "UInt8Vector"
 
-    def size(self) -> int:
-        """Number of elements."""
-        return len(self._items)
 
-    def at(self, n: int) -> Any:
-        """Element n."""
-        if not 0 <= n < len(self._items):
-            raise IndexError(f"element {n} of {len(self._items)}")
-        return self._items[n]
+class MaybeOwnedVectorInt32(_MaybeOwned):
+    """A vector of int32 that may be mapped from a file."""
 
-    def push_back(self, item: Any) -> None:
-        """Appends an element."""
-        if not isinstance(item, faiss.InvertedLists):
-            raise TypeError(f"an InvertedLists is wanted, not {type(item).__name__}")
-        self._items.append(item)
+    _faiss_name = "Int32Vector"
 
-    def clear(self) -> None:
-        """Removes all elements."""
-        self._items.clear()
 
-    def resize(self, n: int) -> None:
-        """Removes elements from the end; there are no lists to be added."""
-        if not 0 <= n <= len(self._items):
-            raise ValueError(f"{n} elements of {len(self._items)}")
-        del self._items[n:]
+class MaybeOwnedVectorFloat32(_MaybeOwned):
+    """A vector of float32 that may be mapped from a file."""
 
-    def data(self) -> list[Any]:
-        """What stands for a pointer to the elements."""
-        return self._items
-
-    def swap(self, other: Any) -> None:
-        """Exchanges contents with another vector."""
-        self._items, other._items = other._items, self._items
+    _faiss_name = "Float32Vector"
 
 
 def _deprecated(old: str, new: str) -> type:

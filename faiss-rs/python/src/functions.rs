@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faiss_core::base::{Error, MetricType, progress, threads};
+use faiss_core::binary::hash::INDEX_BINARY_HASH_STATS;
+use faiss_core::index::ivf::pq::PRECOMPUTED_TABLE_MAX_BYTES;
 use faiss_core::index::stats;
 use faiss_core::{cluster, distance, random, simd, stream};
 use numpy::{
@@ -148,6 +150,7 @@ fn switch(name: &str) -> PyResult<&'static AtomicUsize> {
         "distance_compute_blas_query_bs" => Ok(&distance::DISTANCE_COMPUTE_BLAS_QUERY_BS),
         "distance_compute_blas_database_bs" => Ok(&distance::DISTANCE_COMPUTE_BLAS_DATABASE_BS),
         "distance_compute_min_k_reservoir" => Ok(&distance::DISTANCE_COMPUTE_MIN_K_RESERVOIR),
+        "precomputed_table_max_bytes" => Ok(&PRECOMPUTED_TABLE_MAX_BYTES),
         _ => Err(PyAttributeError::new_err(format!("there is no global variable '{name}'"))),
     }
 }
@@ -155,7 +158,8 @@ fn switch(name: &str) -> PyResult<&'static AtomicUsize> {
 /// A switch's number, or an object that the library has one of.
 #[pyfunction]
 pub fn get_global(py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-    match stats::global(name) {
+    let binary = || (name == "indexBinaryHash_stats").then(|| INDEX_BINARY_HASH_STATS.object());
+    match stats::global(name).or_else(binary) {
         Some(stats) => Ok(Py::new(py, NativeObject::root(stats))?.into_any()),
         None => Ok(switch(name)?.load(Ordering::Relaxed).into_pyobject(py)?.into_any().unbind()),
     }

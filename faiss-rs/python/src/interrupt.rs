@@ -23,7 +23,7 @@ pub fn install() {
 
 /// True where the work is to stop: time is up, or one of Python's signal handlers raised. Python runs them on its main thread only.
 fn stop() -> bool {
-    if DEADLINE.lock().is_some_and(|deadline| Instant::now() >= deadline) {
+    if timed_out() {
         stop_with(PyRuntimeError::new_err("computation interrupted"));
         return true;
     }
@@ -34,6 +34,17 @@ fn stop() -> bool {
             true
         }
     }
+}
+
+/// Whether the time limit is over, which is said once: the limit is then gone.
+#[pyfunction]
+pub fn timed_out() -> bool {
+    let mut deadline = DEADLINE.lock();
+    let over = deadline.is_some_and(|deadline| Instant::now() >= deadline);
+    if over {
+        *deadline = None;
+    }
+    over
 }
 
 /// Stops the work of this thread with an exception: the error is to be returned to where the work began.

@@ -23,9 +23,18 @@ pub fn write_index(py: Python<'_>, this: &NativeObject, path: &str, io_flags: i3
     enter(py, || io::write_index_file(&*read(&object)?, path, io_flags))
 }
 
+/// Writes that there is no index.
 #[pyfunction]
-pub fn read_index(py: Python<'_>, path: &str, io_flags: i32) -> PyResult<NativeObject> {
-    enter(py, || io::read_index_file(path, io_flags).and_then(index_only)).map(NativeObject::root)
+pub fn write_null(py: Python<'_>, writer: &NativeObject) -> PyResult<()> {
+    let writer = writer.root.object();
+    enter(py, || io::write_null(sink(&mut *write(&writer)?)?))
+}
+
+/// None where the file says that there is no index.
+#[pyfunction]
+pub fn read_index(py: Python<'_>, path: &str, io_flags: i32) -> PyResult<Option<NativeObject>> {
+    let read = enter(py, || io::read_index_file_or_null(path, io_flags)?.map(index_only).transpose())?;
+    Ok(read.map(NativeObject::root))
 }
 
 #[pyfunction]
@@ -36,9 +45,14 @@ pub fn serialize_index<'py>(py: Python<'py>, this: &NativeObject, io_flags: i32)
 }
 
 #[pyfunction]
-pub fn deserialize_index(py: Python<'_>, data: PyReadonlyArray1<'_, u8>, io_flags: i32) -> PyResult<NativeObject> {
-    let bytes = data.as_slice()?;
-    enter(py, || io::deserialize_index(bytes, io_flags).and_then(index_only)).map(NativeObject::root)
+pub fn deserialize_index(
+    py: Python<'_>,
+    data: PyReadonlyArray1<'_, u8>,
+    io_flags: i32,
+) -> PyResult<Option<NativeObject>> {
+    let mut bytes = data.as_slice()?;
+    let read = enter(py, || io::read_index_or_null(&mut bytes, io_flags)?.map(index_only).transpose())?;
+    Ok(read.map(NativeObject::root))
 }
 
 /// The index that a description describes.
@@ -146,10 +160,10 @@ pub fn read_object_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) ->
 }
 
 #[pyfunction]
-pub fn read_index_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<NativeObject> {
+pub fn read_index_from(py: Python<'_>, reader: &NativeObject, io_flags: i32) -> PyResult<Option<NativeObject>> {
     let reader = reader.root.object();
-    let read = enter(py, || io::read_index(source(&mut *write(&reader)?)?, io_flags).and_then(index_only));
-    read.map(NativeObject::root)
+    let read = || io::read_index_or_null(source(&mut *write(&reader)?)?, io_flags)?.map(index_only).transpose();
+    Ok(enter(py, read)?.map(NativeObject::root))
 }
 
 /// Writes a product quantizer, which may be a part of an index.

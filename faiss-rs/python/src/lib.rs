@@ -66,13 +66,13 @@ mod _faiss {
         search_and_reconstruct, search_subset, train,
     };
     #[pymodule_export]
-    use interrupt::set_timeout;
+    use interrupt::{set_timeout, timed_out};
     #[pymodule_export]
     use io::{
         buffered_stream, clone_object, deserialize_index, deserialize_index_binary, index_factory, read_bytes,
         read_index, read_index_binary, read_index_binary_from, read_index_from, read_inverted_lists, read_object_from,
         read_product_quantizer, serialize_index, write_bytes, write_index, write_index_to, write_inverted_lists,
-        write_product_quantizer,
+        write_null, write_product_quantizer,
     };
     #[pymodule_export]
     use object::{NativeObject, construct};

@@ -74,7 +74,7 @@ def test_bad_input(x):
         clustering.train(x, faiss.IndexFlatL2(4))
     with pytest.raises(TypeError):
         clustering.train(x, None)
-    with pytest.raises(RuntimeError, match="rounds"):
+    with pytest.raises(RuntimeError, match="elements"):
         clustering.iteration_stats.at(0)
 
 

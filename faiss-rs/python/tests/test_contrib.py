@@ -158,7 +158,9 @@ def test_clustering_in_python(rng):
     assert objectives[-1] < objectives[0]
     km = faiss.Kmeans(6, 12, niter=8)
     assert objectives[-1] < 1.1 * km.train(x)
-    assert clustering.two_level_clustering(x, 4, 30).shape == (30, 6)
+    centroids, stats = clustering.two_level_clustering(x, 4, 30)
+    assert centroids.shape == (30, 6)
+    assert len(stats) == 5
     index = faiss.index_factory(6, "PCA4,IVF16,Flat")
     clustering.train_ivf_index_with_2level(index, x)
     index.add(x)

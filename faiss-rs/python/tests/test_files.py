@@ -172,8 +172,9 @@ def test_not_an_index():
         (lambda: faiss.read_index(3), TypeError, "path"),
         (lambda: faiss.write_index(faiss.IndexFlatL2(3), "/nonexistent/a"), RuntimeError, "for writing: No such file"),
         (lambda: faiss.write_index(3, "/tmp/a"), TypeError, "index"),
-        (lambda: faiss.serialize_index(None), TypeError, "index"),
-        (lambda: faiss.clone_index(None), TypeError, "index"),
+        (lambda: faiss.serialize_index(3), TypeError, "index"),
+        (lambda: faiss.clone_index(None), RuntimeError, "clone"),
+        (lambda: faiss.clone_index(3), TypeError, "index"),
         (lambda: faiss.FileIOReader("/nonexistent/a"), RuntimeError, "could not open"),
         (lambda: faiss.deserialize_index(np.zeros(3, "i1")), AssertionError, "uint8"),
         (lambda: faiss.deserialize_index(np.zeros((1, 3), "u1")), ValueError, "unpack"),
@@ -184,6 +185,19 @@ def test_not_an_index():
 def test_bad_arguments(call, exception, text):
     with pytest.raises(exception, match=text):
         call()
+
+
+def test_null_indexes(tmp_path):
+    """An index that is not there is four characters in a file, and read as None."""
+    path = str(tmp_path / "null.index")
+    faiss.write_index(None, path)
+    assert pathlib.Path(path).read_bytes() == faiss.serialize_index(None).tobytes() == b"null"
+    assert faiss.read_index(path) is None
+    assert faiss.deserialize_index(np.frombuffer(b"null", "uint8")) is None
+    writer, reader = faiss.VectorIOWriter(), faiss.VectorIOReader()
+    faiss.write_index(None, writer)
+    faiss.copy_array_to_vector(faiss.vector_to_array(writer.data), reader.data)
+    assert faiss.read_index(reader) is None
 
 
 def test_exceptions_of_callbacks_reach_the_caller(rng):

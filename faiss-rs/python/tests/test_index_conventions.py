@@ -57,7 +57,7 @@ BAD_CALLS = {
     "reconstruct, out too long": (lambda ix, x: ix.reconstruct(3, np.empty(9, "f4")), AssertionError),
     "reconstruct_n, too many": (lambda ix, x: ix.reconstruct_n(2, 3000), RuntimeError),
     "reconstruct_n, negative start": (lambda ix, x: ix.reconstruct_n(-2, 3), RuntimeError),
-    "reconstruct_n, start behind the end": (lambda ix, x: ix.reconstruct_n(N + 1), RuntimeError),
+    "reconstruct_n, start behind the end": (lambda ix, x: ix.reconstruct_n(N + 1), ValueError),
     "reconstruct_n, huge": (lambda ix, x: ix.reconstruct_n_c(2, 2**62, None), (RuntimeError, ValueError)),
     "reconstruct_batch, no such id": (lambda ix, x: ix.reconstruct_batch([1, 2000]), RuntimeError),
     "reconstruct_batch, two dimensions": (lambda ix, x: ix.reconstruct_batch(np.array([[1, 2]])), ValueError),

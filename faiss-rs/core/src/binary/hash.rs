@@ -1,13 +1,14 @@
 //! Binary vectors in a hash table by their first bits.
 
+use std::sync::LazyLock;
+
 use faiss_derive::{Object, methods};
-use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use super::scan::Scan;
 use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, header, no_params};
 use crate::base::object::receiver;
-use crate::base::{Error, Handle, Object, Result, interrupt, threads};
+use crate::base::{Error, Handle, Object, Result, Shared, interrupt, threads};
 use crate::distance::RangeSearchResult;
 use crate::distance::collect::{Collector, Hit};
 use crate::quantize::bits::{BitstringReader, BitstringWriter};
@@ -32,8 +33,8 @@ pub struct IndexBinaryHashStats {
 }
 
 /// The statistics of the process.
-pub static INDEX_BINARY_HASH_STATS: RwLock<IndexBinaryHashStats> =
-    RwLock::new(IndexBinaryHashStats { nq: 0, n0: 0, nlist: 0, ndis: 0 });
+pub static INDEX_BINARY_HASH_STATS: LazyLock<Shared<IndexBinaryHashStats>> =
+    LazyLock::new(|| Shared::new(IndexBinaryHashStats::default()));
 
 #[methods(new)]
 impl IndexBinaryHashStats {

@@ -10,6 +10,7 @@ pub mod header;
 pub mod hnsw;
 pub mod id_map;
 pub mod ivf;
+pub mod list_scanner;
 pub mod multi_hash;
 mod scan;
 pub mod shards;

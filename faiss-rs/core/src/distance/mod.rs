@@ -12,6 +12,7 @@
 pub(crate) mod collect;
 pub mod computer;
 pub mod extra;
+pub(crate) mod heap;
 mod merge;
 mod nearest;
 mod norms;

@@ -29,6 +29,18 @@ pub fn read_index_file(path: &str, flags: i32) -> Result<Handle> {
     read_index(&mut FileIOReader::open(path)?, flags)
 }
 
+/// As [`read_index_file`]; `Ok(None)` is a null index.
+pub fn read_index_file_or_null(path: &str, flags: i32) -> Result<Option<Handle>> {
+    read_index_or_null(&mut FileIOReader::open(path)?, flags)
+}
+
+/// Writes that there is no index.
+pub fn write_null(sink: &mut dyn Sink) -> Result<()> {
+    let mut out = Writer::new(sink, 0);
+    out.fourcc("null")?;
+    out.flush()
+}
+
 /// Reads an index from bytes.
 pub fn deserialize_index(mut bytes: &[u8], flags: i32) -> Result<Handle> {
     read_index(&mut bytes, flags)

@@ -103,30 +103,43 @@ pub const ALL: Row = Row::of::<IDSelectorAll>();
 /// Members are the places of ids that another selector has: how an index with ids of the user's own asks one whose ids count up, at the cost of
 /// the ids that are asked for.
 #[derive(Object, Default, Clone)]
-#[object(implements(IDSelector), copy)]
+#[object(methods, implements(IDSelector), copy)]
 pub struct IDSelectorTranslated {
     #[object(parent)]
     base: IDSelectorBase,
-    ids: SharedIds,
-    sel: Option<Shared<dyn IDSelector>>,
+    /// The ids by place.
+    #[object(readonly)]
+    pub id_map: SharedIds,
+    /// Whose members count.
+    pub sel: Option<Shared<dyn IDSelector>>,
+}
+
+#[methods]
+impl IDSelectorTranslated {
+    #[new]
+    fn of(id_map: &[i64], sel: Option<Shared<dyn IDSelector>>) -> Self {
+        IDSelectorTranslated { id_map: SharedIds::new(id_map.to_vec()), sel, ..Default::default() }
+    }
 }
 
 impl IDSelectorTranslated {
     /// Place `i` is a member where `sel` has `ids[i]`.
     pub fn new(ids: SharedIds, sel: Shared<dyn IDSelector>) -> Self {
-        IDSelectorTranslated { ids, sel: Some(sel), ..Default::default() }
+        IDSelectorTranslated { id_map: ids, sel: Some(sel), ..Default::default() }
     }
 }
 
+pub const TRANSLATED: Row = Row::of::<IDSelectorTranslated>();
+
 impl IDSelector for IDSelectorTranslated {
     fn is_member(&self, id: i64) -> bool {
-        let own = usize::try_from(id).ok().and_then(|at| self.ids.get(at));
+        let own = usize::try_from(id).ok().and_then(|at| self.id_map.get(at));
         own.zip(self.sel.as_ref()).is_some_and(|(own, sel)| sel.read().is_member(*own))
     }
     fn mark(&self, ids: Range<i64>, out: &mut [bool]) {
         let sel = self.sel.as_ref().map(|sel| sel.read());
         for (id, member) in ids.zip(out) {
-            let own = usize::try_from(id).ok().and_then(|at| self.ids.get(at));
+            let own = usize::try_from(id).ok().and_then(|at| self.id_map.get(at));
             *member = own.zip(sel.as_ref()).is_some_and(|(own, sel)| sel.is_member(*own));
         }
     }

@@ -70,6 +70,37 @@ impl DirectMapMethods {
     fn set_type(this: &mut DirectMap, new_type: i32, invlists: &dyn InvertedLists, ntotal: usize) -> Result<()> {
         this.set_type(new_type.clamp(-1, 3), invlists, ntotal)
     }
+
+    /// Notes where a vector came: in no list where its number is negative. Ids of a map by array come in order.
+    fn add_single_id(this: &mut DirectMap, id: i64, list_no: i64, offset: usize) -> Result<()> {
+        this.add_single_id(id, list_no, offset)
+    }
+
+    /// Removes entries from the lists, and their places. Returns how many there were.
+    fn remove_ids(this: &mut DirectMap, sel: &dyn IDSelector, invlists: &mut dyn InvertedLists) -> Result<usize> {
+        this.remove_ids(sel, invlists)
+    }
+
+    /// Gives ids (n,) new codes (n, code_size) in these lists (n,). Only for a map by array.
+    fn update_codes(
+        this: &mut DirectMap,
+        invlists: &mut dyn InvertedLists,
+        ids: &[i64],
+        list_nos: &[i64],
+        codes: &[u8],
+    ) -> Result<()> {
+        let size = invlists.base().code_size;
+        let fit = ids.len() == list_nos.len() && ids.len().checked_mul(size) == Some(codes.len());
+        Error::check(fit, "list_nos.size() == ids.size() && codes.size() == ids.size() * code_size")?;
+        this.update_codes(invlists, ids, list_nos, codes)
+    }
+
+    /// Ids and places of a map by hash table, in the order of ids.
+    fn entries(this: &DirectMap) -> (Vec<i64>, Vec<i64>) {
+        let mut entries: Vec<(i64, i64)> = this.hashtable.iter().map(|(id, place)| (*id, *place)).collect();
+        entries.sort_unstable();
+        entries.into_iter().unzip()
+    }
 }
 
 fn failed<T>(message: impl Into<String>) -> Result<T> {
@@ -134,6 +165,15 @@ impl DirectMap {
         if self.kind == ARRAY && ids.is_some() {
             return failed("cannot have array direct map and add with ids");
         }
+        Ok(())
+    }
+
+    /// Notes an added vector; a negative list number means that it is in no list.
+    pub fn add_single_id(&mut self, id: i64, list_no: i64, offset: usize) -> Result<()> {
+        let next = self.kind != ARRAY || usize::try_from(id).is_ok_and(|id| id == self.array.len());
+        Error::check(next, "id == array.size()")?;
+        Error::check(list_no <= i64::from(i32::MAX) && offset <= u32::MAX as usize, "list_no and offset have 32 bits")?;
+        self.add(&[id], &[list_no], &[offset as i64]);
         Ok(())
     }
 

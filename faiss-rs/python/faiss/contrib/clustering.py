@@ -267,10 +267,11 @@ def kmeans(
 
 def two_level_clustering(
     xt: np.ndarray, nc1: int, nc2: int, rebalance: bool = True, clustering_niter: int = 25, **args: Any
-) -> np.ndarray:
+) -> tuple[np.ndarray, list[Any]]:
     """nc2 centroids, shape (nc2, d), by clustering into nc1 clusters and each of these again, which costs much less than all at once.
 
     rebalance: a cluster gets centroids by its size, else all get as many. Other arguments are Kmeans's.
+    Returns the centroids, and what the rounds of each clustering were like (Kmeans.iteration_stats), that of the first ones first.
     """
     n, d = xt.shape
     assert nc2 > nc1, f"{nc2} centroids can't come from {nc1} clusters"
@@ -280,7 +281,7 @@ def two_level_clustering(
     sizes = np.bincount(assign, minlength=nc1)
     shares = np.cumsum(sizes) * nc2 // n if rebalance else (np.arange(nc1) + 1) * nc2 // nc1
     counts = np.diff(np.concatenate([[0], shares]))
-    made = []
+    made, stats = [], [first.iteration_stats]
     for c, k in enumerate(counts.tolist()):
         points = xt[assign == c]
         if k > len(points):
@@ -289,7 +290,8 @@ def two_level_clustering(
             second = faiss.Kmeans(d, k, niter=clustering_niter, **args)
             second.train(points)
             made.append(second.centroids)
-    return np.vstack(made)
+            stats.append(second.iteration_stats)
+    return np.vstack(made), stats
 
 
 def train_ivf_index_with_2level(index: Any, xt: np.ndarray, **args: Any) -> None:
@@ -305,7 +307,7 @@ def train_ivf_index_with_2level(index: Any, xt: np.ndarray, **args: Any) -> None
             x = transform.apply(x)
         inside = inside.index
     ivf = faiss.extract_index_ivf(inside)
-    centroids = two_level_clustering(x, int(np.sqrt(ivf.nlist)), ivf.nlist, **args)
+    centroids, _ = two_level_clustering(x, int(np.sqrt(ivf.nlist)), ivf.nlist, **args)
     ivf.quantizer.train(centroids)
     ivf.quantizer.add(centroids)
     # The quantizer has its centroids; what is left is trained as usual.

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 
 import faiss
+from faiss import knn
 
 __all__ = [
     "apply_maxres",
     "exponential_query_iterator",
+    "knn",
     "knn_ground_truth",
     "range_ground_truth",
     "range_search_gpu",
@@ -75,7 +77,7 @@ def range_ground_truth(
     counts = [sum(map(len, found)) for found in labels]
     flat_d = [a for found in distances for a in found] or [np.empty(0, "float32")]
     flat_i = [a for found in labels for a in found] or [np.empty(0, "int64")]
-    return np.concatenate([[0], np.cumsum(counts)]).astype("int64"), np.concatenate(flat_d), np.concatenate(flat_i)
+    return np.concatenate([[0], np.cumsum(counts)]).astype("uint64"), np.concatenate(flat_d), np.concatenate(flat_i)
 
 
 def threshold_radius_nres(

@@ -10,6 +10,7 @@ from faiss.contrib._missing import getattr_of
 
 __all__ = [
     "get_LinearTransform_matrix",
+    "get_additive_quantizer_codebooks",
     "get_flat_codes",
     "get_flat_data",
     "get_invlist",
@@ -19,7 +20,7 @@ __all__ = [
     "print_object_fields",
 ]
 
-__getattr__ = getattr_of(__name__, ("get_NSG_neighbors", "get_additive_quantizer_codebooks"))
+__getattr__ = getattr_of(__name__, ("get_NSG_neighbors",))
 
 
 def get_flat_data(index: "faiss.IndexFlat") -> np.ndarray:
@@ -75,3 +76,10 @@ def make_LinearTransform_matrix(A: np.ndarray, b: np.ndarray | None = None) -> "
     transform.is_trained = True
     transform.set_is_orthonormal()
     return transform
+
+
+def get_additive_quantizer_codebooks(aq: "faiss.AdditiveQuantizer") -> list[np.ndarray]:
+    """The codebooks of an additive quantizer, each of shape (number of entries, d)."""
+    codebooks = faiss.vector_to_array(aq.codebooks).reshape(-1, aq.d)
+    offsets = faiss.vector_to_array(aq.codebook_offsets).astype("int64")
+    return [codebooks[offsets[m] : offsets[m + 1]] for m in range(aq.M)]

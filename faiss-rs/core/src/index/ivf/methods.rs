@@ -142,6 +142,15 @@ impl IVFMethods {
         Ok(Rows(x, ivf.dim()))
     }
 
+    /// Trains what encodes vectors, on vectors (n, d) or, if `by_residual`, on their residuals to the centroids of the lists `assign`.
+    fn train_encoder(this: &mut dyn InvertedFile, x: &[f32], #[default = None] assign: Option<&[i64]>) -> Result<()> {
+        let n = this.ivf().rows(x)?;
+        if let Some(assign) = assign {
+            check_list_nos(this.ivf(), n, assign)?;
+        }
+        this.train_encoder(x, assign)
+    }
+
     /// The most vectors that the training of the encoder uses; 0 for none.
     fn train_encoder_num_vectors(this: &dyn InvertedFile) -> usize {
         this.train_encoder_num_vectors()

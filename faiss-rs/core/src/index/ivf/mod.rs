@@ -8,6 +8,7 @@
 //! | `train.rs`, `edit.rs`, `search.rs`, `scan.rs` | what all kinds do |
 //! | `format.rs` | the shared parts of files |
 //! | `codec.rs` | what follows from a quantizer of the codes |
+//! | `list_scanner.rs` | a scanner in the caller's hands |
 //! | `additive.rs`, `flat.rs`, `pq.rs`, `scalar.rs` | one kind each |
 
 pub mod additive;
@@ -19,6 +20,7 @@ pub mod flat;
 pub mod flat_dedup;
 pub mod format;
 pub mod independent;
+pub mod list_scanner;
 pub mod methods;
 pub mod params;
 pub mod pq;

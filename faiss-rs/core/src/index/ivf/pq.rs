@@ -26,7 +26,7 @@ use crate::storage::lists::InvertedLists;
 use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 
 /// The largest precomputed table, in bytes.
-const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
+pub static PRECOMPUTED_TABLE_MAX_BYTES: AtomicUsize = AtomicUsize::new(2 << 30);
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
 #[derive(Object, Clone, Default)]
@@ -121,7 +121,7 @@ impl IndexIVFPQ {
         let size = self.pq.M * self.pq.ksub;
         let numbers = size.saturating_mul(self.nlist);
         let l2 = self.metric_type == MetricType::L2 && quantizer.base().metric_type == MetricType::L2;
-        let fits = numbers.saturating_mul(size_of::<f32>()) <= PRECOMPUTED_TABLE_MAX_BYTES;
+        let fits = numbers.saturating_mul(size_of::<f32>()) <= PRECOMPUTED_TABLE_MAX_BYTES.load(Ordering::Relaxed);
         if !(self.by_residual && l2 && fits) || quantizer.base().ntotal != self.nlist as i64 {
             self.use_precomputed_table = 0;
             return Ok(());
