@@ -44,6 +44,7 @@ MODULES = (
     "interrupts",
     "pointers",
     "vector_functions",
+    "rabitq_functions",
     "binary",
     "simd",
     "compatibility",

@@ -49,6 +49,8 @@ MIXINS = {
     "ProgressiveDimClustering": ("clustering", "ClusteringMethods"),
     "ScalarQuantizer": ("quantizer_methods", "ScalarQuantizerMethods"),
     "IndexPQ": ("quantizer_methods", "PQIndexMethods"),
+    "RaBitQuantizer": ("rabitq_functions", "RaBitQuantizerMethods"),
+    "IndexRaBitQ": ("rabitq_functions", "RaBitQIndexMethods"),
     "ProductQuantizer": ("quantizer_methods", "ProductQuantizerMethods"),
     "SearchParameters": ("parameters", "SearchParametersMethods"),
     "SearchParametersIVF": ("parameters", "IVFParametersMethods"),

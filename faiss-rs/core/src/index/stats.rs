@@ -8,7 +8,8 @@ use crate::base::{Handle, Shared};
 use crate::registry::Row;
 
 macro_rules! statistics {
-    ($(#[doc = $doc:literal])* $name:ident, $static:ident, $row:ident, $add:literal { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)* }) => {
+    ($(#[doc = $doc:literal])* $name:ident, $static:ident, $row:ident, $add:literal { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)* }
+        $($method:item)*) => {
         $(#[doc = $doc])*
         #[derive(Object, Default, Clone)]
         #[object(methods)]
@@ -28,6 +29,8 @@ macro_rules! statistics {
             pub fn add(&mut self, other: &$name) {
                 $(self.$field += other.$field;)*
             }
+
+            $($method)*
         }
 
         pub const $row: Row = Row::of::<$name>();
@@ -95,12 +98,27 @@ statistics! {
     }
 }
 
+statistics! {
+    /// What searches of graphs over RaBitQ codes of several bits did so far.
+    RaBitQStats, RABITQ_STATS, RABITQ, "add" {
+        /// Number of estimates by signs alone.
+        n_1bit: usize,
+        /// Number of those that all of the code was looked at for.
+        n_refine: usize,
+    }
+    /// The share of estimates that all of the code was looked at for.
+    pub fn refine_ratio(&self) -> f64 {
+        if self.n_1bit == 0 { 0.0 } else { self.n_refine as f64 / self.n_1bit as f64 }
+    }
+}
+
 /// The statistics by their name in Faiss's `cvar`.
 pub fn global(name: &str) -> Option<Handle> {
     match name {
         "indexIVF_stats" => Some(INDEX_IVF_STATS.object()),
         "indexIVFPQ_stats" => Some(INDEX_IVFPQ_STATS.object()),
         "hnsw_stats" => Some(HNSW_STATS.object()),
+        "rabitq_stats" => Some(RABITQ_STATS.object()),
         "indexPQ_stats" => Some(INDEX_PQ_STATS.object()),
         _ => None,
     }

@@ -7,6 +7,7 @@ pub mod flat;
 mod level_0;
 pub mod params;
 pub mod pq;
+pub mod rabitq;
 pub mod sq;
 pub mod two_level;
 
