@@ -134,6 +134,8 @@ pub static REGISTRY: &[Row] = &[
     index::stats::IVFPQ,
     index::stats::PQ,
     index::stats::RABITQ,
+    index::stats::FAST_SCAN,
+    index::stats::IVF_FAST_SCAN,
     index::INDEX,
     index::SEARCH_PARAMETERS,
     index::flat_codes::ROW,

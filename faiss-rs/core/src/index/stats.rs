@@ -112,12 +112,48 @@ statistics! {
     }
 }
 
+statistics! {
+    /// Where searches among packed codes spent their time, as Faiss has it; nothing is measured here.
+    FastScanStats, FAST_SCAN_STATS, FAST_SCAN, "add" {
+        /// Not measured here.
+        t0: usize,
+        /// Not measured here.
+        t1: usize,
+        /// Not measured here.
+        t2: usize,
+        /// Not measured here.
+        t3: usize,
+    }
+}
+
+statistics! {
+    /// Where searches in inverted files of packed codes spent their time, as Faiss has it; nothing is measured here.
+    IVFFastScanStats, IVF_FAST_SCAN_STATS, IVF_FAST_SCAN, "add" {
+        /// Not measured here.
+        t_compute_distance_tables: usize,
+        /// Not measured here.
+        t_round: usize,
+        /// Not measured here.
+        t_copy_pack: usize,
+        /// Not measured here.
+        t_scan: usize,
+        /// Not measured here.
+        t_to_flat: usize,
+        /// Not measured here.
+        t_aq_encode: usize,
+        /// Not measured here.
+        t_aq_norm_encode: usize,
+    }
+}
+
 /// The statistics by their name in Faiss's `cvar`.
 pub fn global(name: &str) -> Option<Handle> {
     match name {
         "indexIVF_stats" => Some(INDEX_IVF_STATS.object()),
         "indexIVFPQ_stats" => Some(INDEX_IVFPQ_STATS.object()),
         "hnsw_stats" => Some(HNSW_STATS.object()),
+        "FastScan_stats" => Some(FAST_SCAN_STATS.object()),
+        "IVFFastScan_stats" => Some(IVF_FAST_SCAN_STATS.object()),
         "rabitq_stats" => Some(RABITQ_STATS.object()),
         "indexPQ_stats" => Some(INDEX_PQ_STATS.object()),
         _ => None,
