@@ -380,7 +380,7 @@ found += [stats.refine_ratio(), faiss.RaBitQStats().refine_ratio()]
 """,
     "RaBitQ packed": """
 for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
-    for bits, bbs in ((1, 32), (3, 64)):
+    for bits, bbs in ((1, 64), (3, 32)):
         index = faiss.IndexRaBitQFastScan(16, metric, bbs, bits)
         found += [index.M, index.M2, index.code_size, index.qb, index.bbs, index.compute_per_vector_storage_size()]
         index.train(xt)
