@@ -344,6 +344,7 @@ for text in ("RaBitQ", "IVF6,RaBitQ", "RR16,RaBitQ"):
     found += [index.search(xq, 5)[0] if "RR" not in text else index.ntotal]
 """,
     "RaBitQ of several bits": """
+ptr = faiss.swig_ptr
 for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
     for bits in (2, 3, 5, 9):
         index = faiss.IndexRaBitQ(16, metric, bits)
