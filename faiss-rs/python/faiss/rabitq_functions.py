@@ -75,7 +75,7 @@ def compute_vector_intermediate_values(
 ) -> None:
     """Writes the squared length of x less the centroid, that of x, and the sum of the former's absolute coordinates to where pointers lead."""
     sums = faiss.SignBitFactorsWithError().this.call("_sums", _vector(x, d), _vector(centroid, d))
-    for out, value in zip((norm_L2sqr, or_L2sqr, dp_oO), faiss.vector_to_array(sums), strict=True):
+    for out, value in zip((norm_L2sqr, or_L2sqr, dp_oO), sums, strict=True):
         elements(out, 1, "float32")[0] = value
 
 
