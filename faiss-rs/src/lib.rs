@@ -27,7 +27,10 @@
 
 pub use faiss_core::base::object::copy as clone_index;
 pub use faiss_core::base::{self, Error, Handle, MetricType, Object, Result, Shared, TypeInfo, Value};
-pub use faiss_core::cluster::{self, Clustering, ClusteringParameters, kmeans_clustering};
+pub use faiss_core::cluster::super_kmeans::{SuperKMeans, SuperKMeansParameters};
+pub use faiss_core::cluster::{
+    self, Clustering, Clustering1D, ClusteringInitialization, ClusteringParameters, kmeans_clustering,
+};
 pub use faiss_core::distance::{self, knn, merge_knn_results, pairwise_distances};
 pub use faiss_core::factory::index_factory;
 pub use faiss_core::graph::{self, HNSW};
@@ -35,19 +38,18 @@ pub use faiss_core::index::additive::{
     IndexLocalSearchQuantizer, IndexProductLocalSearchQuantizer, IndexProductResidualQuantizer, IndexResidualQuantizer,
 };
 pub use faiss_core::index::additive_coarse::{LocalSearchCoarseQuantizer, ResidualCoarseQuantizer};
-pub use faiss_core::index::eden::IndexEDEN;
 pub use faiss_core::index::fast_scan::pq::IndexPQFastScan;
-pub use faiss_core::index::fast_scan::rabitq::IndexRaBitQFastScan;
 pub use faiss_core::index::flat::IndexFlat;
 pub use faiss_core::index::flat_1d::IndexFlat1D;
 pub use faiss_core::index::flat_ip::IndexFlatIP;
 pub use faiss_core::index::flat_l2::IndexFlatL2;
+pub use faiss_core::index::flat_panorama::{IndexFlatIPPanorama, IndexFlatL2Panorama, IndexFlatPanorama};
 pub use faiss_core::index::hnsw::IndexHNSW;
 pub use faiss_core::index::hnsw::cagra::IndexHNSWCagra;
 pub use faiss_core::index::hnsw::flat::IndexHNSWFlat;
+pub use faiss_core::index::hnsw::flat_panorama::IndexHNSWFlatPanorama;
 pub use faiss_core::index::hnsw::params::SearchParametersHNSW;
 pub use faiss_core::index::hnsw::pq::IndexHNSWPQ;
-pub use faiss_core::index::hnsw::rabitq::IndexHNSWRaBitQ;
 pub use faiss_core::index::hnsw::sq::IndexHNSWSQ;
 pub use faiss_core::index::hnsw::two_level::IndexHNSW2Level;
 pub use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
@@ -56,20 +58,20 @@ pub use faiss_core::index::ivf::additive::{
     IndexIVFLocalSearchQuantizer, IndexIVFProductLocalSearchQuantizer, IndexIVFProductResidualQuantizer,
     IndexIVFResidualQuantizer,
 };
-pub use faiss_core::index::ivf::eden::IndexIVFEDEN;
 pub use faiss_core::index::ivf::flat::IndexIVFFlat;
+pub use faiss_core::index::ivf::flat_panorama::IndexIVFFlatPanorama;
 pub use faiss_core::index::ivf::independent::IndexIVFIndependentQuantizer;
 pub use faiss_core::index::ivf::params::{IVFPQSearchParameters, IVFSQTurboQSearchParameters, SearchParametersIVF};
 pub use faiss_core::index::ivf::pq::IndexIVFPQ;
 pub use faiss_core::index::ivf::pq_fast_scan::IndexIVFPQFastScan;
-pub use faiss_core::index::ivf::rabitq::{IVFRaBitQSearchParameters, IndexIVFRaBitQ};
-pub use faiss_core::index::ivf::rabitq_fast_scan::IndexIVFRaBitQFastScan;
 pub use faiss_core::index::ivf::scalar::IndexIVFScalarQuantizer;
+pub use faiss_core::index::ivf::spectral_hash::IndexIVFSpectralHash;
 pub use faiss_core::index::lsh::IndexLSH;
+pub use faiss_core::index::nn_descent::{IndexNNDescent, IndexNNDescentFlat};
+pub use faiss_core::index::nsg::{IndexNSG, IndexNSGFlat, IndexNSGPQ, IndexNSGSQ};
 pub use faiss_core::index::pq::IndexPQ;
 pub use faiss_core::index::pretransform::IndexPreTransform;
-pub use faiss_core::index::rabitq::{IndexRaBitQ, RaBitQSearchParameters};
-pub use faiss_core::index::refine::{IndexRefine, IndexRefineFlat};
+pub use faiss_core::index::refine::{IndexRefine, IndexRefineFlat, IndexRefinePanorama};
 pub use faiss_core::index::rowwise_minmax::{IndexRowwiseMinMax, IndexRowwiseMinMaxFP16};
 pub use faiss_core::index::scalar::IndexScalarQuantizer;
 pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchParameters};

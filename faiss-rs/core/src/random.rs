@@ -111,6 +111,59 @@ impl StandardTwister {
     }
 }
 
+const N64: usize = 312;
+const M64: usize = 156;
+
+/// The Mersenne twister of 64 bits, mt19937-64 (Nishimura 2000), as C++'s standard library draws from it.
+#[derive(Clone)]
+pub struct StandardTwister64 {
+    state: [u64; N64],
+    at: usize,
+}
+
+impl StandardTwister64 {
+    pub fn new(seed: u64) -> Self {
+        let mut state = [seed; N64];
+        for i in 1..N64 {
+            let before = state[i - 1];
+            state[i] = 6364136223846793005u64.wrapping_mul(before ^ (before >> 62)).wrapping_add(i as u64);
+        }
+        StandardTwister64 { state, at: N64 }
+    }
+
+    fn next(&mut self) -> u64 {
+        if self.at == N64 {
+            for i in 0..N64 {
+                let y = (self.state[i] & 0xffff_ffff_8000_0000) | (self.state[(i + 1) % N64] & 0x7fff_ffff);
+                let low = if y & 1 == 1 { 0xb502_6f5a_a966_19e9 } else { 0 };
+                self.state[i] = self.state[(i + M64) % N64] ^ (y >> 1) ^ low;
+            }
+            self.at = 0;
+        }
+        let mut y = self.state[self.at];
+        self.at += 1;
+        y ^= (y >> 29) & 0x5555_5555_5555_5555;
+        y ^= (y << 17) & 0x71d6_7fff_eda6_0000;
+        y ^= (y << 37) & 0xfff7_eee0_0000_0000;
+        y ^ (y >> 43)
+    }
+
+    /// In [0, range), by Lemire's method; `range` is above 0.
+    pub fn below(&mut self, range: u64) -> u64 {
+        loop {
+            let product = u128::from(self.next()) * u128::from(range);
+            if product as u64 >= range.wrapping_neg() % range {
+                return (product >> 64) as u64;
+            }
+        }
+    }
+
+    /// In [0, 1).
+    pub fn real(&mut self) -> f64 {
+        (self.next() as f64 / 18_446_744_073_709_551_616.0).min(1.0f64.next_down())
+    }
+}
+
 /// Faiss's smaller generator.
 #[derive(Clone)]
 pub struct SplitMix64RandomGenerator(u64);
@@ -237,6 +290,14 @@ fn shuffle(perm: &mut [i32], count: usize, mut below: impl FnMut(i32) -> i32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_twister_of_64_bits_is_the_standard_one() {
+        // The standard says what the 10,000th number from the seed 5489 is.
+        let mut twister = StandardTwister64::new(5489);
+        assert_eq!((0..10_000).map(|_| twister.next()).last(), Some(9_981_545_732_273_789_042));
+        assert!((0..1000).all(|_| twister.below(7) < 7 && (0.0..1.0).contains(&twister.real())));
+    }
 
     /// Expected numbers are those of faiss-cpu 1.15.1.
     #[test]

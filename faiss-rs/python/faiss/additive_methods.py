@@ -93,3 +93,38 @@ class OverAdditiveQuantizer(Object):
     def aq(self) -> Any:
         """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
         return next(getattr(self, name) for name in ("rq", "lsq", "prq", "plsq") if name in dir(type(self)))
+
+
+class LocalSearchQuantizerMethods(AdditiveQuantizerMethods):
+    K: int
+
+    def _codes(self, codes: Any, n: int) -> np.ndarray:
+        return elements(codes, n * self.M, "int32")
+
+    def update_codebooks(self, x: Any, codes: Any, n: int) -> None:
+        """Solves for the codebooks that decode the codes of n vectors, M numbers each, with the least error."""
+        self.this.call("update_codebooks", self._pointed(x, n), self._codes(codes, n))
+
+    def compute_unary_terms(self, x: Any, unaries: Any, n: int) -> None:
+        """Writes what each entry alone adds to the errors of n vectors, M * n * K numbers."""
+        terms = self.this.call("compute_unary_terms", self._pointed(x, n))
+        elements(unaries, terms.size, "float32")[...] = terms.ravel()
+
+    def compute_binary_terms(self, binaries: Any) -> None:
+        """Writes what each two entries of different codebooks add beside each other, M * M * K * K numbers."""
+        terms = self.this.call("compute_binary_terms")
+        elements(binaries, terms.size, "float32")[...] = terms.ravel()
+
+    def icm_encode_step(self, codes: Any, unaries: Any, binaries: Any, n: int, n_iters: int) -> None:
+        """Improves n codes in place, in n_iters passes, by the terms of compute_unary_terms and compute_binary_terms."""
+        size = self.M * self.K
+        out = self._codes(codes, n)
+        tables = elements(unaries, n * size, "float32"), elements(binaries, size * size, "float32")
+        out[...] = self.this.call("icm_encode_step", out, *tables, n_iters)
+
+    def evaluate(self, codes: Any, x: Any, n: int, objs: Any = None) -> float:
+        """The mean squared error of n codes; writes the errors to where `objs` leads, if it is given."""
+        mean, errors = self.this.call("evaluate", self._codes(codes, n), self._pointed(x, n))
+        if objs is not None:
+            elements(objs, n, "float32")[...] = errors
+        return float(mean)

@@ -12,7 +12,14 @@ from faiss.classes import Object
 from faiss.index_methods import native_index
 from faiss.object_vectors import ObjectVector
 
-__all__ = ["ClusteringIterationStats", "ClusteringIterationStatsVector", "Kmeans", "kmeans_clustering"]
+__all__ = [
+    "ClusteringIterationStats",
+    "ClusteringIterationStatsVector",
+    "Kmeans",
+    "ProgressiveDimIndexFactory",
+    "SuperKmeans",
+    "kmeans_clustering",
+]
 
 
 class ClusteringIterationStats:
@@ -40,7 +47,16 @@ class ClusteringIterationStatsVector(ObjectVector):
             self._items.append(stats)
 
 
-class ClusteringMethods(Object):
+class RoundsMethods(Object):
+    """What every clustering tells of its rounds."""
+
+    @property
+    def iteration_stats(self) -> ClusteringIterationStatsVector:
+        """What each round was like."""
+        return ClusteringIterationStatsVector(self.this.call("iteration_stats_table"))
+
+
+class ClusteringMethods(RoundsMethods):
     d: int
 
     def train(self, x: np.ndarray, index: Any, weights: np.ndarray | None = None) -> None:
@@ -74,10 +90,55 @@ class ClusteringMethods(Object):
         vectors = elements(x, n * self.d, "float32").reshape(n, self.d)
         _faiss.clustering_train(self.this, vectors, native_index(index), weights)
 
-    @property
-    def iteration_stats(self) -> ClusteringIterationStatsVector:
-        """What each round was like."""
-        return ClusteringIterationStatsVector(self.this.call("iteration_stats_table"))
+
+class Clustering1DMethods(ClusteringMethods):
+    def train_exact(self, x: np.ndarray) -> None:
+        """Computes the centroids of numbers, shape (n, 1), that have the smallest sum of squared distances."""
+        _, d = x.shape
+        assert d == 1, f"numbers have one dimension, not {d}"
+        self.this.call("train_exact", contiguous(x, "float32"))
+
+    def train_exact_c(self, n: int, x: Any) -> None:
+        self.this.call("train_exact", elements(x, n, "float32"))
+
+
+class SuperKMeansMethods(RoundsMethods):
+    d: int
+
+    def train(self, x: np.ndarray) -> None:
+        """Computes the centroids of vectors, shape (n, d)."""
+        _, d = x.shape
+        assert d == self.d, f"the vectors have {d} dimensions, the clustering {self.d}"
+        self.this.call("train", contiguous(x, "float32"))
+
+    def train_c(self, n: int, x: Any) -> None:
+        self.this.call("train", elements(x, n * self.d, "float32"))
+
+
+class ProgressiveDimIndexFactory:
+    """Makes the indexes of a ProgressiveDimClustering: flat ones, on the CPU."""
+
+
+class ProgressiveDimMethods(RoundsMethods):
+    d: int
+
+    def train(self, n: int, x: Any, factory: ProgressiveDimIndexFactory | None = None) -> None:
+        """Computes the centroids of n vectors that a pointer leads to."""
+        self.this.call("train", elements(x, n * self.d, "float32"))
+
+
+class ClusteringInitializationMethods(Object):
+    d: int
+    k: int
+
+    def init_centroids(
+        self, n: int, x: Any, centroids: Any, n_existing_centroids: int = 0, existing_centroids: Any = None
+    ) -> None:
+        """Writes k of n vectors to where `centroids` leads, away from existing ones: pointers to n * d, k * d and
+        n_existing_centroids * d float32."""
+        existing = elements(existing_centroids, n_existing_centroids * self.d, "float32")
+        chosen = self.this.call("init_centroids", elements(x, n * self.d, "float32"), existing)
+        elements(centroids, self.k * self.d, "float32")[...] = chosen.ravel()
 
 
 def kmeans_clustering(d: int, n: int, k: int, x: Any, centroids: Any) -> float:
@@ -108,15 +169,33 @@ class Kmeans:
         self.d = d
         self.reset(k)
         self.gpu = False
-        self.cp = faiss.ClusteringParameters()
+        self.cp = self._parameters(kwargs)
         for name, value in kwargs.items():
             if name == "gpu":
                 self.gpu = self._gpus(value)
-            elif name == "progressive_dim_steps":
-                raise NotImplementedError("Kmeans with progressive_dim_steps is not implemented")
             else:
                 setattr(self.cp, name, value)
         self.set_index()
+
+    @staticmethod
+    def _parameters(kwargs: dict[str, Any]) -> Any:
+        """The parameters that have these fields."""
+        if "progressive_dim_steps" in kwargs:
+            return faiss.ProgressiveDimClusteringParameters()
+        return faiss.ClusteringParameters()
+
+    def _clustering(self) -> Any:
+        """What does the work."""
+        if isinstance(self.cp, faiss.ProgressiveDimClusteringParameters):
+            return faiss.ProgressiveDimClustering(self.d, self.k, self.cp)
+        return faiss.Clustering(self.d, self.k, self.cp)
+
+    def _train(self, clustering: Any, x: np.ndarray, weights: np.ndarray | None) -> None:
+        if isinstance(clustering, faiss.ProgressiveDimClustering):
+            assert weights is None, "weights are not supported with progressive_dim_steps"
+            clustering.train(len(x), x, faiss.ProgressiveDimIndexFactory())
+        else:
+            clustering.train(x, self.index, weights)
 
     @staticmethod
     def _gpus(asked: bool | int) -> bool | int:
@@ -158,13 +237,14 @@ class Kmeans:
         x = contiguous(x, "float32")
         _, d = x.shape
         assert d == self.d, f"the vectors have {d} dimensions, the clustering {self.d}"
-        clustering = faiss.Clustering(self.d, self.k, self.cp)
+        clustering = self._clustering()
         if init_centroids is not None:
+            assert isinstance(clustering, faiss.Clustering), "init_centroids are not supported here"
             m, d2 = init_centroids.shape
             assert d2 == self.d, f"the centroids have {d2} dimensions, the clustering {self.d}"
             assert m <= self.k, f"{m} centroids are given, there are only {self.k}"
             faiss.copy_array_to_vector(contiguous(init_centroids, "float32").ravel(), clustering.centroids)
-        clustering.train(x, self.index, weights)
+        self._train(clustering, x, weights)
         self.centroids = faiss.vector_to_array(clustering.centroids).reshape(self.k, self.d)
         stats = clustering.iteration_stats
         rounds = [stats.at(i) for i in range(stats.size())]
@@ -180,3 +260,18 @@ class Kmeans:
         self.index.add(self.centroids)
         D, labels = self.index.search(x, 1)
         return D.ravel(), labels.ravel()
+
+
+class SuperKmeans(Kmeans):
+    """As Kmeans, with the fields of SuperKMeansParameters, for vectors of at least 32 dimensions and without weights."""
+
+    @staticmethod
+    def _parameters(kwargs: dict[str, Any]) -> Any:
+        return faiss.SuperKMeansParameters()
+
+    def _clustering(self) -> Any:
+        return faiss.SuperKMeans(self.d, self.k, self.cp)
+
+    def _train(self, clustering: Any, x: np.ndarray, weights: np.ndarray | None) -> None:
+        assert weights is None, "SuperKmeans does not support weights"
+        clustering.train(x)

@@ -10,6 +10,7 @@ from faiss import _faiss
 __all__ = [
     "VERSION_STRING",
     "IndexProxy",
+    "IndexResidual",
     "base_prefix",
     "depr_prefix",
     "fourcc",
@@ -62,6 +63,7 @@ has_SVE = "SVE" in instruction_sets
 
 # Faiss's older name.
 IndexProxy = faiss.IndexReplicas
+IndexResidual = faiss.IndexResidualQuantizer
 
 
 # What a file may state before its reading is refused; 0 is no limit.

@@ -7,6 +7,8 @@ import numpy as np
 from faiss.arrays import contiguous, elements
 from faiss.classes import Object
 from faiss.common_methods import native_params
+from faiss.graphs import NSG_Graph_int
+from faiss.hashing import VisitedTable
 
 
 class HNSWMethods(Object):
@@ -70,3 +72,56 @@ class HNSWIndexMethods(Object):
         self.this.call(
             "init_level_0_from_entry_points", elements(points, npt, "int32"), elements(nearests, npt, "int32")
         )
+
+
+class NSGMethods(Object):
+    ntotal: int
+
+    def get_final_graph(self) -> NSG_Graph_int:
+        """The links of each vertex."""
+        table = self.this.call("get_final_graph")
+        graph = NSG_Graph_int(*table.shape)
+        graph.data.view(table.size)[...] = table.ravel()
+        return graph
+
+    @property
+    def final_graph(self) -> NSG_Graph_int:
+        """The links of each vertex."""
+        return self.get_final_graph()
+
+    def check_graph(self) -> None:
+        """RuntimeError where there is no graph."""
+        self.get_final_graph()
+
+    def dfs(self, vt: VisitedTable, root: int, cnt: int) -> int:
+        """Marks all vertices that links lead to from a vertex on; returns cnt and how many they are."""
+        table = self.this.call("get_final_graph")
+        open_ends = [root]
+        while open_ends:
+            vertex = open_ends.pop()
+            if vt.set(vertex):
+                cnt += 1
+                open_ends.extend(int(other) for other in table[vertex] if other >= 0)
+        return cnt
+
+
+class NSGIndexMethods(Object):
+    d: int
+
+    def build(self, x: np.ndarray, graph: np.ndarray) -> None:
+        """Adds vectors (n, d) and builds the graph from the nearest neighbours of each, (n, K) numbers of vectors."""
+        n, d = x.shape
+        assert d == self.d, f"the vectors have {d} dimensions, the index {self.d}"
+        assert graph.ndim == 2, "graph should be a 2D array"
+        assert graph.shape[0] == n, f"{n} vectors, and neighbours of {graph.shape[0]}"
+        self.this.call("build", contiguous(x, "float32"), contiguous(graph, "int64"))
+
+    def build_c(self, n: int, x: Any, knn_graph: Any, GK: int) -> None:
+        """As build: pointers to n * d float32 and n * GK int64."""
+        self.build(
+            elements(x, n * self.d, "float32").reshape(n, self.d), elements(knn_graph, n * GK, "int64").reshape(n, GK)
+        )
+
+    def check_knn_graph(self, knn_graph: Any, n: int, K: int) -> None:
+        """RuntimeError where of a pointer's n * K numbers too many are no vectors."""
+        self.this.call("check_knn_graph", elements(knn_graph, n * K, "int64"), n)

@@ -33,18 +33,18 @@ class InvertedListsMethods(Object):
 
     def get_ids(self, list_no: int) -> Pointer:
         """A pointer to a list's ids."""
-        return _pointer(self._ids(list_no))
+        return pointer_to(self._ids(list_no))
 
     def get_codes(self, list_no: int) -> Pointer:
         """A pointer to a list's codes."""
-        return _pointer(self._codes(list_no))
+        return pointer_to(self._codes(list_no))
 
     def get_single_code(self, list_no: int, offset: int) -> Pointer:
         """A pointer to one code of a list."""
         codes = self._codes(list_no).reshape(-1, self.code_size)
         if not 0 <= offset < len(codes):
             raise RuntimeError(f"Error: 'offset < list_size(list_no)' failed: list {list_no} has {len(codes)} codes")
-        return _pointer(codes[offset])
+        return pointer_to(codes[offset])
 
     def release_ids(self, list_no: int, ids: Pointer) -> None:
         """Says that get_ids' result is no longer needed, which nothing has to know here."""
@@ -150,5 +150,6 @@ class DirectMapMethods(Object):
         return dict(zip(ids.tolist(), places.tolist(), strict=True))
 
 
-def _pointer(array: np.ndarray) -> Pointer:
+def pointer_to(array: np.ndarray) -> Pointer:
+    """A pointer to an array's numbers."""
     return Pointer(array, array.dtype.name)

@@ -182,3 +182,38 @@ def test_damaged_files_are_refused(rng):
         # Refused, or an index that can be asked.
         with contextlib.suppress(RuntimeError):
             faiss.deserialize_index(damaged).search(np.zeros((1, 8), "f4"), 1)
+
+
+def test_parts_of_local_search(oracle):
+    """Terms, passes and codebooks as faiss-cpu computes them from the same state."""
+    rng = np.random.default_rng(5)
+    x, start = rng.random((300, 16), dtype="f4"), rng.integers(8, size=(300, 4), dtype="i4")
+    code = """
+x, codes, ptr = given["x"], given["start"].copy(), faiss.swig_ptr
+lsq = faiss.LocalSearchQuantizer(16, 4, 3)
+lsq.train_iters = 1
+lsq.train(x)
+lsq.update_codebooks(ptr(x), ptr(codes), 300)
+result["codebooks"] = faiss.vector_to_array(lsq.codebooks)
+unaries, binaries = np.zeros((4, 300, 8), "f4"), np.zeros((4, 4, 8, 8), "f4")
+lsq.compute_unary_terms(ptr(x), ptr(unaries), 300)
+lsq.compute_binary_terms(ptr(binaries))
+result["unaries"], result["binaries"] = unaries, binaries
+lsq.icm_encode_step(ptr(codes), ptr(unaries), ptr(binaries), 300, 2)
+result["codes"] = codes
+errors = np.zeros(300, "f4")
+result["mean"] = np.array(lsq.evaluate(ptr(codes), ptr(x), 300, ptr(errors)))
+result["errors"] = errors
+"""
+    theirs = oracle(code, x=x, start=start)
+    scope = {"faiss": faiss, "np": np, "given": {"x": x, "start": start}, "result": {}}
+    exec(code, scope)
+    for key, value in theirs.items():
+        np.testing.assert_allclose(scope["result"][key], value, rtol=1e-3, atol=1e-3, err_msg=key)
+    lsq, wrong = scope["lsq"], np.full((300, 4), 8, "i4")
+    for call in (
+        lambda: lsq.evaluate(faiss.swig_ptr(wrong), faiss.swig_ptr(x), 300),
+        lambda: lsq.update_codebooks(x, -wrong, 300),
+    ):
+        with pytest.raises(RuntimeError, match="codes"):
+            call()

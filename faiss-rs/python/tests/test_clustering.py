@@ -94,3 +94,71 @@ def test_gpu_falls_back_to_the_cpu(x):
     km = faiss.Kmeans(8, 10, gpu=True, niter=2)
     km.train(x)
     assert km.centroids.shape == (10, 8)
+
+
+def test_first_centroids_are_those_of_faiss(oracle, rng):
+    """By each method, from the same seed, also away from given centroids."""
+    x, existing = rng.standard_normal((700, 5), dtype="f4"), rng.standard_normal((3, 5), dtype="f4")
+    code = """
+x, existing, ptr = given["x"], given["existing"], faiss.swig_ptr
+for method in (faiss.ClusteringInitMethod_RANDOM, faiss.ClusteringInitMethod_KMEANS_PLUS_PLUS, faiss.ClusteringInitMethod_AFK_MC2):
+    for seed in (1, 77):
+        chooser = faiss.ClusteringInitialization(5, 9)
+        chooser.method, chooser.seed, chooser.afkmc2_chain_length = method, seed, 30
+        c = np.zeros((9, 5), 'f4')
+        chooser.init_centroids(700, ptr(x), ptr(c))
+        result[f'{method} {seed}'] = c.copy()
+        chooser.init_centroids(700, ptr(x), ptr(c), 3, ptr(existing))
+        result[f'{method} {seed} away'] = c.copy()
+    km = faiss.Kmeans(5, 9, niter=3, init_method=method, nredo=2)
+    km.train(x)
+    result[f'{method} centroids'] = km.centroids
+km = faiss.Kmeans(5, 9, niter=3, init_method=1)
+km.train(x, init_centroids=existing)
+result['given'] = km.centroids
+km = faiss.Kmeans(5, 4, progressive_dim_steps=3, niter=4)
+km.train(x)
+result['progressive'] = km.obj[-1:]
+line = faiss.Clustering1D(6)
+line.train_exact(x[:, :1].copy())
+result['line'] = np.sort(faiss.vector_to_array(line.centroids))
+"""
+    wanted = oracle(code, x=x, existing=existing)
+    scope = {"faiss": faiss, "np": np, "given": {"x": x, "existing": existing}, "result": {}}
+    exec(code, scope)
+    for key, value in wanted.items():
+        tolerance = 0.02 if key == "progressive" else 1e-4
+        np.testing.assert_allclose(scope["result"][key], value, rtol=tolerance, atol=1e-4, err_msg=key)
+
+
+def test_first_centroids_are_refused_where_there_are_too_few_points(x):
+    chooser = faiss.ClusteringInitialization(8, 20)
+    c = np.zeros((20, 8), "f4")
+    with pytest.raises(RuntimeError, match="fewer"):
+        chooser.init_centroids(19, faiss.swig_ptr(x), faiss.swig_ptr(c))
+    chooser.method = 3
+    with pytest.raises(RuntimeError, match="no initialization 3"):
+        chooser.init_centroids(100, faiss.swig_ptr(x), faiss.swig_ptr(c))
+    with pytest.raises(RuntimeError, match="no initialization 3"):
+        faiss.Kmeans(8, 5, init_method=3).train(x)
+
+
+def test_super_kmeans_is_k_means(rng):
+    x = rng.standard_normal((1500, 40), dtype="f4")
+    one, other = faiss.SuperKmeans(40, 12, niter=6), faiss.Kmeans(40, 12, niter=6)
+    one.train(x)
+    other.train(x)
+    np.testing.assert_array_equal(one.centroids, other.centroids)
+    np.testing.assert_array_equal(one.assign(x)[1], other.assign(x)[1])
+    clustering = faiss.SuperKMeans(40, 12)
+    assert (clustering.cp.d_prime_min, clustering.cp.niter) == (16, 25)
+    clustering.train(x)
+    assert clustering.iteration_stats.size() == clustering.gemm_pruning_rates.size() > 0
+    with pytest.raises(RuntimeError, match="d_prime_min"):
+        faiss.SuperKMeans(31, 12)
+    with pytest.raises(RuntimeError, match="k must be positive"):
+        faiss.SuperKMeans(40, 0)
+    with pytest.raises(RuntimeError, match="n must be"):
+        clustering.train(x[:11])
+    with pytest.raises(AssertionError, match="weights"):
+        one.train(x, weights=np.ones(1500, "f4"))

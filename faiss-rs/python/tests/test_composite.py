@@ -307,7 +307,7 @@ def test_cut_files(x):
 
 @pytest.mark.parametrize(
     ("description", "part"),
-    [("NNDescent32", "NNDescent32"), ("ZnLattice2x5_4", "ZnLattice2x5_4"), ("PCA4,NNDescent8,Flat", "NNDescent8")],
+    [("RQ3x4_Nfoo", "RQ3x4_Nfoo"), ("PCA4,PLSQ2", "PLSQ2")],
 )
 def test_a_part_of_faiss_that_is_not_here_is_named(description, part):
     with pytest.raises(NotImplementedError, match=re.escape(f"'{part}' of the index description")):

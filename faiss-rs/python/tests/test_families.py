@@ -14,6 +14,35 @@ import pytest
 from test_same_as_faiss import PROLOGUE, compare
 
 PROGRAMS = {
+    "spectral hash": """
+quantizer = faiss.IndexFlatL2(16)
+quantizer.add(xt[:6])
+for kind in range(4):
+    index = faiss.IndexIVFSpectralHash(quantizer, 16, 6, 12, 0.3)
+    index.threshold_type = kind
+    found += [index.code_size, index.vt.d_out, index.is_trained, index.by_residual, index.own_fields, index.period]
+    index.train(xt)
+    index.add(xb)
+    index.nprobe = 3
+    lists = index.invlists
+    for i in range(6):
+        found.append(faiss.rev_swig_ptr(lists.get_codes(i), 2 * lists.list_size(i)).copy())
+    found += [near(index.search(xq, 5)), near(index.search(xb[:20] + 0.01, 1)), index.sa_code_size()]
+    if kind < 3:
+        found += [faiss.vector_to_array(index.trained), len(faiss.serialize_index(index))]
+    again = faiss.deserialize_index(faiss.serialize_index(index))
+    found += [type(again).__name__, near(again.search(xq, 5)), again.threshold_type]
+    found += [error(lambda: index.reconstruct(3))]
+rotation = faiss.RandomRotationMatrix(16, 12)
+rotation.init(5)
+index.replace_vt(rotation)
+found += [faiss.vector_to_array(faiss.downcast_VectorTransform(index.vt).A)[:5]]
+for text in ("IVF4,ITQ8,SH2", "IVF4,PCAR8,SH1.5c", "IVF4,PCA8,SHm", "IVF4,ITQ,SH1e3g", "IVF4,ITQ8,SH"):
+    index = faiss.index_factory(16, text)
+    found += [type(index).__name__, index.nbit, index.period, index.threshold_type, type(faiss.downcast_VectorTransform(index.vt)).__name__]
+for text in ("IVF4,ITQ8,SH2x", "IVF4,ITQ8,SH2h", "IVF4,SH", "IVF4,RR8,SH2", "IVF4,ITQ8,SH+2"):
+    found.append(error(lambda: faiss.index_factory(16, text)))
+""",
     "split vectors": """
 index, low, high = faiss.IndexSplitVectors(16), faiss.IndexFlatL2(6), faiss.IndexFlatL2(10)
 index.add_sub_index(low)
@@ -342,93 +371,6 @@ for text in ("RaBitQ", "IVF6,RaBitQ", "RR16,RaBitQ"):
     index.train(xt)
     index.add(xb)
     found += [index.search(xq, 5)[0] if "RR" not in text else index.ntotal]
-""",
-    "RaBitQ of several bits": """
-ptr = faiss.swig_ptr
-for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
-    for bits in (2, 3, 5, 9):
-        index = faiss.IndexRaBitQ(16, metric, bits)
-        index.train(xt)
-        index.add(xb)
-        found += [index.code_size, index.rabitq.nb_bits, index.rabitq.compute_code_size(16, 4)]
-        found += [v2a(index.codes).reshape(200, -1)[:, :2], index.sa_decode(index.sa_encode(xq)), index.reconstruct(7)]
-        for qb, centered in ((0, False), (4, False), (8, False), (4, True), (1, True)):
-            params = faiss.RaBitQSearchParameters(qb=qb, centered=centered)
-            # Of nine bits, some numbers differ by one where a scale is as good as another but for rounding.
-            found += [index.search(xq, 10, params=params)[0] / (100 if bits == 9 else 1)]
-        computer = index.get_quantized_distance_computer(4, True)
-        computer.set_query(ptr(xq))
-        found += [np.array([computer(i) for i in range(5)]) / 100, len(faiss.serialize_index(index))]
-        if metric == faiss.METRIC_L2:
-            found += [np.array([computer.symmetric_dis(3, i) for i in range(5)])]
-        found += [index.search(xq, 5, params=faiss.RaBitQSearchParameters(sel=faiss.IDSelectorRange(20, 90)))[0] / 100]
-        lists = faiss.index_factory(16, f"IVF6,RaBitQ{bits}", metric)
-        lists.train(xt)
-        lists.add(xb)
-        lists.nprobe = 3
-        found += [lists.by_residual, lists.code_size, lists.search(xq, 10)[0] / 100]
-        found += [reread(lists).search(xq, 5)[0] / 100, len(faiss.serialize_index(lists))]
-found += [error(lambda: faiss.IndexRaBitQ(16, 1, 10))]
-quantizer = faiss.RaBitQuantizer(16, faiss.METRIC_L2, 3)
-codes = quantizer.compute_codes(xb[:20])
-found += [codes[:, :2], quantizer.decode(codes)]
-computer = quantizer.get_distance_computer(4)
-computer.set_query(ptr(xq))
-found += [np.array([computer.distance_to_code(ptr(code)) for code in codes])]
-stats = faiss.RaBitQStats()
-stats.n_1bit, stats.n_refine = 10, 3
-found += [stats.refine_ratio(), faiss.RaBitQStats().refine_ratio()]
-""",
-    "RaBitQ packed": """
-for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
-    for bits, bbs in ((1, 64), (3, 32)):
-        index = faiss.IndexRaBitQFastScan(16, metric, bbs, bits)
-        found += [index.M, index.M2, index.code_size, index.qb, index.bbs, index.compute_per_vector_storage_size()]
-        index.train(xt)
-        index.add(xb)
-        for qb, centered in ((8, False), (4, False), (2, False), (4, True)):
-            index.qb, index.centered = qb, centered
-            found += [index.search(xq, 10)[0] / 10]
-        found += [index.reconstruct(7), len(faiss.serialize_index(index)), reread(index).search(xq, 5)[1].shape]
-        found += [index.remove_ids(np.arange(20)), index.ntotal, index.search(xq, 5)[0] / 10]
-        plain = faiss.index_factory(16, f"RaBitQ{bits}", metric)
-        plain.train(xt)
-        plain.add(xb)
-        packed = faiss.IndexRaBitQFastScan(plain, bbs)
-        found += [packed.qb, packed.ntotal, packed.search(xq, 5)[0] / 10]
-        lists = faiss.index_factory(16, f"IVF6,RaBitQfs{bits}_{bbs}", metric)
-        lists.train(xt)
-        lists.add(xb)
-        lists.nprobe = 3
-        found += [lists.qb, lists.code_size, lists.search(xq, 10)[0] / 10, len(faiss.serialize_index(lists))]
-        found += [reread(lists).search(xq, 5)[0] / 10]
-for text in ("RaBitQfs", "RaBitQfs4_64", "IVF6,RaBitQfs", "HNSW8,RaBitQ", "HNSW8,RaBitQ4"):
-    index = faiss.index_factory(16, text)
-    index.train(xt)
-    index.add(xb)
-    found += [type(faiss.downcast_index(index)).__name__, len(faiss.serialize_index(index)), reread(index).ntotal]
-found += [error(lambda: faiss.index_factory(16, "HNSW8,RaBitQ", 0))]
-""",
-    "EDEN": """
-for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
-    for bits, scale in ((1, 1), (2, 2), (3, 1), (4, 2), (8, 1)):
-        index = faiss.IndexEDEN(16, metric, bits, scale)
-        found += [index.is_trained, index.code_size, index.scale_type, index.sq.qtype]
-        index.train(xt)
-        index.add(xb)
-        size = (16 * bits + 7) // 8
-        found += [v2a(index.center), v2a(index.codes).reshape(200, -1)[:, :size], index.search(xq, 10)[0]]
-        found += [index.sa_decode(index.sa_encode(xq)), index.reconstruct(7), len(faiss.serialize_index(index))]
-        found += [index.range_search(xq, 0.5)[0], reread(index).search(xq, 5)[0]]
-        lists = faiss.IndexIVFEDEN(faiss.IndexFlat(16, metric), 16, 6, metric, True, bits, scale)
-        lists.train(xt)
-        lists.add(xb)
-        lists.nprobe = 3
-        found += [lists.by_residual, lists.code_size, lists.search(xq, 10)[0], reread(lists).search(xq, 5)[0]]
-        found += [len(faiss.serialize_index(lists))]
-for text in ("EDEN", "EDEN4", "IVF6,EDEN2"):
-    found += [type(faiss.downcast_index(faiss.index_factory(16, text))).__name__]
-found += [error(lambda: faiss.IndexEDEN(16, 1, 9))]
 """,
     "full vectors stored once": """
 index = faiss.IndexIVFFlatDedup(faiss.IndexFlatL2(16), 16, 4)

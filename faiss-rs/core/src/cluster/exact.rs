@@ -1,8 +1,44 @@
 //! k-means of numbers on a line, which can be solved exactly: clusters of sorted numbers are intervals (Wu 1991; Gronlund et al., "Fast exact
 //! k-means, k-medians and Bregman divergence clustering in 1D", 2017).
 
-use super::imbalance_factor;
+use faiss_derive::{Object, methods};
+
+use super::{Clustering, ClusteringIterationStats, ClusteringParameters, imbalance_factor};
 use crate::base::{Error, Result, interrupt};
+use crate::registry::Row;
+
+/// Clusters of numbers on a line.
+#[derive(Object, Clone)]
+#[object(methods, copy)]
+pub struct Clustering1D {
+    #[object(parent)]
+    pub clustering: Clustering,
+}
+
+pub const ROW: Row = Row::of::<Clustering1D>();
+
+impl Default for Clustering1D {
+    fn default() -> Self {
+        Clustering1D { clustering: Clustering::new(1, 0) }
+    }
+}
+
+#[methods]
+impl Clustering1D {
+    /// Of `k` clusters.
+    #[new]
+    pub fn new(k: usize, #[default = None] cp: Option<&ClusteringParameters>) -> Self {
+        Clustering1D { clustering: Clustering { cp: cp.cloned().unwrap_or_default(), ..Clustering::new(1, k) } }
+    }
+
+    /// Computes the centroids of numbers (n, 1), ascending: those with the smallest sum of squared distances that there is.
+    pub fn train_exact(&mut self, x: &[f32]) -> Result<()> {
+        let (centroids, imbalance_factor) = kmeans1d(x, self.k)?;
+        self.iteration_stats = vec![ClusteringIterationStats { imbalance_factor, ..Default::default() }];
+        self.centroids = centroids;
+        Ok(())
+    }
+}
 
 /// The `k` centroids of numbers, ascending, whose sum of squared distances is the smallest there is, and the imbalance factor of the clusters.
 pub fn kmeans1d(x: &[f32], k: usize) -> Result<(Vec<f32>, f64)> {

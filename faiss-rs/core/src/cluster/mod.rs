@@ -1,8 +1,10 @@
 //! k-means clustering. Sees the layers below and the [`Index`] trait, by which points find their centroid.
 
 mod exact;
+pub mod initialization;
 mod parameters;
 pub mod progressive;
+pub mod super_kmeans;
 mod update;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +20,8 @@ use crate::random::{SplitMix64RandomGenerator, rand_perm_prefix};
 use crate::registry::Row;
 use crate::simd;
 
-pub use exact::kmeans1d;
+pub use exact::{Clustering1D, ROW as ONE_DIMENSION, kmeans1d};
+pub use initialization::ClusteringInitialization;
 pub use parameters::{ClusteringParameters, ROW as PARAMETERS};
 pub use update::{imbalance_factor, split_clusters};
 
@@ -34,6 +37,14 @@ pub struct ClusteringIterationStats {
     pub imbalance_factor: f64,
     /// Number of empty clusters that took a half of another.
     pub nsplit: i32,
+}
+
+/// One row a round: obj, time, time_search, imbalance_factor, nsplit.
+fn stats_table(stats: &[ClusteringIterationStats]) -> Rows<f64> {
+    let row = |s: &ClusteringIterationStats| {
+        [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
+    };
+    Rows(stats.iter().flat_map(row).collect(), 5)
 }
 
 /// k-means over d-dimensional vectors.
@@ -64,10 +75,7 @@ impl Clustering {
 
     /// One row a round: obj, time, time_search, imbalance_factor, nsplit.
     fn iteration_stats_table(&self) -> Rows<f64> {
-        let row = |s: &ClusteringIterationStats| {
-            [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
-        };
-        Rows(self.iteration_stats.iter().flat_map(row).collect(), 5)
+        stats_table(&self.iteration_stats)
     }
 
     /// Makes the centroids of unit length or whole numbers, as `spherical` and `int_centroids` say.
@@ -111,8 +119,6 @@ impl Clustering {
         if self.check_input_data_for_NaNs && !all_finite(x)? {
             return Err(Error::failed("std::isfinite(x[i])", "input contains NaN's or Inf's"));
         }
-        self.check_supported()?;
-
         let chosen = self.subsample(nx);
         let used = chosen.as_ref().map_or(nx, Vec::len);
         if used < k.saturating_mul(self.min_points_per_centroid.max(0) as usize) {
@@ -128,7 +134,8 @@ impl Clustering {
             index.reset()?;
             return index.add(&self.centroids);
         }
-        if index.cluster(self, x, chosen.as_deref(), weights)? {
+        let random = self.init_method == initialization::RANDOM;
+        if random && index.cluster(self, x, chosen.as_deref(), weights)? {
             return Ok(());
         }
         let Some(chosen) = chosen else { return self.rounds(x, weights, index) };
@@ -149,10 +156,8 @@ impl Clustering {
         let mut time_search = 0.0;
         for redo in 0..self.nredo.max(1) {
             let mut centroids = given.clone();
-            let perm = rand_perm_prefix(nx, k, self.actual_seed() + 1 + i64::from(redo) * 15_486_557);
-            for point in &perm[given.len() / d..] {
-                let at = *point as usize * d;
-                centroids.extend_from_slice(&x[at..at + d]);
+            for point in self.first_points(x, &given, redo)? {
+                centroids.extend_from_slice(&x[point * d..(point + 1) * d]);
             }
             self.post_process(&mut centroids);
             index.reset()?;
@@ -215,6 +220,25 @@ impl Clustering {
             index.add(&self.centroids)?;
         }
         Ok(())
+    }
+
+    /// The points that are the first centroids besides those that were given.
+    fn first_points(&self, x: &[f32], given: &[f32], redo: i32) -> Result<Vec<usize>> {
+        let (d, before) = (self.d, given.len() / self.d);
+        let seed = self.actual_seed() + 1 + i64::from(redo) * 15_486_557;
+        let method = self.init_method;
+        if method == initialization::RANDOM {
+            // As many as if none were given, of which the later ones are taken.
+            let perm = rand_perm_prefix(x.len() / d, self.k, seed);
+            return Ok(perm[before..].iter().map(|i| *i as usize).collect());
+        }
+        if before == self.k {
+            return Ok(Vec::new());
+        }
+        let afkmc2_chain_length = self.afkmc2_chain_length;
+        let new = ClusteringInitialization::new(d, self.k - before);
+        let chooser = ClusteringInitialization { method, seed, afkmc2_chain_length, ..new };
+        chooser.choose(x, given)
     }
 
     /// Which points are used, where there are more than the parameters want.

@@ -2,7 +2,6 @@
 
 use faiss_derive::Object;
 
-use crate::base::{Error, Result};
 use crate::registry::Row;
 
 /// How a clustering is trained.
@@ -35,13 +34,13 @@ pub struct ClusteringParameters {
     pub check_input_data_for_NaNs: bool,
     /// Samples with repetition, which needs no permutation of all points.
     pub use_faster_subsampling: bool,
-    /// How the first centroids are chosen: 0, at random, is the one that is here.
+    /// How the first centroids are chosen: 0 at random, 1 by k-means++, 2 by AFK-MC2.
     pub init_method: i32,
     /// Length of the chain of the AFK-MC2 initialisation.
     pub afkmc2_chain_length: i32,
     /// Ends when a round changes the objective by no more than this part of it: 0 where it does not change at all, negative for never.
     pub early_stop_threshold: f64,
-    /// Faiss's pruned variant, which is not here.
+    /// Accepted for compatibility: Faiss then leaves distances out that hardly matter; here all are computed.
     pub use_super_kmeans: bool,
 }
 
@@ -86,16 +85,6 @@ impl ClusteringParameters {
         std::time::SystemTime::now()
             .duration_since(std::time::UNIX_EPOCH)
             .map_or(0, |t| t.as_nanos() as i64 & 0x7fff_ffff)
-    }
-
-    pub(super) fn check_supported(&self) -> Result<()> {
-        if self.init_method != 0 {
-            return Err(Error::not_implemented("init_method: only 0 (random) is implemented"));
-        }
-        if self.use_super_kmeans {
-            return Err(Error::not_implemented("use_super_kmeans is not implemented"));
-        }
-        Ok(())
     }
 }
 

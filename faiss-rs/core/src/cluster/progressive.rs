@@ -2,7 +2,7 @@
 
 use faiss_derive::{Object, methods};
 
-use super::{Clustering, ClusteringIterationStats, ClusteringParameters};
+use super::{Clustering, ClusteringIterationStats, ClusteringParameters, stats_table};
 use crate::base::declare::Rows;
 use crate::base::{Error, Result};
 use crate::blas::{Product, principal_components};
@@ -60,10 +60,7 @@ impl ProgressiveDimClustering {
 
     /// One row a round: obj, time, time_search, imbalance_factor, nsplit.
     fn iteration_stats_table(&self) -> Rows<f64> {
-        let row = |s: &ClusteringIterationStats| {
-            [f64::from(s.obj), s.time, s.time_search, s.imbalance_factor, f64::from(s.nsplit)]
-        };
-        Rows(self.iteration_stats.iter().flat_map(row).collect(), 5)
+        stats_table(&self.iteration_stats)
     }
 
     /// Trains the centroids on vectors (n, d).

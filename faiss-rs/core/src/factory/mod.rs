@@ -18,7 +18,7 @@ use crate::transform::VectorTransform;
 pub use parameters::{ParameterSpace, ROW as PARAMETER_SPACE};
 
 /// Beginnings of parts that Faiss knows and this crate does not have yet.
-const NOT_HERE: &[&str] = &["NNDescent", "RaBitQ", "Residual", "RQ", "LSQ", "PRQ", "PLSQ", "ZnLattice", "Z"];
+const NOT_HERE: &[&str] = &["RaBitQ", "Residual", "RQ", "LSQ", "PRQ", "PLSQ"];
 
 /// How deep descriptions may be nested.
 const MAX_DEPTH: usize = 16;
@@ -205,7 +205,8 @@ fn inverted_file(
     }) {
         return Ok(None);
     }
-    let (Some(nlist), [part]) = (list_number(count), rest) else { return Ok(None) };
+    // What is in the lists may be of two parts: a transform, and the bits that it gives.
+    let (Some(nlist), 1 | 2) = (list_number(count), rest.len()) else { return Ok(None) };
     let quantizer = parse(d, nested.or(graph).unwrap_or("Flat"), metric, depth + 1)?;
     let over = Coarse { quantizer, d, nlist: nlist as usize, metric };
     // A quantizer that is not flat gets its centroids when they are known; one whose centroids are sums trains by itself.
@@ -215,7 +216,7 @@ fn inverted_file(
         true => 2,
         false => 0,
     };
-    over_lists(&over, part, trains_alone)
+    over_lists(&over, &rest.join(","), trains_alone)
 }
 
 /// The number of combinations of `IMI2x8`.

@@ -3,10 +3,12 @@
 //!
 //! - `search`: from a vertex to the nearest ones along the links of one level; any graph whose links are slots of vertex numbers
 //! - `queue`: the candidates of a search; `visited`: which vertices it has seen; `keys`: what it compares by
-//! - `hnsw`: the hierarchical graph, its tables, construction and files
+//! - `hnsw`: the hierarchical graph, its tables, construction and files; `nsg`: the navigating spreading-out graph; `nn_descent`: nearest
+//!   neighbours of all vertices
 
 pub mod hnsw;
 pub mod keys;
+pub mod nn_descent;
 pub mod nsg;
 pub mod queue;
 pub mod search;

@@ -6,6 +6,7 @@ use parking_lot::Mutex;
 
 use super::Keys;
 use super::visited::{Shelf, VisitedTable};
+use crate::base::declare::Rows;
 use crate::base::{Error, Result, interrupt, threads};
 use crate::distance::DistanceComputer;
 use crate::random::RandomGenerator;
@@ -55,6 +56,18 @@ impl NSG {
         let (L, C) = (R.saturating_add(32), R.saturating_add(100));
         let (links, tables) = (Vec::new(), Shelf::default());
         NSG { ntotal: 0, R, L, C, search_L: 16, enterpoint: 0, is_built: false, links, tables }
+    }
+
+    /// The links of each vertex: `ntotal * R` numbers, -1 where it has fewer.
+    #[name = "get_final_graph"]
+    pub fn table(&self) -> Result<Rows<i32>> {
+        let (n, width) = (self.vertices()?, usize::try_from(self.R).unwrap_or(0));
+        let mut table = Vec::with_capacity(n * width);
+        for list in &self.links {
+            let own = list.iter().map(|id| *id as i32).chain(std::iter::repeat(-1));
+            table.extend(own.take(width));
+        }
+        Ok(Rows(table, width))
     }
 
     /// Forgets the graph.

@@ -165,7 +165,7 @@ impl IndexLSH {
 }
 
 /// The middle one of numbers, or the mean of both; of NaNs, a NaN.
-fn median(values: &mut [f32]) -> f32 {
+pub(super) fn median(values: &mut [f32]) -> f32 {
     values.sort_unstable_by(f32::total_cmp);
     let n = values.len();
     match (n, n % 2) {

@@ -2,21 +2,23 @@
 
 pub mod additive;
 pub mod additive_coarse;
-pub mod eden;
 pub mod fast_scan;
 pub mod flat;
 pub mod flat_1d;
 pub mod flat_codes;
 pub mod flat_ip;
 pub mod flat_l2;
+pub mod flat_panorama;
 pub mod flat_scan;
 pub mod header;
 pub mod hnsw;
 pub mod id_map;
 pub mod ids;
 pub mod ivf;
+pub mod lattice;
 pub mod lsh;
 pub mod multi_index;
+pub mod nn_descent;
 pub mod nsg;
 pub mod pq;
 pub mod pretransform;

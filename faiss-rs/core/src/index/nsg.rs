@@ -86,12 +86,66 @@ impl IndexNSG {
         let base = IndexBase { ntotal: 0, verbose: false, ..storage.read().base().clone() };
         Ok(IndexNSG { base, nsg: NSG::new(R), storage: Some(storage), ..Default::default() })
     }
+
+    /// Adds vectors (n, d) and builds the graph from the nearest neighbours of each (n, K).
+    #[name = "build"]
+    fn of_neighbours(&mut self, x: &[f32], knn_graph: &[i64]) -> Result<()> {
+        self.build_from(x, knn_graph)
+    }
+
+    /// An error where a graph of nearest neighbours (n, K) has too many numbers that are no vectors.
+    fn check_knn_graph(&self, knn_graph: &[i64], n: usize) -> Result<()> {
+        known_neighbours(knn_graph, n).map(drop)
+    }
+}
+
+/// The neighbours of each of `n` vertices, without those that are none; an error where those are too many.
+fn known_neighbours(knn_graph: &[i64], n: usize) -> Result<Vec<Vec<u32>>> {
+    let k = knn_graph.len().checked_div(n).unwrap_or(0);
+    Error::check(k * n == knn_graph.len(), "knn_graph.size() == n * K")?;
+    let mut neighbours = Vec::with_capacity(n);
+    let mut invalid = 0;
+    for (i, row) in knn_graph.chunks_exact(k.max(1)).enumerate() {
+        let known = row.iter().filter_map(|id| u32::try_from(*id).ok());
+        let known: Vec<u32> = known.filter(|id| (*id as usize) < n && *id as usize != i).collect();
+        invalid += row.len() - known.len();
+        neighbours.push(known);
+    }
+    neighbours.resize(n, Vec::new());
+    if invalid > 0 {
+        eprintln!("WARNING: the input knn graph has {invalid} invalid entries");
+    }
+    if n > 0 && invalid >= n / 10 {
+        let message = "There are too many invalid entries in the knn graph. It may be an invalid knn graph.";
+        return Err(Error::failed("!(total_count < n / 10)", message));
+    }
+    Ok(neighbours)
 }
 
 impl IndexNSG {
     fn deep_copy(&self) -> Result<Self> {
         let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
         Ok(IndexNSG { storage, own_fields: true, ..self.clone() })
+    }
+
+    /// Adds vectors and builds the graph from their nearest neighbours `knn_graph`, as many numbers of vectors for each. A few that are no vectors,
+    /// or the vector itself, are left out.
+    pub fn build_from(&mut self, x: &[f32], knn_graph: &[i64]) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        if self.is_built || self.ntotal != 0 {
+            return Err(Error::failed("!(!is_built && ntotal == 0)", "The IndexNSG is already built"));
+        }
+        let n = self.rows(x)?;
+        let neighbours = known_neighbours(knn_graph, n)?;
+        let storage = self.storage()?.clone();
+        storage.write().add(x)?;
+        self.ntotal = storage.read().base().ntotal;
+        let built = self.link(Some(neighbours));
+        if built.is_err() {
+            storage.write().reset()?;
+            self.ntotal = 0;
+        }
+        built
     }
 
     fn storage(&self) -> Result<&Shared<dyn Index>> {
@@ -137,13 +191,17 @@ impl IndexNSG {
         Ok(all)
     }
 
-    fn build(&mut self) -> Result<()> {
+    /// Builds the graph over what is stored, from the given nearest neighbours or from those that it finds.
+    fn link(&mut self, given: Option<Vec<Vec<u32>>>) -> Result<()> {
         let handle = self.storage()?.clone();
         let storage = handle.read();
         let (n, d) = (usize::try_from(storage.base().ntotal).unwrap_or(0), self.dim());
         let k = usize::try_from(self.GK).ok().filter(|k| *k > 0);
         let k = k.ok_or_else(|| Error::failed("GK > 0", "the graph is built from nearest neighbours"))?;
-        let neighbours = self.neighbours(&*storage, k.min(n.saturating_sub(1)))?;
+        let neighbours = match given {
+            Some(neighbours) => neighbours,
+            None => self.neighbours(&*storage, k.min(n.saturating_sub(1)))?,
+        };
         let (mut sum, mut row) = (vec![0f64; d], vec![0f32; d]);
         for i in 0..n {
             storage.reconstruct(i as i64, &mut row)?;
@@ -228,7 +286,7 @@ impl Index for IndexNSG {
             storage.add(x)?;
             self.ntotal = storage.base().ntotal;
         }
-        let built = self.build();
+        let built = self.link(None);
         if built.is_err() {
             storage.write().reset()?;
             self.ntotal = 0;

@@ -14,6 +14,7 @@ use crate::grammar::{Around, Grammar};
 use crate::index::tuning::{self, Tuned};
 use crate::registry::{Format, Row};
 use crate::selector::IDSelectorRange;
+use crate::stream::{Reader, Writer};
 
 /// Ranks the results of `base_index` again by the distances of `refine_index`.
 #[derive(Object, Clone)]
@@ -62,26 +63,11 @@ pub const ROW: Row = Row::of::<IndexRefine>()
     .format(Format {
         fourccs: &["IxRF"],
         read: |input, _| {
-            let base = header::read(input)?;
-            let (base_index, refine_index) = (read_index(input)?, read_index(input)?);
-            let k_factor = input.f32()?;
-            Error::check((1.0..=1000.0).contains(&k_factor), "k_factor >= 1 && k_factor <= 1000")?;
-            for index in [&base_index, &refine_index].into_iter().flatten() {
-                Error::check(index.read().base().d == base.d, "base_index->d == d && refine_index->d == d")?;
-            }
-            let flat = refine_index.as_ref().is_some_and(|index| cast::<IndexFlat>(&*index.read()).is_some());
-            let refine =
-                IndexRefine { base, base_index, refine_index, own_fields: true, own_refine_index: true, k_factor };
+            let refine = IndexRefine::read(input)?;
+            let flat = refine.refine_index.as_ref().is_some_and(|index| cast::<IndexFlat>(&*index.read()).is_some());
             Ok(if flat { Handle::new(IndexRefineFlat { refine }) } else { Handle::new(refine) })
         },
-        write: |object, out| {
-            let index = receiver::<IndexRefine>(object)?;
-            out.fourcc("IxRF")?;
-            header::write(index, out)?;
-            write_index(index.base_index.as_ref(), out)?;
-            write_index(index.refine_index.as_ref(), out)?;
-            out.f32(index.k_factor)
-        },
+        write: |object, out| receiver::<IndexRefine>(object)?.write("IxRF", out),
     });
 
 /// Parameters of one search in an [`IndexRefine`].
@@ -130,6 +116,25 @@ impl IndexRefine {
             (Some(base), Some(refine)) => Ok((base, refine)),
             _ => Err(Error::failed("base_index && refine_index", "an index is missing")),
         }
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let base = header::read(input)?;
+        let (base_index, refine_index) = (read_index(input)?, read_index(input)?);
+        let k_factor = input.f32()?;
+        Error::check((1.0..=1000.0).contains(&k_factor), "k_factor >= 1 && k_factor <= 1000")?;
+        for index in [&base_index, &refine_index].into_iter().flatten() {
+            Error::check(index.read().base().d == base.d, "base_index->d == d && refine_index->d == d")?;
+        }
+        Ok(IndexRefine { base, base_index, refine_index, own_fields: true, own_refine_index: true, k_factor })
+    }
+
+    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
+        out.fourcc(code)?;
+        header::write(self, out)?;
+        write_index(self.base_index.as_ref(), out)?;
+        write_index(self.refine_index.as_ref(), out)?;
+        out.f32(self.k_factor)
     }
 
     fn deep_copy(&self) -> Result<Self> {
@@ -293,6 +298,52 @@ impl IndexRefineFlat {
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexRefineFlat { refine: self.refine.deep_copy()? })
     }
+}
+
+/// Ranks the results of an index again by one that is cut into levels ([`IndexFlatL2Panorama`](super::flat_panorama::IndexFlatL2Panorama)).
+#[derive(Object, Clone, Default)]
+#[object(methods, implements(Index), copy = deep_copy)]
+pub struct IndexRefinePanorama {
+    #[object(parent)]
+    pub refine: IndexRefine,
+}
+
+pub const PANORAMA: Row = Row::of::<IndexRefinePanorama>()
+    .grammar(Grammar::Around(Around {
+        name: "RefinePanorama",
+        leads: false,
+        trails: true,
+        nested: true,
+        make: |base, refine| {
+            let refine = refine.ok_or_else(|| Error::value("RefinePanorama wants the description of an index"))?;
+            let mut index = IndexRefinePanorama::new(base, refine)?;
+            (index.refine.own_fields, index.refine.own_refine_index) = (true, true);
+            Ok(Handle::new(index))
+        },
+    }))
+    .format(Format {
+        fourccs: &["IxRP"],
+        read: |input, _| Ok(Handle::new(IndexRefinePanorama { refine: IndexRefine::read(input)? })),
+        write: |object, out| receiver::<IndexRefine>(object)?.write("IxRP", out),
+    });
+
+#[methods(new)]
+impl IndexRefinePanorama {
+    /// Over two indexes of the same vectors.
+    #[new]
+    pub fn new(base_index: Shared<dyn Index>, refine_index: Shared<dyn Index>) -> Result<Self> {
+        Ok(IndexRefinePanorama { refine: IndexRefine::new(base_index, refine_index)? })
+    }
+}
+
+impl IndexRefinePanorama {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexRefinePanorama { refine: self.refine.deep_copy()? })
+    }
+}
+
+impl Index for IndexRefinePanorama {
+    crate::inherit_index!(refine);
 }
 
 fn flat_index(d: i64, metric: MetricType) -> Result<IndexFlat> {

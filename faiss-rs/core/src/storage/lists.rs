@@ -202,9 +202,9 @@ pub trait InvertedLists: Object {
 }
 
 #[derive(Default, Clone)]
-struct List {
-    ids: Ids,
-    codes: Codes,
+pub(in crate::storage) struct List {
+    pub ids: Ids,
+    pub codes: Codes,
 }
 
 impl List {
@@ -223,7 +223,7 @@ impl List {
 pub struct ArrayInvertedLists {
     #[object(parent)]
     base: InvertedListsBase,
-    lists: Vec<List>,
+    pub(in crate::storage) lists: Vec<List>,
 }
 
 pub const ARRAY: Row = Row::of::<ArrayInvertedLists>().format(Format {

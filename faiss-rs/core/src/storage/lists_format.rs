@@ -15,9 +15,7 @@ pub(super) fn write_array(object: &dyn Object, out: &mut Writer<'_>) -> Result<(
     let sizes: Vec<usize> = (0..nlist).map(|list| lists.list_size(list)).collect();
     let filled = sizes.iter().filter(|n| **n > 0).count();
     if filled > nlist / 2 {
-        out.fourcc("full")?;
-        out.usize(nlist)?;
-        sizes.iter().try_for_each(|n| out.usize(*n))?;
+        write_all_sizes(&sizes, out)?;
     } else {
         out.fourcc("sprs")?;
         out.usize(filled * 2)?;
@@ -31,6 +29,13 @@ pub(super) fn write_array(object: &dyn Object, out: &mut Writer<'_>) -> Result<(
         out.bytes(bytemuck::cast_slice(&lists.ids(list)))?;
     }
     Ok(())
+}
+
+/// The sizes of all lists, empty ones too.
+pub(super) fn write_all_sizes(sizes: &[usize], out: &mut Writer<'_>) -> Result<()> {
+    out.fourcc("full")?;
+    out.usize(sizes.len())?;
+    sizes.iter().try_for_each(|n| out.usize(*n))
 }
 
 /// Lists in memory; or, with `IO_FLAG_MMAP`, lists that stay in the file.
@@ -69,7 +74,7 @@ pub(super) fn read_array(input: &mut Reader<'_>, _: FourCC) -> Result<Handle> {
 }
 
 /// The lists that are not empty, and their sizes.
-fn read_sizes(input: &mut Reader<'_>, nlist: usize) -> Result<Vec<(usize, usize)>> {
+pub(super) fn read_sizes(input: &mut Reader<'_>, nlist: usize) -> Result<Vec<(usize, usize)>> {
     let kind = input.fourcc()?;
     let numbers: Vec<i64> = input.vec()?;
     let mut sizes: Vec<(usize, usize)> = if kind.is("full") {

@@ -11,4 +11,5 @@ pub mod lists_methods;
 pub mod on_disk;
 pub mod packer;
 pub mod packing;
+pub mod panorama;
 pub mod stacked;

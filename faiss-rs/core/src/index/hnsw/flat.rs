@@ -44,7 +44,7 @@ impl IndexHNSWFlat {
 }
 
 impl IndexHNSWFlat {
-    fn deep_copy(&self) -> Result<Self> {
+    pub(super) fn deep_copy(&self) -> Result<Self> {
         Ok(IndexHNSWFlat { hnsw_index: self.hnsw_index.deep_copy()? })
     }
 }

@@ -4,10 +4,10 @@
 pub mod cagra;
 mod computer;
 pub mod flat;
+pub mod flat_panorama;
 mod level_0;
 pub mod params;
 pub mod pq;
-pub mod rabitq;
 pub mod sq;
 pub mod two_level;
 

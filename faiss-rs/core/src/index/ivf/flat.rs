@@ -119,10 +119,11 @@ impl InvertedFile for IndexIVFFlat {
     }
 }
 
-struct FlatSearcher {
-    metric: MetricType,
-    arg: f32,
-    d: usize,
+/// Compares with vectors as they are.
+pub struct FlatSearcher {
+    pub metric: MetricType,
+    pub arg: f32,
+    pub d: usize,
 }
 
 impl Searcher for FlatSearcher {

@@ -9,16 +9,16 @@
 //! | `format.rs` | the shared parts of files |
 //! | `codec.rs` | what follows from a quantizer of the codes |
 //! | `list_scanner.rs` | a scanner in the caller's hands |
-//! | `additive.rs`, `eden.rs`, `flat.rs`, `pq.rs`, `rabitq.rs`, `scalar.rs`, ... | one kind each |
+//! | `additive.rs`, `flat.rs`, `pq.rs`, `scalar.rs` | one kind each |
 
 pub mod additive;
 pub mod codec;
-pub mod eden;
 pub mod edit;
 pub mod entries;
 pub mod fast_scan;
 pub mod flat;
 pub mod flat_dedup;
+pub mod flat_panorama;
 pub mod format;
 pub mod independent;
 pub mod list_scanner;
@@ -28,10 +28,10 @@ pub mod pq;
 pub mod pq_fast_scan;
 pub mod pqr;
 pub mod rabitq;
-pub mod rabitq_fast_scan;
 pub mod scalar;
 pub mod scan;
 pub mod search;
+pub mod spectral_hash;
 pub mod train;
 
 use std::borrow::Cow;

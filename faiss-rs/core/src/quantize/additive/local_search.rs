@@ -6,6 +6,7 @@ use faiss_derive::{Object, methods};
 
 use super::residual::normal_equations;
 use super::*;
+use crate::base::declare::Rows;
 use crate::base::memory::filled;
 use crate::base::{interrupt, progress};
 use crate::blas::{Product, sgemm_nt, solve_positive_definite};
@@ -67,6 +68,79 @@ impl LocalSearchQuantizer {
     pub fn new(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
         let aq = AdditiveQuantizer::new(d, equal_bits(M, nbits)?, search_type, 1)?;
         Ok(LocalSearchQuantizer { aq, K: 1 << nbits, ..Default::default() })
+    }
+
+    /// Solves for the codebooks that decode codes (n, M) to vectors (n, d) with the least error.
+    #[name = "update_codebooks"]
+    fn solve(&mut self, x: &[f32], codes: &[i32]) -> Result<()> {
+        let numbers = self.entries(x, codes)?;
+        self.update_codebooks(x, &numbers)
+    }
+
+    /// For each codebook and vector (n, d), what each entry alone adds to the error: (M * n, K).
+    fn compute_unary_terms(&self, x: &[f32]) -> Result<Rows<f32>> {
+        self.entries(&[], &[])?;
+        Error::check(self.aq.base.d > 0 && x.len().is_multiple_of(self.aq.base.d), "x.size() % d == 0")?;
+        let (d, k) = (self.aq.base.d.max(1), self.K);
+        let mut terms = Vec::with_capacity(x.len() / d * self.aq.total_codebook_size);
+        for book in self.aq.codebooks.chunks_exact(k * d) {
+            let norms: Vec<f32> = book.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
+            for row in x.chunks_exact(d) {
+                let products = book.chunks_exact(d).map(|entry| simd::fvec_inner_product(row, entry));
+                terms.extend(products.zip(&norms).map(|(product, norm)| norm - 2.0 * product));
+            }
+        }
+        Ok(Rows(terms, k))
+    }
+
+    /// For each two codebooks, what each entry of one adds to the error beside each of the other: (M * M * K, K).
+    fn compute_binary_terms(&self) -> Result<Rows<f32>> {
+        self.entries(&[], &[])?;
+        let (d, k) = (self.aq.base.d.max(1), self.K);
+        let mut terms = filled(&[self.aq.total_codebook_size, self.aq.total_codebook_size], 0.0)?;
+        let mut blocks = terms.chunks_exact_mut(k * k);
+        for one in self.aq.codebooks.chunks_exact(k * d) {
+            for other in self.aq.codebooks.chunks_exact(k * d) {
+                if let Some(block) = blocks.next() {
+                    sgemm_nt(k, k, d, 2.0, one, other, block);
+                }
+            }
+        }
+        Ok(Rows(terms, k))
+    }
+
+    /// Codes (n, M) after some passes, in each of which each number in turn gets the value that is best for the others as they are. The terms are
+    /// those of `compute_unary_terms` and `compute_binary_terms`.
+    fn icm_encode_step(&self, codes: &[i32], unaries: &[f32], binaries: &[f32], n_iters: usize) -> Result<Vec<i32>> {
+        self.check()?;
+        let (m, k) = (self.aq.M, self.K);
+        Error::check(m > 0, "M > 0")?;
+        let n = codes.len() / m;
+        let sizes = n * m == codes.len() && unaries.len() == codes.len() * k && binaries.len() == (m * k) * (m * k);
+        Error::check(sizes, "unaries.size() == M * n * K && binaries.size() == M * M * K * K")?;
+        let mut numbers = self.known(codes)?;
+        let mut values = vec![0f32; k];
+        for (i, code) in numbers.chunks_exact_mut(m.max(1)).enumerate() {
+            interrupt::check()?;
+            for _ in 0..n_iters {
+                self.settle(
+                    code,
+                    &mut values,
+                    |part| &unaries[(part * n + i) * k..][..k],
+                    |other, entry, part| &binaries[((other * m + part) * k + entry) * k..][..k],
+                );
+            }
+        }
+        Ok(numbers.into_iter().map(|number| number as i32).collect())
+    }
+
+    /// The mean of the squared errors of codes (n, M) of vectors (n, d), and the errors.
+    #[name = "evaluate"]
+    fn evaluated(&self, codes: &[i32], x: &[f32]) -> Result<(f32, Vec<f32>)> {
+        let numbers = self.entries(x, codes)?;
+        self.aq.check_trained()?;
+        let errors = self.errors(&numbers, x);
+        Ok((errors.iter().sum::<f32>() / errors.len().max(1) as f32, errors))
     }
 }
 
@@ -191,6 +265,46 @@ impl LocalSearchQuantizer {
         Ok(())
     }
 
+    /// One pass over the numbers of a code: `own` is what the entries of a part alone add to the error, `pair` what they add beside an entry of
+    /// another part.
+    #[inline]
+    fn settle<'a>(
+        &self,
+        code: &mut [u32],
+        values: &mut [f32],
+        own: impl Fn(usize) -> &'a [f32],
+        pair: impl Fn(usize, usize, usize) -> &'a [f32],
+    ) {
+        for part in 0..code.len() {
+            values.copy_from_slice(own(part));
+            for other in (0..code.len()).filter(|other| *other != part) {
+                let row = pair(other, code[other] as usize, part);
+                values.iter_mut().zip(row).for_each(|(v, pair)| *v += pair);
+            }
+            let least = values.iter().enumerate();
+            let (at, _) = least.fold((0, f32::INFINITY), |a, (i, v)| if *v < a.1 { (i, *v) } else { a });
+            code[part] = at as u32;
+        }
+    }
+
+    /// Numbers of entries, after a check that there are such.
+    fn known(&self, codes: &[i32]) -> Result<Vec<u32>> {
+        let known = codes.iter().all(|code| usize::try_from(*code).is_ok_and(|code| code < self.K));
+        Error::check(known, "codes[i] >= 0 && codes[i] < K")?;
+        Ok(codes.iter().map(|code| *code as u32).collect())
+    }
+
+    /// The same for codes of vectors, as many.
+    fn entries(&self, x: &[f32], codes: &[i32]) -> Result<Vec<u32>> {
+        self.check()?;
+        self.aq.check_trained()?;
+        Error::check(self.aq.M > 0, "M > 0")?;
+        let d = self.aq.base.d.max(1);
+        let fit = x.len().is_multiple_of(d) && codes.len() == x.len() / d * self.aq.M;
+        Error::check(fit, "x.size() == n * d && codes.size() == n * M")?;
+        self.known(codes)
+    }
+
     /// Gives each number of each code, in turn, its best value for the others as they are.
     fn descend(&self, numbers: &mut [u32], x: &[f32], pairs: &[f32], norms: &[f32]) -> Result<()> {
         let (d, m, k, total) = (self.aq.base.d, self.aq.M, self.K, self.aq.total_codebook_size);
@@ -202,16 +316,12 @@ impl LocalSearchQuantizer {
             for (code, own) in numbers.chunks_exact_mut(m).zip(own.chunks_exact_mut(total)) {
                 own.iter_mut().zip(norms).for_each(|(v, norm)| *v += norm);
                 for _ in 0..self.icm_iters {
-                    for part in 0..m {
-                        values.copy_from_slice(&own[part * k..(part + 1) * k]);
-                        for other in (0..m).filter(|other| *other != part) {
-                            let row = &pairs[(other * k + code[other] as usize) * total + part * k..][..k];
-                            values.iter_mut().zip(row).for_each(|(v, pair)| *v += pair);
-                        }
-                        let least = values.iter().enumerate();
-                        let (at, _) = least.fold((0, f32::INFINITY), |a, (i, v)| if *v < a.1 { (i, *v) } else { a });
-                        code[part] = at as u32;
-                    }
+                    self.settle(
+                        code,
+                        &mut values,
+                        |part| &own[part * k..(part + 1) * k],
+                        |other, entry, part| &pairs[(other * k + entry) * total + part * k..][..k],
+                    );
                 }
             }
             Ok(())

@@ -87,6 +87,7 @@ impl AdditiveMethods {
 
     /// The vector that the code of a number decodes to.
     fn decode_64bit(this: &dyn Additive, n: i64) -> Result<Vec<f32>> {
+        this.aq().check_trained()?;
         let mut x = vec![0.0; this.aq().base.d];
         this.aq().decode_64bit(n as u64, &mut x)?;
         Ok(x)

@@ -1,0 +1,370 @@
+//! Nearest neighbours of every vector at once, from random ones on: a neighbour of a neighbour is likely a neighbour (Dong, Moses and Li, "Efficient
+//! k-nearest neighbor graph construction for generic similarity measures", 2011).
+//!
+//! Each round compares, for every vertex, the neighbours that are new to it with each other and with the older ones. What comes of it does not
+//! depend on the order of the comparisons, and so not on threads: a pool keeps the nearest, by key and then by number.
+
+use faiss_derive::{Object, methods};
+use parking_lot::Mutex;
+
+use super::queue::Node;
+use super::search::{Limits, Stats, nearest};
+use super::visited::{Scratch, Shelf};
+use super::{Keys, Links};
+use crate::base::{Error, Result, interrupt, threads};
+use crate::distance::DistanceComputer;
+use crate::random::RandomGenerator;
+use crate::registry::Row;
+use crate::stream::{Reader, Writer};
+
+/// A graph of fewer vertices is not built, as in Faiss.
+const MIN_VERTICES: usize = 100;
+/// The part of all neighbours that change in a round, below which further ones are not worth it.
+const FEW_CHANGES: f64 = 0.001;
+/// Sizes beyond this are a mistake.
+const MAX_SIZE: i32 = 1 << 20;
+
+/// The graph of nearest neighbours, how it is built, and searches along it.
+#[derive(Object, Clone)]
+#[object(methods, copy)]
+pub struct NNDescent {
+    /// Neighbours of a vertex.
+    pub K: i32,
+    /// New neighbours of a vertex that take part in a round.
+    pub S: i32,
+    /// Vertices that take part because the vertex is a neighbour of theirs, at most.
+    pub R: i32,
+    /// Neighbours that are kept for a vertex while the graph is built; at least K.
+    pub L: i32,
+    /// Rounds, at most.
+    pub iter: i32,
+    /// Candidates that a search keeps; never fewer than its results.
+    pub search_L: i32,
+    /// Begins the random numbers.
+    pub random_seed: i32,
+    /// Vector dimension.
+    pub d: i32,
+    /// Number of vertices.
+    #[object(readonly)]
+    pub ntotal: i32,
+    /// Whether there is a graph.
+    #[object(readonly)]
+    pub has_built: bool,
+    /// The neighbours of each vertex, nearest first, `ntotal * K` numbers.
+    pub final_graph: Vec<i32>,
+    scratch: Shelf<Scratch>,
+}
+
+pub const ROW: Row = Row::of::<NNDescent>();
+
+impl Default for NNDescent {
+    fn default() -> Self {
+        NNDescent::new(0, 32)
+    }
+}
+
+#[methods]
+impl NNDescent {
+    /// With `K` neighbours a vertex.
+    #[new]
+    pub fn new(d: i32, K: i32) -> Self {
+        NNDescent {
+            K,
+            S: 10,
+            R: 100,
+            L: K.saturating_add(50),
+            iter: 10,
+            search_L: 0,
+            random_seed: 2021,
+            d,
+            ntotal: 0,
+            has_built: false,
+            final_graph: Vec::new(),
+            scratch: Shelf::default(),
+        }
+    }
+
+    /// Forgets the graph.
+    pub fn reset(&mut self) {
+        (self.has_built, self.ntotal, self.final_graph) = (false, 0, Vec::new());
+        self.scratch.clear();
+    }
+}
+
+/// A neighbour, and whether it took part in a round.
+#[derive(Clone, Copy)]
+struct Neighbour {
+    key: f32,
+    id: u32,
+    new: bool,
+}
+
+/// The nearest neighbours so far, nearest first.
+struct Pool(Vec<Neighbour>);
+
+impl Pool {
+    /// Whether the neighbour came in.
+    fn insert(&mut self, key: f32, id: u32, most: usize) -> bool {
+        let key = if key.is_nan() { f32::INFINITY } else { key };
+        let at = self.0.partition_point(|n| (n.key, n.id) < (key, id));
+        if at >= most || self.0.get(at).is_some_and(|n| n.id == id) {
+            return false;
+        }
+        if self.0.len() == most {
+            self.0.pop();
+        }
+        self.0.insert(at, Neighbour { key, id, new: true });
+        true
+    }
+}
+
+/// Who takes part in a round, for one vertex.
+#[derive(Default)]
+struct Round {
+    new: Vec<u32>,
+    old: Vec<u32>,
+}
+
+/// Numbers that only a seed and a place decide.
+fn generator(seed: i32, round: usize, place: usize) -> RandomGenerator {
+    RandomGenerator::new(i64::from(seed).wrapping_mul(6007).wrapping_add((round << 40 | place) as i64))
+}
+
+/// Leaves `most` of the numbers, chosen by chance.
+fn sample(ids: &mut Vec<u32>, most: usize, random: &mut RandomGenerator) {
+    if ids.len() > most {
+        for i in 0..most {
+            let j = i + random.rand_int_max((ids.len() - i) as i32) as usize;
+            ids.swap(i, j);
+        }
+        ids.truncate(most);
+    }
+}
+
+impl NNDescent {
+    /// K, S, R and L.
+    fn sizes(&self) -> Result<(usize, usize, usize, usize)> {
+        let size = |v: i32, least: i32| usize::try_from(v).ok().filter(|_| v >= least && v <= MAX_SIZE);
+        match (size(self.K, 1), size(self.S, 0), size(self.R, 0), size(self.L, 0)) {
+            (Some(k), Some(s), Some(r), Some(l)) => Ok((k, s, r, l.max(k))),
+            _ => Err(Error::failed("K > 0 && S >= 0 && R >= 0 && L >= 0", "the graph's sizes are out of range")),
+        }
+    }
+
+    /// The number of vertices, after a check that the public fields fit together.
+    pub fn vertices(&self) -> Result<usize> {
+        Error::check(self.has_built, "has_built")?;
+        let n = usize::try_from(self.ntotal).unwrap_or(0);
+        let whole = usize::try_from(self.K).ok().and_then(|k| k.checked_mul(n)) == Some(self.final_graph.len());
+        Error::check(whole && self.K > 0, "final_graph.size() == ntotal * K")?;
+        Ok(n)
+    }
+
+    /// Builds the graph over `n` vectors; `make` makes what compares them.
+    pub fn build<C: DistanceComputer>(&mut self, n: usize, make: impl Fn() -> Result<Keys<C>> + Sync) -> Result<()> {
+        if n <= MIN_VERTICES {
+            let message = format!("NNDescent.build cannot build a graph smaller than {MIN_VERTICES}");
+            return Err(Error::failed("n > NUM_EVAL_POINTS", message));
+        }
+        let (k, s, r, l) = self.sizes()?;
+        let ntotal = i32::try_from(n).map_err(|_| Error::failed("n <= INT_MAX", "more vertices than an int counts"))?;
+        Error::check(k < n, "K < n")?;
+        let l = l.min(n - 1);
+        let computers = Shelf::<Keys<C>>::default();
+        let keys = || computers.take().map_or_else(&make, Ok);
+        let pools: Vec<Mutex<Pool>> = (0..n).map(|_| Mutex::new(Pool(Vec::new()))).collect();
+        threads::parallel_for(n, |i| {
+            let (own, mut random) = (keys()?, generator(self.random_seed, 0, i));
+            let mut ids: Vec<u32> = Vec::with_capacity(l);
+            if 2 * l >= n {
+                ids.extend((0..n as u32).filter(|id| *id as usize != i));
+                sample(&mut ids, l, &mut random);
+            }
+            while ids.len() < l {
+                let missing = l - ids.len();
+                ids.extend((0..missing).map(|_| random.rand_int_max(ntotal) as u32));
+                ids.retain(|id| *id as usize != i);
+                ids.sort_unstable();
+                ids.dedup();
+            }
+            let mut pool = pools[i].lock();
+            own.for_each_between(i as u32, &ids, |id, key| {
+                pool.insert(key, id, l);
+            });
+            computers.put(own);
+            Ok(())
+        })?;
+        for round in 1..=usize::try_from(self.iter).unwrap_or(0) {
+            interrupt::check()?;
+            let rounds = self.choose(&pools, round, s, r);
+            let changes = Mutex::new(0usize);
+            threads::parallel_for(n, |i| {
+                let own = keys()?;
+                let changed = join(&rounds[i], &own, &pools, l);
+                computers.put(own);
+                *changes.lock() += changed;
+                Ok(())
+            })?;
+            if (changes.into_inner() as f64) < FEW_CHANGES * (n * k) as f64 {
+                break;
+            }
+        }
+        let mut graph = Vec::with_capacity(n * k);
+        for pool in pools {
+            let pool = pool.into_inner().0;
+            Error::check(pool.len() >= k, "pool.size() >= K")?;
+            graph.extend(pool[..k].iter().map(|neighbour| neighbour.id as i32));
+        }
+        (self.final_graph, self.ntotal, self.has_built) = (graph, ntotal, true);
+        Ok(())
+    }
+
+    /// Who takes part in a round: of each vertex up to `s` new neighbours, the nearest, and as many older ones, and up to `r` of the
+    /// vertices whose neighbour it is, of either kind.
+    fn choose(&self, pools: &[Mutex<Pool>], round: usize, s: usize, r: usize) -> Vec<Round> {
+        let mut rounds: Vec<Round> = (0..pools.len()).map(|_| Round::default()).collect();
+        for (pool, own) in pools.iter().zip(&mut rounds) {
+            for neighbour in &mut pool.lock().0 {
+                if neighbour.new && own.new.len() < s {
+                    neighbour.new = false;
+                    own.new.push(neighbour.id);
+                } else if !neighbour.new && own.old.len() < s {
+                    own.old.push(neighbour.id);
+                }
+                if own.new.len() >= s && own.old.len() >= s {
+                    break;
+                }
+            }
+        }
+        let mut back: Vec<Round> = (0..pools.len()).map(|_| Round::default()).collect();
+        for (i, own) in rounds.iter().enumerate() {
+            own.new.iter().for_each(|id| back[*id as usize].new.push(i as u32));
+            own.old.iter().for_each(|id| back[*id as usize].old.push(i as u32));
+        }
+        for (i, (own, mut back)) in rounds.iter_mut().zip(back).enumerate() {
+            let mut random = generator(self.random_seed, round, i);
+            sample(&mut back.new, r, &mut random);
+            sample(&mut back.old, r, &mut random);
+            own.new.append(&mut back.new);
+            own.old.append(&mut back.old);
+            own.new.sort_unstable();
+            own.new.dedup();
+            own.old.sort_unstable();
+            own.old.dedup();
+        }
+        rounds
+    }
+
+    /// The `k` nearest vertices that are found, best first. A search begins at random vertices.
+    pub fn search<C: DistanceComputer>(&self, keys: &Keys<C>, k: usize) -> Result<Vec<(f32, i64)>> {
+        let n = self.vertices()?;
+        let links = FixedLinks { graph: &self.final_graph, k: self.K as usize, n };
+        let most = k.max(usize::try_from(self.search_L).unwrap_or(0)).min(n);
+        let mut random = RandomGenerator::new(i64::from(self.random_seed));
+        let mut scratch = self.scratch.take().unwrap_or_default();
+        scratch.visited.start(n);
+        let mut starts: Vec<u32> = (0..most).map(|_| random.rand_int_max(n as i32) as u32).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        let mut nodes = Vec::with_capacity(starts.len());
+        keys.for_each(&starts, |vertex, key| nodes.push(Node { key, vertex }));
+        let limits = Limits { ef: most as i64, relative: true, capacity: most, counted: false };
+        nearest(&links, keys, &nodes, limits, &mut scratch, &mut Stats::default(), |_, _| {})?;
+        let found = scratch.pool.nodes().take(k).filter(|node| node.key < f32::MAX);
+        let found = found.map(|node| (node.key, i64::from(node.vertex))).collect();
+        self.scratch.put(scratch);
+        Ok(found)
+    }
+
+    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+        for v in [self.ntotal, self.d, self.K, self.S, self.R, self.L, self.iter, self.search_L, self.random_seed] {
+            out.i32(v)?;
+        }
+        out.bool(self.has_built)?;
+        out.vec(&self.final_graph)
+    }
+
+    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let (ntotal, d, k) = (input.i32()?, input.i32()?, input.i32()?);
+        let mut made = NNDescent { ntotal, ..NNDescent::new(d, k) };
+        for field in [&mut made.S, &mut made.R, &mut made.L, &mut made.iter, &mut made.search_L, &mut made.random_seed]
+        {
+            *field = input.i32()?;
+        }
+        made.has_built = input.bool("has_built")?;
+        made.final_graph = input.vec()?;
+        if made.has_built {
+            let n = made.vertices()?;
+            let inside = made.final_graph.iter().all(|id| usize::try_from(*id).is_ok_and(|id| id < n));
+            Error::check(inside, "final_graph[i] < ntotal")?;
+        }
+        Ok(made)
+    }
+}
+
+/// Compares who takes part for one vertex. Returns how many neighbours came into pools.
+fn join<C: DistanceComputer>(round: &Round, keys: &Keys<C>, pools: &[Mutex<Pool>], most: usize) -> usize {
+    let (mut changed, mut others) = (0, Vec::new());
+    for (at, a) in round.new.iter().enumerate() {
+        others.clear();
+        others.extend_from_slice(&round.new[at + 1..]);
+        others.extend(round.old.iter().filter(|b| *b != a));
+        keys.for_each_between(*a, &others, |b, key| {
+            changed += usize::from(pools[*a as usize].lock().insert(key, b, most));
+            changed += usize::from(pools[b as usize].lock().insert(key, *a, most));
+        });
+    }
+    changed
+}
+
+/// A graph whose vertices all have the same number of links.
+struct FixedLinks<'a> {
+    graph: &'a [i32],
+    k: usize,
+    n: usize,
+}
+
+impl Links for FixedLinks<'_> {
+    fn len(&self) -> usize {
+        self.n
+    }
+    fn slots(&self, vertex: u32) -> Result<&[i32]> {
+        let at = vertex as usize * self.k;
+        self.graph.get(at..at + self.k).ok_or_else(|| Error::failed("v < ntotal", format!("no vertex {vertex}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::MetricType;
+    use crate::distance::computer::FlatDistanceComputer;
+
+    #[test]
+    fn neighbours_are_the_nearest_whatever_the_threads() {
+        let (n, d, k) = (600, 12, 8);
+        let mut x = vec![0f32; n * d];
+        crate::random::float_randn(&mut x, 3).unwrap();
+        let make = || Ok(Keys::new(FlatDistanceComputer::new(&x, d, MetricType::L2, 0.0), MetricType::L2));
+        let mut graph = NNDescent::new(d as i32, k as i32);
+        graph.build(n, make).unwrap();
+        let keys = make().unwrap();
+        let mut right = 0;
+        for i in 0..n {
+            let mut all: Vec<(f32, u32)> =
+                (0..n as u32).filter(|j| *j as usize != i).map(|j| (keys.between(i as u32, j), j)).collect();
+            all.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let row = &graph.final_graph[i * k..(i + 1) * k];
+            assert!(row.iter().all(|id| *id != i as i32));
+            right += all[..k].iter().filter(|(_, j)| row.contains(&(*j as i32))).count();
+        }
+        assert!(right as f64 > 0.98 * (n * k) as f64, "{right}");
+        let before = graph.final_graph.clone();
+        let mut again = NNDescent::new(d as i32, k as i32);
+        threads::omp_set_num_threads(1);
+        again.build(n, make).unwrap();
+        threads::omp_set_num_threads(2);
+        assert_eq!(again.final_graph, before);
+        assert!(NNDescent::new(3, 8).build(100, make).is_err() && NNDescent::new(3, 0).build(n, make).is_err());
+    }
+}

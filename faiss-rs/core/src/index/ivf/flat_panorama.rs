@@ -1,0 +1,189 @@
+//! Inverted file of full vectors that are cut into levels.
+
+use std::borrow::Cow;
+
+use faiss_derive::{Object, methods};
+
+use super::flat::{FlatSearcher, IndexIVFFlat};
+use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
+use crate::base::object::{Object, cast, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
+use crate::grammar::{Grammar, number};
+use crate::index::Index;
+use crate::index::stats::count_scanned;
+use crate::registry::{Format, Row};
+use crate::storage::lists::InvertedLists;
+use crate::storage::panorama::lists::ArrayInvertedListsPanorama;
+use crate::storage::panorama::scan::PanoramaQuery;
+use crate::storage::panorama::{DEFAULT_BATCH_SIZE, LEGACY_BATCH_SIZE};
+
+/// Levels, where a description says nothing of them.
+const DEFAULT_LEVELS: i64 = 8;
+
+/// Stores full vectors in the lists of a coarse quantizer, cut into levels: a search looks at the later ones of a vector only where it must.
+#[derive(Object, Clone, Default)]
+#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+pub struct IndexIVFFlatPanorama {
+    #[object(parent)]
+    pub flat: IndexIVFFlat,
+    /// Number of levels.
+    #[object(readonly)]
+    pub n_levels: usize,
+    /// Vectors of a batch, which lie level by level.
+    #[object(readonly)]
+    pub batch_size: usize,
+}
+
+pub const ROW: Row = Row::of::<IndexIVFFlatPanorama>()
+    .grammar(Grammar::InvertedFile(|over, part| {
+        let Some(sizes) = part.strip_prefix("FlatPanorama") else { return Ok(None) };
+        let (levels, batch) = sizes.split_once('_').unwrap_or((sizes, ""));
+        let levels = if levels.is_empty() { Some(DEFAULT_LEVELS) } else { number(levels) };
+        let batch = if sizes.contains('_') { number(batch) } else { Some(DEFAULT_BATCH_SIZE as i64) };
+        let (Some(levels), Some(batch)) = (levels, batch) else { return Ok(None) };
+        let quantizer = over.quantizer.clone();
+        let (levels, batch) = (i32::try_from(levels).unwrap_or(i32::MAX), batch as usize);
+        let index = IndexIVFFlatPanorama::new(quantizer, over.d, over.nlist, levels, over.metric, true, batch)?;
+        Ok(Some(Handle::new(index)))
+    }))
+    .format(Format {
+        fourccs: &["IwP2", "IwPn"],
+        read: |input, code| {
+            let mut ivf = format::read_header(input)?;
+            let n_levels = input.usize()?;
+            let batch_size = if code.is("IwP2") { input.usize()? } else { LEGACY_BATCH_SIZE };
+            ivf.code_size = ivf.dim() * size_of::<f32>();
+            ivf.by_residual = false;
+            format::read_lists(&mut ivf, input)?;
+            Ok(Handle::new(IndexIVFFlatPanorama { flat: IndexIVFFlat { ivf }, n_levels, batch_size }))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexIVFFlatPanorama>(object)?;
+            out.fourcc("IwP2")?;
+            format::write_header(index, out)?;
+            out.usize(index.n_levels)?;
+            out.usize(index.batch_size)?;
+            format::write_lists(index, out)
+        },
+    });
+
+#[methods(new)]
+impl IndexIVFFlatPanorama {
+    /// Over `nlist` lists of `quantizer`, with vectors in `n_levels` levels; by L2 or inner product.
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        n_levels: i32,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = true] own_invlists: bool,
+        #[default = DEFAULT_BATCH_SIZE] batch_size: usize,
+    ) -> Result<Self> {
+        let known = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
+        Error::check(known, "metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT")?;
+        let mut flat = IndexIVFFlat::new(quantizer, d, nlist, metric, own_invlists)?;
+        let n_levels = usize::try_from(n_levels).unwrap_or(0);
+        let lists = ArrayInvertedListsPanorama::new(nlist, flat.code_size, n_levels, batch_size)?;
+        if own_invlists {
+            flat.ivf.invlists = Some(Shared::new(lists));
+        }
+        Ok(IndexIVFFlatPanorama { flat, n_levels, batch_size })
+    }
+}
+
+impl IndexIVFFlatPanorama {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFFlatPanorama { flat: IndexIVFFlat { ivf: self.ivf().deep_copy()? }, ..*self })
+    }
+}
+
+impl Index for IndexIVFFlatPanorama {
+    crate::inverted_file_index!();
+}
+
+impl InvertedFile for IndexIVFFlatPanorama {
+    fn ivf(&self) -> &IndexIVF {
+        &self.flat.ivf
+    }
+    fn ivf_mut(&mut self) -> &mut IndexIVF {
+        &mut self.flat.ivf
+    }
+    fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
+        self.flat.encode_vectors(x, list_nos, codes)
+    }
+    fn codes_of<'a>(&self, x: &'a [f32], list_nos: &[i64]) -> Result<Cow<'a, [u8]>> {
+        self.flat.codes_of(x, list_nos)
+    }
+    fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
+        Ok(())
+    }
+    fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()> {
+        self.flat.decode_vectors(codes, list_nos, x)
+    }
+    fn searcher<'a>(
+        &'a self,
+        _quantizer: &'a dyn Index,
+        lists: &'a dyn InvertedLists,
+        _visits: usize,
+        _params: Option<&dyn Object>,
+    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        Error::check(self.code_size == self.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
+        Ok(Some(match cast::<ArrayInvertedListsPanorama>(lists) {
+            Some(lists) => {
+                Error::check(lists.pano.d == self.dim(), "invlists->pano.d == d")?;
+                Box::new(LevelSearcher { lists, similarity: self.metric_type.is_similarity() })
+            }
+            // Other lists, which took their place, hold vectors as they are.
+            None => Box::new(FlatSearcher { metric: self.metric_type, arg: self.metric_arg, d: self.dim() }),
+        }))
+    }
+    fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
+        Error::check(cast::<IndexIVFFlatPanorama>(other).is_some(), "other is an IndexIVFFlatPanorama")
+    }
+}
+
+struct LevelSearcher<'a> {
+    lists: &'a ArrayInvertedListsPanorama,
+    similarity: bool,
+}
+
+impl Searcher for LevelSearcher<'_> {
+    fn scanner(&self) -> Result<Box<dyn Scanner + '_>> {
+        let query = PanoramaQuery::new(&self.lists.pano, self.similarity);
+        Ok(Box::new(LevelScanner { lists: self.lists, list: 0, query }))
+    }
+    fn list_by_list(&self) -> bool {
+        false
+    }
+}
+
+struct LevelScanner<'a> {
+    lists: &'a ArrayInvertedListsPanorama,
+    list: usize,
+    query: PanoramaQuery<'a>,
+}
+
+impl Scanner for LevelScanner<'_> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        self.query.set(x)
+    }
+    fn set_list(&mut self, list: usize, _coarse: f32) -> Result<()> {
+        self.list = list;
+        Ok(())
+    }
+    fn keys(&mut self, first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
+        self.keys_below(first, codes, f32::INFINITY, keys)
+    }
+    fn keys_below(&mut self, first: usize, _codes: &[u8], threshold: f32, keys: &mut [f32]) -> Result<()> {
+        let (codes, sums) = self.lists.list(self.list)?;
+        self.query.keys(codes, sums, first..first + keys.len(), None, threshold, keys);
+        Ok(())
+    }
+}
+
+impl Drop for LevelScanner<'_> {
+    fn drop(&mut self) {
+        count_scanned(self.query.scanned);
+    }
+}

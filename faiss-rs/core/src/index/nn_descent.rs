@@ -1,0 +1,189 @@
+//! Indexes that search stored vectors along a graph of nearest neighbours.
+
+use faiss_derive::{Object, methods};
+
+use super::flat::IndexFlat;
+use super::flat_l2::IndexFlatL2;
+use super::ivf::format::{read_index, write_index};
+use super::{Index, IndexBase, header};
+use crate::base::object::{Object, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
+use crate::distance::results::TopK;
+use crate::graph::Keys;
+use crate::graph::nn_descent::NNDescent;
+use crate::graph::visited::Shelf;
+use crate::registry::{Format, Row};
+use crate::selector::IDSelectorRange;
+use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
+
+/// Searches the vectors of `storage` along the links from each to its nearest neighbours, which all are found anew whenever vectors are added.
+#[derive(Object, Clone, Default)]
+#[object(methods, implements(Index), copy = deep_copy)]
+pub struct IndexNNDescent {
+    #[object(parent)]
+    pub base: IndexBase,
+    /// The graph.
+    pub nndescent: NNDescent,
+    /// Whether the storage belongs to this index. Memory is managed by reference counts, whatever this says.
+    pub own_fields: bool,
+    /// Holds the vectors and compares queries with them.
+    pub storage: Option<Shared<dyn Index>>,
+}
+
+pub const ROW: Row = Row::of::<IndexNNDescent>();
+
+#[methods(new)]
+impl IndexNNDescent {
+    /// Without storage, to which `storage` is set later.
+    #[new]
+    pub fn new(d: i64, #[default = 32] K: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
+        let base = IndexBase::new(d, metric)?;
+        Ok(IndexNNDescent { nndescent: NNDescent::new(base.d, K), base, ..Default::default() })
+    }
+
+    /// Over a storage.
+    #[new]
+    pub fn over(storage: Shared<dyn Index>, #[default = 32] K: i32) -> Result<Self> {
+        let base = IndexBase { ntotal: 0, verbose: false, ..storage.read().base().clone() };
+        let nndescent = NNDescent::new(base.d, K);
+        Ok(IndexNNDescent { base, nndescent, storage: Some(storage), own_fields: false })
+    }
+}
+
+impl IndexNNDescent {
+    fn deep_copy(&self) -> Result<Self> {
+        let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
+        Ok(IndexNNDescent { storage, own_fields: true, ..self.clone() })
+    }
+
+    fn storage(&self) -> Result<&Shared<dyn Index>> {
+        let missing = "Please use IndexNNDescentFlat (or variants) instead of IndexNNDescent directly";
+        self.storage.as_ref().ok_or_else(|| Error::failed("storage", missing))
+    }
+
+    fn read(input: &mut Reader<'_>) -> Result<Self> {
+        let base = header::read(input)?;
+        let nndescent = NNDescent::read(input)?;
+        let storage = read_index(input)?;
+        if let Some(storage) = &storage {
+            let fits = storage.read().base().d == base.d && storage.read().base().ntotal == base.ntotal;
+            Error::check(fits, "storage->d == d && storage->ntotal == ntotal")?;
+        }
+        let same = !nndescent.has_built || i64::from(nndescent.ntotal) == base.ntotal;
+        Error::check(same, "nndescent.ntotal == ntotal")?;
+        Ok(IndexNNDescent { base, nndescent, own_fields: true, storage })
+    }
+
+    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
+        out.fourcc(code)?;
+        header::write(self, out)?;
+        self.nndescent.write(out)?;
+        write_index(self.storage.as_ref().filter(|_| !out.has_flag(IO_FLAG_SKIP_STORAGE)), out)
+    }
+}
+
+impl Index for IndexNNDescent {
+    fn base(&self) -> &IndexBase {
+        self
+    }
+    fn base_mut(&mut self) -> &mut IndexBase {
+        self
+    }
+    fn train(&mut self, x: &[f32]) -> Result<()> {
+        self.storage()?.write().train(x)?;
+        self.is_trained = true;
+        Ok(())
+    }
+    fn add(&mut self, x: &[f32]) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        let handle = self.storage()?.clone();
+        let mut storage = handle.write();
+        let (before, metric) = (storage.base().ntotal, self.metric_type);
+        storage.add(x)?;
+        let n = usize::try_from(storage.base().ntotal).unwrap_or(0);
+        let make = || Ok(Keys::new(storage.get_distance_computer()?, metric));
+        let built = self.nndescent.build(n, make);
+        match built {
+            Ok(()) => self.ntotal = n as i64,
+            // The graph is as before, and so becomes the storage.
+            Err(_) => drop(storage.remove_ids(&IDSelectorRange::new(before, i64::MAX))?),
+        }
+        built
+    }
+    fn search(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+    ) -> Result<()> {
+        if params.is_some() {
+            return Err(Error::failed("!params", "search params not supported for this index"));
+        }
+        self.queries(x, k, distances, labels)?;
+        let storage = self.storage()?.read();
+        let n = self.nndescent.vertices()?;
+        let fits = storage.base().ntotal == n as i64 && storage.base().d == self.d;
+        Error::check(fits, "storage->ntotal == ntotal")?;
+        let (d, metric) = (self.dim(), self.metric_type);
+        let out = TopK::new(metric, k, distances, labels);
+        let state = Shelf::default();
+        threads::parallel_for(out.len(), |q| {
+            let mut keys = match state.take() {
+                Some(keys) => keys,
+                None => Keys::new(storage.get_distance_computer()?, metric),
+            };
+            keys.set_query(&x[q * d..(q + 1) * d])?;
+            out.write(q, &self.nndescent.search(&keys, k)?);
+            state.put(keys);
+            Ok(())
+        })
+    }
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.storage()?.read().reconstruct(key, out)
+    }
+    fn reset(&mut self) -> Result<()> {
+        self.nndescent.reset();
+        self.storage()?.write().reset()?;
+        self.ntotal = 0;
+        Ok(())
+    }
+}
+
+/// Stores the full vectors.
+#[derive(Object, Default)]
+#[object(methods, implements(Index), copy = deep_copy)]
+pub struct IndexNNDescentFlat {
+    #[object(parent)]
+    pub graph: IndexNNDescent,
+}
+
+pub const FLAT: Row = Row::of::<IndexNNDescentFlat>().format(Format {
+    fourccs: &["INNf"],
+    read: |input, _| Ok(Handle::new(IndexNNDescentFlat { graph: IndexNNDescent::read(input)? })),
+    write: |object, out| receiver::<IndexNNDescent>(object)?.write("INNf", out),
+});
+
+#[methods(new)]
+impl IndexNNDescentFlat {
+    /// With `K` neighbours a vector.
+    #[new]
+    pub fn new(d: i64, K: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
+        let storage: Shared<dyn Index> = match metric {
+            MetricType::L2 => Shared::new(IndexFlatL2::new(d)?),
+            other => Shared::new(IndexFlat::new(d, other)?),
+        };
+        Ok(IndexNNDescentFlat { graph: IndexNNDescent { own_fields: true, ..IndexNNDescent::over(storage, K)? } })
+    }
+}
+
+impl IndexNNDescentFlat {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexNNDescentFlat { graph: self.graph.deep_copy()? })
+    }
+}
+
+impl Index for IndexNNDescentFlat {
+    crate::inherit_index!(graph);
+}

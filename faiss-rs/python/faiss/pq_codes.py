@@ -1,0 +1,80 @@
+"""The numbers of product-quantized codes, written and read one after the other."""
+
+from typing import Any
+
+from faiss.arrays import elements
+
+__all__ = [
+    "PQDecoder8",
+    "PQDecoder16",
+    "PQDecoderGeneric",
+    "PQEncoder8",
+    "PQEncoder16",
+    "PQEncoderGeneric",
+]
+
+
+class PQEncoderGeneric:
+    """Writes numbers of nbits bits to where a pointer to bytes leads, from bit `offset` on, lowest bits first."""
+
+    WIDTHS = range(1, 25)
+
+    def __init__(self, code: Any, nbits: int, offset: int = 0) -> None:
+        if nbits not in self.WIDTHS:
+            raise RuntimeError(f"Error: 'nbits is a width of this encoder' failed: {nbits}")
+        self._code, self.nbits, self._at = code, int(nbits), int(offset)
+
+    def encode(self, x: int) -> None:
+        """Writes the next number."""
+        start, self._at = self._at, self._at + self.nbits
+        own = elements(self._code, -(-self._at // 8), "uint8")[start // 8 :]
+        place = start % 8
+        # Bits before the number stay, those behind it become 0.
+        before = int(own[0]) & ((1 << place) - 1)
+        value = before | (int(x) & ((1 << self.nbits) - 1)) << place
+        own[...] = [value >> 8 * i & 255 for i in range(len(own))]
+
+
+class PQEncoder8(PQEncoderGeneric):
+    """Writes bytes."""
+
+    WIDTHS = range(8, 9)
+
+    def __init__(self, code: Any, nbits: int) -> None:
+        super().__init__(code, nbits)
+
+
+class PQEncoder16(PQEncoder8):
+    """Writes numbers of two bytes."""
+
+    WIDTHS = range(16, 17)
+
+
+class PQDecoderGeneric:
+    """Reads what a PQEncoderGeneric wrote."""
+
+    WIDTHS = range(1, 25)
+
+    def __init__(self, code: Any, nbits: int) -> None:
+        if nbits not in self.WIDTHS:
+            raise RuntimeError(f"Error: 'nbits is a width of this decoder' failed: {nbits}")
+        self._code, self.nbits, self._at = code, int(nbits), 0
+
+    def decode(self) -> int:
+        """The next number."""
+        start, self._at = self._at, self._at + self.nbits
+        own = elements(self._code, -(-self._at // 8), "uint8")[start // 8 :]
+        value = int.from_bytes(own.tobytes(), "little")
+        return value >> start % 8 & ((1 << self.nbits) - 1)
+
+
+class PQDecoder8(PQDecoderGeneric):
+    """Reads bytes."""
+
+    WIDTHS = range(8, 9)
+
+
+class PQDecoder16(PQDecoderGeneric):
+    """Reads numbers of two bytes."""
+
+    WIDTHS = range(16, 17)

@@ -1,0 +1,95 @@
+"""Neural networks and the codec made of them, beside faiss-cpu and beside numpy."""
+
+from collections.abc import Callable
+
+import faiss
+import numpy as np
+import pytest
+
+Oracle = Callable[..., dict[str, np.ndarray]]
+
+
+def test_layers(rng: np.random.Generator) -> None:
+    x, w, b = (rng.standard_normal(shape, dtype="float32") for shape in ((3, 4), (5, 4), (5,)))
+    tensor = faiss.Tensor2D(x)
+    assert (tensor.shape, tensor.numel(), faiss.Tensor2D(2, 3).numpy().tolist()) == ((3, 4), 12, [[0.0] * 3] * 2)
+    np.testing.assert_array_equal(tensor.column(1).numpy(), x[:, 1:2])
+    np.testing.assert_array_equal(faiss.Tensor2D(2, 6, faiss.swig_ptr(x)).numpy(), x.reshape(2, 6))
+    np.testing.assert_array_equal(faiss.rev_swig_ptr(tensor.data(), 12), x.ravel())
+    layer = faiss.Linear(4, 5)
+    layer.from_array(w, b)
+    np.testing.assert_allclose(layer(tensor).numpy(), x @ w.T + b, rtol=1e-5)
+    table = faiss.Embedding(5, 4)
+    table.from_array(w)
+    numbers = faiss.Int32Tensor2D(np.array([[1], [4]], "int32"))
+    np.testing.assert_array_equal(table(numbers).numpy(), w[[1, 4]])
+    network = faiss.FFN(4, 5)
+    network.linear1.from_array(w)
+    network.linear2.from_array(np.ascontiguousarray(w.T))
+    np.testing.assert_allclose(network(tensor).numpy(), np.maximum(x @ w.T, 0) @ w, rtol=1e-4, atol=1e-5)
+    with pytest.raises(RuntimeError, match="ci < num_embeddings"):
+        table(faiss.Int32Tensor2D(np.array([[5]], "int32")))
+    with pytest.raises(RuntimeError, match="in_features"):
+        layer(faiss.Tensor2D(2, 3))
+    with pytest.raises(AssertionError):
+        layer.from_array(w.T)
+    with pytest.raises(RuntimeError, match="no column 4"):
+        tensor.column(4)
+    with pytest.raises(AttributeError, match="abstract"):
+        faiss.NeuralNetCodec(4, 2)
+    layer.weight.resize(3)
+    with pytest.raises(RuntimeError, match=r"weight\.size"):
+        layer(tensor)
+
+
+def test_codes_are_those_of_faiss(oracle: Oracle, rng: np.random.Generator) -> None:
+    x = rng.standard_normal((60, 8), dtype="float32")
+    code = """
+rs = np.random.RandomState(3)
+def fill(vector, scale):
+    faiss.copy_array_to_vector((rs.randn(vector.size()) * scale).astype("float32"), vector)
+net = faiss.QINCo(8, 16, 2, 3, 12)
+fill(net.codebook0.weight, 0.5)
+for i in range(2):
+    step = net.get_step(i)
+    fill(step.codebook.weight, 0.3)
+    fill(step.MLPconcat.weight, 0.2)
+    fill(step.MLPconcat.bias, 0.1)
+    for j in range(2):
+        block = step.get_residual_block(j)
+        fill(block.linear1.weight, 0.3)
+        fill(block.linear2.weight, 0.3)
+codes = net.encode(faiss.Tensor2D(given["x"]))
+result["codes"] = codes.numpy()
+result["x"] = net.decode(codes).numpy()
+result["sizes"] = np.array([net.d, net.K, net.L, net.M, net.h])
+zeros = faiss.Tensor2D(60, 8)
+residuals = faiss.Tensor2D(60, 8)
+own = net.get_step(0).encode(zeros, faiss.Tensor2D(given["x"]), residuals)
+result["step"], result["residuals"] = own.numpy(), residuals.numpy()
+result["back"] = net.get_step(0).decode(zeros, own).numpy()
+"""
+    theirs = oracle(code, x=x)
+    scope = {"faiss": faiss, "np": np, "given": {"x": x}, "result": {}}
+    exec(code, scope)
+    for key, value in theirs.items():
+        np.testing.assert_allclose(scope["result"][key], value, rtol=1e-4, atol=1e-5, err_msg=key)
+    net = scope["net"]
+    for call in (lambda: net.encode(faiss.Tensor2D(3, 7)), lambda: net.decode(faiss.Int32Tensor2D(3, 2))):
+        with pytest.raises(RuntimeError, match="wanted"):
+            call()
+    assert net.encode(faiss.Tensor2D(0, 8)).shape == (0, 3)
+
+
+@pytest.mark.parametrize("nbits", [1, 5, 8, 13, 16])
+def test_numbers_of_some_bits(nbits: int, rng: np.random.Generator) -> None:
+    numbers = rng.integers(1 << nbits, size=9)
+    kinds = ["Generic", *(["8"] if nbits == 8 else []), *(["16"] if nbits == 16 else [])]
+    for kind in kinds:
+        code = np.zeros(-(-9 * nbits // 8), "uint8")
+        encoder = getattr(faiss, f"PQEncoder{kind}")(faiss.swig_ptr(code), nbits)
+        for number in numbers.tolist():
+            encoder.encode(number)
+        np.testing.assert_array_equal(code, faiss.pack_bitstrings(numbers[None], nbits)[0])
+        decoder = getattr(faiss, f"PQDecoder{kind}")(faiss.swig_ptr(code), nbits)
+        assert [decoder.decode() for _ in numbers] == numbers.tolist()
