@@ -38,7 +38,9 @@ pub use faiss_core::index::additive::{
     IndexLocalSearchQuantizer, IndexProductLocalSearchQuantizer, IndexProductResidualQuantizer, IndexResidualQuantizer,
 };
 pub use faiss_core::index::additive_coarse::{LocalSearchCoarseQuantizer, ResidualCoarseQuantizer};
+pub use faiss_core::index::eden::IndexEDEN;
 pub use faiss_core::index::fast_scan::pq::IndexPQFastScan;
+pub use faiss_core::index::fast_scan::rabitq::IndexRaBitQFastScan;
 pub use faiss_core::index::flat::IndexFlat;
 pub use faiss_core::index::flat_1d::IndexFlat1D;
 pub use faiss_core::index::flat_ip::IndexFlatIP;
@@ -50,6 +52,7 @@ pub use faiss_core::index::hnsw::flat::IndexHNSWFlat;
 pub use faiss_core::index::hnsw::flat_panorama::IndexHNSWFlatPanorama;
 pub use faiss_core::index::hnsw::params::SearchParametersHNSW;
 pub use faiss_core::index::hnsw::pq::IndexHNSWPQ;
+pub use faiss_core::index::hnsw::rabitq::IndexHNSWRaBitQ;
 pub use faiss_core::index::hnsw::sq::IndexHNSWSQ;
 pub use faiss_core::index::hnsw::two_level::IndexHNSW2Level;
 pub use faiss_core::index::id_map::{IndexIDMap, IndexIDMap2};
@@ -58,12 +61,15 @@ pub use faiss_core::index::ivf::additive::{
     IndexIVFLocalSearchQuantizer, IndexIVFProductLocalSearchQuantizer, IndexIVFProductResidualQuantizer,
     IndexIVFResidualQuantizer,
 };
+pub use faiss_core::index::ivf::eden::IndexIVFEDEN;
 pub use faiss_core::index::ivf::flat::IndexIVFFlat;
 pub use faiss_core::index::ivf::flat_panorama::IndexIVFFlatPanorama;
 pub use faiss_core::index::ivf::independent::IndexIVFIndependentQuantizer;
 pub use faiss_core::index::ivf::params::{IVFPQSearchParameters, IVFSQTurboQSearchParameters, SearchParametersIVF};
 pub use faiss_core::index::ivf::pq::IndexIVFPQ;
 pub use faiss_core::index::ivf::pq_fast_scan::IndexIVFPQFastScan;
+pub use faiss_core::index::ivf::rabitq::{IVFRaBitQSearchParameters, IndexIVFRaBitQ};
+pub use faiss_core::index::ivf::rabitq_fast_scan::IndexIVFRaBitQFastScan;
 pub use faiss_core::index::ivf::scalar::IndexIVFScalarQuantizer;
 pub use faiss_core::index::ivf::spectral_hash::IndexIVFSpectralHash;
 pub use faiss_core::index::lsh::IndexLSH;
@@ -71,6 +77,7 @@ pub use faiss_core::index::nn_descent::{IndexNNDescent, IndexNNDescentFlat};
 pub use faiss_core::index::nsg::{IndexNSG, IndexNSGFlat, IndexNSGPQ, IndexNSGSQ};
 pub use faiss_core::index::pq::IndexPQ;
 pub use faiss_core::index::pretransform::IndexPreTransform;
+pub use faiss_core::index::rabitq::{IndexRaBitQ, RaBitQSearchParameters};
 pub use faiss_core::index::refine::{IndexRefine, IndexRefineFlat, IndexRefinePanorama};
 pub use faiss_core::index::rowwise_minmax::{IndexRowwiseMinMax, IndexRowwiseMinMaxFP16};
 pub use faiss_core::index::scalar::IndexScalarQuantizer;

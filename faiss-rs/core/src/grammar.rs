@@ -154,3 +154,30 @@ impl FastScanPart {
         Some(FastScanPart { m: number(m)? as usize, by_residual, bbs })
     }
 }
+
+/// RaBitQ codes of 1 to 9 bits: `RaBitQ`, `RaBitQ4`; packed `RaBitQfs`, `RaBitQfs4`, and `RaBitQfs4_64` in blocks of 64.
+pub struct RaBitQPart {
+    pub nb_bits: usize,
+    /// Vectors of a block, where codes are packed.
+    pub bbs: Option<i64>,
+}
+
+impl RaBitQPart {
+    pub fn parse(part: &str) -> Option<RaBitQPart> {
+        let form = part.strip_prefix("RaBitQ")?;
+        let (form, packed) = form.strip_prefix("fs").map_or((form, false), |form| (form, true));
+        let (bits, bbs) = match form.split_once('_') {
+            Some((bits, bbs)) if packed => (bits, Some(number(bbs)?)),
+            Some(_) => return None,
+            None => (form, packed.then_some(32)),
+        };
+        let nb_bits = bits_of(bits, 9)?;
+        Some(RaBitQPart { nb_bits, bbs })
+    }
+}
+
+/// A number of bits of one digit, 1 to `most`; 1 where there is none.
+pub fn bits_of(text: &str, most: usize) -> Option<usize> {
+    let bits = if text.is_empty() { 1 } else { number(text).filter(|_| text.len() == 1)? as usize };
+    (1..=most).contains(&bits).then_some(bits)
+}

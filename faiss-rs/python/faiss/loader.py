@@ -47,6 +47,7 @@ MODULES = (
     "graphs",
     "neural",
     "pq_codes",
+    "rabitq_functions",
     "binary",
     "simd",
     "compatibility",

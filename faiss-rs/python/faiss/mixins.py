@@ -63,6 +63,8 @@ MIXINS = {
     "SuperKMeans": ("clustering", "SuperKMeansMethods"),
     "ScalarQuantizer": ("quantizer_methods", "ScalarQuantizerMethods"),
     "IndexPQ": ("quantizer_methods", "PQIndexMethods"),
+    "RaBitQuantizer": ("rabitq_functions", "RaBitQuantizerMethods"),
+    "IndexRaBitQ": ("rabitq_functions", "RaBitQIndexMethods"),
     "ProductQuantizer": ("quantizer_methods", "ProductQuantizerMethods"),
     "SearchParameters": ("parameters", "SearchParametersMethods"),
     "SearchParametersIVF": ("parameters", "IVFParametersMethods"),

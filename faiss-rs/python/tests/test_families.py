@@ -372,6 +372,93 @@ for text in ("RaBitQ", "IVF6,RaBitQ", "RR16,RaBitQ"):
     index.add(xb)
     found += [index.search(xq, 5)[0] if "RR" not in text else index.ntotal]
 """,
+    "RaBitQ of several bits": """
+ptr = faiss.swig_ptr
+for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+    for bits in (2, 3, 5, 9):
+        index = faiss.IndexRaBitQ(16, metric, bits)
+        index.train(xt)
+        index.add(xb)
+        found += [index.code_size, index.rabitq.nb_bits, index.rabitq.compute_code_size(16, 4)]
+        found += [v2a(index.codes).reshape(200, -1)[:, :2], index.sa_decode(index.sa_encode(xq)), index.reconstruct(7)]
+        for qb, centered in ((0, False), (4, False), (8, False), (4, True), (1, True)):
+            params = faiss.RaBitQSearchParameters(qb=qb, centered=centered)
+            # Of nine bits, some numbers differ by one where a scale is as good as another but for rounding.
+            found += [index.search(xq, 10, params=params)[0] / (100 if bits == 9 else 1)]
+        computer = index.get_quantized_distance_computer(4, True)
+        computer.set_query(ptr(xq))
+        found += [np.array([computer(i) for i in range(5)]) / 100, len(faiss.serialize_index(index))]
+        if metric == faiss.METRIC_L2:
+            found += [np.array([computer.symmetric_dis(3, i) for i in range(5)])]
+        found += [index.search(xq, 5, params=faiss.RaBitQSearchParameters(sel=faiss.IDSelectorRange(20, 90)))[0] / 100]
+        lists = faiss.index_factory(16, f"IVF6,RaBitQ{bits}", metric)
+        lists.train(xt)
+        lists.add(xb)
+        lists.nprobe = 3
+        found += [lists.by_residual, lists.code_size, lists.search(xq, 10)[0] / 100]
+        found += [reread(lists).search(xq, 5)[0] / 100, len(faiss.serialize_index(lists))]
+found += [error(lambda: faiss.IndexRaBitQ(16, 1, 10))]
+quantizer = faiss.RaBitQuantizer(16, faiss.METRIC_L2, 3)
+codes = quantizer.compute_codes(xb[:20])
+found += [codes[:, :2], quantizer.decode(codes)]
+computer = quantizer.get_distance_computer(4)
+computer.set_query(ptr(xq))
+found += [np.array([computer.distance_to_code(ptr(code)) for code in codes])]
+stats = faiss.RaBitQStats()
+stats.n_1bit, stats.n_refine = 10, 3
+found += [stats.refine_ratio(), faiss.RaBitQStats().refine_ratio()]
+""",
+    "RaBitQ packed": """
+for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+    for bits, bbs in ((1, 64), (3, 32)):
+        index = faiss.IndexRaBitQFastScan(16, metric, bbs, bits)
+        found += [index.M, index.M2, index.code_size, index.qb, index.bbs, index.compute_per_vector_storage_size()]
+        index.train(xt)
+        index.add(xb)
+        for qb, centered in ((8, False), (4, False), (2, False), (4, True)):
+            index.qb, index.centered = qb, centered
+            found += [index.search(xq, 10)[0] / 10]
+        found += [index.reconstruct(7), len(faiss.serialize_index(index)), reread(index).search(xq, 5)[1].shape]
+        found += [index.remove_ids(np.arange(20)), index.ntotal, index.search(xq, 5)[0] / 10]
+        plain = faiss.index_factory(16, f"RaBitQ{bits}", metric)
+        plain.train(xt)
+        plain.add(xb)
+        packed = faiss.IndexRaBitQFastScan(plain, bbs)
+        found += [packed.qb, packed.ntotal, packed.search(xq, 5)[0] / 10]
+        lists = faiss.index_factory(16, f"IVF6,RaBitQfs{bits}_{bbs}", metric)
+        lists.train(xt)
+        lists.add(xb)
+        lists.nprobe = 3
+        found += [lists.qb, lists.code_size, lists.search(xq, 10)[0] / 10, len(faiss.serialize_index(lists))]
+        found += [reread(lists).search(xq, 5)[0] / 10]
+for text in ("RaBitQfs", "RaBitQfs4_64", "IVF6,RaBitQfs", "HNSW8,RaBitQ", "HNSW8,RaBitQ4"):
+    index = faiss.index_factory(16, text)
+    index.train(xt)
+    index.add(xb)
+    found += [type(faiss.downcast_index(index)).__name__, len(faiss.serialize_index(index)), reread(index).ntotal]
+found += [error(lambda: faiss.index_factory(16, "HNSW8,RaBitQ", 0))]
+""",
+    "EDEN": """
+for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+    for bits, scale in ((1, 1), (2, 2), (3, 1), (4, 2), (8, 1)):
+        index = faiss.IndexEDEN(16, metric, bits, scale)
+        found += [index.is_trained, index.code_size, index.scale_type, index.sq.qtype]
+        index.train(xt)
+        index.add(xb)
+        size = (16 * bits + 7) // 8
+        found += [v2a(index.center), v2a(index.codes).reshape(200, -1)[:, :size], index.search(xq, 10)[0]]
+        found += [index.sa_decode(index.sa_encode(xq)), index.reconstruct(7), len(faiss.serialize_index(index))]
+        found += [index.range_search(xq, 0.5)[0], reread(index).search(xq, 5)[0]]
+        lists = faiss.IndexIVFEDEN(faiss.IndexFlat(16, metric), 16, 6, metric, True, bits, scale)
+        lists.train(xt)
+        lists.add(xb)
+        lists.nprobe = 3
+        found += [lists.by_residual, lists.code_size, lists.search(xq, 10)[0], reread(lists).search(xq, 5)[0]]
+        found += [len(faiss.serialize_index(lists))]
+for text in ("EDEN", "EDEN4", "IVF6,EDEN2"):
+    found += [type(faiss.downcast_index(faiss.index_factory(16, text))).__name__]
+found += [error(lambda: faiss.IndexEDEN(16, 1, 9))]
+""",
     "full vectors stored once": """
 index = faiss.IndexIVFFlatDedup(faiss.IndexFlatL2(16), 16, 4)
 several = np.vstack([xb[:50], xb[:20], xb[:5]])

@@ -1,6 +1,7 @@
 //! What a search keeps of the distances it sees. Collectors see keys of which the smaller is the better: a similarity is negated.
 
 use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
 /// A result: key and id.
 pub type Hit = (f32, i64);
@@ -116,6 +117,62 @@ impl Collector for Reservoir {
         self.shrink();
         self.hits.sort_unstable_by(order);
         self.hits
+    }
+}
+
+/// A hit in a heap, the worst on top.
+#[derive(PartialEq)]
+struct Worst(Hit);
+
+impl Eq for Worst {}
+
+impl PartialOrd for Worst {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Worst {
+    fn cmp(&self, other: &Self) -> Ordering {
+        order(&self.0, &other.0)
+    }
+}
+
+/// The best `k` results, with a threshold that never lags: for searches that compute more of a key only where it may be below the threshold.
+pub struct Heap {
+    hits: BinaryHeap<Worst>,
+    k: usize,
+    updates: usize,
+}
+
+impl Heap {
+    /// `k` is not 0.
+    pub fn new(k: usize) -> Self {
+        Heap { hits: BinaryHeap::new(), k, updates: 0 }
+    }
+}
+
+impl Collector for Heap {
+    #[inline]
+    fn threshold(&self) -> f32 {
+        match self.hits.peek() {
+            Some(worst) if self.hits.len() >= self.k => worst.0.0,
+            _ => f32::MAX,
+        }
+    }
+    #[inline]
+    fn push(&mut self, key: f32, id: i64) {
+        if self.hits.len() >= self.k {
+            self.hits.pop();
+        }
+        self.hits.push(Worst((key, id)));
+        self.updates += 1;
+    }
+    fn updates(&self) -> usize {
+        self.updates
+    }
+    fn finish(self) -> Vec<Hit> {
+        self.hits.into_sorted_vec().into_iter().map(|worst| worst.0).collect()
     }
 }
 

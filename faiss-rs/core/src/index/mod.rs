@@ -2,6 +2,7 @@
 
 pub mod additive;
 pub mod additive_coarse;
+pub mod eden;
 pub mod fast_scan;
 pub mod flat;
 pub mod flat_1d;

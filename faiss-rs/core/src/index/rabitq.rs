@@ -6,14 +6,16 @@ use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::flat_scan::Scan;
 use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
 use crate::base::object::{Object, cast, receiver};
+use crate::base::threads;
 use crate::base::{Error, Handle, MetricType, Result};
+use crate::distance::collect::{Collector, Heap};
 use crate::distance::results::{InRadius, TopK};
-use crate::grammar::Grammar;
-use crate::quantize::codec::{CodeDistances, check_sizes};
-use crate::quantize::rabitq::{Estimate, RaBitQuantizer};
+use crate::grammar::{Grammar, RaBitQPart};
+use crate::index::selector;
+use crate::quantize::codec::CodeDistances;
+use crate::quantize::rabitq::{self, Estimate, RaBitQuantizer, Rounding};
 use crate::quantize::{Quantizer, QuantizerBase};
 use crate::registry::{Format, Row};
-use crate::simd;
 
 /// Stores the signs of vectors' coordinates, less their mean, and estimates distances by them.
 #[derive(Object, Clone)]
@@ -25,9 +27,9 @@ pub struct IndexRaBitQ {
     pub rabitq: RaBitQuantizer,
     /// The mean of the training vectors, which is subtracted.
     pub center: Vec<f32>,
-    /// Bits that queries are rounded to; 0 for no rounding.
+    /// Bits that queries are rounded to when they are compared with signs, up to 8; 0 for no rounding.
     pub qb: u8,
-    /// Accepted for compatibility: must be false.
+    /// Round to steps around 0, as wide as suits normal variables.
     pub centered: bool,
 }
 
@@ -37,9 +39,9 @@ pub struct IndexRaBitQ {
 pub struct RaBitQSearchParameters {
     #[object(parent)]
     pub base: SearchParameters,
-    /// Bits that queries are rounded to; 0 for no rounding.
+    /// Bits that queries are rounded to when they are compared with signs, up to 8; 0 for no rounding.
     pub qb: u8,
-    /// Must be false: rounding to levels around 0 is not here.
+    /// Round to steps around 0, as wide as suits normal variables.
     pub centered: bool,
 }
 
@@ -59,15 +61,15 @@ impl Default for IndexRaBitQ {
 }
 
 pub const ROW: Row = Row::of::<IndexRaBitQ>()
-    .grammar(Grammar::Index(|d, part, metric| match part {
-        "RaBitQ" => Ok(Some(Handle::new(IndexRaBitQ::new(d, metric, 1)?))),
+    .grammar(Grammar::Index(|d, part, metric| match RaBitQPart::parse(part) {
+        Some(RaBitQPart { nb_bits, bbs: None }) => Ok(Some(Handle::new(IndexRaBitQ::new(d, metric, nb_bits)?))),
         _ => Ok(None),
     }))
     .format(Format {
-        fourccs: &["Ixrq"],
-        read: |input, _| {
+        fourccs: &[ONE_BIT, MORE_BITS],
+        read: |input, fourcc| {
             let base = header::read(input)?;
-            let rabitq = RaBitQuantizer::read(input)?;
+            let rabitq = RaBitQuantizer::read(input, fourcc.is(MORE_BITS))?;
             let flat_codes = IndexFlatCodes { code_size: rabitq.code_size, codes: input.codes()?, base };
             let (center, qb) = (input.vec()?, input.u8()?);
             let index = IndexRaBitQ { flat_codes, rabitq, center, qb, centered: false };
@@ -79,14 +81,22 @@ pub const ROW: Row = Row::of::<IndexRaBitQ>()
         write: |object, out| {
             let index = receiver::<IndexRaBitQ>(object)?;
             index.count()?;
-            out.fourcc("Ixrq")?;
+            let one_bit = index.rabitq.nb_bits == 1;
+            out.fourcc(if one_bit { ONE_BIT } else { MORE_BITS })?;
             header::write(index, out)?;
-            index.rabitq.write(out)?;
+            if one_bit {
+                index.rabitq.write(out)?
+            } else {
+                index.rabitq.write_with_bits(out)?
+            }
             out.codes(index.codes.as_slice())?;
             out.vec(&index.center)?;
             out.u8(index.qb)
         },
     });
+
+const ONE_BIT: &str = "Ixrq";
+const MORE_BITS: &str = "Ixrr";
 
 #[methods(new)]
 impl IndexRaBitQ {
@@ -98,25 +108,51 @@ impl IndexRaBitQ {
     }
 }
 
-/// The bits that queries are rounded to, after a check that they can be.
-pub fn rounding(qb: u8, centered: bool) -> Result<u8> {
-    if centered {
-        return Err(Error::not_implemented("'centered' rounding of RaBitQ's queries"));
+/// The mean of vectors.
+pub fn mean(x: &[f32], d: usize) -> Vec<f32> {
+    let mut sums = vec![0f64; d];
+    x.chunks_exact(d.max(1)).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, v)| *sum += f64::from(*v)));
+    let n = (x.len() / d.max(1)).max(1);
+    sums.iter().map(|sum| (sum / n as f64) as f32).collect()
+}
+
+/// How a search rounds its queries: by its parameters, or as the index does.
+pub fn rounding(params: Option<&dyn Object>, qb: u8, centered: bool) -> Result<Rounding> {
+    match params.and_then(cast::<RaBitQSearchParameters>) {
+        Some(params) => Rounding::new(params.qb, params.centered),
+        None => Rounding::new(qb, centered),
     }
-    Error::check(qb <= 8, "qb <= 8")?;
-    Ok(qb)
 }
 
 impl IndexRaBitQ {
-    fn rounding(&self, params: Option<&dyn Object>) -> Result<u8> {
-        match params.and_then(cast::<RaBitQSearchParameters>) {
-            Some(params) => rounding(params.qb, params.centered),
-            None => rounding(self.qb, self.centered),
-        }
+    fn rounding(&self, params: Option<&dyn Object>) -> Result<Rounding> {
+        rounding(params, self.qb, self.centered)
     }
 
-    fn estimates(&self, qb: u8) -> Result<Box<dyn CodeDistances + '_>> {
-        Ok(Box::new(Estimates { index: self, qb, estimate: Estimate::new(&self.rabitq) }))
+    fn estimates(&self, rounding: Rounding) -> Result<Box<dyn CodeDistances + '_>> {
+        Ok(Box::new(Estimates { index: self, rounding, estimate: Estimate::new(&self.rabitq)? }))
+    }
+
+    /// A search among codes of several bits: one code after the other, most by their signs alone.
+    fn search_refining(&self, x: &[f32], k: usize, params: Option<&dyn Object>, out: &TopK<'_>) -> Result<()> {
+        Error::check(self.is_trained, "is_trained")?;
+        let (rounding, d, ntotal) = (self.rounding(params)?, self.dim(), self.check_codes()?);
+        let sel = selector(params);
+        let sel = sel.as_ref().map(|sel| sel.read());
+        let n = out.len();
+        let share = n.div_ceil(threads::available() * 8).max(1);
+        threads::parallel_for(n.div_ceil(share), |task| {
+            let mut estimate = Estimate::new(&self.rabitq)?;
+            for q in task * share..((task + 1) * share).min(n) {
+                estimate.set(&x[q * d..(q + 1) * d], &self.center, rounding);
+                let mut own = Heap::new(k);
+                rabitq::scan(&estimate, self.codes.as_slice(), 0..ntotal, &mut own, |i| {
+                    sel.as_ref().is_none_or(|sel| sel.is_member(i as i64)).then_some(i as i64)
+                })?;
+                out.write(q, &own.finish());
+            }
+            Ok(())
+        })
     }
 }
 
@@ -130,38 +166,31 @@ impl Quantizer for IndexRaBitQ {
         Error::check(fits, "center.size() == d")
     }
     fn train(&mut self, x: &[f32]) -> Result<()> {
-        let (d, n) = (self.dim(), self.rows(x)?);
-        let mut mean = vec![0f64; d];
-        x.chunks_exact(d.max(1)).for_each(|row| mean.iter_mut().zip(row).for_each(|(m, v)| *m += f64::from(*v)));
-        self.center = mean.iter().map(|m| (m / n.max(1) as f64) as f32).collect();
+        self.rows(x)?;
+        self.center = mean(x, self.dim());
         Ok(())
     }
     fn compute_codes(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
         self.rabitq.encode(x, &self.center, codes)
     }
     fn decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
-        check_sizes(&self.rabitq, x, codes)?;
-        let rows = x.chunks_exact_mut(self.dim().max(1));
-        for (code, row) in codes.chunks_exact(self.rabitq.code_size).zip(rows) {
-            self.rabitq.decode_one(code, &self.center, row);
-        }
-        Ok(())
+        self.rabitq.decode_all(codes, &self.center, x)
     }
     fn code_distances(&self, _metric: MetricType) -> Result<Box<dyn CodeDistances + '_>> {
-        self.estimates(rounding(self.qb, self.centered)?)
+        self.estimates(self.rounding(None)?)
     }
 }
 
 struct Estimates<'a> {
     index: &'a IndexRaBitQ,
-    qb: u8,
+    rounding: Rounding,
     estimate: Estimate,
 }
 
 impl CodeDistances for Estimates<'_> {
     fn set_query(&mut self, x: &[f32]) -> Result<()> {
         Error::check(x.len() == self.index.dim(), "x.size() == d")?;
-        self.estimate.set(x, &self.index.center, self.qb);
+        self.estimate.set(x, &self.index.center, self.rounding);
         Ok(())
     }
     fn keys(&self, codes: &[u8], keys: &mut [f32]) {
@@ -170,15 +199,7 @@ impl CodeDistances for Estimates<'_> {
         }
     }
     fn between(&self, a: &[u8], b: &[u8]) -> f32 {
-        let (center, d) = (&self.index.center, self.index.dim());
-        let (mut x, mut y) = (vec![0f32; d], vec![0f32; d]);
-        self.index.rabitq.decode_one(a, center, &mut x);
-        self.index.rabitq.decode_one(b, center, &mut y);
-        if self.index.metric_type.is_similarity() {
-            -simd::fvec_inner_product(&x, &y)
-        } else {
-            simd::fvec_L2sqr(&x, &y)
-        }
+        self.index.rabitq.key_between(a, b, &self.index.center)
     }
 }
 
@@ -205,15 +226,18 @@ impl FlatCodes for IndexRaBitQ {
     ) -> Result<()> {
         self.queries(x, k, distances, labels)?;
         self.check_codes()?;
-        let qb = self.rounding(params)?;
+        let rounding = self.rounding(params)?;
         let out = TopK::new(self.metric_type, k, distances, labels);
-        Scan::new(self, x, params, || self.estimates(qb))?.search(k, &out)
+        if self.rabitq.nb_bits > 1 {
+            return self.search_refining(x, k, params, &out);
+        }
+        Scan::new(self, x, params, || self.estimates(rounding))?.search(k, &out)
     }
     fn range_search_codes(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
         self.check_codes()?;
-        let (n, qb) = (self.rows(x)?, self.rounding(params)?);
+        let (n, rounding) = (self.rows(x)?, self.rounding(params)?);
         let out = InRadius::new(self.metric_type, n);
-        Scan::new(self, x, params, || self.estimates(qb))?.range_search(n, radius, &out)?;
+        Scan::new(self, x, params, || self.estimates(rounding))?.range_search(n, radius, &out)?;
         Ok(out.finish())
     }
 }

@@ -9,7 +9,8 @@ use crate::registry::Row;
 use crate::storage::panorama::scan::Scanned;
 
 macro_rules! statistics {
-    ($(#[doc = $doc:literal])* $name:ident, $static:ident, $row:ident, $add:literal { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)* }) => {
+    ($(#[doc = $doc:literal])* $name:ident, $static:ident, $row:ident, $add:literal { $($(#[doc = $field_doc:literal])* $field:ident: $ty:ty,)* }
+        $($method:item)*) => {
         $(#[doc = $doc])*
         #[derive(Object, Default, Clone)]
         #[object(methods)]
@@ -29,6 +30,8 @@ macro_rules! statistics {
             pub fn add(&mut self, other: &$name) {
                 $(self.$field += other.$field;)*
             }
+
+            $($method)*
         }
 
         pub const $row: Row = Row::of::<$name>();
@@ -147,6 +150,54 @@ pub fn count_scanned(scanned: Scanned) {
     PANORAMA_STATS.write().count(scanned.levels as usize, scanned.of as usize);
 }
 
+statistics! {
+    /// What searches of graphs over RaBitQ codes of several bits did so far.
+    RaBitQStats, RABITQ_STATS, RABITQ, "add" {
+        /// Number of estimates by signs alone.
+        n_1bit: usize,
+        /// Number of those that all of the code was looked at for.
+        n_refine: usize,
+    }
+    /// The share of estimates that all of the code was looked at for.
+    pub fn refine_ratio(&self) -> f64 {
+        if self.n_1bit == 0 { 0.0 } else { self.n_refine as f64 / self.n_1bit as f64 }
+    }
+}
+
+statistics! {
+    /// Where searches among packed codes spent their time, as Faiss has it; nothing is measured here.
+    FastScanStats, FAST_SCAN_STATS, FAST_SCAN, "add" {
+        /// Not measured here.
+        t0: usize,
+        /// Not measured here.
+        t1: usize,
+        /// Not measured here.
+        t2: usize,
+        /// Not measured here.
+        t3: usize,
+    }
+}
+
+statistics! {
+    /// Where searches in inverted files of packed codes spent their time, as Faiss has it; nothing is measured here.
+    IVFFastScanStats, IVF_FAST_SCAN_STATS, IVF_FAST_SCAN, "add" {
+        /// Not measured here.
+        t_compute_distance_tables: usize,
+        /// Not measured here.
+        t_round: usize,
+        /// Not measured here.
+        t_copy_pack: usize,
+        /// Not measured here.
+        t_scan: usize,
+        /// Not measured here.
+        t_to_flat: usize,
+        /// Not measured here.
+        t_aq_encode: usize,
+        /// Not measured here.
+        t_aq_norm_encode: usize,
+    }
+}
+
 /// The statistics by their name in Faiss's `cvar`.
 pub fn global(name: &str) -> Option<Handle> {
     match name {
@@ -154,6 +205,9 @@ pub fn global(name: &str) -> Option<Handle> {
         "indexIVFPQ_stats" => Some(INDEX_IVFPQ_STATS.object()),
         "hnsw_stats" => Some(HNSW_STATS.object()),
         "indexPanorama_stats" => Some(PANORAMA_STATS.object()),
+        "FastScan_stats" => Some(FAST_SCAN_STATS.object()),
+        "IVFFastScan_stats" => Some(IVF_FAST_SCAN_STATS.object()),
+        "rabitq_stats" => Some(RABITQ_STATS.object()),
         "indexPQ_stats" => Some(INDEX_PQ_STATS.object()),
         _ => None,
     }

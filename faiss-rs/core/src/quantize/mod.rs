@@ -5,6 +5,7 @@ pub mod additive;
 pub mod bits;
 pub mod codec;
 pub mod decoded;
+pub mod eden;
 pub mod fast_scan;
 pub mod hamming;
 pub mod lattice;

@@ -19,12 +19,14 @@ pub struct Packed<'a> {
     pub block: usize,
     /// Parts of a code, an even number.
     pub parts: usize,
+    /// Bytes from one block to the next: what lies behind the codes of a block is not looked at.
+    pub stride: usize,
 }
 
 impl Packed<'_> {
     /// The number of groups.
     fn groups(&self) -> usize {
-        self.codes.len() / (16 * self.parts).max(1)
+        self.codes.len() / self.stride.max(1) * (self.block / GROUP)
     }
 }
 
@@ -42,6 +44,7 @@ pub struct Lane<'a> {
 /// Compares the groups `from..to` of packed codes with up to four queries.
 pub fn scan_packed(packed: Packed<'_>, from: usize, to: usize, lanes: &mut [Lane<'_>]) {
     assert!(packed.parts.is_multiple_of(2) && packed.block.is_multiple_of(GROUP) && packed.block > 0);
+    assert!(packed.stride >= packed.block * packed.parts / 2, "a block is as long as its codes");
     assert!(to <= packed.groups() || packed.parts == 0, "a group is there");
     assert!(lanes.iter().all(|lane| lane.tables.len() >= packed.parts * 16), "a table a part");
     match lanes.len() {
@@ -77,7 +80,7 @@ impl<const Q: usize> Kernel for Scan<'_, '_, '_, Q> {
         }
         let mut sums = [[0u16; GROUP]; Q];
         for group in from..to {
-            let at = (group / per_block) * packed.block * packed.parts / 2 + (group % per_block) * GROUP;
+            let at = (group / per_block) * packed.stride + (group % per_block) * GROUP;
             R::Bytes::sum_entries(&packed.codes[at..], packed.block, pairs, &tables, &mut sums);
             for q in 0..Q {
                 let lane = &mut lanes[q];
@@ -168,7 +171,7 @@ mod tests {
                         hits,
                     })
                     .collect();
-                scan_packed(Packed { codes: &codes, block, parts }, 0, n / 32, &mut lanes);
+                scan_packed(Packed { codes: &codes, block, parts, stride: block * parts / 2 }, 0, n / 32, &mut lanes);
                 drop(lanes);
                 assert_eq!(hits, wanted, "{level:?} {parts} {block}");
             }

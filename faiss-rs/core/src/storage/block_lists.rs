@@ -8,7 +8,7 @@ use faiss_derive::{Object, methods};
 use super::codes::Codes;
 use super::lists::{InvertedLists, InvertedListsBase};
 use super::packer::{CodePacker, CodePackerFlat, CodePackerPQ4};
-use crate::base::object::receiver;
+use crate::base::object::{cast, receiver};
 use crate::base::{Error, Handle, Result, Shared};
 use crate::registry::{Format, Row};
 use crate::simd::fast_scan::GROUP;
@@ -75,7 +75,11 @@ impl BlockInvertedLists {
     /// Empty lists, of codes that are packed so.
     #[new]
     pub fn of_packer(nlist: usize, packer: &dyn CodePacker) -> Result<Self> {
-        BlockInvertedLists::new(nlist, packer.base().nvec, packer.base().block_size)
+        let mut lists = BlockInvertedLists::new(nlist, packer.base().nvec, packer.base().block_size)?;
+        if let Some(packer) = cast::<CodePackerPQ4>(packer) {
+            lists.set_packer(packer)?;
+        }
+        Ok(lists)
     }
 
     /// The codes of a list as they are packed, whole blocks.
@@ -89,6 +93,16 @@ impl BlockInvertedLists {
     pub fn of_parts(nlist: usize, parts: usize, bbs: usize) -> Result<Self> {
         let packer = CodePackerPQ4::new(parts, bbs)?;
         BlockInvertedLists::new(nlist, bbs, packer.block_size)
+    }
+
+    /// Says how the codes of blocks of this size lie; by themselves blocks do not tell whether there is something behind the numbers of four bits.
+    pub fn set_packer(&mut self, packer: &CodePackerPQ4) -> Result<()> {
+        let fits = packer.block_size == self.block_size && packer.nvec == self.n_per_block;
+        Error::check(fits, "packer->block_size == block_size && packer->nvec == n_per_block")?;
+        self.base.code_size = packer.code_size;
+        self.packer = Some(Shared::new(packer.clone()));
+        self.parts = Some(packer.clone());
+        Ok(())
     }
 
     fn pack(&mut self, list: usize, first: usize, codes: &[u8]) {

@@ -7,7 +7,7 @@ use crate::base::object::Object;
 use crate::base::{Error, Result};
 use crate::registry::Row;
 use crate::simd::fast_scan::GROUP;
-use crate::storage::packing::{pack_1, packed_size, unpack_1};
+use crate::storage::packing::Layout;
 
 /// What all packers have.
 #[derive(Object, Default, Clone, Debug)]
@@ -105,6 +105,9 @@ pub struct CodePackerPQ4 {
     /// Parts of a code, an even number.
     #[object(readonly)]
     pub nsq: usize,
+    /// How the codes lie.
+    #[object(skip)]
+    pub layout: Layout,
 }
 
 pub const PQ4: Row = Row::of::<CodePackerPQ4>();
@@ -114,11 +117,19 @@ impl CodePackerPQ4 {
     /// Of codes of `nsq` parts in blocks of `bbs` vectors.
     #[new]
     pub fn new(nsq: usize, bbs: usize) -> Result<Self> {
+        CodePackerPQ4::with_aux(nsq, bbs, 0)
+    }
+}
+
+impl CodePackerPQ4 {
+    /// As `new`, with `aux` bytes behind the numbers of each code.
+    pub fn with_aux(nsq: usize, bbs: usize, aux: usize) -> Result<Self> {
         Error::check(bbs > 0 && bbs.is_multiple_of(GROUP), "bbs % 32 == 0")?;
-        let parts = nsq.next_multiple_of(2);
-        let block_size = packed_size(bbs, bbs, parts).filter(|size| *size < 1 << 40);
+        let layout = Layout { block: bbs, parts: nsq.next_multiple_of(2), aux };
+        let block_size = layout.size(bbs).filter(|size| *size < 1 << 40);
         let block_size = block_size.ok_or_else(|| Error::overflow("a block is too large"))?;
-        Ok(CodePackerPQ4 { base: CodePackerBase { code_size: nsq.div_ceil(2), nvec: bbs, block_size }, nsq: parts })
+        let base = CodePackerBase { code_size: layout.code_size(), nvec: bbs, block_size };
+        Ok(CodePackerPQ4 { base, nsq: layout.parts, layout })
     }
 }
 
@@ -127,9 +138,9 @@ impl CodePacker for CodePackerPQ4 {
         self
     }
     fn pack_1(&self, code: &[u8], i: usize, blocks: &mut [u8]) {
-        pack_1(code, i, self.nvec, self.nsq, blocks);
+        self.layout.pack_1(code, i, blocks);
     }
     fn unpack_1(&self, blocks: &[u8], i: usize, code: &mut [u8]) {
-        unpack_1(blocks, i, self.nvec, self.nsq, code);
+        self.layout.unpack_1(blocks, i, code);
     }
 }

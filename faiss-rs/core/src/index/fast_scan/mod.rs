@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `mod.rs` | the fields of all, the trait [`FastScan`]: what one kind must define, and the rest of `Index` |
 //! | `search.rs` | searches |
-//! | `pq.rs` | product-quantized codes |
+//! | `pq.rs`, `rabitq.rs` | one kind of codes each |
 
 pub mod pq;
+pub mod rabitq;
 pub mod search;
 
 use faiss_derive::{Object, methods};
@@ -20,10 +21,10 @@ use crate::quantize::Quantizer;
 use crate::quantize::fast_scan::KSUB;
 use crate::registry::Row;
 use crate::selector::IDSelector;
-use crate::simd::fast_scan::GROUP;
+use crate::simd::fast_scan::{GROUP, Packed};
 use crate::storage::codes::Codes;
 use crate::storage::packer::{CodePacker, CodePackerPQ4};
-use crate::storage::packing::{pack_1, packed_size, unpack_1};
+use crate::storage::packing::Layout;
 
 /// Base of the indexes of packed codes of four bits.
 #[derive(Object, Clone, Default)]
@@ -63,6 +64,9 @@ pub struct IndexFastScan {
     pub codes: Codes,
     /// The codes before they were packed, where the index was made from another.
     original: Vec<u8>,
+    /// Bytes behind the numbers of four bits of each code.
+    #[object(skip)]
+    pub aux: usize,
 }
 
 pub const ROW: Row = Row::of::<IndexFastScan>();
@@ -78,7 +82,7 @@ impl IndexFastScan {
     /// What packs the codes.
     #[name = "get_CodePacker"]
     fn code_packer(&self) -> Result<Shared<dyn CodePacker>> {
-        Ok(Shared::new(CodePackerPQ4::new(self.M, self.block())?))
+        Ok(Shared::new(CodePackerPQ4::with_aux(self.M, self.block(), self.aux)?))
     }
 }
 
@@ -100,21 +104,38 @@ impl IndexFastScan {
         })
     }
 
+    /// With codes that have `aux` bytes behind their numbers of four bits.
+    pub fn with_aux(self, aux: usize) -> Self {
+        IndexFastScan { aux, code_size: self.M.div_ceil(2) + aux, ..self }
+    }
+
     pub fn block(&self) -> usize {
         self.bbs.max(0) as usize
     }
 
+    /// How the codes lie.
+    pub fn layout(&self) -> Layout {
+        Layout { block: self.block(), parts: self.M2, aux: self.aux }
+    }
+
+    /// The codes as a search takes them.
+    pub fn packed(&self) -> Packed<'_> {
+        let layout = self.layout();
+        Packed { codes: self.codes.as_slice(), block: layout.block, parts: layout.parts, stride: layout.stride() }
+    }
+
     /// The number of vectors, after a check that the fields fit together.
     pub fn count(&self) -> Result<usize> {
-        let sizes = self.block() > 0 && self.M2 == self.M.next_multiple_of(2) && self.code_size == self.M.div_ceil(2);
+        let layout = self.layout();
+        let sizes = layout.block > 0 && self.M2 == self.M.next_multiple_of(2) && self.code_size == layout.code_size();
         let n = usize::try_from(self.ntotal).ok();
-        let n = n.filter(|n| sizes && packed_size(*n, self.block(), self.M2) == Some(self.codes.len()));
+        let n = n.filter(|n| sizes && layout.size(*n) == Some(self.codes.len()));
         n.ok_or_else(|| Error::failed("codes.size() == ntotal2 * M2 / 2", "the codes are not those of the vectors"))
     }
 
     /// Changes the number of codes; new ones are zero.
     fn resize(&mut self, n: usize) -> Result<()> {
-        let bytes = packed_size(n, self.block(), self.M2);
+        let bytes = self.layout().size(n);
         self.codes.try_resize(bytes.ok_or_else(|| Error::Memory("too many codes".into()))?)?;
         self.ntotal2 = n.next_multiple_of(self.block());
         self.base.ntotal = n as i64;
@@ -126,10 +147,10 @@ impl IndexFastScan {
         let (before, size) = (self.count()?, self.code_size);
         Error::check(size > 0 && codes.len().is_multiple_of(size), "codes.size() % code_size == 0")?;
         self.resize(before + codes.len() / size)?;
-        let (block, parts) = (self.block(), self.M2);
+        let layout = self.layout();
         let packed = self.codes.as_mut_slice();
         for (i, code) in codes.chunks_exact(size).enumerate() {
-            pack_1(code, before + i, block, parts, packed);
+            layout.pack_1(code, before + i, packed);
         }
         self.original.clear();
         Ok(())
@@ -139,7 +160,7 @@ impl IndexFastScan {
     pub fn unpacked(&self, first: usize, n: usize) -> Vec<u8> {
         let mut codes = vec![0; n * self.code_size];
         for (i, code) in codes.chunks_exact_mut(self.code_size.max(1)).enumerate() {
-            unpack_1(self.codes.as_slice(), first + i, self.block(), self.M2, code);
+            self.layout().unpack_1(self.codes.as_slice(), first + i, code);
         }
         codes
     }
@@ -155,13 +176,13 @@ impl IndexFastScan {
         let n = self.count()?;
         let mut removed = vec![false; n];
         sel.mark(0..n as i64, &mut removed);
-        let (block, parts, mut kept) = (self.block(), self.M2, 0);
+        let (layout, mut kept) = (self.layout(), 0);
         let mut code = vec![0; self.code_size];
         for i in (0..n).filter(|i| !removed[*i]) {
             if i != kept {
                 let packed = self.codes.as_mut_slice();
-                unpack_1(packed, i, block, parts, &mut code);
-                pack_1(&code, kept, block, parts, packed);
+                layout.unpack_1(packed, i, &mut code);
+                layout.pack_1(&code, kept, packed);
             }
             kept += 1;
         }
@@ -265,10 +286,23 @@ pub fn merge_from(index: &mut dyn FastScan, other: &mut dyn Index, add_id: i64) 
     reset(other)
 }
 
-/// Inside `impl Index for T`, where `T` is a [`FastScan`]: all of it.
+/// Inside `impl Index for T`, where `T` is a [`FastScan`]: all of it, or all but `search`.
 #[macro_export]
 macro_rules! fast_scan_index {
     () => {
+        $crate::fast_scan_index!(but search);
+        fn search(
+            &self,
+            x: &[f32],
+            k: usize,
+            params: Option<&dyn $crate::base::Object>,
+            distances: &mut [f32],
+            labels: &mut [i64],
+        ) -> $crate::base::Result<()> {
+            $crate::index::fast_scan::search::search(self, x, k, params, distances, labels)
+        }
+    };
+    (but search) => {
         fn base(&self) -> &$crate::index::IndexBase {
             self
         }
@@ -280,16 +314,6 @@ macro_rules! fast_scan_index {
         }
         fn add(&mut self, x: &[f32]) -> $crate::base::Result<()> {
             $crate::index::fast_scan::add(self, x)
-        }
-        fn search(
-            &self,
-            x: &[f32],
-            k: usize,
-            params: Option<&dyn $crate::base::Object>,
-            distances: &mut [f32],
-            labels: &mut [i64],
-        ) -> $crate::base::Result<()> {
-            $crate::index::fast_scan::search::search(self, x, k, params, distances, labels)
         }
         fn reset(&mut self) -> $crate::base::Result<()> {
             $crate::index::fast_scan::reset(self)

@@ -8,7 +8,7 @@ use crate::base::{Error, Result, interrupt, threads};
 use crate::distance::collect::{Collector, Hit, Reservoir, merge_parts};
 use crate::distance::results::TopK;
 use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
-use crate::simd::fast_scan::{GROUP, Lane, Packed, QUERIES, scan_packed};
+use crate::simd::fast_scan::{GROUP, Lane, QUERIES, scan_packed};
 
 /// Groups of 32 vectors that are compared before what was found is looked at.
 const PIECE: usize = 64;
@@ -63,7 +63,7 @@ pub fn search(
         other => return Err(Error::failed("", format!("invalid implem {other} impl={other}"))),
     }
     let similarity = own.metric_type.is_similarity();
-    let packed = Packed { codes: own.codes.as_slice(), block: own.block(), parts: own.M2 };
+    let packed = own.packed();
     let groups = ntotal.div_ceil(GROUP);
     let (pieces, threads) = (n.div_ceil(QUERIES), threads::available());
     let parts = if pieces < threads { threads.div_ceil(pieces.max(1)).min(groups / MIN_PART).max(1) } else { 1 };

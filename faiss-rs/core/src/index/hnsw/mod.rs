@@ -8,6 +8,7 @@ pub mod flat_panorama;
 mod level_0;
 pub mod params;
 pub mod pq;
+pub mod rabitq;
 pub mod sq;
 pub mod two_level;
 

@@ -56,6 +56,9 @@ pub struct IndexIVFFastScan {
     pub qbs2: usize,
     /// Lists of the codes as they are when they are not packed.
     pub orig_invlists: Option<Shared<dyn InvertedLists>>,
+    /// Bytes behind the numbers of four bits of each code.
+    #[object(skip)]
+    pub aux: usize,
 }
 
 pub const ROW: Row = Row::of::<IndexIVFFastScan>();
@@ -65,7 +68,7 @@ impl IndexIVFFastScan {
     /// What packs the codes.
     #[name = "get_CodePacker"]
     fn code_packer(&self) -> Result<Shared<dyn CodePacker>> {
-        Ok(Shared::new(CodePackerPQ4::new(self.M, usize::try_from(self.bbs).unwrap_or(0))?))
+        Ok(Shared::new(self.packer()?))
     }
 
     /// Makes `orig_invlists` of the packed lists.
@@ -95,6 +98,20 @@ impl IndexIVFFastScan {
             ivf.invlists = Some(Shared::new(BlockInvertedLists::of_parts(nlist, parts, bbs as usize)?));
         }
         Ok(IndexIVFFastScan { ivf, bbs, M: m, nbits: 4, ksub: KSUB, M2: parts, ..Default::default() })
+    }
+
+    /// With codes that have `aux` bytes behind their numbers of four bits.
+    pub fn with_aux(mut self, aux: usize) -> Result<Self> {
+        self.aux = aux;
+        self.ivf.code_size = self.M.div_ceil(2) + aux;
+        if self.own_invlists {
+            self.ivf.invlists = Some(Shared::new(BlockInvertedLists::of_packer(self.nlist, &self.packer()?)?));
+        }
+        Ok(self)
+    }
+
+    pub fn packer(&self) -> Result<CodePackerPQ4> {
+        CodePackerPQ4::with_aux(self.M, usize::try_from(self.bbs).unwrap_or(0), self.aux)
     }
 
     pub fn deep_copy(&self) -> Result<Self> {
@@ -212,7 +229,7 @@ fn visit<C: Collector>(
                 let (packed, block) = lists
                     .packed(list)
                     .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of codes of four bits"))?;
-                let packed = Packed { codes: packed, block, parts: own.M2 };
+                let packed = Packed { codes: packed, block, parts: own.M2, stride: block * own.M2 / 2 };
                 let ids = lists.ids(list);
                 let each = if tables.bytes.len() > size { probe * size } else { 0 };
                 for from in (0..n.div_ceil(GROUP)).step_by(PIECE) {

@@ -9,10 +9,11 @@
 //! | `format.rs` | the shared parts of files |
 //! | `codec.rs` | what follows from a quantizer of the codes |
 //! | `list_scanner.rs` | a scanner in the caller's hands |
-//! | `additive.rs`, `flat.rs`, `pq.rs`, `scalar.rs` | one kind each |
+//! | `additive.rs`, `eden.rs`, `flat.rs`, `pq.rs`, `rabitq.rs`, `scalar.rs`, ... | one kind each |
 
 pub mod additive;
 pub mod codec;
+pub mod eden;
 pub mod edit;
 pub mod entries;
 pub mod fast_scan;
@@ -28,6 +29,7 @@ pub mod pq;
 pub mod pq_fast_scan;
 pub mod pqr;
 pub mod rabitq;
+pub mod rabitq_fast_scan;
 pub mod scalar;
 pub mod scan;
 pub mod search;

@@ -2,14 +2,16 @@
 
 use faiss_derive::{Object, methods};
 
+use super::Pairs;
 use super::params::SearchParametersIVF;
 use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
-use crate::grammar::Grammar;
-use crate::index::rabitq::rounding;
+use crate::distance::collect::Heap;
+use crate::distance::results::TopK;
+use crate::grammar::{Grammar, RaBitQPart};
 use crate::index::{Index, dim_of};
-use crate::quantize::rabitq::{Estimate, RaBitQuantizer};
+use crate::quantize::rabitq::{Estimate, RaBitQuantizer, Rounding};
 use crate::registry::{Format, Row};
 use crate::storage::lists::InvertedLists;
 
@@ -39,7 +41,7 @@ pub struct IVFRaBitQSearchParameters {
     pub ivf: SearchParametersIVF,
     /// Bits that queries are rounded to; 0 for no rounding.
     pub qb: u8,
-    /// Must be false: rounding to levels around 0 is not here.
+    /// Round to steps around 0, as wide as suits normal variables.
     pub centered: bool,
 }
 
@@ -52,18 +54,18 @@ impl Default for IVFRaBitQSearchParameters {
 pub const PARAMETERS: Row = Row::of::<IVFRaBitQSearchParameters>();
 
 pub const ROW: Row = Row::of::<IndexIVFRaBitQ>()
-    .grammar(Grammar::InvertedFile(|over, part| match part {
-        "RaBitQ" => {
+    .grammar(Grammar::InvertedFile(|over, part| match RaBitQPart::parse(part) {
+        Some(RaBitQPart { nb_bits, bbs: None }) => {
             let quantizer = over.quantizer.clone();
-            Ok(Some(Handle::new(IndexIVFRaBitQ::new(quantizer, over.d, over.nlist, over.metric, true, 1)?)))
+            Ok(Some(Handle::new(IndexIVFRaBitQ::new(quantizer, over.d, over.nlist, over.metric, true, nb_bits)?)))
         }
         _ => Ok(None),
     }))
     .format(Format {
-        fourccs: &["Iwrq"],
-        read: |input, _| {
+        fourccs: &[ONE_BIT, MORE_BITS],
+        read: |input, fourcc| {
             let mut ivf = format::read_header(input)?;
-            let rabitq = RaBitQuantizer::read(input)?;
+            let rabitq = RaBitQuantizer::read(input, fourcc.is(MORE_BITS))?;
             ivf.code_size = input.usize()?;
             ivf.by_residual = input.bool("by_residual")?;
             let qb = input.u8()?;
@@ -74,15 +76,23 @@ pub const ROW: Row = Row::of::<IndexIVFRaBitQ>()
         },
         write: |object, out| {
             let index = receiver::<IndexIVFRaBitQ>(object)?;
-            out.fourcc("Iwrq")?;
+            let one_bit = index.rabitq.nb_bits == 1;
+            out.fourcc(if one_bit { ONE_BIT } else { MORE_BITS })?;
             format::write_header(index, out)?;
-            index.rabitq.write(out)?;
+            if one_bit {
+                index.rabitq.write(out)?
+            } else {
+                index.rabitq.write_with_bits(out)?
+            }
             out.usize(index.code_size)?;
             out.bool(index.by_residual)?;
             out.u8(index.qb)?;
             format::write_lists(index, out)
         },
     });
+
+const ONE_BIT: &str = "Iwrq";
+const MORE_BITS: &str = "Iwrr";
 
 #[methods(new)]
 impl IndexIVFRaBitQ {
@@ -113,20 +123,19 @@ impl IndexIVFRaBitQ {
         let fits = self.rabitq.d == self.dim() && self.rabitq.code_size == self.code_size;
         Error::check(fits && self.rabitq.metric_type == self.metric_type, "rabitq.d == d")
     }
+}
 
-    /// The centroids that vectors are taken from: those of their lists, or 0.
-    fn centroids(&self, list_nos: &[i64]) -> Result<Vec<f32>> {
-        let d = self.dim();
-        let mut centroids = vec![0f32; list_nos.len() * d];
-        if self.by_residual {
-            let quantizer = self.quantizer()?.read();
-            for (list, row) in list_nos.iter().zip(centroids.chunks_exact_mut(d.max(1))).filter(|(list, _)| **list >= 0)
-            {
-                quantizer.reconstruct(*list, row)?;
-            }
+/// The centroids that vectors are taken from: those of their lists, or 0.
+pub fn centroids(ivf: &IndexIVF, list_nos: &[i64]) -> Result<Vec<f32>> {
+    let d = ivf.dim();
+    let mut centroids = vec![0f32; list_nos.len() * d];
+    if ivf.by_residual {
+        let quantizer = ivf.quantizer()?.read();
+        for (list, row) in list_nos.iter().zip(centroids.chunks_exact_mut(d.max(1))).filter(|(list, _)| **list >= 0) {
+            quantizer.reconstruct(*list, row)?;
         }
-        Ok(centroids)
     }
+    Ok(centroids)
 }
 
 impl Index for IndexIVFRaBitQ {
@@ -145,17 +154,11 @@ impl InvertedFile for IndexIVFRaBitQ {
     }
     fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
         self.check()?;
-        if list_nos.is_empty() { Ok(()) } else { self.rabitq.encode(x, &self.centroids(list_nos)?, codes) }
+        if list_nos.is_empty() { Ok(()) } else { self.rabitq.encode(x, &centroids(self, list_nos)?, codes) }
     }
     fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()> {
         self.check()?;
-        crate::quantize::codec::check_sizes(&self.rabitq, x, codes)?;
-        let (d, centroids) = (self.dim().max(1), self.centroids(list_nos)?);
-        let rows = x.chunks_exact_mut(d).zip(centroids.chunks_exact(d));
-        for (code, (row, centroid)) in codes.chunks_exact(self.code_size).zip(rows) {
-            self.rabitq.decode_one(code, centroid, row);
-        }
-        Ok(())
+        if list_nos.is_empty() { Ok(()) } else { self.rabitq.decode_all(codes, &centroids(self, list_nos)?, x) }
     }
     fn searcher<'a>(
         &'a self,
@@ -165,28 +168,43 @@ impl InvertedFile for IndexIVFRaBitQ {
         params: Option<&dyn Object>,
     ) -> Result<Option<Box<dyn Searcher + 'a>>> {
         self.check()?;
-        let qb = match params.and_then(cast::<IVFRaBitQSearchParameters>) {
-            Some(params) => rounding(params.qb, params.centered)?,
-            None => rounding(self.qb, false)?,
-        };
-        Ok(Some(Box::new(Estimates { index: self, quantizer, qb })))
+        let rounding = rounding(params, self.qb)?;
+        Ok(Some(Box::new(Estimates { index: self, quantizer, rounding })))
+    }
+    fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
+        let refines = self.rabitq.nb_bits > 1;
+        if refines {
+            pairs.visit(self, || Heap::new(k), Some(k), |q, hits| out.write(q, &hits))?;
+        }
+        Ok(refines)
+    }
+}
+
+/// How a search rounds its queries: by its parameters, or else to `qb` bits.
+fn rounding(params: Option<&dyn Object>, qb: u8) -> Result<Rounding> {
+    match params.and_then(cast::<IVFRaBitQSearchParameters>) {
+        Some(params) => Rounding::new(params.qb, params.centered),
+        None => Rounding::new(qb, false),
     }
 }
 
 struct Estimates<'a> {
     index: &'a IndexIVFRaBitQ,
     quantizer: &'a dyn Index,
-    qb: u8,
+    rounding: Rounding,
 }
 
 impl Searcher for Estimates<'_> {
     fn scanner(&self) -> Result<Box<dyn Scanner + '_>> {
         let d = self.index.dim();
-        let estimate = Estimate::new(&self.index.rabitq);
+        let estimate = Estimate::new(&self.index.rabitq)?;
         Ok(Box::new(Signs { shared: self, estimate, query: vec![0.0; d], centroid: vec![0.0; d] }))
     }
     fn list_by_list(&self) -> bool {
         false
+    }
+    fn one_by_one(&self) -> bool {
+        self.index.rabitq.nb_bits > 1
     }
 }
 
@@ -206,7 +224,7 @@ impl Scanner for Signs<'_> {
         if self.shared.index.by_residual {
             self.shared.quantizer.reconstruct(list as i64, &mut self.centroid)?;
         }
-        self.estimate.set(&self.query, &self.centroid, self.shared.qb);
+        self.estimate.set(&self.query, &self.centroid, self.shared.rounding);
         Ok(())
     }
     fn keys(&mut self, _first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
@@ -214,5 +232,8 @@ impl Scanner for Signs<'_> {
             *key = self.estimate.key(code);
         }
         Ok(())
+    }
+    fn key_below(&mut self, code: &[u8], limit: f32) -> Option<f32> {
+        self.estimate.key_below(code, limit)
     }
 }

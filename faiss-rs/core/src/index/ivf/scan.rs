@@ -23,6 +23,11 @@ pub trait Searcher: Send + Sync {
     /// True where going through lists and, for each, through queries is better than the other way round: a list then stays in the cache, but
     /// `set_query` is called for every pair.
     fn list_by_list(&self) -> bool;
+    /// True where scanners compute keys one by one, by [`Scanner::key_below`]. What a query finds may then depend on the order of its lists, so that they
+    /// are not shared among threads.
+    fn one_by_one(&self) -> bool {
+        false
+    }
 }
 
 /// Computes keys of codes for one query and one list at a time. The smaller key is the better: a similarity is negated.
@@ -35,6 +40,10 @@ pub trait Scanner {
     /// As [`Scanner::keys`], where only keys below a threshold matter: of the others, any number that is not below it will do.
     fn keys_below(&mut self, first: usize, codes: &[u8], _threshold: f32, keys: &mut [f32]) -> Result<()> {
         self.keys(first, codes, keys)
+    }
+    /// The key of one code where it may be below the limit. None, of whatever code, for scanners whose keys come in blocks.
+    fn key_below(&mut self, _code: &[u8], _limit: f32) -> Option<f32> {
+        None
     }
     /// Keys of several queries `x`, `coarse` from the list's centroid, and the same entries, a row a query, where a list that several queries look
     /// into is better read once. False, with nothing written, where it is not.
@@ -49,6 +58,8 @@ pub struct Lists<'a> {
     pub sel: Option<&'a dyn IDSelector>,
     /// Results are places in lists instead of ids.
     pub store_pairs: bool,
+    /// See [`Searcher::one_by_one`].
+    pub one_by_one: bool,
 }
 
 impl Lists<'_> {
@@ -70,6 +81,19 @@ impl Lists<'_> {
         // Of ids in ascending order, the selector may know where its own begin and end.
         let within = self.sel.and_then(|sel| sel.sorted_bounds(&ids[..n])).unwrap_or(0..n);
         let (mut first, n) = (within.start, within.end);
+        if self.one_by_one {
+            for at in within.clone() {
+                if self.sel.is_some_and(|sel| !sel.is_member(ids[at])) {
+                    continue;
+                }
+                let limit = collector.threshold();
+                let key = scanner.key_below(&codes[at * size..(at + 1) * size], limit);
+                if let Some(key) = key.filter(|key| *key < limit) {
+                    collector.push(key, if self.store_pairs { lo_build(list, at) } else { ids[at] });
+                }
+            }
+            return Ok(within.len());
+        }
         while first < n {
             let end = (first + BLOCK).min(n);
             let keys = &mut buffers.keys[..end - first];

@@ -268,7 +268,7 @@ pub struct Pairs<'a> {
 impl Pairs<'_> {
     /// Looks into the lists. `collector` makes one for each query, or several whose results are put together, the best `keep` of them if
     /// that is given; `done` gets each query's results.
-    fn visit<C: Collector>(
+    pub(super) fn visit<C: Collector>(
         &self,
         index: &dyn InvertedFile,
         collector: impl Fn() -> C + Sync,
@@ -280,13 +280,14 @@ impl Pairs<'_> {
         let guard = ivf.lists()?;
         let sel = selector(self.params);
         let sel = sel.as_ref().map(|sel| sel.read());
-        let lists = Lists { lists: &*guard, sel: sel.as_deref(), store_pairs: self.store_pairs };
         guard.prefetch_lists(self.list_nos);
         let quantizer = ivf.quantizer()?.read();
         let searcher = match index.searcher(&*quantizer, &*guard, n * nprobe, self.params)? {
             Some(searcher) => searcher,
             None => Box::new(CodecSearcher::new(index, &*quantizer)?),
         };
+        let one_by_one = searcher.one_by_one();
+        let lists = Lists { lists: &*guard, sel: sel.as_deref(), store_pairs: self.store_pairs, one_by_one };
         let threads = threads::available();
         let unlimited = self.plan.max_codes == usize::MAX && self.plan.max_empty == 0;
         let counts = Mutex::new(IndexIVFStats { nq: n, ..Default::default() });
@@ -296,7 +297,7 @@ impl Pairs<'_> {
 
         let codes_a_query = (ivf.ntotal.max(0) as usize / ivf.nlist.max(1)).saturating_mul(nprobe);
         let much = codes_a_query >= MIN_SHARED_CODES || codes_a_query.saturating_mul(ivf.code_size) >= MIN_SHARED_BYTES;
-        if n < threads && unlimited && much {
+        if n < threads && unlimited && much && !one_by_one {
             // Fewer queries than threads: each query's lists are shared among them.
             let parts = threads.div_ceil(n.max(1)).min(nprobe);
             let partial: Vec<Mutex<Vec<Hit>>> = (0..n * parts).map(|_| Mutex::new(Vec::new())).collect();

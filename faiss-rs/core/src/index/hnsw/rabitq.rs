@@ -1,0 +1,70 @@
+//! A graph over RaBitQ codes.
+
+use faiss_derive::{Object, methods};
+
+use super::IndexHNSW;
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, MetricType, Result, Shared};
+use crate::grammar::{Grammar, RaBitQPart};
+use crate::index::Index;
+use crate::index::rabitq::IndexRaBitQ;
+use crate::registry::{Format, Row};
+
+/// Stores RaBitQ codes and searches them along the links of a hierarchical graph, by L2.
+#[derive(Object, Default)]
+#[object(methods, implements(Index), copy = deep_copy)]
+pub struct IndexHNSWRaBitQ {
+    #[object(parent)]
+    pub hnsw_index: IndexHNSW,
+    /// What files say of how searches go: whether signs alone are looked at first.
+    staged: bool,
+}
+
+pub const ROW: Row = Row::of::<IndexHNSWRaBitQ>()
+    .grammar(Grammar::Graph(|d, m, storage, metric| match RaBitQPart::parse(storage) {
+        Some(RaBitQPart { nb_bits, bbs: None }) => Ok(Some(Handle::new(IndexHNSWRaBitQ::new(d, m, nb_bits, metric)?))),
+        _ => Ok(None),
+    }))
+    .format(Format {
+        fourccs: &["IHNr"],
+        read: |input, _| {
+            let hnsw_index = IndexHNSW::read(input)?;
+            let staged = input.bool("staged")?;
+            Ok(Handle::new(IndexHNSWRaBitQ { hnsw_index, staged }))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexHNSWRaBitQ>(object)?;
+            index.hnsw_index.write("IHNr", out)?;
+            out.bool(index.staged)
+        },
+    });
+
+#[methods(new)]
+impl IndexHNSWRaBitQ {
+    /// With `M` links a vector, twice as many at the lowest level, and codes of `nb_bits` bits a coordinate.
+    #[new]
+    pub fn new(
+        d: i64,
+        M: i32,
+        #[default = 1] nb_bits: usize,
+        #[default = MetricType::L2] metric: MetricType,
+    ) -> Result<Self> {
+        if metric != MetricType::L2 {
+            return Err(Error::failed("!(metric == METRIC_L2)", "IndexHNSWRaBitQ supports only the L2 metric"));
+        }
+        let storage = IndexRaBitQ::new(d, metric, nb_bits)?;
+        let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), M)? };
+        hnsw_index.is_trained = false;
+        Ok(IndexHNSWRaBitQ { hnsw_index, staged: nb_bits > 1 })
+    }
+}
+
+impl IndexHNSWRaBitQ {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexHNSWRaBitQ { hnsw_index: self.hnsw_index.deep_copy()?, staged: self.staged })
+    }
+}
+
+impl Index for IndexHNSWRaBitQ {
+    crate::inherit_index!(hnsw_index);
+}

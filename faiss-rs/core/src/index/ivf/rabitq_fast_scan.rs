@@ -1,0 +1,320 @@
+//! Inverted file of RaBitQ codes, their signs packed for FastScan and the rest behind each block.
+
+use faiss_derive::{Object, methods};
+use parking_lot::Mutex;
+
+use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker};
+use super::rabitq::{IVFRaBitQSearchParameters, IndexIVFRaBitQ, centroids};
+use super::{IndexIVF, InvertedFile, Pairs, format};
+use crate::base::object::{cast, cast_mut, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, interrupt, threads};
+use crate::distance::collect::{Collector, Heap, Hit, InRange};
+use crate::distance::results::{InRadius, TopK};
+use crate::grammar::{Grammar, RaBitQPart};
+use crate::index::fast_scan::rabitq::check_rounded;
+use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
+use crate::index::{Index, dim_of, selector};
+use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
+use crate::quantize::rabitq::{PackedCodes, QueryFactors, RaBitQuantizer, Rounding};
+use crate::registry::{Format, Row};
+use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
+use crate::storage::block_lists::BlockInvertedLists;
+use crate::storage::direct_map::lo_build;
+
+/// Groups of 32 vectors that are compared before what was found is looked at.
+const PIECE: usize = 64;
+
+/// Stores RaBitQ codes of vectors less the centroids of their lists, packed.
+#[derive(Object, Clone)]
+#[object(implements(Index, InvertedFile, FastScanFile), methods, copy = deep_copy)]
+pub struct IndexIVFRaBitQFastScan {
+    #[object(parent)]
+    pub fast_scan: IndexIVFFastScan,
+    /// Makes the codes.
+    pub rabitq: RaBitQuantizer,
+    /// Bits that queries are rounded to, 1 to 8.
+    pub qb: u8,
+    /// Round to steps around 0, as wide as suits normal variables.
+    pub centered: bool,
+}
+
+impl Default for IndexIVFRaBitQFastScan {
+    fn default() -> Self {
+        let (fast_scan, rabitq) = (IndexIVFFastScan::default(), RaBitQuantizer::default());
+        IndexIVFRaBitQFastScan { fast_scan, rabitq, qb: 8, centered: false }
+    }
+}
+
+pub const ROW: Row = Row::of::<IndexIVFRaBitQFastScan>()
+    .grammar(Grammar::InvertedFile(|over, part| match RaBitQPart::parse(part) {
+        Some(RaBitQPart { nb_bits, bbs: Some(bbs) }) => {
+            let quantizer = over.quantizer.clone();
+            let index = IndexIVFRaBitQFastScan::new(quantizer, over.d, over.nlist, over.metric, bbs, true, nb_bits)?;
+            Ok(Some(Handle::new(index)))
+        }
+        _ => Ok(None),
+    }))
+    .format(Format {
+        fourccs: &["Iwrn"],
+        read: |input, _| {
+            let mut ivf = format::read_header(input)?;
+            let rabitq = RaBitQuantizer::read(input, true)?;
+            ivf.by_residual = input.bool("by_residual")?;
+            ivf.code_size = input.usize()?;
+            let (bbs, qbs2, m2, implem) = (input.i32()?, input.usize()?, input.usize()?, input.i32()?);
+            let (qb, centered) = (input.u8()?, input.bool("centered")?);
+            let bbs = crate::index::fast_scan::check_block(i64::from(bbs))?;
+            let (m, aux) = (rabitq.d.div_ceil(4), rabitq.parts().aux());
+            let fits = m2 == m.next_multiple_of(2) && ivf.code_size == rabitq.code_size && rabitq.d == ivf.dim();
+            Error::check(fits, "M2 == roundup((d + 3) / 4, 2) && code_size == rabitq.code_size && d == rabitq.d")?;
+            format::read_lists(&mut ivf, input)?;
+            let fast_scan = IndexIVFFastScan {
+                ivf,
+                bbs,
+                M: m,
+                nbits: 4,
+                ksub: KSUB,
+                M2: m2,
+                implem,
+                qbs2,
+                aux,
+                ..Default::default()
+            };
+            if let Some(lists) = &fast_scan.ivf.invlists
+                && let Some(lists) = cast_mut::<BlockInvertedLists>(&mut *lists.write())
+            {
+                lists.set_packer(&fast_scan.packer()?)?;
+            }
+            Ok(Handle::new(IndexIVFRaBitQFastScan { fast_scan, rabitq, qb, centered }))
+        },
+        write: |object, out| {
+            let index = receiver::<IndexIVFRaBitQFastScan>(object)?;
+            out.fourcc("Iwrn")?;
+            format::write_header(index, out)?;
+            index.rabitq.write_with_bits(out)?;
+            out.bool(index.by_residual)?;
+            out.usize(index.code_size)?;
+            out.i32(index.bbs)?;
+            out.usize(index.qbs2)?;
+            out.usize(index.M2)?;
+            out.i32(index.implem)?;
+            out.u8(index.qb)?;
+            out.bool(index.centered)?;
+            format::write_lists(index, out)
+        },
+    });
+
+#[methods(new)]
+impl IndexIVFRaBitQFastScan {
+    /// Over `nlist` lists of `quantizer`, with codes of `nb_bits` bits a coordinate, in blocks of `bbs` vectors.
+    #[new]
+    pub fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        #[default = MetricType::L2] metric: MetricType,
+        #[default = 32] bbs: i64,
+        #[default = true] own_invlists: bool,
+        #[default = 1] nb_bits: usize,
+    ) -> Result<Self> {
+        let rabitq = RaBitQuantizer::new(dim_of(d), metric, nb_bits)?;
+        let m = rabitq.d.div_ceil(4);
+        let fast_scan = IndexIVFFastScan::new(quantizer, d, nlist, m, metric, bbs, own_invlists)?;
+        let mut fast_scan = fast_scan.with_aux(rabitq.parts().aux())?;
+        fast_scan.by_residual = true;
+        Ok(IndexIVFRaBitQFastScan { fast_scan, rabitq, ..Default::default() })
+    }
+
+    /// The codes of another inverted file, packed.
+    #[new]
+    pub fn from_ivf_rabitq(orig: &IndexIVFRaBitQ, #[default = 32] bbs: i64) -> Result<Self> {
+        let (quantizer, d, bits) = (orig.quantizer()?.clone(), i64::from(orig.d), orig.rabitq.nb_bits);
+        let mut made = IndexIVFRaBitQFastScan::new(quantizer, d, orig.nlist, orig.metric_type, bbs, true, bits)?;
+        (made.is_trained, made.by_residual, made.nprobe) = (orig.is_trained, orig.by_residual, orig.nprobe);
+        made.qb = orig.qb;
+        made.fast_scan.take(orig)?;
+        Ok(made)
+    }
+
+    /// Bytes that stand behind the signs of each code.
+    fn compute_per_vector_storage_size(&self) -> usize {
+        self.rabitq.parts().aux()
+    }
+}
+
+impl IndexIVFRaBitQFastScan {
+    fn deep_copy(&self) -> Result<Self> {
+        Ok(IndexIVFRaBitQFastScan { fast_scan: self.fast_scan.deep_copy()?, ..self.clone() })
+    }
+
+    fn check(&self) -> Result<()> {
+        self.rabitq.check()?;
+        Error::check(self.by_residual, "by_residual")?;
+        let fits = self.rabitq.d == self.dim() && self.rabitq.code_size == self.code_size;
+        Error::check(fits && self.fast_scan.aux == self.rabitq.parts().aux(), "code_size == rabitq.code_size")
+    }
+
+    fn rounding(&self, pairs: &Pairs<'_>) -> Result<Rounding> {
+        check_rounded(match pairs.params.and_then(cast::<IVFRaBitQSearchParameters>) {
+            Some(params) => Rounding::new(params.qb, params.centered)?,
+            None => Rounding::new(self.qb, self.centered)?,
+        })
+    }
+
+    /// Looks into the lists of each query, in their order.
+    fn visit<C: Collector>(
+        &self,
+        pairs: &Pairs<'_>,
+        collector: impl Fn() -> C + Sync,
+        done: impl Fn(usize, Vec<Hit>) + Sync,
+    ) -> Result<()> {
+        self.check()?;
+        let (rounding, nprobe, lists) = (self.rounding(pairs)?, pairs.plan.nprobe, self.lists()?);
+        let sel = selector(pairs.params);
+        let sel = sel.as_ref().map(|sel| sel.read());
+        let quantizer = self.quantizer()?.read();
+        let (d, size, packer) = (self.dim(), self.M2 * KSUB, self.fast_scan.packer()?);
+        let counts = Mutex::new(IndexIVFStats { nq: pairs.n, ..Default::default() });
+        let share = pairs.n.div_ceil(threads::available() * 8).max(1);
+        threads::parallel_for(pairs.n.div_ceil(share), |task| {
+            let mut queries = vec![QueryFactors::default(); nprobe];
+            let (mut floats, mut tables, mut centroid) = (QueryTables::default(), Tables::default(), vec![0f32; d]);
+            let mut hits = Vec::new();
+            for q in task * share..((task + 1) * share).min(pairs.n) {
+                interrupt::check()?;
+                let list_nos = &pairs.list_nos[q * nprobe..(q + 1) * nprobe];
+                let visited: Vec<(usize, usize)> = list_nos
+                    .iter()
+                    .filter_map(|list| usize::try_from(*list).ok())
+                    .map(|list| (list, lists.list_size(list)))
+                    .collect();
+                floats.tables.clear();
+                floats.tables.resize(visited.len() * self.M * KSUB, 0.0);
+                floats.bias.clear();
+                floats.bias.resize(visited.len(), 0.0);
+                let rows = floats.tables.chunks_exact_mut((self.M * KSUB).max(1));
+                for (((list, _), query), row) in visited.iter().zip(&mut queries).zip(rows) {
+                    quantizer.reconstruct(*list as i64, &mut centroid)?;
+                    query.set(pairs.query(d, q), &centroid, rounding);
+                    query.tables(rounding, row);
+                }
+                let mut own = collector();
+                if !visited.is_empty() {
+                    quantize_tables(&floats.tables, &floats.bias, self.M, self.M2, &mut tables)?;
+                }
+                for (probe, ((list, n), query)) in visited.iter().zip(&queries).enumerate().filter(|(_, v)| v.0.1 > 0) {
+                    let (packed, block) = lists
+                        .packed(*list)
+                        .filter(|(_, block)| *block == packer.nvec)
+                        .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of RaBitQ codes"))?;
+                    let codes = PackedCodes {
+                        parts: self.rabitq.parts(),
+                        layout: packer.layout,
+                        packed,
+                        similarity: self.metric_type.is_similarity(),
+                    };
+                    let packed = Packed { codes: packed, block, parts: self.M2, stride: packer.layout.stride() };
+                    let ids = lists.ids(*list);
+                    let each = if tables.bytes.len() > size { probe * size } else { 0 };
+                    let groups = n.div_ceil(GROUP);
+                    for from in (0..groups).step_by(PIECE) {
+                        let lane = Lane {
+                            tables: &tables.bytes[each..each + size],
+                            first: tables.first.get(probe).copied().unwrap_or(0),
+                            below: u16::MAX,
+                            flip: false,
+                            hits: &mut hits,
+                        };
+                        scan_packed(packed, from, (from + PIECE).min(groups), &mut [lane]);
+                        codes.offer(query, rounding, (tables.offset, tables.scale), &mut hits, &mut own, |at| {
+                            let wanted = at < *n && sel.as_ref().is_none_or(|sel| sel.is_member(ids[at]));
+                            wanted.then(|| if pairs.store_pairs { lo_build(*list, at) } else { ids[at] })
+                        });
+                    }
+                }
+                counts.lock().add(&IndexIVFStats {
+                    nlist: visited.iter().filter(|(_, n)| *n > 0).count(),
+                    ndis: visited.iter().map(|(_, n)| n).sum(),
+                    nheap_updates: own.updates(),
+                    ..Default::default()
+                });
+                done(q, own.finish());
+            }
+            Ok(())
+        })?;
+        INDEX_IVF_STATS.write().add(&counts.into_inner());
+        Ok(())
+    }
+}
+
+impl Index for IndexIVFRaBitQFastScan {
+    crate::inverted_file_index!();
+}
+
+impl InvertedFile for IndexIVFRaBitQFastScan {
+    fn ivf(&self) -> &IndexIVF {
+        &self.fast_scan.ivf
+    }
+    fn ivf_mut(&mut self) -> &mut IndexIVF {
+        &mut self.fast_scan.ivf
+    }
+    fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
+        self.check()
+    }
+    fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
+        self.check()?;
+        if list_nos.is_empty() { Ok(()) } else { self.rabitq.encode(x, &centroids(self, list_nos)?, codes) }
+    }
+    fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()> {
+        self.check()?;
+        if list_nos.is_empty() { Ok(()) } else { self.rabitq.decode_all(codes, &centroids(self, list_nos)?, x) }
+    }
+    fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
+        let other = cast::<IndexIVFRaBitQFastScan>(other);
+        let same = other.is_some_and(|o| o.rabitq.nb_bits == self.rabitq.nb_bits && o.bbs == self.bbs);
+        Error::check(same, "other->rabitq.nb_bits == rabitq.nb_bits && other->bbs == bbs")
+    }
+    fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
+        self.visit(pairs, || Heap::new(k), |q, hits| out.write(q, &hits)).map(|()| true)
+    }
+    fn range_search_pairs(&self, pairs: &Pairs<'_>, radius: f32, out: &InRadius) -> Result<bool> {
+        let limit = out.limit(radius);
+        self.visit(pairs, || InRange::new(limit), |q, hits| out.put(q, hits)).map(|()| true)
+    }
+}
+
+impl FastScanFile for IndexIVFRaBitQFastScan {
+    fn fast_scan(&self) -> &IndexIVFFastScan {
+        &self.fast_scan
+    }
+    fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan {
+        &mut self.fast_scan
+    }
+    fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
+        self.check()?;
+        Ok(Box::new(Maker { index: self, quantizer, rounding: check_rounded(Rounding::new(self.qb, self.centered)?)? }))
+    }
+}
+
+struct Maker<'a> {
+    index: &'a IndexIVFRaBitQFastScan,
+    quantizer: &'a dyn Index,
+    rounding: Rounding,
+}
+
+impl TablesMaker for Maker<'_> {
+    fn fill(&self, x: &[f32], lists: &[i64], _coarse: &[f32], out: &mut QueryTables) -> Result<()> {
+        let size = self.index.M * KSUB;
+        out.tables.clear();
+        out.tables.resize(lists.len() * size, 0.0);
+        out.bias.clear();
+        out.bias.resize(lists.len(), 0.0);
+        let (mut query, mut centroid) = (QueryFactors::default(), vec![0f32; x.len()]);
+        for (list, row) in lists.iter().zip(out.tables.chunks_exact_mut(size.max(1))).filter(|(list, _)| **list >= 0) {
+            self.quantizer.reconstruct(*list, &mut centroid)?;
+            query.set(x, &centroid, self.rounding);
+            query.tables(self.rounding, row);
+        }
+        Ok(())
+    }
+}
