@@ -81,42 +81,6 @@ template <u32 CODE> struct Decoder {
         }
     }
 
-    // Numbers i to i + 3 as they are in the code, less half of what there are: small, and exact in few bits. Past the end they are zeros.
-    __device__ __forceinline__ Four staged_numbers(const u8* row, u32 i, u32 d, bool aligned) const {
-        const u32 bits = CODE == 8 ? 8 : codes.bits, mask = (1u << bits) - 1;
-        const float half = 1u << (bits - 1);
-        u32 v = 0;
-        if (aligned) {
-            const u8* p = row + min(i, d - 4) * bits / 8;
-            if constexpr (CODE == 8) {
-                v = *reinterpret_cast<const u32*>(p);
-            } else {
-                v = p[0] | p[1] << 8;
-                if (bits == 6) v |= p[2] << 16;
-            }
-        } else {
-            for (u32 j = 0; j < 4 && i + j < d; ++j) {
-                const u32 at = (i + j) * bits, shift = at % 8;
-                u32 number = row[at / 8];
-                if (shift + bits > 8) number |= row[at / 8 + 1] << 8;
-                v |= (number >> shift & mask) << j * bits;
-            }
-        }
-        Four x = {(v & mask) - half, (v >> bits & mask) - half, (v >> 2 * bits & mask) - half, (v >> 3 * bits & mask) - half};
-        if (i >= d) x.x = 0;
-        if (i + 1 >= d) x.y = 0;
-        if (i + 2 >= d) x.z = 0;
-        if (i + 3 >= d) x.w = 0;
-        return x;
-    }
-
-    // What those stand for: lows + steps * number.
-    __device__ __forceinline__ Four staged_steps(u32 i, u32 d, bool aligned) const { return staged_row(codes.steps, i, d, aligned); }
-    __device__ __forceinline__ Four staged_lows(u32 i, u32 d, bool aligned) const {
-        const float half = 1u << ((CODE == 8 ? 8 : codes.bits) - 1);
-        return multiply_add(staged_steps(i, d, aligned), {half, half, half, half}, staged_row(codes.lows, i, d, aligned));
-    }
-
     // As staged_row.
     __device__ __forceinline__ Four staged(const u8* row, u32 column, u32 d, bool aligned) const {
         if (aligned) {

@@ -4,6 +4,7 @@
 #include "codes.cuh"
 #include "keys.cuh"
 #include "metrics.cuh"
+#include "mma.cuh"
 
 namespace faiss {
 
@@ -176,18 +177,21 @@ __device__ void ivf_tile(const float* queries, u32 d, const Tiles& tiles, const 
     }
 }
 
-// Keys of the squared distances, by differences, of each query to its k candidates, given by their places in the query's row:
-// where norms and products decided who the candidates are, this tells their distances without cancellation. One warp a
-// candidate; NO_KEY from k to `size`.
+// Keys of the exact values of each query's candidates, given by their places in the query's row: k best so far, and what the filter found. One warp a
+// candidate; NO_KEY behind them up to `size`. Squared distances by differences, or with `inner` products.
 template <u32 CODE>
-__device__ void ivf_keys(const float* queries, u32 d, u32 query_count, u32 k, u32 size, const i64* positions,
-                         const Probes& probes, const Codes& codes, u64* keys) {
+__device__ void ivf_keys(const float* queries, u32 d, u32 inner, u32 query_count, u32 k, u32 size, const i64* best, const u32* counts,
+                         const u32* candidates, u32 capacity, const Probes& probes, const Codes& codes, u64* keys) {
     const u32 lane = threadIdx.x % 32, nprobe = probes.nprobe;
     const Decoder<CODE> decoder(codes);
     for (i64 at = grid_thread() / 32; at < (i64)query_count * size; at += grid_threads() / 32) {
         const i64 query = at / size;
         const u32 number = at % size;
-        const i64 position = number < k ? positions[query * k + number] : -1;
+        // A query of more candidates than there is room for is done in another way, and one without a limit has none.
+        const u32 found = counts[query] > capacity ? 0 : counts[query];
+        i64 position = -1;
+        if (number < k) position = best[query * k + number];
+        else if (number - k < found) position = candidates[query * capacity + number - k];
         u64 key = NO_KEY;
         if (position >= 0) {
             const u32* row = probes.places + query * (nprobe + 1);
@@ -204,236 +208,230 @@ __device__ void ivf_keys(const float* queries, u32 d, u32 query_count, u32 k, u3
             float sum = 0;
 #pragma unroll 4
             for (u32 i = lane; i < d; i += 32) {
-                const float a = center ? x[i] - center[i] : x[i];
-                const float difference = a - decoder.one(y, i);
-                sum = fmaf(difference, difference, sum);
+                const float c = center ? center[i] : 0.0f, v = decoder.one(y, i);
+                if (inner) {
+                    sum = fmaf(x[i], center ? v + c : v, sum);
+                } else {
+                    const float difference = (center ? x[i] - c : x[i]) - v;
+                    sum = fmaf(difference, difference, sum);
+                }
             }
-            key = make_key(warp_sum(sum), (u32)position, false);
+            key = make_key(warp_sum(sum), (u32)position, inner != 0);
         }
         if (lane == 0) keys[at] = key;
     }
 }
 
-// The same for 64 queries by matrix units, which make three products of the halves of each number in tf32: together 22 bits, so that sums
-// are about as exact as those of f32. Distances come from norms and products, both of differences to the list's centroid,
-// which keeps them small; who is near is then decided by differences. Inner products are taken as they are.
-#if __CUDA_ARCH__ >= 800
-
-// Rows of 20 numbers: what a warp reads for a matrix unit, four numbers of eight rows, is in 32 banks. Rows of distances of 132
-// numbers, so that pairs of eight rows are.
-constexpr u32 PRODUCT_Q = 64, PRODUCT_ROW = LIST_D + 4, PRODUCT_OUT = LIST_V + 4;
-
-struct Halves {
-    u32 high, low;
-};
-
-// The unit reads the upper 19 bits. Cutting is exact and full speed, where a conversion is not: what is cut off is the rest.
-__device__ __forceinline__ Halves split(float x) {
-    const u32 high = __float_as_uint(x) & 0xffffe000u;
-    return {high, __float_as_uint(x - __uint_as_float(high))};
+// The first lists of each query, `part` of `nprobe`.
+__device__ inline void first_lists(const i64* labels, u32 nprobe, u32 part, i64* first, i64 count) {
+    for (i64 i = grid_thread(); i < count * part; i += grid_threads()) first[i] = labels[i / part * nprobe + i % part];
 }
 
-__device__ __forceinline__ void multiply_tf32(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
-    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+// The lists of the pairs that the filter looks at, -1 for the first `part` of a query and for all of a query that has no k results yet, so that no
+// limit is known: its count is beyond `capacity`. Other counts begin as 0.
+__device__ inline void rest_lists(const int* lists, u32 nprobe, u32 part, const i64* best, u32 k, u32 capacity, int* rest, u32* counts,
+                                  i64 pairs) {
+    for (i64 pair = grid_thread(); pair < pairs; pair += grid_threads()) {
+        const i64 query = pair / nprobe;
+        const u32 number = pair % nprobe;
+        const bool known = best[query * k + k - 1] >= 0;
+        rest[pair] = number < part || !known ? -1 : lists[pair];
+        if (number == 0) counts[query] = known ? 0 : capacity + 1;
+    }
+}
+
+// Which vectors of the lists that a query looks into may be among its k best, where a limit is known from its first lists: by products of bf16, whose
+// errors are counted in, so that no such vector is missed. Distances by L2 are of differences to the list's centroid, which keeps them small:
+// |a - b|^2 = |a|^2 + |b|^2 - 2 <a, b>, and a product of two numbers rounded to 9 bits is off by 2^-8 of |a||b| at most.
+#if __CUDA_ARCH__ >= 800
+
+constexpr u32 FILTER_Q = 64, FILTER_V = 128, FILTER_D = 32, FILTER_PITCH = FILTER_D + 8;
+constexpr float BF16_ERROR = 1.01f / 256;
+// Sums of d numbers, each rounded; a generous bound.
+__device__ __forceinline__ float sum_error(u32 d) { return (float)(d + 64) / 16777216.0f; }
+
+__device__ __forceinline__ u32 bf16_pair(float low, float high) {
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
+
+__device__ __forceinline__ void multiply_bf16(float (&c)[4], const u32 (&a)[4], u32 b0, u32 b1) {
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-__device__ __forceinline__ float dot(const Four& x, const Four& y) {
-    return fmaf(x.x, y.x, fmaf(x.y, y.y, fmaf(x.z, y.z, x.w * y.w)));
-}
-__device__ __forceinline__ float square(const Four& x) {
-    return fmaf(x.x, x.x, fmaf(x.y, x.y, fmaf(x.z, x.z, x.w * x.w)));
-}
-__device__ __forceinline__ void store_four(float* p, const Four& x) { *reinterpret_cast<float4*>(p) = make_float4(x.x, x.y, x.z, x.w); }
+__device__ __forceinline__ float square(const Four& x) { return fmaf(x.x, x.x, fmaf(x.y, x.y, fmaf(x.z, x.z, x.w * x.w))); }
 
-// Over the four lanes that have parts of one row.
-__device__ __forceinline__ float quad_sum(float x) {
-    x += __shfl_xor_sync(FULL_WARP, x, 1);
-    return x + __shfl_xor_sync(FULL_WARP, x, 2);
+// Over `lanes` lanes, a power of two, that have parts of one row.
+template <u32 LANES> __device__ __forceinline__ float lanes_sum(float x) {
+#pragma unroll
+    for (u32 step = 1; step < LANES; step *= 2) x += __shfl_xor_sync(FULL_WARP, x, step);
+    return x;
 }
 
-// A warp has 32 queries and 32 vectors.
-template <Metric M, u32 CODE>
-__device__ void ivf_product(const float* queries, u32 d, const Tiles& tiles, const Probes& probes, const Codes& codes,
-                            float* distances, i64 stride, u32 splits) {
-    constexpr bool L2 = M == Metric::L2;
-    __shared__ __align__(16) float q[PRODUCT_Q][PRODUCT_ROW];
-    __shared__ __align__(16) float v[LIST_V][PRODUCT_ROW];
-    __shared__ __align__(16) float out[32][PRODUCT_OUT];
-    __shared__ float q_norms[PRODUCT_Q], v_norms[LIST_V];
-    __shared__ float* out_rows[PRODUCT_Q];
-    __shared__ u32 limits[PRODUCT_Q];
-    const u32 tile = blockIdx.x / splits, split_number = blockIdx.x % splits;
+// Positions in their rows of the candidates of each query, in any order, as many as `counts` says; those beyond `capacity` are counted only. A tile is
+// up to 64 pairs of one list, whose queries are in shared memory as bf16; the list's vectors go by, 128 at a time, in pieces of 32 numbers. A warp
+// has 32 queries and 32 vectors.
+//
+// Shared memory: 128 * (d rounded up to a multiple of 32, and 8) bytes.
+template <u32 CODE>
+__device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& tiles, const Probes& probes, const Codes& codes,
+                           const float* best_values, u32 k, const u8* allowed, u32 splits, u32 capacity, u32* counts,
+                           u32* candidates) {
+    extern __shared__ __align__(16) u8 filter_memory[];
+    __shared__ __align__(16) u32 pieces[2][FILTER_V][FILTER_PITCH / 2];
+    __shared__ float row_limits[FILTER_Q], row_lengths[FILTER_Q], v_terms[2][FILTER_V], v_lengths[2][FILTER_V];
+    __shared__ u32 pair_of[FILTER_Q], limits[FILTER_Q];
+    const u32 tile = blockIdx.x / splits, split = blockIdx.x % splits;
     if (tile >= *tiles.count) return;
     const u32 list = tiles.lists[tile], first = tiles.firsts[tile];
-    const u32 pairs = min(PRODUCT_Q, tiles.groups[list + 1] - first);
-    const u32 thread = threadIdx.x, warp = thread / 32, lane = thread % 32;
-    // Past the last pair its query is read again, and nothing written.
-    const u32 row = thread / 4, column = thread % 4 * 4;
-    const u32 pair = tiles.order[first + min(row, pairs - 1)], query = pair / probes.nprobe;
-    const u32* place = probes.places + (i64)query * (probes.nprobe + 1) + pair % probes.nprobe;
-    if (column == 0) {
-        limits[row] = row < pairs ? place[1] - place[0] : 0;
-        out_rows[row] = distances + query * stride + place[0];
-    }
-    const float* query_row = queries + (i64)query * d;
+    const u32 pairs = min(FILTER_Q, tiles.groups[list + 1] - first);
+    const u32 thread = threadIdx.x, warp = thread / 32, lane = thread % 32, quad = lane % 4, group = lane / 4;
+    const u32 width = (d + FILTER_D - 1) / FILTER_D * FILTER_D, pitch = width + 8;
     const Decoder<CODE> decoder(codes);
-    const bool residual = CODE != 32 && codes.residual;
-    // For L2 all is taken relative to the centroid, which keeps it small; codes of residuals are.
-    const float* center = L2 || residual ? codes.centroids + (i64)list * d : nullptr;
+    const bool residual = CODE != 32 && codes.residual, aligned = d % 4 == 0;
+    const float* center = codes.centroids && (!inner || residual) ? codes.centroids + (i64)list * d : nullptr;
+    const float slack = sum_error(d), product_error = (inner ? 1.0f : 2.0f) * (BF16_ERROR + 2 * slack);
+    const i64 list_first = codes.starts[list];
+
+    if (thread < FILTER_Q) {
+        const u32 pair = tiles.order[first + min(thread, pairs - 1)], query = pair / probes.nprobe;
+        const u32* place = probes.places + (i64)query * (probes.nprobe + 1) + pair % probes.nprobe;
+        pair_of[thread] = pair;
+        limits[thread] = thread < pairs ? place[1] - place[0] : 0;
+    }
     __syncthreads();
     u32 count = 0; // what any query wants of the list
     for (u32 i = 0; i < pairs; ++i) count = max(count, limits[i]);
-    const i64 list_first = codes.starts[list];
-    const u32 warp_q = warp / 4 * 32, warp_v = warp % 4 * 32;
-    const bool aligned = d % 4 == 0, working = warp_q < pairs, many = warp_q + 16 < pairs;
-
-    // Numbers of few bits are exact in the upper half of what is multiplied: their scale goes to the query's side, and the part of the product that is the
-    // same for all vectors, with the ranges' starts, to the query's norm.
-    constexpr bool SCALED = CODE == 8 || CODE == 0;
-    Four next_query, next_vectors[2], c = {}, low = {}, step_sizes = {};
-    const auto load = [&](u32 v0, u32 base) {
-        next_query = staged_row(query_row, base + column, d, aligned);
-        if (center) c = staged_row(center, base + column, d, aligned);
-        if constexpr (SCALED) {
-            low = decoder.staged_lows(base + column, d, aligned);
-            step_sizes = decoder.staged_steps(base + column, d, aligned);
-        }
-#pragma unroll
-        for (u32 j = 0; j < 2; ++j) {
-            const u8* x = decoder.row(list_first + min(v0 + row + 64 * j, count - 1));
-            if constexpr (SCALED) next_vectors[j] = decoder.staged_numbers(x, base + column, d, aligned);
-            else next_vectors[j] = decoder.staged(x, base + column, d, aligned);
-        }
-    };
-    u32 v0 = split_number * LIST_V, base = 0;
+    u32 v0 = split * FILTER_V, base = 0;
     if (v0 >= count) return;
-    load(v0, base);
-    float sums[2][4][4] = {}, q_square = 0, v_squares[2] = {};
-    const u32 part = lane / 4, step = lane % 4;
-    while (true) {
-        if constexpr (SCALED) {
-            if (L2 && !residual) low = minus(low, c);
-            if (!L2 && residual) low = plus(low, c);
-            if (L2) next_query = minus(next_query, c);
-            const float both = dot(next_query, low);
-            q_square += L2 ? square(next_query) - 2.0f * both : both;
-            if (L2) {
-#pragma unroll
-                for (u32 j = 0; j < 2; ++j) v_squares[j] += square(multiply_add(step_sizes, next_vectors[j], low));
-            }
-            next_query = multiply_add(next_query, step_sizes, {0, 0, 0, 0});
-        } else if constexpr (L2) {
-            next_query = minus(next_query, c);
-            q_square += square(next_query);
-#pragma unroll
-            for (u32 j = 0; j < 2; ++j) {
-                if (!residual) next_vectors[j] = minus(next_vectors[j], c);
-                v_squares[j] += square(next_vectors[j]);
-            }
-        } else if (residual) {
-#pragma unroll
-            for (u32 j = 0; j < 2; ++j) next_vectors[j] = plus(next_vectors[j], c);
+    {
+        // Past the last pair its query is there again, and nothing is found.
+        const u32 row = thread / 4, column = thread % 4 * 4, query = pair_of[row] / probes.nprobe;
+        const float* x = queries + (i64)query * d;
+        u32* to = reinterpret_cast<u32*>(filter_memory) + row * pitch / 2;
+        float own = 0;
+        for (u32 at = column; at < width; at += 16) {
+            Four a = staged_row(x, at, d, aligned);
+            if (center && !inner) a = minus(a, staged_row(center, at, d, aligned));
+            own += square(a);
+            *reinterpret_cast<uint2*>(to + at / 2) = make_uint2(bf16_pair(a.x, a.y), bf16_pair(a.z, a.w));
         }
-        store_four(&q[row][column], next_query);
+        own = lanes_sum<4>(own);
+        if (column == 0) {
+            const float worst = best_values[(i64)query * k + k - 1];
+            const float reach = worst + (inner ? -1.0f : 1.0f) * slack * fabsf(worst);
+            row_limits[row] = (inner ? reach : own * (1 - slack) - reach) - 1e-36f;
+            row_lengths[row] = sqrtf(own) * (1 + slack);
+        }
+    }
+
+    const u32 row = thread / 8, column = thread % 8 * 4;
+    Four next[4], c = {};
+    const auto load = [&](u32 v0, u32 base) {
+        if (center) c = staged_row(center, base + column, d, aligned);
 #pragma unroll
-        for (u32 j = 0; j < 2; ++j) store_four(&v[row + 64 * j][column], next_vectors[j]);
+        for (u32 j = 0; j < 4; ++j)
+            next[j] = decoder.staged(decoder.row(list_first + min(v0 + row + 32 * j, count - 1)), base + column, d, aligned);
+    };
+    load(v0, base);
+    const u32 warp_q = warp / 4 * 32, warp_v = warp % 4 * 32;
+    const bool working = warp_q < pairs;
+    const u32 a_address = (u32)__cvta_generic_to_shared(filter_memory) + ((warp_q + lane % 16) * pitch + lane / 16 * 8) * 2;
+    const u32 b_address = (u32)__cvta_generic_to_shared(pieces) +
+                          ((warp_v + lane % 8 + lane / 16 * 8) * FILTER_PITCH + lane / 8 % 2 * 8) * 2;
+    float sums[2][4][4] = {}, squares[4] = {};
+    u32 piece = 0, side = 0;
+    while (true) {
+#pragma unroll
+        for (u32 j = 0; j < 4; ++j) {
+            if (center && inner) next[j] = plus(next[j], c);
+            else if (center && !residual) next[j] = minus(next[j], c);
+            squares[j] += square(next[j]);
+            *reinterpret_cast<uint2*>(&pieces[piece][row + 32 * j][column / 2]) =
+                make_uint2(bf16_pair(next[j].x, next[j].y), bf16_pair(next[j].z, next[j].w));
+        }
+        const u32 now_v0 = v0, now_base = base;
+        const bool last = base + FILTER_D >= d;
+        if (last) {
+#pragma unroll
+            for (u32 j = 0; j < 4; ++j) {
+                const float own = lanes_sum<8>(squares[j]);
+                if (column == 0) {
+                    v_terms[side][row + 32 * j] = inner ? 0.0f : own * (1 - slack);
+                    v_lengths[side][row + 32 * j] = sqrtf(own) * (1 + slack) * product_error;
+                }
+                squares[j] = 0;
+            }
+        }
         __syncthreads();
         // What comes next is on its way while this is worked on.
-        u32 next_v0 = v0, next_base = base + LIST_D;
-        if (next_base >= d) {
-            next_base = 0;
-            next_v0 += splits * LIST_V;
+        base += FILTER_D;
+        if (last) {
+            base = 0;
+            v0 += splits * FILTER_V;
         }
-        const bool more = next_v0 < count;
-        if (more) load(next_v0, next_base);
+        const bool more = v0 < count;
+        if (more) load(v0, base);
         if (working) {
 #pragma unroll
-            for (u32 k = 0; k < LIST_D; k += 8) {
-                u32 high[2][4], low_part[2][4];
+            for (u32 step = 0; step < FILTER_D; step += 16) {
+                u32 a[2][4], b[2][4];
+#pragma unroll
+                for (u32 m = 0; m < 2; ++m) load_matrices(a[m], a_address + (m * 16 * pitch + now_base + step) * 2);
+#pragma unroll
+                for (u32 n = 0; n < 2; ++n)
+                    load_matrices(b[n], b_address + ((piece * FILTER_V + n * 16) * FILTER_PITCH + step) * 2);
 #pragma unroll
                 for (u32 m = 0; m < 2; ++m)
 #pragma unroll
-                    for (u32 i = 0; i < 4; ++i) {
-                        const Halves halves = split(q[warp_q + m * 16 + part + i % 2 * 8][k + step + i / 2 * 4]);
-                        high[m][i] = halves.high;
-                        low_part[m][i] = halves.low;
-                    }
-#pragma unroll
-                for (u32 n = 0; n < 4; ++n) {
-                    const float* x = &v[warp_v + n * 8 + part][k + step];
-                    if constexpr (SCALED) {
-                        const u32 b0 = __float_as_uint(x[0]), b1 = __float_as_uint(x[4]);
-#pragma unroll
-                        for (u32 m = 0; m < 2; ++m) {
-                            if (m > 0 && !many) break;
-                            multiply_tf32(sums[m][n], low_part[m], b0, b1);
-                            multiply_tf32(sums[m][n], high[m], b0, b1);
-                        }
-                        continue;
-                    }
-                    const Halves b0 = split(x[0]), b1 = split(x[4]);
-#pragma unroll
-                    for (u32 m = 0; m < 2; ++m) {
-                        if (m > 0 && !many) break;
-                        multiply_tf32(sums[m][n], low_part[m], b0.high, b1.high);
-                        multiply_tf32(sums[m][n], high[m], b0.low, b1.low);
-                        multiply_tf32(sums[m][n], high[m], b0.high, b1.high);
-                    }
-                }
+                    for (u32 n = 0; n < 4; ++n) multiply_bf16(sums[m][n], a[m], b[n / 2][n % 2 * 2], b[n / 2][n % 2 * 2 + 1]);
             }
         }
-        if (next_base == 0) {
-            if constexpr (L2 || SCALED) {
-                q_square = quad_sum(q_square);
-#pragma unroll
-                for (u32 j = 0; j < 2; ++j) v_squares[j] = quad_sum(v_squares[j]);
-                if (column == 0) {
-                    q_norms[row] = q_square;
-                    v_norms[row] = v_squares[0];
-                    v_norms[row + 64] = v_squares[1];
-                }
-                q_square = v_squares[0] = v_squares[1] = 0;
-            }
-            // Through shared memory, so that rows are written in whole lines: 16 queries of each half at a time.
+        if (last && working) {
+            const float factor = inner ? 1.0f : 2.0f;
 #pragma unroll
             for (u32 m = 0; m < 2; ++m) {
-                const u32 out_row = warp / 4 * 16 + part;
 #pragma unroll
-                for (u32 n = 0; n < 4; ++n) {
-                    float* target = &out[out_row][warp_v + n * 8 + step * 2];
-                    *reinterpret_cast<float2*>(target) = make_float2(sums[m][n][0], sums[m][n][1]);
-                    *reinterpret_cast<float2*>(target + 8 * PRODUCT_OUT) = make_float2(sums[m][n][2], sums[m][n][3]);
+                for (u32 h = 0; h < 2; ++h) {
+                    const u32 at = warp_q + m * 16 + h * 8 + group;
+                    const float limit = row_limits[at], length = row_lengths[at];
+                    u32 found = 0;
 #pragma unroll
-                    for (u32 i = 0; i < 4; ++i) sums[m][n][i] = 0;
-                }
-                __syncthreads();
+                    for (u32 n = 0; n < 4; ++n)
 #pragma unroll
-                for (u32 r = 0; r < 4; ++r) {
-                    const u32 from = warp * 4 + r, at = from / 16 * 32 + m * 16 + from % 16;
-                    const u32 limit = limits[at];
-                    float* target = out_rows[at] + v0;
-#pragma unroll
-                    for (u32 c = 0; c < 4; ++c) {
-                        const u32 there = lane + 32 * c;
-                        float value = out[from][there];
-                        if constexpr (L2) {
-                            value = fmaf(-2.0f, value, q_norms[at] + v_norms[there]);
-                            value = value < 0 ? 0 : value; // rounding may go below zero; NaN stays
-                        } else if constexpr (SCALED) {
-                            value += q_norms[at];
+                        for (u32 l = 0; l < 2; ++l) {
+                            const u32 v = warp_v + n * 8 + quad * 2 + l;
+                            const float least = fmaf(-length, v_lengths[side][v], v_terms[side][v]) + limit;
+                            // What is no number is for the exact distances to judge.
+                            found |= (u32) !(factor * sums[m][n][2 * h + l] < least) << (2 * n + l);
                         }
-                        if (v0 + there < limit) target[there] = value;
+                    while (found) {
+                        const u32 bit = __ffs(found) - 1;
+                        found &= found - 1;
+                        const u32 v = now_v0 + warp_v + bit / 2 * 8 + quad * 2 + bit % 2;
+                        if (v >= limits[at] || (allowed && !allowed[list_first + v])) continue;
+                        const u32 query = pair_of[at] / probes.nprobe;
+                        const u32 start = probes.places[(i64)query * (probes.nprobe + 1) + pair_of[at] % probes.nprobe];
+                        const u32 place = atomicAdd(&counts[query], 1u);
+                        if (place < capacity) candidates[(i64)query * capacity + place] = start + v;
                     }
                 }
-                if (m == 0) __syncthreads();
             }
         }
+        if (last) {
+            side ^= 1;
+#pragma unroll
+            for (u32 m = 0; m < 2; ++m)
+#pragma unroll
+                for (u32 n = 0; n < 4; ++n)
+#pragma unroll
+                    for (u32 i = 0; i < 4; ++i) sums[m][n][i] = 0;
+        }
         if (!more) break;
-        __syncthreads();
-        v0 = next_v0;
-        base = next_base;
+        piece ^= 1;
     }
 }
 

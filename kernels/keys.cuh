@@ -30,7 +30,16 @@ __device__ __forceinline__ void order(u64& low, u64& high) {
     }
 }
 
-// Makes a bitonic run of `size` keys (a power of two) ascending.
+// Between two steps of a sort, each of which compares keys that are within so many: up to 64 of them are one warp's own.
+__device__ __forceinline__ void between(u32 reach, u32 next) {
+    if (reach > 64 || next > 64) __syncthreads();
+    else __syncwarp();
+}
+
+// Behind the last step.
+constexpr u32 WHOLE_BLOCK = ~0u;
+
+// Makes a bitonic run of `size` keys (a power of two) ascending. Its first step sees what all threads wrote.
 __device__ inline void merge_keys(u64* keys, u32 size) {
 #pragma unroll 1
     for (u32 stride = size / 2; stride > 0; stride /= 2) {
@@ -39,21 +48,22 @@ __device__ inline void merge_keys(u64* keys, u32 size) {
             const u32 low = 2 * i - (i & (stride - 1));
             order(keys[low], keys[low + stride]);
         }
-        __syncthreads();
+        between(2 * stride, stride > 1 ? stride : WHOLE_BLOCK);
     }
 }
 
-// Sorts `size` keys (a power of two).
+// Sorts `size` keys (a power of two), which all threads may have written.
 __device__ inline void sort_keys(u64* keys, u32 size) {
 #pragma unroll 1
     for (u32 run = 2; run <= size; run *= 2) {
+        const u32 after = run < size ? 2 * run : WHOLE_BLOCK;
         // The first step of a phase compares mirrored places, so every run is ascending and no direction is needed.
 #pragma unroll 1
         for (u32 i = threadIdx.x; i < size / 2; i += blockDim.x) {
             const u32 half = run / 2, inner = i & (half - 1), start = (i - inner) * 2;
             order(keys[start + inner], keys[start + run - 1 - inner]);
         }
-        __syncthreads();
+        between(run, run > 2 ? run / 2 : after);
 #pragma unroll 1
         for (u32 stride = run / 4; stride > 0; stride /= 2) {
 #pragma unroll 1
@@ -61,7 +71,7 @@ __device__ inline void sort_keys(u64* keys, u32 size) {
                 const u32 low = 2 * i - (i & (stride - 1));
                 order(keys[low], keys[low + stride]);
             }
-            __syncthreads();
+            between(2 * stride, stride > 1 ? stride : after);
         }
     }
 }

@@ -76,7 +76,7 @@ fn launchers_have_the_parameters_of_the_kernels() {
     assert!(text.contains(
         "pub fn row_norms<T: Element>(\n    launch: Launch<'_>,\n    rows: Ptr<T>,\n    norms: PtrMut<f32>,"
     ));
-    assert!(text.contains("pub fn ivf_product(capability: (i32, i32)) -> bool {\n        capability >= (8, 0)\n"));
+    assert!(text.contains("pub fn ivf_filter(capability: (i32, i32)) -> bool {\n        capability >= (8, 0)\n"));
     assert!(text.contains("pub struct Probes {\n    pub lists: Ptr<i32>,\n"));
     assert!(text.contains("family: \"rows\", symbol: c\"convert_f32_f16\", threads: 256, index: 1 }"));
 }

@@ -65,7 +65,8 @@ pub struct ListsView {
     /// Ids by entry: one of both is null, or both.
     pub ids: Ptr<i64>,
     pub narrow_ids: Ptr<i32>,
-    /// The longest list.
+    /// Entries of all lists, and of the longest.
+    pub count: usize,
     pub longest: usize,
     /// Entries of the arena, with room that no entry has.
     pub room: usize,
@@ -211,6 +212,7 @@ impl DeviceLists {
             lengths: self.device_lengths.ptr(),
             ids,
             narrow_ids,
+            count: self.count(),
             longest: self.largest(1),
             room: *self.arena.starts.last().unwrap_or(&0) as usize,
             generation: self.generation,

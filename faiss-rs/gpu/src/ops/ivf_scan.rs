@@ -1,13 +1,12 @@
 //! The scan of inverted lists of vectors, or of codes of single numbers: one family of kernels, with an axis for how a code is read.
 
 use crate::error::{Error, Result};
-use crate::launchers::{self, Codes, Metric, available};
-use crate::lists::ListsView;
+use crate::launchers::{self, Codes, Metric};
 use crate::memory::{Ptr, Temp};
-use crate::ops::knn::Vectors;
+use crate::ops::ivf_filter;
 use crate::ops::probe::{self, Queries, Scan, Search, Tiles};
 use crate::ops::rows;
-use crate::ops::select::{self, BLOCK_K, Best};
+use crate::ops::select::Best;
 use crate::resources::Context;
 
 /// How the codes of lists are read.
@@ -38,8 +37,13 @@ impl Codec {
         Codec { code: if bits == 8 { 8 } else { 0 }, bits, lows, steps, residual }
     }
 
+    /// The kernels' axis.
+    pub(super) fn code(&self) -> u32 {
+        self.code
+    }
+
     /// What kernels need, with the centroids that they want for it in f32.
-    fn codes<'a>(
+    pub(super) fn codes<'a>(
         &self,
         context: &'a Context<'_>,
         scan: &Scan,
@@ -65,58 +69,42 @@ impl Codec {
     }
 }
 
-/// Queries of one tile of the kernels that visit list by list.
+/// Queries of one tile of the kernel that visits list by list.
 const TILE_QUERIES: usize = 32;
-const PRODUCT_QUERIES: usize = 64;
 /// Queries for each list from which on visiting list by list beats reading it for each of them.
 const QUERIES_A_LIST: usize = 4;
-/// And from which on products, which need tiles that are full and candidates to be ranked again, beat differences.
-const PRODUCTS_FROM: usize = 32;
-/// Vectors that a block computes at a time, in both kernels.
+/// And from which on a filter, which needs tiles that are full, beats both.
+const FILTER_FROM: usize = 16;
+/// Vectors that a block computes at a time.
 const SCAN_VECTORS: usize = 32;
 const TILE_VECTORS: usize = 128;
 
-/// How lists are scanned. One chooser, [`Strategy::choose`]; the tests run all of them against each other.
+/// How lists are searched. One chooser, [`Strategy::choose`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
     /// Few queries: a list is read for each of them.
     Query,
     /// Many queries: a list is read once for 32 of them.
     List,
-    /// The same by matrix units (compute capability 8.0 and more): products choose candidates, differences decide.
-    Product,
+    /// The same for the first lists alone, and a filter for the others ([`ivf_filter`]).
+    Filter,
 }
 
 impl Strategy {
-    pub const ALL: [Strategy; 3] = [Strategy::Query, Strategy::List, Strategy::Product];
-
-    /// Whether the device and the search allow it: products need the lists' centroids where distances are wanted.
-    pub fn possible(self, context: &Context<'_>, metric: Metric, centroids: Option<Vectors>) -> bool {
-        let centred = metric == Metric::InnerProduct || centroids.is_some();
-        self != Strategy::Product || available::ivf_product(context.properties.capability()) && centred
-    }
-
-    pub fn choose(
-        context: &Context<'_>,
-        metric: Metric,
-        pairs: usize,
-        stored: &ListsView,
-        centroids: Option<Vectors>,
-    ) -> Strategy {
-        let products = Strategy::Product.possible(context, metric, centroids);
-        match pairs / stored.nlist.max(1) {
+    pub fn choose(context: &Context<'_>, queries: &Queries, search: &Search) -> Strategy {
+        match queries.count * queries.nprobe / search.stored.nlist.max(1) {
             0..QUERIES_A_LIST => Strategy::Query,
-            PRODUCTS_FROM.. if products => Strategy::Product,
+            FILTER_FROM.. if ivf_filter::possible(context, queries, search) => Strategy::Filter,
             _ => Strategy::List,
         }
     }
 }
 
-/// The distances of a scan, exact: not by products of L2.
+/// The distances of a scan.
 pub fn scan(context: &Context<'_>, codec: &Codec, metric: Metric, scan: &Scan) -> Result<()> {
-    match Strategy::choose(context, metric, scan.count * scan.nprobe, &scan.stored, None) {
-        Strategy::Query => scan_by_query(context, codec, metric, scan),
-        Strategy::List | Strategy::Product => scan_by_list(context, codec, metric, scan),
+    match scan.count * scan.nprobe / scan.stored.nlist.max(1) {
+        0..QUERIES_A_LIST => scan_by_query(context, codec, metric, scan),
+        _ => scan_by_list(context, codec, metric, scan),
     }
 }
 
@@ -129,15 +117,10 @@ pub fn best(
     search: &Search,
     out: Best,
 ) -> Result<()> {
-    let pairs = queries.count * queries.nprobe;
-    let strategy = Strategy::choose(context, metric, pairs, &search.stored, search.centroids);
-    // Products choose a few candidates more than are wanted, for which selection by block has no room there.
-    let crowded = strategy == Strategy::Product && metric == Metric::L2 && search.k + probe::SPARE_CANDIDATES > BLOCK_K;
-    let strategy = if crowded { Strategy::List } else { strategy };
-    best_by(context, strategy, codec, metric, queries, search, out)
+    best_by(context, Strategy::choose(context, queries, search), codec, metric, queries, search, out)
 }
 
-/// The best of the lists that queries look into, by a given strategy.
+/// The best of the lists that queries look into, by a given strategy, which must be possible.
 pub fn best_by(
     context: &Context<'_>,
     strategy: Strategy,
@@ -147,7 +130,6 @@ pub fn best_by(
     search: &Search,
     out: Best,
 ) -> Result<()> {
-    let products = |scan: &Scan| scan_by_products(context, codec, metric, scan);
     match strategy {
         Strategy::Query => {
             probe::best(context, queries, search, &|scan| scan_by_query(context, codec, metric, scan), out)
@@ -155,42 +137,8 @@ pub fn best_by(
         Strategy::List => {
             probe::best(context, queries, search, &|scan| scan_by_list(context, codec, metric, scan), out)
         }
-        Strategy::Product if metric == Metric::InnerProduct => probe::best(context, queries, search, &products, out),
-        Strategy::Product => {
-            let refine = |scan: &Scan, candidates: Best, wide: usize, out: Best| {
-                refine(context, codec, scan, candidates, (wide, search.k), out)
-            };
-            probe::best_refined(context, queries, search, &products, Some(&refine), out)
-        }
+        Strategy::Filter => ivf_filter::best(context, codec, metric, queries, search, out),
     }
-}
-
-/// The best `k` of `wide` candidates by squared distances computed without cancellation.
-fn refine(
-    context: &Context<'_>,
-    codec: &Codec,
-    scan: &Scan,
-    candidates: Best,
-    (wide, k): (usize, usize),
-    out: Best,
-) -> Result<()> {
-    let size = wide.next_power_of_two().max(32);
-    let (codes, _kept) = codec.codes(context, scan, false)?;
-    let mut keys = context.take::<u64>(scan.count * size)?;
-    launchers::ivf_keys(
-        context.stride(scan.count * size, 8),
-        codec.code,
-        scan.queries,
-        scan.d as u32,
-        scan.count as u32,
-        wide as u32,
-        size as u32,
-        candidates.ids.read(),
-        scan.probes(),
-        codes,
-        keys.ptr_mut(),
-    )?;
-    select::best_of_keys(context, keys.ptr_mut(), (scan.count, size), k, false, 0, out)
 }
 
 /// Reads a list for every query that looks into it.
@@ -218,7 +166,7 @@ pub fn scan_by_query(context: &Context<'_>, codec: &Codec, metric: Metric, scan:
 pub fn scan_by_list(context: &Context<'_>, codec: &Codec, metric: Metric, scan: &Scan) -> Result<()> {
     let tiles = scan.tiles(context, TILE_QUERIES)?;
     let (codes, _kept) = codec.codes(context, scan, false)?;
-    let splits = list_splits(scan, &tiles);
+    let splits = list_splits(scan, &tiles, TILE_VECTORS);
     launchers::ivf_tile(
         context.launch(tiles.bound * splits),
         metric,
@@ -234,27 +182,7 @@ pub fn scan_by_list(context: &Context<'_>, codec: &Codec, metric: Metric, scan: 
     )
 }
 
-/// As [`scan_by_list`] by matrix units: about as exact as f32, up to cancellation.
-pub fn scan_by_products(context: &Context<'_>, codec: &Codec, metric: Metric, scan: &Scan) -> Result<()> {
-    let tiles = scan.tiles(context, PRODUCT_QUERIES)?;
-    let (codes, _kept) = codec.codes(context, scan, metric == Metric::L2)?;
-    let splits = list_splits(scan, &tiles);
-    launchers::ivf_product(
-        context.launch(tiles.bound * splits),
-        metric,
-        codec.code,
-        scan.queries,
-        scan.d as u32,
-        tiles.parameter(),
-        scan.probes(),
-        codes,
-        scan.distances,
-        scan.stride as i64,
-        splits as u32,
-    )
-}
-
 /// Blocks that share a tile: a list much longer than the others must not keep one block busy when all others are done.
-fn list_splits(scan: &Scan, tiles: &Tiles<'_>) -> usize {
-    scan.stored.longest.div_ceil(8 * TILE_VECTORS).min((1 << 17) / tiles.bound.max(1)).max(1)
+pub(super) fn list_splits(scan: &Scan, tiles: &Tiles<'_>, vectors: usize) -> usize {
+    scan.stored.longest.div_ceil(8 * vectors).min((1 << 17) / tiles.bound.max(1)).max(1)
 }

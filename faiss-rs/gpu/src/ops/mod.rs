@@ -7,6 +7,7 @@ pub mod assign;
 pub mod found;
 pub mod group;
 pub mod hamming;
+pub mod ivf_filter;
 pub mod ivf_scan;
 pub mod kmeans;
 pub mod knn;

@@ -29,6 +29,19 @@ pub struct Queries {
     pub max_codes: usize,
 }
 
+impl Queries {
+    /// Those from number `first` on.
+    pub fn from(&self, first: usize) -> Queries {
+        Queries {
+            queries: self.queries.at(first * self.d),
+            labels: self.labels.at(first * self.nprobe),
+            coarse: self.coarse.at(first * self.nprobe),
+            count: self.count - first,
+            ..*self
+        }
+    }
+}
+
 /// What a family is asked to compute: for query q and its list number p, the distances to the entries of `lists[q * nprobe + p]` go
 /// to `distances[q * stride + places[q * (nprobe + 1) + p]]` and behind, as many as there are up to the next place.
 #[derive(Clone, Copy)]
@@ -135,65 +148,11 @@ pub fn best(
     compute: &dyn Fn(&Scan) -> Result<()>,
     out: Best,
 ) -> Result<()> {
-    best_refined(context, probes, search, compute, None, out)
-}
-
-/// Distances by norms and products cancel where vectors are near each other: they choose a few candidates more than are wanted.
-pub const SPARE_CANDIDATES: usize = 16;
-
-/// From the candidates of a scan's queries, as many as the number says and given by their places, the best `k`.
-pub type Refine<'a> = &'a dyn Fn(&Scan, Best, usize, Best) -> Result<()>;
-
-/// As [`best`], for distances that are not exact: they choose candidates, of which `refine` takes the best.
-pub fn best_refined(
-    context: &Context<'_>,
-    probes: &Queries,
-    search: &Search,
-    compute: &dyn Fn(&Scan) -> Result<()>,
-    refine: Option<Refine<'_>>,
-    out: Best,
-) -> Result<()> {
-    let (count, k) = (probes.count, search.k);
-    if count == 0 || k == 0 {
+    if probes.count == 0 || search.k == 0 {
         return Ok(());
     }
-    let wide = if refine.is_none() || k > BLOCK_K { k } else { (k + SPARE_CANDIDATES).min(BLOCK_K) };
     let rows = Rows::new(context, probes, search)?;
-    for page in pages(context, rows.lengths.ptr(), count, rows.longest, wide)? {
-        if page.first > 0 {
-            // Launches only queue work: without waiting here, nothing could be interrupted.
-            context.sync()?;
-            check_interrupt()?;
-        }
-        let mut distances = context.take::<f32>(page.rows * page.stride)?;
-        let scan = rows.scan(page.first, page.rows, distances.ptr_mut(), page.stride);
-        compute(&scan)?;
-        mask(context, search, &scan)?;
-        let values = Values {
-            values: distances.ptr(),
-            stride: page.stride,
-            rows: page.rows,
-            columns: page.stride,
-            allowed: None,
-            row_columns: Some(rows.lengths.ptr().at(page.first)),
-            first_id: 0,
-            descending: search.descending,
-        };
-        let out = out.at(page.first * k);
-        let candidates_count = if refine.is_some() { page.rows * wide } else { 0 };
-        let (mut values_found, mut found) = (context.take(candidates_count)?, context.take(candidates_count)?);
-        let candidates = match refine {
-            Some(_) => Best { values: values_found.ptr_mut(), ids: found.ptr_mut() },
-            None => out,
-        };
-        match wide {
-            0..=BLOCK_K => select::select(context, &values, None, wide, candidates)?,
-            _ => select::select_any(context, &values, wide, candidates)?,
-        }
-        if let Some(refine) = refine {
-            refine(&scan, candidates, wide, out)?;
-        }
-    }
+    rows.choose(context, compute, out)?;
     rows.label(context, out)
 }
 
@@ -274,7 +233,7 @@ pub fn best_chosen(
 }
 
 /// The rows of distances of queries: which lists they are of, and where those begin.
-struct Rows<'a> {
+pub(super) struct Rows<'a> {
     probes: &'a Queries,
     search: &'a Search,
     lists: Temp<'a, i32>,
@@ -285,7 +244,7 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(context: &'a Context<'_>, probes: &'a Queries, search: &'a Search) -> Result<Rows<'a>> {
+    pub fn new(context: &'a Context<'_>, probes: &'a Queries, search: &'a Search) -> Result<Rows<'a>> {
         let (count, nprobe, k) = (probes.count, probes.nprobe, search.k);
         let longest = search.longest_row.min(probes.max_codes);
         if longest + k.next_power_of_two() > (u32::MAX - (1 << 16)) as usize {
@@ -309,8 +268,40 @@ impl<'a> Rows<'a> {
         Ok(Rows { probes, search, lists, places, lengths, longest })
     }
 
+    /// The `k` best of each row, which `compute` fills, by their places in it.
+    pub fn choose(&self, context: &Context<'_>, compute: &dyn Fn(&Scan) -> Result<()>, out: Best) -> Result<()> {
+        let (search, k) = (self.search, self.search.k);
+        for page in pages(context, self.lengths.ptr(), self.probes.count, self.longest, k)? {
+            if page.first > 0 {
+                // Launches only queue work: without waiting here, nothing could be interrupted.
+                context.sync()?;
+                check_interrupt()?;
+            }
+            let mut distances = context.take::<f32>(page.rows * page.stride)?;
+            let scan = self.scan(page.first, page.rows, distances.ptr_mut(), page.stride);
+            compute(&scan)?;
+            mask(context, search, &scan)?;
+            let values = Values {
+                values: distances.ptr(),
+                stride: page.stride,
+                rows: page.rows,
+                columns: page.stride,
+                allowed: None,
+                row_columns: Some(self.lengths.ptr().at(page.first)),
+                first_id: 0,
+                descending: search.descending,
+            };
+            let out = out.at(page.first * k);
+            match k {
+                0..=BLOCK_K => select::select(context, &values, None, k, out)?,
+                _ => select::select_any(context, &values, k, out)?,
+            }
+        }
+        Ok(())
+    }
+
     /// The scan of `count` queries from `first` on.
-    fn scan(&self, first: usize, count: usize, distances: PtrMut<f32>, stride: usize) -> Scan {
+    pub fn scan(&self, first: usize, count: usize, distances: PtrMut<f32>, stride: usize) -> Scan {
         let (probes, search, nprobe) = (self.probes, self.search, self.probes.nprobe);
         Scan {
             queries: probes.queries.at(first * probes.d),
@@ -329,7 +320,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Places in rows become ids.
-    fn label(&self, context: &Context<'_>, out: Best) -> Result<()> {
+    pub fn label(&self, context: &Context<'_>, out: Best) -> Result<()> {
         let (count, k, stored, pairs) = (self.probes.count, self.search.k, self.search.stored, self.search.store_pairs);
         launchers::place_labels(
             context.stride(count * k, 256),
