@@ -67,7 +67,7 @@ pub struct GpuDistanceParams {
     pub out_indices: usize,
     /// GPU to use; -1 for the calling thread's current one.
     pub device: i32,
-    /// Accepted and ignored: there is no cuVS here.
+    /// Must be false: there is no cuVS here.
     pub use_cuvs: bool,
 }
 
@@ -133,6 +133,9 @@ pub unsafe fn bf_knn_on(
     queries_limit: usize,
     stream: Option<usize>,
 ) -> Result<()> {
+    if params.use_cuvs {
+        return Err(Error::NotImplemented("use_cuvs: there is no cuVS here, leave it false".to_owned()));
+    }
     let shape = Shape::of(params)?;
     let mut device = params.device;
     if device < 0 {

@@ -84,8 +84,20 @@ pub struct GpuIndexConfig {
     /// Where its vectors are kept: 1 on the device, 2 in managed memory.
     #[object(name = "memorySpace")]
     pub memory_space: MemorySpace,
-    /// Accepted and ignored: there is no cuVS here.
+    /// Must be false: there is no cuVS here.
     pub use_cuvs: bool,
+}
+
+impl GpuIndexConfig {
+    /// An error where cuVS is asked for.
+    pub fn check(&self) -> Result<()> {
+        no_cuvs(self.use_cuvs)
+    }
+}
+
+/// An error where cuVS is asked for.
+pub(crate) fn no_cuvs(use_cuvs: bool) -> Result<()> {
+    if use_cuvs { Err(Error::not_implemented("use_cuvs: there is no cuVS here, leave it false")) } else { Ok(()) }
 }
 
 /// Configuration of a [`GpuIndexFlat`](crate::GpuIndexFlat).
@@ -205,7 +217,7 @@ pub struct GpuClonerOptions {
     pub store_transposed: bool,
     /// Verbosity.
     pub verbose: bool,
-    /// Accepted and ignored: there is no cuVS here.
+    /// Must be false: there is no cuVS here.
     pub use_cuvs: bool,
     /// Whether a coarse quantizer without a GPU form may stay on the CPU.
     #[object(name = "allowCpuCoarseQuantizer")]

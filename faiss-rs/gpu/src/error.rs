@@ -50,6 +50,8 @@ pub enum Error {
     NoInstance(&'static str),
     #[error("{0}")]
     Invalid(String),
+    #[error("{0}")]
+    NotImplemented(String),
     #[error("computation interrupted")]
     Interrupted,
 }
@@ -82,6 +84,7 @@ impl From<Error> for faiss_core::base::Error {
     fn from(error: Error) -> Self {
         match error {
             Error::OutOfMemory { .. } => faiss_core::base::Error::Memory(error.to_string()),
+            Error::NotImplemented(message) => faiss_core::base::Error::not_implemented(message),
             Error::Interrupted => faiss_core::base::Error::Interrupted,
             _ => faiss_core::base::Error::failed("", error.to_string()),
         }

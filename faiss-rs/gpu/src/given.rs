@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::ffi::c_void;
 
-use faiss_core::base::Error as CoreError;
+use faiss_core::base::{Error as CoreError, threads};
 
 use crate::error::{Error, Result};
 use crate::memory::{Ptr, PtrMut, Temp};
-use crate::resources::Context;
+use crate::resources::{Context, GpuResources};
 use crate::sys::{self, PointerAttributes};
 
 /// Rows of f32.
@@ -82,6 +82,23 @@ impl Output<'_> {
         }
     }
 
+    /// Does work while threads let the system make the memory of `count` results from `first` on: that of new arrays has no pages yet, and making
+    /// them takes longer than the copy.
+    pub fn while_made<R>(&mut self, first: usize, count: usize, work: impl FnOnce() -> R) -> R {
+        let Output::Host(distances, labels) = self else { return work() };
+        if count < MADE_FROM || threads::available() < 4 {
+            return work();
+        }
+        let (distances, labels) = (&mut distances[first..first + count], &mut labels[first..first + count]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| touch(distances));
+            labels.chunks_mut(count.div_ceil(2)).for_each(|part| {
+                scope.spawn(|| touch(part));
+            });
+            work()
+        })
+    }
+
     /// Takes `count` results of the device as those from `first` on; waits where they go to the host.
     pub fn put(
         &mut self,
@@ -119,6 +136,14 @@ impl Output<'_> {
     }
 }
 
+/// Fewer results are not worth the threads.
+const MADE_FROM: usize = 1 << 18;
+
+/// Writes to every page of memory whose contents do not matter.
+fn touch<T: Default>(memory: &mut [T]) {
+    memory.iter_mut().step_by(4096 / size_of::<T>()).for_each(|place| *place = T::default());
+}
+
 /// An error where an address is no memory of the call's device.
 pub fn check_address(context: &Context<'_>, address: usize) -> Result<()> {
     let runtime = &sys::cuda()?.runtime;
@@ -135,4 +160,21 @@ pub fn check_address(context: &Context<'_>, address: usize) -> Result<()> {
         ))),
         _ => Err(Error::invalid("an array that should be on a GPU is not")),
     }
+}
+
+/// Copies memory of any GPU to the host, in order with the legacy default stream of that GPU.
+pub fn read(address: usize, target: &mut [u8]) -> Result<()> {
+    const LEGACY_STREAM: usize = 1;
+    let runtime = &sys::cuda()?.runtime;
+    let mut attributes = PointerAttributes::default();
+    // SAFETY: the struct is at least as large as any major's; any address may be asked about.
+    let status = unsafe { (runtime.pointer_get_attributes)(&mut attributes, address as *const c_void) };
+    runtime.check("cudaPointerGetAttributes", status)?;
+    if !matches!(attributes.kind, 2 | 3) {
+        return Err(Error::invalid("an array that should be on a GPU is not"));
+    }
+    let resources = GpuResources::default();
+    resources.with_on(attributes.device, Some(LEGACY_STREAM), |context| {
+        context.download(Ptr::new(address as *const u8), target)
+    })
 }

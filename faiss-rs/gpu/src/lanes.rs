@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use crate::blas::Blas;
 use crate::error::{Result, check_interrupt};
 use crate::memory::{Element, PinnedBuffer, Ptr, PtrMut, TempStack, copy_async, memory_info};
+use crate::replay::{Places, Recordings};
 use crate::staging::Staging;
 use crate::stream::{OwnedEvent, OwnedStream};
 use crate::sys::{CopyKind, Stream};
@@ -41,6 +42,8 @@ pub(crate) struct Lane {
     pub blas: Blas,
     pub temp: TempStack,
     pub pinned: Option<LanePinned>,
+    /// Of this lane's memory: they go when it moves.
+    pub recordings: Recordings,
     settings: LaneSettings,
 }
 
@@ -52,6 +55,7 @@ impl Lane {
             blas: Blas::default(),
             temp: TempStack::new(device, limit)?,
             pinned: if bytes > 0 { Some(LanePinned::new(bytes)?) } else { None },
+            recordings: Recordings::default(),
             settings,
         })
     }
@@ -78,6 +82,11 @@ impl LanePinned {
 
     fn address(&self, half: usize) -> *mut u8 {
         self.buffer.address().wrapping_add(half * self.half())
+    }
+
+    /// A half for so many bytes that go to the device, and one for those that come back; none where they do not fit.
+    pub fn places(&self, to_device: usize, to_host: usize) -> Option<Places> {
+        (to_device.max(to_host) <= self.half()).then(|| (self.address(0), self.address(1)))
     }
 
     /// Copies from the host, which may reuse `source` when this returns.
@@ -183,9 +192,9 @@ impl Lanes {
             }
         }
         pool.taken += 1;
-        let former = pool.idle.pop();
+        let (former, calls) = (pool.idle.pop(), pool.taken);
         drop(pool);
-        let mut taken = TakenLane { lanes: self, lane: None };
+        let mut taken = TakenLane { lanes: self, lane: None, calls };
         taken.lane = match former {
             Some(lane) if lane.settings == settings => Some(lane),
             former => {
@@ -235,6 +244,8 @@ fn pinned_bytes(lane: &Lane) -> usize {
 pub(crate) struct TakenLane<'a> {
     lanes: &'a Lanes,
     lane: Option<Lane>,
+    /// Calls on the device when this one began, itself included.
+    pub calls: usize,
 }
 
 impl TakenLane<'_> {
@@ -254,6 +265,9 @@ impl Drop for TakenLane<'_> {
             let before = lane.temp.size();
             let all = LANES_SHARE * lanes.temp_limit(&lane.settings);
             lane.temp.grow(all.saturating_sub(lanes.temp_bytes.load(Ordering::Relaxed)));
+            if lane.temp.size() != before {
+                lane.recordings.clear();
+            }
             lanes.temp_bytes.fetch_add(lane.temp.size().wrapping_sub(before), Ordering::Relaxed);
             lanes.overflows.fetch_add(lane.temp.take_overflows(), Ordering::Relaxed);
         }

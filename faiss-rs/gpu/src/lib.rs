@@ -7,12 +7,14 @@
 //! | [`device`], [`memory`], [`module`], [`blas`] | GPUs, owned memory, loaded kernels, matrix products |
 //! | [`launchers`] | a typed function for each kernel of kernels.toml |
 //! | `stream`, `staging`, `lanes` | owned streams and events; host memory to the device by several threads and pinned slots; what one call has for itself |
-//! | [`resources`] | settings, and a call's hold on a lane of a device |
+//! | [`resources`], `replay` | settings, and a call's hold on a lane of a device; small calls recorded and launched again |
 //! | [`ops`] | operations on device memory: distances, selection, grouping, assignment, k-means, conversion |
 //! | `virtual_memory` | device memory that grows in place |
-//! | `given` | what a call is given: memory of the host or of the device |
+//! | [`given`] | what a call is given: memory of the host or of the device |
 //! | [`vectors`], [`lists`], [`index`] | vectors and inverted lists on a GPU that grow, and the indexes made of them |
 //! | [`bf_knn`], [`kind`], [`cloner`] | search without an index; CPU to GPU and back, by what each type says of itself |
+//! | [`icm`], [`progressive`] | what quantizers and clusterings of the CPU may leave to GPUs |
+//! | [`proof`] | a hash by the wheel's own kernels |
 //! | [`config`], [`standard`], [`registry`] | options, `StandardGpuResources`, and one row a type for Python |
 //!
 //! Each sees only what stands before it, and faiss-core; nothing here knows of Python. `unsafe` only where a C function or
@@ -27,7 +29,8 @@ pub mod cloner;
 pub mod config;
 pub mod device;
 pub mod error;
-mod given;
+pub mod given;
+pub mod icm;
 pub mod index;
 pub mod kind;
 mod lanes;
@@ -36,7 +39,10 @@ pub mod lists;
 pub mod memory;
 pub mod module;
 pub mod ops;
+pub mod progressive;
+pub mod proof;
 pub mod registry;
+mod replay;
 pub mod resources;
 mod staging;
 pub mod standard;

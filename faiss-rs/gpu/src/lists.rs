@@ -31,8 +31,8 @@ pub struct DeviceLists {
     held: Held,
 }
 
-/// A number that was never given before.
-fn next_generation() -> u64 {
+/// A number that was never given before: of a state of lists, or of what a family derived.
+pub(crate) fn next_generation() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -282,6 +282,8 @@ struct StackState {
     /// The most that was in use at once since the block was made.
     most: usize,
     overflows: usize,
+    /// Nothing may be taken from the device.
+    fixed: bool,
 }
 
 /// Every piece starts at a multiple of this, which is what cudaMalloc itself promises.
@@ -333,6 +335,14 @@ impl TempStack {
         }
     }
 
+    /// Does work that gets memory of the block alone, at addresses that stay until it grows.
+    pub(crate) fn fixed<R>(&self, work: impl FnOnce() -> R) -> R {
+        self.state.borrow_mut().fixed = true;
+        let done = work();
+        self.state.borrow_mut().fixed = false;
+        done
+    }
+
     /// Memory for `len` elements with undefined contents.
     pub fn take<T: Element>(&self, len: usize) -> Result<Temp<'_, T>> {
         let bytes = len
@@ -342,6 +352,9 @@ impl TempStack {
         let mut state = self.state.borrow_mut();
         let size = self.size();
         if bytes > size - state.top {
+            if state.fixed {
+                return Err(Error::OutOfMemory { device: self.device, bytes, free: size - state.top });
+            }
             let own = DeviceBuffer::<u8>::new(self.device, bytes, MemorySpace::Device)?;
             state.overflows += 1;
             state.own += bytes;

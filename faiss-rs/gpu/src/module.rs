@@ -1,5 +1,6 @@
 //! Kernel modules: a family's fatbin is loaded into a device at its first launch and stays.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_void};
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -16,6 +17,26 @@ static LAUNCHES: AtomicU64 = AtomicU64::new(0);
 /// How many kernels of this crate were launched in this process.
 pub fn launch_count() -> u64 {
     LAUNCHES.load(Ordering::Relaxed)
+}
+
+thread_local! {
+    /// The kernels that this thread's launches put into a recording, while it makes one.
+    static RECORDED: RefCell<Option<Vec<usize>>> = const { RefCell::new(None) };
+}
+
+/// What `work` gives, whose launches a stream only records, and the kernels in their order.
+pub(crate) fn recorded<R>(work: impl FnOnce() -> R) -> (R, Vec<usize>) {
+    RECORDED.set(Some(Vec::new()));
+    let done = work();
+    (done, RECORDED.take().unwrap_or_default())
+}
+
+/// Counts launches of these kernels.
+pub(crate) fn count(modules: &Modules, kernels: &[usize]) {
+    LAUNCHES.fetch_add(kernels.len() as u64, Ordering::Relaxed);
+    kernels.iter().for_each(|kernel| {
+        modules.functions[*kernel].launches.fetch_add(1, Ordering::Relaxed);
+    });
 }
 
 /// What is known of a kernel that was launched.
@@ -95,8 +116,10 @@ impl Launch<'_> {
             )
         };
         driver.check("cuLaunchKernel", status)?;
-        LAUNCHES.fetch_add(1, Ordering::Relaxed);
-        self.modules.functions[entry.index].launches.fetch_add(1, Ordering::Relaxed);
+        let recorded = RECORDED.with_borrow_mut(|kernels| kernels.as_mut().map(|kernels| kernels.push(entry.index)));
+        if recorded.is_none() {
+            count(self.modules, &[entry.index]);
+        }
         Ok(())
     }
 }
@@ -161,14 +184,24 @@ impl Modules {
             path: path.clone(),
             message: e.to_string(),
         })?;
-        check_fatbin(&image).map_err(|message| Error::KernelFile { family, path, message: message.to_owned() })?;
+        let image = chosen(image, Images::wanted()?).map_err(|message| Error::KernelFile {
+            family,
+            path,
+            message: message.to_owned(),
+        })?;
+        let none = || {
+            let properties = device_properties(self.device)?;
+            let capability = format!("{}.{}", properties.major, properties.minor);
+            Err(Error::NoImage { family, device: self.device, capability })
+        };
+        if image.len() <= CONTAINER_HEADER {
+            return none();
+        }
         let mut module = std::ptr::null_mut();
         // SAFETY: the image is a fatbin of the wheel and lives through the call, which copies it.
         let status = unsafe { (self.cuda.driver.module_load_data)(&mut module, image.as_ptr().cast()) };
         if status == sys::NO_BINARY_FOR_GPU {
-            let properties = device_properties(self.device)?;
-            let capability = format!("{}.{}", properties.major, properties.minor);
-            return Err(Error::NoImage { family, device: self.device, capability });
+            return none();
         }
         self.cuda.driver.check("cuModuleLoadData", status)?;
         loaded.insert(family, module as usize);
@@ -176,22 +209,64 @@ impl Modules {
     }
 }
 
-/// The driver trusts the length that a fatbin states, so a file that was cut short would be read beyond its end.
-fn check_fatbin(image: &[u8]) -> std::result::Result<(), &'static str> {
-    const MAGIC: u32 = 0xba55_ed50;
+/// Bytes of a fatbin without images.
+const CONTAINER_HEADER: usize = 16;
+
+/// Which images of a fatbin are used; the environment's `FAISS_CUDA_IMAGES` says `code` or `ptx` where a test wants one kind alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Images {
+    All,
+    Code,
+    Ptx,
+}
+
+impl Images {
+    fn wanted() -> Result<Images> {
+        match std::env::var("FAISS_CUDA_IMAGES").as_deref() {
+            Err(_) | Ok("") => Ok(Images::All),
+            Ok("code") => Ok(Images::Code),
+            Ok("ptx") => Ok(Images::Ptx),
+            Ok(other) => Err(Error::invalid(format!("FAISS_CUDA_IMAGES is '{other}': it may be 'code' or 'ptx'"))),
+        }
+    }
+}
+
+/// A fatbin with the wanted images alone. The driver trusts the lengths that one states, so a file that was cut short would be read beyond its
+/// end: that is refused. (The container: a header, its length at byte 6 and the rest's at 8; then images, each with a header that has its kind, the
+/// header's length at byte 4 and the rest's at 8.)
+fn chosen(image: Vec<u8>, wanted: Images) -> std::result::Result<Vec<u8>, &'static str> {
+    const MAGIC: u64 = 0xba55_ed50;
+    const SHORT: &str = "the file is cut short";
     let number = |range: std::ops::Range<usize>| {
         image.get(range).map(|b| b.iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b)))
     };
     let (Some(magic), Some(header), Some(body)) = (number(0..4), number(6..8), number(8..16)) else {
-        return Err("the file is cut short");
+        return Err(SHORT);
     };
-    if magic != u64::from(MAGIC) {
+    if magic != MAGIC {
         return Err("the file is no fatbin");
     }
-    if header.checked_add(body).is_none_or(|length| length > image.len() as u64) {
-        return Err("the file is cut short");
+    let end = header.checked_add(body).and_then(|end| usize::try_from(end).ok()).filter(|end| *end <= image.len());
+    let end = end.ok_or(SHORT)?;
+    if wanted == Images::All {
+        return Ok(image);
     }
-    Ok(())
+    let mut at = header as usize;
+    let mut kept = image[..at].to_vec();
+    while at < end {
+        let sizes = number(at + 4..at + 8).zip(number(at + 8..at + 16));
+        let next = sizes.and_then(|(header, rest)| header.checked_add(rest)).filter(|size| *size > 0);
+        let next = next.and_then(|size| at.checked_add(usize::try_from(size).ok()?)).filter(|next| *next <= end);
+        let next = next.ok_or(SHORT)?;
+        let kind = if number(at..at + 2) == Some(1) { Images::Ptx } else { Images::Code };
+        if kind == wanted {
+            kept.extend_from_slice(&image[at..next]);
+        }
+        at = next;
+    }
+    let body = (kept.len() as u64).saturating_sub(header);
+    kept.get_mut(8..16).ok_or(SHORT)?.copy_from_slice(&body.to_le_bytes());
+    Ok(kept)
 }
 
 #[cfg(test)]
@@ -201,11 +276,34 @@ mod tests {
     #[test]
     fn a_damaged_fatbin_is_refused() {
         let mut image = vec![0x50, 0xed, 0x55, 0xba, 1, 0, 16, 0, 8, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(check_fatbin(&image[..12]), Err("the file is cut short"));
-        assert_eq!(check_fatbin(&image), Err("the file is cut short"));
+        assert_eq!(chosen(image[..12].to_vec(), Images::All), Err("the file is cut short"));
+        assert_eq!(chosen(image.clone(), Images::All), Err("the file is cut short"));
         image.extend([0; 8]);
-        assert_eq!(check_fatbin(&image), Ok(()));
+        assert_eq!(chosen(image.clone(), Images::All), Ok(image.clone()));
+        // Its one image is shorter than a header.
+        assert_eq!(chosen(image.clone(), Images::Code), Err("the file is cut short"));
         image[0] = 0x7f;
-        assert_eq!(check_fatbin(&image), Err("the file is no fatbin"));
+        assert_eq!(chosen(image, Images::All), Err("the file is no fatbin"));
+    }
+
+    #[test]
+    fn images_of_one_kind_are_kept() {
+        let entry = |kind: u8, rest: u8| {
+            let mut entry = vec![kind, 0, 0, 0, 64, 0, 0, 0, rest, 0, 0, 0, 0, 0, 0, 0];
+            entry.resize(64 + usize::from(rest), kind);
+            entry
+        };
+        let container = |entries: &[Vec<u8>]| {
+            let body = entries.concat();
+            let mut image = vec![0x50, 0xed, 0x55, 0xba, 1, 0, 16, 0];
+            image.extend((body.len() as u64).to_le_bytes());
+            image.extend(body);
+            image
+        };
+        let (ptx, code, more) = (entry(1, 8), entry(2, 16), entry(2, 24));
+        let all = container(&[code.clone(), ptx.clone(), more.clone()]);
+        assert_eq!(chosen(all.clone(), Images::Code), Ok(container(&[code, more])));
+        assert_eq!(chosen(all.clone(), Images::Ptx), Ok(container(&[ptx])));
+        assert_eq!(chosen(all.clone(), Images::All), Ok(all));
     }
 }

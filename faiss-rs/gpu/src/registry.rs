@@ -8,7 +8,7 @@ use crate::config::{
     GpuIndexIVFFlatConfig, GpuIndexIVFPQConfig, GpuIndexIVFScalarQuantizerConfig, GpuMultipleClonerOptions,
 };
 use crate::kind::Cloner;
-use crate::{index, standard};
+use crate::{icm, index, progressive, standard};
 
 /// Every type of this crate.
 pub static REGISTRY: &[Row] = &[
@@ -34,6 +34,8 @@ pub static REGISTRY: &[Row] = &[
     index::ivf::pq::ROW,
     index::ivf::scalar::ROW,
     index::binary_flat::ROW,
+    icm::ROW,
+    progressive::ROW,
 ];
 
 /// The ways between indexes of the CPU and of this crate.

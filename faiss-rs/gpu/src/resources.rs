@@ -12,11 +12,14 @@ use crate::error::{Result, check_noted};
 use crate::lanes::{LanePinned, LaneSettings, Lanes, LanesReport};
 use crate::memory::{Element, Ptr, PtrMut, Temp, TempStack, copy_async};
 use crate::module::{Launch, Modules, modules};
+use crate::replay::Recordings;
 use crate::staging::Staging;
 use crate::sys::{self, CopyKind, Cuda, Stream};
 
 /// Less is no plan: work cut into tiny pages costs more than memory that is taken for a call.
 const LEAST_ROOM: usize = 256 << 20;
+/// Calls at once up to which recordings are used.
+const RECORDED_CALLS: usize = 4;
 /// Pinned staging memory unless set otherwise.
 pub const DEFAULT_PINNED_MEMORY: usize = 16 << 20;
 
@@ -195,6 +198,8 @@ impl GpuResources {
             room: lane.temp.limit().max(LEAST_ROOM),
             blas: &lane.blas,
             pinned: lane.pinned.as_ref(),
+            // Others' streams may be in the middle of something; many threads wait longer for launches of graphs than for those of kernels.
+            recordings: (stream == lane.stream.raw() && taken.calls <= RECORDED_CALLS).then_some(&lane.recordings),
             staging: staging.as_deref(),
         };
         let result = work(&context);
@@ -216,6 +221,7 @@ pub struct Context<'a> {
     pub room: usize,
     pub blas: &'a Blas,
     pub(crate) pinned: Option<&'a LanePinned>,
+    pub(crate) recordings: Option<&'a Recordings>,
     pub(crate) staging: Option<&'a Staging>,
 }
 

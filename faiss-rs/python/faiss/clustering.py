@@ -16,7 +16,6 @@ __all__ = [
     "ClusteringIterationStats",
     "ClusteringIterationStatsVector",
     "Kmeans",
-    "ProgressiveDimIndexFactory",
     "SuperKmeans",
     "kmeans_clustering",
 ]
@@ -115,16 +114,17 @@ class SuperKMeansMethods(RoundsMethods):
         self.this.call("train", elements(x, n * self.d, "float32"))
 
 
-class ProgressiveDimIndexFactory:
-    """Makes the indexes of a ProgressiveDimClustering: flat ones, on the CPU."""
-
-
 class ProgressiveDimMethods(RoundsMethods):
     d: int
 
-    def train(self, n: int, x: Any, factory: ProgressiveDimIndexFactory | None = None) -> None:
-        """Computes the centroids of n vectors that a pointer leads to."""
-        self.this.call("train", elements(x, n * self.d, "float32"))
+    def train(self, n: int, x: Any, factory: Any = None) -> None:
+        """Computes the centroids of n vectors that a pointer leads to. factory: gives the indexes that assign vectors to centroids, those of the CPU
+        unless it is given."""
+        factory = faiss.ProgressiveDimIndexFactory() if factory is None else factory
+        if not isinstance(factory, faiss.ProgressiveDimIndexFactory):
+            raise TypeError(f"a ProgressiveDimIndexFactory is wanted, not a {type(factory).__name__}")
+        assert isinstance(factory, Object)
+        self.this.call("train", elements(x, n * self.d, "float32"), factory.this)
 
 
 class ClusteringInitializationMethods(Object):
@@ -193,7 +193,8 @@ class Kmeans:
     def _train(self, clustering: Any, x: np.ndarray, weights: np.ndarray | None) -> None:
         if isinstance(clustering, faiss.ProgressiveDimClustering):
             assert weights is None, "weights are not supported with progressive_dim_steps"
-            clustering.train(len(x), x, faiss.ProgressiveDimIndexFactory())
+            there = faiss.GpuProgressiveDimIndexFactory(int(self.gpu)) if self.gpu else None
+            clustering.train(len(x), x, there)
         else:
             clustering.train(x, self.index, weights)
 

@@ -245,9 +245,11 @@ def _exhaustive(
     D: Any,
     labels: Any,
     limits: tuple[int, int] = (0, 0),
+    use_cuvs: bool = False,
 ) -> None:
     args = faiss.GpuDistanceParams()
     args.metric = metric
+    args.use_cuvs = use_cuvs
     args.k = D.shape[1] if labels is not None else -1
     args.dims = xb.shape[1]
     # Both must be of one type: f16 only if both are.
@@ -324,7 +326,7 @@ def knn_gpu(
     res: StandardGpuResources. xq: queries, shape (nq, d). xb: database, shape (nb, d); float32 or float16, in C or Fortran order.
     D, I: where to write the results; I may be int64 or int32. metric: METRIC_L2 (squared distances), ...
     device: number of the GPU; -1 for the current one. vectorsMemoryLimit, queriesMemoryLimit: bytes of each on the GPU at a time;
-    0 is no limit. use_cuvs: accepted and ignored.
+    0 is no limit. use_cuvs: must be false, there is no cuVS here.
 
     Returns distances (float32) and positions in xb, shape (nq, k), best first; -1 is no result.
     """
@@ -334,7 +336,7 @@ def knn_gpu(
     narrow = I is not None and (DeviceArray(I) if on_device(I) else I).dtype == np.int32
     D = _output(D, (nq, k), "float32")
     I = _output(I, (nq, k), "int32" if narrow else "int64")  # noqa: E741
-    _exhaustive(res, xq, xb, metric, device, D, I, (vectorsMemoryLimit, queriesMemoryLimit))
+    _exhaustive(res, xq, xb, metric, device, D, I, (vectorsMemoryLimit, queriesMemoryLimit), use_cuvs)
     return _given(D), _given(I)
 
 

@@ -1,11 +1,12 @@
-"""Arrays of a GPU: by their CUDA Array Interface (torch, CuPy, JAX), read and written where they lie, in order with the stream they are made on."""
+"""Arrays of a GPU: by their CUDA Array Interface (torch, CuPy, JAX) or by DLPack, read and written where they lie, in order with the stream they are
+made on."""
 
 import sys
 from typing import Any
 
 import numpy as np
 
-from faiss import _faiss
+from faiss import _faiss, dlpack
 from faiss.arrays import contiguous
 from faiss.common_methods import native_params
 from faiss.index_methods import IndexMethods
@@ -14,18 +15,30 @@ _FLOAT32 = np.dtype("float32")
 
 
 class DeviceArray:
-    """An array of a GPU by its CUDA Array Interface, with as much of numpy's as is needed here."""
+    """An array of a GPU by its CUDA Array Interface or by DLPack, with as much of numpy's as is needed here."""
 
     def __init__(self, array: Any) -> None:
-        interface = array.__cuda_array_interface__
+        self.kept: Any = array
+        if is_torch(array):
+            # One that takes part in gradients has no interface.
+            array = array.detach()
+        if hasattr(array, "__cuda_array_interface__"):
+            interface = array.__cuda_array_interface__
+        else:
+            interface, self.capsule = dlpack.interface(array)
         self.dtype, self.shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
         self.address, self.read_only = interface["data"]
         size, steps = self.dtype.itemsize, interface.get("strides")
         rows = tuple(size * int(np.prod(self.shape[i + 1 :])) for i in range(len(self.shape)))
         columns = tuple(size * int(np.prod(self.shape[:i])) for i in range(len(self.shape)))
-        self.c_contiguous, self.f_contiguous = steps in (None, rows), steps == columns and steps is not None
+        # Where there is one row or column, or nothing, the steps along it may say anything.
+        self.c_contiguous = steps is None or _agree(steps, rows, self.shape)
+        self.f_contiguous = steps is not None and _agree(steps, columns, self.shape)
         self.stream = _stream_of(array, interface)
-        self.kept = array
+
+
+def _agree(steps: tuple[int, ...], wanted: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    return 0 in shape or all(n == 1 or a == b for n, a, b in zip(shape, steps, wanted, strict=True))
 
 
 def _stream_of(array: Any, interface: dict[str, Any]) -> int | None:
@@ -42,7 +55,11 @@ def _stream_of(array: Any, interface: dict[str, Any]) -> int | None:
 
 def on_device(x: Any) -> bool:
     """Whether an array lies on a GPU. A torch tensor has the interface's name wherever it is."""
-    return not isinstance(x, np.ndarray) and getattr(x, "is_cuda", True) and hasattr(x, "__cuda_array_interface__")
+    if isinstance(x, np.ndarray):
+        return False
+    if is_torch(x):
+        return bool(x.is_cuda)
+    return hasattr(x, "__cuda_array_interface__") or dlpack.on_device(x)
 
 
 def is_torch(x: Any) -> bool:
@@ -75,7 +92,7 @@ def _rows(index: Any, x: Any) -> tuple[Any, DeviceArray]:
         there = DeviceArray(x)
     _, d = there.shape
     assert d == index.d, f"the vectors have {d} dimensions, the index {index.d}"
-    if there.dtype != np.float32 or not (there.c_contiguous or 0 in there.shape):
+    if there.dtype != np.float32 or not there.c_contiguous:
         raise TypeError(f"an array of a GPU must be float32 and C-contiguous, not {there.dtype}")
     return x, there
 
@@ -85,7 +102,15 @@ def to_host(x: Any) -> Any:
     if is_torch(x):
         torch = sys.modules["torch"]
         return (x.detach().to(torch.float32) if x.is_floating_point() else x.detach()).cpu().numpy()
-    return x.get() if hasattr(x, "get") else np.asarray(x)
+    if not on_device(x):
+        return np.asarray(x)
+    there = DeviceArray(x)
+    if not there.c_contiguous:
+        raise TypeError("an array of a GPU must be C-contiguous to be copied to the host")
+    host = np.empty(there.shape, there.dtype)
+    if host.size > 0:
+        _faiss.gpu_read(there.address, host.reshape(-1).view("uint8"))
+    return host
 
 
 class GpuIndexMethods(IndexMethods):
@@ -146,7 +171,7 @@ class GpuIndexMethods(IndexMethods):
             assert array.shape == (n, k), f"the output array has shape {array.shape}, {(n, k)} is wanted"
             if array.dtype != dtype:
                 raise TypeError(f"the output array is of {array.dtype}, {dtype} is wanted")
-            if array.read_only or not (array.c_contiguous or 0 in array.shape):
+            if array.read_only or not array.c_contiguous:
                 raise ValueError("the output array is read-only or not C-contiguous")
         if n > 0:
             addresses = (there.address, out[0].address, out[1].address)

@@ -104,6 +104,18 @@ class GpuIVFMethods(PreassignedMethods):
         faiss.copy_array_to_vector(self.this.call("getListVectorData", listId, gpuFormat), codes)
         return codes
 
+    def add_core(self, n: int, x: Any, xids: Any, precomputed_idx: Any, inverted_list_context: Any = None) -> None:
+        """Adds n vectors to the lists that precomputed_idx names, with ids that xids leads to, or counted up where it is None."""
+        ids = None if xids is None else elements(xids, n, "int64")
+        self.this.call("add_core", self._pointed(n, x), ids, elements(precomputed_idx, n, "int64"))
+
+    def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
+        """Replaces the vectors with these ids, which may go to other lists."""
+        x = self._vectors(x)
+        keys = contiguous(keys, "int64")
+        assert keys.shape == (len(x),), "not same number of vectors as ids"
+        self.this.call("update_vectors", keys, x)
+
 
 class IVFMethods(PreassignedMethods):
     nlist: int

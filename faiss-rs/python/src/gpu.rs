@@ -8,9 +8,9 @@ use faiss_core::binary::IndexBinary;
 use faiss_gpu::index::on_device::{self, Addresses};
 use faiss_gpu::standard::resources_of;
 use faiss_gpu::{GpuClonerOptions, GpuDistanceParams, GpuMultipleClonerOptions};
-use numpy::PyReadonlyArray1;
+use numpy::{PyReadonlyArray1, PyReadwriteArray1};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyBytes, PyDict};
 
 use crate::doorway::{enter, exception};
 use crate::index::with_params;
@@ -48,6 +48,13 @@ pub fn gpu_launches(py: Python<'_>) -> PyResult<Vec<(i32, &'static str, u64, i32
         let all = faiss_gpu::launches()?;
         Ok(all.into_iter().map(|k| (k.device, k.kernel, k.launches, k.code, k.ptx)).collect())
     })
+}
+
+/// SHA-256 of some bytes, computed by a kernel of the wheel on a device: what proves that its kernels run there.
+#[pyfunction]
+pub fn gpu_sha256<'py>(py: Python<'py>, device: i32, message: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    let digest = enter(py, || Ok(faiss_gpu::proof::sha256(device, message)?))?;
+    Ok(PyBytes::new(py, &digest))
 }
 
 #[pyfunction]
@@ -176,6 +183,13 @@ pub fn gpu_search(
     let (x, distances, labels) = addresses;
     let at = Addresses { x, distances, labels, stream };
     with_params(py, params.as_deref(), |params| on_device::search(&*read(&index)?, n, k, params, at))
+}
+
+/// Copies memory of a GPU to an array of the host, of as many bytes.
+#[pyfunction]
+pub fn gpu_read(py: Python<'_>, address: usize, mut target: PyReadwriteArray1<'_, u8>) -> PyResult<()> {
+    let target = target.as_slice_mut()?;
+    enter(py, || Ok(faiss_gpu::given::read(address, target)?))
 }
 
 #[pyfunction]

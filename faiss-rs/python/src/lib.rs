@@ -51,8 +51,8 @@ mod _faiss {
     };
     #[pymodule_export]
     use gpu::{
-        bf_knn, gpu_add, gpu_check, gpu_count, gpu_launch_count, gpu_launches, gpu_libraries, gpu_properties,
-        gpu_search, gpu_set_library_dir, gpu_takes_arrays, gpu_versions, index_binary_cpu_to_gpu,
+        bf_knn, gpu_add, gpu_check, gpu_count, gpu_launch_count, gpu_launches, gpu_libraries, gpu_properties, gpu_read,
+        gpu_search, gpu_set_library_dir, gpu_sha256, gpu_takes_arrays, gpu_versions, index_binary_cpu_to_gpu,
         index_binary_cpu_to_gpu_multiple, index_binary_gpu_to_cpu, index_cpu_to_gpu, index_cpu_to_gpu_multiple,
         index_gpu_to_cpu,
     };

@@ -217,3 +217,23 @@ result["errors"] = errors
     ):
         with pytest.raises(RuntimeError, match="codes"):
             call()
+
+
+def test_encoders_of_the_cpu(rng):
+    """A factory that gives the CPU's encoders changes nothing."""
+    x = rng.random((500, 8), dtype="f4")
+    made = []
+    for factory in (None, faiss.IcmEncoderFactory()):
+        lsq = faiss.LocalSearchQuantizer(8, 2, 4)
+        lsq.train_iters = 2
+        lsq.icm_encoder_factory = factory
+        lsq.train(x)
+        made.append(lsq.compute_codes(x))
+        rq = faiss.ResidualQuantizer(8, 2, 4)
+        rq.assign_index_factory = None if factory is None else faiss.ProgressiveDimIndexFactory()
+        rq.train(x)
+        made.append(rq.compute_codes(x))
+    np.testing.assert_array_equal(made[0], made[2])
+    np.testing.assert_array_equal(made[1], made[3])
+    with pytest.raises(TypeError):
+        lsq.icm_encoder_factory = faiss.IndexFlatL2(8)

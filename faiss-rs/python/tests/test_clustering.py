@@ -162,3 +162,12 @@ def test_super_kmeans_is_k_means(rng):
         clustering.train(x[:11])
     with pytest.raises(AssertionError, match="weights"):
         one.train(x, weights=np.ones(1500, "f4"))
+
+
+def test_growing_dimensions_by_indexes_of_a_factory(x):
+    with pytest.raises(TypeError, match="ProgressiveDimIndexFactory"):
+        faiss.ProgressiveDimClustering(8, 10).train(1000, faiss.swig_ptr(x), faiss.IndexFlatL2(8))
+    own, given = faiss.ProgressiveDimClustering(8, 10), faiss.ProgressiveDimClustering(8, 10)
+    own.train(1000, faiss.swig_ptr(x))
+    given.train(1000, faiss.swig_ptr(x), faiss.ProgressiveDimIndexFactory())
+    np.testing.assert_array_equal(faiss.vector_to_array(own.centroids), faiss.vector_to_array(given.centroids))

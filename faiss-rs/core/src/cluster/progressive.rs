@@ -4,8 +4,9 @@ use faiss_derive::{Object, methods};
 
 use super::{Clustering, ClusteringIterationStats, ClusteringParameters, stats_table};
 use crate::base::declare::Rows;
-use crate::base::{Error, Result};
+use crate::base::{Error, Object, Result, Shared};
 use crate::blas::{Product, principal_components};
+use crate::index::Index;
 use crate::index::flat_l2::IndexFlatL2;
 use crate::random::rand_perm_prefix;
 use crate::registry::Row;
@@ -28,6 +29,30 @@ impl Default for ProgressiveDimClusteringParameters {
     fn default() -> Self {
         let cp = ClusteringParameters { niter: 10, ..Default::default() };
         ProgressiveDimClusteringParameters { cp, progressive_dim_steps: 10, apply_pca: true }
+    }
+}
+
+/// Gives the index that assigns points to centroids in each step.
+pub trait DimIndexFactory: Object {
+    /// An index of squared L2 distances between vectors of `dim` numbers.
+    fn index(&self, dim: usize) -> Result<Shared<dyn Index>>;
+}
+
+crate::view!(DimIndexFactory, "ProgressiveDimIndexFactory");
+
+/// Gives indexes of the CPU.
+#[derive(Object, Clone, Default)]
+#[object(methods, implements(DimIndexFactory), copy)]
+pub struct ProgressiveDimIndexFactory {}
+
+pub const FACTORY: Row = Row::of::<ProgressiveDimIndexFactory>();
+
+#[methods(new)]
+impl ProgressiveDimIndexFactory {}
+
+impl DimIndexFactory for ProgressiveDimIndexFactory {
+    fn index(&self, dim: usize) -> Result<Shared<dyn Index>> {
+        Ok(Shared::new(IndexFlatL2::new(dim as i64)?))
     }
 }
 
@@ -63,8 +88,8 @@ impl ProgressiveDimClustering {
         stats_table(&self.iteration_stats)
     }
 
-    /// Trains the centroids on vectors (n, d).
-    pub fn train(&mut self, x: &[f32]) -> Result<()> {
+    /// Trains the centroids on vectors (n, d). The factory gives the indexes that assign points to centroids.
+    pub fn train(&mut self, x: &[f32], factory: &dyn DimIndexFactory) -> Result<()> {
         let (d, k) = (self.d, self.k);
         Error::check(d > 0 && x.len().is_multiple_of(d), "x.size() % d == 0")?;
         let rotation = if self.apply_pca { Some(Rotation::of(x, d)?) } else { None };
@@ -78,7 +103,8 @@ impl ProgressiveDimClustering {
             let dim = if step == steps { d } else { dim.clamp(1, d) };
             let mut clustering = Clustering { cp: self.cp.clone(), ..Clustering::new(dim, k) };
             clustering.centroids = columns(&centroids, before, dim);
-            clustering.train(&columns(x, d, dim), &mut IndexFlatL2::new(dim as i64)?, None)?;
+            let index = factory.index(dim)?;
+            clustering.train(&columns(x, d, dim), &mut *index.write(), None)?;
             (centroids, before) = (clustering.centroids, dim);
             stats.append(&mut clustering.iteration_stats);
         }

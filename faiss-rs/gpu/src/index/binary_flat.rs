@@ -88,6 +88,7 @@ impl GpuIndexBinaryFlat {
         if d > MOST_BITS {
             return Err(Error::failed("dims <= 32768", format!("vectors of {d} bits are too long for a GPU")));
         }
+        config.base.check()?;
         check_device(config.base.device)?;
         Ok(GpuIndexBinaryFlat { base, resources, config: config.base.clone(), ..Default::default() })
     }

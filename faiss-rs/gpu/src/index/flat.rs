@@ -28,6 +28,7 @@ use crate::ops::knn::{self, Search, Strategy, Vectors};
 use crate::ops::range;
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::{Best, Values};
+use crate::replay::Key;
 use crate::resources::{Context, GpuResources};
 use crate::standard::GpuResourcesProvider;
 use crate::vectors::DeviceVectors;
@@ -231,6 +232,16 @@ impl GpuIndexFlat {
         self.with_on(stream, |context| {
             let marks = marks.map(|marks| context.upload(&marks)).transpose()?;
             let searched = Vectors { allowed: marks.as_ref().map(|m| m.ptr()), ..vectors.view() };
+            if let (None, Input::Host(host), Output::Host(distances, labels), Strategy::Scan) =
+                (&marks, x, &mut *out, search.strategy)
+            {
+                let work = |queries: Ptr<f32>, values: PtrMut<f32>, ids: PtrMut<i64>| {
+                    self.search_on_device(context, queries, n, k, search.strategy, Best { values, ids })
+                };
+                if n > 0 && context.replay(&self.recorded_as(vectors, n, k), host, (distances, labels), work)? {
+                    return Ok(());
+                }
+            }
             for first in (0..n).step_by(page) {
                 let count = page.min(n - first);
                 let (queries, _kept) = x.bring(context, first * d, count * d)?;
@@ -238,11 +249,28 @@ impl GpuIndexFlat {
                 let queries = as_stored(context, queries, count * d, half.as_mut().map(|h| h.ptr_mut()))?;
                 let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
                 let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-                knn::knn(context, queries, count, &searched, search, 0, best)?;
+                out.while_made(first * k, count * k, || knn::knn(context, queries, count, &searched, search, 0, best))?;
                 out.put(context, first * k, count * k, values.ptr(), ids.ptr())?;
             }
             Ok(())
         })
+    }
+
+    /// What a recording of a search of few queries depends on.
+    fn recorded_as(&self, vectors: &DeviceVectors, n: usize, k: usize) -> Key {
+        let mut key = Key::default();
+        // No generation is 0: this is no search in lists.
+        key[2..9].copy_from_slice(&[
+            vectors.rows().address(),
+            vectors.count() as u64,
+            u64::from(vectors.is_half()),
+            self.metric_type as u64,
+            u64::from(self.metric_arg.to_bits()),
+            n as u64,
+            k as u64,
+        ]);
+        key[15] = self.d as u64;
+        key
     }
 
     fn empty_vectors(&self, d: usize) -> crate::Result<DeviceVectors> {

@@ -68,6 +68,7 @@ impl GpuIndex {
 
 impl GpuIndex {
     pub fn new(resources: Arc<GpuResources>, d: i64, metric: MetricType, config: GpuIndexConfig) -> Result<GpuIndex> {
+        config.check()?;
         let base = IndexBase::new(d, metric)?;
         crate::device::check_device(config.device)?;
         Ok(GpuIndex { base, resources, config, min_page: DEFAULT_MIN_PAGE })

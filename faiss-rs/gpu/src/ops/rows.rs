@@ -31,13 +31,16 @@ impl Rows {
         }
     }
 
+    pub fn address(self) -> u64 {
+        match self {
+            Rows::F32(p) => p.raw() as u64,
+            Rows::F16(p) => p.raw() as u64,
+        }
+    }
+
     /// Whether four elements of any row can be loaded at once.
     pub fn aligned(self, d: usize) -> bool {
-        let address = match self {
-            Rows::F32(p) => p.raw() as usize,
-            Rows::F16(p) => p.raw() as usize,
-        };
-        d.is_multiple_of(4) && address.is_multiple_of(4 * self.element_bytes())
+        d.is_multiple_of(4) && self.address().is_multiple_of(4 * self.element_bytes() as u64)
     }
 }
 

@@ -72,6 +72,12 @@ functions! {
         stream_destroy = "cudaStreamDestroy": fn(Stream) -> Status;
         stream_synchronize = "cudaStreamSynchronize": fn(Stream) -> Status;
         stream_wait_event = "cudaStreamWaitEvent": fn(Stream, Event, c_uint) -> Status;
+        stream_begin_capture = "cudaStreamBeginCapture": fn(Stream, c_int) -> Status;
+        stream_end_capture = "cudaStreamEndCapture": fn(Stream, *mut Pointer) -> Status;
+        graph_instantiate = "cudaGraphInstantiateWithFlags": fn(*mut Pointer, Pointer, std::ffi::c_ulonglong) -> Status;
+        graph_launch = "cudaGraphLaunch": fn(Pointer, Stream) -> Status;
+        graph_exec_destroy = "cudaGraphExecDestroy": fn(Pointer) -> Status;
+        graph_destroy = "cudaGraphDestroy": fn(Pointer) -> Status;
         event_create = "cudaEventCreateWithFlags": fn(*mut Event, c_uint) -> Status;
         event_destroy = "cudaEventDestroy": fn(Event) -> Status;
         event_record = "cudaEventRecord": fn(Event, Stream) -> Status;

@@ -213,14 +213,16 @@ def balanced_assignment_with_penalties(
     }
 
 
-def reassign_centroids(hassign: np.ndarray, centroids: np.ndarray, rs: Any = None) -> int:
+def reassign_centroids(hassign: np.ndarray, centroids: Any, rs: Any = None) -> int:
     """Lets each empty cluster take half of a large one, in place: hassign are the sizes, shape (k,). Returns how many were empty."""
     k, d = centroids.shape
     rs = np.random.mtrand._rand if rs is None else rs
     empty = np.flatnonzero(hassign == 0)
     sizes = hassign.astype("float64")
     # Small changes in opposite directions tell the halves apart.
-    shift = 1 + np.where(np.arange(d) % 2 == 0, 1, -1) / 1024
+    shift: Any = 1 + np.where(np.arange(d) % 2 == 0, 1, -1) / 1024
+    if check_if_torch(centroids):
+        shift = centroids.new_tensor(shift)
     for c in empty:
         chances = np.maximum(sizes - 1, 0)
         from_ = rs.choice(k, p=chances / chances.sum()) if chances.any() else 0
@@ -229,6 +231,10 @@ def reassign_centroids(hassign: np.ndarray, centroids: np.ndarray, rs: Any = Non
         sizes[c], sizes[from_] = sizes[from_] / 2, sizes[from_] / 2
     hassign[:] = sizes.astype(hassign.dtype)
     return len(empty)
+
+
+def _on_host(x: Any) -> np.ndarray:
+    return x.cpu().numpy() if check_if_torch(x) else np.asarray(x)
 
 
 def kmeans(
@@ -240,28 +246,31 @@ def kmeans(
     verbose: bool = True,
     return_stats: bool = False,
 ) -> Any:
-    """The centroids of k clusters, shape (k, d).
+    """The centroids of k clusters, shape (k, d): an array, or a tensor where the data's rows are tensors.
 
-    data: a DatasetAssign, or what has its methods. checkpoint: a file for the centroids after each round. return_stats: return also a list
+    data: a DatasetAssign, of this module or of faiss.contrib.torch.clustering, or what has its methods. checkpoint: a file for the centroids after each round. return_stats: return also a list
     of what the rounds were like.
     """
     log: Callable[..., None] = print if verbose else print_nop
     n = data.count()
     assert n >= k, f"{n} points can't make {k} clusters"
     rs = np.random.RandomState(seed)
-    centroids = np.array(data.get_subset(rs.choice(n, size=k, replace=False)), dtype="float32")
+    first = data.get_subset(rs.choice(n, size=k, replace=False))
+    centroids = first if check_if_torch(first) else np.array(first, dtype="float32")
     stats: list[dict[str, float]] = []
     log(f"Training k-means with {n} points of dimension {data.dim()}, {k} centroids")
     for i in range(niter):
         assign, D, sums = data.assign_to(centroids)
+        assign = _on_host(assign)
         sizes = np.bincount(assign, minlength=k)
-        centroids = sums / np.maximum(sizes, 1)[:, None].astype("float32")
+        divisors: Any = np.maximum(sizes, 1)[:, None].astype("float32")
+        centroids = sums / (sums.new_tensor(divisors) if check_if_torch(sums) else divisors)
         factor = imbalance_factor(k, assign)
         nsplit = reassign_centroids(sizes, centroids, rs)
         stats.append({"obj": float(D.sum()), "imbalance_factor": factor, "nsplit": nsplit})
         log(f"  Iteration {i}: objective={D.sum():g} imbalance={factor:.3f} nsplit={nsplit}")
         if checkpoint is not None:
-            np.save(checkpoint, centroids)
+            np.save(checkpoint, _on_host(centroids))
     return (centroids, stats) if return_stats else centroids
 
 

@@ -169,7 +169,7 @@ _METHODS = {
     ),
     "IndexIVF": "search_preassigned range_search_preassigned update_vectors search_and_return_codes",
     "GpuIndex": "add add_with_ids assign search train",
-    "GpuIndexIVF": "search_preassigned",
+    "GpuIndexIVF": "search_preassigned update_vectors",
     "IndexBinary": (
         "add add_with_ids assign range_search reconstruct reconstruct_n remove_ids search search_and_reconstruct train"
     ),
@@ -194,7 +194,8 @@ def _exhaustive(function: Callable[..., Any], outputs: int) -> Callable[..., Any
     def replaced(res: Any, xq: Any, xb: Any, *args: Any, **kwargs: Any) -> Any:
         if not (isinstance(xq, torch.Tensor) and isinstance(xb, torch.Tensor)):
             return function(res, xq, xb, *args, **kwargs)
-        xq, xb = (x.float() if x.dtype == torch.bfloat16 or xq.dtype != xb.dtype else x for x in (xq, xb))
+        as_they_are = xq.dtype == xb.dtype and xq.dtype in (torch.float32, torch.float16)
+        xq, xb = (x if as_they_are else x.float() for x in (xq, xb))
         names = ["k", "D", "I"] if outputs == 2 else ["D"]
         kwargs = {**dict(zip([*names, "metric", "device"], args, strict=False)), **kwargs}
         shape = (xq.shape[0], kwargs["k"] if outputs == 2 else xb.shape[0])

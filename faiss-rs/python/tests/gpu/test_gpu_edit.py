@@ -3,6 +3,7 @@
 import faiss
 import numpy as np
 import pytest
+from faiss.contrib.ivf_tools import add_preassigned
 
 
 def ivf(key, rng, n=2000, d=16):
@@ -111,3 +112,75 @@ def test_range_search_of_lists(resources, rng):
             counts = np.abs(np.diff(found[0].astype("i8")) - np.diff(wanted[0].astype("i8")))
             assert counts.sum() <= max(3, len(wanted[1]) // 1000)
             assert (found[1] < radius).all()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_given_lists(resources, rng, key):
+    """Vectors in lists that the caller chose, as `add_core` of the CPU puts them there."""
+    cpu, x = ivf(key, rng)
+    gpu = faiss.index_cpu_to_gpu(resources, 0, cpu)
+    lists, added = np.random.default_rng(3).integers(-1, 8, 300), rng.random((300, 16), dtype="f4")
+    for index in (cpu, gpu):
+        add_preassigned(index, added, lists, np.arange(300) + 50_000)
+        assert index.ntotal == 2300
+        index.nprobe = 8
+    np.testing.assert_array_equal(gpu.search(x[:60], 4)[1], cpu.search(x[:60], 4)[1])
+    for bad in (np.full(300, 8), np.full(299, 1)):
+        with pytest.raises((RuntimeError, AssertionError)):
+            add_preassigned(gpu, added, bad)
+    assert gpu.ntotal == 2300
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_updated(resources, rng, key):
+    cpu, x = ivf(key, rng)
+    gpu = faiss.index_cpu_to_gpu(resources, 0, cpu)
+    cpu.set_direct_map_type(faiss.DirectMap.Hashtable)
+    keys, other = np.arange(0, 400, 4) * 3 + 5, rng.random((100, 16), dtype="f4")
+    for index in (cpu, gpu):
+        index.update_vectors(keys, other)
+        index.nprobe = 8
+        assert index.ntotal == 2000
+    np.testing.assert_allclose(gpu.reconstruct_batch(keys), cpu.reconstruct_batch(keys), rtol=1e-6, atol=1e-7)
+    np.testing.assert_array_equal(gpu.search(x[:60], 3)[1], cpu.search(x[:60], 3)[1])
+    before = gpu.search(x[:60], 3)
+    with pytest.raises(RuntimeError, match="key 6 not found"):
+        gpu.update_vectors(np.array([5, 6]), other[:2])
+    np.testing.assert_array_equal(gpu.search(x[:60], 3)[1], before[1])
+    # Of an id that is named twice the last vector stays.
+    gpu.update_vectors(np.array([5, 5]), other[:2])
+    cpu.update_vectors(np.array([5, 5]), other[:2])
+    np.testing.assert_allclose(gpu.reconstruct(5), cpu.reconstruct(5), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_only_like_lists_are_merged(resources, rng, key):
+    gpu = faiss.index_cpu_to_gpu(resources, 0, ivf(key, rng)[0])
+    other = faiss.index_cpu_to_gpu(resources, 0, ivf(key, np.random.default_rng(9))[0])
+    counts = gpu.ntotal, other.ntotal
+    with pytest.raises(RuntimeError, match="the same"):
+        gpu.merge_from(other, 0)
+    assert (gpu.ntotal, other.ntotal) == counts
+
+
+@pytest.mark.launches_none
+def test_there_is_no_cuvs(resources):
+    for cls, config in (
+        (lambda c: faiss.GpuIndexFlatL2(resources, 8, c), faiss.GpuIndexFlatConfig()),
+        (lambda c: faiss.GpuIndexIVFFlat(resources, 8, 4, faiss.METRIC_L2, c), faiss.GpuIndexIVFFlatConfig()),
+        (lambda c: faiss.GpuIndexIVFPQ(resources, 8, 4, 2, 8, faiss.METRIC_L2, c), faiss.GpuIndexIVFPQConfig()),
+        (lambda c: faiss.GpuIndexBinaryFlat(resources, 8, c), faiss.GpuIndexBinaryFlatConfig()),
+    ):
+        config.use_cuvs = True
+        with pytest.raises(NotImplementedError, match="cuVS"):
+            cls(config)
+    options = faiss.GpuClonerOptions()
+    options.use_cuvs = True
+    with pytest.raises(NotImplementedError, match="cuVS"):
+        faiss.index_cpu_to_gpu(resources, 0, faiss.IndexFlatL2(8), options)
+    x = np.zeros((4, 8), "f4")
+    with pytest.raises(NotImplementedError, match="cuVS"):
+        faiss.knn_gpu(resources, x, x, 1, use_cuvs=True)
+    for name in ("GpuIndexCagra", "GpuIndexCagraConfig"):
+        with pytest.raises(NotImplementedError, match=name):
+            getattr(faiss, name)()

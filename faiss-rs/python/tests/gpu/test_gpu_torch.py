@@ -160,3 +160,68 @@ def test_pointers_and_streams(utils, resources, vectors):
     with utils.using_stream(resources):
         gpu.add(there.cuda())
         assert int(gpu.search(there[:5].cuda(), 1)[1][3]) == 3
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32"])
+def test_whole_numbers(resources, rng, dtype):
+    x, xq = (torch.from_numpy(rng.integers(0, 100, (n, 24)).astype(dtype)).cuda() for n in (500, 20))
+    D, found = faiss.knn_gpu(resources, xq, x, 3)
+    truth = (torch.cdist(xq.double(), x.double()) ** 2).sort(1)[0][:, :3]
+    np.testing.assert_allclose(D.cpu().numpy(), truth.cpu().numpy(), rtol=1e-5)
+    index = faiss.GpuIndexFlatL2(resources, 24)
+    index.add(x)
+    assert torch.equal(index.search(xq, 3)[0], D)
+    assert found.dtype == torch.int64
+
+
+def test_tensors_with_gradients(resources, vectors):
+    x, xq = (torch.from_numpy(a).cuda().requires_grad_() for a in vectors)
+    index = faiss.GpuIndexFlatL2(resources, 24)
+    index.add(x)
+    _, found = index.search(xq, 3)
+    assert torch.equal(faiss.knn_gpu(resources, xq, x, 3)[1], found)
+
+
+@pytest.mark.parametrize("where", ["cpu", "cuda"])
+def test_clustering_of_tensors(resources, rng, where):
+    clustering = importlib.import_module("faiss.contrib.torch.clustering")
+    x = torch.from_numpy(rng.random((3000, 16), dtype="f4")).to(where)
+    data = clustering.DatasetAssignGPU(resources, x)
+    centroids, stats = clustering.kmeans(20, data, niter=6, verbose=False, return_stats=True)
+    assert isinstance(centroids, torch.Tensor)
+    assert (centroids.device.type, tuple(centroids.shape), len(stats)) == (where, (20, 16), 6)
+    again = clustering.kmeans(20, clustering.DatasetAssignGPU(resources, x), niter=6, verbose=False)
+    assert torch.equal(again, centroids)
+    host = importlib.import_module("faiss.contrib.clustering")
+    wanted = host.kmeans(20, host.DatasetAssign(x.cpu().numpy()), niter=6, verbose=False, return_stats=True)
+    np.testing.assert_allclose(stats[-1]["obj"], wanted[1][-1]["obj"], rtol=1e-3)
+    nearest, D, sums = data.assign_to(centroids, weights=torch.ones(3000, device=where))
+    for c in (0, 7, 19):
+        np.testing.assert_allclose(sums[c].cpu(), x[nearest == c].sum(0).cpu(), rtol=1e-4, atol=1e-4)
+    assert D.shape == (3000,)
+
+
+@pytest.mark.parametrize("where", ["cpu", "cuda"])
+def test_quantizers_of_tensors(resources, rng, where):
+    quantization = importlib.import_module("faiss.contrib.torch.quantization")
+    x = torch.from_numpy(rng.random((4000, 16), dtype="f4")).to(where)
+    pq = quantization.ProductQuantizer(16, 4, 6)
+    pq.train(x)
+    codes = pq.encode(x)
+    assert (codes.dtype, tuple(codes.shape), codes.device.type) == (torch.uint8, (4000, 4), where)
+    error = float(((pq.decode(codes) - x) ** 2).sum())
+    other = faiss.ProductQuantizer(16, 4, 6)
+    other.train(x.cpu().numpy())
+    np.testing.assert_allclose(
+        error, ((other.decode(other.compute_codes(x.cpu().numpy())) - x.cpu().numpy()) ** 2).sum(), rtol=0.05
+    )
+    vq = quantization.VectorQuantizer(16, 300)
+    vq.train(x)
+    assert vq.code_size == 2
+    assert float(((vq.decode(vq.encode(x)) - x) ** 2).sum(1).mean()) < float(((x - x.mean(0)) ** 2).sum(1).mean())
+    faiss.knn_gpu(resources, x, x[:3], 1)
+    for bad in ((16, 3, 8), (16, 4, 9), (16, 0, 8)):
+        with pytest.raises(ValueError, match=r"parts|bits"):
+            quantization.ProductQuantizer(*bad)
+    with pytest.raises(ValueError, match="shape"):
+        pq.encode(x[:, :8])

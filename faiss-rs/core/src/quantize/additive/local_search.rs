@@ -4,11 +4,12 @@
 
 use faiss_derive::{Object, methods};
 
+use super::icm::{Icm, IcmFactory, IcmTables, OnCpu, settle};
 use super::residual::normal_equations;
 use super::*;
 use crate::base::declare::Rows;
 use crate::base::memory::filled;
-use crate::base::{interrupt, progress};
+use crate::base::{Shared, interrupt, progress};
 use crate::blas::{Product, sgemm_nt, solve_positive_definite};
 use crate::random::StandardTwister;
 
@@ -39,6 +40,8 @@ pub struct LocalSearchQuantizer {
     pub nperts: usize,
     /// Kept for programs that set it: codebooks are always solved for in double precision.
     pub update_codebooks_with_double: bool,
+    /// Makes the passes over codes, if it is set; the CPU does otherwise. Files do not have it.
+    pub icm_encoder_factory: Option<Shared<dyn IcmFactory>>,
 }
 
 pub const ROW: Row = Row::of::<LocalSearchQuantizer>();
@@ -58,6 +61,7 @@ impl Default for LocalSearchQuantizer {
             random_seed: 0x12345,
             nperts: 4,
             update_codebooks_with_double: true,
+            icm_encoder_factory: None,
         }
     }
 }
@@ -123,7 +127,7 @@ impl LocalSearchQuantizer {
         for (i, code) in numbers.chunks_exact_mut(m.max(1)).enumerate() {
             interrupt::check()?;
             for _ in 0..n_iters {
-                self.settle(
+                settle(
                     code,
                     &mut values,
                     |part| &unaries[(part * n + i) * k..][..k],
@@ -238,6 +242,12 @@ impl LocalSearchQuantizer {
         let product = Product { transpose_b: true, alpha: 2.0, ..Product::of(&self.aq.codebooks, &self.aq.codebooks) };
         product.write(total, total, d, &mut pairs)?;
         let norms: Vec<f32> = self.aq.codebooks.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
+        let (codebooks, icm_iters) = (&self.aq.codebooks[..], self.icm_iters);
+        let tables = IcmTables { d, M: m, K: k, icm_iters, codebooks, pairs: &pairs, norms: &norms };
+        let mut encoder: Box<dyn Icm + '_> = match &self.icm_encoder_factory {
+            Some(factory) => factory.read().encoder(tables)?,
+            None => Box::new(OnCpu(tables)),
+        };
         let chunk = self.chunk_size.max(1);
         for (numbers, x) in numbers.chunks_mut(chunk * m).zip(x.chunks(chunk * d)) {
             let mut best = numbers.to_vec();
@@ -250,7 +260,7 @@ impl LocalSearchQuantizer {
                         code[at] = random.below(k as u32);
                     }
                 }
-                self.descend(numbers, x, &pairs, &norms)?;
+                encoder.descend(numbers, x)?;
                 let now = self.errors(numbers, x);
                 for (i, (error, now)) in errors.iter_mut().zip(now).enumerate() {
                     let own = i * m..(i + 1) * m;
@@ -263,28 +273,6 @@ impl LocalSearchQuantizer {
             }
         }
         Ok(())
-    }
-
-    /// One pass over the numbers of a code: `own` is what the entries of a part alone add to the error, `pair` what they add beside an entry of
-    /// another part.
-    #[inline]
-    fn settle<'a>(
-        &self,
-        code: &mut [u32],
-        values: &mut [f32],
-        own: impl Fn(usize) -> &'a [f32],
-        pair: impl Fn(usize, usize, usize) -> &'a [f32],
-    ) {
-        for part in 0..code.len() {
-            values.copy_from_slice(own(part));
-            for other in (0..code.len()).filter(|other| *other != part) {
-                let row = pair(other, code[other] as usize, part);
-                values.iter_mut().zip(row).for_each(|(v, pair)| *v += pair);
-            }
-            let least = values.iter().enumerate();
-            let (at, _) = least.fold((0, f32::INFINITY), |a, (i, v)| if *v < a.1 { (i, *v) } else { a });
-            code[part] = at as u32;
-        }
     }
 
     /// Numbers of entries, after a check that there are such.
@@ -303,29 +291,6 @@ impl LocalSearchQuantizer {
         let fit = x.len().is_multiple_of(d) && codes.len() == x.len() / d * self.aq.M;
         Error::check(fit, "x.size() == n * d && codes.size() == n * M")?;
         self.known(codes)
-    }
-
-    /// Gives each number of each code, in turn, its best value for the others as they are.
-    fn descend(&self, numbers: &mut [u32], x: &[f32], pairs: &[f32], norms: &[f32]) -> Result<()> {
-        let (d, m, k, total) = (self.aq.base.d, self.aq.M, self.K, self.aq.total_codebook_size);
-        threads::parallel_rows(numbers, m, MIN_ROWS, |first, numbers| {
-            let n = numbers.len() / m;
-            let mut own = vec![0.0; n * total];
-            sgemm_nt(n, total, d, -2.0, &x[first * d..(first + n) * d], &self.aq.codebooks, &mut own);
-            let mut values = vec![0f32; k];
-            for (code, own) in numbers.chunks_exact_mut(m).zip(own.chunks_exact_mut(total)) {
-                own.iter_mut().zip(norms).for_each(|(v, norm)| *v += norm);
-                for _ in 0..self.icm_iters {
-                    self.settle(
-                        code,
-                        &mut values,
-                        |part| &own[part * k..(part + 1) * k],
-                        |other, entry, part| &pairs[(other * k + entry) * total + part * k..][..k],
-                    );
-                }
-            }
-            Ok(())
-        })
     }
 
     /// Squared distances of vectors to what their codes decode to.
@@ -368,6 +333,7 @@ impl LocalSearchQuantizer {
             random_seed: input.i32()?,
             nperts: input.usize()?,
             update_codebooks_with_double: input.bool("update_codebooks_with_double")?,
+            icm_encoder_factory: None,
         };
         lsq.check()?;
         for (rounds, name) in [

@@ -7,9 +7,11 @@
 //! | `norms.rs` | the norms that are stored beside codes |
 //! | `distances.rs` | queries against codes |
 //! | `residual.rs`, `local_search.rs`, `product.rs` | one kind each |
+//! | `icm.rs` | the passes of a local search, on the CPU or where a factory says |
 //! | `methods.rs` | what all kinds offer to Python |
 
 mod distances;
+pub mod icm;
 pub mod local_search;
 pub mod methods;
 mod norms;

@@ -7,11 +7,12 @@ use parking_lot::Mutex;
 use super::*;
 use crate::base::memory::filled;
 use crate::base::object::receiver;
-use crate::base::{interrupt, progress};
+use crate::base::{Shared, interrupt, progress};
 use crate::blas::{Product, sgemm_nt, symmetric_eigen};
 use crate::cluster::Clustering;
-use crate::cluster::progressive::{ProgressiveDimClustering, ProgressiveDimClusteringParameters};
-use crate::index::flat_l2::IndexFlatL2;
+use crate::cluster::progressive::{
+    DimIndexFactory, ProgressiveDimClustering, ProgressiveDimClusteringParameters, ProgressiveDimIndexFactory,
+};
 
 /// Flags of `train_type`.
 pub const TRAIN_PROGRESSIVE_DIM: i32 = 1;
@@ -41,6 +42,8 @@ pub struct ResidualQuantizer {
     pub approx_topk_mode: i32,
     /// Parameters of the clustering of each codebook.
     pub cp: ProgressiveDimClusteringParameters,
+    /// Gives the indexes that assign points in that clustering, if it is set; they are the CPU's otherwise. Files do not have it.
+    pub assign_index_factory: Option<Shared<dyn DimIndexFactory>>,
 }
 
 pub const ROW: Row = Row::of::<ResidualQuantizer>();
@@ -55,6 +58,7 @@ impl Default for ResidualQuantizer {
             use_beam_LUT: 0,
             approx_topk_mode: 0,
             cp: ProgressiveDimClusteringParameters::default(),
+            assign_index_factory: None,
         }
     }
 }
@@ -260,13 +264,15 @@ impl ResidualQuantizer {
 
     fn cluster(&self, points: &[f32], k: usize) -> Result<Vec<f32>> {
         let d = self.aq.base.d;
+        let given = self.assign_index_factory.as_ref().map(Shared::read);
+        let factory: &dyn DimIndexFactory = given.as_deref().unwrap_or(&ProgressiveDimIndexFactory {});
         if self.has(TRAIN_PROGRESSIVE_DIM) {
             let mut clustering = ProgressiveDimClustering { parameters: self.cp.clone(), d, k, ..Default::default() };
-            clustering.train(points)?;
+            clustering.train(points, factory)?;
             return Ok(clustering.centroids);
         }
         let mut clustering = Clustering { cp: self.cp.cp.clone(), ..Clustering::new(d, k) };
-        clustering.train(points, &mut IndexFlatL2::new(d as i64)?, None)?;
+        clustering.train(points, &mut *factory.index(d)?.write(), None)?;
         Ok(clustering.centroids)
     }
 

@@ -3,7 +3,7 @@
 use faiss_core::base::{Error, Result, progress};
 use faiss_core::index::ivf::train::Level1;
 
-use super::coarse::{Coarse, update_quantizer};
+use super::coarse::{Coarse, check_lists, update_quantizer};
 use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
 use crate::config::GpuClonerOptions;
 use crate::error::check_interrupt;
@@ -48,10 +48,28 @@ pub(in crate::index) fn add(
     ids: Option<&[i64]>,
     stream: Option<usize>,
 ) -> Result<()> {
+    add_to(index, x, ids, None, stream)
+}
+
+/// Adds vectors of the host to the given lists; a negative one means that the vector is counted but in no list.
+pub fn add_core(index: &mut dyn GpuInvertedFile, x: &[f32], ids: Option<&[i64]>, list_nos: &[i64]) -> Result<()> {
+    check_lists(list_nos, index.ivf().nlist)?;
+    let list_nos = list_nos.iter().map(|list| (*list).max(-1) as i32).collect();
+    add_to(index, Input::Host(x), ids, Some(list_nos), None)
+}
+
+fn add_to(
+    index: &mut dyn GpuInvertedFile,
+    x: Input<'_>,
+    ids: Option<&[i64]>,
+    list_nos: Option<Vec<i32>>,
+    stream: Option<usize>,
+) -> Result<()> {
     let ivf = index.ivf();
     Error::check(ivf.is_trained, "is_trained")?;
     let n = x.rows(ivf.dim())?;
     Error::check(ids.is_none_or(|ids| ids.len() == n), "ids.size() == n")?;
+    Error::check(list_nos.as_ref().is_none_or(|lists| lists.len() == n), "coarse_idx.size() == n")?;
     ivf.lists()?;
     if n == 0 {
         return Ok(());
@@ -59,9 +77,10 @@ pub(in crate::index) fn add(
     let handle = ivf.quantizer()?.clone();
     let quantizer = handle.read();
     let coarse = Coarse::of(ivf, &*quantizer)?;
-    let list_nos = match coarse {
-        Coarse::Device(_) => None,
-        Coarse::Other(_) => {
+    let list_nos = match (list_nos, coarse) {
+        (Some(list_nos), _) => Some(list_nos),
+        (None, Coarse::Device(_)) => None,
+        (None, Coarse::Other(_)) => {
             let x = ivf.with_on(stream, |context| x.on_host(context))?;
             coarse.assign_on_host(&x, ivf.nlist)?
         }

@@ -7,6 +7,7 @@ use faiss_core::base::view::seen_as;
 use faiss_core::base::{Error, Result};
 use faiss_core::index::Index;
 use faiss_core::selector::IDSelector;
+use faiss_core::selector::sets::IDSelectorBatch;
 use faiss_core::storage::direct_map::{lo_build, lo_listno, lo_offset};
 use faiss_core::storage::lists::{ArrayInvertedLists, InvertedLists};
 
@@ -168,6 +169,27 @@ pub fn remove_ids(index: &mut dyn GpuInvertedFile, sel: &dyn IDSelector) -> Resu
     Ok(removed)
 }
 
+/// Gives existing ids other vectors, which may go to other lists. Of an id that is named twice the last vector stays. Adding comes after removing,
+/// so an error of the device, and nothing else, may leave ids without a vector.
+pub fn update_vectors(index: &mut dyn GpuInvertedFile, keys: &[i64], x: &[f32]) -> Result<()> {
+    let (n, d) = (index.ivf().rows(x)?, index.base().dim());
+    Error::check(keys.len() == n, "keys.size() == n")?;
+    let last: HashMap<i64, usize> = keys.iter().enumerate().map(|(i, key)| (*key, i)).collect();
+    let mut missing = last.clone();
+    find(index, &last.keys().map(|key| (*key, vec![last[key]])).collect(), |at, _| {
+        missing.remove(&keys[at]);
+    })?;
+    if let Some(key) = missing.keys().min() {
+        return Err(Error::failed("", format!("key {key} not found")));
+    }
+    let mut places: Vec<usize> = last.into_values().collect();
+    places.sort_unstable();
+    let kept: Vec<i64> = places.iter().map(|i| keys[*i]).collect();
+    let rows: Vec<f32> = places.iter().flat_map(|i| &x[i * d..(i + 1) * d]).copied().collect();
+    remove_ids(index, &IDSelectorBatch::new(&kept))?;
+    super::edit::add_host(index, &rows, Some(&kept))
+}
+
 /// An error that says why `other`'s vectors can't be moved here.
 pub fn check_compatible_for_merge(index: &dyn GpuInvertedFile, other: &dyn Index) -> Result<()> {
     if !std::ptr::eq(index.info(), other.info()) {
@@ -177,7 +199,19 @@ pub fn check_compatible_for_merge(index: &dyn GpuInvertedFile, other: &dyn Index
     Error::check(other.base().d == index.base().d, "other->d == d")?;
     Error::check(theirs.ivf().nlist == index.ivf().nlist, "other->nlist == nlist")?;
     Error::check(theirs.code_size() == index.code_size(), "other->code_size == code_size")?;
-    Error::check(theirs.by_residual() == index.by_residual(), "other->by_residual == by_residual")
+    Error::check(theirs.by_residual() == index.by_residual(), "other->by_residual == by_residual")?;
+    Error::check(theirs.base().metric_type == index.base().metric_type, "other->metric_type == metric_type")?;
+    let same = index.same_codes(theirs) && centroids(index)? == centroids(theirs)?;
+    Error::check(same, "the centroids and the encoders of both are the same")
+}
+
+/// The bits of the centroids of lists; none of an index that has no quantizer yet.
+fn centroids(index: &dyn GpuInvertedFile) -> Result<Vec<u32>> {
+    let quantizer = index.ivf().quantizer()?.read();
+    let count = usize::try_from(quantizer.base().ntotal).unwrap_or(0);
+    let mut x = vec![0f32; count * quantizer.base().dim()];
+    quantizer.reconstruct_n(0, count, &mut x)?;
+    Ok(x.into_iter().map(f32::to_bits).collect())
 }
 
 /// Moves all vectors of `other` here, by way of the host, and leaves it empty; `add_id` is added to their ids.

@@ -154,6 +154,12 @@ impl GpuInvertedFile for GpuIndexIVFFlat {
     fn scan(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<()> {
         ivf_scan::scan(context, &Codec::floats(), kernel_metric(self.metric_type), scan)
     }
+    fn same_codes(&self, _other: &dyn GpuInvertedFile) -> bool {
+        true
+    }
+    fn scan_generation(&self) -> Option<u64> {
+        Some(0)
+    }
     fn best(&self, context: &Context<'_>, queries: &Queries, search: &Search, out: Best) -> crate::Result<()> {
         ivf_scan::best(context, &Codec::floats(), kernel_metric(self.metric_type), queries, search, out)
     }

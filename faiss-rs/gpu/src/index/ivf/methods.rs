@@ -4,7 +4,7 @@ use faiss_core::base::{Object, Result};
 use faiss_core::index::ivf::methods::{Found, preassigned};
 use faiss_derive::methods;
 
-use super::{GpuIndexIVF, GpuInvertedFile, coarse, edit, search};
+use super::{GpuIndexIVF, GpuInvertedFile, coarse, edit, entries, search};
 
 /// The methods of all inverted files on a GPU.
 pub struct GpuIVFMethods;
@@ -58,6 +58,16 @@ impl GpuIVFMethods {
         preassigned(this.ivf().rows(x)?, k, |distances, labels| {
             search::search_preassigned(this, x, k, Iq, Dq, params, store_pairs, distances, labels)
         })
+    }
+
+    /// Adds vectors (n, d) to the given lists (n,); -1 means that the vector is counted but in no list.
+    fn add_core(this: &mut dyn GpuInvertedFile, x: &[f32], ids: Option<&[i64]>, coarse_idx: &[i64]) -> Result<()> {
+        edit::add_core(this, x, ids, coarse_idx)
+    }
+
+    /// Gives existing ids (n,) other vectors (n, d).
+    fn update_vectors(this: &mut dyn GpuInvertedFile, keys: &[i64], x: &[f32]) -> Result<()> {
+        entries::update_vectors(this, keys, x)
     }
 
     /// Makes room for as many vectors in all.

@@ -238,12 +238,17 @@ pub trait GpuInvertedFile: Index {
     fn by_residual(&self) -> bool {
         false
     }
+    /// Whether codes mean in another index of this type what they mean here, for the same centroids.
+    fn same_codes(&self, other: &dyn GpuInvertedFile) -> bool;
     /// What codes stand for, without the centroids of residuals.
     fn decode_on_host(&self, codes: &[u8], x: &mut [f32]) -> Result<()>;
     /// Encodes vectors for their lists. Only launches.
     fn encode<'a>(&self, context: &'a Context<'_>, batch: &Batch) -> crate::Result<Codes<'a>>;
     /// Computes the distances to the entries of lists. Only launches.
     fn scan(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<()>;
+    /// Another number whenever device memory that scans read, beside the lists and the centroids, is other memory. None where a scan can't be
+    /// recorded.
+    fn scan_generation(&self) -> Option<u64>;
     /// The best entries of the lists that queries look into. A family that need not write all distances may do it in its own way.
     fn best(&self, context: &Context<'_>, queries: &Queries, search: &Search, out: Best) -> crate::Result<()> {
         probe::best(context, queries, search, &|scan| self.scan(context, scan), out)

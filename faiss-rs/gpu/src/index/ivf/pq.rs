@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use faiss_core::base::object::receiver;
+use faiss_core::base::object::{cast, receiver};
 use faiss_core::base::{Error, Handle, MetricType, Result, Shared};
 use faiss_core::index::Index;
 use faiss_core::index::ivf::IndexIVF;
@@ -22,6 +22,7 @@ use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
 use crate::config::GpuIndexIVFPQConfig;
 use crate::error::check_interrupt;
 use crate::kind::{Cloner, Target};
+use crate::lists::next_generation;
 use crate::memory::{DeviceBuffer, MemorySpace, Ptr, Temp};
 use crate::ops::pq::{self, CodeLists, Codebooks, PqProbes, PqScan, Residual};
 use crate::ops::pq_train::pq_train;
@@ -47,10 +48,17 @@ pub struct GpuIndexIVFPQ {
 }
 
 /// What the device has beside the lists; made when first needed.
-#[derive(Default)]
 struct Derived {
+    /// Of the codebooks.
+    generation: u64,
     codebooks: Option<Arc<Codebooks>>,
     terms: Option<Arc<Terms>>,
+}
+
+impl Default for Derived {
+    fn default() -> Self {
+        Derived { generation: next_generation(), codebooks: None, terms: None }
+    }
 }
 
 struct Terms {
@@ -446,6 +454,18 @@ impl GpuInvertedFile for GpuIndexIVFPQ {
         self.with_scan(context, scan, |parts, probes| {
             parts.distances(context, scan.queries, scan.count, probes, scan.distances, scan.stride)
         })
+    }
+
+    fn same_codes(&self, other: &dyn GpuInvertedFile) -> bool {
+        let other = cast::<GpuIndexIVFPQ>(other);
+        other.is_some_and(|other| {
+            (other.pq.M, other.pq.nbits) == (self.pq.M, self.pq.nbits) && other.pq.centroids == self.pq.centroids
+        })
+    }
+
+    /// Terms are those of the lists.
+    fn scan_generation(&self) -> Option<u64> {
+        self.derived().ok().map(|derived| derived.generation)
     }
 
     fn best(&self, context: &Context<'_>, queries: &Queries, search: &Search, out: Best) -> crate::Result<()> {

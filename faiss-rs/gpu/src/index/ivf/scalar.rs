@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use faiss_core::base::object::receiver;
+use faiss_core::base::object::{cast, receiver};
 use faiss_core::base::{Error, Handle, MetricType, Result, Shared};
 use faiss_core::index::Index;
 use faiss_core::index::ivf::IndexIVF;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
 use crate::config::GpuIndexIVFScalarQuantizerConfig;
 use crate::kind::{Cloner, Target};
+use crate::lists::next_generation;
 use crate::ops::ivf_scan;
 use crate::ops::knn::kernel_metric;
 use crate::ops::pq::Residual;
@@ -40,8 +41,19 @@ pub struct GpuIndexIVFScalarQuantizer {
     pub sq: ScalarQuantizer,
     /// Whether codes are of residuals to the centroids of their lists.
     pub by_residual: bool,
-    /// Made when first needed.
-    derived: Mutex<Option<Arc<DeviceQuantizer>>>,
+    derived: Mutex<Derived>,
+}
+
+/// What the device has beside the lists; made when first needed.
+struct Derived {
+    generation: u64,
+    quantizer: Option<Arc<DeviceQuantizer>>,
+}
+
+impl Default for Derived {
+    fn default() -> Self {
+        Derived { generation: next_generation(), quantizer: None }
+    }
 }
 
 impl Default for GpuIndexIVFScalarQuantizer {
@@ -191,11 +203,11 @@ impl GpuIndexIVFScalarQuantizer {
 
     fn quantizer_on_device(&self, context: &Context<'_>) -> crate::Result<Arc<DeviceQuantizer>> {
         let mut derived = self.derived.lock();
-        if let Some(made) = &*derived {
+        if let Some(made) = &derived.quantizer {
             return Ok(made.clone());
         }
         let made = Arc::new(DeviceQuantizer::new(context, &self.sq)?);
-        *derived = Some(made.clone());
+        derived.quantizer = Some(made.clone());
         Ok(made)
     }
 }
@@ -248,6 +260,14 @@ impl GpuInvertedFile for GpuIndexIVFScalarQuantizer {
     fn scan(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<()> {
         let codec = self.quantizer_on_device(context)?.codec(self.by_residual);
         ivf_scan::scan(context, &codec, kernel_metric(self.metric_type), scan)
+    }
+
+    fn same_codes(&self, other: &dyn GpuInvertedFile) -> bool {
+        let other = cast::<GpuIndexIVFScalarQuantizer>(other);
+        other.is_some_and(|other| other.sq.qtype == self.sq.qtype && other.sq.trained == self.sq.trained)
+    }
+    fn scan_generation(&self) -> Option<u64> {
+        Some(self.derived.lock().generation)
     }
 
     fn best(&self, context: &Context<'_>, queries: &Queries, search: &Search, out: Best) -> crate::Result<()> {

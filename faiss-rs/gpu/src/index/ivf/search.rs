@@ -11,8 +11,11 @@ use super::coarse::{Coarse, check_lists};
 use super::{GpuIndexIVF, GpuInvertedFile};
 use crate::given::{Input, Output};
 use crate::lists::DeviceLists;
+use crate::memory::{Ptr, PtrMut};
+use crate::ops::knn::Strategy;
 use crate::ops::probe::{self, Queries, Scan, Search};
 use crate::ops::select::Best;
+use crate::replay::Key;
 use crate::resources::Context;
 
 /// What a search was asked for, by parameters or by the index itself.
@@ -197,6 +200,42 @@ fn by_pages(
     Ok(())
 }
 
+/// What a recording of a search of few queries depends on; none where it can't be one.
+fn recorded_as(
+    index: &dyn GpuInvertedFile,
+    coarse: &Coarse<'_>,
+    x: Input<'_>,
+    plan: &Plan,
+    wanted: Wanted<'_>,
+    lists: &DeviceLists,
+) -> Result<Option<Key>> {
+    let ivf = index.ivf();
+    let n = x.rows(ivf.dim())?;
+    let (Coarse::Device(flat), Some(generation)) = (coarse, index.scan_generation()) else { return Ok(None) };
+    // Other ways wait for the device in between.
+    let direct = n > 0 && coarse.strategy(n, plan.nprobe)? == Strategy::Scan;
+    let (Some(vectors), true) = (flat.stored()?, direct) else { return Ok(None) };
+    let other = ivf.centroids.as_ref().map_or(0, |centroids| centroids.rows().address());
+    Ok(Some([
+        lists.view().generation,
+        generation,
+        vectors.rows().address(),
+        vectors.count() as u64,
+        u64::from(vectors.is_half()),
+        flat.metric_type as u64,
+        u64::from(flat.metric_arg.to_bits()),
+        ivf.metric_type as u64,
+        u64::from(index.by_residual()),
+        n as u64,
+        wanted.k as u64,
+        plan.nprobe as u64,
+        plan.max_codes as u64,
+        u64::from(wanted.store_pairs),
+        other,
+        ivf.d as u64,
+    ]))
+}
+
 fn search_lists(
     index: &dyn GpuInvertedFile,
     coarse: &Coarse<'_>,
@@ -214,6 +253,9 @@ fn search_lists(
     };
     let centroids = coarse.centroids(ivf)?;
     let marks = marks(ivf, lists, wanted.params)?;
+    let on_host = lists.has_host_ids() && !wanted.store_pairs;
+    let plain = given.is_none() && marks.is_none() && !on_host;
+    let recorded = if plain { recorded_as(index, coarse, x, plan, wanted, lists)? } else { None };
     ivf.with_on(wanted.stream, |context| {
         let allowed = marks.map(|marks| context.upload(&marks)).transpose()?;
         let search = Search {
@@ -225,12 +267,24 @@ fn search_lists(
             descending: ivf.metric_type.is_similarity(),
             store_pairs: wanted.store_pairs,
         };
+        if let (Some(key), Input::Host(host), Output::Host(distances, labels)) = (&recorded, x, &mut *out) {
+            let work = |queries: Ptr<f32>, values: PtrMut<f32>, ids: PtrMut<i64>| {
+                let queries = Input::Device(queries, host.len());
+                let best = Best { values, ids };
+                by_pages(context, ivf, coarse, queries, host.len(), plan, None, |probed, _| {
+                    index.best(context, probed, &search, best)
+                })
+            };
+            if context.replay(key, host, (distances, labels), work)? {
+                return Ok(());
+            }
+        }
         by_pages(context, ivf, coarse, x, ivf.gpu.page_of_queries(k), plan, given, |probed, first| {
             let count = probed.count * k;
             let (mut values, mut ids) = (context.take(count)?, context.take(count)?);
             let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-            index.best(context, probed, &search, best)?;
-            if lists.has_host_ids() && !wanted.store_pairs {
+            out.while_made(first * k, count, || index.best(context, probed, &search, best))?;
+            if on_host {
                 let (mut host_values, mut host_ids) = (vec![0f32; count], vec![-1i64; count]);
                 context.download_both((values.ptr(), &mut host_values), (ids.ptr(), &mut host_ids))?;
                 look_up(lists, &mut host_ids);

@@ -1,0 +1,1 @@
+"""Clustering and quantization of torch tensors, on whatever device they are."""
