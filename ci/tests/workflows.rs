@@ -78,14 +78,18 @@ fn every_call_of_the_module_is_a_function_of_it_with_such_arguments() {
 
 #[test]
 fn no_workflow_has_more_rights_than_it_says_or_takes_what_could_move() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     for (name, text) in workflows() {
         assert!(text.contains("\npermissions: {}\n"), "{name} has rights by default");
         assert!(!text.contains("secrets."), "{name} reads a secret");
         assert!(!text.contains("pull_request_target"), "{name} runs code of forks with rights of its own");
         for line in text.lines().map(str::trim) {
-            if let Some(action) = line.strip_prefix("- uses: ").or(line.strip_prefix("uses: "))
-                && !action.starts_with("$/")
-            {
+            let Some(action) = line.strip_prefix("- uses: ").or(line.strip_prefix("uses: ")) else { continue };
+            if let Some(file) = action.strip_prefix("./") {
+                let file = file.split(' ').next().unwrap_or_default();
+                let text = fs::read_to_string(root.join(file)).unwrap_or_default();
+                assert!(text.contains("\n  workflow_call:\n"), "{name}: {file} is no workflow that can be called");
+            } else {
                 let commit = action.split_once('@').and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
                 let pinned = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
                 assert!(
@@ -101,7 +105,6 @@ fn no_workflow_has_more_rights_than_it_says_or_takes_what_could_move() {
     let release = workflows().into_iter().find(|(name, _)| name == "release.yml").unwrap().1;
     assert!(!release.contains("actions/cache"), "a release is made from nothing that an earlier run left");
     // Every CUDA major of versions.toml is built, proven and published.
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     for cuda in ci::pins::versions::Versions::load(root).unwrap().cuda {
         let major = cuda.major;
         for part in [

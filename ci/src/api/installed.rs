@@ -268,7 +268,9 @@ pub async fn test(
     command.env("FAISS_GPU_REPORT", &report);
     if hide_gpus || !has_gpu() {
         // On a GPU, tests side by side would count each other's kernels.
-        command.args(["-n", "logical", "--dist", "loadfile"]);
+        command.args(["-n", "logical", "--maxprocesses", "4", "--dist", "loadfile"]);
+        // faiss-cpu's threads that wait are not to keep those of the other tests from working.
+        command.env("OMP_WAIT_POLICY", "passive");
     }
     let wanted = lock.set(&environment_set("oracle", interpreter.python))?;
     let oracle = links.map_or(Ok(()), |folder| require(&store, &wanted, folder));
