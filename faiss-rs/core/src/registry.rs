@@ -105,6 +105,7 @@ pub static REGISTRY: &[Row] = &[
     index::refine::PANORAMA,
     index::refine::PARAMETERS,
     index::multi_index::ROW,
+    index::multi_index_2::ROW,
     index::shards::PARTS,
     index::shards::ROW,
     index::shards::REPLICAS_ROW,

@@ -4,13 +4,22 @@ from typing import Any
 
 import numpy as np
 
+import faiss
 from faiss.arrays import elements
+from faiss.beam_search import beam_search_encode_step_tab
 from faiss.classes import Object
 from faiss.quantizer_methods import QuantizerMethods
+
+# Of how many bits all codes are decoded at most, to be compared with.
+MOST_BITS = 24
 
 
 class AdditiveQuantizerMethods(QuantizerMethods):
     M: int
+    tot_bits: int
+    codebook_offsets: Any
+    codebook_cross_products: Any
+    centroid_norms: Any
     total_codebook_size: int
 
     def _numbers(self, codes: Any, n: int, ld_codes: int) -> np.ndarray:
@@ -53,6 +62,26 @@ class AdditiveQuantizerMethods(QuantizerMethods):
         made = self.this.call("compute_centroid_norms")
         elements(norms, len(made), "float32")[...] = made
 
+    def _knn_centroids(self, metric: int, n: int, xq: Any, k: int, distances: Any, labels: Any) -> None:
+        if self.tot_bits > MOST_BITS:
+            raise RuntimeError(f"Error: 'tot_bits <= {MOST_BITS}' failed: there are 2^{self.tot_bits} centroids")
+        numbers = np.arange(1 << self.tot_bits, dtype="<u8")
+        codes = np.zeros((len(numbers), max(self.code_size, 8)), "uint8")
+        codes[:, :8] = numbers.view("uint8").reshape(-1, 8)
+        D, found = faiss.knn(
+            self._pointed(xq, n), self.decode(np.ascontiguousarray(codes[:, : self.code_size])), k, metric
+        )
+        elements(distances, n * k, "float32")[...] = D.ravel()
+        elements(labels, n * k, "int64")[...] = found.ravel()
+
+    def knn_centroids_L2(self, n: int, xq: Any, k: int, distances: Any, labels: Any, centroid_norms: Any) -> None:
+        """The k nearest of the vectors of all codes to each of n vectors. All are pointers; the norms are not needed here."""
+        self._knn_centroids(faiss.METRIC_L2, n, xq, k, distances, labels)
+
+    def knn_centroids_inner_product(self, n: int, xq: Any, k: int, distances: Any, labels: Any) -> None:
+        """As knn_centroids_L2, by inner product."""
+        self._knn_centroids(faiss.METRIC_INNER_PRODUCT, n, xq, k, distances, labels)
+
     def train_norm(self, n: int, norms: Any) -> None:
         """Learns how norms are stored."""
         self.this.call("train_norm", np.ascontiguousarray(elements(norms, n, "float32")))
@@ -84,6 +113,49 @@ class ResidualQuantizerMethods(AdditiveQuantizerMethods):
         ):
             if out is not None:
                 elements(out, len(made), dtype)[...] = made
+
+    def refine_beam_LUT(
+        self, n: int, query_norms: Any, query_cp: Any, new_beam_size: int, new_codes: Any, new_distances: Any = None
+    ) -> None:
+        """The best new_beam_size sums for n vectors by their squared norms and their products with all centroids: total_codebook_size a row.
+
+        Needs compute_codebook_tables. All are pointers; new_distances may be None.
+        """
+        size = self.total_codebook_size
+        products = elements(query_cp, n * size, "float32").reshape(n, size)
+        offsets = faiss.vector_to_array(self.codebook_offsets)
+        cross, norms = faiss.vector_to_array(self.codebook_cross_products), faiss.vector_to_array(self.centroid_norms)
+        if len(norms) != size:
+            raise RuntimeError(
+                "Error: 'centroid_norms.size() == total_codebook_size' failed: compute_codebook_tables comes first"
+            )
+        codes, beam, at = np.zeros((n, 1, 0), "int32"), 1, 0
+        distances = elements(query_norms, n, "float32").copy()
+        for m in range(self.M):
+            first, end = int(offsets[m]), int(offsets[m + 1])
+            own, wanted = end - first, min(beam * (end - first), new_beam_size)
+            made, made_distances = np.empty((n, wanted, m + 1), "int32"), np.empty(n * wanted, "float32")
+            beam_search_encode_step_tab(
+                own,
+                n,
+                beam,
+                cross[at : at + first * own],
+                own,
+                offsets,
+                np.ascontiguousarray(products[:, first:end]),
+                own,
+                norms[first:end],
+                m,
+                codes,
+                distances,
+                wanted,
+                made,
+                made_distances,
+            )
+            codes, distances, beam, at = made, made_distances, wanted, at + first * own
+        elements(new_codes, codes.size, "int32")[...] = codes.ravel()
+        if new_distances is not None:
+            elements(new_distances, distances.size, "float32")[...] = distances
 
 
 class OverAdditiveQuantizer(Object):

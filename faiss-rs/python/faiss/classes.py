@@ -32,6 +32,8 @@ class Object:
 
     _faiss_name: ClassVar[str] = ""
     _faiss_abstract: ClassVar[bool] = True
+    # Whether objects have no attributes but those that their class has.
+    _strict: ClassVar[bool] = False
     this: Any
     referenced_objects: list[Any]
 
@@ -57,10 +59,14 @@ class Object:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'", name=name, obj=self)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A misspelt field must not pass unnoticed. Users' own subclasses may have attributes of their own.
+        # A field that is missing here must not pass unnoticed, nor a misspelt one of an index. Other objects may be given attributes, as in Faiss,
+        # and so may those of users' own subclasses.
         cls = type(self)
         if name not in EXTRA_ATTRIBUTES and "_faiss_name" in cls.__dict__ and not hasattr(cls, name):
             check_member(cls, name)
+            if not self._strict:
+                object.__setattr__(self, name, value)
+                return
             raise AttributeError(f"'{cls.__name__}' object has no attribute '{name}'.", name=name, obj=self)
         object.__setattr__(self, name, value)
 

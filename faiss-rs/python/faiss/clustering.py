@@ -174,6 +174,8 @@ class Kmeans:
             if name == "gpu":
                 self.gpu = self._gpus(value)
             else:
+                # AttributeError where there is no such parameter.
+                getattr(self.cp, name)
                 setattr(self.cp, name, value)
         self.set_index()
 

@@ -181,8 +181,8 @@ def merge_knn_results(Dall: np.ndarray, Iall: np.ndarray, keep_max: bool = False
     if Dall.dtype not in (np.float32, np.int32) or Iall.dtype != np.int64:
         raise TypeError(f"distances must be float32 or int32 and ids int64, not {Dall.dtype} and {Iall.dtype}")
     if Dall.dtype == np.int32:
-        rows = [np.moveaxis(a, 0, 1).reshape(n, nshard * k) for a in (Dall, Iall)]
-        D, labels = _merge(*rows, k, keep_max)
+        D, labels = (np.moveaxis(a, 0, 1).reshape(n, nshard * k) for a in (Dall, Iall))
+        D, labels = _merge(D, labels, k, keep_max)
         info = np.iinfo("int32")
         D[labels < 0] = info.min if keep_max else info.max
         return D, labels

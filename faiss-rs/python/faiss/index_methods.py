@@ -23,6 +23,8 @@ def native_index(index: Any) -> Any:
 
 
 class IndexMethods(CommonMethods):
+    _strict = True
+
     def _vectors(self, x: np.ndarray) -> np.ndarray:
         _, d = x.shape
         x = contiguous(x, "float32")

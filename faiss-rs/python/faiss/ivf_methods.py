@@ -12,7 +12,7 @@ from faiss.index_methods import IndexMethods, Results
 __all__ = ["IVFSearchParameters", "IndexIVFInterface"]
 
 
-class IndexIVFInterface(faiss.Level1Quantizer):  # type: ignore[misc]
+class IndexIVFInterface(faiss.Level1Quantizer):
     """What all inverted files have, each in its own way."""
 
     _faiss_name = "IndexIVFInterface"

@@ -35,6 +35,7 @@ MODULES = (
     "vectors",
     "object_vectors",
     "tables",
+    "beam_search",
     "plumbing",
     "range_results",
     "distance_computers",

@@ -42,7 +42,7 @@ class IDScanContext:
     j: int = 0
 
 
-class IDSelectorWithContext(faiss.IDSelector):  # type: ignore[misc]
+class IDSelectorWithContext(faiss.IDSelector):
     """A selector that is told a context."""
 
     _faiss_name = "IDSelectorWithContext"
@@ -195,7 +195,7 @@ class _Behind:
         return data
 
 
-class MmappedFileMappingOwner(faiss.MaybeOwnedVectorOwner):  # type: ignore[misc]
+class MmappedFileMappingOwner(faiss.MaybeOwnedVectorOwner):
     """A file's bytes in memory, as they are when they are looked at."""
 
     def __init__(self, filename: Any) -> None:
@@ -210,7 +210,7 @@ class MmappedFileMappingOwner(faiss.MaybeOwnedVectorOwner):  # type: ignore[misc
         return len(self._bytes)
 
 
-class MappedFileIOReader(faiss.ZeroCopyIOReader):  # type: ignore[misc]
+class MappedFileIOReader(faiss.ZeroCopyIOReader):
     """Reads from a mapped file: an index read from it sees its codes where they are."""
 
     mmap_owner: Any = None
@@ -232,10 +232,15 @@ class _Version(tuple[int, ...]):
         return ".".join(map(str, self))
 
 
-try:
-    from packaging.version import Version
-except ImportError:
-    Version = _Version
+def _version() -> Any:
+    try:
+        from packaging.version import Version
+    except ImportError:
+        return _Version
+    return Version
+
+
+Version: Any = _version()
 
 # Faiss's older name.
 ConcatenatedInvertedLists = faiss.HStackInvertedLists

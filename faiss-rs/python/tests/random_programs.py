@@ -87,7 +87,7 @@ def steps(pick: random.Random, description: str) -> list[str]:
         f"faiss.extract_index_ivf(index).make_direct_map({pick.choice([True, False])})",
         f"setattr(faiss.extract_index_ivf(index), 'nprobe', {pick.choice([1, 2, 100])})",
         f"faiss.ParameterSpace().set_index_parameters(index, 'nprobe={pick.choice([1, 4])}')",
-        f"reread(index).search(xq, {k})[0]",
+        f"near(reread(index).search(xq, {k}))",
         f"faiss.clone_index(index).ntotal + {n}",
         # Duplicates are counted in another way there, and lost in merging.
         *([] if "Dedup" in description else [f"merged(index, xb[:{n}], {first})"]),

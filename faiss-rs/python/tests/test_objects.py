@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 import threading
 
 import faiss
@@ -156,3 +157,68 @@ def test_constructors_and_methods_take_keywords_and_say_what_they_take():
     with pytest.raises(TypeError, match="unexpected keyword argument 'offset'"):
         lists.list_size(offset=1)
     assert "list_no: int" in faiss.InvertedLists.list_size.__doc__
+
+
+def test_attributes_of_ones_own():
+    """As in Faiss: an index has no attributes but its own, other objects may be given some; a member that is missing here is never made up."""
+    index = faiss.IndexFlatL2(4)
+    with pytest.raises(AttributeError, match="ntotall"):
+        index.ntotall = 3
+    for made in (
+        faiss.IDSelectorRange(0, 3),
+        faiss.SearchParametersIVF(),
+        faiss.IndexBinaryFlat(8),
+        faiss.Float32Vector(),
+    ):
+        made.note = "mine"
+        assert made.note == "mine"
+    with pytest.raises(NotImplementedError):
+        faiss.OPQMatrix(4, 2).pq = None
+
+
+def test_parameters_keep_the_objects_of_their_fields():
+    """One reference each, let go when another object takes the place."""
+    selector = faiss.IDSelectorRange(0, 3)
+    before = sys.getrefcount(selector)
+    params = faiss.SearchParametersIVF(sel=selector, nprobe=2)
+    other = faiss.SearchParameters()
+    other.sel = selector
+    other.sel = selector
+    assert sys.getrefcount(selector) == before + 2
+    other.sel = faiss.IDSelectorAll()
+    assert sys.getrefcount(selector) == before + 1
+    params.sel = None
+    assert sys.getrefcount(selector) == before
+
+
+def test_what_is_added_is_referred_to():
+    for collection, add in ((faiss.IndexShards(4), "add_shard"), (faiss.IndexReplicas(4), "addIndex")):
+        parts = [faiss.IndexFlatL2(4), faiss.IndexFlatL2(4)]
+        for part in parts:
+            getattr(collection, add)(part)
+        assert [a is b for a, b in zip(collection.referenced_objects, parts, strict=True)] == [True, True]
+    chained = faiss.IndexPreTransform(faiss.IndexFlatL2(4))
+    transform = faiss.PCAMatrix(6, 4)
+    chained.prepend_transform(transform)
+    assert chained.referenced_objects[1] is transform
+
+
+def test_lists_of_objects():
+    one, two = faiss.ArrayInvertedLists(3, 2), faiss.ArrayInvertedLists(3, 2)
+    both = faiss.InvertedListsPtrVector()
+    both.push_back(one)
+    both.push_back(two)
+    stacked = faiss.VStackInvertedLists(2, both.data())
+    assert [lists.nlist for lists in stacked.ils] == [3, 3]
+    assert faiss.vector_to_array(stacked.cumsz).tolist() == [0, 3, 6]
+    assert faiss.HStackInvertedLists(2, both.data()).ils.size() == 2
+    assert faiss.SliceInvertedLists(one, 1, 2).il.nlist == faiss.MaskedInvertedLists(one, two).il1.nlist == 3
+    assert faiss.StopWordsInvertedLists(one, 5).il0.code_size == 2
+    split = faiss.IndexSplitVectors(4)
+    split.add_sub_index(faiss.IndexFlatL2(4))
+    assert split.sub_indexes.at(0).d == 4
+    replicas = faiss.IndexReplicas(4)
+    replicas.addIndex(faiss.IndexFlatL2(4))
+    seen = []
+    replicas.runOnIndex(lambda i, index: seen.append((i, index.d)))
+    assert seen == [(0, 4)]

@@ -316,6 +316,63 @@ for kind, dtype in ((faiss.float_maxheap_array_t, "float32"), (faiss.float_minhe
     heap.reorder()
     found += [values.copy(), ids.copy()]
 """,
+    "steps of a beam search": """
+cent, left = xb[:32].copy(), xt[:24].copy()
+codes = np.arange(24, dtype="int32").reshape(8, 3, 1)
+made, residuals, distances = np.zeros((8, 5, 2), "int32"), np.zeros((8, 5, 16), "float32"), np.zeros((8, 5), "float32")
+faiss.beam_search_encode_step(16, 32, sp(cent), 8, 3, sp(left), 1, sp(codes), 5, sp(made), sp(residuals), sp(distances))
+order = np.argsort(distances, axis=1)
+found += [np.take_along_axis(distances, order, 1), np.take_along_axis(made, order[:, :, None], 1), np.take_along_axis(residuals, order[:, :, None], 1)]
+norms, products, cross = (cent ** 2).sum(1), xq @ cent.T, np.ascontiguousarray(xb[100:120] @ cent.T)
+so_far = np.ascontiguousarray(xt[:7, :3])
+before = np.arange(21, dtype="int32").reshape(7, 3, 1) % 10
+made, distances = np.zeros((7, 5, 2), "int32"), np.zeros((7, 5), "float32")
+faiss.beam_search_encode_step_tab(32, 7, 3, sp(cross), 32, sp(np.array([4], "uint64")), sp(products), 32, sp(norms), 1, sp(before), sp(so_far), 5, sp(made), sp(distances))
+order = np.argsort(distances, axis=1)
+found += [np.take_along_axis(distances, order, 1), np.take_along_axis(made, order[:, :, None], 1)]
+quantizer = faiss.ResidualQuantizer(16, 3, 4)
+books = faiss.Float32Vector()
+quantizer.train_type = faiss.ResidualQuantizer.Train_default
+quantizer.train(xt)
+faiss.copy_array_to_vector(np.ascontiguousarray(xb[:48].ravel() / 3), quantizer.codebooks)
+quantizer.compute_codebook_tables()
+books = xb[:48] / 3
+products = np.ascontiguousarray(xq @ books.T)
+made, distances = np.zeros((7, 4, 3), "int32"), np.zeros((7, 4), "float32")
+quantizer.refine_beam_LUT(7, sp((xq ** 2).sum(1)), sp(products), 4, sp(made), sp(distances))
+order = np.argsort(distances, axis=1)
+found += [np.take_along_axis(distances, order, 1), np.take_along_axis(made, order[:, :, None], 1)]
+norms, D, I = np.zeros(1 << 12, "float32"), np.zeros((7, 3), "float32"), np.zeros((7, 3), "int64")
+quantizer.compute_centroid_norms(sp(norms))
+quantizer.knn_centroids_L2(7, sp(xq), 3, sp(D), sp(I), sp(norms))
+found += [np.sort(D, axis=1), np.sort(I, axis=1)]
+quantizer.knn_centroids_inner_product(7, sp(xq), 3, sp(D), sp(I))
+found += [np.sort(D, axis=1), np.sort(I, axis=1)]
+values, ids = np.full(6, 3e38, "float32"), np.full(6, -1, "int32")
+faiss.approx_topk_by_mode(faiss.EXACT_TOPK, 2, 8, sp(xb[0].copy()), 6, sp(values), sp(ids))
+found += [np.sort(values), np.sort(ids)]
+""",
+    "ranks within a radius": """
+for factory, metric, radius in (("SQ4,RFlat", 1, 3.0), ("SQ4,RFlat", 0, 3.5), ("SQ4,Refine(SQ8)", 1, 3.0), ("IVF8,SQ8,RFlat", 1, 3.0)):
+    index = faiss.index_factory(16, factory, metric)
+    index.train(xt)
+    index.add(xb)
+    lims, D, I = index.range_search(xq, radius)
+    found += [lims.tolist(), [np.sort(D[a:b]) for a, b in zip(lims, lims[1:])], [np.sort(I[a:b]) for a, b in zip(lims, lims[1:])]]
+    found += [error(lambda: index.range_search(xq, radius, params=faiss.SearchParameters()))]
+    found += [index.range_search(xq[:0], radius)[0].tolist()]
+""",
+    "a multi-index of indexes": """
+parts = faiss.IndexFlatL2(8), faiss.IndexFlatL2(8)
+index = faiss.MultiIndexQuantizer2(16, 3, *parts)
+index.train(xt)
+found += [index.ntotal, [part.ntotal for part in parts], isinstance(index, faiss.MultiIndexQuantizer), index.own_fields]
+simple = faiss.MultiIndexQuantizer(16, 2, 3)
+simple.train(xt)
+for k in (1, 5, 64):
+    found += [index.search(xq, k)[0], simple.search(xq, k)[0]]
+found += [index.reconstruct(9), error(lambda: index.add(xb))]
+""",
     "lists with parameters": """
 index = faiss.index_factory(16, "PCA8,IVF8,Flat")
 index.train(xt)

@@ -25,6 +25,7 @@ HEADER = '''\
 # Imports, and what in the text asks for them.
 IMPORTS = (
     ("logging.", "import logging"),
+    ("os.", "import os"),
     ("Callable[", "from collections.abc import Callable"),
     ("TracebackType", "from types import TracebackType"),
     ("np.ndarray", "import numpy as np"),
@@ -199,25 +200,32 @@ def written_module(module: str) -> Iterator[list[str]]:
     contents = importlib.import_module(f"faiss.{module}")
     aliases: list[str] = []
     nodes = {n.name: n for n in source(module).body if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    nodes.setdefault("ObjectVector", class_of("object_vectors", "ObjectVector"))
     for name in sorted(contents.__all__):
         node, value = nodes.get(name), getattr(contents, name)
         if isinstance(node, ast.FunctionDef):
             yield written_function(node, "")
         elif isinstance(node, ast.ClassDef):
-            bases = [ast.unparse(b) for b in node.bases if ast.unparse(b) not in ("Object", "VectorMethods")]
+            named = [ast.unparse(b).removeprefix("faiss.") for b in node.bases]
             # What a private base has is written out.
-            private = [nodes[b] for b in bases if b.startswith("_")]
-            bases = [b for b in bases if not b.startswith("_")]
+            private = [nodes[b] for b in named if b.startswith("_") or b == "ObjectVector"]
+            bases = [b for b in named if not b.startswith("_") and b not in ("Object", "ObjectVector", "VectorMethods")]
             written = {
                 k: v for n in [*private, node] if isinstance(n, ast.ClassDef) for k, v in written_methods(n).items()
             }
             methods = [line for m in written.values() for line in m]
-            base = f"({', '.join(bases)})" if bases else "(UInt8Vector)" if name == "MaybeOwnedVectorUInt8" else ""
+            if "_MaybeOwned" in named:
+                bases.append(value._faiss_name)
+            base = f"({', '.join(bases)})" if bases else ""
             attributes = dict.fromkeys(
                 a for n in [*private, node] if isinstance(n, ast.ClassDef) for a in _attributes(n)
             )
             body = doc_lines(ast.get_docstring(node) or "", "    ") + list(attributes) + methods
             yield [f"class {name}{base}:", *(body or ["    ..."])]
+        elif isinstance(value, type) and not value.__module__.startswith("faiss"):
+            yield [f"{name}: Any"]
+        elif isinstance(value, type) and value.__name__ != name:
+            aliases.append(f"{name} = {value.__name__}")
         elif isinstance(value, type):
             yield [f"class {name}({value.__mro__[1].__name__}): ..."]
         elif callable(value):

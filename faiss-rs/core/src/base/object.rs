@@ -352,6 +352,15 @@ impl<T: Element> FieldMut for Vec<T> {
     }
 }
 
+/// Other objects, of which only methods change which they are.
+impl<T: ?Sized + View> Field for Vec<Shared<T>> {
+    const KIND: Kind = Kind::List(T::NAME);
+    fn get(&self) -> FieldRef<'_> {
+        FieldRef::Value(Value::List(self.iter().map(|shared| Value::Handle(shared.object())).collect()))
+    }
+}
+impl<T: ?Sized + View> FieldMut for Vec<Shared<T>> {}
+
 /// A pointer to another object, which may be null.
 impl<T: ?Sized + View> Field for Option<Shared<T>> {
     const KIND: Kind = Kind::Pointer(T::NAME);

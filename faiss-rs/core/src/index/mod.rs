@@ -19,6 +19,7 @@ pub mod ivf;
 pub mod lattice;
 pub mod lsh;
 pub mod multi_index;
+pub mod multi_index_2;
 pub mod nn_descent;
 pub mod nsg;
 pub mod pq;

@@ -153,7 +153,7 @@ impl Ord for Key {
 }
 
 /// The `k` smallest sums of one number of each row of a table, smallest first, and which they are: the number of row `m` in bits `m * nbits` on.
-fn smallest_sums(table: &[f32], ksub: usize, nbits: usize, k: usize) -> Vec<(f32, i64)> {
+pub(super) fn smallest_sums(table: &[f32], ksub: usize, nbits: usize, k: usize) -> Vec<(f32, i64)> {
     let rows: Vec<Vec<u32>> = table
         .chunks_exact(ksub)
         .map(|row| {

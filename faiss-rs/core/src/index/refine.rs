@@ -7,9 +7,10 @@ use super::flat::IndexFlat;
 use super::flat_ip::IndexFlatIP;
 use super::flat_l2::IndexFlatL2;
 use super::ivf::format::{read_index, write_index};
-use super::{Index, IndexBase, SearchParameters, header};
+use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
 use crate::base::object::{FieldMut, Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use crate::distance::results::InRadius;
 use crate::grammar::{Around, Grammar};
 use crate::index::tuning::{self, Tuned};
 use crate::registry::{Format, Row};
@@ -110,6 +111,12 @@ impl IndexRefine {
     }
 }
 
+/// Search parameters as this index's.
+fn own_params(params: Option<&dyn Object>) -> Result<Option<&IndexRefineSearchParameters>> {
+    let wrong = || Error::failed("!(params)", "IndexRefine params have incorrect type");
+    params.map(|params| cast(params).ok_or_else(wrong)).transpose()
+}
+
 impl IndexRefine {
     fn pair(&self) -> Result<(&Shared<dyn Index>, &Shared<dyn Index>)> {
         match (&self.base_index, &self.refine_index) {
@@ -192,13 +199,7 @@ impl Index for IndexRefine {
         distances: &mut [f32],
         labels: &mut [i64],
     ) -> Result<()> {
-        let own = match params {
-            None => None,
-            Some(params) => match cast::<IndexRefineSearchParameters>(params) {
-                Some(own) => Some(own),
-                None => return Err(Error::failed("!(params)", "IndexRefine params have incorrect type")),
-            },
-        };
+        let own = own_params(params)?;
         let n = self.queries(x, k, distances, labels)?;
         Error::check(self.is_trained, "is_trained")?;
         let k_base = (k as f32 * own.map_or(self.k_factor, |p| p.k_factor)) as usize;
@@ -222,6 +223,31 @@ impl Index for IndexRefine {
             let candidates = &base_labels[queries.start * k_base..queries.end * k_base];
             refine.search_subset(&x[queries.start * d..queries.end * d], k_base, candidates, k, distances, labels)
         })
+    }
+    /// What the base index has in range, and the finer index too, by the finer index's distances.
+    fn range_search(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
+        let own = own_params(params)?;
+        Error::check(self.is_trained, "is_trained")?;
+        let (base, refine) = self.pair()?;
+        let search = |p: Option<&dyn Object>| base.read().range_search(x, radius, p);
+        let coarse = match own {
+            Some(own) => Shared::with(own.base_index_params.as_ref(), search)?,
+            None => search(None)?,
+        };
+        let (refine, d, n) = (refine.read(), self.dim(), coarse.lims.len() - 1);
+        let found = InRadius::new(self.metric_type, n);
+        threads::parallel_for(n, |q| {
+            let candidates = &coarse.labels[coarse.lims[q]..coarse.lims[q + 1]];
+            let k = candidates.len();
+            let (mut distances, mut labels) = (vec![0f32; k], vec![-1i64; k]);
+            if k > 0 {
+                refine.search_subset(&x[q * d..(q + 1) * d], k, candidates, k, &mut distances, &mut labels)?;
+            }
+            let keys = distances.iter().map(|distance| found.limit(*distance)).zip(labels);
+            found.put(q, keys.filter(|(key, label)| *label >= 0 && *key < found.limit(radius)).collect());
+            Ok(())
+        })?;
+        Ok(found.finish())
     }
     fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
         self.pair()?.1.read().reconstruct(key, out)

@@ -21,7 +21,9 @@ pub struct IndexSplitVectors {
     /// The dimensions of all indexes together; a search needs `d` of them.
     #[object(readonly)]
     pub sum_d: i32,
-    parts: Vec<Shared<dyn Index>>,
+    /// The indexes.
+    #[object(readonly, name = "sub_indexes")]
+    pub parts: Vec<Shared<dyn Index>>,
 }
 
 pub const ROW: Row = Row::of::<IndexSplitVectors>();

@@ -108,7 +108,9 @@ made_of_parts!(
 pub struct HStackInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
-    ils: Vec<Lists>,
+    /// The other lists.
+    #[object(readonly)]
+    pub ils: Vec<Lists>,
 }
 
 #[methods]
@@ -136,9 +138,12 @@ impl HStackInvertedLists {
 pub struct VStackInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
-    ils: Vec<Lists>,
+    /// The other lists.
+    #[object(readonly)]
+    pub ils: Vec<Lists>,
     /// The number of the first list of each, and of the one past the last.
-    cumsz: Vec<usize>,
+    #[object(readonly)]
+    pub cumsz: Vec<usize>,
 }
 
 #[methods]
@@ -168,7 +173,9 @@ impl VStackInvertedLists {
 pub struct SliceInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
-    il: Option<Lists>,
+    /// The other lists.
+    #[object(readonly)]
+    pub il: Option<Lists>,
     /// The first.
     #[object(readonly)]
     pub i0: i64,
@@ -200,22 +207,27 @@ impl SliceInvertedLists {
 pub struct MaskedInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
-    ils: Vec<Lists>,
+    /// The first lists.
+    #[object(readonly)]
+    pub il0: Option<Lists>,
+    /// The second.
+    #[object(readonly)]
+    pub il1: Option<Lists>,
 }
 
 #[methods]
 impl MaskedInvertedLists {
     #[new]
     pub fn new(il0: Lists, il1: Lists) -> Result<Self> {
-        let HStackInvertedLists { base, ils } = HStackInvertedLists::new(vec![il0, il1])?;
-        Ok(MaskedInvertedLists { base, ils })
+        let HStackInvertedLists { base, .. } = HStackInvertedLists::new(vec![il0.clone(), il1.clone()])?;
+        Ok(MaskedInvertedLists { base, il0: Some(il0), il1: Some(il1) })
     }
 }
 
 impl MaskedInvertedLists {
     fn parts(&self, list: usize) -> impl Iterator<Item = Part<'_>> {
         let of = |lists| Part(lists, list);
-        self.ils.iter().map(of).find(|part| part.size() > 0).into_iter()
+        self.il0.iter().chain(&self.il1).map(of).find(|part| part.size() > 0).into_iter()
     }
 }
 
@@ -225,7 +237,9 @@ impl MaskedInvertedLists {
 pub struct StopWordsInvertedLists {
     #[object(parent)]
     base: ReadOnlyInvertedListsBase,
-    il: Option<Lists>,
+    /// The other lists.
+    #[object(readonly, name = "il0")]
+    pub il: Option<Lists>,
     /// The most entries of a list that counts.
     pub maxsize: usize,
 }
