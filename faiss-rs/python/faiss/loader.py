@@ -49,6 +49,7 @@ MODULES = (
     "neural",
     "pq_codes",
     "rabitq_functions",
+    "fast_scan_methods",
     "binary",
     "simd",
     "compatibility",

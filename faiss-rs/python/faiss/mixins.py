@@ -63,6 +63,7 @@ MIXINS = {
     "SuperKMeans": ("clustering", "SuperKMeansMethods"),
     "ScalarQuantizer": ("quantizer_methods", "ScalarQuantizerMethods"),
     "IndexPQ": ("quantizer_methods", "PQIndexMethods"),
+    "IndexFastScan": ("fast_scan_methods", "FastScanMethods"),
     "RaBitQuantizer": ("rabitq_functions", "RaBitQuantizerMethods"),
     "IndexRaBitQ": ("rabitq_functions", "RaBitQIndexMethods"),
     "ProductQuantizer": ("quantizer_methods", "ProductQuantizerMethods"),

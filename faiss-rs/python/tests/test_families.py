@@ -413,8 +413,12 @@ for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
     for bits, bbs in ((1, 64), (3, 32)):
         index = faiss.IndexRaBitQFastScan(16, metric, bbs, bits)
         found += [index.M, index.M2, index.code_size, index.qb, index.bbs, index.compute_per_vector_storage_size()]
+        found += [index.get_block_stride(), index.fast_scan_code_size()]
         index.train(xt)
         index.add(xb)
+        tables = np.zeros((7, index.M, 16), "f4")
+        index.compute_float_LUT(faiss.swig_ptr(tables), 7, faiss.swig_ptr(xq), faiss.FastScanDistancePostProcessing())
+        found += [tables]
         for qb, centered in ((8, False), (4, False), (2, False), (4, True)):
             index.qb, index.centered = qb, centered
             found += [index.search(xq, 10)[0] / 10]

@@ -28,7 +28,7 @@ use crate::storage::packing::Layout;
 
 /// Base of the indexes of packed codes of four bits.
 #[derive(Object, Clone, Default)]
-#[object(abstract, methods)]
+#[object(abstract, methods(FastScanMethods))]
 pub struct IndexFastScan {
     #[object(parent)]
     pub base: IndexBase,
@@ -77,12 +77,35 @@ pub fn check_block(bbs: i64) -> Result<i32> {
     block.ok_or_else(|| Error::failed("bbs_ % 32 == 0", format!("blocks of {bbs} vectors")))
 }
 
+/// The methods of every [`FastScan`].
+pub struct FastScanMethods;
+
 #[methods]
-impl IndexFastScan {
+impl FastScanMethods {
     /// What packs the codes.
     #[name = "get_CodePacker"]
-    fn code_packer(&self) -> Result<Shared<dyn CodePacker>> {
-        Ok(Shared::new(CodePackerPQ4::with_aux(self.M, self.block(), self.aux)?))
+    fn code_packer(this: &dyn FastScan) -> Result<Shared<dyn CodePacker>> {
+        let own = this.fast_scan();
+        Ok(Shared::new(CodePackerPQ4::with_aux(own.M, own.block(), own.aux)?))
+    }
+
+    /// Bytes from one block to the next.
+    fn get_block_stride(this: &dyn FastScan) -> usize {
+        this.fast_scan().layout().stride()
+    }
+
+    /// Bytes of the part of a code that is interleaved with those of other vectors.
+    fn fast_scan_code_size(this: &dyn FastScan) -> usize {
+        this.fast_scan().M2 / 2
+    }
+
+    /// The tables of queries (n, d) before they are rounded: n * M * ksub numbers.
+    fn compute_float_LUT(this: &dyn FastScan, x: &[f32]) -> Result<Vec<f32>> {
+        Error::check(this.base().is_trained, "is_trained")?;
+        let (own, n) = (this.fast_scan(), this.base().rows(x)?);
+        let mut tables = vec![0.0; n * own.M * KSUB];
+        this.tables(x, &mut tables)?;
+        Ok(tables)
     }
 }
 

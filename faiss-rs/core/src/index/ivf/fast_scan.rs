@@ -71,6 +71,16 @@ impl IndexIVFFastScan {
         Ok(Shared::new(self.packer()?))
     }
 
+    /// Bytes from one block to the next.
+    fn get_block_stride(&self) -> Result<usize> {
+        Ok(self.packer()?.block_size)
+    }
+
+    /// Bytes of the part of a code that is interleaved with those of other vectors.
+    fn fast_scan_code_size(&self) -> usize {
+        self.M2 / 2
+    }
+
     /// Makes `orig_invlists` of the packed lists.
     #[name = "reconstruct_orig_invlists"]
     fn unpack_lists(&mut self) -> Result<()> {
