@@ -7,6 +7,7 @@ usage: random_types.py SEED
 import ast
 import random
 import sys
+from functools import cache
 from typing import Any
 
 import faiss
@@ -40,6 +41,7 @@ class Types:
     def __init__(self, seed: int) -> None:
         self.pick, self.rng = random.Random(seed), np.random.default_rng(seed)
         self.names = [n for n in sorted(loader.described()) if not n.startswith(SKIPPED)]
+        self.halves = False
 
     def array(self) -> np.ndarray:
         shape = self.pick.choice([(0,), (3,), (3, 4), (20, 4), (20, 1), (3, 2)])
@@ -55,6 +57,8 @@ class Types:
         kind = kinds[0]
         if "None" in kinds and self.pick.random() < 0.4:
             return None
+        if name == "d" and depth > 0 and self.halves:
+            return USUAL["d"] // 2
         if kind in ("int", "float"):
             return USUAL.get(name, self.pick.choice(NUMBERS[1:10]))
         if kind == "bool":
@@ -68,9 +72,11 @@ class Types:
         fitting = [n for n in self.names if n == kind or kind in self.lineage(n)]
         return self.make(self.pick.choice(fitting), depth + 1) if fitting and depth < 3 else None
 
-    def lineage(self, name: str) -> list[str]:
+    @staticmethod
+    @cache
+    def lineage(name: str) -> list[str]:
         parent = _faiss.describe(name)["parent"]
-        return [parent, *self.lineage(parent)] if parent else []
+        return [parent, *Types.lineage(parent)] if parent else []
 
     def arguments(self, signature: str, depth: int = 0) -> list[Any]:
         function = ast.parse(f"def f{signature}: ...").body[0]
@@ -80,6 +86,9 @@ class Types:
 
     def make(self, name: str, depth: int = 0) -> Any:
         signatures = _faiss.describe(name)["signatures"]
+        if depth == 0:
+            # What this is made of are indexes over halves of vectors.
+            self.halves = name == "MultiIndexQuantizer2"
         for attempts in range(300 if depth == 0 else 4):
             if not signatures:
                 return None

@@ -71,7 +71,10 @@ impl LocalSearchQuantizer {
     #[new]
     pub fn new(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
         let aq = AdditiveQuantizer::new(d, equal_bits(M, nbits)?, search_type, 1)?;
-        Ok(LocalSearchQuantizer { aq, K: 1 << nbits, ..Default::default() })
+        // Without codebooks nothing else has looked at the number of bits.
+        let entries = u32::try_from(nbits).ok().and_then(|nbits| 1usize.checked_shl(nbits));
+        let entries = entries.ok_or_else(|| Error::failed("nbits < 64", format!("there are no {nbits} bits")))?;
+        Ok(LocalSearchQuantizer { aq, K: entries, ..Default::default() })
     }
 
     /// Solves for the codebooks that decode codes (n, M) to vectors (n, d) with the least error.
