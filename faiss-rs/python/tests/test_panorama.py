@@ -161,6 +161,12 @@ def test_inverted_files_find_what_flat_lists_do(metric: int) -> None:
     index.set_direct_map_type(faiss.DirectMap.Hashtable)
     own = int(faiss.rev_swig_ptr(lists.get_ids(3), 1)[0])
     np.testing.assert_array_equal(codes, index.reconstruct(own))
+    scanner = index.get_InvertedListScanner()
+    scanner.set_query(faiss.swig_ptr(xq[0]))
+    scanner.set_list(3, 0.0)
+    exact = ((xq[0] - codes) ** 2).sum() if metric == faiss.METRIC_L2 else (xq[0] * codes).sum()
+    code = np.ascontiguousarray(codes.view("uint8"))
+    np.testing.assert_allclose(scanner.distance_to_code(faiss.swig_ptr(code)), exact, rtol=1e-4)
     sums = faiss.rev_swig_ptr(lists.get_cum_sums(3), 1)
     np.testing.assert_allclose(sums[0], np.linalg.norm(codes), rtol=1e-5)
 

@@ -15,7 +15,7 @@ use crate::registry::{Format, Row};
 use crate::storage::lists::InvertedLists;
 use crate::storage::panorama::lists::ArrayInvertedListsPanorama;
 use crate::storage::panorama::scan::PanoramaQuery;
-use crate::storage::panorama::{DEFAULT_BATCH_SIZE, LEGACY_BATCH_SIZE};
+use crate::storage::panorama::{DEFAULT_BATCH_SIZE, LEGACY_BATCH_SIZE, floats};
 
 /// Levels, where a description says nothing of them.
 const DEFAULT_LEVELS: i64 = 8;
@@ -172,8 +172,10 @@ impl Scanner for LevelScanner<'_> {
         self.list = list;
         Ok(())
     }
-    fn keys(&mut self, first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
-        self.keys_below(first, codes, f32::INFINITY, keys)
+    /// Of codes that are given by themselves: vectors as they are.
+    fn keys(&mut self, _first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
+        self.query.keys_of_rows(&floats(codes), keys);
+        Ok(())
     }
     fn keys_below(&mut self, first: usize, _codes: &[u8], threshold: f32, keys: &mut [f32]) -> Result<()> {
         let (codes, sums) = self.lists.list(self.list)?;

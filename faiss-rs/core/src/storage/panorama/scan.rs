@@ -48,6 +48,16 @@ impl<'a> PanoramaQuery<'a> {
         Ok(())
     }
 
+    /// Keys of vectors that lie one after the other.
+    pub fn keys_of_rows(&self, rows: &[f32], keys: &mut [f32]) {
+        if self.similarity {
+            simd::fvec_inner_products_ny(keys, &self.query, rows);
+            simd::fvec_scale(keys, -1.0);
+        } else {
+            simd::fvec_L2sqr_ny(keys, &self.query, rows);
+        }
+    }
+
     /// Keys of the vectors `rows`, the smaller the better; infinity for those whose key is not below the threshold, and those not `wanted`. `wanted`
     /// has a flag for each of `rows`. The keys are those of whole vectors: that some were given up changes no result.
     pub fn keys(
