@@ -175,9 +175,7 @@ impl ProductQuantizer {
         let mut y = vec![0.0; self.centroids.len()];
         for m in 0..self.M {
             let (from, to) = (self.get_centroids(m), &mut y[m * ksub * dsub..(m + 1) * ksub * dsub]);
-            for (j, row) in to.chunks_exact_mut(ksub).enumerate() {
-                row.iter_mut().zip(from.iter().skip(j).step_by(dsub.max(1))).for_each(|(t, f)| *t = *f);
-            }
+            simd::fvec_transpose(to, from, dsub);
         }
         Transposed { dsub, ksub, y }
     }
@@ -375,11 +373,8 @@ impl ProductQuantizer {
     /// Fills `transposed_centroids` and `centroids_sq_lengths`. Searches do not need them; they are for programs that read them.
     pub fn sync_transposed_centroids(&mut self) -> Result<()> {
         self.check()?;
-        let (m, k) = (self.M, self.ksub);
         let mut transposed = vec![0f32; self.centroids.len()];
-        for (c, centroid) in self.centroids.chunks_exact(self.dsub.max(1)).enumerate() {
-            centroid.iter().enumerate().for_each(|(j, v)| transposed[j * m * k + c] = *v);
-        }
+        simd::fvec_transpose(&mut transposed, &self.centroids, self.dsub);
         let norms = self.centroids.chunks_exact(self.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect();
         (self.transposed_centroids, self.centroids_sq_lengths) = (transposed, norms);
         Ok(())

@@ -400,6 +400,29 @@ fn by_columns<R: Lanes, S: Step>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
 }
 
 #[inline(always)]
+pub fn fvec_transpose<R: Lanes>(xt: &mut [f32], x: &[f32], d: usize) {
+    let n = x.len().checked_div(d).unwrap_or(0);
+    let mut row = 0;
+    while row + 8 <= n {
+        let mut c = 0;
+        while c < d {
+            let width = (d - c).min(8);
+            R::transpose_8(&x[row * d + c..(row + 7) * d + c + width], d, width, &mut xt[c * n + row..], n);
+            c += 8;
+        }
+        row += 8;
+    }
+    while row < n {
+        let mut c = 0;
+        while c < d {
+            xt[c * n + row] = x[row * d + c];
+            c += 1;
+        }
+        row += 1;
+    }
+}
+
+#[inline(always)]
 pub fn fvec_L2sqr_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
     by_columns::<R, L2>(dis, x, yt);
 }

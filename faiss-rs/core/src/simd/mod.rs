@@ -168,6 +168,8 @@ functions! {
     fvec_scale(x: &mut [f32], factor: f32);
     /// From products `row[j] = -2 <x, y_j>` to squared distances, not below 0: `row[j] + x_norm + y_norms[j]`.
     products_to_L2sqr(row: &mut [f32], x_norm: f32, y_norms: &[f32]);
+    /// Writes the rows of `x`, `d` wide, as columns of `xt`.
+    fvec_transpose(xt: &mut [f32], x: &[f32], d: usize);
     /// Squared L2 distances of `x` to the columns of `yt`, as many as `dis` has room for: `yt` has a row a coordinate.
     fvec_L2sqr_ny_transposed(dis: &mut [f32], x: &[f32], yt: &[f32]);
     /// Inner products of `x` with the columns of `yt`.
