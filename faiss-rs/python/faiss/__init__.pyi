@@ -2,6 +2,7 @@
 """Similarity search and clustering of dense vectors, on the CPU and on CUDA GPUs."""
 
 import logging
+import os
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, overload
@@ -183,6 +184,8 @@ class Index:
         self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
     ) -> None: ...
     def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None: ...
+    def search1(self, x: Any, handler: Any, params: Any = None) -> None:
+        """As search_c of one query, into a ResultHandler of C++: Python can make none, here as in Faiss."""
     def train_with_queries(self, n: int, x: Any, n_train_q: int, xq_train: Any) -> None: ...
     def search_subset(self, n: int, x: Any, k_base: int, base_labels: Any, k: int, distances: Any, labels: Any) -> None:
         """Searches, for each of n queries, among its own k_base candidates; all are pointers."""
@@ -283,6 +286,10 @@ class AdditiveQuantizer(Quantizer):
         """The vector that the code of a number decodes to."""
     def compute_centroid_norms(self, norms: Any) -> None:
         """Squared norms of the vectors of all codes."""
+    def knn_centroids_L2(self, n: int, xq: Any, k: int, distances: Any, labels: Any, centroid_norms: Any) -> None:
+        """The k nearest of the vectors of all codes to each of n vectors. All are pointers; the norms are not needed here."""
+    def knn_centroids_inner_product(self, n: int, xq: Any, k: int, distances: Any, labels: Any) -> None:
+        """As knn_centroids_L2, by inner product."""
     def train_norm(self, n: int, norms: Any) -> None:
         """Learns how norms are stored."""
     def set_derived_values(self) -> None:
@@ -335,6 +342,8 @@ class InvertedLists:
         """Replaces n_entry entries of a list, from an offset on."""
     def update_entry(self, list_no: int, offset: int, id: int, code: Any) -> None:
         """Replaces an entry of a list."""
+    def get_iterator(self, list_no: int, inverted_list_context: Any = None) -> Any:
+        """An InvertedListsIterator over a copy of a list."""
     def print_stats(self) -> None:
         """Prints how many lists there are of each size, by powers of two."""
     def list_size(self, list_no: int) -> int:
@@ -361,6 +370,33 @@ class ArrayInvertedLists(InvertedLists):
     def permute_invlists(self, map: Any) -> None:
         """Gives the lists other numbers: list i is then the one that was map[i]. map: a pointer to nlist numbers."""
     def __init__(self, nlist: int, code_size: int) -> None: ...
+
+class ArrayInvertedListsPanorama(ArrayInvertedLists):
+    """Inverted lists in memory whose vectors are cut into levels, with the norms of what is left of each from each level on."""
+    @property
+    def n_levels(self) -> int:
+        """Number of levels that were asked for; those that are left without coordinates are dropped."""
+    @property
+    def level_width(self) -> int:
+        """Bytes of a level; the last may have fewer."""
+    pano: Panorama
+    """How vectors lie."""
+    def get_cum_sums(self, list_no: int) -> Any:
+        """A pointer to the norms of a list's vectors, as they lie."""
+    def get_single_code(self, list_no: int, offset: int) -> Any:
+        """A pointer to one code of a list, by itself."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, nlist: int, code_size: int, n_levels: int, batch_size: int = ...) -> None: ...
+
+class BinaryInvertedListScanner:
+    """Compares a query with binary codes, list by list."""
+
+    this: Any
+    thisown: bool
+    def __init__(self, code_size: int, store_pairs: bool = False) -> None:
+        """For codes of code_size bytes. store_pairs: results are places in lists."""
 
 class BlockInvertedLists(InvertedLists):
     """Inverted lists in memory whose codes are packed in blocks of several vectors."""
@@ -500,13 +536,13 @@ class ClusteringParameters:
     use_faster_subsampling: bool
     """Samples with repetition, which needs no permutation of all points."""
     init_method: int
-    """How the first centroids are chosen: 0, at random, is the one that is here."""
+    """How the first centroids are chosen: 0 at random, 1 by k-means++, 2 by AFK-MC2."""
     afkmc2_chain_length: int
     """Length of the chain of the AFK-MC2 initialisation."""
     early_stop_threshold: float
     """Ends when a round changes the objective by no more than this part of it: 0 where it does not change at all, negative for never."""
     use_super_kmeans: bool
-    """Faiss's pruned variant, which is not here."""
+    """Accepted for compatibility: Faiss then leaves distances out that hardly matter; here all are computed."""
     def __init__(self) -> None: ...
 
 class Clustering(ClusteringParameters):
@@ -528,9 +564,6 @@ class Clustering(ClusteringParameters):
         """As train, with vectors as codes of another index: uint8, shape (n, codec.sa_code_size())."""
     def train_encoded_c(self, nx: int, x: Any, codec: Any, index: Any, weights: Any = None) -> None: ...
     def train_c(self, n: int, x: Any, index: Any, x_weights: Any = None) -> None: ...
-    @property
-    def iteration_stats(self) -> ClusteringIterationStatsVector:
-        """What each round was like."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -539,6 +572,36 @@ class Clustering(ClusteringParameters):
         """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
     def post_process_centroids(self) -> None:
         """Makes the centroids of unit length or whole numbers, as `spherical` and `int_centroids` say."""
+
+class Clustering1D(Clustering):
+    """Clusters of numbers on a line."""
+    def train_exact(self, x: np.ndarray) -> None:
+        """Computes the centroids of numbers, shape (n, 1), that have the smallest sum of squared distances."""
+    def train_exact_c(self, n: int, x: Any) -> None: ...
+    def __init__(self, k: int, cp: ClusteringParameters | None = None) -> None: ...
+
+class ClusteringInitialization:
+    """Chooses the first centroids of a clustering."""
+
+    this: Any
+    thisown: bool
+    d: int
+    """Dimension of the vectors."""
+    k: int
+    """Number of centroids."""
+    method: int
+    """0: at random; 1: k-means++; 2: AFK-MC2."""
+    seed: int
+    """Begins the random numbers."""
+    afkmc2_chain_length: int
+    """Length of a chain of AFK-MC2; longer ones come nearer to k-means++."""
+    def init_centroids(
+        self, n: int, x: Any, centroids: Any, n_existing_centroids: int = 0, existing_centroids: Any = None
+    ) -> None:
+        """Writes k of n vectors to where `centroids` leads, away from existing ones: pointers to n * d, k * d and
+        n_existing_centroids * d float32.
+        """
+    def __init__(self, d: int, k: int) -> None: ...
 
 class CodePacker:
     """What all packers have."""
@@ -558,6 +621,14 @@ class CodePacker:
         """Puts a code, (code_size,) of uint8, into its place among blocks, (n, block_size) of uint8, which changes."""
     def unpack_1(self, block: Any, offset: int) -> np.ndarray:
         """A code out of blocks, (n, block_size) of uint8."""
+    def clone(self) -> Any:
+        """A copy."""
+    def pack_1_c(self, flat_code: Any, offset: int, block: Any) -> None: ...
+    def unpack_1_c(self, block: Any, offset: int, flat_code: Any) -> None: ...
+    def pack_all(self, flat_codes: Any, block: Any) -> None:
+        """Puts the nvec codes of a block into their places."""
+    def unpack_all(self, block: Any, flat_codes: Any) -> None:
+        """The nvec codes of a block."""
 
 class CodePackerFlat(CodePacker):
     """Codes one after the other: a block is a code."""
@@ -586,6 +657,13 @@ class DirectMap:
     """The place of each id, -1 for ids that are in no list."""
     def check_can_add(self, ids: Any) -> None:
         """RuntimeError where vectors with such ids can't be added: a pointer, or None for ids that count up."""
+    def remove_ids(self, sel: Any, invlists: Any) -> int:
+        """Removes entries from lists, and their places. Returns how many there were."""
+    def update_codes(self, invlists: Any, n: int, ids: Any, list_nos: Any, codes: Any) -> None:
+        """Gives n ids new codes in these lists; all are pointers. Only for a map by array."""
+    @property
+    def hashtable(self) -> dict[int, int]:
+        """The places by id, of a map by hash table: a copy."""
     def __init__(self) -> None: ...
     def no(self) -> bool:
         """True where there is no map."""
@@ -595,6 +673,75 @@ class DirectMap:
         """Forgets all places."""
     def set_type(self, new_type: int, invlists: InvertedLists, ntotal: int) -> None:
         """Makes a map of another type from the lists."""
+    def add_single_id(self, id: int, list_no: int, offset: int) -> None:
+        """Notes where a vector came: in no list where its number is negative. Ids of a map by array come in order."""
+    def entries(self) -> tuple:
+        """Ids and places of a map by hash table, in the order of ids."""
+
+class EDENCodeFactors:
+    """The numbers of a code."""
+
+    this: Any
+    thisown: bool
+    l2_norm_term: float
+    """The squared length of the vector less the centroid: as it is, or with biased scales of what is decoded."""
+    scale: float
+    """By what levels are multiplied."""
+    def __init__(self) -> None: ...
+
+class EnumeratedVectors:
+    """What all sets of numbered vectors have."""
+
+    this: Any
+    thisown: bool
+    @property
+    def dim(self) -> int:
+        """Dimension of the vectors."""
+    @property
+    def nv(self) -> int:
+        """How many vectors there are."""
+    def encode(self, x: Any) -> int:
+        """The number of the vector nearest to the one that a pointer leads to."""
+    def decode(self, code: int, c: Any) -> None:
+        """Writes the vector of a number to where a pointer leads."""
+    def encode_multi(self, nc: int, c: Any, codes: Any) -> None:
+        """Writes the numbers of nc vectors, uint64; pointers."""
+    def decode_multi(self, nc: int, codes: Any, c: Any) -> None:
+        """Writes the vectors of nc numbers, uint64; pointers."""
+    def find_nn(self, n: int, codes: Any, nq: int, xq: Any, idx: Any, dis: Any) -> None:
+        """Writes for each of nq queries which of n numbered vectors has the largest inner product with it, int64, and that product."""
+    def count_bits(self) -> np.ndarray:
+        """How many vectors there are, 64 bits without a sign."""
+
+class ExtraBitsFactors:
+    """Numbers of the second part of a code: a distance is `f_add_ex`, and `f_rescale_ex` times the product of query and code, beyond what the query alone
+    gives.
+    """
+
+    this: Any
+    thisown: bool
+    f_add_ex: float
+    f_rescale_ex: float
+    def __init__(self) -> None: ...
+
+class FastScanStats:
+    """Where searches among packed codes spent their time, as Faiss has it; nothing is measured here."""
+
+    this: Any
+    thisown: bool
+    t0: int
+    """Not measured here."""
+    t1: int
+    """Not measured here."""
+    t2: int
+    """Not measured here."""
+    t3: int
+    """Not measured here."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets everything to 0."""
+    def add(self, other: FastScanStats) -> None:
+        """Adds other statistics to these."""
 
 class FileIOReader(IOReader):
     """Reads a file from its start."""
@@ -666,7 +813,7 @@ class GpuClonerOptions:
     verbose: bool
     """Verbosity."""
     use_cuvs: bool
-    """Accepted and ignored: there is no cuVS here."""
+    """Must be false: there is no cuVS here."""
     allowCpuCoarseQuantizer: bool
     """Whether a coarse quantizer without a GPU form may stay on the CPU."""
     def __init__(self) -> None: ...
@@ -713,8 +860,22 @@ class GpuDistanceParams:
     device: int
     """GPU to use; -1 for the calling thread's current one."""
     use_cuvs: bool
-    """Accepted and ignored: there is no cuVS here."""
+    """Must be false: there is no cuVS here."""
     def __init__(self) -> None: ...
+
+class IcmEncoderFactory:
+    """Gives encoders of the CPU."""
+
+    this: Any
+    thisown: bool
+    def __init__(self) -> None: ...
+
+class GpuIcmEncoderFactory(IcmEncoderFactory):
+    """Lets GPUs encode for a local search quantizer: codes are the CPU's up to the rounding of products."""
+
+    ngpus: int
+    """Number of GPUs, the first ones, that share the vectors."""
+    def __init__(self, ngpus: int = 1) -> None: ...
 
 class GpuIndex(Index):
     """Base of the indexes that live on a GPU."""
@@ -841,7 +1002,7 @@ class GpuIndexConfig:
     memorySpace: int
     """Where its vectors are kept: 1 on the device, 2 in managed memory."""
     use_cuvs: bool
-    """Accepted and ignored: there is no cuVS here."""
+    """Must be false: there is no cuVS here."""
     def __init__(self) -> None: ...
 
 class GpuIndexBinaryFlatConfig(GpuIndexConfig):
@@ -916,6 +1077,10 @@ class GpuIndexIVF(GpuIndex):
         """The ids of a list, as an Int64Vector."""
     def getListVectorData(self, listId: int, gpuFormat: bool = False) -> Any:
         """The codes of a list as on the CPU, a UInt8Vector. The GPU keeps them in the same format."""
+    def add_core(self, n: int, x: Any, xids: Any, precomputed_idx: Any, inverted_list_context: Any = None) -> None:
+        """Adds n vectors to the lists that precomputed_idx names, with ids that xids leads to, or counted up where it is None."""
+    def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
+        """Replaces the vectors with these ids, which may go to other lists."""
     def getNumLists(self) -> int:
         """Number of lists."""
     def getListLength(self, listId: int) -> int:
@@ -1141,6 +1306,22 @@ class GpuParameterSpace(ParameterSpace):
     """Sets parameters of indexes by name, those on GPUs and those made of several included."""
     def __init__(self) -> None: ...
 
+class ProgressiveDimIndexFactory:
+    """Gives indexes of the CPU."""
+
+    this: Any
+    thisown: bool
+    def __init__(self) -> None: ...
+
+class GpuProgressiveDimIndexFactory(ProgressiveDimIndexFactory):
+    """Gives flat indexes on several GPUs, each with all centroids."""
+
+    devices: Int32Vector
+    """Numbers of the GPUs."""
+    options: GpuMultipleClonerOptions
+    """How an index becomes one of GPUs."""
+    def __init__(self, ngpu: int) -> None: ...
+
 class GpuResourcesProvider:
     """Gives indexes their resources."""
 
@@ -1231,6 +1412,9 @@ class ReadOnlyInvertedLists(InvertedLists):
 
 class HStackInvertedLists(ReadOnlyInvertedLists):
     """Each list is that list of several others, one after the other."""
+    @property
+    def ils(self) -> _Items:
+        """The other lists."""
     def __init__(self, nil: int, ils: Any) -> None:
         """Of nil lists. ils: `data()` of an InvertedListsPtrVector."""
 
@@ -1281,6 +1465,8 @@ class IDSelectorArray(IDSelector):
     @property
     def ids(self) -> Int64Vector:
         """The ids, in any order."""
+    def original_init(self, n: int, data: Any) -> None:
+        """As C++ makes it: of n elements that a pointer leads to."""
     def __init__(self, *args: Any) -> None:
         """Takes an array-like of ids, or their number and a pointer to them."""
 
@@ -1292,6 +1478,8 @@ class IDSelectorBatch(IDSelector):
     @property
     def mask(self) -> int:
         """`2^nbits - 1`."""
+    def original_init(self, n: int, data: Any) -> None:
+        """As C++ makes it: of n elements that a pointer leads to."""
     def __init__(self, *args: Any) -> None:
         """Takes an array-like of ids, or their number and a pointer to them."""
 
@@ -1303,6 +1491,8 @@ class IDSelectorBitmap(IDSelector):
     @property
     def bitmap(self) -> UInt8Vector:
         """The bits."""
+    def original_init(self, n: int, data: Any) -> None:
+        """As C++ makes it: of n elements that a pointer leads to."""
     def __init__(self, *args: Any) -> None:
         """Takes an array of uint8, bit i % 8 of byte i / 8 for id i, or the number of bytes and a pointer to them."""
 
@@ -1334,6 +1524,18 @@ class IDSelectorRange(IDSelector):
     def find_sorted_ids_bounds(self, list_size: int, ids: Any, jmin: Any, jmax: Any) -> None:
         """Where the selector's ids begin and end among list_size ascending ones: pointers to ids and to one number each."""
     def __init__(self, imin: int, imax: int, assume_sorted: bool = False) -> None: ...
+
+class IDSelectorTranslated(IDSelector):
+    """Members are the places of ids that another selector has: how an index with ids of the user's own asks one whose ids count up, at the cost of
+    the ids that are asked for.
+    """
+    @property
+    def id_map(self) -> Int64Vector:
+        """The ids by place."""
+    sel: IDSelector | Any
+    """Whose members count."""
+    def __init__(self, id_map: Any, sel: Any) -> None:
+        """id_map: the ids by place, an Int64Vector or an array, or an index that has them (IndexIDMap). sel: the selector of ids, or None."""
 
 class IDSelectorXOr(IDSelector):
     """What exactly one of two selectors holds."""
@@ -1391,6 +1593,31 @@ class ITQTransform(VectorTransform):
     """PCA and rotation as one."""
     def __init__(self, d_in: int = 0, d_out: int = 0, do_pca: bool = False) -> None: ...
 
+class IVFFastScanStats:
+    """Where searches in inverted files of packed codes spent their time, as Faiss has it; nothing is measured here."""
+
+    this: Any
+    thisown: bool
+    t_compute_distance_tables: int
+    """Not measured here."""
+    t_round: int
+    """Not measured here."""
+    t_copy_pack: int
+    """Not measured here."""
+    t_scan: int
+    """Not measured here."""
+    t_to_flat: int
+    """Not measured here."""
+    t_aq_encode: int
+    """Not measured here."""
+    t_aq_norm_encode: int
+    """Not measured here."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets everything to 0."""
+    def add(self, other: IVFFastScanStats) -> None:
+        """Adds other statistics to these."""
+
 class SearchParameters:
     """Parameters of one search call; derived types add their own."""
 
@@ -1398,6 +1625,7 @@ class SearchParameters:
     thisown: bool
     sel: IDSelector | Any
     """If set, only these ids are returned."""
+    def __setattr__(self, name: str, value: Any) -> None: ...
     def original_init(self) -> None:
         """Makes parameters without keywords."""
     def __init__(self, **fields: Any) -> None: ...
@@ -1456,7 +1684,7 @@ class IVFRaBitQSearchParameters(SearchParametersIVF):
     qb: int
     """Bits that queries are rounded to; 0 for no rounding."""
     centered: bool
-    """Must be false: rounding to levels around 0 is not here."""
+    """Round to steps around 0, as wide as suits normal variables."""
     def __init__(
         self,
         *,
@@ -1499,6 +1727,10 @@ class IndexFlatCodes(Index):
     """Bytes of one code."""
     codes: MaybeOwnedVectorUInt8
     """The codes, `ntotal * code_size` bytes."""
+    def get_FlatCodesDistanceComputer(self) -> Any:
+        """A FlatCodesDistanceComputer, which compares a query with codes too."""
+    def get_CodePacker(self) -> Any:
+        """What puts codes into the blocks in which they lie: here a block is a code."""
     def permute_entries(self, perm: np.ndarray) -> None:
         """Reorders the vectors: the one at perm[i] moves to i."""
     def permute_entries_c(self, perm: Any) -> None: ...
@@ -1635,6 +1867,9 @@ class IndexBinaryIDMap(IndexBinary):
 
 class IndexBinaryIDMap2(IndexBinaryIDMap):
     """As [`IndexBinaryIDMap`], with a map back, so that vectors can be reconstructed by the user's ids."""
+    @property
+    def rev_map(self) -> dict[int, int]:
+        """Where the vector of each id is: a copy."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -1685,6 +1920,8 @@ class IndexBinaryIVF(IndexBinary):
     def range_search_preassigned_c(
         self, n: int, x: Any, radius: int, assign: Any, centroid_dis: Any, result: Any, *_: Any
     ) -> None: ...
+    def get_InvertedListScanner(self, store_pairs: bool = False) -> Any:
+        """What compares a query with codes, list by list. store_pairs: results are places in lists."""
     def add_core(self, n: int, x: Any, xids: Any, precomputed_idx: Any) -> None:
         """Adds n vectors to the given lists; pointers. xids may be None."""
     def reconstruct_from_offset(self, list_no: int, offset: int, recons: Any = None) -> Any:
@@ -1731,6 +1968,8 @@ class ThreadedIndexBaseBinary(IndexBinary):
 
     own_indices: bool
     """Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says."""
+    def runOnIndex(self, f: Callable[[int, Any], object]) -> None:
+        """Calls a function with the number of each index and the index."""
     def count(self) -> int:
         """Number of indexes."""
     def at(self, i: int) -> IndexBinary:
@@ -1767,6 +2006,20 @@ class IndexBinaryShards(ThreadedIndexBaseBinary):
     def remove_shard(self, index: IndexBinary) -> None:
         """Lets go of an index."""
 
+class IndexEDEN(IndexFlatCodes):
+    """Stores vectors less their mean by levels of the normal distribution and a scale, and searches them exhaustively."""
+    @property
+    def sq(self) -> ScalarQuantizer:
+        """The levels, of one of the types `QT_1bit_eden` to `QT_8bit_eden`."""
+    scale_type: int
+    """`EDENScaleType_UNBIASED` or `EDENScaleType_BIASED`."""
+    center: Float32Vector
+    """The mean of the training vectors, which is subtracted."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, metric: int = ..., nb_bits: int = 1, scale_type: int = 1) -> None: ...
+
 class IndexFastScan(Index):
     """Base of the indexes of packed codes of four bits."""
 
@@ -1801,8 +2054,16 @@ class IndexFastScan(Index):
         """`M`, rounded up to an even number."""
     codes: UInt8Vector
     """The packed codes."""
+    def compute_float_LUT(self, lut: Any, n: int, x: Any, context: Any = None) -> None:
+        """Writes the tables of the n queries that x leads to, n * M * ksub numbers before they are rounded."""
+    def compute_codes(self, codes: Any, n: int, x: Any) -> None:
+        """Writes the codes of the n vectors that x leads to, which are not packed."""
     def get_CodePacker(self) -> CodePacker:
         """What packs the codes."""
+    def get_block_stride(self) -> int:
+        """Bytes from one block to the next."""
+    def fast_scan_code_size(self) -> int:
+        """Bytes of the part of a code that is interleaved with those of other vectors."""
 
 class IndexFlat(IndexFlatCodes):
     """Stores the full vectors and searches them exhaustively."""
@@ -1846,6 +2107,32 @@ class IndexFlatIP(IndexFlat):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int) -> None: ...
+
+class IndexFlatPanorama(IndexFlat):
+    """Stores full vectors cut into levels and searches them exactly, by L2 distance or inner product: what the levels not yet looked at can still
+    change is bounded by their norms, so that most vectors are given up early where the first levels hold most of the variance, as after a PCA.
+    """
+    @property
+    def batch_size(self) -> int:
+        """Vectors of a batch, which lie level by level."""
+    @property
+    def n_levels(self) -> int:
+        """Number of levels that were asked for; those that are left without coordinates are dropped."""
+    cum_sums: Float32Vector
+    """L2 norms of what is left of each vector from each level on."""
+    def __init__(self, d: int, metric: int, n_levels: int, batch_size: int) -> None: ...
+    def get_xb(self) -> object:
+        """A pointer to the stored vectors as they lie, level by level."""
+    def permute_entries(self, perm: np.ndarray) -> None:
+        """Reorders the vectors: vector i becomes what vector perm[i] was. `perm` is a permutation of 0..ntotal."""
+
+class IndexFlatIPPanorama(IndexFlatPanorama):
+    """Exact search by inner product over vectors cut into levels."""
+    def __init__(self, d: int, n_levels: int, batch_size: int = ...) -> None: ...
+
+class IndexFlatL2Panorama(IndexFlatPanorama):
+    """Exact search by squared L2 distance over vectors cut into levels."""
+    def __init__(self, d: int, n_levels: int, batch_size: int = ...) -> None: ...
 
 class IndexHNSW(Index):
     """Searches the vectors of `storage` along the links of a hierarchical graph."""
@@ -1936,12 +2223,38 @@ class IndexHNSWFlat(IndexHNSW):
     @overload
     def __init__(self, d: int, M: int, metric: int = ...) -> None: ...
 
+class IndexHNSWFlatPanorama(IndexHNSWFlat):
+    """As [`IndexHNSWFlat`], by L2. It keeps the norms that Faiss's search gives vectors up by; searches here compare whole vectors and find the same."""
+
+    cum_sums: Float32Vector
+    """For each vector the L2 norms of what is left of it from each level on, and a 0."""
+    pano: Panorama
+    """How vectors are cut into levels, each vector by itself."""
+    @property
+    def num_panorama_levels(self) -> int:
+        """Number of levels."""
+    def get_cum_sum(self, i: int) -> Any:
+        """A pointer to the norms of a vector, one a level and a 0."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, num_panorama_levels: int, metric: int = ...) -> None: ...
+    def permute_entries(self, perm: np.ndarray) -> None:
+        """Reorders the vectors: vector i becomes what vector perm[i] was. `perm` is a permutation of 0..ntotal."""
+
 class IndexHNSWPQ(IndexHNSW):
     """Stores product-quantized codes and searches them along the links of a hierarchical graph."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, pq_m: int, M: int, pq_nbits: int = 8, metric: int = ...) -> None: ...
+
+class IndexHNSWRaBitQ(IndexHNSW):
+    """Stores RaBitQ codes and searches them along the links of a hierarchical graph, by L2."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nb_bits: int = 1, metric: int = ...) -> None: ...
 
 class IndexHNSWSQ(IndexHNSW):
     """Stores scalar-quantized codes and searches them along the links of a hierarchical graph."""
@@ -1966,6 +2279,9 @@ class IndexIDMap(Index):
 
 class IndexIDMap2(IndexIDMap):
     """As [`IndexIDMap`], with a map back, so that vectors can be reconstructed by the user's ids."""
+    @property
+    def rev_map(self) -> dict[int, int]:
+        """Where the vector of each id is: a copy."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2054,15 +2370,17 @@ class IndexIVF(Index):
         """Encodes n vectors for their lists, to code_size bytes each, before which the list's number comes if that is wanted."""
     def decode_vectors(self, n: int, codes: Any, list_nos: Any, x: Any) -> None:
         """The reverse of encode_vectors."""
-    def encode_listno(self, list_no: int, code: Any) -> None:
-        """Writes the number of a list, coarse_code_size() bytes."""
-    def decode_listno(self, code: Any) -> int:
-        """The reverse of encode_listno."""
     def update_vectors(self, keys: np.ndarray, x: np.ndarray) -> None:
         """Replaces the vectors with these ids; needs a direct map."""
     def update_vectors_c(self, nv: int, idx: Any, v: Any) -> None: ...
     def reconstruct_from_offset(self, list_no: int, offset: int, recons: Any = None) -> np.ndarray:
         """The vector at an offset of a list, shape (d,); written to where `recons` points too, if it is given."""
+    def get_InvertedListScanner(self, store_pairs: bool = False, sel: Any = None, params: Any = None) -> Any:
+        """What compares a query with codes, list by list. store_pairs: results are places in lists. sel: an IDSelector."""
+    def get_CodePacker(self) -> Any:
+        """What puts codes into the blocks in which they lie in the lists."""
+    def train_encoder(self, n: int, x: Any, assign: Any = None) -> None:
+        """Trains what encodes vectors: n pointed-to vectors or, if by_residual, residuals, and the lists that they are of."""
     def train_q1(self, n: int, x: Any, verbose: bool, metric_type: int) -> None:
         """Trains the coarse quantizer on n vectors that a pointer leads to."""
     def make_direct_map(self, new_maintain_direct_map: bool = True) -> None:
@@ -2095,6 +2413,27 @@ class IndexIVFAdditiveQuantizer(IndexIVF):
     def aq(self) -> Any:
         """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
 
+class IndexIVFEDEN(IndexIVF):
+    """Stores vectors less the centroids of their lists by levels of the normal distribution and a scale."""
+    @property
+    def sq(self) -> ScalarQuantizer:
+        """The levels, of one of the types `QT_1bit_eden` to `QT_8bit_eden`."""
+    scale_type: int
+    """`EDENScaleType_UNBIASED` or `EDENScaleType_BIASED`."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        metric: int = ...,
+        own_invlists: bool = True,
+        nb_bits: int = 1,
+        scale_type: int = 1,
+    ) -> None: ...
+
 class IndexIVFFastScan(IndexIVF):
     """Base of the inverted files of packed codes of four bits."""
     @property
@@ -2126,6 +2465,10 @@ class IndexIVFFastScan(IndexIVF):
     """Lists of the codes as they are when they are not packed."""
     def get_CodePacker(self) -> CodePacker:
         """What packs the codes."""
+    def get_block_stride(self) -> int:
+        """Bytes from one block to the next."""
+    def fast_scan_code_size(self) -> int:
+        """Bytes of the part of a code that is interleaved with those of other vectors."""
     def reconstruct_orig_invlists(self) -> None:
         """Makes `orig_invlists` of the packed lists."""
 
@@ -2142,6 +2485,28 @@ class IndexIVFFlatDedup(IndexIVFFlat):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, quantizer: Index, d: int, nlist: int, metric: int = ..., own_invlists: bool = True) -> None: ...
+
+class IndexIVFFlatPanorama(IndexIVFFlat):
+    """Stores full vectors in the lists of a coarse quantizer, cut into levels: a search looks at the later ones of a vector only where it must."""
+    @property
+    def n_levels(self) -> int:
+        """Number of levels."""
+    @property
+    def batch_size(self) -> int:
+        """Vectors of a batch, which lie level by level."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        n_levels: int,
+        metric: int = ...,
+        own_invlists: bool = True,
+        batch_size: int = ...,
+    ) -> None: ...
 
 class IndexIVFIndependentQuantizer(Index):
     """A coarse quantizer of vectors as they are, beside an inverted file of transformed ones."""
@@ -2204,6 +2569,16 @@ class IndexIVFPQ(IndexIVF):
         """Encodes n vectors for the lists `keys`, which are found and written first if compute_keys."""
     def decode_multiple(self, n: int, keys: Any, xcodes: Any, x: Any) -> None:
         """The reverse of encode_multiple."""
+    def add_core_o(
+        self,
+        n: int,
+        x: Any,
+        xids: Any,
+        residuals_2: Any,
+        precomputed_idx: Any = None,
+        inverted_list_context: Any = None,
+    ) -> None:
+        """As add_core, to the nearest lists where none are given; what is left of each vector after its code goes to residuals_2, if that is given."""
     def find_duplicates(self, ids: Any, lims: Any) -> int:
         """Groups of entries with equal codes: ids[lims[i]] to before ids[lims[i + 1]] are a group. Returns how many there are.
 
@@ -2352,6 +2727,33 @@ class IndexIVFRaBitQ(IndexIVF):
         self, quantizer: Index, d: int, nlist: int, metric: int = ..., own_invlists: bool = True, nb_bits: int = 1
     ) -> None: ...
 
+class IndexIVFRaBitQFastScan(IndexIVFFastScan):
+    """Stores RaBitQ codes of vectors less the centroids of their lists, packed."""
+
+    rabitq: RaBitQuantizer
+    """Makes the codes."""
+    qb: int
+    """Bits that queries are rounded to, 1 to 8."""
+    centered: bool
+    """Round to steps around 0, as wide as suits normal variables."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        metric: int = ...,
+        bbs: int = 32,
+        own_invlists: bool = True,
+        nb_bits: int = 1,
+    ) -> None: ...
+    @overload
+    def __init__(self, orig: IndexIVFRaBitQ, bbs: int = 32) -> None: ...
+    def compute_per_vector_storage_size(self) -> int:
+        """Bytes that stand behind the signs of each code."""
+
 class IndexIVFResidualQuantizer(IndexIVFAdditiveQuantizer):
     """Stores codes of a residual quantizer in the lists of a coarse quantizer."""
 
@@ -2402,6 +2804,34 @@ class IndexIVFScalarQuantizer(IndexIVF):
         own_invlists: bool = True,
     ) -> None: ...
 
+class IndexIVFSpectralHash(IndexIVF):
+    """Stores a few bits a vector in the lists of a coarse quantizer. Distances are numbers of bits that differ."""
+
+    Thresh_centroid: ClassVar[int]
+    Thresh_centroid_half: ClassVar[int]
+    Thresh_global: ClassVar[int]
+    Thresh_median: ClassVar[int]
+    vt: VectorTransform | Any
+    """Makes the coordinates, one a bit."""
+    own_fields: bool
+    """Whether the transform belongs to this index. Memory is managed by reference counts, whatever this says."""
+    nbit: int
+    """Bits of a vector."""
+    period: float
+    """Length of two intervals, one of each kind."""
+    threshold_type: int
+    """Where intervals begin: 0 at 0; 1 at the list's centroid; 2 half an interval below it; 3 at the median of the list."""
+    trained: Float32Vector
+    """Where they begin, `nlist * nbit` numbers; none for 0."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self, quantizer: Index, d: int, nlist: int, nbit: int, period: float, own_invlists: bool = True
+    ) -> None: ...
+    def replace_vt(self, vt: VectorTransform, own: bool = False) -> None:
+        """Takes another transform, of as many coordinates as there are bits."""
+
 class IndexIVFStats:
     """What searches in inverted files did so far."""
 
@@ -2447,6 +2877,26 @@ class IndexLSH(IndexFlatCodes):
     def transfer_thresholds(self, vt: LinearTransform) -> None:
         """Moves the thresholds into the bias of a linear transform that comes before the index."""
 
+class IndexLattice(IndexFlatCodes):
+    """Stores of each part of a vector its length, in a few bits, and the number of the lattice point in whose direction it lies."""
+    @property
+    def nsq(self) -> int:
+        """Number of parts."""
+    @property
+    def dsq(self) -> int:
+        """Dimension of a part."""
+    zn_sphere_codec: ZnSphereCodecAlt
+    """Numbers the lattice points."""
+    @property
+    def scale_nbit(self) -> int:
+        """Bits of a part's length."""
+    @property
+    def lattice_nbit(self) -> int:
+        """Bits of a lattice point."""
+    trained: Float32Vector
+    """The least length of each part and the largest of each, `2 * nsq` numbers."""
+    def __init__(self, d: int, nsq: int, scale_nbit: int, r2: int) -> None: ...
+
 class IndexLocalSearchQuantizer(IndexAdditiveQuantizer):
     """Stores codes of a local search quantizer and searches them exhaustively."""
 
@@ -2456,6 +2906,29 @@ class IndexLocalSearchQuantizer(IndexAdditiveQuantizer):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int, metric: int = ..., search_type: int = 0) -> None: ...
+
+class IndexNNDescent(Index):
+    """Searches the vectors of `storage` along the links from each to its nearest neighbours, which all are found anew whenever vectors are added."""
+
+    nndescent: NNDescent
+    """The graph."""
+    own_fields: bool
+    """Whether the storage belongs to this index. Memory is managed by reference counts, whatever this says."""
+    storage: Index | Any
+    """Holds the vectors and compares queries with them."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, K: int = 32, metric: int = ...) -> None: ...
+    @overload
+    def __init__(self, storage: Index, K: int = 32) -> None: ...
+
+class IndexNNDescentFlat(IndexNNDescent):
+    """Stores the full vectors."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, K: int, metric: int = ...) -> None: ...
 
 class IndexNSG(Index):
     """Searches the vectors of `storage` along the links of a graph that is built once."""
@@ -2480,6 +2953,12 @@ class IndexNSG(Index):
     """Accepted for compatibility."""
     nndescent_iter: int
     """Accepted for compatibility."""
+    def build(self, x: np.ndarray, graph: np.ndarray) -> None:
+        """Adds vectors (n, d) and builds the graph from the nearest neighbours of each, (n, K) numbers of vectors."""
+    def build_c(self, n: int, x: Any, knn_graph: Any, GK: int) -> None:
+        """As build: pointers to n * d float32 and n * GK int64."""
+    def check_knn_graph(self, knn_graph: Any, n: int, K: int) -> None:
+        """RuntimeError where of a pointer's n * K numbers too many are no vectors."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2531,6 +3010,17 @@ class IndexPQ(IndexFlatCodes):
     """In searches by Hamming distance, queries are encoded by the signs of their coordinates."""
     polysemous_ht: int
     """Polysemous searches pass over codes whose Hamming distance is not below this."""
+    def hamming_distance_table(self, n: int, x: Any, dis: Any) -> None:
+        """The Hamming distances of the codes of n vectors to those of the index: n * ntotal int32. All are pointers."""
+    def hamming_distance_histogram(self, n: int, x: Any, nb: int, xb: Any, dist_histogram: Any) -> None:
+        """How often each Hamming distance is between the codes of n vectors and those of nb others, or of the index where nb is 0: int64.
+
+        All are pointers. dist_histogram: a count for each distance from 0 to the number of bits of a code.
+        """
+    def search_core_polysemous(
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, polysemous_ht: int, generalized_hamming: bool
+    ) -> None:
+        """As search_c, among the codes whose Hamming distance to the query's is below polysemous_ht."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2619,13 +3109,35 @@ class IndexRaBitQ(IndexFlatCodes):
     center: Float32Vector
     """The mean of the training vectors, which is subtracted."""
     qb: int
-    """Bits that queries are rounded to; 0 for no rounding."""
+    """Bits that queries are rounded to when they are compared with signs, up to 8; 0 for no rounding."""
     centered: bool
-    """Accepted for compatibility: must be false."""
+    """Round to steps around 0, as wide as suits normal variables."""
+    def get_quantized_distance_computer(self, qb: int, centered: bool) -> RaBitQDistanceComputer:
+        """As get_distance_computer, with queries rounded to qb bits."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, metric: int = ..., nb_bits: int = 1) -> None: ...
+
+class IndexRaBitQFastScan(IndexFastScan):
+    """Stores RaBitQ codes, packed, and searches them exhaustively: by rounded sums of tables for four signs each."""
+
+    rabitq: RaBitQuantizer
+    """Makes the codes."""
+    center: Float32Vector
+    """The mean of the training vectors, which is subtracted."""
+    qb: int
+    """Bits that queries are rounded to, 1 to 8."""
+    centered: bool
+    """Round to steps around 0, as wide as suits normal variables."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, metric: int = ..., bbs: int = 32, nb_bits: int = 1) -> None: ...
+    @overload
+    def __init__(self, orig: IndexRaBitQ, bbs: int = 32) -> None: ...
+    def compute_per_vector_storage_size(self) -> int:
+        """Bytes that stand behind the signs of each code."""
 
 class IndexRandom(Index):
     """Finds random ids at random distances; the same query finds the same ones. It stores nothing."""
@@ -2657,6 +3169,13 @@ class IndexRefineFlat(IndexRefine):
     def __init__(self, *args: Any) -> None:
         """Over an empty index; over one that has vectors, with a pointer to these vectors."""
 
+class IndexRefinePanorama(IndexRefine):
+    """Ranks the results of an index again by one that is cut into levels ([`IndexFlatL2Panorama`](super::flat_panorama::IndexFlatL2Panorama))."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, base_index: Index, refine_index: Index) -> None: ...
+
 class IndexRefineSearchParameters(SearchParameters):
     """Parameters of one search in an [`IndexRefine`]."""
 
@@ -2673,6 +3192,8 @@ class ThreadedIndexBase(Index):
 
     own_indices: bool
     """Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says."""
+    def runOnIndex(self, f: Callable[[int, Any], object]) -> None:
+        """Calls a function with the number of each index and the index."""
     def count(self) -> int:
         """Number of indexes."""
     def at(self, i: int) -> Index:
@@ -2717,6 +3238,9 @@ class IndexRowwiseMinMaxBase(Index):
     """Encodes the scaled vectors."""
     own_fields: bool
     """Whether it belongs to this index. Memory is managed by reference counts, whatever this says."""
+    def train_inplace(self, x: np.ndarray) -> None:
+        """As train. In Faiss it spares a copy of the vectors, which it changes and changes back."""
+    def train_inplace_c(self, n: int, x: Any) -> None: ...
 
 class IndexRowwiseMinMax(IndexRowwiseMinMaxBase):
     """Scales each vector by its smallest and its largest number, which its code begins with as two f32: the range, then the smallest."""
@@ -2791,6 +3315,9 @@ class IndexSplitVectors(Index):
     @property
     def sum_d(self) -> int:
         """The dimensions of all indexes together; a search needs `d` of them."""
+    @property
+    def sub_indexes(self) -> _Items:
+        """The indexes."""
     def __init__(self, d: int, threaded: bool = False) -> None: ...
     def add_sub_index(self, index: Index) -> None:
         """Takes an index for the next coordinates, with as many vectors as the others and the same metric."""
@@ -2881,6 +3408,41 @@ class Int8Vector:
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same type."""
 
+class InvertedListScanner:
+    """Compares a query with codes of an inverted file, list by list."""
+
+    this: Any
+    thisown: bool
+    list_no: int
+    """The list that the codes are of; -1 before one is set."""
+    keep_max: bool
+    """Whether larger distances are better."""
+    store_pairs: bool
+    """Results are places in lists, list number << 32 | offset, instead of ids."""
+    sel: IDSelector | Any
+    """Only these ids count."""
+    code_size: int
+    """Bytes of a code."""
+    def __init__(self, index: Any, store_pairs: bool = False, sel: Any = None, params: Any = None) -> None:
+        """For an inverted file's codes. store_pairs: results are places in lists. sel: an IDSelector. params: SearchParametersIVF."""
+    def iterate_codes(self, iterator: Any, distances: Any, labels: Any, k: int, list_size: Any) -> int:
+        """As scan_codes, for what an InvertedListsIterator gives; how much that is goes to where list_size points."""
+    def iterate_codes_range(self, iterator: Any, radius: float, result: Any, list_size: Any) -> None:
+        """As scan_codes_range, for what an InvertedListsIterator gives; how much that is goes to where list_size points."""
+    def distances_to_codes(self, codes: np.ndarray) -> np.ndarray:
+        """The query's distances to codes: (n,)."""
+
+class InvertedListScannerStats:
+    """What scans with a scanner did."""
+
+    this: Any
+    thisown: bool
+    scan_cnt: int
+    """Number of distances computed, of entries that the selector has."""
+    nheap_updates: int
+    """Number of results that came into a query's best."""
+    def __init__(self) -> None: ...
+
 class Level1Quantizer:
     """Centroids, and how they are found."""
 
@@ -2898,6 +3460,12 @@ class Level1Quantizer:
     """Parameters of the k-means."""
     clustering_index: Index | Any
     """If set, assigns points to centroids in that k-means."""
+    def coarse_code_size(self) -> int:
+        """Bytes of a list's number."""
+    def encode_listno(self, list_no: int, code: Any) -> None:
+        """Writes the number of a list, coarse_code_size() bytes."""
+    def decode_listno(self, code: Any) -> int:
+        """The reverse of encode_listno."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2937,6 +3505,18 @@ class LocalSearchQuantizer(AdditiveQuantizer):
     """Numbers of a code that are changed for a new beginning."""
     update_codebooks_with_double: bool
     """Kept for programs that set it: codebooks are always solved for in double precision."""
+    icm_encoder_factory: IcmEncoderFactory | Any
+    """Makes the passes over codes, if it is set; the CPU does otherwise. Files do not have it."""
+    def update_codebooks(self, x: Any, codes: Any, n: int) -> None:
+        """Solves for the codebooks that decode the codes of n vectors, M numbers each, with the least error."""
+    def compute_unary_terms(self, x: Any, unaries: Any, n: int) -> None:
+        """Writes what each entry alone adds to the errors of n vectors, M * n * K numbers."""
+    def compute_binary_terms(self, binaries: Any) -> None:
+        """Writes what each two entries of different codebooks add beside each other, M * M * K * K numbers."""
+    def icm_encode_step(self, codes: Any, unaries: Any, binaries: Any, n: int, n_iters: int) -> None:
+        """Improves n codes in place, in n_iters passes, by the terms of compute_unary_terms and compute_binary_terms."""
+    def evaluate(self, codes: Any, x: Any, n: int, objs: Any = None) -> float:
+        """The mean squared error of n codes; writes the errors to where `objs` leads, if it is given."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2944,6 +3524,12 @@ class LocalSearchQuantizer(AdditiveQuantizer):
 
 class MaskedInvertedLists(ReadOnlyInvertedLists):
     """The first's list where it has entries, else the second's."""
+    @property
+    def il0(self) -> InvertedLists | Any:
+        """The first lists."""
+    @property
+    def il1(self) -> InvertedLists | Any:
+        """The second."""
     def __init__(self, il0: InvertedLists, il1: InvertedLists) -> None: ...
 
 class MultiIndexQuantizer(Index):
@@ -2955,6 +3541,51 @@ class MultiIndexQuantizer(Index):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int) -> None: ...
+
+class MultiIndexQuantizer2(MultiIndexQuantizer):
+    """A quantizer whose centroids are all combinations of the centroids of parts, which are in indexes."""
+    @property
+    def assign_indexes(self) -> _Items:
+        """An index over each part, which gets the part's centroids in training."""
+    own_fields: bool
+    """Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says."""
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, indexes: list[Index]) -> None: ...
+    @overload
+    def __init__(self, d: int, nbits: int, assign_index_0: Index, assign_index_1: Index) -> None: ...
+
+class NNDescent:
+    """The graph of nearest neighbours, how it is built, and searches along it."""
+
+    this: Any
+    thisown: bool
+    K: int
+    """Neighbours of a vertex."""
+    S: int
+    """New neighbours of a vertex that take part in a round."""
+    R: int
+    """Vertices that take part because the vertex is a neighbour of theirs, at most."""
+    L: int
+    """Neighbours that are kept for a vertex while the graph is built; at least K."""
+    iter: int
+    """Rounds, at most."""
+    search_L: int
+    """Candidates that a search keeps; never fewer than its results."""
+    random_seed: int
+    """Begins the random numbers."""
+    d: int
+    """Vector dimension."""
+    @property
+    def ntotal(self) -> int:
+        """Number of vertices."""
+    @property
+    def has_built(self) -> bool:
+        """Whether there is a graph."""
+    final_graph: Int32Vector
+    """The neighbours of each vertex, nearest first, `ntotal * K` numbers."""
+    def __init__(self, d: int, K: int) -> None: ...
+    def reset(self) -> None:
+        """Forgets the graph."""
 
 class NSG:
     """The graph."""
@@ -2977,6 +3608,15 @@ class NSG:
     @property
     def is_built(self) -> bool:
         """Whether there is a graph."""
+    def get_final_graph(self) -> NSG_Graph_int:
+        """The links of each vertex."""
+    @property
+    def final_graph(self) -> NSG_Graph_int:
+        """The links of each vertex."""
+    def check_graph(self) -> None:
+        """RuntimeError where there is no graph."""
+    def dfs(self, vt: VisitedTable, root: int, cnt: int) -> int:
+        """Marks all vertices that links lead to from a vertex on; returns cnt and how many they are."""
     def __init__(self, R: int = 32) -> None: ...
     def reset(self) -> None:
         """Forgets the graph."""
@@ -3058,6 +3698,61 @@ class PCAMatrix(LinearTransform):
     ) -> None: ...
     def prepare_Ab(self) -> None:
         """Makes `A` and `b` from the mean, the eigenvalues and the components."""
+
+class Panorama:
+    """How vectors lie: in batches; of a batch, the first level of all its vectors, then the second, and so on. The last batch is as long as the others.
+
+    Beside them lie, in the same order, the L2 norms of what is left of each vector from each level on, and a 0 behind the last.
+    """
+
+    this: Any
+    thisown: bool
+    kDefaultBatchSize: ClassVar[int]
+    kLegacyBatchSize: ClassVar[int]
+    @property
+    def d(self) -> int:
+        """Vector dimension."""
+    @property
+    def code_size(self) -> int:
+        """Bytes of one vector."""
+    @property
+    def n_levels(self) -> int:
+        """Number of levels."""
+    @property
+    def level_width(self) -> int:
+        """Bytes of a level; the last may have fewer."""
+    @property
+    def level_width_floats(self) -> int:
+        """Numbers of a level."""
+    @property
+    def batch_size(self) -> int:
+        """Vectors of a batch."""
+    def copy_codes_to_level_layout(self, codes: Any, offset: int, n_entry: int, code: Any) -> None:
+        """Writes n_entry vectors to the places from `offset` on; codes, code: pointers to bytes."""
+    def compute_cumulative_sums(self, cumsum_base: Any, offset: int, n_entry: int, vectors: Any) -> None:
+        """Writes the norms of n_entry vectors to the places from `offset` on; cumsum_base, vectors: pointers to floats."""
+    def compute_query_cum_sums(self, query: Any, query_cum_sums: Any) -> None:
+        """Writes the norms of what is left of a query from each level on, and a 0; pointers to floats."""
+    def reconstruct(self, key: int, recons: Any, codes_base: Any) -> None:
+        """Writes the vector at a place to where `recons` leads; codes_base: a pointer to bytes."""
+    def __init__(self, code_size: int, n_levels: int, batch_size: int) -> None: ...
+
+class PanoramaStats:
+    """How many levels of vectors searches looked at, of those that there were."""
+
+    this: Any
+    thisown: bool
+    total_dims_scanned: int
+    """Levels of vectors that were looked at."""
+    total_dims: int
+    """Levels of all vectors that were searched."""
+    ratio_dims_scanned: float
+    """The part that was looked at; 1 where there were none."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets everything to its beginning."""
+    def add(self, other: PanoramaStats) -> None:
+        """Adds other statistics to these."""
 
 class SimulatedAnnealingParameters:
     """How a permutation is searched for."""
@@ -3217,19 +3912,10 @@ class ProgressiveDimClustering(ProgressiveDimClusteringParameters):
     """Number of centroids."""
     centroids: Float32Vector
     """The centroids, `k * d` numbers."""
-    def train(self, x: np.ndarray, index: Any, weights: np.ndarray | None = None) -> None:
-        """Computes the centroids.
-
-        x: training vectors, shape (n, d). index: assigns vectors to centroids, and holds the centroids afterwards.
-        weights: of the vectors, shape (n,).
+    def train(self, n: int, x: Any, factory: Any = None) -> None:
+        """Computes the centroids of n vectors that a pointer leads to. factory: gives the indexes that assign vectors to centroids, those of the CPU
+        unless it is given.
         """
-    def train_encoded(self, x: np.ndarray, codec: Any, index: Any, weights: np.ndarray | None = None) -> None:
-        """As train, with vectors as codes of another index: uint8, shape (n, codec.sa_code_size())."""
-    def train_encoded_c(self, nx: int, x: Any, codec: Any, index: Any, weights: Any = None) -> None: ...
-    def train_c(self, n: int, x: Any, index: Any, x_weights: Any = None) -> None: ...
-    @property
-    def iteration_stats(self) -> ClusteringIterationStatsVector:
-        """What each round was like."""
     def __init__(self, d: int, k: int, cp: ProgressiveDimClusteringParameters | None = None) -> None: ...
     def iteration_stats_table(self) -> np.ndarray:
         """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
@@ -3254,26 +3940,82 @@ class PyCallbackIOWriter(IOWriter):
     def __init__(self, callback: Callable[[bytes], object], bs: int = ...) -> None:
         """callback(b) takes bytes: `file.write` is one."""
 
+class QueryFactorsData:
+    """What is computed of a query and a centroid."""
+
+    this: Any
+    thisown: bool
+    c1: float
+    """The product with signs is `c1` times the sum of the rounded coordinates of positive ones, plus `c2` times their number, less `c34`."""
+    c2: float
+    c34: float
+    qr_to_c_L2sqr: float
+    """The squared length of the query less the centroid."""
+    qr_norm_L2sqr: float
+    """The squared length of the query, and its product with the centroid; 0 where vectors are compared by L2."""
+    q_dot_c: float
+    int_dot_scale: float
+    """What a step of the product of signs and centered numbers is."""
+    g_error: float
+    """By what errors of codes are multiplied."""
+    rotated_q: Float32Vector
+    """The query less the centroid."""
+    def __init__(self) -> None: ...
+    def _set(self, x: np.ndarray, centroid: np.ndarray | None, qb: int, centered: bool, metric_type: int) -> np.ndarray:
+        """Of a query (d,) and a centroid (d,), or 0, rounded to `qb` bits. Returns the rounded query."""
+
 class RaBitQSearchParameters(SearchParameters):
     """Parameters of one search of an [`IndexRaBitQ`]."""
 
     qb: int
-    """Bits that queries are rounded to; 0 for no rounding."""
+    """Bits that queries are rounded to when they are compared with signs, up to 8; 0 for no rounding."""
     centered: bool
-    """Must be false: rounding to levels around 0 is not here."""
+    """Round to steps around 0, as wide as suits normal variables."""
     def __init__(self, *, sel: IDSelector | None = None, qb: int = 4, centered: bool = False) -> None: ...
 
-class RaBitQuantizer(Quantizer):
-    """Makes codes of one bit a coordinate."""
+class RaBitQStats:
+    """What searches of graphs over RaBitQ codes of several bits did so far."""
 
+    this: Any
+    thisown: bool
+    n_1bit: int
+    """Number of estimates by signs alone."""
+    n_refine: int
+    """Number of those that all of the code was looked at for."""
+    def __init__(self) -> None: ...
+    def reset(self) -> None:
+        """Sets everything to 0."""
+    def add(self, other: RaBitQStats) -> None:
+        """Adds other statistics to these."""
+    def refine_ratio(self) -> float:
+        """The share of estimates that all of the code was looked at for."""
+
+class RaBitQuantizer(Quantizer):
+    """Makes codes of one to nine bits a coordinate."""
+
+    centroid: Float32Vector
+    """What is subtracted from vectors, d numbers; empty for nothing. Indexes have centroids of their own."""
     metric_type: int
     """How vectors are compared: L2 or inner product."""
-    nb_bits: int
-    """Bits of a coordinate: 1."""
+    @property
+    def nb_bits(self) -> int:
+        """Bits of a coordinate, 1 to 9."""
+    def compute_codes_core(self, x: Any, codes: Any, n: int, centroid_in: Any) -> None:
+        """Encodes the n vectors that x leads to, less a centroid; None is 0, or the quantizer's own."""
+    def decode_core(self, codes: Any, x: Any, n: int, centroid_in: Any) -> None:
+        """Decodes n codes, with the centroid that was subtracted."""
+    def get_distance_computer(self, qb: int, centroid_in: Any = None, centered: bool = False) -> RaBitQDistanceComputer:
+        """Compares queries, rounded to qb bits, with codes."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, metric: int = ..., nb_bits: int = 1) -> None: ...
+    def compute_code_size(self, d: int, num_bits: int) -> int:
+        """Bytes of a code of `d` coordinates of `num_bits` bits."""
+    def distances_to_codes(
+        self, x: np.ndarray, codes: np.ndarray, qb: int, centroid: np.ndarray | None, centered: bool = False
+    ) -> np.ndarray:
+        """Estimated distances (n,) of a query (d,) to codes (n, code_size), with the query rounded to `qb` bits for the signs, 0 for not at all."""
 
 class RandomRotationMatrix(LinearTransform):
     """Randomly rotates a set of vectors."""
@@ -3292,6 +4034,28 @@ class RemapDimensionsTransform(VectorTransform):
     def __init__(self, d_in: int, d_out: int, uniform: bool = True) -> None: ...
     @overload
     def __init__(self, d_in: int, d_out: int, map: np.ndarray) -> None: ...
+
+class Repeats:
+    """The numbers that a vector consists of, each with how often it occurs; the permutations of the vector are numbered."""
+
+    this: Any
+    thisown: bool
+    @property
+    def dim(self) -> int:
+        """Dimension of the vector."""
+    def __init__(self, dim: int = 0, c: Any = None) -> None:
+        """Of the first `dim` numbers that a pointer leads to."""
+    @property
+    def repeats(self) -> RepeatVector:
+        """The numbers, each with how often it occurs."""
+    def count(self) -> int:
+        """Number of different permutations."""
+    def encode(self, c: Any) -> int:
+        """The number of a permutation, `dim` numbers that a pointer leads to."""
+    def decode(self, code: int, c: Any) -> None:
+        """Writes the permutation of a number to where a pointer leads."""
+    def table(self) -> np.ndarray:
+        """The numbers and how often each occurs, (n, 2)."""
 
 class ResidualCoarseQuantizer(AdditiveCoarseQuantizer):
     """A coarse quantizer over a residual quantizer: centroids are found by keeping the best few sums."""
@@ -3333,6 +4097,8 @@ class ResidualQuantizer(AdditiveQuantizer):
     """How the best of many distances are found: always exactly, whatever this says."""
     cp: ProgressiveDimClusteringParameters
     """Parameters of the clustering of each codebook."""
+    assign_index_factory: ProgressiveDimIndexFactory | Any
+    """Gives the indexes that assign points in that clustering, if it is set; they are the CPU's otherwise. Files do not have it."""
     def retrain_AQ_codebook(self, n: int, x: Any) -> float:
         """Solves for the codebooks that decode the codes of n vectors with the least error, and returns it."""
     def refine_beam(
@@ -3346,6 +4112,13 @@ class ResidualQuantizer(AdditiveQuantizer):
         new_distances: Any = None,
     ) -> None:
         """The best new_beam_size sums for n * beam_size vectors; outputs are pointers, of which the last two may be None."""
+    def refine_beam_LUT(
+        self, n: int, query_norms: Any, query_cp: Any, new_beam_size: int, new_codes: Any, new_distances: Any = None
+    ) -> None:
+        """The best new_beam_size sums for n vectors by their squared norms and their products with all centroids: total_codebook_size a row.
+
+        Needs compute_codebook_tables. All are pointers; new_distances may be None.
+        """
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3406,12 +4179,6 @@ class ScalarQuantizer(Quantizer):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, qtype: int) -> None: ...
-    def train(self, x: np.ndarray) -> None:
-        """Learns the ranges of coordinates from vectors (n, d); types without ranges look at none."""
-    def compute_codes(self, x: np.ndarray) -> np.ndarray:
-        """Encodes vectors (n, d) to codes (n, code_size) of uint8."""
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        """Decodes codes (n, code_size) of uint8 to vectors (n, d)."""
     def set_derived_sizes(self) -> None:
         """Sets what follows from d and qtype."""
 
@@ -3456,8 +4223,35 @@ class SearchParametersResidualCoarseQuantizer(SearchParameters):
     """As the index's."""
     def __init__(self, *, sel: IDSelector | None = None, beam_factor: float = 4) -> None: ...
 
+class SignBitFactors:
+    """Numbers that a code's signs have beside them."""
+
+    this: Any
+    thisown: bool
+    or_minus_c_l2sqr: float
+    """The squared length of the vector less the centroid; for inner products, less that of the vector."""
+    dp_multiplier: float
+    """By what the product of signs and query is multiplied."""
+    def __init__(self) -> None: ...
+
+class SignBitFactorsWithError(SignBitFactors):
+    """As [`SignBitFactors`], with an error."""
+
+    f_error: float
+    """How far off the estimate may be, for a query at distance 1 from the centroid."""
+    def __init__(self) -> None: ...
+    def _from_sums(
+        self, norm_L2sqr: float, or_L2sqr: float, dp_oO: float, d: int, metric_type: int, compute_error: bool
+    ) -> None:
+        """From the squared length of the vector less the centroid, that of the vector, and the sum of the former's absolute coordinates."""
+    def _sums(self, x: np.ndarray, centroid: np.ndarray | None) -> np.ndarray:
+        """Those sums of a vector (d,) and a centroid (d,), or 0."""
+
 class SliceInvertedLists(ReadOnlyInvertedLists):
     """The lists from one number to before another of others."""
+    @property
+    def il(self) -> InvertedLists | Any:
+        """The other lists."""
     @property
     def i0(self) -> int:
         """The first."""
@@ -3492,10 +4286,59 @@ class StandardGpuResources(GpuResourcesProvider):
 
 class StopWordsInvertedLists(ReadOnlyInvertedLists):
     """Lists of more than `maxsize` entries count as empty, as words that are in every text do."""
-
+    @property
+    def il0(self) -> InvertedLists | Any:
+        """The other lists."""
     maxsize: int
     """The most entries of a list that counts."""
     def __init__(self, il: InvertedLists, maxsize: int) -> None: ...
+
+class SuperKMeans:
+    """k-means by squared L2 distance, of vectors of many dimensions."""
+
+    this: Any
+    thisown: bool
+    d: int
+    """Dimension of the vectors."""
+    k: int
+    """Number of centroids."""
+    cp: SuperKMeansParameters
+    """How the clustering is trained."""
+    centroids: Float32Vector
+    """The centroids, `k * d` numbers."""
+    gemm_pruning_rates: Float32Vector
+    """The part of pairs left out in each round: 0."""
+    def train(self, x: np.ndarray) -> None:
+        """Computes the centroids of vectors, shape (n, d)."""
+    def train_c(self, n: int, x: Any) -> None: ...
+    def __init__(self, d: int, k: int, cp: SuperKMeansParameters | None = None) -> None: ...
+    def iteration_stats_table(self) -> np.ndarray:
+        """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
+
+class SuperKMeansParameters(ClusteringParameters):
+    """Parameters of SuperKMeans. Those beyond [`ClusteringParameters`] say what it leaves out, which here is nothing."""
+
+    d_prime_fraction: float
+    """First dimensions whose products are computed for all pairs, as a part of all."""
+    d_prime_min: int
+    """The least number of them; vectors have twice as many dimensions."""
+    d_prime_adjust: float
+    """By which part their number changes from round to round."""
+    pruning_target_low: float
+    """The part of pairs that should be left out, at least."""
+    pruning_target_high: float
+    """The same, at most."""
+    ad_epsilon_factor: float
+    """How sure it must be that a pair does not matter."""
+    pdx_block_size: int
+    """Centroids of a block."""
+    x_batch: int
+    """Vectors of a batch."""
+    y_batch: int
+    """Centroids of a batch."""
+    omp_chunk: int
+    """Vectors that a thread takes at a time."""
+    def __init__(self) -> None: ...
 
 class UInt16Vector:
     """A `std::vector` of its own."""
@@ -3583,6 +4426,12 @@ class UInt8Vector:
 
 class VStackInvertedLists(ReadOnlyInvertedLists):
     """The lists of several others, one after the other."""
+    @property
+    def ils(self) -> _Items:
+        """The other lists."""
+    @property
+    def cumsz(self) -> UInt64Vector:
+        """The number of the first list of each, and of the one past the last."""
     def __init__(self, nil: int, ils: Any) -> None:
         """Of nil lists. ils: `data()` of an InvertedListsPtrVector."""
 
@@ -3608,6 +4457,90 @@ class ZeroCopyIOReader(IOReader):
         """Of `size` bytes that a pointer leads to. An index read from them sees its codes where they are; it keeps them."""
     def reset(self) -> None:
         """Goes back to the first byte."""
+
+class ZnSphereCodec(EnumeratedVectors):
+    """Numbers the points of a sphere: by atom, permutation and signs."""
+    @property
+    def dimS(self) -> int:
+        """Dimension of the vectors."""
+    @property
+    def r2(self) -> int:
+        """Squared radius of the sphere."""
+    @property
+    def natom(self) -> int:
+        """Number of atoms."""
+    voc: Float32Vector
+    """The atoms, `natom * dimS` numbers."""
+    @property
+    def code_size(self) -> int:
+        """Bytes of a number."""
+    def search_and_encode(self, x: Any) -> int:
+        """The number of the point in whose direction a vector lies."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, dim: int, r2: int) -> None: ...
+    def segments_table(self) -> np.ndarray:
+        """Where each atom's numbers begin, how many of their lowest bits are signs, and how many permutations there are: (natom, 3)."""
+
+class ZnSphereCodecAlt(ZnSphereCodec):
+    """Numbers the points of a sphere half by half where the dimension is a power of two, by atoms where it is not."""
+    @property
+    def use_rec(self) -> bool:
+        """Whether it is half by half."""
+    znc_rec: ZnSphereCodecRec
+    """What does that."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, dim: int, r2: int) -> None: ...
+
+class ZnSphereCodecRec(EnumeratedVectors):
+    """Numbers the points of a sphere half by half, for a dimension that is a power of two."""
+    @property
+    def r2(self) -> int:
+        """Squared radius of the sphere."""
+    @property
+    def log2_dim(self) -> int:
+        """The dimension is two to the power of this."""
+    @property
+    def code_size(self) -> int:
+        """Bytes of a number."""
+    def encode_centroid(self, c: Any) -> int:
+        """The number of a point of the sphere, which a pointer leads to."""
+    def get_nv(self, ld: int, r2a: int) -> int:
+        """Number of points of 2^ld dimensions on the sphere of squared radius r2a."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, dim: int, r2: int) -> None: ...
+
+class ZnSphereSearch:
+    """Finds the point of the sphere in whose direction a vector lies."""
+
+    this: Any
+    thisown: bool
+    @property
+    def dimS(self) -> int:
+        """Dimension of the vectors."""
+    @property
+    def r2(self) -> int:
+        """Squared radius of the sphere."""
+    @property
+    def natom(self) -> int:
+        """Number of atoms."""
+    voc: Float32Vector
+    """The atoms, `natom * dimS` numbers."""
+    def search(self, x: Any, c: Any, tmp: Any = None, tmp_int: Any = None, ibest_out: Any = None) -> float:
+        """Writes the point in whose direction the vector lies to where `c` leads; returns the inner product. The other pointers lead to
+        memory that C++ wants, but for the last: the point's atom is written there, int32.
+        """
+    def search_multi(self, n: int, x: Any, c_out: Any, dp_out: Any) -> None:
+        """Writes the points in whose directions n vectors lie, and the inner products; pointers."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, dim: int, r2: int) -> None: ...
 
 def cast_integer_to_float_ptr(x: int) -> Any | None:
     """A pointer to an address. Nothing checks that there are numbers."""
@@ -3687,7 +4620,7 @@ def read_VectorTransform(where: Any) -> Any:
     """Reads a transform from a file (a path) or from an IOReader, as the class that it was written as."""
 
 def read_index(where: Any, io_flags: int = 0) -> Any:
-    """Reads an index from a file (a path) or from an IOReader, as the class that it was written as.
+    """Reads an index from a file (a path) or from an IOReader, as the class that it was written as; None where it says that there is none.
 
     io_flags: IO_FLAG_READ_ONLY, IO_FLAG_MMAP, ...
     """
@@ -3708,7 +4641,7 @@ def write_VectorTransform(vt: Any, where: Any) -> None:
     """Writes a transform to a file (a path) or to an IOWriter."""
 
 def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
-    """Writes an index to a file (a path) or to an IOWriter.
+    """Writes an index, or that there is none, to a file (a path) or to an IOWriter.
 
     A file appears under its name when it is complete; a write that fails leaves what was there.
     """
@@ -3738,9 +4671,6 @@ class TimeoutGuard:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None: ...
-
-def add_to_referenced_objects(self: Any, ref: Any) -> None:
-    """Lets an object keep another alive."""
 
 def check_openmp() -> bool:
     """True: threads work here."""
@@ -3778,7 +4708,7 @@ def knn(
     """
 
 def merge_knn_results(Dall: np.ndarray, Iall: np.ndarray, keep_max: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Merges the results of several shards: float32 and int64 of shape (nshard, nq, k), sorted in each shard, into (nq, k).
+    """Merges the results of several shards: float32 or int32, and int64, of shape (nshard, nq, k), sorted in each shard, into (nq, k).
 
     keep_max: larger is better (inner product).
     """
@@ -3817,6 +4747,21 @@ def swig_version() -> int:
     """A version of SWIG that makes the same API as is here; SWIG itself is not used."""
 
 lrand = randint
+
+def add_ref_in_constructor(the_class: type, parameter_no: int) -> None:
+    """Lets objects of a class keep the argument of this number that they are made with."""
+
+def add_ref_in_function(function_name: str, parameter_no: int) -> None:
+    """Lets what a function of the module returns keep the function's argument of this number."""
+
+def add_ref_in_method(the_class: type, method_name: str, parameter_no: int) -> None:
+    """Lets objects of a class keep the argument of this number that a method gets."""
+
+def add_ref_in_method_explicit_own(the_class: type, method_name: str) -> None:
+    """Lets objects of a class keep the first argument of a method, unless its second says that it is owned."""
+
+def add_to_referenced_objects(self: Any, ref: Any) -> None:
+    """Lets an object keep another alive."""
 
 DistanceDataType_BF16: int
 
@@ -3934,7 +4879,7 @@ def knn_gpu(
     res: StandardGpuResources. xq: queries, shape (nq, d). xb: database, shape (nb, d); float32 or float16, in C or Fortran order.
     D, I: where to write the results; I may be int64 or int32. metric: METRIC_L2 (squared distances), ...
     device: number of the GPU; -1 for the current one. vectorsMemoryLimit, queriesMemoryLimit: bytes of each on the GPU at a time;
-    0 is no limit. use_cuvs: accepted and ignored.
+    0 is no limit. use_cuvs: must be false, there is no cuVS here.
 
     Returns distances (float32) and positions in xb, shape (nq, k), best first; -1 is no result.
     """
@@ -3953,11 +4898,28 @@ class ClusteringIterationStats:
 
 class ClusteringIterationStatsVector:
     """What the rounds of a clustering were like, over all redos."""
-    def __init__(self, table: np.ndarray | None = None) -> None: ...
+
+    nsplit: Any
+    obj: Any
+    time: Any
+    time_search: Any
+    imbalance_factor: Any
+    def __init__(self, table: np.ndarray | None = None) -> None:
+        """table: a row of obj, time, time_search, imbalance_factor and nsplit for each round."""
     def size(self) -> int:
-        """Number of rounds."""
-    def at(self, n: int) -> ClusteringIterationStats:
-        """Round n."""
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
 
 class Kmeans:
     """k-means clustering of d-dimensional vectors.
@@ -3990,10 +4952,23 @@ class Kmeans:
     def assign(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The distance to the nearest centroid, and which it is, for vectors of shape (n, d)."""
 
+class SuperKmeans(Kmeans):
+    """As Kmeans, with the fields of SuperKMeansParameters, for vectors of at least 32 dimensions and without weights."""
+
 def kmeans_clustering(d: int, n: int, k: int, x: Any, centroids: Any) -> float:
     """Clusters n vectors; writes k centroids to where the last pointer leads, and returns the sum of the distances to them."""
 
-class IVFSearchParameters(SearchParameters): ...
+class IndexIVFInterface(Level1Quantizer):
+    """What all inverted files have, each in its own way."""
+
+    nprobe: int
+    max_codes: int
+    def search_preassigned(self, *args: Any, **kwargs: Any) -> Any:
+        """As search, in lists that the caller chose."""
+    def range_search_preassigned(self, *args: Any, **kwargs: Any) -> Any:
+        """As range_search, in lists that the caller chose."""
+
+IVFSearchParameters = SearchParametersIVF
 
 def check_compatible_for_merge(index1: Any, index2: Any) -> None:
     """RuntimeError unless both indexes are of the same type and trained in the same way."""
@@ -4012,6 +4987,11 @@ def range_search_with_parameters(
 ) -> Any:
     """As the index's range_search, for an inverted file behind transforms too; otherwise as search_with_parameters."""
 
+def range_search_with_parameters_c(
+    index: Any, n: int, x: Any, radius: float, result: Any, params: Any, nb_dis: Any = None, ms_per_stage: Any = None
+) -> None:
+    """As range_search_with_parameters, into a RangeSearchResult; otherwise as search_with_parameters_c."""
+
 def search_and_return_centroids(
     index: Any, n: int, xin: Any, k: int, distances: Any, labels: Any, query_centroid_ids: Any, result_centroid_ids: Any
 ) -> None:
@@ -4026,6 +5006,19 @@ def search_with_parameters(index: Any, x: np.ndarray, k: int, params: Any = None
     Returns distances and ids; with output_stats also a dict: ndis, pre_transform_ms, coarse_quantizer_ms, invlist_scan_ms.
     """
 
+def search_with_parameters_c(
+    index: Any,
+    n: int,
+    x: Any,
+    k: int,
+    distances: Any,
+    labels: Any,
+    params: Any,
+    nb_dis: Any = None,
+    ms_per_stage: Any = None,
+) -> None:
+    """As search_with_parameters, with pointers: the number of distances (uint64) and the milliseconds of the three stages are written too."""
+
 def set_invlist_range(index: Any, i0: int, i1: int, src: Any) -> None:
     """Replaces the lists i0 to before i1 by copies of others."""
 
@@ -4033,20 +5026,26 @@ class MatrixStats:
     """What vectors of shape (n, d) are like, and what of it may trouble an index: in words in `comments`."""
 
     comments: str
-    hash_value: Any
-    min_norm2: Any
-    max_norm2: Any
-    n_collision: Any
+    n: int
+    d: int
+    n_valid: int
+    n0: int
+    n_collision: int
+    min_norm2: float
+    max_norm2: float
+    hash_value: int
     per_dim_stats: Any
-    n: Any
-    d: Any
-    n_valid: Any
-    n0: Any
+    occurrences: Any
+    buf: Any
+    nbuf: int
     def __init__(self, m: np.ndarray) -> None: ...
 
 class RandomGenerator:
     """Faiss's random numbers: a Mersenne twister."""
     def __init__(self, seed: int = 1234) -> None: ...
+    @property
+    def mt(self) -> Any:
+        """The twister."""
     def rand_int(self, max: int | None = None) -> int:
         """An integer in [0, 2**31), or in [0, max)."""
     def rand_int64(self) -> int:
@@ -4059,6 +5058,11 @@ class RandomGenerator:
 class SplitMix64RandomGenerator(RandomGenerator):
     """A generator that is quick to make and of 64 bits."""
     def __init__(self, seed: int = 1234) -> None: ...
+    @property
+    def state(self) -> int:
+        """Where the generator is."""
+    def next(self) -> int:
+        """A number of 64 bits."""
     def rand_int64(self) -> int:
         """An integer in [0, 2**63)."""
     def rand_float(self) -> float:
@@ -4078,9 +5082,9 @@ def rand_perm_splitmix64(perm: Any, n: int, seed: int) -> None:
 class AutoTuneCriterion:
     """Measures results of nq queries, of which the nnn best count, against the ground truth; 1 is perfect."""
 
+    nq: int
+    nnn: int
     gt_nnn: int
-    nq: Any
-    nnn: Any
     gt_D: Any
     gt_I: Any
     def __init__(self, nq: int, nnn: int) -> None: ...
@@ -4094,31 +5098,41 @@ class AutoTuneCriterion:
 class IntersectionCriterion(AutoTuneCriterion):
     """The share of the true first R neighbours that are among the first R results."""
 
-    R: Any
+    R: int
     def __init__(self, nq: int, R: int) -> None: ...
 
 class OneRecallAtRCriterion(AutoTuneCriterion):
     """The share of queries whose true nearest neighbour is among the first R results."""
 
-    R: Any
+    R: int
     def __init__(self, nq: int, R: int) -> None: ...
 
 class OperatingPoint:
     """A setting of the parameters (`key`, number `cno`), how good it is (`perf`) and how long it takes (`t`)."""
 
-    perf: Any
-    t: Any
-    key: Any
-    cno: Any
+    perf: float
+    t: float
+    key: str
+    cno: int
     def __init__(self, perf: float = 0.0, t: float = 0.0, key: str = "", cno: int = 0) -> None: ...
 
 class OperatingPointVector:
     """Operating points in a row."""
-    def __init__(self, items: list[OperatingPoint] | None = None) -> None: ...
+    def __init__(self, items: Any = ...) -> None: ...
     def size(self) -> int:
         """Number of elements."""
     def at(self, n: int) -> Any:
-        """Element n."""
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
 
 class OperatingPoints:
     """Operating points, and among them those that no other one is both better and quicker than, in that order."""
@@ -4147,17 +5161,27 @@ class OperatingPoints:
 class ParameterRange:
     """A parameter and its possible values, in a Float64Vector."""
 
-    name: Any
+    name: str
     values: Any
     def __init__(self, name: str = "", values: Any = None) -> None: ...
 
 class ParameterRangeVector:
     """The parameters of a space."""
-    def __init__(self, items: list[ParameterRange] | None = None) -> None: ...
+    def __init__(self, items: Any = ...) -> None: ...
     def size(self) -> int:
         """Number of elements."""
     def at(self, n: int) -> Any:
-        """Element n."""
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
 
 class MapInt64ToInt64:
     """A map from integers to integers for at most `capacity` keys, with arrays."""
@@ -4178,6 +5202,11 @@ class MapLong2Long:
         """The value of a key, -1 where it is not there."""
     def search_multiple(self, keys: np.ndarray) -> np.ndarray:
         """The values of keys, -1 for those that are not there."""
+    @property
+    def map(self) -> dict[int, int]:
+        """The values by key."""
+    def add_c(self, n: int, keys: Any, vals: Any) -> None: ...
+    def search_multiple_c(self, n: int, keys: Any, vals: Any) -> None: ...
 
 def bucket_sort(tab: np.ndarray, nbucket: int | None = None, nt: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Sorts integers into buckets.
@@ -4215,7 +5244,7 @@ def unpack_bitstrings(b: np.ndarray, M_or_nbits: Any, nbit: int | None = None) -
     """The reverse of pack_bitstrings, for M columns of nbit bits, or columns of nbits[j] bits each: int32, shape (n, m)."""
 
 class float_maxheap_array_t:
-    """The k smallest floats of each row."""
+    """The k smallest floats of each row. In Faiss's words, a template structure for a set of [min|max]-heaps."""
 
     nh: int
     k: int
@@ -4226,7 +5255,7 @@ class float_maxheap_array_t:
     def heapify(self) -> None:
         """Makes all rows empty."""
     def reorder(self) -> None:
-        """Sorts the rows, best first, which they always are."""
+        """Sorts the rows, best first; what has no id comes last."""
     def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
         """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
     def addn(self, nj: int, vin: Any, j0: int = 0, i0: int = 0, ni: int = -1) -> None:
@@ -4235,15 +5264,19 @@ class float_maxheap_array_t:
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
         """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+    def addn_query_subset_with_ids(
+        self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
+    ) -> None:
+        """As addn_with_ids, for the rows that `subset` names: nsubset int64."""
     def get_val(self, key: int) -> Any:
         """A pointer to the values of a row."""
     def get_ids(self, key: int) -> Any:
         """A pointer to the ids of a row."""
     def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
-        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+        """The first value of each row and its id, to where pointers lead; None for what is not wanted."""
 
 class float_minheap_array_t:
-    """The k largest floats of each row."""
+    """The k largest floats of each row. In Faiss's words, a template structure for a set of [min|max]-heaps."""
 
     nh: int
     k: int
@@ -4254,7 +5287,7 @@ class float_minheap_array_t:
     def heapify(self) -> None:
         """Makes all rows empty."""
     def reorder(self) -> None:
-        """Sorts the rows, best first, which they always are."""
+        """Sorts the rows, best first; what has no id comes last."""
     def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
         """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
     def addn(self, nj: int, vin: Any, j0: int = 0, i0: int = 0, ni: int = -1) -> None:
@@ -4263,15 +5296,19 @@ class float_minheap_array_t:
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
         """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+    def addn_query_subset_with_ids(
+        self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
+    ) -> None:
+        """As addn_with_ids, for the rows that `subset` names: nsubset int64."""
     def get_val(self, key: int) -> Any:
         """A pointer to the values of a row."""
     def get_ids(self, key: int) -> Any:
         """A pointer to the ids of a row."""
     def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
-        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+        """The first value of each row and its id, to where pointers lead; None for what is not wanted."""
 
 class int_maxheap_array_t:
-    """The k smallest integers of each row."""
+    """The k smallest integers of each row. In Faiss's words, a template structure for a set of [min|max]-heaps."""
 
     nh: int
     k: int
@@ -4282,7 +5319,7 @@ class int_maxheap_array_t:
     def heapify(self) -> None:
         """Makes all rows empty."""
     def reorder(self) -> None:
-        """Sorts the rows, best first, which they always are."""
+        """Sorts the rows, best first; what has no id comes last."""
     def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
         """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
     def addn(self, nj: int, vin: Any, j0: int = 0, i0: int = 0, ni: int = -1) -> None:
@@ -4291,15 +5328,19 @@ class int_maxheap_array_t:
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
         """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+    def addn_query_subset_with_ids(
+        self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
+    ) -> None:
+        """As addn_with_ids, for the rows that `subset` names: nsubset int64."""
     def get_val(self, key: int) -> Any:
         """A pointer to the values of a row."""
     def get_ids(self, key: int) -> Any:
         """A pointer to the ids of a row."""
     def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
-        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+        """The first value of each row and its id, to where pointers lead; None for what is not wanted."""
 
 class int_minheap_array_t:
-    """The k largest integers of each row."""
+    """The k largest integers of each row. In Faiss's words, a template structure for a set of [min|max]-heaps."""
 
     nh: int
     k: int
@@ -4310,7 +5351,7 @@ class int_minheap_array_t:
     def heapify(self) -> None:
         """Makes all rows empty."""
     def reorder(self) -> None:
-        """Sorts the rows, best first, which they always are."""
+        """Sorts the rows, best first; what has no id comes last."""
     def merge(self, values: np.ndarray, ids: np.ndarray, i0: int = 0) -> None:
         """Puts more results into the rows from i0 on: shape (rows, any number); an id of -1 is none."""
     def addn(self, nj: int, vin: Any, j0: int = 0, i0: int = 0, ni: int = -1) -> None:
@@ -4319,51 +5360,117 @@ class int_minheap_array_t:
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
         """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+    def addn_query_subset_with_ids(
+        self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
+    ) -> None:
+        """As addn_with_ids, for the rows that `subset` names: nsubset int64."""
     def get_val(self, key: int) -> Any:
         """A pointer to the values of a row."""
     def get_ids(self, key: int) -> Any:
         """A pointer to the ids of a row."""
     def per_line_extrema(self, vals_out: Any, idx_out: Any) -> None:
-        """The best value of each row and its id, to where pointers lead; None for what is not wanted."""
+        """The first value of each row and its id, to where pointers lead; None for what is not wanted."""
+
+the_class = int_minheap_array_t
 
 class ByteVector(UInt8Vector): ...
 class CharVector(Int8Vector): ...
 class DoubleVector(Float64Vector): ...
 class FloatVector(Float32Vector): ...
 class IntVector(Int32Vector): ...
-
-class InvertedListsPtrVector:
-    """A vector of inverted lists, which it keeps alive."""
-    def __init__(self) -> None: ...
-    def size(self) -> int:
-        """Number of elements."""
-    def at(self, n: int) -> Any:
-        """Element n."""
-    def push_back(self, item: Any) -> None:
-        """Appends an element."""
-    def clear(self) -> None:
-        """Removes all elements."""
-    def resize(self, n: int) -> None:
-        """Removes elements from the end; there are no lists to be added."""
-    def data(self) -> list[Any]:
-        """What stands for a pointer to the elements."""
-    def swap(self, other: Any) -> None:
-        """Exchanges contents with another vector."""
-
 class LongLongVector(Int64Vector): ...
 class LongVector(Int64Vector): ...
+
+class MaybeOwnedVectorFloat32(Float32Vector):
+    """A vector of float32 that may be mapped from a file."""
+
+    is_owned: bool
+    view_size: int
+    view_data: Any | None
+    owner: Any
+    def __init__(self, given: Any = 0) -> None:
+        """given: the number of elements, which are zero, or a vector whose elements are copied."""
+    @classmethod
+    def create_view(cls, address: Any, n_elements: int, owner: Any = None) -> Any:
+        """A vector of the elements that a pointer leads to. Here it has a copy of them, and need not keep the owner."""
+    @property
+    def owned_data(self) -> Any:
+        """The elements."""
+    @property
+    def c_size(self) -> int:
+        """Number of elements."""
+    @property
+    def c_ptr(self) -> Any | None:
+        """A pointer to the elements; None where there are none."""
+    def begin(self) -> Any:
+        """A pointer to the first element."""
+    def end(self) -> Any:
+        """A pointer behind the last element."""
+    def erase(self, begin: Any, end: Any) -> None:
+        """Removes the elements between two pointers of this vector."""
+    def byte_size(self) -> int:
+        """Number of bytes."""
+
+class MaybeOwnedVectorInt32(Int32Vector):
+    """A vector of int32 that may be mapped from a file."""
+
+    is_owned: bool
+    view_size: int
+    view_data: Any | None
+    owner: Any
+    def __init__(self, given: Any = 0) -> None:
+        """given: the number of elements, which are zero, or a vector whose elements are copied."""
+    @classmethod
+    def create_view(cls, address: Any, n_elements: int, owner: Any = None) -> Any:
+        """A vector of the elements that a pointer leads to. Here it has a copy of them, and need not keep the owner."""
+    @property
+    def owned_data(self) -> Any:
+        """The elements."""
+    @property
+    def c_size(self) -> int:
+        """Number of elements."""
+    @property
+    def c_ptr(self) -> Any | None:
+        """A pointer to the elements; None where there are none."""
+    def begin(self) -> Any:
+        """A pointer to the first element."""
+    def end(self) -> Any:
+        """A pointer behind the last element."""
+    def erase(self, begin: Any, end: Any) -> None:
+        """Removes the elements between two pointers of this vector."""
+    def byte_size(self) -> int:
+        """Number of bytes."""
+
+class MaybeOwnedVectorOwner:
+    """What keeps memory that a vector does not own."""
 
 class MaybeOwnedVectorUInt8(UInt8Vector):
     """A vector of bytes that may be mapped from a file."""
 
     is_owned: bool
     view_size: int
+    view_data: Any | None
+    owner: Any
+    def __init__(self, given: Any = 0) -> None:
+        """given: the number of elements, which are zero, or a vector whose elements are copied."""
+    @classmethod
+    def create_view(cls, address: Any, n_elements: int, owner: Any = None) -> Any:
+        """A vector of the elements that a pointer leads to. Here it has a copy of them, and need not keep the owner."""
+    @property
+    def owned_data(self) -> Any:
+        """The elements."""
     @property
     def c_size(self) -> int:
         """Number of elements."""
     @property
-    def c_ptr(self) -> Any:
-        """A pointer to the elements."""
+    def c_ptr(self) -> Any | None:
+        """A pointer to the elements; None where there are none."""
+    def begin(self) -> Any:
+        """A pointer to the first element."""
+    def end(self) -> Any:
+        """A pointer behind the last element."""
+    def erase(self, begin: Any, end: Any) -> None:
+        """Removes the elements between two pointers of this vector."""
     def byte_size(self) -> int:
         """Number of bytes."""
 
@@ -4372,6 +5479,620 @@ class Uint64Vector(UInt64Vector): ...
 deprecated_name_map: dict[str, str]
 
 vector_name_map: dict[str, str]
+
+class ByteVectorVector(UInt8VectorVector): ...
+
+class Float32VectorVector:
+    """A vector of vectors of float32."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class FloatVectorVector(Float32VectorVector): ...
+
+class Int32VectorVector:
+    """A vector of vectors of int32."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class Int64VectorVector:
+    """A vector of vectors of int64."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class InvertedListsPtrVector:
+    """A vector of inverted lists, which it keeps alive."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class LongVectorVector(Int64VectorVector): ...
+
+class MaybeOwnedVectorFloat32Vector:
+    """A vector of vectors of float32 that may be mapped from a file."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class MaybeOwnedVectorInt32Vector:
+    """A vector of vectors of int32 that may be mapped from a file."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class MaybeOwnedVectorUInt8Vector:
+    """A vector of vectors of uint8 that may be mapped from a file."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class OnDiskOneList:
+    """Where a list is in the file of OnDiskInvertedLists: how many entries it has and has room for, and its first byte."""
+
+    size: int
+    capacity: int
+    offset: int
+
+class OnDiskOneListVector:
+    """Where the lists of a file are."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class Repeat:
+    """A value of a vector, and how often it is there."""
+
+    val: float
+    n: int
+
+class RepeatVector:
+    """The values of a vector."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class UInt8VectorVector:
+    """A vector of vectors of uint8."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class VectorTransformVector:
+    """A vector of transforms, which it keeps alive."""
+    def __init__(self, items: Any = ...) -> None: ...
+    def size(self) -> int:
+        """Number of elements."""
+    def at(self, n: int) -> Any:
+        """Element n. RuntimeError where there is none."""
+    def push_back(self, item: Any) -> None:
+        """Appends an element."""
+    def clear(self) -> None:
+        """Removes all elements."""
+    def resize(self, n: int) -> None:
+        """Changes the number of elements; new ones are as the class makes them, or null pointers."""
+    def data(self) -> list[Any]:
+        """What stands for a pointer to the elements."""
+    def swap(self, other: Any) -> None:
+        """Exchanges contents with another vector of the same class."""
+
+class AlignedTableFloat32:
+    """A table of float32."""
+    def __init__(self, n: int = 0) -> None:
+        """n: how many numbers there are."""
+    @classmethod
+    def round_capacity(cls, n: int) -> int:
+        """For how many numbers memory is taken where n are wanted: a power of two, from 256 on."""
+    @classmethod
+    def itemsize(cls) -> int:
+        """Bytes of a number."""
+    @property
+    def numel(self) -> int:
+        """How many numbers there are."""
+    @property
+    def tab(self) -> Any:
+        """A pointer to the numbers."""
+    def size(self) -> int:
+        """How many numbers there are."""
+    def nbytes(self) -> int:
+        """Bytes of the numbers."""
+    def resize(self, n: int) -> None:
+        """Changes how many numbers there are; new ones are 0."""
+    def clear(self) -> None:
+        """Sets all numbers to 0."""
+    def data(self) -> Any:
+        """A pointer to the numbers."""
+    def get(self) -> Any:
+        """A pointer to the numbers."""
+
+class AlignedTableUint16:
+    """A table of uint16."""
+    def __init__(self, n: int = 0) -> None:
+        """n: how many numbers there are."""
+    @classmethod
+    def round_capacity(cls, n: int) -> int:
+        """For how many numbers memory is taken where n are wanted: a power of two, from 256 on."""
+    @classmethod
+    def itemsize(cls) -> int:
+        """Bytes of a number."""
+    @property
+    def numel(self) -> int:
+        """How many numbers there are."""
+    @property
+    def tab(self) -> Any:
+        """A pointer to the numbers."""
+    def size(self) -> int:
+        """How many numbers there are."""
+    def nbytes(self) -> int:
+        """Bytes of the numbers."""
+    def resize(self, n: int) -> None:
+        """Changes how many numbers there are; new ones are 0."""
+    def clear(self) -> None:
+        """Sets all numbers to 0."""
+    def data(self) -> Any:
+        """A pointer to the numbers."""
+    def get(self) -> Any:
+        """A pointer to the numbers."""
+
+class AlignedTableUint8:
+    """A table of uint8."""
+    def __init__(self, n: int = 0) -> None:
+        """n: how many numbers there are."""
+    @classmethod
+    def round_capacity(cls, n: int) -> int:
+        """For how many numbers memory is taken where n are wanted: a power of two, from 256 on."""
+    @classmethod
+    def itemsize(cls) -> int:
+        """Bytes of a number."""
+    @property
+    def numel(self) -> int:
+        """How many numbers there are."""
+    @property
+    def tab(self) -> Any:
+        """A pointer to the numbers."""
+    def size(self) -> int:
+        """How many numbers there are."""
+    def nbytes(self) -> int:
+        """Bytes of the numbers."""
+    def resize(self, n: int) -> None:
+        """Changes how many numbers there are; new ones are 0."""
+    def clear(self) -> None:
+        """Sets all numbers to 0."""
+    def data(self) -> Any:
+        """A pointer to the numbers."""
+    def get(self) -> Any:
+        """A pointer to the numbers."""
+
+def AlignedTable_to_array(v: Any) -> np.ndarray:
+    """A copy of a table's numbers."""
+
+def CMax_float_partition_fuzzy(vals: Any, ids: Any, n: int, q_min: int, q_max: int, q_out: Any) -> float:
+    """Puts between q_min and q_max of the smallest of n numbers, with their ids, before the others, and writes how many to q_out.
+
+    Returns a threshold: numbers before are at most this, those after at least.
+    """
+
+def CMax_uint16_partition_fuzzy(vals: Any, ids: Any, n: int, q_min: int, q_max: int, q_out: Any) -> int:
+    """As CMax_float_partition_fuzzy, for uint16."""
+
+def CMin_float_partition_fuzzy(vals: Any, ids: Any, n: int, q_min: int, q_max: int, q_out: Any) -> float:
+    """As CMax_float_partition_fuzzy, for the largest."""
+
+def CMin_uint16_partition_fuzzy(vals: Any, ids: Any, n: int, q_min: int, q_max: int, q_out: Any) -> int:
+    """As CMax_uint16_partition_fuzzy, for the largest."""
+
+class PartitionStats:
+    """What partitions took; not measured here."""
+
+    bisect_cycles: int
+    compress_cycles: int
+    def reset(self) -> None:
+        """Sets everything to 0."""
+
+def array_to_AlignedTable(a: np.ndarray) -> Any:
+    """A table of the numbers of an array, (n,) of uint16 or uint8."""
+
+def copy_array_to_AlignedTable(a: np.ndarray, v: Any) -> None:
+    """Replaces a table's numbers by those of an array of the same type."""
+
+class RefineBeamLUTMemoryPool:
+    """What Faiss's searches reuse memory in; here they need none."""
+
+    codes: Any
+    new_codes: Any
+    distances: Any
+    new_distances: Any
+
+class RefineBeamMemoryPool:
+    """What Faiss's searches reuse memory in; here they need none."""
+
+    codes: Any
+    new_codes: Any
+    residuals: Any
+    new_residuals: Any
+    distances: Any
+
+def approx_topk_by_mode(
+    mode: int, beam_size: int, n_per_beam: int, distances: Any, k: int, bh_val: Any, bh_ids: Any
+) -> None:
+    """Puts the smallest of beam_size * n_per_beam distances, with their positions, into a heap of k; here exactly, whatever the mode."""
+
+def beam_search_encode_step(
+    d: int,
+    K: int,
+    cent: Any,
+    n: int,
+    beam_size: int,
+    residuals: Any,
+    m: int,
+    codes: Any,
+    new_beam_size: int,
+    new_codes: Any,
+    new_residuals: Any,
+    new_distances: Any,
+    assign_index: Any = None,
+    approx_topk_mode: int = 0,
+) -> None:
+    """One step: from n * beam_size residuals and their codes of m numbers to the new_beam_size best ones, with one number more.
+
+    cent: K centroids. All are pointers; the outputs may be None. The search is exact, whatever the mode and assign_index.
+    """
+
+def beam_search_encode_step_tab(
+    K: int,
+    n: int,
+    beam_size: int,
+    codebook_cross_norms: Any,
+    ldc: int,
+    codebook_offsets: Any,
+    query_cp: Any,
+    ldqc: int,
+    cent_norms_i: Any,
+    m: int,
+    codes: Any,
+    distances: Any,
+    new_beam_size: int,
+    new_codes: Any,
+    new_distances: Any,
+    approx_topk_mode: int = 0,
+) -> None:
+    """As beam_search_encode_step, by tables: products of the K centroids with those before, row codebook_offsets[j] + code of number j, and with
+    each query, and their squared norms; distances are those of the n * beam_size sums so far.
+    """
+
+def refine_beam_LUT_mp(
+    rq: Any,
+    n: int,
+    query_norms: Any,
+    query_cp: Any,
+    out_beam_size: int,
+    out_codes: Any,
+    out_distances: Any,
+    pool: RefineBeamLUTMemoryPool,
+) -> None:
+    """As rq.refine_beam_LUT."""
+
+def refine_beam_mp(
+    rq: Any,
+    n: int,
+    beam_size: int,
+    x: Any,
+    out_beam_size: int,
+    out_codes: Any,
+    out_residuals: Any,
+    out_distances: Any,
+    pool: RefineBeamMemoryPool,
+) -> None:
+    """As rq.refine_beam."""
+
+class Cloner:
+    """Makes deep copies."""
+    def clone_Index(self, index: Any) -> Any:
+        """A copy of an index."""
+    def clone_IndexIVF(self, ivf: Any) -> Any:
+        """A copy of an inverted file."""
+    def clone_VectorTransform(self, vt: Any) -> Any:
+        """A copy of a transform."""
+
+class DirectMapAdd:
+    """Notes where n vectors came, which are added in any order, in a direct map."""
+
+    direct_map: Any
+    type: int
+    ntotal: int
+    n: int
+    xids: Any
+    all_ofs: Any
+    def __init__(self, direct_map: Any, n: int, xids: Any) -> None:
+        """xids: a pointer to n ids; None for ids that count up."""
+    def add(self, i: int, list_no: int, offset: int) -> None:
+        """Vector i is at an offset of a list."""
+
+class IDScanContext:
+    """What a selector may be told beside an id: the ids among which it is, and where."""
+
+    ids: Any
+    list_size: int
+    j: int
+
+class IDSelectorContextDispatch:
+    """Asks a selector with the context or without, as it wants to be asked."""
+
+    sel: Any
+    ctx_sel: Any
+    def __init__(self, sel: Any, store_pairs: bool) -> None: ...
+    def is_member(self, id: int, ctx: IDScanContext) -> bool:
+        """Whether the selector has an id."""
+
+class IDSelectorWithContext(IDSelector):
+    """A selector that is told a context."""
+    def is_member_with_context(self, id: int, ctx: IDScanContext) -> bool:
+        """Whether the selector has an id."""
+
+class InvertedListsIOHook:
+    """What reads and writes a class of inverted lists. Here read_InvertedLists and write_InvertedLists know all of them."""
+
+    key: str
+    classname: str
+    @classmethod
+    def lookup(cls, h: int) -> InvertedListsIOHook:
+        """The hook of the four characters that a number stands for; RuntimeError where there is none."""
+    @classmethod
+    def lookup_classname(cls, classname: str) -> InvertedListsIOHook:
+        """The hook of a class by the name that C++ gives it; RuntimeError where there is none."""
+    @classmethod
+    def print_callbacks(cls) -> None:
+        """Prints the hooks that there are."""
+    @classmethod
+    def add_callback(cls, hook: Any) -> None:
+        """Classes of other programs can't be added."""
+    def read(self, f: Any, io_flags: int = 0) -> Any:
+        """Reads inverted lists from an IOReader, behind the four characters that name their class."""
+    def write(self, ils: Any, f: Any) -> None:
+        """Writes inverted lists to an IOWriter, with the four characters that name their class."""
+    def read_ArrayInvertedLists(self, f: Any, io_flags: int, nlist: int, code_size: int, sizes: Any) -> Any:
+        """Not possible for these classes."""
+
+class InvertedListsIterator: ...
+
+class MappedFileIOReader(ZeroCopyIOReader):
+    """Reads from a mapped file: an index read from it sees its codes where they are."""
+
+    mmap_owner: Any
+    def __init__(self, owner: MmappedFileMappingOwner) -> None: ...
+
+class MmappedFileMappingOwner(MaybeOwnedVectorOwner):
+    """A file's bytes in memory, as they are when they are looked at."""
+    def __init__(self, filename: Any) -> None: ...
+    def data(self) -> Any:
+        """A pointer to the bytes, which can't be written to."""
+    def size(self) -> int:
+        """Number of bytes."""
+
+class SwigPyIterator:
+    """Iterates over a container of C++. There are none here."""
+
+Version: Any
+
+ConcatenatedInvertedLists = HStackInvertedLists
+
+class BufferList:
+    """Ids and distances in the order in which they are added."""
+
+    buffer_size: int
+    wp: int
+    buffers: Any
+    def __init__(self, buffer_size: int) -> None:
+        """buffer_size: how many results there is room for at a time."""
+    def append_buffer(self) -> None:
+        """Makes room for more results."""
+    def add(self, id: int, dis: float) -> None:
+        """Adds a result."""
+    def copy_range(self, ofs: int, n: int, dest_ids: Any, dest_dis: Any) -> None:
+        """Copies n results, from the one at ofs on, to where pointers lead."""
+
+class CombinerRangeKNNfloat:
+    """Joins results with distances of float32."""
+
+    nq: int
+    k: int
+    r2: Any
+    keep_max: bool
+    I: Any
+    D: Any
+    mask: Any
+    lim_remain: Any
+    D_remain: Any
+    I_remain: Any
+    L_res: Any
+    def __init__(self, nq_in: int, k_in: int, r2_in: Any, keep_max_in: bool) -> None: ...
+    def compute_sizes(self, L_res: Any) -> None:
+        """Writes where the results of each query begin: nq + 1 offsets. Then the caller makes room for L_res[nq] results."""
+    def write_result(self, D_res: Any, I_res: Any) -> None:
+        """Writes the results of all queries."""
+
+class CombinerRangeKNNint16:
+    """Joins results with distances of int16."""
+
+    nq: int
+    k: int
+    r2: Any
+    keep_max: bool
+    I: Any
+    D: Any
+    mask: Any
+    lim_remain: Any
+    D_remain: Any
+    I_remain: Any
+    L_res: Any
+    def __init__(self, nq_in: int, k_in: int, r2_in: Any, keep_max_in: bool) -> None: ...
+    def compute_sizes(self, L_res: Any) -> None:
+        """Writes where the results of each query begin: nq + 1 offsets. Then the caller makes room for L_res[nq] results."""
+    def write_result(self, D_res: Any, I_res: Any) -> None:
+        """Writes the results of all queries."""
+
+class RangeQueryResult:
+    """The results of one query, which come one by one: made by RangeSearchPartialResult.new_result."""
+
+    qno: int
+    nres: int
+    pres: Any
+    stats: Any
+    def add(self, dis: float, id: int) -> None:
+        """Adds a result."""
+
+class RangeSearchPartialResult(BufferList):
+    """Results of some of the queries of a RangeSearchResult, into which they are put at last."""
+
+    res: Any
+    queries: Any
+    def __init__(self, res_in: RangeSearchResult) -> None: ...
+    def new_result(self, qno: int) -> RangeQueryResult:
+        """Begins the results of a query."""
+    def finalize(self) -> None:
+        """Puts the results into the RangeSearchResult, as the only ones."""
+    def set_lims(self) -> None:
+        """Writes how many results each query has to `lims` of the RangeSearchResult."""
+    def copy_result(self, incremental: bool = False) -> None:
+        """Copies the results to where `lims` says. incremental: moves `lims` behind them."""
+    @staticmethod
+    def merge(partial_results: Any, do_delete: bool = True) -> None:
+        """Puts several partial results of the same RangeSearchResult into it: a list, which is empty afterwards."""
+
+class RangeSearchResult:
+    """Results of range_search_c: `lims` points to nq + 1 offsets, `labels` and `distances` to the results of all queries."""
+
+    nq: int
+    lims: Any | None
+    labels: Any | None
+    distances: Any | None
+    buffer_size: int
+    def __init__(self, nq: int, alloc_lims: bool = True) -> None: ...
+    def do_allocation(self) -> None:
+        """Makes room for as many results as `lims` states."""
+    def fill(self, found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        """Takes lims, distances and labels."""
 
 class DistanceComputer:
     """Distances of a query to stored vectors, one at a time. Made by Index.get_distance_computer."""
@@ -4387,19 +6108,293 @@ class DistanceComputer:
     ) -> None:
         """The distances of the query to four vectors, each written to where a pointer leads."""
 
-class RangeSearchResult:
-    """Results of range_search_c: `lims` points to nq + 1 offsets, `labels` and `distances` to the results of all queries."""
+class FlatCodesDistanceComputer(DistanceComputer):
+    """As DistanceComputer, and distances to codes. Made by IndexFlatCodes.get_FlatCodesDistanceComputer."""
+    @property
+    def code_size(self) -> int:
+        """Bytes of a code."""
+    @property
+    def codes(self) -> Any:
+        """A pointer to the index's codes."""
+    @property
+    def q(self) -> Any:
+        """A pointer to the query."""
+    def distance_to_code(self, code: Any) -> float:
+        """The distance of the query to the vector that a code stands for: a pointer to code_size bytes."""
+    def distance_to_code_batch_4(self, c1: Any, c2: Any, c3: Any, c4: Any, d1: Any, d2: Any, d3: Any, d4: Any) -> None:
+        """The distances of the query to four codes, each written to where a pointer leads."""
+    def partial_dot_product(self, i: int, offset: int, num_components: int) -> float:
+        """The inner product of num_components numbers of the query and of vector i, from `offset` on."""
+    def partial_dot_product_batch_4(
+        self,
+        idx0: int,
+        idx1: int,
+        idx2: int,
+        idx3: int,
+        dp0: Any,
+        dp1: Any,
+        dp2: Any,
+        dp3: Any,
+        offset: int,
+        num_components: int,
+    ) -> None:
+        """As partial_dot_product, for four vectors, each result written to where a pointer leads."""
 
-    nq: int
-    lims: Any | None
-    labels: Any | None
-    distances: Any | None
-    buffer_size: int
-    def __init__(self, nq: int, alloc_lims: bool = True) -> None: ...
-    def do_allocation(self) -> None:
-        """Makes room for as many results as `lims` states."""
-    def fill(self, found: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
-        """Takes lims, distances and labels."""
+class NegativeDistanceComputer(DistanceComputer):
+    """The negative distances of another one, so that of similarities too the smaller is the better."""
+    def __init__(self, basedis_: Any) -> None: ...
+    @property
+    def basedis(self) -> DistanceComputer:
+        """The other one."""
+    def set_query(self, x: Any) -> None:
+        """The query: a pointer to d numbers, which are copied."""
+    def __call__(self, i: int) -> float:
+        """The negative distance of the query to vector i."""
+    def symmetric_dis(self, i: int, j: int) -> float:
+        """The negative distance between the vectors i and j."""
+
+def get_extra_distance_computer(d: int, mt: int, metric_arg: float, xb: Any) -> FlatCodesDistanceComputer:
+    """A FlatCodesDistanceComputer by a metric, for vectors of d numbers that a pointer leads to; they are copied."""
+
+def storage_distance_computer(storage: Any) -> DistanceComputer:
+    """A DistanceComputer of an index, of which the smaller is the better whatever the metric."""
+
+def bitvec_shuffle(n: int, da: int, db: int, order: Any, a: Any, b: Any) -> None:
+    """For n codes: bit j of b is bit order[j] of a; they have da and db bits."""
+
+def compute_PQ_dis_tables_dsub2(
+    d: int, ksub: int, centroids: Any, nx: int, x: Any, is_inner_product: bool, dis_tables: Any
+) -> None:
+    """Distances of the parts of nx vectors, two numbers each, to the ksub centroids of each part: nx * d / 2 * ksub."""
+
+def fvec_L2sqr_batch_4(
+    x: Any, y0: Any, y1: Any, y2: Any, y3: Any, d: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
+) -> None:
+    """Squared distances of x to four vectors."""
+
+def fvec_L2sqr_ny_nearest_y_transposed(
+    distances_tmp_buffer: Any, x: Any, y: Any, y_sqlen: Any, d: int, d_offset: int, ny: int
+) -> int:
+    """The number of the nearest of ny vectors; arguments as for fvec_L2sqr_ny_transposed."""
+
+def fvec_L2sqr_ny_transposed(dis: Any, x: Any, y: Any, y_sqlen: Any, d: int, d_offset: int, ny: int) -> None:
+    """Squared distances of x to ny vectors that are the columns of y: number j of vector i is at y[i + j * d_offset]. y_sqlen: their squared
+    norms.
+    """
+
+def fvec_inner_product_batch_4(
+    x: Any, y0: Any, y1: Any, y2: Any, y3: Any, d: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
+) -> None:
+    """Inner products of x with four vectors."""
+
+def fvecs_maybe_subsample(d: int, n: Any, nmax: int, x: Any, verbose: bool = False, seed: int = 1234) -> Any:
+    """At most nmax of n vectors, chosen by the seed. n: a pointer to their number (uint64), which becomes that of those that are left.
+
+    Returns a pointer to them: x itself where there are no more than nmax.
+    """
+
+def knn_extra_metrics(
+    x: Any,
+    y: Any,
+    d: int,
+    nx: int,
+    ny: int,
+    mt: int,
+    metric_arg: float,
+    k: int,
+    distances: Any,
+    indexes: Any,
+    sel: Any = None,
+) -> None:
+    """The k best of ny vectors for each of nx, by a metric, among those that a selector has."""
+
+def matrix_qr(m: int, n: int, a: Any) -> None:
+    """Makes the rows of a, n of m numbers each, orthonormal; they span what they spanned before. m is at least n."""
+
+def merge_knn_results_CMax(
+    n: int, k: int, nshard: int, all_distances: Any, all_labels: Any, distances: Any, labels: Any
+) -> None:
+    """As merge_knn_results_CMin, the largest distances first."""
+
+def merge_knn_results_CMin(
+    n: int, k: int, nshard: int, all_distances: Any, all_labels: Any, distances: Any, labels: Any
+) -> None:
+    """Merges the results of several shards, the smallest distances first: nshard * n * k float32 or int32, and ids, into n * k."""
+
+def pairwise_extra_distances(
+    d: int,
+    nq: int,
+    xq: Any,
+    nb: int,
+    xb: Any,
+    mt: int,
+    metric_arg: float,
+    dis: Any,
+    ldq: int = -1,
+    ldb: int = -1,
+    ldd: int = -1,
+) -> None:
+    """Distances of nq to nb vectors by a metric. Rows are ldq, ldb and ldd numbers apart; -1 for no gaps."""
+
+def smawk(nrows: int, ncols: int, x: Any, argmins: Any) -> None:
+    """The column of the smallest number of each row of a matrix."""
+
+class CodeSet:
+    """A set of codes of d bytes."""
+
+    d: int
+    s: Any
+    def __init__(self, d: int) -> None: ...
+    def insert(self, codes: np.ndarray, inserted: np.ndarray | None = None) -> np.ndarray:
+        """Adds codes, (n, d) of uint8, and returns which were not there before: bool, (n,)."""
+    def insert_c(self, n: int, codes: Any, inserted: Any) -> None: ...
+
+class VisitedTable:
+    """Which vertices a search has visited. Searches here have one of their own; this is for programs that walk a graph themselves."""
+    def __init__(self) -> None: ...
+    @staticmethod
+    def get_reusable(size: int, use_hashset: bool | None = None) -> VisitedTable:
+        """A table for `size` vertices, none of which is visited."""
+    def set(self, no: int) -> bool:
+        """Visits a vertex. Whether it was not visited before."""
+    def get(self, no: int) -> bool:
+        """Whether a vertex is visited."""
+    def advance(self) -> None:
+        """Makes no vertex visited."""
+    def prefetch(self, no: int) -> None:
+        """Says that a vertex will be asked for, which nothing has to know here."""
+    def reserve(self, n: int) -> None:
+        """Says how many vertices will be visited, which nothing has to know here."""
+
+class VisitedTableSet(VisitedTable):
+    """A set of the visited vertices."""
+
+    visited_set: Any
+    def __init__(self) -> None: ...
+    def set(self, no: int) -> bool:
+        """Visits a vertex. Whether it was not visited before."""
+    def get(self, no: int) -> bool:
+        """Whether a vertex is visited."""
+    def advance(self) -> None:
+        """Makes no vertex visited."""
+
+class VisitedTableVector(VisitedTable):
+    """A byte for each vertex."""
+
+    visited: Any
+    visno: int
+    def __init__(self, size: int) -> None: ...
+    def set(self, no: int) -> bool:
+        """Visits a vertex. Whether it was not visited before."""
+    def get(self, no: int) -> bool:
+        """Whether a vertex is visited."""
+    def ensure_size(self, size: int) -> None:
+        """Makes room for vertices below `size`."""
+    def advance(self) -> None:
+        """Makes no vertex visited."""
+
+def hashtable_int64_to_int64_add(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
+    """Adds n keys with their values; a later value takes an earlier one's place. RuntimeError where the table is full."""
+
+def hashtable_int64_to_int64_init(log2_capacity: int, tab: Any) -> None:
+    """Makes a hash table of 2^log2_capacity entries empty: a pointer to two int64 for each."""
+
+def hashtable_int64_to_int64_lookup(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
+    """Writes the values of n keys, -1 for those that are not there."""
+
+class DefaultShardingFunction(ShardingFunction):
+    """Deals the centroids out in turn."""
+    def __init__(self) -> None: ...
+    def __call__(self, i: int, shard_count: int) -> int:
+        """The shard of centroid i, below shard_count."""
+
+class PyCallbackShardingFunction(ShardingFunction):
+    """Asks a Python function."""
+
+    callback: Callable[[int, int], int] | None
+    def __init__(self, callback: Callable[[int, int], int]) -> None: ...
+    def __call__(self, i: int, shard_count: int) -> int:
+        """The shard of centroid i, below shard_count."""
+
+class ShardingFunction:
+    """Says which shard a centroid is in."""
+    def __init__(self) -> None: ...
+    def __call__(self, i: int, shard_count: int) -> int:
+        """The shard of centroid i, below shard_count."""
+
+class SlidingIndexWindow:
+    """An inverted file over slices, of which the newest is added and the oldest removed."""
+
+    index: Any
+    ils: Any
+    nlist: int
+    n_slice: int
+    sizes: Any
+    def __init__(self, index: Any) -> None:
+        """index: trained and empty; an IndexIVF, behind transforms perhaps."""
+    def step(self, sub_index: Any, remove_oldest: bool) -> None:
+        """Adds a slice, an index of the same kind with the same training, or none; removes the oldest if that is wanted."""
+
+def shard_binary_ivf_index_centroids(
+    index: Any,
+    shard_count: int = 20,
+    filename_template: str | os.PathLike[str] = "shard.%d.index",
+    sharding_function: Any = None,
+    generate_ids: bool = False,
+) -> None:
+    """As shard_ivf_index_centroids, for an IndexBinaryIVF."""
+
+def shard_ivf_index_centroids(
+    index: Any,
+    shard_count: int = 20,
+    filename_template: str | os.PathLike[str] = "shard.%d.index",
+    sharding_function: Any = None,
+    generate_ids: bool = False,
+) -> None:
+    """Writes an inverted file once for each shard, with those centroids only that belong to the shard.
+
+    filename_template: the files' name, with %d for the shard's number. sharding_function: a ShardingFunction; None deals out in turn.
+    generate_ids: whether centroids keep their numbers, by an IndexIDMap2, instead of being counted anew.
+    """
+
+class InterruptCallback:
+    """Says whether work is to stop."""
+    def __init__(self) -> None: ...
+    def want_interrupt(self) -> bool:
+        """Whether work is to stop."""
+    @staticmethod
+    def clear_instance() -> None:
+        """Takes a time limit back."""
+    @staticmethod
+    def check() -> None:
+        """RuntimeError where work is to stop."""
+    @staticmethod
+    def is_interrupted() -> bool:
+        """Whether work is to stop, which is said once."""
+    @staticmethod
+    def get_period_hint(flops: int) -> int:
+        """After how many rounds of so many operations it pays to ask whether to stop."""
+
+class PythonInterruptCallback(InterruptCallback):
+    """Stops work on Ctrl-C. Here it always does."""
+    def __init__(self) -> None: ...
+    @staticmethod
+    def reset() -> None:
+        """Makes Ctrl-C stop work, and takes a time limit back."""
+
+class TimeoutCallback(InterruptCallback):
+    """Stops work that takes too long."""
+
+    timeout: float
+    start: float
+    def __init__(self) -> None: ...
+    def set_timeout(self, timeout_in_seconds: float) -> None:
+        """The time limit, from now on."""
+    def want_interrupt(self) -> bool:
+        """Whether the time is over."""
+    @staticmethod
+    def reset(timeout_in_seconds: float) -> None:
+        """Work that goes on for longer than this, from now on, ends with a RuntimeError."""
 
 def bvec_checksum(n: int, a: Any) -> int:
     """The checksum of n bytes."""
@@ -4491,8 +6486,8 @@ class BitstringReader:
     """Reads what a BitstringWriter wrote."""
 
     code: Any
-    code_size: Any
-    i: Any
+    code_size: int
+    i: int
     def __init__(self, code: Any, code_size: int) -> None:
         """code: a pointer to code_size bytes."""
     def read(self, nbit: int) -> int:
@@ -4502,8 +6497,8 @@ class BitstringWriter:
     """Writes numbers of some bits each into bytes, lowest bits first."""
 
     code: Any
-    code_size: Any
-    i: Any
+    code_size: int
+    i: int
     def __init__(self, code: Any, code_size: int) -> None:
         """code: a pointer to code_size bytes, which become 0."""
     def write(self, x: int, nbit: int) -> None:
@@ -4627,6 +6622,271 @@ def simd_histogram_16(data: Any, n: int, min: int, shift: int, hist: Any) -> Non
 def simd_histogram_8(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
     """How many of n numbers of 16 bits fall into each of 8 bins of 2^shift, from min on; shift -1: numbers are bins."""
 
+class NSG_Graph_int:
+    """The neighbours of N vertices, K places each; -1 where a vertex has fewer.
+
+    NSG_Graph_int(N, K) makes one with places that hold 0, NSG_Graph_int(data, N, K) one over memory that a pointer to N * K int32 leads to, and
+    NSG_Graph_int(graph) a copy.
+    """
+
+    N: int
+    K: int
+    own_fields: Any
+    def __init__(self, *args: Any) -> None: ...
+    @property
+    def data(self) -> Any:
+        """A pointer to the table, N * K numbers."""
+    def at(self, i: int, j: int) -> int:
+        """Place j of vertex i."""
+    def get_neighbors(self, i: int, neighbors: Any) -> int:
+        """Writes the neighbours of vertex i to where a pointer to K int32 leads; returns how many they are."""
+
+class Neighbor:
+    """A neighbour: its number, its distance, and whether it is new."""
+
+    id: Any
+    distance: Any
+    flag: Any
+    def __init__(self, id: int = 0, distance: float = 0.0, f: bool = False) -> None: ...
+    def __lt__(self, other: Neighbor) -> bool: ...
+
+class Embedding:
+    """A table of vectors."""
+
+    weight: Any
+    num_embeddings: Any
+    embedding_dim: Any
+    def __init__(self, num_embeddings: Any, embedding_dim: int | None = None) -> None: ...
+    def from_array(self, array: np.ndarray) -> None:
+        """Takes the vectors, (num_embeddings, embedding_dim)."""
+    def from_torch(self, embedding: Any) -> None:
+        """Takes the vectors of a torch.nn.Embedding."""
+    def data(self) -> Any:
+        """A pointer to the vectors."""
+    def table(self) -> np.ndarray:
+        """The vectors."""
+    def apply(self, codes: np.ndarray) -> np.ndarray:
+        """The vectors of some numbers."""
+    def __call__(self, x: Int32Tensor2D) -> Tensor2D: ...
+
+class FFN:
+    """Two linear layers without biases, and between them what is below 0 becomes 0."""
+
+    linear1: Any
+    linear2: Any
+    def __init__(self, d: int, h: int) -> None: ...
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """The output for rows of an array."""
+    def __call__(self, x: Tensor2D) -> Tensor2D: ...
+
+class Int32Tensor2D:
+    """A matrix of int32: Int32Tensor2D(array), Int32Tensor2D(n0, n1) of zeros, Int32Tensor2D(n0, n1, pointer)."""
+    def __init__(self, *args: Any) -> None: ...
+    @property
+    def v(self) -> Any:
+        """The numbers, row by row."""
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and columns."""
+    def numel(self) -> int:
+        """Number of numbers."""
+    def data(self) -> Any:
+        """A pointer to the numbers."""
+    def numpy(self) -> np.ndarray:
+        """A copy, as an array."""
+    def column(self, j: int) -> Any:
+        """Column j, as a matrix."""
+
+class Linear:
+    """A linear layer: x @ weight.T + bias."""
+
+    weight: Any
+    bias: Any
+    in_features: Any
+    out_features: Any
+    def __init__(self, in_features: Any, out_features: int | None = None, bias: bool = True) -> None: ...
+    def from_array(self, array: np.ndarray, bias: np.ndarray | None = None) -> None:
+        """Takes weights (out_features, in_features), and a bias (out_features,) where there is one."""
+    def from_torch(self, linear: Any) -> None:
+        """Takes the weights of a torch.nn.Linear."""
+    def apply(self, x: np.ndarray) -> np.ndarray:
+        """The layer's output for rows of an array."""
+    def __call__(self, x: Tensor2D) -> Tensor2D: ...
+
+class NeuralNetCodec:
+    """Base of the codecs that are neural networks: of vectors of d dimensions, codes of M numbers."""
+
+    d: Any
+    M: Any
+    def __init__(self, d: int, M: int) -> None: ...
+    def encode(self, x: Tensor2D) -> Int32Tensor2D:
+        """The codes of vectors."""
+    def decode(self, codes: Int32Tensor2D) -> Tensor2D:
+        """The vectors of codes."""
+
+class QINCo(NeuralNetCodec):
+    """A residual quantizer of M codebooks of K entries, whose codebooks after the first are made by networks for each vector."""
+
+    codebook0: Any
+    steps: Any
+    K: Any
+    L: Any
+    h: Any
+    def __init__(self, d: Any, K: int | None = None, L: int = 0, M: int = 1, h: int = 0) -> None: ...
+    def get_step(self, i: int) -> QINCoStep:
+        """Step i: codebook i + 1."""
+    def from_torch(self, qinco: Any) -> None:
+        """Takes the weights of the authors' program."""
+    def encode(self, x: Tensor2D) -> Int32Tensor2D: ...
+    def decode(self, codes: Int32Tensor2D) -> Tensor2D: ...
+
+class QINCoStep:
+    """A step of QINCo: of K entries of a codebook, a network with L residual blocks of hidden dimension h makes others, for what is known of the
+    vector so far.
+    """
+
+    residual_blocks: Any
+    d: Any
+    K: Any
+    L: Any
+    h: Any
+    codebook: Any
+    MLPconcat: Any
+    def __init__(self, d: Any, K: int | None = None, L: int = 0, h: int = 0) -> None: ...
+    def get_residual_block(self, i: int) -> FFN:
+        """Residual block i."""
+    def from_torch(self, step: Any) -> None:
+        """Takes the weights of a step of the authors' program."""
+    def changes(self, known: np.ndarray, codes: np.ndarray) -> np.ndarray:
+        """What the step adds to rows of what is known, with a number of an entry for each."""
+    def best(self, known: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """For rows of vectors the entries that bring what is known nearest to them, and what those add."""
+    def encode(self, xhat: Tensor2D, x: Tensor2D, residuals: Tensor2D | None = None) -> Int32Tensor2D:
+        """The entries that bring xhat nearest to x; what they add is written to `residuals`, if it is given."""
+    def decode(self, xhat: Tensor2D, codes: Int32Tensor2D) -> Tensor2D:
+        """What the entries of these numbers add to xhat."""
+
+class Tensor2D:
+    """A matrix of float32: Tensor2D(array), Tensor2D(n0, n1) of zeros, Tensor2D(n0, n1, pointer)."""
+    def __init__(self, *args: Any) -> None: ...
+    @property
+    def v(self) -> Any:
+        """The numbers, row by row."""
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Numbers of rows and columns."""
+    def numel(self) -> int:
+        """Number of numbers."""
+    def data(self) -> Any:
+        """A pointer to the numbers."""
+    def numpy(self) -> np.ndarray:
+        """A copy, as an array."""
+    def column(self, j: int) -> Any:
+        """Column j, as a matrix."""
+
+class PQDecoder16(PQDecoderGeneric):
+    """Reads numbers of two bytes."""
+
+class PQDecoder8(PQDecoderGeneric):
+    """Reads bytes."""
+
+class PQDecoderGeneric:
+    """Reads what a PQEncoderGeneric wrote."""
+
+    nbits: Any
+    def __init__(self, code: Any, nbits: int) -> None: ...
+    def decode(self) -> int:
+        """The next number."""
+
+class PQEncoder16(PQEncoder8):
+    """Writes numbers of two bytes."""
+
+class PQEncoder8(PQEncoderGeneric):
+    """Writes bytes."""
+    def __init__(self, code: Any, nbits: int) -> None: ...
+
+class PQEncoderGeneric:
+    """Writes numbers of nbits bits to where a pointer to bytes leads, from bit `offset` on, lowest bits first."""
+
+    nbits: Any
+    def __init__(self, code: Any, nbits: int, offset: int = 0) -> None: ...
+    def encode(self, x: int) -> None:
+        """Writes the next number."""
+
+class RaBitQDistanceComputer(FlatCodesDistanceComputer):
+    """Distances of a query, rounded to qb bits, to the codes of an index or, by distance_to_code, to any codes."""
+    def __init__(self, quantizer: Any, qb: int, centroid: Any, centered: bool, index: Any = None) -> None: ...
+    def distance_to_code(self, code: Any) -> float:
+        """The distance of the query to the code that a pointer leads to."""
+    def __call__(self, i: int) -> float:
+        """The distance of the query to stored vector i."""
+    def symmetric_dis(self, i: int, j: int) -> float:
+        """The distance between the stored vectors i and j."""
+
+def compute_1bit_adjusted_distance(
+    normalized_distance: float, db_factors: Any, query_factors: Any, centered: bool, qb: int, d: int
+) -> float:
+    """The distance that signs say, from the sum of FastScan's tables."""
+
+def compute_factors_from_intermediates(
+    norm_L2sqr: float, or_L2sqr: float, dp_oO: float, d: int, metric_type: int, compute_error: bool = True
+) -> Any:
+    """The numbers beside a code's signs, from those sums."""
+
+def compute_full_multibit_distance(
+    sign_bits: Any, ex_code: Any, ex_fac: Any, rotated_q: Any, qr_base: float, d: int, ex_bits: int, metric_type: int
+) -> float:
+    """The distance that a whole code says. qr_base: the squared length of the query less the centroid; of similarities, query times centroid."""
+
+def compute_per_vector_storage_size(nb_bits: int, d: int) -> int:
+    """Bytes of a code of nb_bits bits a coordinate behind its signs."""
+
+def compute_query_factors(
+    query: Any, d: int, centroid: Any, qb: int, centered: bool, metric_type: int, rotated_q: Any, rotated_qq: Any
+) -> Any:
+    """The numbers of a query rounded to qb bits; rotated_q and rotated_qq, vectors, become the query less the centroid, and that rounded."""
+
+def compute_vector_factors(x: Any, d: int, centroid: Any, metric_type: int, compute_error: bool = True) -> Any:
+    """The numbers beside the signs of the vector that x leads to."""
+
+def compute_vector_intermediate_values(
+    x: Any, d: int, centroid: Any, norm_L2sqr: Any, or_L2sqr: Any, dp_oO: Any
+) -> None:
+    """Writes the squared length of x less the centroid, that of x, and the sum of the former's absolute coordinates to where pointers lead."""
+
+def extract_bit_fastscan(code: Any, bit_index: int) -> bool:
+    """As extract_bit_standard: numbers of four signs lie in the order of the signs."""
+
+def extract_bit_standard(code: Any, bit_index: int) -> bool:
+    """Whether the sign of a coordinate is positive, in a code that a pointer leads to."""
+
+def extract_code_inline(ex_code: Any, index: int, ex_bits: int) -> int:
+    """A coordinate's number of ex_bits bits in the second part of a code."""
+
+def set_bit_fastscan(code: Any, bit_index: int) -> None:
+    """As set_bit_standard."""
+
+def set_bit_standard(code: Any, bit_index: int) -> None:
+    """Makes the sign of a coordinate positive, in a code that a pointer leads to."""
+
+def should_refine_candidate(
+    est_distance: float, f_error: float, g_error: float, threshold: float, is_similarity: bool
+) -> bool:
+    """Whether a code may be better than the threshold, by its signs and their error."""
+
+class FastScanDistancePostProcessing:
+    """What becomes of distances after a search among packed codes. Taken where Faiss takes it; indexes know by themselves."""
+
+    pq2x4_scale: int
+    query_factors: Any
+    nprobe: int
+    qb: int
+    centered: bool
+    def has_norm_scaling(self) -> bool:
+        """Whether the last two parts of codes are norms that are scaled."""
+    def has_query_processing(self) -> bool:
+        """Whether numbers of the queries are given."""
+
 def binary_to_real(d: int, x_in: Any, x_out: Any) -> None:
     """A binary vector of d bits as +1 and -1; pointers."""
 
@@ -4738,13 +6998,9 @@ def to_simd_level(level_str: str) -> int:
 def to_string(level: int) -> str:
     """The name of a level by its number. RuntimeError where there is none."""
 
-class IndexProxy(ThreadedIndexBase): ...
-
 VERSION_STRING: str
 
 base_prefix: str
-
-cvar: Any
 
 depr_prefix: str
 
@@ -4803,3 +7059,8 @@ sizeof_long: int
 
 def supported_instruction_sets() -> set[str]:
     """The instruction sets of this processor that make a difference here."""
+
+IndexProxy = IndexReplicas
+IndexResidual = IndexResidualQuantizer
+
+cvar: Any

@@ -20,6 +20,10 @@ class NSG_Graph_int:
     NSG_Graph_int(graph) a copy.
     """
 
+    N: int
+    K: int
+    _table: np.ndarray
+
     def __init__(self, *args: Any) -> None:
         if len(args) == 1 and isinstance(args[0], NSG_Graph_int):
             self.N, self.K = args[0].N, args[0].K

@@ -95,7 +95,7 @@ class ZnSphereSearchMethods(Object):
         found, products = self.this.call("search_multi", elements(x, self.dimS, "float32"))
         elements(c, self.dimS, "float32")[...] = found[0]
         if ibest_out is not None:
-            atoms = self.voc.this.to_array().reshape(-1, self.dimS)  # type: ignore[attr-defined]
+            atoms = self.voc.this.to_array().reshape(-1, self.dimS)
             own = np.sort(np.abs(found[0]))[::-1]
             elements(ibest_out, 1, "int32")[0] = np.flatnonzero((atoms == own).all(axis=1))[0]
         return float(products[0])

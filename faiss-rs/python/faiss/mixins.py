@@ -25,6 +25,7 @@ MIXINS = {
     "IndexIVFPQ": ("ivf_methods", "IVFPQMethods"),
     "ArrayInvertedLists": ("lists_methods", "ArrayInvertedListsMethods"),
     "ArrayInvertedListsPanorama": ("panorama_methods", "ArrayInvertedListsPanoramaMethods"),
+    "IndexFlatPanorama": ("panorama_methods", "FlatPanoramaMethods"),
     "IndexHNSWFlatPanorama": ("panorama_methods", "HNSWFlatPanoramaMethods"),
     "Panorama": ("panorama_methods", "PanoramaMethods"),
     "OnDiskInvertedLists": ("lists_methods", "OnDiskInvertedListsMethods"),

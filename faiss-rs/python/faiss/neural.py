@@ -55,7 +55,7 @@ class _Tensor:
 
     def numel(self) -> int:
         """Number of numbers."""
-        return self._shape[0] * self._shape[1]
+        return int(self._shape[0] * self._shape[1])
 
     def data(self) -> Pointer:
         """A pointer to the numbers."""
@@ -224,7 +224,7 @@ class QINCoStep:
 
     def _change(self, entries: np.ndarray, known: np.ndarray) -> np.ndarray:
         """What the step adds to what is known, with these entries."""
-        out = entries + self.MLPconcat.apply(np.concatenate([entries, known], axis=1))
+        out: np.ndarray = entries + self.MLPconcat.apply(np.concatenate([entries, known], axis=1))
         for block in self.residual_blocks:
             out = out + block.apply(out)
         return out

@@ -6,8 +6,13 @@ import numpy as np
 
 from faiss.arrays import elements
 from faiss.classes import Object
+from faiss.index_methods import FlatMethods
 from faiss.lists_methods import ArrayInvertedListsMethods, pointer_to
 from faiss.pointer import Pointer
+
+
+class FlatPanoramaMethods(FlatMethods):
+    """What IndexFlat has with pointers, over vectors in levels."""
 
 
 class PanoramaMethods(Object):

@@ -6,8 +6,8 @@ import numpy as np
 
 import faiss
 from faiss.arrays import elements
+from faiss.distance_computers import FlatCodesDistanceComputer
 from faiss.index_methods import FlatCodesMethods
-from faiss.pointers import DistanceComputer
 from faiss.quantizer_methods import QuantizerMethods
 
 __all__ = [
@@ -92,7 +92,8 @@ def compute_vector_factors(x: Any, d: int, centroid: Any, metric_type: int, comp
     """The numbers beside the signs of the vector that x leads to."""
     sums = np.zeros(3, "float32")
     compute_vector_intermediate_values(x, d, centroid, sums[:1], sums[1:2], sums[2:])
-    return compute_factors_from_intermediates(*map(float, sums), d, metric_type, compute_error)
+    norm, residual, product = map(float, sums)
+    return compute_factors_from_intermediates(norm, residual, product, d, metric_type, compute_error)
 
 
 def compute_query_factors(
@@ -139,7 +140,7 @@ def should_refine_candidate(
     return est_distance + error > threshold if is_similarity else est_distance - error < threshold
 
 
-class RaBitQDistanceComputer(DistanceComputer):
+class RaBitQDistanceComputer(FlatCodesDistanceComputer):
     """Distances of a query, rounded to qb bits, to the codes of an index or, by distance_to_code, to any codes."""
 
     def __init__(self, quantizer: Any, qb: int, centroid: Any, centered: bool, index: Any = None) -> None:

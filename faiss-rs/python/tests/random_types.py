@@ -29,10 +29,14 @@ USUAL = {
     "k": 2,
     "n": 3,
     "b": 4,
+    "n_levels": 2,
+    "batch_size": 8,
     "nhash": 2,
     "i0": 0,
     "i1": 1,
 }
+# What a type alone needs.
+OWN = {"SuperKMeans": {"d": 32}}
 # Files and GPUs: what they need is not here.
 SKIPPED = ("FileIO", "PyCallback", "Gpu", "StandardGpu")
 
@@ -41,7 +45,7 @@ class Types:
     def __init__(self, seed: int) -> None:
         self.pick, self.rng = random.Random(seed), np.random.default_rng(seed)
         self.names = [n for n in sorted(loader.described()) if not n.startswith(SKIPPED)]
-        self.halves = False
+        self.halves, self.usual = False, USUAL
 
     def array(self) -> np.ndarray:
         shape = self.pick.choice([(0,), (3,), (3, 4), (20, 4), (20, 1), (3, 2)])
@@ -60,7 +64,7 @@ class Types:
         if name == "d" and depth > 0 and self.halves:
             return USUAL["d"] // 2
         if kind in ("int", "float"):
-            return USUAL.get(name, self.pick.choice(NUMBERS[1:10]))
+            return self.usual.get(name, self.pick.choice(NUMBERS[1:10]))
         if kind == "bool":
             return self.pick.random() < 0.5
         if kind == "str":
@@ -88,7 +92,7 @@ class Types:
         signatures = _faiss.describe(name)["signatures"]
         if depth == 0:
             # What this is made of are indexes over halves of vectors.
-            self.halves = name == "MultiIndexQuantizer2"
+            self.halves, self.usual = name == "MultiIndexQuantizer2", USUAL | OWN.get(name, {})
         for attempts in range(300 if depth == 0 else 4):
             if not signatures:
                 return None

@@ -421,9 +421,12 @@ for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
         found += [tables]
         for qb, centered in ((8, False), (4, False), (2, False), (4, True)):
             index.qb, index.centered = qb, centered
-            found += [index.search(xq, 10)[0] / 10]
+            # Between two steps, the last bit of the center decides which one a query's number is rounded to.
+            found += [index.search(xq, 10)[0] / 100]
         found += [index.reconstruct(7), len(faiss.serialize_index(index)), reread(index).search(xq, 5)[1].shape]
-        found += [index.remove_ids(np.arange(20)), index.ntotal, index.search(xq, 5)[0] / 10]
+        found += [index.remove_ids(np.arange(20)), index.ntotal]
+        # faiss-cpu leaves the numbers beside the signs where they were, in blocks of more than 32.
+        found += [index.search(xq, 5)[0] / 100] if bbs == 32 else []
         plain = faiss.index_factory(16, f"RaBitQ{bits}", metric)
         plain.train(xt)
         plain.add(xb)
@@ -603,3 +606,19 @@ result["exact"] = exact.search(given["xb"], 10)[1]
     ]
     assert recall[1] >= 0.99 * recall[0], recall
     assert recall[2] >= 0.98 * recall[0], recall
+
+
+@pytest.mark.parametrize(("bits", "bbs"), [(1, 32), (1, 64), (3, 32), (3, 64)])
+@pytest.mark.parametrize("metric", [faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT])
+def test_packed_rabitq_codes_are_removed_with_their_numbers(metric, bits, bbs):
+    """The index is then that of the vectors which are left."""
+    rng = np.random.default_rng(5)
+    x = rng.random((300, 16), dtype="f4")
+    left, wanted = (faiss.IndexRaBitQFastScan(16, metric, bbs, bits) for _ in range(2))
+    for index in (left, wanted):
+        index.train(x)
+    left.add(x)
+    left.remove_ids(np.arange(20))
+    wanted.add(x[20:])
+    for a, b in zip(left.search(x[:7], 5), wanted.search(x[:7], 5), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -128,9 +128,9 @@ def test_empty():
 
 def test_members_that_are_not_here_say_so():
     index = faiss.IndexFlatL2(4)
-    with pytest.raises(NotImplementedError, match=r"faiss.IndexFlatL2.get_CodePacker is not implemented"):
-        index.get_CodePacker()
-    assert not hasattr(index, "get_CodePacker")
+    with pytest.raises(NotImplementedError, match=r"faiss.OPQMatrix.pq is not implemented"):
+        faiss.OPQMatrix(8, 2).pq  # noqa: B018
+    assert not hasattr(faiss.OPQMatrix(8, 2), "pq")
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         index.nonsense  # noqa: B018
     with pytest.raises(NotImplementedError, match=r"faiss.OPQMatrix.pq"):

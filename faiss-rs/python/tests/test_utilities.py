@@ -99,7 +99,8 @@ found += [outer.size(), outer.at(0).size(), outer.at(2).size(), error(lambda: ou
 outer.clear()
 found += [outer.size()]
 transforms = faiss.VectorTransformVector()
-transforms.push_back(faiss.PCAMatrix(4, 2))
+pca = faiss.PCAMatrix(4, 2)
+transforms.push_back(pca)
 found += [transforms.size(), transforms.at(0).d_out]
 repeat, repeats = faiss.Repeat(), faiss.RepeatVector()
 repeat.val, repeat.n = 2.5, 3
