@@ -52,7 +52,24 @@ class _Items(tuple[Any, ...]):
 '''
 
 
+def _unquoted(annotation: ast.expr | None) -> ast.expr | None:
+    """A type that is written as a string, as stubs have it."""
+    if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
+        return ast.parse(annotation.value, mode="eval").body
+    return annotation
+
+
 class _Spelt(ast.NodeTransformer):
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.FunctionDef:
+        node.returns = _unquoted(node.returns)
+        self.generic_visit(node)
+        return node
+
+    def visit_arg(self, node: ast.arg) -> ast.arg:
+        node.annotation = _unquoted(node.annotation)
+        self.generic_visit(node)
+        return node
+
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.parse(ALIASES[node.id], mode="eval").body if node.id in ALIASES else node
 
@@ -227,7 +244,8 @@ def written_module(module: str) -> Iterator[list[str]]:
         elif isinstance(value, type) and value.__name__ != name:
             aliases.append(f"{name} = {value.__name__}")
         elif isinstance(value, type):
-            yield [f"class {name}({value.__mro__[1].__name__}): ..."]
+            base = value.__mro__[1]
+            yield [f"class {name}: ..." if base is object else f"class {name}({base.__name__}): ..."]
         elif callable(value):
             aliases.append(f"{name} = {value.__name__}")
         else:
