@@ -5,13 +5,13 @@ use faiss_derive::{Object, methods};
 use super::flat::IndexFlat;
 use super::flat_l2::IndexFlatL2;
 use super::ivf::format::{read_index, write_index};
+use super::nsg::search_along;
 use super::{Index, IndexBase, header};
 use crate::base::object::{Object, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
+use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::results::TopK;
 use crate::graph::Keys;
 use crate::graph::nn_descent::NNDescent;
-use crate::graph::visited::Shelf;
 use crate::registry::{Format, Row};
 use crate::selector::IDSelectorRange;
 use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
@@ -118,27 +118,11 @@ impl Index for IndexNNDescent {
         distances: &mut [f32],
         labels: &mut [i64],
     ) -> Result<()> {
-        if params.is_some() {
-            return Err(Error::failed("!params", "search params not supported for this index"));
-        }
         self.queries(x, k, distances, labels)?;
         let storage = self.storage()?.read();
-        let n = self.nndescent.vertices()?;
-        let fits = storage.base().ntotal == n as i64 && storage.base().d == self.d;
-        Error::check(fits, "storage->ntotal == ntotal")?;
-        let (d, metric) = (self.dim(), self.metric_type);
-        let out = TopK::new(metric, k, distances, labels);
-        let state = Shelf::default();
-        threads::parallel_for(out.len(), |q| {
-            let mut keys = match state.take() {
-                Some(keys) => keys,
-                None => Keys::new(storage.get_distance_computer()?, metric),
-            };
-            keys.set_query(&x[q * d..(q + 1) * d])?;
-            out.write(q, &self.nndescent.search(&keys, k)?);
-            state.put(keys);
-            Ok(())
-        })
+        let out = TopK::new(self.metric_type, k, distances, labels);
+        let vertices = self.nndescent.vertices()?;
+        search_along(&self.base, &*storage, vertices, x, params, out, |keys| self.nndescent.search(keys, k))
     }
     fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
         self.storage()?.read().reconstruct(key, out)

@@ -11,6 +11,8 @@ use super::scalar::IndexScalarQuantizer;
 use super::{Index, IndexBase, header};
 use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
+use crate::distance::DistanceComputer;
+use crate::distance::collect::Hit;
 use crate::distance::results::TopK;
 use crate::grammar::{Grammar, PqPart, number, sq_part};
 use crate::graph::Keys;
@@ -301,27 +303,10 @@ impl Index for IndexNSG {
         distances: &mut [f32],
         labels: &mut [i64],
     ) -> Result<()> {
-        if params.is_some() {
-            return Err(Error::failed("!params", "search params not supported for this index"));
-        }
         self.queries(x, k, distances, labels)?;
         let storage = self.storage()?.read();
-        let n = self.nsg.vertices()?;
-        let fits = storage.base().ntotal == n as i64 && storage.base().d == self.d;
-        Error::check(fits, "storage->ntotal == ntotal")?;
-        let (d, metric) = (self.dim(), self.metric_type);
-        let out = TopK::new(metric, k, distances, labels);
-        let state = Shelf::default();
-        threads::parallel_for(out.len(), |q| {
-            let mut keys = match state.take() {
-                Some(keys) => keys,
-                None => Keys::new(storage.get_distance_computer()?, metric),
-            };
-            keys.set_query(&x[q * d..(q + 1) * d])?;
-            out.write(q, &self.nsg.search(&keys, k));
-            state.put(keys);
-            Ok(())
-        })
+        let out = TopK::new(self.metric_type, k, distances, labels);
+        search_along(&self.base, &*storage, self.nsg.vertices()?, x, params, out, |keys| Ok(self.nsg.search(keys, k)))
     }
     fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
         self.storage()?.read().reconstruct(key, out)
@@ -332,6 +317,35 @@ impl Index for IndexNSG {
         (self.ntotal, self.is_built) = (0, false);
         Ok(())
     }
+}
+
+/// Searches that follow the links between `vertices` vectors of a storage: `find` gives the nearest of one query.
+pub(super) fn search_along(
+    base: &IndexBase,
+    storage: &dyn Index,
+    vertices: usize,
+    x: &[f32],
+    params: Option<&dyn Object>,
+    out: TopK<'_>,
+    find: impl Fn(&Keys<Box<dyn DistanceComputer + '_>>) -> Result<Vec<Hit>> + Sync,
+) -> Result<()> {
+    if params.is_some() {
+        return Err(Error::failed("!params", "search params not supported for this index"));
+    }
+    let fits = storage.base().ntotal == vertices as i64 && storage.base().d == base.d;
+    Error::check(fits, "storage->ntotal == ntotal")?;
+    let d = base.dim();
+    let state = Shelf::default();
+    threads::parallel_for(out.len(), |q| {
+        let mut keys = match state.take() {
+            Some(keys) => keys,
+            None => Keys::new(storage.get_distance_computer()?, base.metric_type),
+        };
+        keys.set_query(&x[q * d..(q + 1) * d])?;
+        out.write(q, &find(&keys)?);
+        state.put(keys);
+        Ok(())
+    })
 }
 
 /// The links and the storage of a description such as `NSG32_PQ8`.

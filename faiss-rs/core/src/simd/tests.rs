@@ -74,7 +74,10 @@ fn every_level_computes_the_same() {
             }
             let mut rows = vec![0.0; n * d];
             fvec_transpose(&mut rows, &yt, n);
-            assert!((0..n * d).all(|at| rows[at].to_bits() == yt[at % d * n + at / d].to_bits()), "{wanted:?} {n} x {d}");
+            assert!(
+                (0..n * d).all(|at| rows[at].to_bits() == yt[at % d * n + at / d].to_bits()),
+                "{wanted:?} {n} x {d}"
+            );
             let column = |k: usize| (0..d).map(move |j| j * n + k);
             let norms: Vec<f32> = (0..n).map(|k| column(k).map(|at| yt[at] * yt[at]).sum()).collect();
             let products: Vec<f32> = (0..n).map(|k| column(k).zip(&x).map(|(at, v)| -2.0 * v * yt[at]).sum()).collect();
