@@ -67,7 +67,7 @@ const MANNERS: [Manner; 2] = [
         zone: "Asia/Kathmandu",
         language: "tr_TR.UTF-8",
         umask: "077",
-        jobs: "1",
+        jobs: "3",
         hostile: true,
     },
 ];
