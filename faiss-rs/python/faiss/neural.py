@@ -41,7 +41,7 @@ class _Tensor:
             if data is not None:
                 array[...] = data.view(n0 * n1, self.DTYPE).reshape(n0, n1)
         self._vector = _vector(array, self.DTYPE)
-        self._shape = array.shape
+        self._shape = (int(array.shape[0]), int(array.shape[1]))
 
     @property
     def v(self) -> Any:
@@ -55,7 +55,7 @@ class _Tensor:
 
     def numel(self) -> int:
         """Number of numbers."""
-        return int(self._shape[0] * self._shape[1])
+        return self._shape[0] * self._shape[1]
 
     def data(self) -> Pointer:
         """A pointer to the numbers."""
