@@ -84,11 +84,7 @@ pub const ROW: Row = Row::of::<IndexRaBitQ>()
             let one_bit = index.rabitq.nb_bits == 1;
             out.fourcc(if one_bit { ONE_BIT } else { MORE_BITS })?;
             header::write(index, out)?;
-            if one_bit {
-                index.rabitq.write(out)?
-            } else {
-                index.rabitq.write_with_bits(out)?
-            }
+            index.rabitq.write(out, !one_bit)?;
             out.codes(index.codes.as_slice())?;
             out.vec(&index.center)?;
             out.u8(index.qb)
@@ -139,20 +135,19 @@ impl IndexRaBitQ {
         let (rounding, d, ntotal) = (self.rounding(params)?, self.dim(), self.check_codes()?);
         let sel = selector(params);
         let sel = sel.as_ref().map(|sel| sel.read());
-        let n = out.len();
-        let share = n.div_ceil(threads::available() * 8).max(1);
-        threads::parallel_for(n.div_ceil(share), |task| {
-            let mut estimate = Estimate::new(&self.rabitq)?;
-            for q in task * share..((task + 1) * share).min(n) {
+        threads::parallel_for_with(
+            out.len(),
+            || Estimate::new(&self.rabitq),
+            |estimate, q| {
                 estimate.set(&x[q * d..(q + 1) * d], &self.center, rounding);
                 let mut own = Heap::new(k);
-                rabitq::scan(&estimate, self.codes.as_slice(), 0..ntotal, &mut own, |i| {
+                rabitq::scan(estimate, self.codes.as_slice(), 0..ntotal, &mut own, |i| {
                     sel.as_ref().is_none_or(|sel| sel.is_member(i as i64)).then_some(i as i64)
                 })?;
                 out.write(q, &own.finish());
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+        )
     }
 }
 

@@ -72,7 +72,7 @@ pub const ROW: Row = Row::of::<IndexRaBitQFastScan>()
             index.check_codes()?;
             out.fourcc("Irfn")?;
             header::write(index, out)?;
-            index.rabitq.write_with_bits(out)?;
+            index.rabitq.write(out, true)?;
             out.vec(&index.center)?;
             out.u8(index.qb)?;
             out.i32(index.bbs)?;
@@ -192,7 +192,7 @@ impl Index for IndexRaBitQFastScan {
         let ntotal = self.check_codes()?;
         let rounding = check_rounded(rounding(params, self.qb, self.centered)?)?;
         let out = TopK::new(self.metric_type, k, distances, labels);
-        let (n, d) = (out.len(), self.dim());
+        let d = self.dim();
         let sel = selector(params);
         let sel = sel.as_ref().map(|sel| sel.read());
         let codes = PackedCodes {
@@ -202,28 +202,26 @@ impl Index for IndexRaBitQFastScan {
             similarity: self.metric_type.is_similarity(),
         };
         let (packed, groups) = (self.packed(), ntotal.div_ceil(GROUP));
-        let share = n.div_ceil(threads::available() * 8).max(1);
-        threads::parallel_for(n.div_ceil(share), |task| {
-            let (mut query, mut tables, mut rounded) =
-                (QueryFactors::default(), vec![0f32; self.M * KSUB], Tables::default());
-            let mut hits = Vec::new();
-            for q in task * share..((task + 1) * share).min(n) {
+        threads::parallel_for_with(
+            out.len(),
+            || Ok((QueryFactors::default(), vec![0f32; self.M * KSUB], Tables::default(), Vec::new())),
+            |(query, tables, rounded, hits), q| {
                 query.set(&x[q * d..(q + 1) * d], &self.center, rounding);
-                query.tables(rounding, &mut tables);
-                quantize_tables(&tables, &[], self.M, self.M2, &mut rounded)?;
+                query.tables(rounding, tables);
+                quantize_tables(tables, &[], self.M, self.M2, rounded)?;
                 let mut own = Heap::new(k);
                 for from in (0..groups).step_by(PIECE) {
                     interrupt::check()?;
-                    let lane = Lane { tables: &rounded.bytes, first: 0, below: u16::MAX, flip: false, hits: &mut hits };
+                    let lane = Lane { tables: &rounded.bytes, first: 0, below: u16::MAX, flip: false, hits };
                     scan_packed(packed, from, (from + PIECE).min(groups), &mut [lane]);
-                    codes.offer(&query, rounding, (rounded.offset, rounded.scale), &mut hits, &mut own, |at| {
+                    codes.offer(query, rounding, (rounded.offset, rounded.scale), hits, &mut own, |at| {
                         let wanted = at < ntotal && sel.as_ref().is_none_or(|sel| sel.is_member(at as i64));
                         wanted.then_some(at as i64)
                     });
                 }
                 out.write(q, &own.finish());
-            }
-            Ok(())
-        })
+                Ok(())
+            },
+        )
     }
 }

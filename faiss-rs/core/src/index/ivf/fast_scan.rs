@@ -169,8 +169,10 @@ pub struct QueryTables {
 pub trait FastScanFile: InvertedFile {
     fn fast_scan(&self) -> &IndexIVFFastScan;
     fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan;
-    /// Makes what fills a query's tables, one for each thread. `quantizer` is the coarse one.
-    fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>>;
+    /// Makes what fills a query's tables, one for each thread. `quantizer` is the coarse one. A kind that searches by itself has none.
+    fn tables_maker<'a>(&'a self, _quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
+        Err(Error::unsupported("tables_maker", self.info().name))
+    }
 }
 
 crate::view!(FastScanFile, "IndexIVFFastScan");
@@ -217,61 +219,58 @@ fn visit<C: Collector>(
     let maker = index.tables_maker(&*quantizer)?;
     let similarity = ivf.metric_type.is_similarity();
     let counts = Mutex::new(IndexIVFStats { nq: pairs.n, ..Default::default() });
-    let share = pairs.n.div_ceil(threads::available() * 8).max(1);
-    threads::parallel_for(pairs.n.div_ceil(share), |task| {
-        let (mut floats, mut tables, mut hits) = (QueryTables::default(), Tables::default(), Vec::new());
-        for q in task * share..((task + 1) * share).min(pairs.n) {
-            interrupt::check()?;
-            let probes = q * nprobe..(q + 1) * nprobe;
-            let (list_nos, coarse) = (&pairs.list_nos[probes.clone()], &pairs.coarse[probes]);
-            maker.fill(pairs.query(ivf.dim(), q), list_nos, coarse, &mut floats)?;
-            quantize_tables(&floats.tables, &floats.bias, own.M, own.M2, &mut tables)?;
-            let mut best = collector(&tables);
-            let size = own.M2 * KSUB;
-            let (mut visited, mut codes) = (0, 0);
-            for (probe, list) in list_nos.iter().enumerate() {
-                let Ok(list) = usize::try_from(*list) else { continue };
-                let n = lists.list_size(list);
-                if n == 0 {
-                    continue;
-                }
-                (visited, codes) = (visited + 1, codes + n);
-                let (packed, block) = lists
-                    .packed(list)
-                    .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of codes of four bits"))?;
-                let packed = Packed { codes: packed, block, parts: own.M2, stride: block * own.M2 / 2 };
-                let ids = lists.ids(list);
-                let each = if tables.bytes.len() > size { probe * size } else { 0 };
-                for from in (0..n.div_ceil(GROUP)).step_by(PIECE) {
-                    let lane = Lane {
-                        tables: &tables.bytes[each..each + size],
-                        first: tables.first.get(probe).copied().unwrap_or(0),
-                        below: below(best.threshold()),
-                        flip: similarity,
-                        hits: &mut hits,
-                    };
-                    scan_packed(packed, from, (from + PIECE).min(n.div_ceil(GROUP)), &mut [lane]);
-                    for (sum, at) in hits.drain(..) {
-                        let at = at as usize;
-                        if at < n
-                            && f32::from(sum) < best.threshold()
-                            && sel.as_ref().is_none_or(|sel| sel.is_member(ids[at]))
-                        {
-                            best.push(f32::from(sum), if pairs.store_pairs { lo_build(list, at) } else { ids[at] });
-                        }
+    let state = || Ok((QueryTables::default(), Tables::default(), Vec::new()));
+    threads::parallel_for_with(pairs.n, state, |(floats, tables, hits), q| {
+        interrupt::check()?;
+        let probes = q * nprobe..(q + 1) * nprobe;
+        let (list_nos, coarse) = (&pairs.list_nos[probes.clone()], &pairs.coarse[probes]);
+        maker.fill(pairs.query(ivf.dim(), q), list_nos, coarse, floats)?;
+        quantize_tables(&floats.tables, &floats.bias, own.M, own.M2, tables)?;
+        let mut best = collector(tables);
+        let size = own.M2 * KSUB;
+        let (mut visited, mut codes) = (0, 0);
+        for (probe, list) in list_nos.iter().enumerate() {
+            let Ok(list) = usize::try_from(*list) else { continue };
+            let n = lists.list_size(list);
+            if n == 0 {
+                continue;
+            }
+            (visited, codes) = (visited + 1, codes + n);
+            let (packed, block) = lists
+                .packed(list)
+                .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of codes of four bits"))?;
+            let packed = Packed { codes: packed, block, parts: own.M2, stride: block * own.M2 / 2 };
+            let ids = lists.ids(list);
+            let each = if tables.bytes.len() > size { probe * size } else { 0 };
+            for from in (0..n.div_ceil(GROUP)).step_by(PIECE) {
+                let lane = Lane {
+                    tables: &tables.bytes[each..each + size],
+                    first: tables.first.get(probe).copied().unwrap_or(0),
+                    below: below(best.threshold()),
+                    flip: similarity,
+                    hits,
+                };
+                scan_packed(packed, from, (from + PIECE).min(n.div_ceil(GROUP)), &mut [lane]);
+                for (sum, at) in hits.drain(..) {
+                    let at = at as usize;
+                    if at < n
+                        && f32::from(sum) < best.threshold()
+                        && sel.as_ref().is_none_or(|sel| sel.is_member(ids[at]))
+                    {
+                        best.push(f32::from(sum), if pairs.store_pairs { lo_build(list, at) } else { ids[at] });
                     }
                 }
             }
-            counts.lock().add(&IndexIVFStats {
-                nlist: visited,
-                ndis: codes,
-                nheap_updates: best.updates(),
-                ..Default::default()
-            });
-            let mut found = best.finish();
-            to_keys(&mut found, &tables, similarity, true);
-            done(q, found);
         }
+        counts.lock().add(&IndexIVFStats {
+            nlist: visited,
+            ndis: codes,
+            nheap_updates: best.updates(),
+            ..Default::default()
+        });
+        let mut found = best.finish();
+        to_keys(&mut found, tables, similarity, true);
+        done(q, found);
         Ok(())
     })?;
     INDEX_IVF_STATS.write().add(&counts.into_inner());

@@ -79,11 +79,7 @@ pub const ROW: Row = Row::of::<IndexIVFRaBitQ>()
             let one_bit = index.rabitq.nb_bits == 1;
             out.fourcc(if one_bit { ONE_BIT } else { MORE_BITS })?;
             format::write_header(index, out)?;
-            if one_bit {
-                index.rabitq.write(out)?
-            } else {
-                index.rabitq.write_with_bits(out)?
-            }
+            index.rabitq.write(out, !one_bit)?;
             out.usize(index.code_size)?;
             out.bool(index.by_residual)?;
             out.u8(index.qb)?;
@@ -168,7 +164,7 @@ impl InvertedFile for IndexIVFRaBitQ {
         params: Option<&dyn Object>,
     ) -> Result<Option<Box<dyn Searcher + 'a>>> {
         self.check()?;
-        let rounding = rounding(params, self.qb)?;
+        let rounding = rounding(params, self.qb, false)?;
         Ok(Some(Box::new(Estimates { index: self, quantizer, rounding })))
     }
     fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
@@ -180,11 +176,11 @@ impl InvertedFile for IndexIVFRaBitQ {
     }
 }
 
-/// How a search rounds its queries: by its parameters, or else to `qb` bits.
-fn rounding(params: Option<&dyn Object>, qb: u8) -> Result<Rounding> {
+/// How a search rounds its queries: by its parameters, or as the index does.
+pub fn rounding(params: Option<&dyn Object>, qb: u8, centered: bool) -> Result<Rounding> {
     match params.and_then(cast::<IVFRaBitQSearchParameters>) {
         Some(params) => Rounding::new(params.qb, params.centered),
-        None => Rounding::new(qb, false),
+        None => Rounding::new(qb, centered),
     }
 }
 

@@ -3,8 +3,8 @@
 use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
-use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker};
-use super::rabitq::{IVFRaBitQSearchParameters, IndexIVFRaBitQ, centroids};
+use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables};
+use super::rabitq::{IndexIVFRaBitQ, centroids, rounding};
 use super::{IndexIVF, InvertedFile, Pairs, format};
 use crate::base::object::{cast, cast_mut, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, interrupt, threads};
@@ -15,7 +15,7 @@ use crate::index::fast_scan::rabitq::check_rounded;
 use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{Index, dim_of, selector};
 use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
-use crate::quantize::rabitq::{PackedCodes, QueryFactors, RaBitQuantizer, Rounding};
+use crate::quantize::rabitq::{PackedCodes, QueryFactors, RaBitQuantizer};
 use crate::registry::{Format, Row};
 use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
 use crate::storage::block_lists::BlockInvertedLists;
@@ -91,7 +91,7 @@ pub const ROW: Row = Row::of::<IndexIVFRaBitQFastScan>()
             let index = receiver::<IndexIVFRaBitQFastScan>(object)?;
             out.fourcc("Iwrn")?;
             format::write_header(index, out)?;
-            index.rabitq.write_with_bits(out)?;
+            index.rabitq.write(out, true)?;
             out.bool(index.by_residual)?;
             out.usize(index.code_size)?;
             out.i32(index.bbs)?;
@@ -154,13 +154,6 @@ impl IndexIVFRaBitQFastScan {
         Error::check(fits && self.fast_scan.aux == self.rabitq.parts().aux(), "code_size == rabitq.code_size")
     }
 
-    fn rounding(&self, pairs: &Pairs<'_>) -> Result<Rounding> {
-        check_rounded(match pairs.params.and_then(cast::<IVFRaBitQSearchParameters>) {
-            Some(params) => Rounding::new(params.qb, params.centered)?,
-            None => Rounding::new(self.qb, self.centered)?,
-        })
-    }
-
     /// Looks into the lists of each query, in their order.
     fn visit<C: Collector>(
         &self,
@@ -169,77 +162,76 @@ impl IndexIVFRaBitQFastScan {
         done: impl Fn(usize, Vec<Hit>) + Sync,
     ) -> Result<()> {
         self.check()?;
-        let (rounding, nprobe, lists) = (self.rounding(pairs)?, pairs.plan.nprobe, self.lists()?);
+        let rounding = check_rounded(rounding(pairs.params, self.qb, self.centered)?)?;
+        let (nprobe, lists) = (pairs.plan.nprobe, self.lists()?);
         let sel = selector(pairs.params);
         let sel = sel.as_ref().map(|sel| sel.read());
         let quantizer = self.quantizer()?.read();
         let (d, size, packer) = (self.dim(), self.M2 * KSUB, self.fast_scan.packer()?);
         let counts = Mutex::new(IndexIVFStats { nq: pairs.n, ..Default::default() });
-        let share = pairs.n.div_ceil(threads::available() * 8).max(1);
-        threads::parallel_for(pairs.n.div_ceil(share), |task| {
-            let mut queries = vec![QueryFactors::default(); nprobe];
-            let (mut floats, mut tables, mut centroid) = (QueryTables::default(), Tables::default(), vec![0f32; d]);
-            let mut hits = Vec::new();
-            for q in task * share..((task + 1) * share).min(pairs.n) {
-                interrupt::check()?;
-                let list_nos = &pairs.list_nos[q * nprobe..(q + 1) * nprobe];
-                let visited: Vec<(usize, usize)> = list_nos
-                    .iter()
-                    .filter_map(|list| usize::try_from(*list).ok())
-                    .map(|list| (list, lists.list_size(list)))
-                    .collect();
-                floats.tables.clear();
-                floats.tables.resize(visited.len() * self.M * KSUB, 0.0);
-                floats.bias.clear();
-                floats.bias.resize(visited.len(), 0.0);
-                let rows = floats.tables.chunks_exact_mut((self.M * KSUB).max(1));
-                for (((list, _), query), row) in visited.iter().zip(&mut queries).zip(rows) {
-                    quantizer.reconstruct(*list as i64, &mut centroid)?;
-                    query.set(pairs.query(d, q), &centroid, rounding);
-                    query.tables(rounding, row);
-                }
-                let mut own = collector();
-                if !visited.is_empty() {
-                    quantize_tables(&floats.tables, &floats.bias, self.M, self.M2, &mut tables)?;
-                }
-                for (probe, ((list, n), query)) in visited.iter().zip(&queries).enumerate().filter(|(_, v)| v.0.1 > 0) {
-                    let (packed, block) = lists
-                        .packed(*list)
-                        .filter(|(_, block)| *block == packer.nvec)
-                        .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of RaBitQ codes"))?;
-                    let codes = PackedCodes {
-                        parts: self.rabitq.parts(),
-                        layout: packer.layout,
-                        packed,
-                        similarity: self.metric_type.is_similarity(),
-                    };
-                    let packed = Packed { codes: packed, block, parts: self.M2, stride: packer.layout.stride() };
-                    let ids = lists.ids(*list);
-                    let each = if tables.bytes.len() > size { probe * size } else { 0 };
-                    let groups = n.div_ceil(GROUP);
-                    for from in (0..groups).step_by(PIECE) {
-                        let lane = Lane {
-                            tables: &tables.bytes[each..each + size],
-                            first: tables.first.get(probe).copied().unwrap_or(0),
-                            below: u16::MAX,
-                            flip: false,
-                            hits: &mut hits,
-                        };
-                        scan_packed(packed, from, (from + PIECE).min(groups), &mut [lane]);
-                        codes.offer(query, rounding, (tables.offset, tables.scale), &mut hits, &mut own, |at| {
-                            let wanted = at < *n && sel.as_ref().is_none_or(|sel| sel.is_member(ids[at]));
-                            wanted.then(|| if pairs.store_pairs { lo_build(*list, at) } else { ids[at] })
-                        });
-                    }
-                }
-                counts.lock().add(&IndexIVFStats {
-                    nlist: visited.iter().filter(|(_, n)| *n > 0).count(),
-                    ndis: visited.iter().map(|(_, n)| n).sum(),
-                    nheap_updates: own.updates(),
-                    ..Default::default()
-                });
-                done(q, own.finish());
+        let state = || {
+            let queries = vec![QueryFactors::default(); nprobe];
+            Ok((queries, QueryTables::default(), Tables::default(), vec![0f32; d], Vec::new()))
+        };
+        threads::parallel_for_with(pairs.n, state, |(queries, floats, tables, centroid, hits), q| {
+            interrupt::check()?;
+            let list_nos = &pairs.list_nos[q * nprobe..(q + 1) * nprobe];
+            let visited: Vec<(usize, usize)> = list_nos
+                .iter()
+                .filter_map(|list| usize::try_from(*list).ok())
+                .map(|list| (list, lists.list_size(list)))
+                .collect();
+            floats.tables.clear();
+            floats.tables.resize(visited.len() * self.M * KSUB, 0.0);
+            floats.bias.clear();
+            floats.bias.resize(visited.len(), 0.0);
+            let rows = floats.tables.chunks_exact_mut((self.M * KSUB).max(1));
+            for (((list, _), query), row) in visited.iter().zip(&mut *queries).zip(rows) {
+                quantizer.reconstruct(*list as i64, centroid)?;
+                query.set(pairs.query(d, q), centroid, rounding);
+                query.tables(rounding, row);
             }
+            let mut own = collector();
+            if !visited.is_empty() {
+                quantize_tables(&floats.tables, &floats.bias, self.M, self.M2, tables)?;
+            }
+            for (probe, ((list, n), query)) in visited.iter().zip(&*queries).enumerate().filter(|(_, v)| v.0.1 > 0) {
+                let (packed, block) = lists
+                    .packed(*list)
+                    .filter(|(_, block)| *block == packer.nvec)
+                    .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of RaBitQ codes"))?;
+                let codes = PackedCodes {
+                    parts: self.rabitq.parts(),
+                    layout: packer.layout,
+                    packed,
+                    similarity: self.metric_type.is_similarity(),
+                };
+                let packed = Packed { codes: packed, block, parts: self.M2, stride: packer.layout.stride() };
+                let ids = lists.ids(*list);
+                let each = if tables.bytes.len() > size { probe * size } else { 0 };
+                let groups = n.div_ceil(GROUP);
+                for from in (0..groups).step_by(PIECE) {
+                    let lane = Lane {
+                        tables: &tables.bytes[each..each + size],
+                        first: tables.first.get(probe).copied().unwrap_or(0),
+                        below: u16::MAX,
+                        flip: false,
+                        hits,
+                    };
+                    scan_packed(packed, from, (from + PIECE).min(groups), &mut [lane]);
+                    codes.offer(query, rounding, (tables.offset, tables.scale), hits, &mut own, |at| {
+                        let wanted = at < *n && sel.as_ref().is_none_or(|sel| sel.is_member(ids[at]));
+                        wanted.then(|| if pairs.store_pairs { lo_build(*list, at) } else { ids[at] })
+                    });
+                }
+            }
+            counts.lock().add(&IndexIVFStats {
+                nlist: visited.iter().filter(|(_, n)| *n > 0).count(),
+                ndis: visited.iter().map(|(_, n)| n).sum(),
+                nheap_updates: own.updates(),
+                ..Default::default()
+            });
+            done(q, own.finish());
             Ok(())
         })?;
         INDEX_IVF_STATS.write().add(&counts.into_inner());
@@ -289,32 +281,5 @@ impl FastScanFile for IndexIVFRaBitQFastScan {
     }
     fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan {
         &mut self.fast_scan
-    }
-    fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
-        self.check()?;
-        Ok(Box::new(Maker { index: self, quantizer, rounding: check_rounded(Rounding::new(self.qb, self.centered)?)? }))
-    }
-}
-
-struct Maker<'a> {
-    index: &'a IndexIVFRaBitQFastScan,
-    quantizer: &'a dyn Index,
-    rounding: Rounding,
-}
-
-impl TablesMaker for Maker<'_> {
-    fn fill(&self, x: &[f32], lists: &[i64], _coarse: &[f32], out: &mut QueryTables) -> Result<()> {
-        let size = self.index.M * KSUB;
-        out.tables.clear();
-        out.tables.resize(lists.len() * size, 0.0);
-        out.bias.clear();
-        out.bias.resize(lists.len(), 0.0);
-        let (mut query, mut centroid) = (QueryFactors::default(), vec![0f32; x.len()]);
-        for (list, row) in lists.iter().zip(out.tables.chunks_exact_mut(size.max(1))).filter(|(list, _)| **list >= 0) {
-            self.quantizer.reconstruct(*list, &mut centroid)?;
-            query.set(x, &centroid, self.rounding);
-            query.tables(self.rounding, row);
-        }
-        Ok(())
     }
 }

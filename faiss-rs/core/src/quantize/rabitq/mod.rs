@@ -231,20 +231,15 @@ impl RaBitQuantizer {
         (length_a + length_b - 2.0 * a * b * cosine).max(0.0)
     }
 
-    /// The block of files: of one bit a coordinate it does not say how many.
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    /// The block of files, with `bits` that with the number of bits.
+    pub fn write(&self, out: &mut Writer<'_>, bits: bool) -> Result<()> {
         out.usize(self.d)?;
         out.usize(self.code_size)?;
-        out.i32(self.metric_type as i32)
+        out.i32(self.metric_type as i32)?;
+        if bits { out.usize(self.nb_bits) } else { Ok(()) }
     }
 
-    /// The block with the number of bits.
-    pub fn write_with_bits(&self, out: &mut Writer<'_>) -> Result<()> {
-        self.write(out)?;
-        out.usize(self.nb_bits)
-    }
-
-    /// What [`RaBitQuantizer::write`] wrote, or with `bits` [`RaBitQuantizer::write_with_bits`].
+    /// What [`RaBitQuantizer::write`] wrote.
     pub fn read(input: &mut Reader<'_>, bits: bool) -> Result<Self> {
         let (d, code_size) = (input.usize()?, input.usize()?);
         let metric = MetricType::try_from(i64::from(input.i32()?))?;
