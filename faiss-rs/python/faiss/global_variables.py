@@ -1,5 +1,6 @@
 """The library's global variables, `faiss.cvar`: how it works, and what it did so far."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,7 @@ FACTS = (
 )
 
 
+@cache
 def _constants() -> dict[str, Any]:
     return {name: value for name, value in loader.upstream()["constants"].items() if name.startswith("IO_FLAG_")}
 

@@ -68,13 +68,15 @@ class _Heaps:
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
         """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+        self.merge(*self._given(self.nh if ni == -1 else ni, nj, vin, id_in, id_stride), i0)
+
+    def _given(self, n: int, nj: int, vin: Any, id_in: Any, id_stride: int) -> tuple[np.ndarray, np.ndarray]:
+        """nj values for each of n rows, and their ids: 0, 1, ... in each where none are given."""
+        values, numbers = elements(vin, n * nj, self.value_type).reshape(n, nj), np.arange(nj, dtype="int64")
         if id_in is None:
-            self.addn(nj, vin, 0, i0, ni)
-            return
-        ni = self.nh if ni == -1 else ni
-        values = elements(vin, ni * nj, self.value_type).reshape(ni, nj)
-        ids = elements(id_in, id_stride * (ni - 1) + nj if ni else 0, "int64")
-        self.merge(values, ids[np.arange(ni)[:, None] * id_stride + np.arange(nj)], i0)
+            return values, np.broadcast_to(numbers, (n, nj))
+        ids = elements(id_in, id_stride * (n - 1) + nj if n else 0, "int64")
+        return values, ids[np.arange(n)[:, None] * id_stride + numbers]
 
     def addn_query_subset_with_ids(
         self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
@@ -83,14 +85,8 @@ class _Heaps:
         rows = elements(subset, nsubset, "int64")
         if nsubset and (rows.min() < 0 or rows.max() >= self.nh):
             raise RuntimeError("Error: 'subset[i] < nh' failed")
-        values = elements(vin, nsubset * nj, self.value_type).reshape(nsubset, nj)
-        numbers = np.arange(nj, dtype="int64")
-        if id_in is None:
-            ids = np.broadcast_to(numbers, (nsubset, nj))
-        else:
-            given = elements(id_in, id_stride * (nsubset - 1) + nj if nsubset else 0, "int64")
-            ids = given[np.arange(nsubset)[:, None] * id_stride + numbers]
-        for row, own_values, own_ids in zip(rows.tolist(), values, ids, strict=True):
+        given = self._given(nsubset, nj, vin, id_in, id_stride)
+        for row, own_values, own_ids in zip(rows.tolist(), *given, strict=True):
             self.merge(own_values[None], own_ids[None], row)
 
     def get_val(self, key: int) -> Pointer:

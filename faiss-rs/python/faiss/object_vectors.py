@@ -39,12 +39,12 @@ class ObjectVector:
 
     def _taken(self, item: Any) -> Any:
         """An element as the vector has it."""
-        if self._pointers:
-            if item is not None and not isinstance(item, getattr(faiss, self._class)):
-                raise TypeError(f"an object of type {self._class} is wanted, not {type(item).__name__}")
-            return item
+        if item is None and self._pointers:
+            return None
         if not isinstance(item, getattr(faiss, self._class)):
             raise TypeError(f"an object of type {self._class} is wanted, not {type(item).__name__}")
+        if self._pointers:
+            return item
         if not hasattr(item, "this"):
             return copy.copy(item)
         made = type(item)()

@@ -145,25 +145,25 @@ class RaBitQDistanceComputer(FlatCodesDistanceComputer):
 
     def __init__(self, quantizer: Any, qb: int, centroid: Any, centered: bool, index: Any = None) -> None:
         super().__init__(quantizer)
-        self._quantizer, self._qb, self._centroid, self._centered = quantizer, qb, centroid, centered
+        self._qb, self._centroid, self._centered = qb, centroid, centered
         self._codes = index
         self._distances(np.zeros(0, "uint8"))
 
     def _distances(self, codes: np.ndarray) -> np.ndarray:
-        found = self._quantizer.this.call(
+        found = self._index.this.call(
             "distances_to_codes", self._query, codes.reshape(-1), self._qb, self._centroid, self._centered
         )
         return np.asarray(found, "float32")
 
     def distance_to_code(self, code: Any) -> float:
         """The distance of the query to the code that a pointer leads to."""
-        return float(self._distances(elements(code, self._quantizer.code_size, "uint8"))[0])
+        return float(self._distances(elements(code, self._index.code_size, "uint8"))[0])
 
     def __call__(self, i: int) -> float:
         """The distance of the query to stored vector i."""
         if self._codes is None or not 0 <= i < self._codes.ntotal:
             raise RuntimeError("Error: 'i < ntotal' failed: there is no such code")
-        size = self._quantizer.code_size
+        size = self._index.code_size
         return float(self._distances(faiss.vector_to_array(self._codes.codes)[i * size : (i + 1) * size])[0])
 
     def symmetric_dis(self, i: int, j: int) -> float:
