@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::proof::Proof;
 use crate::api::manifest::{self, Commit, Manifest};
+use crate::api::table::Values;
 use crate::api::{Context, verify};
 use crate::pins::matrix::Matrix;
 use crate::plan::{Plan, WheelPlan};
@@ -16,6 +17,11 @@ pub struct Candidate {
     pub name: WheelName,
     pub path: PathBuf,
     pub sha256: String,
+}
+
+/// The folder of the argument `wheels`, or that of the checkout.
+pub fn wheels_folder(context: &Context, values: &Values) -> PathBuf {
+    values.path("wheels").unwrap_or_else(|| context.root.join("wheelhouse"))
 }
 
 /// The plan of all wheels that are published together.
@@ -61,7 +67,8 @@ pub fn find(plan: &Plan, folder: &Path) -> Result<Vec<Candidate>> {
     ))
 }
 
-fn files_below(folder: &Path, depth: u32) -> Result<Vec<PathBuf>> {
+/// All files of a folder and of those in it, `depth` folders down, in order.
+pub fn files_below(folder: &Path, depth: u32) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(Failure::named("cannot list", folder))?.flatten() {
         let path = entry.path();

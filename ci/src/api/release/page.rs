@@ -1,8 +1,9 @@
 //! report: one page about the wheels, from their manifests and proofs, that needs no other file.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::candidates::{files_below, wheels_folder};
 use super::proof::{self, Proof};
 use crate::api::manifest::Manifest;
 use crate::api::reproduce::{self, Reproduced};
@@ -35,7 +36,7 @@ struct Entry {
 }
 
 async fn report(context: &Context, values: &Values) -> Result<()> {
-    let folder = values.path("wheels").unwrap_or_else(|| context.root.join("wheelhouse"));
+    let folder = wheels_folder(context, values);
     let entries = entries(&folder)?;
     if entries.is_empty() {
         return Err(Failure::usage(format!("{} holds no manifest of a wheel.", folder.display()), "Build one first."));
@@ -49,9 +50,9 @@ async fn report(context: &Context, values: &Values) -> Result<()> {
 
 fn entries(folder: &Path) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    for path in manifests(folder, 3)? {
+    for path in files_below(folder, 3)?.iter().filter(|path| path.ends_with("manifest.json")) {
         let beside = |name: &str| std::fs::read(path.with_file_name(name)).ok();
-        let manifest = Manifest::load(&path)?;
+        let manifest = Manifest::load(path)?;
         // What is of another wheel says nothing of this one.
         let proof = beside(proof::FILE).and_then(|text| serde_json::from_slice::<Proof>(&text).ok());
         let proof = proof.filter(|proof| proof.sha256 == manifest.sha256);
@@ -61,19 +62,6 @@ fn entries(folder: &Path) -> Result<Vec<Entry>> {
     }
     entries.sort_by(|a, b| a.manifest.wheel.cmp(&b.manifest.wheel));
     Ok(entries)
-}
-
-fn manifests(folder: &Path, depth: u32) -> Result<Vec<PathBuf>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(Failure::named("cannot list", folder))?.flatten() {
-        let path = entry.path();
-        if path.is_dir() && depth > 0 {
-            found.extend(manifests(&path, depth - 1)?);
-        } else if path.file_name().is_some_and(|name| name == "manifest.json") {
-            found.push(path);
-        }
-    }
-    Ok(found)
 }
 
 const STYLE: &str = "\

@@ -56,13 +56,9 @@ uv installs each wheel from the index and from nowhere else, and takes no other 
     run: |context, values| Box::pin(check(context, values)),
 };
 
-fn folder(context: &Context, values: &Values) -> PathBuf {
-    values.path(WHEELS.name).unwrap_or_else(|| context.root.join("wheelhouse"))
-}
-
 async fn publish(context: &Context, values: &Values) -> Result<()> {
     let plan = candidates::plan(context)?;
-    let candidates = candidates::find(&plan, &folder(context, values))?;
+    let candidates = candidates::find(&plan, &candidates::wheels_folder(context, values))?;
     candidates::vouched(context, &plan, &candidates)?;
     let index = Index::open(context, values)?;
     let paths: Vec<PathBuf> = candidates.iter().map(|candidate| candidate.path.clone()).collect();
@@ -94,7 +90,7 @@ fn halfway(failure: Failure, sent: &[Candidate], left: &[Candidate]) -> Failure 
 
 async fn check(context: &Context, values: &Values) -> Result<()> {
     let plan = candidates::plan(context)?;
-    let candidates = candidates::find(&plan, &folder(context, values))?;
+    let candidates = candidates::find(&plan, &candidates::wheels_folder(context, values))?;
     let index = Index::open(context, values)?;
     let mut failures = Vec::new();
     for Candidate { name, sha256, .. } in &candidates {
