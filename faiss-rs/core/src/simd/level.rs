@@ -64,8 +64,6 @@ impl Level {
     }
 }
 
-static LEVEL: AtomicU8 = AtomicU8::new(0);
-
 /// The best level of this machine.
 pub fn detect() -> Level {
     #[cfg(target_arch = "x86_64")]
@@ -117,16 +115,30 @@ pub fn avx512_split() -> bool {
     false
 }
 
+/// Where the level is kept: one for the whole process. Unit tests have one for each thread, so that a test that goes through the levels
+/// changes nothing below the tests that run beside it.
+#[cfg(not(test))]
+fn kept<T>(f: impl FnOnce(&AtomicU8) -> T) -> T {
+    static LEVEL: AtomicU8 = AtomicU8::new(0);
+    f(&LEVEL)
+}
+
+#[cfg(test)]
+fn kept<T>(f: impl FnOnce(&AtomicU8) -> T) -> T {
+    thread_local!(static LEVEL: AtomicU8 = const { AtomicU8::new(0) });
+    LEVEL.with(f)
+}
+
 /// The level in use: the one that was set, else what FAISS_SIMD_LEVEL names, else the best of this machine.
 #[inline]
 pub fn level() -> Level {
-    let stored = LEVEL.load(Ordering::Relaxed);
+    let stored = kept(|level| level.load(Ordering::Relaxed));
     // The discriminants count from 1.
     match LEVELS.get(usize::from(stored).wrapping_sub(1)) {
         Some(level) => *level,
         None => {
             let level = initial();
-            LEVEL.store(level as u8, Ordering::Relaxed);
+            kept(|kept| kept.store(level as u8, Ordering::Relaxed));
             level
         }
     }
@@ -136,7 +148,7 @@ pub fn level() -> Level {
 pub fn set_level(level: Level) -> bool {
     let usable = level.is_available();
     if usable {
-        LEVEL.store(level as u8, Ordering::Relaxed);
+        kept(|kept| kept.store(level as u8, Ordering::Relaxed));
     }
     usable
 }

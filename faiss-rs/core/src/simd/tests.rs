@@ -13,7 +13,6 @@ fn close(a: f32, b: f64) -> bool {
     (f64::from(a) - b).abs() <= 1e-5 * b.abs().max(1.0)
 }
 
-/// One test, since the level belongs to the whole process.
 #[test]
 fn every_level_computes_the_same() {
     for wanted in LEVELS {
