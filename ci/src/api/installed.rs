@@ -313,7 +313,7 @@ fn require(store: &Store, files: &[&File], folder: &Path) -> Result<()> {
 }
 
 /// The number before "passed" in pytest's last lines.
-fn passed(words: &str) -> usize {
+pub(super) fn passed(words: &str) -> usize {
     let line = words.lines().rev().find(|line| line.contains(" passed")).unwrap_or_default();
     let mut previous = "0";
     for word in line.split([' ', ',']).filter(|word| !word.is_empty()) {

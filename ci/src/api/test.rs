@@ -30,8 +30,8 @@ wheel under every CPython that is found, and the dress rehearsal of a release on
     arguments: &[
         argument(
             "only",
-            Type::Choice(&["rust", "python", "crates", "wheels", "engines", "audit", "installed", "release"]),
-            "Only these parts; repeat it for several",
+            Type::Choice(&["rust", "python", "crates", "wheels", "engines", "audit", "installed", "release", "clients"]),
+            "Only these parts; repeat it for several. clients, programs of others that use faiss, runs only when it is named",
         )
         .list(),
         argument(
@@ -114,6 +114,10 @@ async fn all(context: &Context, values: &Values) -> Result<()> {
     }
     if wanted("crates") {
         run.crates().await?;
+    }
+    // Minutes, and packages from the network that nothing else needs.
+    if only.iter().any(|name| name == "clients") {
+        run.clients().await?;
     }
     run.tally.close()
 }
@@ -316,6 +320,21 @@ impl Run<'_> {
             self.tally.part("GPU tests", async || Ok(Ended::Skipped("no NVIDIA driver".into()))).await?;
         }
         Ok(())
+    }
+
+    /// Programs of others with the CPU wheel, each in an environment of its own.
+    async fn clients(&mut self) -> Result<()> {
+        let (context, wheel, log) = (self.context, self.wheel("cpu"), self.log("clients"));
+        let interpreter = python::for_pip(self.versions.python_floor())?;
+        let work = async || {
+            let Some(wheel) = wheel else { return Ok(Ended::Skipped("the wheel was not built".into())) };
+            let mut command = Command::new(&interpreter.path);
+            command.arg(context.root.join("faiss-rs/python/tests/clients/run.py")).arg("--wheel").arg(wheel);
+            command.arg("--environments").arg(context.store()?.root().join("environments"));
+            let words = quiet(command, &log, "a client program", &context.stop).await?;
+            Ok(Ended::Passed(installed::passed(&words)))
+        };
+        self.tally.part("programs of others that use faiss", work).await
     }
 }
 
