@@ -25,12 +25,13 @@ pub static TEST: Function = Function {
     about: "Run every test that this machine can run, and say what was skipped and why",
     more: "\
 Formatting, lints and licences of the Rust code, lints and types of the Python code, the tests of every crate, the wheels
-of every CUDA major and the CPU one, what the field's own tools say of them, and the Python tests against the installed
-wheel under every CPython that is found, and the dress rehearsal of a release on a package index of this machine. The last line counts: N passed, N failed, N skipped.",
+of every CUDA major and the CPU one, what the field's own tools say of them, the Python tests against the installed
+wheel under every CPython that is found, the documentation site, and the dress rehearsal of a release on a package index
+of this machine. The last line counts: N passed, N failed, N skipped.",
     arguments: &[
         argument(
             "only",
-            Type::Choice(&["rust", "python", "crates", "wheels", "engines", "audit", "installed", "release", "clients"]),
+            Type::Choice(&["rust", "python", "crates", "wheels", "engines", "audit", "installed", "release", "docs", "clients"]),
             "Only these parts; repeat it for several. clients, programs of others that use faiss, runs only when it is named",
         )
         .list(),
@@ -112,6 +113,9 @@ async fn all(context: &Context, values: &Values) -> Result<()> {
         };
         run.tally.part("the dress rehearsal of a release", work).await?;
     }
+    if wanted("docs") {
+        run.docs().await?;
+    }
     if wanted("crates") {
         run.crates().await?;
     }
@@ -158,6 +162,7 @@ impl Run<'_> {
         self.tool("ruff check", "ruff", &["check", "--no-cache", "."]).await?;
         self.tool("ruff format", "ruff", &["format", "--no-cache", "--check", "."]).await?;
         self.tool("mypy", "mypy", &["--cache-dir", "target/ci/mypy"]).await?;
+        self.tool("pyright", "basedpyright", &["--project", "pyrightconfig.json"]).await?;
         // Files by their names: without a .git around them it finds none by itself.
         let workflows = self.context.root.join(".github/workflows");
         let listed = std::fs::read_dir(&workflows).map_err(Failure::io("cannot list", &workflows))?;
@@ -173,13 +178,18 @@ impl Run<'_> {
     /// A program from the pinned wheels of the environment `lint`.
     async fn tool(&mut self, title: &str, program: &str, arguments: &[&str]) -> Result<()> {
         let interpreter = python::for_pip(self.versions.python_floor())?;
-        let path = environment::locked(self.context, self.versions, "lint", &interpreter)?.bin().join(program);
+        let bin = environment::locked(self.context, self.versions, "lint", &interpreter)?.bin();
+        let path = bin.join(program);
         if !path.is_file() {
             let why = format!("there is none for CPython {}", interpreter.python);
             return self.tally.part(title, async || Ok(Ended::Skipped(why))).await;
         }
         let mut command = Command::new(path);
         command.current_dir(&self.context.root).args(arguments);
+        // As in an activated environment: pyright asks the `python` that it finds where numpy is.
+        let search = std::env::var_os("PATH").unwrap_or_default();
+        let folders = std::iter::once(bin).chain(std::env::split_paths(&search));
+        command.env("PATH", std::env::join_paths(folders).unwrap_or(search.clone()));
         self.command(title, command).await
     }
 
@@ -320,6 +330,11 @@ impl Run<'_> {
             self.tally.part("GPU tests", async || Ok(Ended::Skipped("no NVIDIA driver".into()))).await?;
         }
         Ok(())
+    }
+
+    /// The documentation site, built with every warning an error: a link or an anchor that leads nowhere is one.
+    async fn docs(&mut self) -> Result<()> {
+        self.tool("the documentation site", "mkdocs", &["build", "--strict", "--quiet"]).await
     }
 
     /// Programs of others with the CPU wheel, each in an environment of its own.

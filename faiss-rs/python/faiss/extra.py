@@ -44,10 +44,11 @@ INNER_PRODUCT, L2 = 0, 1
 
 
 def _pair(xq: np.ndarray, xb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    xq, xb = contiguous(xq, "float32"), contiguous(xb, "float32")
     (_, d), (_, d2) = xq.shape, xb.shape
     if d != d2:
         raise AssertionError(f"the queries have {d} dimensions, the database {d2}")
-    return contiguous(xq, "float32"), contiguous(xb, "float32")
+    return xq, xb
 
 
 def knn(

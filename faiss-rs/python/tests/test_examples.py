@@ -1,4 +1,4 @@
-"""The examples run as they are, at small sizes. Their type check is mypy's (mypy.ini)."""
+"""The examples run as they are, at small sizes. Their type check is mypy's and pyright's (mypy.ini, pyrightconfig.json)."""
 
 import os
 import pty
@@ -11,6 +11,13 @@ import pytest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SIZES = ["--nb", "3000", "--d", "24", "--nlist", "8", "--m", "6", "--nq", "100", "--nprobe", "8"]
+
+
+@pytest.mark.parametrize("name", ["start", "typed"])
+def test_programs_without_arguments(name):
+    done = subprocess.run([sys.executable, EXAMPLES / f"{name}.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
 
 
 def command(*words: str | Path) -> list[str]:

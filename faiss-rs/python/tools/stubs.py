@@ -133,10 +133,14 @@ def written_methods(node: ast.ClassDef) -> dict[str, list[str]]:
 
 
 def mixin_methods(module: str, name: str) -> dict[str, list[str]]:
-    """Those of a mixin class, and of the one that it shares with others."""
+    """Those of a mixin class, and of the bases that it shares with others: those that are no class of Faiss's own mixin, whose stub has them."""
     node = class_of(module, name)
-    shared = "CommonMethods" in [ast.unparse(base) for base in node.bases]
-    methods = written_methods(class_of("common_methods", "CommonMethods")) if shared else {}
+    own = {mixin for _, mixin in mixins.MIXINS.values()} | {"Object"}
+    local = {n.name for n in source(module).body if isinstance(n, ast.ClassDef)}
+    methods: dict[str, list[str]] = {}
+    for base in (ast.unparse(base) for base in node.bases):
+        if base not in own and (base in local or base == "CommonMethods"):
+            methods.update(mixin_methods(module if base in local else "common_methods", base))
     return {**methods, **written_methods(node)}
 
 
