@@ -129,7 +129,7 @@ impl IndexRaBitQ {
         Ok(Box::new(Estimates { index: self, rounding, estimate: Estimate::new(&self.rabitq)? }))
     }
 
-    /// A search among codes of several bits: one code after the other, most by their signs alone.
+    /// A search among codes of several bits, most of which are looked at by their signs alone.
     fn search_refining(&self, x: &[f32], k: usize, params: Option<&dyn Object>, out: &TopK<'_>) -> Result<()> {
         Error::check(self.is_trained, "is_trained")?;
         let (rounding, d, ntotal) = (self.rounding(params)?, self.dim(), self.check_codes()?);
@@ -189,9 +189,7 @@ impl CodeDistances for Estimates<'_> {
         Ok(())
     }
     fn keys(&self, codes: &[u8], keys: &mut [f32]) {
-        for (code, key) in codes.chunks_exact(self.index.code_size).zip(keys) {
-            *key = self.estimate.key(code);
-        }
+        self.estimate.keys(codes, keys);
     }
     fn between(&self, a: &[u8], b: &[u8]) -> f32 {
         self.index.rabitq.key_between(a, b, &self.index.center)

@@ -199,7 +199,7 @@ impl Searcher for Estimates<'_> {
     fn list_by_list(&self) -> bool {
         false
     }
-    fn one_by_one(&self) -> bool {
+    fn refines(&self) -> bool {
         self.index.rabitq.nb_bits > 1
     }
 }
@@ -224,12 +224,13 @@ impl Scanner for Signs<'_> {
         Ok(())
     }
     fn keys(&mut self, _first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
-        for (code, key) in codes.chunks_exact(self.shared.index.code_size).zip(keys) {
-            *key = self.estimate.key(code);
-        }
+        self.estimate.keys(codes, keys);
         Ok(())
     }
-    fn key_below(&mut self, code: &[u8], limit: f32) -> Option<f32> {
-        self.estimate.key_below(code, limit)
+    fn bounds(&mut self, codes: &[u8], bounds: &mut [f32]) {
+        self.estimate.bounds(codes, bounds);
+    }
+    fn refine(&mut self, code: &[u8]) -> f32 {
+        self.estimate.key(code)
     }
 }

@@ -23,9 +23,9 @@ pub trait Searcher: Send + Sync {
     /// True where going through lists and, for each, through queries is better than the other way round: a list then stays in the cache, but
     /// `set_query` is called for every pair.
     fn list_by_list(&self) -> bool;
-    /// True where scanners compute keys one by one, by [`Scanner::key_below`]. What a query finds may then depend on the order of its lists, so that they
-    /// are not shared among threads.
-    fn one_by_one(&self) -> bool {
+    /// True where scanners have [`Scanner::bounds`], and keys only of codes whose bounds are below the threshold. What a query finds may then depend on
+    /// the order of its lists, so that they are not shared among threads.
+    fn refines(&self) -> bool {
         false
     }
 }
@@ -41,9 +41,11 @@ pub trait Scanner {
     fn keys_below(&mut self, first: usize, codes: &[u8], _threshold: f32, keys: &mut [f32]) -> Result<()> {
         self.keys(first, codes, keys)
     }
-    /// The key of one code where it may be below the limit. None, of whatever code, for scanners whose keys come in blocks.
-    fn key_below(&mut self, _code: &[u8], _limit: f32) -> Option<f32> {
-        None
+    /// Of scanners that refine: numbers that the keys of codes are taken not to be below, as many as `bounds` has room for.
+    fn bounds(&mut self, _codes: &[u8], _bounds: &mut [f32]) {}
+    /// Of scanners that refine: the key of one code.
+    fn refine(&mut self, _code: &[u8]) -> f32 {
+        f32::INFINITY
     }
     /// Keys of several queries `x`, `coarse` from the list's centroid, and the same entries, a row a query, where a list that several queries look
     /// into is better read once. False, with nothing written, where it is not.
@@ -58,8 +60,8 @@ pub struct Lists<'a> {
     pub sel: Option<&'a dyn IDSelector>,
     /// Results are places in lists instead of ids.
     pub store_pairs: bool,
-    /// See [`Searcher::one_by_one`].
-    pub one_by_one: bool,
+    /// See [`Searcher::refines`].
+    pub refines: bool,
 }
 
 impl Lists<'_> {
@@ -81,24 +83,17 @@ impl Lists<'_> {
         // Of ids in ascending order, the selector may know where its own begin and end.
         let within = self.sel.and_then(|sel| sel.sorted_bounds(&ids[..n])).unwrap_or(0..n);
         let (mut first, n) = (within.start, within.end);
-        if self.one_by_one {
-            for at in within.clone() {
-                if self.sel.is_some_and(|sel| !sel.is_member(ids[at])) {
-                    continue;
-                }
-                let limit = collector.threshold();
-                let key = scanner.key_below(&codes[at * size..(at + 1) * size], limit);
-                if let Some(key) = key.filter(|key| *key < limit) {
-                    collector.push(key, if self.store_pairs { lo_build(list, at) } else { ids[at] });
-                }
-            }
-            return Ok(within.len());
-        }
         while first < n {
             let end = (first + BLOCK).min(n);
-            let keys = &mut buffers.keys[..end - first];
-            scanner.keys_below(first, &codes[first * size..end * size], collector.threshold(), keys)?;
-            self.offer(list, first, &ids, keys, collector, &mut buffers.hits);
+            let (codes, keys) = (&codes[first * size..end * size], &mut buffers.keys[..end - first]);
+            if self.refines {
+                scanner.bounds(codes, keys);
+                let refine = |at: usize, _| scanner.refine(&codes[(at - first) * size..(at - first + 1) * size]);
+                self.offer(list, first, &ids, keys, collector, &mut buffers.hits, refine);
+            } else {
+                scanner.keys_below(first, codes, collector.threshold(), keys)?;
+                self.offer(list, first, &ids, keys, collector, &mut buffers.hits, |_, key| key);
+            }
             first = end;
         }
         Ok(within.len())
@@ -126,7 +121,7 @@ impl Lists<'_> {
                 return Ok(false);
             }
             for (keys, q) in buffers.tile.chunks_exact(rows).zip(own) {
-                self.offer(list, first, &ids, keys, &mut collectors[*q], &mut buffers.hits);
+                self.offer(list, first, &ids, keys, &mut collectors[*q], &mut buffers.hits, |_, key| key);
             }
         }
         Ok(true)
@@ -139,6 +134,7 @@ impl Lists<'_> {
         }
     }
 
+    /// Offers those entries from `first` on whose `keys` are below the threshold. `refine` makes of an entry's number and such a key the one that counts.
     #[inline]
     fn offer<C: Collector>(
         &self,
@@ -148,6 +144,7 @@ impl Lists<'_> {
         keys: &[f32],
         collector: &mut C,
         hits: &mut [u32],
+        mut refine: impl FnMut(usize, f32) -> f32,
     ) {
         // Short pieces, so that the threshold is not long behind what has been seen.
         const PIECE: usize = 128;
@@ -156,8 +153,12 @@ impl Lists<'_> {
             for hit in &hits[..count] {
                 let (key, at) = (piece[*hit as usize], first + p * PIECE + *hit as usize);
                 let id = ids[at];
-                if key < collector.threshold() && self.sel.is_none_or(|sel| sel.is_member(id)) {
-                    collector.push(key, if self.store_pairs { lo_build(list, at) } else { id });
+                let limit = collector.threshold();
+                if key < limit && self.sel.is_none_or(|sel| sel.is_member(id)) {
+                    let key = refine(at, key);
+                    if key < limit {
+                        collector.push(key, if self.store_pairs { lo_build(list, at) } else { id });
+                    }
                 }
             }
         }

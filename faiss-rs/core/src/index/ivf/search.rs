@@ -286,8 +286,8 @@ impl Pairs<'_> {
             Some(searcher) => searcher,
             None => Box::new(CodecSearcher::new(index, &*quantizer)?),
         };
-        let one_by_one = searcher.one_by_one();
-        let lists = Lists { lists: &*guard, sel: sel.as_deref(), store_pairs: self.store_pairs, one_by_one };
+        let refines = searcher.refines();
+        let lists = Lists { lists: &*guard, sel: sel.as_deref(), store_pairs: self.store_pairs, refines };
         let threads = threads::available();
         let unlimited = self.plan.max_codes == usize::MAX && self.plan.max_empty == 0;
         let counts = Mutex::new(IndexIVFStats { nq: n, ..Default::default() });
@@ -297,7 +297,7 @@ impl Pairs<'_> {
 
         let codes_a_query = (ivf.ntotal.max(0) as usize / ivf.nlist.max(1)).saturating_mul(nprobe);
         let much = codes_a_query >= MIN_SHARED_CODES || codes_a_query.saturating_mul(ivf.code_size) >= MIN_SHARED_BYTES;
-        if n < threads && unlimited && much && !one_by_one {
+        if n < threads && unlimited && much && !refines {
             // Fewer queries than threads: each query's lists are shared among them.
             let parts = threads.div_ceil(n.max(1)).min(nprobe);
             let partial: Vec<Mutex<Vec<Hit>>> = (0..n * parts).map(|_| Mutex::new(Vec::new())).collect();

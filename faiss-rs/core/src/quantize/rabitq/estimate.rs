@@ -6,14 +6,19 @@
 
 use std::ops::Range;
 
+use super::planes::{self, Planes};
 use super::{CodeParts, RaBitQuantizer, number};
 use crate::base::{Error, Result, interrupt};
 use crate::distance::collect::Collector;
-use crate::simd;
+use crate::simd::{self, Isa, Kernel, launch};
 use crate::storage::packing::Layout;
 
+/// Codes that are looked at by their signs at a time.
+const BLOCK: usize = 128;
+/// Codes whose counts and numbers are beside each other before keys are made of them.
+const STRIP: usize = 32;
 /// Codes between two questions whether the user wants to go on.
-const BLOCK: usize = 1024;
+const PAUSE: usize = 1 << 14;
 
 /// Half the width of what a normal variable is rounded to, by the number of bits less one: uniform steps with the least squared error (Max, 1960).
 const HALF_WIDTH: [f32; 8] = [0.79688, 1.49375, 2.05078, 2.50938, 2.91250, 3.26406, 3.59844, 3.91016];
@@ -66,26 +71,20 @@ impl QueryFactors {
         self.dot = simd::fvec_inner_product(x, centroid);
         self.error = self.to_centroid.sqrt();
         self.scale = 1.0;
-        self.rounded.clear();
         let inv = if d == 0 { 1.0 } else { 1.0 / (d as f32).sqrt() };
         let Rounding { qb, centered } = rounding;
         if qb == 0 {
-            self.rounded.extend_from_slice(&self.rest);
+            self.rounded.clone_from(&self.rest);
             let sum: f32 = self.rest.iter().sum();
             (self.c1, self.c2, self.c34) = (2.0 * inv, 0.0, sum * inv);
             return;
         }
         let most = ((1u32 << qb) - 1) as f32;
-        let (low, delta) = if centered {
+        let steps = centered.then(|| {
             let half = HALF_WIDTH[usize::from(qb) - 1] * self.error * inv;
             (-half, 2.0 * half / most)
-        } else {
-            let low = self.rest.iter().copied().fold(f32::INFINITY, f32::min);
-            let high = self.rest.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            (low, (high - low) / most)
-        };
-        let inv_delta = if delta > 0.0 { 1.0 / delta } else { 0.0 };
-        self.rounded.extend(self.rest.iter().map(|v| ((v - low) * inv_delta).round().clamp(0.0, most)));
+        });
+        let (low, delta) = planes::round(&self.rest, steps, most, &mut self.rounded);
         let sum: f32 = self.rounded.iter().sum();
         (self.c1, self.c2) = (2.0 * delta * inv, 2.0 * low * inv);
         self.c34 = inv * (delta * sum + d as f32 * low);
@@ -97,7 +96,7 @@ impl QueryFactors {
     }
 
     /// From the product with the signs to the estimate, as a key, for a code's length and multiplier.
-    #[inline]
+    #[inline(always)]
     pub fn key(&self, length: f32, multiplier: f32, product: f32, similarity: bool) -> f32 {
         let distance = length + self.to_centroid - 2.0 * multiplier * product;
         // The key of a similarity is its negative.
@@ -145,7 +144,9 @@ pub struct Estimate {
     c1: f32,
     c2: f32,
     c34: f32,
-    /// For each four coordinates, the sums of those that a number of four bits names.
+    rounded: bool,
+    planes: Planes,
+    /// Of a query that is not rounded, for each four coordinates, the sums of those that a number of four bits names.
     sums: Vec<f32>,
 }
 
@@ -159,7 +160,9 @@ impl Estimate {
             c1: 0.0,
             c2: 0.0,
             c34: 0.0,
-            sums: vec![0.0; quantizer.d.div_ceil(4) * 16],
+            rounded: false,
+            planes: Planes::default(),
+            sums: Vec::new(),
         })
     }
 
@@ -172,12 +175,18 @@ impl Estimate {
         self.factors.set(x, centroid, rounding);
         let own = &self.factors;
         (self.c1, self.c2, self.c34) = (own.c1, own.c2, own.c34);
-        if rounding.centered && rounding.qb > 0 {
-            let most = ((1u32 << rounding.qb) - 1) as f32;
-            let sum: f32 = own.rounded.iter().sum();
-            (self.c1, self.c2) = (4.0 * own.scale, -2.0 * own.scale * most);
-            self.c34 = own.scale * (2.0 * sum - most * x.len() as f32);
+        self.rounded = rounding.qb > 0;
+        if self.rounded {
+            self.planes.set(&own.rounded, rounding.qb);
+            if rounding.centered {
+                let most = ((1u32 << rounding.qb) - 1) as f32;
+                let sum: f32 = own.rounded.iter().sum();
+                (self.c1, self.c2) = (4.0 * own.scale, -2.0 * own.scale * most);
+                self.c34 = own.scale * (2.0 * sum - most * x.len() as f32);
+            }
+            return;
         }
+        self.sums.resize(x.len().div_ceil(4) * 16, 0.0);
         for (four, sums) in own.rounded.chunks(4).zip(self.sums.chunks_exact_mut(16)) {
             for (bits, sum) in sums.iter_mut().enumerate() {
                 *sum = four.iter().enumerate().map(|(i, v)| if bits >> i & 1 == 1 { *v } else { 0.0 }).sum();
@@ -185,58 +194,100 @@ impl Estimate {
         }
     }
 
-    /// The key of a code, by all that it says: the smaller, the better.
-    pub fn key(&self, code: &[u8]) -> f32 {
-        if self.refines() { self.key_of_all(code) } else { self.key_of_signs(code) }
+    /// The keys of codes, by all that they say: the smaller, the better.
+    pub fn keys(&self, codes: &[u8], keys: &mut [f32]) {
+        if !self.refines() {
+            return self.keys_of_signs(codes, false, keys);
+        }
+        for (code, key) in codes.chunks_exact(self.parts.code_size()).zip(keys) {
+            *key = self.key(code);
+        }
     }
 
-    /// By the signs alone.
-    pub fn key_of_signs(&self, code: &[u8]) -> f32 {
-        let (bits, factors) = code.split_at(self.parts.signs());
-        let (mut sum, mut ones) = (0f32, 0u32);
-        for (byte, sums) in bits.iter().zip(self.sums.chunks(32)) {
+    /// What the keys of codes of several bits are not below, by their signs alone.
+    pub fn bounds(&self, codes: &[u8], bounds: &mut [f32]) {
+        self.keys_of_signs(codes, true, bounds);
+    }
+
+    /// By the signs alone; `less_error`, less how far off that may be.
+    fn keys_of_signs(&self, codes: &[u8], less_error: bool, keys: &mut [f32]) {
+        if self.rounded {
+            return launch(SignKeys { estimate: self, codes, less_error, keys });
+        }
+        for (code, key) in codes.chunks_exact(self.parts.code_size()).zip(keys) {
+            let (signs, factors) = code.split_at(self.parts.signs());
+            let product = self.c1 * self.sum_of(signs) - self.c34;
+            *key = self.factors.key(number(factors, 0), number(factors, 1), product, self.similarity);
+            if less_error {
+                *key -= number(factors, 2) * self.factors.error;
+            }
+        }
+    }
+
+    /// The sum of the coordinates that signs name, of a query that is not rounded.
+    #[inline]
+    fn sum_of(&self, signs: &[u8]) -> f32 {
+        let mut sum = 0.0;
+        for (byte, sums) in signs.iter().zip(self.sums.chunks(32)) {
             sum += sums[usize::from(byte & 15)];
             if sums.len() > 16 {
                 sum += sums[16 + usize::from(byte >> 4)];
             }
-            ones += byte.count_ones();
         }
-        let product = self.c1 * sum + self.c2 * ones as f32 - self.c34;
-        self.factors.key(number(factors, 0), number(factors, 1), product, self.similarity)
+        sum
     }
 
-    /// By the signs and the second part.
-    fn key_of_all(&self, code: &[u8]) -> f32 {
+    /// The key of a code of several bits, by all that it says.
+    pub fn key(&self, code: &[u8]) -> f32 {
         let (signs, aux) = code.split_at(self.parts.signs());
         key_of_numbers(&self.parts, signs, &aux[self.parts.sign_factors()..], &self.factors, self.similarity)
     }
+}
 
-    /// The key of a code where it may be below the limit: where the signs say, less their error, that it can't be, nothing more is computed.
-    #[inline]
-    pub fn key_below(&self, code: &[u8], limit: f32) -> Option<f32> {
-        let key = self.key_of_signs(code);
-        if !self.refines() {
-            return Some(key);
+/// Keys of codes by their signs, of a query that is rounded.
+struct SignKeys<'a> {
+    estimate: &'a Estimate,
+    codes: &'a [u8],
+    less_error: bool,
+    keys: &'a mut [f32],
+}
+
+impl Kernel for SignKeys<'_> {
+    type Out = ();
+    const INTEGER: bool = true;
+
+    #[inline(always)]
+    fn run<R: Isa>(self) {
+        let SignKeys { estimate, codes, less_error, keys } = self;
+        let (parts, query) = (&estimate.parts, &estimate.factors);
+        let (size, signs, numbers) = (parts.code_size(), parts.signs(), parts.sign_factors());
+        let (mut sums, mut ones) = ([0i32; STRIP], [0i32; STRIP]);
+        let (mut lengths, mut multipliers, mut errors) = ([0f32; STRIP], [0f32; STRIP], [0f32; STRIP]);
+        let mut first = 0;
+        while first < keys.len() {
+            let n = (keys.len() - first).min(STRIP);
+            let (codes, keys) = (&codes[first * size..(first + n) * size], &mut keys[first..first + n]);
+            estimate.planes.sums(codes, size, signs, &mut sums[..n], &mut ones[..n]);
+            for i in 0..n {
+                let factors = &codes[i * size + signs..i * size + signs + numbers];
+                (lengths[i], multipliers[i]) = (number(factors, 0), number(factors, 1));
+                if less_error {
+                    errors[i] = number(factors, 2) * query.error;
+                }
+            }
+            for i in 0..n {
+                let product = estimate.c1 * sums[i] as f32 + estimate.c2 * ones[i] as f32 - estimate.c34;
+                keys[i] = query.key(lengths[i], multipliers[i], product, estimate.similarity) - errors[i];
+            }
+            first += n;
         }
-        let error = number(&code[self.parts.signs()..], 2);
-        (key - error * self.factors.error < limit).then(|| self.key_of_all(code))
     }
 }
 
 /// The key by signs and the second part of a code, `extra`, which ends with its numbers.
 pub fn key_of_numbers(parts: &CodeParts, signs: &[u8], extra: &[u8], query: &QueryFactors, similarity: bool) -> f32 {
-    let (numbers, factors) = extra.split_at(parts.extra());
-    let (bits, middle) = (parts.extra_bits, parts.middle());
-    let mask = (1u32 << bits) - 1;
-    let mut product = 0f32;
-    for (j, v) in query.rest.iter().enumerate() {
-        let at = j * bits;
-        let low = u32::from(numbers[at / 8]);
-        let high = if at % 8 + bits > 8 { u32::from(numbers[at / 8 + 1]) } else { 0 };
-        let number = (low | high << 8) >> (at % 8) & mask;
-        let sign = u32::from(signs[j / 8] >> (j % 8) & 1);
-        product += v * ((number | sign << bits) as f32 - middle);
-    }
+    let factors = &extra[parts.extra()..];
+    let product = planes::product(&query.rest, signs, extra, parts.extra_bits, parts.middle());
     let (add, rescale) = (number(factors, 0), number(factors, 1));
     if similarity {
         -(query.dot + add + rescale * product)
@@ -287,8 +338,8 @@ impl PackedCodes<'_> {
     }
 }
 
-/// Offers codes one after the other to a collector, whose threshold decides about each whether all of it is looked at. `id` says what code `i` is, or
-/// that it is not wanted.
+/// Offers codes of several bits to a collector, whose threshold decides about each whether all of it is looked at. `id` says what code `i` is, or that
+/// it is not wanted.
 pub fn scan<C: Collector>(
     estimate: &Estimate,
     codes: &[u8],
@@ -297,14 +348,25 @@ pub fn scan<C: Collector>(
     id: impl Fn(usize) -> Option<i64>,
 ) -> Result<()> {
     let size = estimate.parts.code_size();
-    for i in range {
-        if i % BLOCK == 0 {
+    let (mut bounds, mut hits) = ([0f32; BLOCK], [0u32; BLOCK]);
+    for first in range.clone().step_by(BLOCK) {
+        if first % PAUSE < BLOCK {
             interrupt::check()?;
         }
-        let Some(id) = id(i) else { continue };
-        let limit = own.threshold();
-        if let Some(key) = estimate.key_below(&codes[i * size..(i + 1) * size], limit).filter(|key| *key < limit) {
-            own.push(key, id);
+        let end = (first + BLOCK).min(range.end);
+        let bounds = &mut bounds[..end - first];
+        estimate.bounds(&codes[first * size..end * size], bounds);
+        let count = simd::below(bounds, own.threshold(), &mut hits);
+        for hit in hits[..count].iter().map(|hit| *hit as usize) {
+            let (at, limit) = (first + hit, own.threshold());
+            if bounds[hit] < limit
+                && let Some(id) = id(at)
+            {
+                let key = estimate.key(&codes[at * size..(at + 1) * size]);
+                if key < limit {
+                    own.push(key, id);
+                }
+            }
         }
     }
     Ok(())

@@ -7,10 +7,12 @@
 //! | `mod.rs` | the quantizer, and where in a code everything is |
 //! | `encode.rs` | vectors to codes |
 //! | `estimate.rs` | queries against codes |
+//! | `planes.rs` | the loops over bits behind that |
 //! | `utils.rs` | the parts of both that Faiss has names for |
 
 mod encode;
 mod estimate;
+mod planes;
 pub mod utils;
 
 use faiss_derive::{Object, methods};
@@ -67,6 +69,7 @@ pub struct CodeParts {
     pub extra_bits: usize,
 }
 
+#[inline(always)]
 fn number(bytes: &[u8], i: usize) -> f32 {
     f32::from_le_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]])
 }
@@ -168,7 +171,10 @@ impl RaBitQuantizer {
         Error::check(x.len() == self.d && codes.len().is_multiple_of(self.code_size), "x.size() == d")?;
         estimate.set(x, &centroid, rounding);
         let sign = if self.metric_type.is_similarity() { -1.0 } else { 1.0 };
-        Ok(codes.chunks_exact(self.code_size).map(|code| sign * estimate.key(code)).collect())
+        let mut distances = vec![0.0; codes.len() / self.code_size];
+        estimate.keys(codes, &mut distances);
+        distances.iter_mut().for_each(|v| *v *= sign);
+        Ok(distances)
     }
 }
 
