@@ -39,6 +39,10 @@ pub use faiss_core::index::additive::{
 };
 pub use faiss_core::index::additive_coarse::{LocalSearchCoarseQuantizer, ResidualCoarseQuantizer};
 pub use faiss_core::index::eden::IndexEDEN;
+pub use faiss_core::index::fast_scan::additive::{
+    IndexLocalSearchQuantizerFastScan, IndexProductLocalSearchQuantizerFastScan, IndexProductResidualQuantizerFastScan,
+    IndexResidualQuantizerFastScan,
+};
 pub use faiss_core::index::fast_scan::pq::IndexPQFastScan;
 pub use faiss_core::index::fast_scan::rabitq::IndexRaBitQFastScan;
 pub use faiss_core::index::flat::IndexFlat;
@@ -60,6 +64,10 @@ pub use faiss_core::index::ivf::IndexIVF;
 pub use faiss_core::index::ivf::additive::{
     IndexIVFLocalSearchQuantizer, IndexIVFProductLocalSearchQuantizer, IndexIVFProductResidualQuantizer,
     IndexIVFResidualQuantizer,
+};
+pub use faiss_core::index::ivf::additive_fast_scan::{
+    IndexIVFLocalSearchQuantizerFastScan, IndexIVFProductLocalSearchQuantizerFastScan,
+    IndexIVFProductResidualQuantizerFastScan, IndexIVFResidualQuantizerFastScan,
 };
 pub use faiss_core::index::ivf::eden::IndexIVFEDEN;
 pub use faiss_core::index::ivf::flat::IndexIVFFlat;

@@ -68,7 +68,8 @@ impl PqPart {
     }
 }
 
-/// An additive quantizer with its search type: `RQ8x8`, `RQ1x16_6x8_Nqint8`, `LSQ4x8`, `PRQ2x4x8`, `PLSQ2x4x8`.
+/// An additive quantizer with its search type: `RQ8x8`, `RQ1x16_6x8_Nqint8`, `LSQ4x8`, `PRQ2x4x8`, `PLSQ2x4x8`. Without `_N`, codes are decoded
+/// for L2 and looked up in tables for inner products.
 pub enum AdditivePart {
     Residual { nbits: Vec<usize>, norm: i32 },
     LocalSearch { m: usize, nbits: usize, norm: i32 },
@@ -77,13 +78,13 @@ pub enum AdditivePart {
 }
 
 impl AdditivePart {
-    pub fn parse(part: &str) -> Option<AdditivePart> {
+    pub fn parse(part: &str, metric: MetricType) -> Option<AdditivePart> {
         let (sizes, norm) = match part.split_once("_N") {
             Some((sizes, name)) => {
                 let names = ["", "none", "", "float", "qint8", "qint4", "cqint8", "cqint4", "lsq2x4", "rq2x4"];
                 (sizes, names.iter().position(|known| !known.is_empty() && *known == name)? as i32)
             }
-            None => (part, 0),
+            None => (part, i32::from(metric.is_similarity())),
         };
         let of = |text: &str| number(text).map(|n| n as usize);
         let two = |text: &str| text.split_once('x').and_then(|(m, nbits)| Some((of(m)?, of(nbits)?)));
@@ -110,6 +111,23 @@ impl AdditivePart {
             nbits.extend(std::iter::repeat_n(bits, m));
         }
         Some(AdditivePart::Residual { nbits, norm })
+    }
+}
+
+/// Packed codes of an additive quantizer of four bits: `RQ8x4fs_Nrq2x4`, `LSQ8x4fs_64_Nlsq2x4`, `PRQ2x4x4fsr` of residuals.
+pub struct AdditiveFastScanPart {
+    pub quantizer: AdditivePart,
+    pub by_residual: bool,
+    pub bbs: i64,
+}
+
+impl AdditiveFastScanPart {
+    pub fn parse(part: &str, metric: MetricType) -> Option<AdditiveFastScanPart> {
+        let (sizes, rest) = part.split_once("x4fs").filter(|(sizes, _)| !sizes.contains('_'))?;
+        let form = rest.split_once("_N").map_or(rest, |(form, _)| form);
+        let (by_residual, bbs) = fast_scan_form(form)?;
+        let quantizer = AdditivePart::parse(&format!("{sizes}x4{}", &rest[form.len()..]), metric)?;
+        Some(AdditiveFastScanPart { quantizer, by_residual, bbs })
     }
 }
 
@@ -149,10 +167,15 @@ impl FastScanPart {
     /// `name` is what stands before the number of parts.
     pub fn parse(part: &str, name: &str) -> Option<FastScanPart> {
         let (m, form) = part.strip_prefix(name)?.split_once("x4fs")?;
-        let (by_residual, form) = form.strip_prefix('r').map_or((false, form), |form| (true, form));
-        let bbs = if form.is_empty() { 32 } else { number(form.strip_prefix('_')?)? };
+        let (by_residual, bbs) = fast_scan_form(form)?;
         Some(FastScanPart { m: number(m)? as usize, by_residual, bbs })
     }
+}
+
+/// What may follow `fs`: whether codes are of residuals, and how many vectors a block has.
+fn fast_scan_form(form: &str) -> Option<(bool, i64)> {
+    let (by_residual, form) = form.strip_prefix('r').map_or((false, form), |form| (true, form));
+    Some((by_residual, if form.is_empty() { 32 } else { number(form.strip_prefix('_')?)? }))
 }
 
 /// RaBitQ codes of 1 to 9 bits: `RaBitQ`, `RaBitQ4`; packed `RaBitQfs`, `RaBitQfs4`, and `RaBitQfs4_64` in blocks of 64.

@@ -167,6 +167,30 @@ class OverAdditiveQuantizer(Object):
         return next(getattr(self, name) for name in ("rq", "lsq", "prq", "plsq") if name in dir(type(self)))
 
 
+class OverPackedAdditiveQuantizer(OverAdditiveQuantizer):
+    """Indexes of packed codes of an additive quantizer of any kind."""
+
+    def __new__(cls, *args: Any, **_: Any) -> Any:
+        """Of a base class that is made from an index or a quantizer, the kind that is for it."""
+        if cls._faiss_abstract:
+            given = (getattr(type(arg), "_faiss_name", "") for arg in args[:2])
+            names = (
+                name if name.startswith("Index") else f"Index{'IVF' * ('IVF' in cls._faiss_name)}{name}"
+                for name in given
+            )
+            kinds = (getattr(faiss, f"{name}FastScan", None) for name in names)
+            cls = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, cls)), cls)
+        return super().__new__(cls)
+
+
+class PackedAdditiveQuantizer(Object):
+    """Indexes of packed codes of an additive quantizer of one kind."""
+
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+        self.this.call("estimate_norm_scale", self._pointed(n, x))
+
+
 class LocalSearchQuantizerMethods(AdditiveQuantizerMethods):
     K: int
 

@@ -16,10 +16,12 @@ __all__ = [
     "fourcc",
     "fourcc_inv",
     "fourcc_inv_printable",
+    "get_cycles",
     "get_deserialization_lattice_r2_limit",
     "get_deserialization_loop_limit",
     "get_deserialization_vector_byte_limit",
     "get_mem_usage_kb",
+    "get_numeric_type_size",
     "getmillisecs",
     "has_AVX2",
     "has_AVX512",
@@ -28,6 +30,7 @@ __all__ = [
     "instruction_sets",
     "loaded",
     "logger",
+    "metric_type_count",
     "opt_env_variable_name",
     "opt_level",
     "set_deserialization_lattice_r2_limit",
@@ -115,6 +118,24 @@ def fourcc_inv(x: int) -> str:
 def fourcc_inv_printable(x: int) -> str:
     """As fourcc_inv, with what can't be printed in hexadecimal."""
     return "".join(chr(b) if 32 <= b < 127 else f"\\x{b:02x}" for b in x.to_bytes(4, "little"))
+
+
+def get_cycles() -> int:
+    """A count that grows with time, for differences: nanoseconds."""
+    return time.perf_counter_ns()
+
+
+def get_numeric_type_size(numeric_type: int) -> int:
+    """Bytes of a number of a type: Float32, Float16, UInt8 or Int8."""
+    sizes = {faiss.Float32: 4, faiss.Float16: 2, faiss.UInt8: 1, faiss.Int8: 1}
+    if numeric_type not in sizes:
+        raise RuntimeError(f"Error: there is no type {numeric_type} of numbers")
+    return sizes[numeric_type]
+
+
+def metric_type_count() -> int:
+    """The number of metrics."""
+    return sum(name.startswith("METRIC_") for name in dir(faiss))
 
 
 def getmillisecs() -> float:

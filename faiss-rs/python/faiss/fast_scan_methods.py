@@ -4,10 +4,56 @@ from typing import Any
 
 import numpy as np
 
-from faiss.arrays import elements
+import faiss
+from faiss.arrays import elements, swig_ptr
+from faiss.classes import Object
 from faiss.index_methods import IndexMethods
+from faiss.vector_functions import _round as rounded
+from faiss.vector_functions import _tell as tell
+from faiss.vector_functions import quantize_LUT_and_bias
 
-__all__ = ["FastScanDistancePostProcessing"]
+__all__ = ["FastScanDistancePostProcessing", "aq_estimate_norm_scale", "aq_quantize_LUT_and_bias"]
+
+
+def _spans(tables: np.ndarray) -> np.ndarray:
+    spans: np.ndarray = tables.max(1) - tables.min(1)
+    return spans
+
+
+def aq_estimate_norm_scale(M: int, ksub: int, M_norm: int, LUT: Any) -> float:
+    """The widest of the last M_norm of M tables, which are of norms, over the widest of the others."""
+    spans = _spans(elements(LUT, M * ksub, "float32").reshape(M, ksub))
+    return float(spans[M - M_norm :].max() / spans[: M - M_norm].max())
+
+
+def aq_quantize_LUT_and_bias(
+    nprobe: int,
+    M: int,
+    ksub: int,
+    LUT: Any,
+    bias: Any,
+    M_norm: int,
+    norm_scale: int,
+    LUTq: Any,
+    M2: int,
+    biasq: Any,
+    a_out: Any = None,
+    b_out: Any = None,
+) -> None:
+    """As quantize_LUT_and_bias, for one set of M tables of which the last M_norm count norm_scale times in sums of 16 bits."""
+    tables = elements(LUT, M * ksub, "float32").reshape(M, ksub)
+    least, spans = tables.min(1), _spans(tables)
+    biases = np.zeros(1, "float32") if bias is None else elements(bias, nprobe, "float32")
+    longest = spans.sum(dtype="float32") + spans[M - M_norm :].sum(dtype="float32") * np.float32(norm_scale - 1)
+    longest += biases.max() - biases.min()
+    scale = min(np.float32(255) / spans.max(), np.float32(65535) / longest)
+    out = elements(LUTq, M2 * ksub, "uint8").reshape(M2, ksub)
+    out[...] = 0
+    out[:M] = rounded(tables, scale, least[:, None])
+    if bias is not None:
+        elements(biasq, nprobe, "uint16")[...] = rounded(biases, scale, biases.min())
+    tell(a_out, scale)
+    tell(b_out, least.sum(dtype="float32") + biases.min())
 
 
 class FastScanDistancePostProcessing:
@@ -30,6 +76,7 @@ class FastScanDistancePostProcessing:
 
 class FastScanMethods(IndexMethods):
     M: int
+    M2: int
     ksub: int
 
     def compute_float_LUT(self, lut: Any, n: int, x: Any, context: Any = None) -> None:
@@ -37,7 +84,35 @@ class FastScanMethods(IndexMethods):
         tables: np.ndarray = self.this.call("compute_float_LUT", self._pointed(n, x))
         elements(lut, n * self.M * self.ksub, "float32")[...] = tables
 
+    def compute_quantized_LUT(self, n: int, x: Any, lut: Any, normalizers: Any, context: Any = None) -> None:
+        """Writes the tables of n queries as bytes, n * M2 * ksub, and for each query the `a` and `b` of quantize_LUT_and_bias."""
+        tables = np.empty((n, self.M, self.ksub), "float32")
+        self.compute_float_LUT(swig_ptr(tables), n, x, context)
+        scales = elements(normalizers, 2 * n, "float32").reshape(n, 2)
+        out = elements(lut, n * self.M2 * self.ksub, "uint8").reshape(n, self.M2 * self.ksub)
+        for table, own, ab in zip(tables, out, scales, strict=True):
+            a, b = (swig_ptr(ab[i:]) for i in (0, 1))
+            quantize_LUT_and_bias(
+                1, self.M, self.ksub, False, swig_ptr(table), None, swig_ptr(own), self.M2, None, a, b
+            )
+
     def compute_codes(self, codes: Any, n: int, x: Any) -> None:
         """Writes the codes of the n vectors that x leads to, which are not packed."""
         made = self.sa_encode(self._pointed(n, x))
         elements(codes, made.size, "uint8")[...] = made.reshape(-1)
+
+
+class IVFFastScanMethods(Object):
+    by_residual: bool
+    metric_type: int
+
+    @property
+    def fine_quantizer(self) -> Any:
+        """What makes the codes: `pq`, `rabitq` or the additive quantizer."""
+        return next(getattr(self, name) for name in ("pq", "rabitq", "aq") if hasattr(type(self), name))
+
+    def lookup_table_is_3d(self) -> bool:
+        """Whether each list of a query has tables of its own."""
+        if hasattr(type(self), "rabitq"):
+            return True
+        return hasattr(type(self), "pq") and self.by_residual and self.metric_type == faiss.METRIC_L2

@@ -16,6 +16,7 @@ __all__ = [
     "clone_VectorTransform",
     "clone_index",
     "deserialize_index",
+    "downcast_AdditiveQuantizer",
     "downcast_InvertedLists",
     "downcast_Quantizer",
     "downcast_VectorTransform",
@@ -119,6 +120,11 @@ def downcast_InvertedLists(il: Any) -> Any:
 def downcast_Quantizer(aq: Any) -> Any:
     """The quantizer as the most derived of its classes, which it is already here."""
     return wrap(_checked(aq, "Quantizer").this)
+
+
+def downcast_AdditiveQuantizer(aq: Any) -> Any:
+    """The quantizer as the most derived of its classes, which it is already here."""
+    return wrap(_checked(aq, "AdditiveQuantizer").this)
 
 
 def clone_Quantizer(quant: Any) -> Any:

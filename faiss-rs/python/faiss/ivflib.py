@@ -14,6 +14,8 @@ from faiss.index_methods import native_index
 __all__ = [
     "check_compatible_for_merge",
     "get_invlist_range",
+    "ivf_residual_add_from_flat_codes",
+    "ivf_residual_from_quantizer",
     "merge_into",
     "range_search_with_parameters",
     "range_search_with_parameters_c",
@@ -39,6 +41,44 @@ def merge_into(index0: Any, index1: Any, shift_ids: bool) -> None:
     to, source = extract_index_ivf(index0), extract_index_ivf(index1)
     to.merge_from(source, to.ntotal if shift_ids else 0)
     index0.ntotal, index1.ntotal = to.ntotal, source.ntotal
+
+
+def ivf_residual_from_quantizer(rq: Any, nlevel: int) -> Any:
+    """An IndexIVFResidualQuantizer whose lists are the codes of the first nlevel codebooks of a trained quantizer, and whose codes are those of
+    the others."""
+    if not 0 < nlevel < rq.M - 1:
+        raise RuntimeError("Error: 'nlevel > 0 && nlevel + 1 < rq.M' failed")
+    nbits = faiss.vector_to_array(rq.nbits).astype("int64")
+    first, coarse = (faiss.ResidualCoarseQuantizer(rq.d, nbits[:nlevel]) for _ in range(2))
+    first.rq.initialize_from(rq)
+    coarse.initialize_from(first)
+    coarse.set_beam_factor(-1)
+    index = faiss.IndexIVFResidualQuantizer(
+        coarse, rq.d, coarse.ntotal, nbits[nlevel:], faiss.METRIC_L2, rq.search_type
+    )
+    index.rq.initialize_from(rq, nlevel)
+    for part in (coarse.rq, index.rq):
+        part.norm_min, part.norm_max = rq.norm_min, rq.norm_max
+    index.is_trained, index.quantizer_trains_alone = True, 1
+    return index
+
+
+def ivf_residual_add_from_flat_codes(index: Any, ncode: int, codes: Any, code_size: int = -1) -> None:
+    """Adds codes of the quantizer that ivf_residual_from_quantizer was given to what it made. Norms that stand behind codes of code_size bytes
+    are not looked at."""
+    coarse = faiss.vector_to_array(index.quantizer.rq.nbits).astype("int64")
+    nbits = np.concatenate([coarse, faiss.vector_to_array(index.rq.nbits).astype("int64")])
+    size = code_size if code_size >= 0 else (int(nbits.sum()) + index.rq.norm_bits + 7) // 8
+    if 8 * size < nbits.sum():
+        raise RuntimeError("Error: 'code_size * 8 >= rq.tot_bits' failed")
+    given = elements(codes, ncode * size, "uint8").reshape(ncode, size)
+    bits = np.unpackbits(given, axis=1, bitorder="little").astype("int64")
+    ends = np.cumsum(nbits)
+    numbers = [bits[:, end - own : end] @ (1 << np.arange(own)) for own, end in zip(nbits, ends, strict=True)]
+    lists = sum(number << (end - own) for number, own, end in zip(numbers, coarse, ends, strict=False))
+    own = index.rq.this.call("pack_codes", np.stack(numbers[len(coarse) :], 1).astype("int32"), None)
+    heads = np.ascontiguousarray(lists, "<i8").view("uint8").reshape(ncode, 8)[:, : index.coarse_code_size()]
+    index.add_sa_codes(np.ascontiguousarray(np.concatenate([heads, own], axis=1)))
 
 
 def _split(index: Any, x: np.ndarray) -> tuple[Any, np.ndarray]:

@@ -49,6 +49,8 @@ MODULES = (
     "neural",
     "pq_codes",
     "rabitq_functions",
+    "eden_functions",
+    "quantiles",
     "fast_scan_methods",
     "binary",
     "simd",

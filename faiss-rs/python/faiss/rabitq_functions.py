@@ -22,6 +22,9 @@ __all__ = [
     "extract_bit_fastscan",
     "extract_bit_standard",
     "extract_code_inline",
+    "round_clamped_to_uint8",
+    "round_nonnegative_to_uint8",
+    "round_nonnegative_to_uint16",
     "set_bit_fastscan",
     "set_bit_standard",
     "should_refine_candidate",
@@ -32,6 +35,26 @@ INNER_PRODUCT, L2 = 0, 1
 
 def _bytes(code: Any, bit_index: int) -> np.ndarray:
     return elements(code, bit_index // 8 + 1, "uint8")
+
+
+def _rounded(x: float, most: int) -> int:
+    # A half goes up.
+    return int(np.minimum(np.maximum(np.float32(x), 0) + np.float32(0.5), most))
+
+
+def round_nonnegative_to_uint8(x: float) -> int:
+    """The nearest whole number from 0 to 255."""
+    return _rounded(x, 255)
+
+
+def round_nonnegative_to_uint16(x: float) -> int:
+    """The nearest whole number from 0 to 65535."""
+    return _rounded(x, 65535)
+
+
+def round_clamped_to_uint8(x: float, max_code: int) -> int:
+    """The nearest whole number from 0 to max_code."""
+    return _rounded(x, max_code)
 
 
 def extract_bit_standard(code: Any, bit_index: int) -> bool:

@@ -169,3 +169,34 @@ def test_metrics():
     assert faiss.metric_type_from_int(1) == faiss.METRIC_L2
     with pytest.raises(RuntimeError):
         faiss.metric_type_from_int(99)
+
+
+SMALL = """
+found = [faiss.get_numeric_type_size(kind) for kind in (faiss.Float32, faiss.Float16, faiss.UInt8, faiss.Int8)]
+found += [faiss.metric_type_count(), faiss.round_clamped_to_uint8(3.5, 7), faiss.round_clamped_to_uint8(9.5, 7)]
+found += [faiss.round_clamped_to_uint8(-1, 7), faiss.round_nonnegative_to_uint8(2.5), faiss.round_nonnegative_to_uint16(300.4)]
+for bits in range(1, 9):
+    qtype = faiss.quantizer_type_for_bits(bits)
+    found += [qtype, faiss.nb_bits_for_qtype(qtype), faiss.is_eden_quantizer_type(qtype)]
+    found += [faiss.code_size(13, bits), faiss.packed_code_size(13, bits)]
+found += [faiss.is_eden_quantizer_type(0)]
+for wrong in (0, 9):
+    try:
+        faiss.quantizer_type_for_bits(wrong)
+    except RuntimeError:
+        found.append(wrong)
+result["found"] = np.array(found)
+result["quantiles"] = np.array([faiss.normal_quantile(p) for p in (1e-5, 0.01, 0.3, 0.5, 0.8, 0.9999)])
+result["chi2"] = np.array([faiss.chi2_quantile_wh(p, alpha) for p in (16, 50, 300) for alpha in (0.1, 0.5, 0.99)])
+"""
+
+
+def test_small_functions(oracle):
+    wanted, result = oracle(SMALL), {}
+    exec(SMALL, {"faiss": faiss, "np": np, "result": result})
+    for key, value in wanted.items():
+        np.testing.assert_allclose(result[key], value, rtol=1e-6, atol=1e-8, err_msg=key)
+    thresholds = faiss.vector_to_array(faiss.precompute_ad_thresholds(20, 0.1))
+    assert (len(thresholds), thresholds[0]) == (21, 0)
+    assert thresholds[16] == pytest.approx(faiss.chi2_quantile_wh(16, 0.9) / 20)
+    assert faiss.get_cycles() <= faiss.get_cycles()

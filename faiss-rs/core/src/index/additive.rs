@@ -49,7 +49,7 @@ macro_rules! additive_index {
         }
 
         pub const $row: Row = Row::of::<$name>()
-            .grammar(Grammar::Index(|d, part, metric| match AdditivePart::parse(part) {
+            .grammar(Grammar::Index(|d, part, metric| match AdditivePart::parse(part, metric) {
                 Some($part) => {
                     let $field: $quantizer = $made(dim_of(d))?;
                     Ok(Some(Handle::new($name::over(d, $field, metric)?)))

@@ -169,7 +169,8 @@ pub const PARAMETERS: Row = Row::of::<SearchParametersResidualCoarseQuantizer>()
 
 pub const RESIDUAL: Row = Row::of::<ResidualCoarseQuantizer>()
     .grammar(Grammar::Index(|d, part, metric| {
-        let part = part.strip_prefix("RCQ").and_then(|sizes| AdditivePart::parse(&format!("RQ{sizes}")));
+        let part =
+            part.strip_prefix("RCQ").and_then(|sizes| AdditivePart::parse(&format!("RQ{sizes}"), MetricType::L2));
         let Some(AdditivePart::Residual { nbits, norm: 0 }) = part else { return Ok(None) };
         let rq = ResidualQuantizer::new(dim_of(d), nbits, 0)?;
         Ok(Some(Handle::new(ResidualCoarseQuantizer::over(d, rq, metric)?)))
@@ -288,7 +289,7 @@ pub struct LocalSearchCoarseQuantizer {
 }
 
 pub const LOCAL_SEARCH: Row = Row::of::<LocalSearchCoarseQuantizer>().grammar(Grammar::Index(|d, part, metric| {
-    let part = part.strip_prefix("LSCQ").and_then(|sizes| AdditivePart::parse(&format!("LSQ{sizes}")));
+    let part = part.strip_prefix("LSCQ").and_then(|sizes| AdditivePart::parse(&format!("LSQ{sizes}"), MetricType::L2));
     let Some(AdditivePart::LocalSearch { m, nbits, norm: 0 }) = part else { return Ok(None) };
     Ok(Some(Handle::new(LocalSearchCoarseQuantizer::new(d, m, nbits, metric)?)))
 }));

@@ -5,6 +5,8 @@ use crate::base::{Error, Result};
 
 /// Entries of a table.
 pub const KSUB: usize = 16;
+/// Numbers of a code that are its norm's, where it has one: its last.
+pub const NORM_PARTS: usize = 2;
 
 /// Tables of a query as bytes: a distance is `offset + sum / scale`, for the sum of a list's first number and of the entries that a code names.
 #[derive(Default)]

@@ -21,6 +21,8 @@ pub struct Packed<'a> {
     pub parts: usize,
     /// Bytes from one block to the next: what lies behind the codes of a block is not looked at.
     pub stride: usize,
+    /// What the entries of the last two parts are multiplied by: norms, whose tables are divided by as much.
+    pub last_pair: u16,
 }
 
 impl Packed<'_> {
@@ -78,10 +80,21 @@ impl<const Q: usize> Kernel for Scan<'_, '_, '_, Q> {
         for q in 0..Q {
             tables[q] = lanes[q].tables;
         }
+        // The last two parts by themselves where they weigh more than the others.
+        let apart = if packed.last_pair == 1 { pairs } else { pairs.saturating_sub(1) };
+        let mut last = [[0u16; GROUP]; Q];
+        let last_tables = tables.map(|tables| &tables[32 * apart..]);
         let mut sums = [[0u16; GROUP]; Q];
         for group in from..to {
             let at = (group / per_block) * packed.stride + (group % per_block) * GROUP;
-            R::Bytes::sum_entries(&packed.codes[at..], packed.block, pairs, &tables, &mut sums);
+            R::Bytes::sum_entries(&packed.codes[at..], packed.block, apart, &tables, &mut sums);
+            if apart < pairs {
+                let codes = &packed.codes[at + apart * packed.block..];
+                R::Bytes::sum_entries(codes, packed.block, 1, &last_tables, &mut last);
+                for (sum, more) in sums.iter_mut().flatten().zip(last.iter().flatten()) {
+                    *sum = sum.wrapping_add(more.wrapping_mul(packed.last_pair));
+                }
+            }
             for q in 0..Q {
                 let lane = &mut lanes[q];
                 let flip = if lane.flip { u16::MAX } else { 0 };
@@ -138,7 +151,9 @@ mod tests {
     #[test]
     fn every_level_sums_as_a_loop_does() {
         let before = level();
-        for (parts, block) in [(2, 32), (4, 32), (6, 64), (16, 32), (34, 96), (8, 128)] {
+        for (parts, block, last_pair) in
+            [(2, 32, 1), (2, 32, 3), (4, 32, 1), (6, 64, 5), (16, 32, 1), (34, 96, 2), (8, 128, 1)]
+        {
             let n = 3 * block;
             let mut codes = vec![0u8; n * parts / 2];
             byte_rand(&mut codes, parts as i64).unwrap();
@@ -152,7 +167,9 @@ mod tests {
             let wanted: Vec<Vec<(u16, u32)>> = (0..5)
                 .map(|q| {
                     let sum = |v: usize| {
-                        7 + (0..parts).map(|m| u16::from(tables[(q * parts + m) * 16 + code(v, m)])).sum::<u16>()
+                        let weight = |m: usize| if m + 2 < parts { 1 } else { last_pair };
+                        let entry = |m: usize| u16::from(tables[(q * parts + m) * 16 + code(v, m)]);
+                        7 + (0..parts).map(|m| weight(m) * entry(m)).sum::<u16>()
                     };
                     let keys = (0..n).map(|v| (if q == 2 { !sum(v) } else { sum(v) }, v as u32));
                     keys.filter(|(key, _)| *key < if q == 1 { 700 } else { 65535 }).collect()
@@ -171,9 +188,10 @@ mod tests {
                         hits,
                     })
                     .collect();
-                scan_packed(Packed { codes: &codes, block, parts, stride: block * parts / 2 }, 0, n / 32, &mut lanes);
+                let packed = Packed { codes: &codes, block, parts, stride: block * parts / 2, last_pair };
+                scan_packed(packed, 0, n / 32, &mut lanes);
                 drop(lanes);
-                assert_eq!(hits, wanted, "{level:?} {parts} {block}");
+                assert_eq!(hits, wanted, "{level:?} {parts} {block} {last_pair}");
             }
         }
         set_level(before);

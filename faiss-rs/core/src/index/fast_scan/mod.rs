@@ -4,8 +4,9 @@
 //! |---|---|
 //! | `mod.rs` | the fields of all, the trait [`FastScan`]: what one kind must define, and the rest of `Index` |
 //! | `search.rs` | searches |
-//! | `pq.rs`, `rabitq.rs` | one kind of codes each |
+//! | `pq.rs`, `additive.rs`, `rabitq.rs` | one kind of codes each |
 
+pub mod additive;
 pub mod pq;
 pub mod rabitq;
 pub mod search;
@@ -144,7 +145,8 @@ impl IndexFastScan {
     /// The codes as a search takes them.
     pub fn packed(&self) -> Packed<'_> {
         let layout = self.layout();
-        Packed { codes: self.codes.as_slice(), block: layout.block, parts: layout.parts, stride: layout.stride() }
+        let (block, parts, stride) = (layout.block, layout.parts, layout.stride());
+        Packed { codes: self.codes.as_slice(), block, parts, stride, last_pair: 1 }
     }
 
     /// The number of vectors, after a check that the fields fit together.
@@ -231,6 +233,14 @@ pub trait FastScan: Index {
     /// Makes the codes.
     fn codec(&self) -> &dyn Quantizer;
     fn codec_mut(&mut self) -> &mut dyn Quantizer;
+    /// Learns from vectors `(n, d)`.
+    fn train_codec(&mut self, x: &[f32]) -> Result<()> {
+        self.codec_mut().train(x)
+    }
+    /// What the sums of the last two parts are multiplied by, where they are norms whose tables were divided by it.
+    fn norm_factor(&self) -> u16 {
+        1
+    }
     /// The tables of queries, `n * M * 16` numbers.
     fn tables(&self, x: &[f32], tables: &mut [f32]) -> Result<()>;
 
@@ -250,7 +260,7 @@ pub fn train(index: &mut dyn FastScan, x: &[f32]) -> Result<()> {
         return Ok(());
     }
     index.base().rows(x)?;
-    index.codec_mut().train(x)?;
+    index.train_codec(x)?;
     index.base_mut().is_trained = true;
     Ok(())
 }

@@ -7,8 +7,8 @@ use crate::base::object::Object;
 use crate::base::{Error, Result, interrupt, threads};
 use crate::distance::collect::{Collector, Hit, Reservoir, merge_parts};
 use crate::distance::results::TopK;
-use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
-use crate::simd::fast_scan::{GROUP, Lane, QUERIES, scan_packed};
+use crate::quantize::fast_scan::{KSUB, NORM_PARTS, Tables, quantize_tables};
+use crate::simd::fast_scan::{GROUP, Lane, Packed, QUERIES, scan_packed};
 
 /// Groups of 32 vectors that are compared before what was found is looked at.
 const PIECE: usize = 64;
@@ -63,7 +63,7 @@ pub fn search(
         other => return Err(Error::failed("", format!("invalid implem {other} impl={other}"))),
     }
     let similarity = own.metric_type.is_similarity();
-    let packed = own.packed();
+    let packed = Packed { last_pair: index.norm_factor(), ..own.packed() };
     let groups = ntotal.div_ceil(GROUP);
     let (pieces, threads) = (n.div_ceil(QUERIES), threads::available());
     let parts = if pieces < threads { threads.div_ceil(pieces.max(1)).min(groups / MIN_PART).max(1) } else { 1 };
@@ -123,12 +123,13 @@ pub fn search(
 fn by_floats(index: &dyn FastScan, tables: &[f32], k: usize, out: &TopK<'_>) -> Result<()> {
     let own = index.fast_scan();
     let similarity = own.metric_type.is_similarity();
+    let weight = |m: usize| if m + NORM_PARTS < own.M2 { 1.0 } else { f32::from(index.norm_factor()) };
     threads::parallel_for(out.len(), |q| {
         let rows = &tables[q * own.M * KSUB..(q + 1) * own.M * KSUB];
         let mut best = Reservoir::new(k);
         for (i, code) in own.original.chunks_exact(own.code_size).enumerate() {
             let number = |m: usize| usize::from(code[m / 2] >> (4 * (m % 2)) & 15);
-            let sum: f32 = (0..own.M).map(|m| rows[m * KSUB + number(m)]).sum();
+            let sum: f32 = (0..own.M).map(|m| weight(m) * rows[m * KSUB + number(m)]).sum();
             let key = if similarity { -sum } else { sum };
             if key < best.threshold() {
                 best.push(key, i as i64);

@@ -40,7 +40,7 @@ macro_rules! additive_inverted_file {
         }
 
         pub const $row: Row = Row::of::<$name>()
-            .grammar(Grammar::InvertedFile(|over, part| match AdditivePart::parse(part) {
+            .grammar(Grammar::InvertedFile(|over, part| match AdditivePart::parse(part, over.metric) {
                 Some($part) => {
                     let $field: $quantizer = $made(dim_of(over.d))?;
                     let quantizer = over.quantizer.clone();

@@ -169,6 +169,10 @@ pub struct QueryTables {
 pub trait FastScanFile: InvertedFile {
     fn fast_scan(&self) -> &IndexIVFFastScan;
     fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan;
+    /// What the sums of the last two parts are multiplied by, where they are norms whose tables were divided by it.
+    fn norm_factor(&self) -> u16 {
+        1
+    }
     /// Makes what fills a query's tables, one for each thread. `quantizer` is the coarse one. A kind that searches by itself has none.
     fn tables_maker<'a>(&'a self, _quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
         Err(Error::unsupported("tables_maker", self.info().name))
@@ -239,7 +243,8 @@ fn visit<C: Collector>(
             let (packed, block) = lists
                 .packed(list)
                 .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of codes of four bits"))?;
-            let packed = Packed { codes: packed, block, parts: own.M2, stride: block * own.M2 / 2 };
+            let stride = block * own.M2 / 2;
+            let packed = Packed { codes: packed, block, parts: own.M2, stride, last_pair: index.norm_factor() };
             let ids = lists.ids(list);
             let each = if tables.bytes.len() > size { probe * size } else { 0 };
             for from in (0..n.div_ceil(GROUP)).step_by(PIECE) {

@@ -12,6 +12,7 @@
 //! | `additive.rs`, `eden.rs`, `flat.rs`, `pq.rs`, `rabitq.rs`, `scalar.rs`, ... | one kind each |
 
 pub mod additive;
+pub mod additive_fast_scan;
 pub mod codec;
 pub mod eden;
 pub mod edit;

@@ -206,7 +206,8 @@ impl IndexIVFRaBitQFastScan {
                     packed,
                     similarity: self.metric_type.is_similarity(),
                 };
-                let packed = Packed { codes: packed, block, parts: self.M2, stride: packer.layout.stride() };
+                let packed =
+                    Packed { codes: packed, block, parts: self.M2, stride: packer.layout.stride(), last_pair: 1 };
                 let ids = lists.ids(*list);
                 let each = if tables.bytes.len() > size { probe * size } else { 0 };
                 let groups = n.div_ceil(GROUP);

@@ -6,6 +6,7 @@
 //! | `mod.rs` | codebooks, codes, decoding, tables |
 //! | `norms.rs` | the norms that are stored beside codes |
 //! | `distances.rs` | queries against codes |
+//! | `packed.rs` | tables for FastScan |
 //! | `residual.rs`, `local_search.rs`, `product.rs` | one kind each |
 //! | `icm.rs` | the passes of a local search, on the CPU or where a factory says |
 //! | `methods.rs` | what all kinds offer to Python |
@@ -15,6 +16,7 @@ pub mod icm;
 pub mod local_search;
 pub mod methods;
 mod norms;
+mod packed;
 pub mod product;
 pub mod residual;
 

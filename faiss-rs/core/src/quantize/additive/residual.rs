@@ -367,7 +367,7 @@ pub fn bits_of(nbits: &[i64]) -> Result<Vec<usize>> {
 #[methods(new)]
 impl ResidualQuantizer {
     #[new]
-    fn of(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
+    pub fn of(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
         ResidualQuantizer::new(d, equal_bits(M, nbits)?, search_type)
     }
 

@@ -1,0 +1,376 @@
+//! Inverted files of packed codes of additive quantizers of four bits a codebook.
+//!
+//! Of L2, a code's norm is that of the whole vector, centroid included: what a list adds to all its distances is then -2 times the product of query
+//! and centroid, and the tables are the same for all lists, also where codes are of residuals.
+
+use faiss_derive::{Object, methods};
+
+use super::additive::{
+    IndexIVFLocalSearchQuantizer, IndexIVFProductLocalSearchQuantizer, IndexIVFProductResidualQuantizer,
+    IndexIVFResidualQuantizer,
+};
+use super::edit::{add_centroids, to_encode};
+use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs};
+use super::{IndexIVF, InvertedFile, Pairs, codec, format};
+use crate::base::object::receiver;
+use crate::base::{Error, Handle, MetricType, Result, Shared};
+use crate::distance::results::{InRadius, TopK};
+use crate::grammar::{AdditiveFastScanPart, AdditivePart, Grammar};
+use crate::index::fast_scan::additive::{estimate_norm_scale, norm_factor, train_points};
+use crate::index::fast_scan::check_block;
+use crate::index::{Index, dim_of};
+use crate::quantize::Quantizer;
+use crate::quantize::additive::{
+    Additive, AdditiveQuantizer, LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer,
+    ResidualQuantizer,
+};
+use crate::quantize::fast_scan::KSUB;
+use crate::registry::{Format, Row};
+use crate::simd;
+use crate::stream::{Reader, Writer};
+
+/// Base of the inverted files of packed codes of additive quantizers. Distances of L2 are without the query's own norm.
+#[derive(Object, Clone)]
+#[object(abstract)]
+pub struct IndexIVFAdditiveQuantizerFastScan {
+    #[object(parent)]
+    pub fast_scan: IndexIVFFastScan,
+    /// Divide the tables of norms by `norm_scale` before they are rounded, and multiply what is found in them.
+    pub rescale_norm: bool,
+    /// By how much norms spread more than products do.
+    pub norm_scale: i32,
+    /// The most vectors that the quantizer is trained by.
+    pub max_train_points: usize,
+}
+
+pub const ROW: Row = Row::of::<IndexIVFAdditiveQuantizerFastScan>();
+
+impl Default for IndexIVFAdditiveQuantizerFastScan {
+    fn default() -> Self {
+        let fast_scan = IndexIVFFastScan::default();
+        IndexIVFAdditiveQuantizerFastScan { fast_scan, rescale_norm: false, norm_scale: 1, max_train_points: 0 }
+    }
+}
+
+impl IndexIVFAdditiveQuantizerFastScan {
+    fn new(
+        quantizer: Shared<dyn Index>,
+        d: i64,
+        nlist: usize,
+        aq: &AdditiveQuantizer,
+        metric: MetricType,
+        bbs: i64,
+        own_invlists: bool,
+    ) -> Result<Self> {
+        aq.check_packed(metric)?;
+        let parts = aq.packed_parts();
+        let mut fast_scan = IndexIVFFastScan::new(quantizer, d, nlist, parts, metric, bbs, own_invlists)?;
+        fast_scan.by_residual = true;
+        let max_train_points = train_points(parts);
+        Ok(IndexIVFAdditiveQuantizerFastScan { fast_scan, max_train_points, ..Default::default() })
+    }
+
+    fn factor(&self) -> u16 {
+        norm_factor(self.rescale_norm, self.norm_scale, self.fast_scan.metric_type)
+    }
+
+    fn write_sizes(&self, out: &mut Writer<'_>) -> Result<()> {
+        let own = &self.fast_scan;
+        out.bool(own.by_residual)?;
+        [own.implem, own.bbs, own.qbs].into_iter().try_for_each(|v| out.i32(v))?;
+        let sizes = [own.M, own.nbits, own.ksub, own.code_size, own.qbs2, own.M2];
+        sizes.into_iter().try_for_each(|v| out.usize(v))?;
+        out.bool(self.rescale_norm)?;
+        out.i32(self.norm_scale)?;
+        out.usize(self.max_train_points)
+    }
+
+    fn read_sizes(mut ivf: IndexIVF, aq: &AdditiveQuantizer, input: &mut Reader<'_>) -> Result<Self> {
+        aq.check_packed(ivf.metric_type)?;
+        ivf.by_residual = input.bool("by_residual")?;
+        let (implem, bbs, qbs) = (input.i32()?, input.i32()?, input.i32()?);
+        let sizes = (input.usize()?, input.usize()?, input.usize()?, input.usize()?);
+        let (qbs2, m2) = (input.usize()?, input.usize()?);
+        let m = aq.packed_parts();
+        let same = sizes == (m, 4, KSUB, aq.base.code_size) && m2 == m.next_multiple_of(2) && aq.base.d == ivf.dim();
+        Error::check(same, "d, M, nbits, ksub, code_size and M2 are those of the quantizer")?;
+        ivf.code_size = aq.base.code_size;
+        let (rescale_norm, norm_scale) = (input.bool("rescale_norm")?, input.i32()?);
+        let max_train_points = input.usize()?;
+        let bbs = check_block(i64::from(bbs))?;
+        format::read_lists(&mut ivf, input)?;
+        let own =
+            IndexIVFFastScan { ivf, bbs, M: m, nbits: 4, ksub: KSUB, M2: m2, implem, qbs, qbs2, ..Default::default() };
+        Ok(IndexIVFAdditiveQuantizerFastScan { fast_scan: own, rescale_norm, norm_scale, max_train_points })
+    }
+
+    /// Whether codes have norms that centroids are part of.
+    fn whole_norms(&self) -> bool {
+        self.fast_scan.by_residual && self.fast_scan.metric_type == MetricType::L2
+    }
+
+    /// See [`InvertedFile::encode_vectors`].
+    fn encode(&self, aq: &dyn Additive, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
+        codec::check(&self.fast_scan, aq)?;
+        let encoded = to_encode(&self.fast_scan, x, list_nos)?;
+        if !self.whole_norms() {
+            return aq.compute_codes(&encoded, codes);
+        }
+        let mut centroids = vec![0.0; x.len()];
+        add_centroids(&self.fast_scan, list_nos, &mut centroids)?;
+        aq.compute_codes_add_centroids(&encoded, codes, Some(&centroids))
+    }
+
+    /// See [`InvertedFile::train_encoder`].
+    fn train(&mut self, aq: &mut dyn Additive, x: &[f32], assign: Option<&[i64]>) -> Result<()> {
+        aq.aq_mut().verbose |= self.fast_scan.verbose;
+        aq.train(x)?;
+        let d = aq.aq().base.d.max(1);
+        if let (true, Some(assign)) = (self.whole_norms(), assign) {
+            let mut decoded = vec![0.0; x.len()];
+            let mut codes = vec![0; x.len() / d * aq.aq().base.code_size];
+            aq.compute_codes(x, &mut codes)?;
+            aq.decode(&codes, &mut decoded)?;
+            add_centroids(&self.fast_scan, assign, &mut decoded)?;
+            let norms: Vec<f32> = decoded.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
+            aq.aq_mut().train_norm(&norms)?;
+        }
+        if self.fast_scan.metric_type == MetricType::L2 {
+            self.norm_scale = estimate_norm_scale(aq.aq(), x)?;
+        }
+        Ok(())
+    }
+}
+
+struct Maker<'a> {
+    aq: &'a AdditiveQuantizer,
+    quantizer: &'a dyn Index,
+    similarity: bool,
+    by_residual: bool,
+    factor: u16,
+}
+
+impl TablesMaker for Maker<'_> {
+    fn fill(&self, x: &[f32], lists: &[i64], coarse: &[f32], out: &mut QueryTables) -> Result<()> {
+        let metric = if self.similarity { MetricType::InnerProduct } else { MetricType::L2 };
+        out.tables.resize(self.aq.packed_parts() * KSUB, 0.0);
+        self.aq.packed_tables(x, metric, self.factor, &mut out.tables)?;
+        out.bias.clear();
+        if !self.by_residual {
+            return Ok(());
+        }
+        let mut centroid = vec![0.0; x.len()];
+        for (list, coarse) in lists.iter().zip(coarse) {
+            out.bias.push(if *list < 0 {
+                0.0
+            } else if self.similarity {
+                *coarse
+            } else {
+                self.quantizer.reconstruct(*list, &mut centroid)?;
+                -2.0 * simd::fvec_inner_product(x, &centroid)
+            });
+        }
+        Ok(())
+    }
+}
+
+macro_rules! additive_fast_scan_file {
+    (
+        $(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident::$make:ident($($size:ident),*), from $plain:ident, $row:ident,
+        $fourcc:literal, $part:pat => $made:expr
+    ) => {
+        $(#[$doc])*
+        #[derive(Object, Clone, Default)]
+        #[object(methods, implements(Index, InvertedFile, FastScanFile), copy = deep_copy)]
+        pub struct $name {
+            #[object(parent)]
+            pub additive: IndexIVFAdditiveQuantizerFastScan,
+            /// Makes the codes.
+            pub $field: $quantizer,
+        }
+
+        pub const $row: Row = Row::of::<$name>()
+            .grammar(Grammar::InvertedFile(|over, part| match AdditiveFastScanPart::parse(part, over.metric) {
+                Some(AdditiveFastScanPart { quantizer: $part, by_residual, bbs }) => {
+                    let $field: $quantizer = $made(dim_of(over.d))?;
+                    let quantizer = over.quantizer.clone();
+                    let mut index = $name::over(quantizer, over.d, over.nlist, $field, over.metric, bbs, true)?;
+                    index.by_residual = by_residual;
+                    Ok(Some(Handle::new(index)))
+                }
+                _ => Ok(None),
+            }))
+            .format(Format {
+                fourccs: &[$fourcc],
+                read: |input, _| {
+                    let ivf = format::read_header(input)?;
+                    let $field = $quantizer::read(input)?;
+                    let additive = IndexIVFAdditiveQuantizerFastScan::read_sizes(ivf, $field.aq(), input)?;
+                    Ok(Handle::new($name { additive, $field }))
+                },
+                write: |object, out| {
+                    let index = receiver::<$name>(object)?;
+                    out.fourcc($fourcc)?;
+                    format::write_header(index, out)?;
+                    index.$field.write(out)?;
+                    index.additive.write_sizes(out)?;
+                    format::write_lists(index, out)
+                },
+            });
+
+        #[methods(new)]
+        impl $name {
+            /// Over `nlist` lists of `quantizer`, with codebooks of `nbits` bits, which must be 4, in blocks of `bbs` vectors.
+            #[new]
+            pub fn new(
+                quantizer: Shared<dyn Index>,
+                d: i64,
+                nlist: usize,
+                $($size: usize,)*
+                nbits: usize,
+                #[default = MetricType::L2] metric: MetricType,
+                #[default = 8] search_type: i32,
+                #[default = 32] bbs: i64,
+                #[default = true] own_invlists: bool,
+            ) -> Result<Self> {
+                check_block(bbs)?;
+                Error::check(nbits == 4, "nbits == 4")?;
+                let $field = $quantizer::$make(dim_of(d), $($size,)* nbits, search_type)?;
+                Self::over(quantizer, d, nlist, $field, metric, bbs, own_invlists)
+            }
+
+            /// The codes of another inverted file, packed. Of L2 they must not be of residuals, whose norms are those of residuals there.
+            #[new]
+            pub fn from_additive(orig: &$plain, #[default = 32] bbs: i64) -> Result<Self> {
+                let known = orig.metric_type == MetricType::InnerProduct || !orig.by_residual;
+                Error::check(known, "metric_type == METRIC_INNER_PRODUCT || !orig.by_residual")?;
+                let (quantizer, d, aq) = (orig.quantizer()?.clone(), i64::from(orig.d), orig.$field.deep_copy()?);
+                let mut made = Self::over(quantizer, d, orig.nlist, aq, orig.metric_type, bbs, true)?;
+                (made.is_trained, made.by_residual, made.nprobe) = (orig.is_trained, orig.by_residual, orig.nprobe);
+                made.additive.fast_scan.take(orig)?;
+                Ok(made)
+            }
+
+            /// Over a quantizer of codes, which is copied.
+            #[new]
+            pub fn of_quantizer(
+                quantizer: Shared<dyn Index>,
+                aq: &$quantizer,
+                d: i64,
+                nlist: usize,
+                #[default = MetricType::L2] metric: MetricType,
+                #[default = 32] bbs: i64,
+                #[default = true] own_invlists: bool,
+            ) -> Result<Self> {
+                Error::check(aq.aq().base.d == dim_of(d), "aq->d == d")?;
+                Self::over(quantizer, d, nlist, aq.deep_copy()?, metric, bbs, own_invlists)
+            }
+
+            /// Finds `norm_scale` from vectors (n, d), or residuals where codes are of residuals.
+            fn estimate_norm_scale(&mut self, x: &[f32]) -> Result<()> {
+                self.rows(x)?;
+                self.norm_scale = estimate_norm_scale(self.$field.aq(), x)?;
+                Ok(())
+            }
+        }
+
+        impl $name {
+            fn over(
+                quantizer: Shared<dyn Index>,
+                d: i64,
+                nlist: usize,
+                $field: $quantizer,
+                metric: MetricType,
+                bbs: i64,
+                own_invlists: bool,
+            ) -> Result<Self> {
+                let aq = $field.aq();
+                let additive = IndexIVFAdditiveQuantizerFastScan::new(quantizer, d, nlist, aq, metric, bbs, own_invlists)?;
+                Ok($name { additive, $field })
+            }
+
+            fn deep_copy(&self) -> Result<Self> {
+                let fast_scan = self.additive.fast_scan.deep_copy()?;
+                let additive = IndexIVFAdditiveQuantizerFastScan { fast_scan, ..self.additive.clone() };
+                Ok($name { additive, $field: self.$field.deep_copy()? })
+            }
+        }
+
+        impl Index for $name {
+            crate::inverted_file_index!();
+        }
+
+        impl InvertedFile for $name {
+            fn ivf(&self) -> &IndexIVF {
+                &self.additive.fast_scan.ivf
+            }
+            fn ivf_mut(&mut self) -> &mut IndexIVF {
+                &mut self.additive.fast_scan.ivf
+            }
+            fn codec(&self) -> Result<&dyn Quantizer> {
+                Ok(&self.$field)
+            }
+            fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
+                Ok(&mut self.$field)
+            }
+            fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
+                self.additive.encode(&self.$field, x, list_nos, codes)
+            }
+            fn train_encoder_num_vectors(&self) -> usize {
+                self.max_train_points
+            }
+            fn train_encoder(&mut self, x: &[f32], assign: Option<&[i64]>) -> Result<()> {
+                self.additive.train(&mut self.$field, x, assign)
+            }
+            fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
+                let theirs = receiver::<$name>(other)?;
+                let same = theirs.$field.aq().codebooks == self.$field.aq().codebooks && theirs.bbs == self.bbs;
+                Error::check(same, "other's codebooks are the same && other->bbs == bbs")
+            }
+            fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
+                search_pairs(self, pairs, k, out).map(|()| true)
+            }
+            fn range_search_pairs(&self, pairs: &Pairs<'_>, radius: f32, out: &InRadius) -> Result<bool> {
+                range_search_pairs(self, pairs, radius, out).map(|()| true)
+            }
+        }
+
+        impl FastScanFile for $name {
+            fn fast_scan(&self) -> &IndexIVFFastScan {
+                &self.additive.fast_scan
+            }
+            fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan {
+                &mut self.additive.fast_scan
+            }
+            fn norm_factor(&self) -> u16 {
+                self.additive.factor()
+            }
+            fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
+                codec::check(self, &self.$field)?;
+                let (similarity, by_residual) = (self.metric_type.is_similarity(), self.by_residual);
+                Ok(Box::new(Maker { aq: self.$field.aq(), quantizer, similarity, by_residual, factor: self.norm_factor() }))
+            }
+        }
+    };
+}
+
+additive_fast_scan_file! {
+    /// Stores packed codes of a residual quantizer in the lists of a coarse quantizer.
+    IndexIVFResidualQuantizerFastScan, rq: ResidualQuantizer::of(M), from IndexIVFResidualQuantizer, RESIDUAL, "IVRf",
+    AdditivePart::Residual { nbits, norm } => |d| ResidualQuantizer::new(d, nbits, norm)
+}
+additive_fast_scan_file! {
+    /// Stores packed codes of a local search quantizer in the lists of a coarse quantizer.
+    IndexIVFLocalSearchQuantizerFastScan, lsq: LocalSearchQuantizer::new(M), from IndexIVFLocalSearchQuantizer, LOCAL_SEARCH, "IVLf",
+    AdditivePart::LocalSearch { m, nbits, norm } => |d| LocalSearchQuantizer::new(d, m, nbits, norm)
+}
+additive_fast_scan_file! {
+    /// Stores packed codes of a residual quantizer for each part of the vectors in the lists of a coarse quantizer.
+    IndexIVFProductResidualQuantizerFastScan, prq: ProductResidualQuantizer::new(nsplits, Msub), from IndexIVFProductResidualQuantizer, PRODUCT_RESIDUAL, "NPRf",
+    AdditivePart::ProductResidual { nsplits, m, nbits, norm } => |d| ProductResidualQuantizer::new(d, nsplits, m, nbits, norm)
+}
+additive_fast_scan_file! {
+    /// Stores packed codes of a local search quantizer for each part of the vectors in the lists of a coarse quantizer.
+    IndexIVFProductLocalSearchQuantizerFastScan, plsq: ProductLocalSearchQuantizer::new(nsplits, Msub), from IndexIVFProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "NPLf",
+    AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm } => |d| ProductLocalSearchQuantizer::new(d, nsplits, m, nbits, norm)
+}
