@@ -464,6 +464,11 @@ other.nq = 7
 stats.add(other)
 found += [stats.nq]
 """,
+    "arrays that are lists": """
+rows, queries = xb[:50].tolist(), xq.tolist()
+found += [faiss.knn(queries, rows, 3), faiss.knn(queries, xb[:50].astype("f8"), 3, metric=faiss.METRIC_L1)]
+found += [error(lambda: faiss.knn(queries, xb[:50, :4].tolist(), 3))]
+""",
     "classes": """
 index = ivfpq()
 classes = "Index IndexIVF IndexIVFPQ IndexIVFFlat Level1Quantizer IndexIVFInterface IndexFlat"
