@@ -233,6 +233,26 @@ fn a_full_disk_ends_with_4() {
     }
 }
 
+/// Where nobody may mount a disk, this is what stands for a full one.
+#[test]
+fn a_disk_that_takes_no_large_file_ends_with_4() {
+    if !has_python("a disk that takes no large file ends with 4") {
+        return;
+    }
+    let place = Place::small();
+    let index = place.folder().join("index");
+    let hash = tiny_wheel(&index, "scipy-openblas32", "0.3.0", "lib/libscipy_openblas.so", &vec![7; 3 << 20]);
+    place.lock(&[("scipy-openblas32", hash)].into());
+    let mut command = Command::new("sh");
+    // Without the trap, the first large file would end the program rather than fail.
+    command.args(["-c", "trap '' XFSZ; ulimit -f 2048; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_ci")]);
+    command.args(BUILD).env("PIP_NO_INDEX", "1").env("PIP_FIND_LINKS", &index);
+    let said = said(&mut on(&place, command), place.folder());
+    assert_eq!(said.code, 4, "{said}");
+    assert!(said.stderr.contains("File too large"), "{said}");
+    assert!(place.finished().is_empty() && place.unfinished().is_empty());
+}
+
 /// The program with a disk of its own mounted at `folder` of the place: None where that is not allowed.
 fn mounted(place: &Place, folder: &str, options: &str) -> Option<Command> {
     let target = place.folder().join(folder);

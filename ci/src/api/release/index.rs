@@ -200,6 +200,12 @@ const REASONS: &[Reason] = &[
         todo: "Free some space and run the same command again.",
     },
     Reason {
+        words: &["500 Internal Server Error", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"],
+        kind: Kind::Machine,
+        because: "the index itself failed",
+        todo: "Its disk may be full, or it rests; when it is well again, run the same command again.",
+    },
+    Reason {
         words: &["there is no version of", "was not found in the package registry"],
         kind: Kind::Check,
         because: "the index has no such version",
