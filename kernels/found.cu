@@ -18,6 +18,8 @@ constexpr u32 MOST_LENGTH = 0, MOST_ERROR = 1, MOST_LOW = 2, MOST_SCALE = 3;
 constexpr float BEYOND = 1e37f, UNIT = 1.0f / 16777216.0f;
 // Rows are scaled by no more than this, so that a tiny one leaves room for the norms of columns.
 constexpr float MOST_ROW_SCALE = 1099511627776.0f;
+// A number of a column, and above it that of a row of a tile.
+constexpr u32 COLUMN_BITS = 25;
 
 // The place of the i-th vector that is met: `step` has no common divisor with `total`, so that each comes once and any run of
 // them is spread over all.
@@ -36,7 +38,7 @@ struct Halved {
 };
 
 template <typename T, u32 LOW>
-__device__ __forceinline__ Halved halve_row(const T* x, const float* center, u32 d, u32 chunks, float most_scale, __half* to) {
+__device__ __forceinline__ Halved halve_row(const T* x, const float* center, u32 d, u32 chunks, float most_scale, __half* halves, u32 at) {
     const u32 lane = threadIdx.x % 32;
     float most = 0;
     bool nan = false;
@@ -51,6 +53,7 @@ __device__ __forceinline__ Halved halve_row(const T* x, const float* center, u32
     row.nan = __any_sync(FULL_WARP, nan);
     row.finite = !row.nan && most <= LARGEST;
     row.scale = row.finite ? fminf(scale_for(most), most_scale) : 1.0f;
+    __half* to = split_at(halves, at, chunks);
     float square = 0, error = 0, low = 0;
     constexpr u32 WIDTH = LOW ? CHUNK_DIMS : CHUNK_HALVES, EACH = WIDTH / 32;
     for (u32 chunk = 0; chunk < chunks; ++chunk) {
@@ -68,10 +71,10 @@ __device__ __forceinline__ Halved halve_row(const T* x, const float* center, u32
             if (LOW) low = fmaf(kept, kept, low);
         }
         if constexpr (LOW) {
-            to[chunk * CHUNK_HALVES + lane] = high[0];
-            to[chunk * CHUNK_HALVES + CHUNK_DIMS + lane] = rest[0];
+            to[chunk * TILE_HALVES + split_place(at, lane)] = high[0];
+            to[chunk * TILE_HALVES + split_place(at, CHUNK_DIMS + lane)] = rest[0];
         } else {
-            reinterpret_cast<__half2*>(to)[chunk * 32 + lane] = __halves2half2(high[0], high[EACH - 1]);
+            *reinterpret_cast<__half2*>(to + chunk * TILE_HALVES + split_place(at, 2 * lane)) = __halves2half2(high[0], high[EACH - 1]);
         }
     }
     // The sums are off by a step a number of a lane, and the differences to the center by half a unit each.
@@ -83,6 +86,12 @@ __device__ __forceinline__ Halved halve_row(const T* x, const float* center, u32
     return row;
 }
 
+// A row that is none, behind the last one.
+__device__ __forceinline__ void fill_row(u32 chunks, __half* halves, u32 at) {
+    __half2* to = reinterpret_cast<__half2*>(split_at(halves, at, chunks));
+    for (u32 chunk = 0; chunk < chunks; ++chunk) to[chunk * TILE_HALVES / 2 + threadIdx.x % 32] = __float2half2_rn(0.0f);
+}
+
 // Queries as halves, with their scales, their squared lengths (of the scaled; infinite where nothing can be near them, NaN where
 // only exact values tell) and, for inner products, theirs with the center as two numbers. `most` begins as zeros. One warp a row.
 template <typename T, u32 LOW>
@@ -90,10 +99,14 @@ __device__ void found_queries(const T* rows, const float* center, u32 count, u32
                               float* squares, float* centers, float* most) {
     const u32 lane = threadIdx.x % 32, width = LOW ? CHUNK_DIMS : CHUNK_HALVES, chunks = (d + width - 1) / width;
     float length = 0, error = 0, low = 0, scale = 0;
-    for (u32 at = (u32)(grid_thread() / 32); at < count; at += (u32)(grid_threads() / 32)) {
+    const u32 padded = (count + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    for (u32 at = (u32)(grid_thread() / 32); at < padded; at += (u32)(grid_threads() / 32)) {
+        if (at >= count) {
+            fill_row(chunks, out, at);
+            continue;
+        }
         const T* x = rows + (i64)at * d;
-        const Halved row =
-            halve_row<T, LOW>(x, inner ? nullptr : center, d, chunks, MOST_ROW_SCALE, out + (i64)at * chunks * CHUNK_HALVES);
+        const Halved row = halve_row<T, LOW>(x, inner ? nullptr : center, d, chunks, MOST_ROW_SCALE, out, at);
         double product = 0;
         if (inner && center) {
             for (u32 i = lane; i < d; i += 32) product += (double)to_float(x[i]) * (double)center[i];
@@ -137,7 +150,7 @@ __device__ void found_vectors(const T* rows, const float* center, const unsigned
     for (u32 at = first; at < padded; at += warps, place = place + further >= total ? place + further - total : place + further) {
         float norm = 0, error = -LARGEST, undo = 0;
         if (at < count) {
-            const Halved row = halve_row<T, LOW>(rows + place * d, center, d, chunks, LARGEST, out + (i64)at * chunks * CHUNK_HALVES);
+            const Halved row = halve_row<T, LOW>(rows + place * d, center, d, chunks, LARGEST, out, at);
             if (row.nan || (allowed && !allowed[place])) {
                 // Of no row.
             } else if (!row.finite) {
@@ -159,6 +172,7 @@ __device__ void found_vectors(const T* rows, const float* center, const unsigned
                 }
             }
         }
+        if (at >= count) fill_row(chunks, out, at);
         if (lane == 0) {
             terms[at] = norm;
             terms[padded + at] = error;
@@ -245,12 +259,13 @@ __device__ inline void found_return(const i64* rows, const float* values, const 
 
 // Appends the columns whose bound is at most the row's limit, each with its bound, to the row's `capacity` places, and counts
 // them on beyond those; with `dense`, where all of at most `capacity` columns are wanted, column i stands at i. Block b has rows
-// b % row_blocks and tiles of split b / row_blocks. Shared memory: see split_products.
+// b % row_blocks and tiles of split b / row_blocks. What is found waits in a queue of `places` and goes to its rows many at once, so that
+// nobody waits for a count of the device's memory in the middle of a tile. Shared memory: split_shared + 8 * places.
 template <u32 LOW>
 __device__ void found_filter(const __half* rows, const __half* columns, const float* terms, const float* limits,
                              const float* scales, i64 count, u32 k, u32 tiles, u32 chunks, u32 resident, u32 splits, u32 dense,
-                             u32 capacity, u32* counts, u64* found) {
-    extern __shared__ __align__(128) unsigned char tile_memory[];
+                             u32 places, u32 capacity, u32* counts, u64* found) {
+    extern __shared__ __align__(TILE_ALIGNMENT) unsigned char tile_memory[];
     const u32 row_blocks = (u32)((count + TILE_ROWS - 1) / TILE_ROWS), padded = tiles * TILE_ROWS;
     const i64 first = (i64)(blockIdx.x % row_blocks) * TILE_ROWS;
     const u32 split = blockIdx.x / row_blocks, share = (tiles + splits - 1) / splits;
@@ -266,19 +281,49 @@ __device__ void found_filter(const __half* rows, const __half* columns, const fl
     u32* my_counts = counts + first;
     u64* my_found = found + first * capacity;
     const u32 rows_here = (u32)min((i64)TILE_ROWS, count - first);
-    split_products<LOW != 0>(rows, columns, first, count, k, tile, end, chunks, resident, tile_memory, [&](u32 column, float (&sum)[4][8][4]) {
-        float2 row[8];
+    const auto give = [&](u32 to, u32 place, u32 value, u32 from) {
+        if (place < capacity) my_found[to * capacity + place] = (u64)value << 32 | from;
+    };
+    u64* queue = reinterpret_cast<u64*>(tile_memory + split_shared(chunks, resident, 3));
+    __shared__ u32 queued;
+    if (threadIdx.x == 0) queued = 0; // seen by all behind the first barrier
+    bool full = false;
+    const auto flush = [&] {
+        const u32 all = min(queued, places);
+        __syncthreads();
+        if (threadIdx.x == 0) queued = 0;
+        for (u32 i = threadIdx.x; i < all; i += 4 * TILE_ROWS) {
+            u32 place[4];
 #pragma unroll
-        for (u32 i = 0; i < 8; ++i) row[i] = shared_rows[split_row(i / 2, i % 2)];
+            for (u32 j = 0; j < 4; ++j)
+                if (i + j * TILE_ROWS < all) place[j] = atomicAdd(&my_counts[(u32)queue[i + j * TILE_ROWS] >> COLUMN_BITS], 1u);
 #pragma unroll
-        for (u32 j = 0; j < 8; ++j) {
-            const u32 at = column + j * 8;
-            const float2 norm = *reinterpret_cast<const float2*>(terms + at);
-            const float2 error = *reinterpret_cast<const float2*>(terms + padded + at);
-            const float2 undo = *reinterpret_cast<const float2*>(terms + 2 * padded + at);
+            for (u32 j = 0; j < 4; ++j) {
+                if (i + j * TILE_ROWS >= all) break;
+                const u64 entry = queue[i + j * TILE_ROWS];
+                give((u32)entry >> COLUMN_BITS, place[j], (u32)(entry >> 32), (u32)entry & ((1u << COLUMN_BITS) - 1));
+            }
+        }
+        full = false;
+        __syncthreads();
+    };
+    const auto meet = [&] {
+        if (__syncthreads_or(full)) flush();
+    };
+    const auto finish = [&](u32 column, const float* terms_here, Sums& sum) {
+        float2 row[2 * SUM_ROWS];
+#pragma unroll
+        for (u32 i = 0; i < 2 * SUM_ROWS; ++i) row[i] = shared_rows[split_row(i / 2, i % 2)];
+#pragma unroll
+        for (u32 j = 0; j < SUM_COLUMNS; ++j) {
+            const u32 at = column + split_column(j);
+            const float* term = terms_here + split_column(j);
+            const float2 norm = *reinterpret_cast<const float2*>(term);
+            const float2 error = *reinterpret_cast<const float2*>(term + TILE_ROWS);
+            const float2 undo = *reinterpret_cast<const float2*>(term + 2 * TILE_ROWS);
             bool any = false;
 #pragma unroll
-            for (u32 i = 0; i < 4; ++i)
+            for (u32 i = 0; i < SUM_ROWS; ++i)
 #pragma unroll
                 for (u32 l = 0; l < 4; ++l) {
                     const float2 mine = row[2 * i + l / 2];
@@ -289,7 +334,7 @@ __device__ void found_filter(const __half* rows, const __half* columns, const fl
             if (!__any_sync(FULL_WARP, any || dense)) continue;
             u32 hits = 0;
 #pragma unroll
-            for (u32 i = 0; i < 4; ++i)
+            for (u32 i = 0; i < SUM_ROWS; ++i)
 #pragma unroll
                 for (u32 l = 0; l < 4; ++l) {
                     const bool wanted = dense ? at + l % 2 < k : sum[i][j][l] <= row[2 * i + l / 2].x;
@@ -302,14 +347,23 @@ __device__ void found_filter(const __half* rows, const __half* columns, const fl
                 hits &= hits - 1;
                 float value = sum[0][j][0];
 #pragma unroll
-                for (u32 other = 1; other < 16; ++other) value = hit == other ? sum[other / 4][j][other % 4] : value;
+                for (u32 other = 1; other < 4 * SUM_ROWS; ++other) value = hit == other ? sum[other / 4][j][other % 4] : value;
                 const u32 to = split_row(hit / 4, hit / 2 % 2), from = at + hit % 2;
                 if (to >= rows_here) continue;
-                const u32 place = dense ? from : atomicAdd(&my_counts[to], 1u);
-                if (place < capacity) my_found[to * capacity + place] = (u64)__float_as_uint(value) << 32 | from;
+                if (dense) {
+                    give(to, from, __float_as_uint(value), from);
+                    continue;
+                }
+                const u32 slot = places ? atomicAdd(&queued, 1u) : 0;
+                full |= slot >= places / 2;
+                if (slot < places) queue[slot] = (u64)__float_as_uint(value) << 32 | to << COLUMN_BITS | from;
+                else give(to, atomicAdd(&my_counts[to], 1u), __float_as_uint(value), from);
             }
         }
-    });
+    };
+    split_products<LOW != 0, 3>(rows, columns, terms, padded, blockIdx.x % row_blocks, tile, end, chunks, resident, tile_memory, meet, finish);
+    __syncthreads();
+    flush();
 }
 
 #endif

@@ -54,25 +54,25 @@ __device__ inline void largest_centred(const float* rows, const float* center, i
 }
 
 // Rows less the center as scaled halves. Where `norms` is not null: half of their squared norms, scaled as their products with rows
-// of `other` are, or 0 for inner products; the places from `count` to `padded` get a value that is above all others. One warp a row.
+// of `other` are, or 0 for inner products; those from `count` to `padded` get a value that is above all others, and zeros. One warp a row.
 __device__ inline void split_rows(const float* rows, const float* center, const float* largest, const float* other, u32 count,
                                   u32 padded, u32 d, u32 inner, __half* out, float* norms) {
     const u32 lane = threadIdx.x % 32, chunks = (d + CHUNK_DIMS - 1) / CHUNK_DIMS;
     const float scale = scale_for(*largest);
     for (u32 row = (u32)(grid_thread() / 32); row < padded; row += (u32)(grid_threads() / 32)) {
         float sum = 0;
-        if (row < count) {
-            const float* x = rows + (i64)row * d;
-            __half* to = out + (i64)row * chunks * CHUNK_HALVES + lane;
+        __half* to = split_at(out, row, chunks);
+        const u32 high_at = split_place(row, lane), low_at = split_place(row, CHUNK_DIMS + lane);
 #pragma unroll 4
-            for (u32 chunk = 0; chunk < chunks; ++chunk) {
-                const u32 column = chunk * CHUNK_DIMS + lane;
-                const float centred = column < d ? x[column] - (center ? center[column] : 0.0f) : 0.0f, value = centred * scale;
-                const __half high = __float2half_rn(value);
-                to[chunk * CHUNK_HALVES] = high;
-                to[chunk * CHUNK_HALVES + CHUNK_DIMS] = __float2half_rn(value - __half2float(high));
-                sum = fmaf(centred, centred, sum);
-            }
+        for (u32 chunk = 0; chunk < chunks; ++chunk) {
+            const u32 column = chunk * CHUNK_DIMS + lane;
+            const bool inside = column < d && row < count;
+            const float centred = inside ? rows[(i64)row * d + column] - (center ? center[column] : 0.0f) : 0.0f;
+            const float value = centred * scale;
+            const __half high = __float2half_rn(value);
+            to[chunk * TILE_HALVES + high_at] = high;
+            to[chunk * TILE_HALVES + low_at] = __float2half_rn(value - __half2float(high));
+            sum = fmaf(centred, centred, sum);
         }
         if (!norms) continue;
         sum = warp_sum(sum);
@@ -85,40 +85,42 @@ __device__ inline void split_rows(const float* rows, const float* center, const 
 // The nearest of `tiles` * 128 centroids for each row. Blocks: ceil(count / 128); shared memory: see above.
 __device__ inline void nearest_split(const __half* rows, const __half* centroids, const float* norms, i64 count, u32 k, u32 tiles,
                                      u32 chunks, u32 resident, int* labels) {
-    extern __shared__ __align__(128) unsigned char tile_memory[];
-    const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    extern __shared__ __align__(TILE_ALIGNMENT) unsigned char tile_memory[];
     const i64 first = (i64)blockIdx.x * TILE_ROWS;
-    float best[8];
-    u32 number[8];
+    constexpr u32 ROWS = 2 * SUM_ROWS;
+    float best[ROWS];
+    u32 number[ROWS];
 #pragma unroll
-    for (u32 i = 0; i < 8; ++i) {
+    for (u32 i = 0; i < ROWS; ++i) {
         best[i] = LARGEST;
         number[i] = 0xffffffffu;
     }
     // Columns ascend, so that the first of equal ones stays.
-    split_products<true>(rows, centroids, first, count, k, 0, tiles, chunks, resident, tile_memory, [&](u32 column, float (&sum)[4][8][4]) {
+    const auto finish = [&](u32 column, const float* norms_here, Sums& sum) {
 #pragma unroll
-        for (u32 j = 0; j < 8; ++j) {
-            const float2 norm = *reinterpret_cast<const float2*>(norms + column + j * 8);
+        for (u32 j = 0; j < SUM_COLUMNS; ++j) {
+            const float2 norm = *reinterpret_cast<const float2*>(norms_here + split_column(j));
 #pragma unroll
-            for (u32 i = 0; i < 4; ++i)
+            for (u32 i = 0; i < SUM_ROWS; ++i)
 #pragma unroll
                 for (u32 l = 0; l < 4; ++l) {
                     const float value = (l % 2 ? norm.y : norm.x) - sum[i][j][l];
                     const u32 row = 2 * i + l / 2;
                     if (value < best[row]) {
                         best[row] = value;
-                        number[row] = column + j * 8 + l % 2;
+                        number[row] = column + split_column(j) + l % 2;
                     }
                 }
         }
-    });
-    // Over the four lanes that share rows, then over the two warps that do.
+    };
+    split_products<true, 1>(rows, centroids, norms, 0, blockIdx.x, 0, tiles, chunks, resident, tile_memory, [] { __syncthreads(); },
+                            finish);
+    // Over the four lanes that share rows, then over the warps that do.
     __syncthreads();
     float* shared_best = reinterpret_cast<float*>(tile_memory);
-    u32* shared_number = reinterpret_cast<u32*>(shared_best + 2 * TILE_ROWS);
+    u32* shared_number = reinterpret_cast<u32*>(shared_best + ROW_WARPS * TILE_ROWS);
 #pragma unroll
-    for (u32 i = 0; i < 8; ++i) {
+    for (u32 i = 0; i < ROWS; ++i) {
 #pragma unroll
         for (u32 other = 1; other < 4; other *= 2) {
             const float value = __shfl_xor_sync(FULL_WARP, best[i], other);
@@ -128,8 +130,8 @@ __device__ inline void nearest_split(const __half* rows, const __half* centroids
                 number[i] = its_number;
             }
         }
-        if (lane % 4 == 0) {
-            const u32 at = warp % 2 * TILE_ROWS + split_row(i / 2, i % 2);
+        if (threadIdx.x % 4 == 0) {
+            const u32 at = threadIdx.x / 32 % ROW_WARPS * TILE_ROWS + split_row(i / 2, i % 2);
             shared_best[at] = best[i];
             shared_number[at] = number[i];
         }
@@ -137,8 +139,9 @@ __device__ inline void nearest_split(const __half* rows, const __half* centroids
     __syncthreads();
     const u32 row = threadIdx.x;
     if (first + row < count) {
-        const float left = shared_best[row], right = shared_best[TILE_ROWS + row];
-        const u32 a = shared_number[row], b = shared_number[TILE_ROWS + row];
+        const u32 other = (ROW_WARPS - 1) * TILE_ROWS + row;
+        const float left = shared_best[row], right = shared_best[other];
+        const u32 a = shared_number[row], b = shared_number[other];
         labels[first + row] = (int)(right < left || (right == left && b < a) ? b : a);
     }
 }

@@ -24,6 +24,8 @@ const LEAST_WIDE: usize = 32;
 const DEVIATIONS: f64 = 7.0;
 /// Bytes of split vectors at a time: as many as the cache of a large device holds, and little beside what is searched.
 const COLUMN_BYTES: usize = 64 << 20;
+/// Places of a block's queue of what it found.
+const QUEUE: usize = 1024;
 /// Shared memory that kernels keep for themselves.
 const RESERVED_SHARED: usize = 2048;
 
@@ -202,13 +204,13 @@ impl<'a> Queries<'a> {
         most: PtrMut<f32>,
     ) -> Result<Queries<'a>> {
         let mut made = Queries {
-            halves: context.take(count * plan.chunks * ROW_CHUNK_BYTES / size_of::<f16>())?,
+            halves: context.take(split::halves_len(count, plan.chunks))?,
             scales: context.take(count)?,
             squares: context.take(count)?,
             centers: context.take(2 * count)?,
             most,
         };
-        let launch = context.stride(count, 8);
+        let launch = context.stride(count.next_multiple_of(TILE), 8);
         let (scales, squares, centers) = (made.scales.ptr_mut(), made.squares.ptr_mut(), made.centers.ptr_mut());
         let (n, d, inner) = (count as u32, from.vectors.d as u32, u32::from(from.inner));
         let (low, center, out) = (plan.precision.low(), from.center, made.halves.ptr_mut());
@@ -238,7 +240,7 @@ fn batch(
     {
         let columns = plan.columns.min(total);
         let mut found = context.take::<u64>(count * plan.capacity)?;
-        let mut halves = context.take::<f16>(columns * plan.chunks * ROW_CHUNK_BYTES / size_of::<f16>())?;
+        let mut halves = context.take::<f16>(split::halves_len(columns, plan.chunks))?;
         let mut terms = context.take::<f32>(3 * columns.next_multiple_of(TILE))?;
         let mut met = 0;
         while met < total {
@@ -247,9 +249,12 @@ fn batch(
             split_vectors(context, plan, from, &split, (met, now), halves.ptr_mut(), terms.ptr_mut())?;
             // Two blocks share a multiprocessor: not quite so many as fill all of them four times.
             let splits = (context.properties.multiprocessors as usize * 8 / row_blocks).clamp(1, tiles);
-            let (shared, resident) = split::shared(context, plan.chunks);
+            let (shared, resident) = split::shared(context, plan.chunks, 3);
             let mut launch = context.launch(row_blocks * splits);
-            launch.shared = shared;
+            // A queue of what is found, where there is room beside.
+            let queued = shared as usize + 8 * QUEUE + split::STATIC_SHARED <= context.properties.shared_bytes;
+            let places = if queued { QUEUE } else { 0 };
+            launch.shared = shared + 8 * places as u32;
             let dense = u32::from(met == 0);
             launchers::found_filter(
                 launch,
@@ -266,6 +271,7 @@ fn batch(
                 resident,
                 splits as u32,
                 dense,
+                places as u32,
                 plan.capacity as u32,
                 counts,
                 found.ptr_mut(),

@@ -19,6 +19,8 @@ const TILE_BYTES: usize = TILE * ROW_CHUNK_BYTES;
 const STAGES: usize = 3;
 /// Chunks of rows that may stay in shared memory, so that two blocks share a multiprocessor of the newest devices.
 const RESIDENT_CHUNKS: usize = 4;
+/// Shared memory that kernels have beside: limits and scales of a tile's rows, and a few numbers.
+pub const STATIC_SHARED: usize = TILE * 2 * size_of::<f32>() + 128;
 
 /// Rows as high and low halves of what they are, less a center by L2, times a power of two.
 pub struct SplitRows<'a> {
@@ -45,7 +47,7 @@ impl<'a> SplitRows<'a> {
         };
         let at = center.as_ref().map_or(Ptr::null(), Temp::ptr);
         let largest = largest(context, from, at, count, d)?;
-        let mut halves = context.take::<f16>(halves_len(count, d))?;
+        let mut halves = context.take::<f16>(halves_len(count, d.div_ceil(CHUNK)))?;
         let from = Source { rows: from, center: at, largest: largest.ptr(), d };
         split(context, from, count, halves.ptr_mut(), None)?;
         Ok(SplitRows { halves, largest, center, count, d })
@@ -59,17 +61,12 @@ impl<'a> SplitRows<'a> {
         let center = self.center.as_ref().or(own.as_ref()).map_or(Ptr::null(), Temp::ptr);
         let largest = largest(context, centroids, center, k, d)?;
         let (tiles, chunks) = (k.div_ceil(TILE), d.div_ceil(CHUNK));
-        let (mut halves, mut terms) = (context.take::<f16>(halves_len(k, d))?, context.take::<f32>(tiles * TILE)?);
+        let (mut halves, mut terms) = (context.take::<f16>(halves_len(k, chunks))?, context.take::<f32>(tiles * TILE)?);
         let from = Source { rows: centroids, center, largest: largest.ptr(), d };
-        let norms = Norms {
-            other: self.largest.ptr(),
-            padded: tiles * TILE,
-            inner: self.center.is_none(),
-            out: terms.ptr_mut(),
-        };
+        let norms = Norms { other: self.largest.ptr(), inner: self.center.is_none(), out: terms.ptr_mut() };
         split(context, from, k, halves.ptr_mut(), Some(norms))?;
         let mut launch = context.launch(self.count.div_ceil(TILE));
-        let (shared, resident) = shared(context, chunks);
+        let (shared, resident) = shared(context, chunks, 1);
         launch.shared = shared;
         launchers::nearest_split(
             launch,
@@ -86,18 +83,20 @@ impl<'a> SplitRows<'a> {
     }
 }
 
-/// Bytes of shared memory that products of so many chunks take, and whether the rows stay in it.
-pub fn shared(context: &Context<'_>, chunks: usize) -> (u32, u32) {
-    let wanted = (chunks + STAGES) * TILE_BYTES;
-    if chunks <= RESIDENT_CHUNKS && wanted <= context.properties.shared_bytes {
+/// Bytes of shared memory that products of so many chunks and so many `terms` of each column take, and whether the rows stay in it.
+pub fn shared(context: &Context<'_>, chunks: usize, terms: usize) -> (u32, u32) {
+    let terms = terms * TILE * size_of::<f32>() * if chunks < STAGES { STAGES } else { 1 };
+    let wanted = (chunks + STAGES) * TILE_BYTES + terms;
+    if chunks <= RESIDENT_CHUNKS && wanted + STATIC_SHARED <= context.properties.shared_bytes {
         (wanted as u32, 1)
     } else {
-        (2 * STAGES as u32 * TILE_BYTES as u32, 0)
+        ((2 * STAGES * TILE_BYTES + terms) as u32, 0)
     }
 }
 
-fn halves_len(count: usize, d: usize) -> usize {
-    count * d.div_ceil(CHUNK) * CHUNK * 2
+/// Places of rows of so many chunks, in whole tiles.
+pub fn halves_len(count: usize, chunks: usize) -> usize {
+    count.next_multiple_of(TILE) * chunks * ROW_CHUNK_BYTES / size_of::<f16>()
 }
 
 /// Rows that are split: less `center`, where that is not null, scaled as `largest` wants it.
@@ -114,16 +113,14 @@ struct Source {
 struct Norms {
     /// The largest magnitude of the rows that they are multiplied with.
     other: Ptr<f32>,
-    /// Places, those behind the last row to be above all others.
-    padded: usize,
     /// None are wanted, but the padding is.
     inner: bool,
     out: PtrMut<f32>,
 }
 
-/// High and low halves of `count` rows, and their norms if they are wanted.
+/// High and low halves of `count` rows, and if they are wanted their norms, in whole tiles.
 fn split(context: &Context<'_>, from: Source, count: usize, out: PtrMut<f16>, norms: Option<Norms>) -> Result<()> {
-    let padded = norms.map_or(count, |n| n.padded);
+    let padded = count.next_multiple_of(TILE);
     launchers::split_rows(
         context.stride(padded, 8),
         from.rows,
