@@ -38,7 +38,7 @@ pub fn run(stage: &Stage) -> Result<()> {
     let cuda = versions.cuda(12)?;
     let others = stand_ins(stage, cuda)?;
     let gpu = format!("{}=={}", cuda.distribution(&versions.wheel), stage.version);
-    let fixed = gpu.replacen("==", "[fix_cuda]==", 1);
+    let fixed = gpu.replacen("==", "[fix-cuda]==", 1);
     let installers: [&dyn Fn(&Path) -> Command; 2] = [
         &|python| {
             let mut command = Command::new(python);

@@ -149,7 +149,7 @@ const SCENES: &[Scene] = &[
         fs::write(&path, text).map_err(Failure::io("cannot write", &path))?;
         stage.expect_failure(&said, "already")
     }),
-    ("installed by pip and uv, with fix_cuda and without, and it searches", install::run),
+    ("installed by pip and uv, with fix-cuda and without, and it searches", install::run),
     ("the same bytes once more", |stage| {
         for name in ["cpu", "cuda12"] {
             let manifest = stage.wheel(name).with_file_name("manifest.json").display().to_string();
