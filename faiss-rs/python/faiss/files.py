@@ -48,7 +48,7 @@ def _path(where: Any, what: str) -> str:
 def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
     """Writes an index, or that there is none, to a file (a path) or to an IOWriter.
 
-    A file appears under its name when it is complete; a write that fails leaves what was there.
+    As in Faiss, the file of that name is written over; after a write that fails, what is there cannot be read.
     """
     if index is None:
         _faiss.write_null(
