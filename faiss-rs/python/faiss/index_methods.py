@@ -9,9 +9,10 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
-from faiss.arrays import contiguous, elements, output
+from faiss.arrays import contiguous, elements, output, swig_ptr
 from faiss.classes import Object, construct
 from faiss.common_methods import CommonMethods, native_params
+from faiss.pointer import Pointer
 
 Results = tuple[np.ndarray, np.ndarray]
 
@@ -256,6 +257,14 @@ class FlatCodesMethods(Object):
 
     def add_sa_codes_c(self, n: int, x: Any, xids: Any) -> None:
         IndexMethods.add_sa_codes_c(self, n, x, xids)  # type: ignore[arg-type]
+
+
+class LSHMethods(Object):
+    d: int
+
+    def apply_preprocess(self, n: int, x: Any) -> Pointer:
+        """A pointer to the projections of the n vectors that x leads to, less the thresholds: (n, nbits). Their signs are the codes."""
+        return swig_ptr(self.this.call("preprocessed", np.ascontiguousarray(elements(x, n * self.d, "float32"))))
 
 
 class FlatMethods(Object):

@@ -89,6 +89,12 @@ class InvertedListsMethods(Object):
                 print(f"list size in < {least}: {count} instances")
 
 
+class BlockInvertedListsMethods(InvertedListsMethods):
+    def get_codes(self, list_no: int) -> Pointer:
+        """A pointer to a list's codes as they are packed, whole blocks."""
+        return pointer_to(self.this.call("packed_codes", list_no))
+
+
 class ArrayInvertedListsMethods(InvertedListsMethods):
     _in_memory: bool = True
 

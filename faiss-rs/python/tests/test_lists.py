@@ -550,3 +550,29 @@ result['n'] = np.array([index.nlist, ord(index.quantizer_trains_alone)])
     index.nprobe = 8
     assert [index.nlist, index.quantizer_trains_alone] == theirs["n"].tolist()
     assert (index.search(x[:50], 5)[1] == theirs["I"]).mean() > 0.97
+
+
+def test_pointers_of_derived_classes(oracle, rng):
+    """Methods that a derived class has of its own take and give pointers as those of its base."""
+    code = """
+lists = faiss.BlockInvertedLists(3, 32, 64)
+result['none'] = np.array(lists.list_size(0))
+index = faiss.index_factory(8, 'IVF2,PQ4x4fs')
+index.quantizer.add(given['x'][:2])
+index.pq.train(given['x'])
+index.is_trained = True
+index.add(given['x'])
+lists = faiss.downcast_InvertedLists(index.invlists)
+for i in range(2):
+    blocks = -(-lists.list_size(i) // lists.n_per_block)
+    result[f'codes {i}'] = faiss.rev_swig_ptr(lists.get_codes(i), blocks * lists.block_size).copy()
+lsh = faiss.IndexLSH(8, 5, True, True)
+lsh.train(given['x'])
+result['lsh'] = faiss.rev_swig_ptr(lsh.apply_preprocess(7, faiss.swig_ptr(given['x'])), 7 * 5).copy()
+"""
+    given = {"x": rng.random((100, 8), dtype="f4")}
+    wanted = oracle(code, **given)
+    scope = {"faiss": faiss, "np": np, "given": given, "result": {}}
+    exec(code, scope)
+    for key, value in wanted.items():
+        np.testing.assert_allclose(scope["result"][key], value, atol=1e-5, err_msg=key)

@@ -81,6 +81,61 @@ result["back"] = net.get_step(0).decode(zeros, own).numpy()
     assert net.encode(faiss.Tensor2D(0, 8)).shape == (0, 3)
 
 
+INDEX = """
+rs = np.random.RandomState(3)
+def fill(vector, scale):
+    faiss.copy_array_to_vector((rs.randn(vector.size()) * scale).astype("float32"), vector)
+index = faiss.IndexQINCo(8, 3, 5, 1, 12, metric)
+result["sizes"] = np.array([index.d, index.M, index.nbits, index.code_size, index.is_trained, index.ntotal, index.metric_type])
+net = index.qinco
+result["net"] = np.array([net.d, net.K, net.L, net.M, net.h])
+fill(net.codebook0.weight, 0.5)
+for i in range(2):
+    step = net.get_step(i)
+    fill(step.codebook.weight, 0.3)
+    fill(step.MLPconcat.weight, 0.2)
+    fill(step.get_residual_block(0).linear1.weight, 0.3)
+    fill(step.get_residual_block(0).linear2.weight, 0.3)
+errors = []
+for call in (lambda: index.train(given["x"]), lambda: index.add(given["x"])):
+    try:
+        call()
+    except RuntimeError as e:
+        errors.append("Training not implemented" in str(e) or "is_trained" in str(e))
+result["errors"] = np.array(errors)
+index.is_trained = True
+index.add(given["x"])
+result["codes"] = index.sa_encode(given["x"])
+result["decoded"] = index.sa_decode(result["codes"])
+result["D"], result["I"] = index.search(given["q"], 4)
+result["rD"] = np.sort(index.range_search(given["q"], float(result["D"][:, 3].mean()))[1])
+result["one"], result["all"] = index.reconstruct(3), index.reconstruct_n(0, 10)
+result["removed"] = np.array([index.remove_ids(np.arange(5)), index.ntotal])
+result["D5"] = index.search(given["q"], 4)[0]
+"""
+
+
+@pytest.mark.parametrize("metric", [faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT])
+def test_indexes(oracle: Oracle, rng: np.random.Generator, metric: int) -> None:
+    given = {"x": rng.standard_normal((60, 8), dtype="float32"), "q": rng.standard_normal((7, 8), dtype="float32")}
+    theirs, result = oracle(f"metric = {metric}\n{INDEX}", **given), {}
+    exec(INDEX, {"faiss": faiss, "np": np, "given": given, "result": result, "metric": metric})
+    for key, value in theirs.items():
+        np.testing.assert_allclose(result[key], value, rtol=1e-4, atol=1e-4, err_msg=key)
+    empty = faiss.IndexNeuralNetCodec(8, 3, 4)
+    assert (empty.code_size, empty.net, empty.is_trained) == (2, None, False)
+    empty.is_trained = True
+    with pytest.raises(RuntimeError, match="no network"):
+        empty.add(given["x"])
+    with pytest.raises(RuntimeError, match="no network"):
+        empty.search(given["q"], 2)
+    net = faiss.QINCo(8, 16, 1, 3, 4)
+    empty.net = net
+    empty.add(given["x"])
+    assert empty.ntotal == 60
+    np.testing.assert_array_equal(empty.reconstruct(2), empty.sa_decode(empty.sa_encode(given["x"][2:3]))[0])
+
+
 @pytest.mark.parametrize("nbits", [1, 5, 8, 13, 16])
 def test_numbers_of_some_bits(nbits: int, rng: np.random.Generator) -> None:
     numbers = rng.integers(1 << nbits, size=9)

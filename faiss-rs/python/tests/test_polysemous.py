@@ -143,9 +143,79 @@ def test_bad_input():
     with pytest.raises(RuntimeError, match="max_memory"):
         training.optimize_pq_for_hamming(faiss.ProductQuantizer(8, 2, 4), 0, None)
     training = faiss.PolysemousTraining()
+    training.optimization_type = faiss.PolysemousTraining.OT_Ranking_weighted_diff
+    with pytest.raises(RuntimeError, match="nbits == 8"):
+        training.optimize_pq_for_hamming(faiss.ProductQuantizer(8, 2, 4), 0, None)
     training.optimization_type = 77
     with pytest.raises((RuntimeError, NotImplementedError)):
         training.optimize_pq_for_hamming(faiss.ProductQuantizer(8, 2, 4), 0, None)
     assert training.memory_usage_per_thread(faiss.ProductQuantizer(8, 2, 4)) > 0
     with pytest.raises(TypeError):
         training.optimize_pq_for_hamming(None, 0, None)
+
+
+RANKING = """
+for name, n in (("centroids", 0), ("vectors", 201), ("one", 4)):
+    pq = faiss.ProductQuantizer(4, 2, 8)
+    faiss.copy_array_to_vector(given['centroids'], pq.centroids)
+    training = faiss.PolysemousTraining()
+    training.optimization_type, training.n_iter, training.n_redo = training.OT_Ranking_weighted_diff, 40, 1
+    training.optimize_pq_for_hamming(pq, n, faiss.swig_ptr(given['x']) if n else None)
+    result[name] = faiss.vector_to_array(pq.centroids)
+"""
+
+
+def same_here(oracle, code, given):
+    wanted = oracle(code, **given)
+    scope = {"faiss": faiss, "np": np, "given": given, "result": {}}
+    exec(code, scope)
+    assert len(wanted) > 0
+    for key, value in wanted.items():
+        np.testing.assert_allclose(scope["result"][key], value, rtol=1e-9, atol=1e-9, err_msg=key)
+
+
+def test_rankings(oracle, rng):
+    given = {"centroids": rng.random(2 * 256 * 2, dtype="f4"), "x": rng.random((201, 4), dtype="f4")}
+    same_here(oracle, RANKING, given)
+
+
+OBJECTIVE = """
+n = 16
+source, target, perm = given['source'].copy(), given['target'].copy(), given['perm'].astype('int32')
+made = faiss.ReproduceDistancesObjective(n, faiss.swig_ptr(source), faiss.swig_ptr(target), 0.5)
+result['source'] = faiss.vector_to_array(made.source_dis)
+result['weights'] = faiss.vector_to_array(made.weights)
+result['target'] = faiss.rev_swig_ptr(made.target_dis, n * n).copy()
+result['numbers'] = np.array([made.n, made.dis_weight_factor, made.dis_weight(1.5), made.get_source_dis(2, 3), made.sqr(3.0)])
+result['cost'] = np.array(made.compute_cost(faiss.swig_ptr(perm)))
+result['changes'] = np.array([made.cost_update(faiss.swig_ptr(perm), i, j) for i in range(n) for j in range(n) if i != j])
+mean, deviation = np.zeros(1), np.zeros(1)
+made.compute_mean_stdev(faiss.swig_ptr(source), n * n, faiss.swig_ptr(mean), faiss.swig_ptr(deviation))
+result['mean'], result['deviation'] = mean, deviation
+for flips in (False, True):
+    parameters = faiss.SimulatedAnnealingParameters()
+    parameters.n_iter, parameters.only_bit_flips = 500, flips
+    optimizer = faiss.SimulatedAnnealingOptimizer(made, parameters)
+    best, numbers = np.zeros(n, dtype='int32'), perm.copy()
+    result[f'run {flips}'] = np.array(optimizer.run_optimization(faiss.swig_ptr(best)))
+    result[f'best {flips}'] = best
+    # Random numbers go on where the runs left them.
+    result[f'one {flips}'] = np.array(optimizer.optimize(faiss.swig_ptr(numbers)))
+    result[f'numbers {flips}'] = numbers
+    result[f'began {flips}'] = np.array([optimizer.init_cost, optimizer.n, optimizer.n_iter, optimizer.obj.n])
+made.set_affine_target_dis(faiss.swig_ptr(target))
+result['other'] = faiss.vector_to_array(made.source_dis)
+"""
+
+
+def test_objectives(oracle, rng):
+    given = {"source": rng.random((16, 16)), "target": rng.random((16, 16)), "perm": rng.permutation(16)}
+    same_here(oracle, OBJECTIVE, given)
+    with pytest.raises(AttributeError, match="abstract"):
+        faiss.PermutationObjective()
+    made = faiss.ReproduceDistancesObjective(2, faiss.swig_ptr(np.ones(4)), faiss.swig_ptr(np.ones(4)), 1.0)
+    for wrong in ([0, 0], [0, 2], [-1, 0]):
+        with pytest.raises(RuntimeError, match="permutation"):
+            made.compute_cost(faiss.swig_ptr(np.array(wrong, dtype="int32")))
+    with pytest.raises(ValueError):
+        faiss.ReproduceDistancesObjective(3, faiss.swig_ptr(np.ones(4)), faiss.swig_ptr(np.ones(4)), 1.0)

@@ -113,7 +113,6 @@ impl IndexLSH {
     }
 
     /// The projections of vectors (n, d), less the thresholds: (n, nbits). Their signs are the codes.
-    #[name = "apply_preprocess"]
     fn preprocessed(&self, x: &[f32]) -> Result<Rows<f32>> {
         Ok(Rows(self.apply_preprocess(x)?, self.bits()))
     }

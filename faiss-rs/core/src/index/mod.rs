@@ -20,6 +20,7 @@ pub mod lattice;
 pub mod lsh;
 pub mod multi_index;
 pub mod multi_index_2;
+pub mod neural;
 pub mod nn_descent;
 pub mod nsg;
 pub mod pq;

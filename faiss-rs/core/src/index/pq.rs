@@ -150,8 +150,9 @@ impl FlatCodes for IndexPQ {
         }
         let training = self.polysemous_training.clone();
         let n = training.points_for_centroids(self.rows(x)?);
-        self.pq.train(&x[..n * self.dim()])?;
-        training.optimize_pq_for_hamming(&mut self.pq)
+        let (own, kept) = x.split_at(n * self.dim());
+        self.pq.train(own)?;
+        training.optimize_pq_for_hamming(&mut self.pq, kept)
     }
     fn search_codes(
         &self,

@@ -6,7 +6,9 @@ use std::cell::RefCell;
 use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
+use super::ivf::edit::{append, check_list_nos};
 use super::ivf::format::{read_index, write_index};
+use super::ivf::pq::IndexIVFPQ;
 use super::ivf::train::{Level1, compute_residuals};
 use super::{Index, IndexBase, header};
 use crate::base::object::receiver;
@@ -145,6 +147,20 @@ impl Index2Layer {
         let flat_codes = IndexFlatCodes::new(base, sizes.code_size);
         let q1 = Level1Quantizer::new(quantizer, nlist);
         Ok(Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes })
+    }
+
+    /// Copies the codes to an empty inverted file of as many lists and codes of the same size, whose quantizers are left as they are.
+    #[name = "transfer_to_IVFPQ"]
+    fn transfer_to_ivfpq(&self, other: &mut IndexIVFPQ) -> Result<()> {
+        self.check_codes()?;
+        Error::check(other.nlist == self.q1.nlist, "other.nlist == q1.nlist")?;
+        Error::check(other.code_size == self.code_size_2, "other.code_size == code_size_2")?;
+        Error::check(other.ntotal == 0, "other.ntotal == 0")?;
+        let codes = || self.codes.as_slice().chunks_exact(self.code_size);
+        let list_nos: Vec<i64> = codes().map(|code| self.list_no(code) as i64).collect();
+        check_list_nos(other, &list_nos)?;
+        let seconds: Vec<u8> = codes().flat_map(|code| &code[self.code_size_1..]).copied().collect();
+        append(other, None, &list_nos, &seconds)
     }
 }
 

@@ -158,7 +158,7 @@ impl ProductQuantizer {
         Error::check(self.centroids.len() == self.d * self.ksub, "centroids.size() == d * ksub")
     }
 
-    fn rows(&self, x: &[f32]) -> Result<usize> {
+    pub(super) fn rows(&self, x: &[f32]) -> Result<usize> {
         self.check()?;
         Error::check(self.d > 0 && x.len().is_multiple_of(self.d), "x.size() % d == 0")?;
         Ok(x.len() / self.d)

@@ -83,7 +83,7 @@ impl BlockInvertedLists {
     }
 
     /// The codes of a list as they are packed, whole blocks.
-    fn get_codes(&self, list_no: i64) -> Result<Vec<u8>> {
+    fn packed_codes(&self, list_no: i64) -> Result<Vec<u8>> {
         Ok(self.lists[self.check_list(list_no)?].codes.as_slice().to_vec())
     }
 }

@@ -21,7 +21,7 @@ pub fn assign(ivf: &IndexIVF, x: &[f32]) -> Result<Vec<i64>> {
     Ok(list_nos)
 }
 
-fn check_list_nos(ivf: &IndexIVF, list_nos: &[i64]) -> Result<()> {
+pub fn check_list_nos(ivf: &IndexIVF, list_nos: &[i64]) -> Result<()> {
     match list_nos.iter().find(|list| **list >= ivf.nlist as i64) {
         Some(list) => Err(Error::failed("list_no < nlist", format!("there is no list {list} among {}", ivf.nlist))),
         None => Ok(()),
@@ -102,7 +102,7 @@ pub fn add_core(index: &mut dyn InvertedFile, x: &[f32], ids: Option<&[i64]>, li
 }
 
 /// Appends codes to their lists.
-fn append(ivf: &mut IndexIVF, ids: Option<&[i64]>, list_nos: &[i64], codes: &[u8]) -> Result<()> {
+pub fn append(ivf: &mut IndexIVF, ids: Option<&[i64]>, list_nos: &[i64], codes: &[u8]) -> Result<()> {
     let n = list_nos.len();
     let counted: Vec<i64>;
     let ids = match ids {

@@ -184,7 +184,7 @@ impl InvertedFile for IndexIVFPQ {
         self.pq.train(x)?;
         if self.do_polysemous_training {
             let training = self.polysemous_training.as_ref().map(|training| training.read().clone());
-            training.unwrap_or_default().optimize_pq_for_hamming(&mut self.pq)?;
+            training.unwrap_or_default().optimize_pq_for_hamming(&mut self.pq, x)?;
         }
         if self.by_residual { self.precompute_table() } else { Ok(()) }
     }
