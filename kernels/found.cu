@@ -355,7 +355,7 @@ __device__ void found_filter(const __half* rows, const __half* columns, const fl
                     continue;
                 }
                 const u32 slot = places ? atomicAdd(&queued, 1u) : 0;
-                full |= slot >= places / 2;
+                full |= places && slot >= places / 2;
                 if (slot < places) queue[slot] = (u64)__float_as_uint(value) << 32 | to << COLUMN_BITS | from;
                 else give(to, atomicAdd(&my_counts[to], 1u), __float_as_uint(value), from);
             }
