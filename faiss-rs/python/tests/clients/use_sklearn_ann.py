@@ -24,12 +24,12 @@ def test_exact_graph():
     assert np.array_equal(rows(graph, 6), nearest(XB, XB, 6))
 
 
-@pytest.mark.parametrize("key", ["HNSW32,Flat", "IVF8_HNSW16,Flat"])
+@pytest.mark.parametrize("key", ["IVF8_HNSW16,Flat", "IVF16_HNSW8,SQ8"])
 def test_other_indexes(key):
-    # The package takes only descriptions with a graph in them; with all lists probed both are exact but for the graph.
-    graph = FAISSTransformer(5, index_key=key, n_probe=8).fit(XB).transform(XB[:100])
+    # The package takes only descriptions that name a graph and have `nprobe`.
+    graph = FAISSTransformer(5, index_key=key, n_probe=16).fit(XB).transform(XB[:100])
     assert graph.shape == (100, 400)
-    assert recall(rows(graph, 5), nearest(XB, XB[:100], 5)) > 0.98
+    assert recall(rows(graph, 5), nearest(XB, XB[:100], 5)) > 0.9
 
 
 def test_cosine():
