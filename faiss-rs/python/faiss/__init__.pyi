@@ -395,6 +395,19 @@ class BinaryInvertedListScanner:
 
     this: Any
     thisown: bool
+    def set_query(self, query_vector: Any) -> None:
+        """The query: a pointer to a vector, which is copied."""
+    def set_list(self, list_no: int, coarse_dis: float) -> None:
+        """The list that the codes to come are of, and the query's distance to its centroid as the quantizer gave it."""
+    def distance_to_code(self, code: Any) -> Any:
+        """The query's distance to a code that a pointer leads to."""
+    def scan_codes(self, n: int, codes: Any, ids: Any, distances: Any, labels: Any, k: int) -> int:
+        """Offers n codes with their ids to a heap of k distances and labels, whose first is the worst. Returns how often it changed.
+
+        All are pointers; ids may be None where results are places in lists.
+        """
+    def scan_codes_range(self, n: int, codes: Any, ids: Any, radius: float, result: Any) -> None:
+        """Adds those of n codes that are better than the radius to a RangeQueryResult."""
     def __init__(self, code_size: int, store_pairs: bool = False) -> None:
         """For codes of code_size bytes. store_pairs: results are places in lists."""
 
@@ -409,13 +422,15 @@ class BlockInvertedLists(InvertedLists):
     @property
     def packer(self) -> CodePacker | Any:
         """Puts codes into blocks."""
+    def get_codes(self, list_no: int) -> Any:
+        """A pointer to a list's codes as they are packed, whole blocks."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, nlist: int, vec_per_block: int, block_size: int) -> None: ...
     @overload
     def __init__(self, nlist: int, packer: CodePacker) -> None: ...
-    def get_codes(self, list_no: int) -> np.ndarray:
+    def packed_codes(self, list_no: int) -> np.ndarray:
         """The codes of a list as they are packed, whole blocks."""
 
 class IOReader:
@@ -554,6 +569,9 @@ class Clustering(ClusteringParameters):
     """Number of centroids."""
     centroids: Float32Vector
     """The centroids, `k * d` numbers. Those present before the training are its first ones."""
+    @property
+    def iteration_stats(self) -> ClusteringIterationStatsVector:
+        """What each round was like."""
     def train(self, x: np.ndarray, index: Any, weights: np.ndarray | None = None) -> None:
         """Computes the centroids.
 
@@ -1073,6 +1091,31 @@ class GpuIndexIVF(GpuIndex):
     """Number of lists that a search looks into."""
     max_codes: int
     """A search looks at this many codes at most; 0 for no limit."""
+    def search_preassigned(
+        self,
+        x: np.ndarray,
+        k: int,
+        Iq: np.ndarray,
+        Dq: np.ndarray | None,
+        *,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As search, in lists that the caller chose: Iq, int64, shape (nq, nprobe), and the distances of their centroids, Dq."""
+    def search_preassigned_c(
+        self,
+        n: int,
+        x: Any,
+        k: int,
+        assign: Any,
+        centroid_dis: Any,
+        distances: Any,
+        labels: Any,
+        store_pairs: bool,
+        params: Any = None,
+        stats: Any = None,
+    ) -> None: ...
     def getListIndices(self, listId: int) -> Any:
         """The ids of a list, as an Int64Vector."""
     def getListVectorData(self, listId: int, gpuFormat: bool = False) -> Any:
@@ -1751,12 +1794,73 @@ class Index2Layer(IndexFlatCodes):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, quantizer: Index, nlist: int, M: int, nbit: int = 8, metric: int = ...) -> None: ...
+    def transfer_to_IVFPQ(self, other: IndexIVFPQ) -> None:
+        """Copies the codes to an empty inverted file of as many lists and codes of the same size, whose quantizers are left as they are."""
 
 class IndexAdditiveQuantizer(IndexFlatCodes):
     """Base of the indexes of codes of additive quantizers."""
     @property
     def aq(self) -> Any:
         """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
+
+class IndexFastScan(Index):
+    """Base of the indexes of packed codes of four bits."""
+
+    implem: int
+    """How a search goes: 0 by itself, 2 by floats, 3 by sums as they are, 4 by rounded tables one code at a time, 12 to 15 by packed codes. All but 2 and 3
+    find the same; 2 to 4 need the codes as they were before they were packed.
+    """
+    skip: int
+    """Accepted for compatibility."""
+    @property
+    def bbs(self) -> int:
+        """Vectors of a block, a multiple of 32."""
+    qbs: int
+    """Accepted for compatibility: queries are taken four at a time."""
+    @property
+    def M(self) -> int:
+        """Parts of a code."""
+    @property
+    def nbits(self) -> int:
+        """Bits of a part."""
+    @property
+    def ksub(self) -> int:
+        """Entries of a table."""
+    @property
+    def code_size(self) -> int:
+        """Bytes of a code that is not packed."""
+    @property
+    def ntotal2(self) -> int:
+        """Number of vectors, rounded up to whole blocks."""
+    @property
+    def M2(self) -> int:
+        """`M`, rounded up to an even number."""
+    codes: UInt8Vector
+    """The packed codes."""
+    def compute_float_LUT(self, lut: Any, n: int, x: Any, context: Any = None) -> None:
+        """Writes the tables of the n queries that x leads to, n * M * ksub numbers before they are rounded."""
+    def compute_quantized_LUT(self, n: int, x: Any, lut: Any, normalizers: Any, context: Any = None) -> None:
+        """Writes the tables of n queries as bytes, n * M2 * ksub, and for each query the `a` and `b` of quantize_LUT_and_bias."""
+    def compute_codes(self, codes: Any, n: int, x: Any) -> None:
+        """Writes the codes of the n vectors that x leads to, which are not packed."""
+    def get_CodePacker(self) -> CodePacker:
+        """What packs the codes."""
+    def get_block_stride(self) -> int:
+        """Bytes from one block to the next."""
+    def fast_scan_code_size(self) -> int:
+        """Bytes of the part of a code that is interleaved with those of other vectors."""
+
+class IndexAdditiveQuantizerFastScan(IndexFastScan):
+    """Base of the indexes of packed codes of additive quantizers. Distances of L2 are without the query's own norm."""
+
+    rescale_norm: bool
+    """Divide the tables of norms by `norm_scale` before they are rounded, and multiply what is found in them."""
+    norm_scale: int
+    """By how much norms spread more than products do."""
+    max_train_points: int
+    """The most vectors that the quantizer is trained by."""
+    def __new__(cls, *args: Any, **_: Any) -> Any:
+        """Of a base class that is made from an index or a quantizer, the kind that is for it."""
 
 class IndexBinaryFlat(IndexBinary):
     """Stores binary vectors and searches them exhaustively."""
@@ -2020,51 +2124,6 @@ class IndexEDEN(IndexFlatCodes):
     @overload
     def __init__(self, d: int, metric: int = ..., nb_bits: int = 1, scale_type: int = 1) -> None: ...
 
-class IndexFastScan(Index):
-    """Base of the indexes of packed codes of four bits."""
-
-    implem: int
-    """How a search goes: 0 by itself, 2 by floats, 3 by sums as they are, 4 by rounded tables one code at a time, 12 to 15 by packed codes. All but 2 and 3
-    find the same; 2 to 4 need the codes as they were before they were packed.
-    """
-    skip: int
-    """Accepted for compatibility."""
-    @property
-    def bbs(self) -> int:
-        """Vectors of a block, a multiple of 32."""
-    qbs: int
-    """Accepted for compatibility: queries are taken four at a time."""
-    @property
-    def M(self) -> int:
-        """Parts of a code."""
-    @property
-    def nbits(self) -> int:
-        """Bits of a part."""
-    @property
-    def ksub(self) -> int:
-        """Entries of a table."""
-    @property
-    def code_size(self) -> int:
-        """Bytes of a code that is not packed."""
-    @property
-    def ntotal2(self) -> int:
-        """Number of vectors, rounded up to whole blocks."""
-    @property
-    def M2(self) -> int:
-        """`M`, rounded up to an even number."""
-    codes: UInt8Vector
-    """The packed codes."""
-    def compute_float_LUT(self, lut: Any, n: int, x: Any, context: Any = None) -> None:
-        """Writes the tables of the n queries that x leads to, n * M * ksub numbers before they are rounded."""
-    def compute_codes(self, codes: Any, n: int, x: Any) -> None:
-        """Writes the codes of the n vectors that x leads to, which are not packed."""
-    def get_CodePacker(self) -> CodePacker:
-        """What packs the codes."""
-    def get_block_stride(self) -> int:
-        """Bytes from one block to the next."""
-    def fast_scan_code_size(self) -> int:
-        """Bytes of the part of a code that is interleaved with those of other vectors."""
-
 class IndexFlat(IndexFlatCodes):
     """Stores the full vectors and searches them exhaustively."""
     def compute_distance_subset(self, n: int, x: Any, k: int, distances: Any, labels: Any) -> None:
@@ -2323,6 +2382,31 @@ class IndexIVF(Index):
     """From ids to entries of the lists."""
     by_residual: bool
     """Whether codes are of the residual to the list's centroid."""
+    def search_preassigned(
+        self,
+        x: np.ndarray,
+        k: int,
+        Iq: np.ndarray,
+        Dq: np.ndarray | None,
+        *,
+        params: Any = None,
+        D: np.ndarray | None = None,
+        I: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As search, in lists that the caller chose: Iq, int64, shape (nq, nprobe), and the distances of their centroids, Dq."""
+    def search_preassigned_c(
+        self,
+        n: int,
+        x: Any,
+        k: int,
+        assign: Any,
+        centroid_dis: Any,
+        distances: Any,
+        labels: Any,
+        store_pairs: bool,
+        params: Any = None,
+        stats: Any = None,
+    ) -> None: ...
     def merge_from(self, otherIndex: Any, add_id: Any = None) -> None:
         """Moves the vectors of another inverted file with the same centroids here; the other is empty afterwards. add_id is added to its ids."""
     def range_search_preassigned(
@@ -2413,27 +2497,6 @@ class IndexIVFAdditiveQuantizer(IndexIVF):
     def aq(self) -> Any:
         """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
 
-class IndexIVFEDEN(IndexIVF):
-    """Stores vectors less the centroids of their lists by levels of the normal distribution and a scale."""
-    @property
-    def sq(self) -> ScalarQuantizer:
-        """The levels, of one of the types `QT_1bit_eden` to `QT_8bit_eden`."""
-    scale_type: int
-    """`EDENScaleType_UNBIASED` or `EDENScaleType_BIASED`."""
-    @overload
-    def __init__(self) -> None: ...
-    @overload
-    def __init__(
-        self,
-        quantizer: Index,
-        d: int,
-        nlist: int,
-        metric: int = ...,
-        own_invlists: bool = True,
-        nb_bits: int = 1,
-        scale_type: int = 1,
-    ) -> None: ...
-
 class IndexIVFFastScan(IndexIVF):
     """Base of the inverted files of packed codes of four bits."""
     @property
@@ -2463,6 +2526,11 @@ class IndexIVFFastScan(IndexIVF):
     """Accepted for compatibility."""
     orig_invlists: InvertedLists | Any
     """Lists of the codes as they are when they are not packed."""
+    @property
+    def fine_quantizer(self) -> Any:
+        """What makes the codes: `pq`, `rabitq` or the additive quantizer."""
+    def lookup_table_is_3d(self) -> bool:
+        """Whether each list of a query has tables of its own."""
     def get_CodePacker(self) -> CodePacker:
         """What packs the codes."""
     def get_block_stride(self) -> int:
@@ -2471,6 +2539,39 @@ class IndexIVFFastScan(IndexIVF):
         """Bytes of the part of a code that is interleaved with those of other vectors."""
     def reconstruct_orig_invlists(self) -> None:
         """Makes `orig_invlists` of the packed lists."""
+
+class IndexIVFAdditiveQuantizerFastScan(IndexIVFFastScan):
+    """Base of the inverted files of packed codes of additive quantizers. Distances of L2 are without the query's own norm."""
+
+    rescale_norm: bool
+    """Divide the tables of norms by `norm_scale` before they are rounded, and multiply what is found in them."""
+    norm_scale: int
+    """By how much norms spread more than products do."""
+    max_train_points: int
+    """The most vectors that the quantizer is trained by."""
+    def __new__(cls, *args: Any, **_: Any) -> Any:
+        """Of a base class that is made from an index or a quantizer, the kind that is for it."""
+
+class IndexIVFEDEN(IndexIVF):
+    """Stores vectors less the centroids of their lists by levels of the normal distribution and a scale."""
+    @property
+    def sq(self) -> ScalarQuantizer:
+        """The levels, of one of the types `QT_1bit_eden` to `QT_8bit_eden`."""
+    scale_type: int
+    """`EDENScaleType_UNBIASED` or `EDENScaleType_BIASED`."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        metric: int = ...,
+        own_invlists: bool = True,
+        nb_bits: int = 1,
+        scale_type: int = 1,
+    ) -> None: ...
 
 class IndexIVFFlat(IndexIVF):
     """Stores full vectors in the lists of a coarse quantizer."""
@@ -2541,6 +2642,42 @@ class IndexIVFLocalSearchQuantizer(IndexIVFAdditiveQuantizer):
         nbits: int,
         metric: int = ...,
         search_type: int = 0,
+        own_invlists: bool = True,
+    ) -> None: ...
+
+class IndexIVFLocalSearchQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan):
+    """Stores packed codes of a local search quantizer in the lists of a coarse quantizer."""
+
+    lsq: LocalSearchQuantizer
+    """Makes the codes."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        M: int,
+        nbits: int,
+        metric: int = ...,
+        search_type: int = 8,
+        bbs: int = 32,
+        own_invlists: bool = True,
+    ) -> None: ...
+    @overload
+    def __init__(self, orig: IndexIVFLocalSearchQuantizer, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        aq: LocalSearchQuantizer,
+        d: int,
+        nlist: int,
+        metric: int = ...,
+        bbs: int = 32,
         own_invlists: bool = True,
     ) -> None: ...
 
@@ -2692,6 +2829,43 @@ class IndexIVFProductLocalSearchQuantizer(IndexIVFAdditiveQuantizer):
         own_invlists: bool = True,
     ) -> None: ...
 
+class IndexIVFProductLocalSearchQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan):
+    """Stores packed codes of a local search quantizer for each part of the vectors in the lists of a coarse quantizer."""
+
+    plsq: ProductLocalSearchQuantizer
+    """Makes the codes."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        nsplits: int,
+        Msub: int,
+        nbits: int,
+        metric: int = ...,
+        search_type: int = 8,
+        bbs: int = 32,
+        own_invlists: bool = True,
+    ) -> None: ...
+    @overload
+    def __init__(self, orig: IndexIVFProductLocalSearchQuantizer, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        aq: ProductLocalSearchQuantizer,
+        d: int,
+        nlist: int,
+        metric: int = ...,
+        bbs: int = 32,
+        own_invlists: bool = True,
+    ) -> None: ...
+
 class IndexIVFProductResidualQuantizer(IndexIVFAdditiveQuantizer):
     """Stores codes of a residual quantizer for each part of the vectors in the lists of a coarse quantizer."""
 
@@ -2710,6 +2884,43 @@ class IndexIVFProductResidualQuantizer(IndexIVFAdditiveQuantizer):
         nbits: int,
         metric: int = ...,
         search_type: int = 0,
+        own_invlists: bool = True,
+    ) -> None: ...
+
+class IndexIVFProductResidualQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan):
+    """Stores packed codes of a residual quantizer for each part of the vectors in the lists of a coarse quantizer."""
+
+    prq: ProductResidualQuantizer
+    """Makes the codes."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        nsplits: int,
+        Msub: int,
+        nbits: int,
+        metric: int = ...,
+        search_type: int = 8,
+        bbs: int = 32,
+        own_invlists: bool = True,
+    ) -> None: ...
+    @overload
+    def __init__(self, orig: IndexIVFProductResidualQuantizer, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        aq: ProductResidualQuantizer,
+        d: int,
+        nlist: int,
+        metric: int = ...,
+        bbs: int = 32,
         own_invlists: bool = True,
     ) -> None: ...
 
@@ -2782,6 +2993,42 @@ class IndexIVFResidualQuantizer(IndexIVFAdditiveQuantizer):
         nbits: np.ndarray,
         metric: int = ...,
         search_type: int = 0,
+        own_invlists: bool = True,
+    ) -> None: ...
+
+class IndexIVFResidualQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan):
+    """Stores packed codes of a residual quantizer in the lists of a coarse quantizer."""
+
+    rq: ResidualQuantizer
+    """Makes the codes."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        d: int,
+        nlist: int,
+        M: int,
+        nbits: int,
+        metric: int = ...,
+        search_type: int = 8,
+        bbs: int = 32,
+        own_invlists: bool = True,
+    ) -> None: ...
+    @overload
+    def __init__(self, orig: IndexIVFResidualQuantizer, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(
+        self,
+        quantizer: Index,
+        aq: ResidualQuantizer,
+        d: int,
+        nlist: int,
+        metric: int = ...,
+        bbs: int = 32,
         own_invlists: bool = True,
     ) -> None: ...
 
@@ -2868,11 +3115,13 @@ class IndexLSH(IndexFlatCodes):
     """The rotation."""
     thresholds: Float32Vector
     """The medians, `nbits` numbers."""
+    def apply_preprocess(self, n: int, x: Any) -> Any:
+        """A pointer to the projections of the n vectors that x leads to, less the thresholds: (n, nbits). Their signs are the codes."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, nbits: int, rotate_data: bool = True, train_thresholds: bool = False) -> None: ...
-    def apply_preprocess(self, x: np.ndarray) -> np.ndarray:
+    def preprocessed(self, x: np.ndarray) -> np.ndarray:
         """The projections of vectors (n, d), less the thresholds: (n, nbits). Their signs are the codes."""
     def transfer_thresholds(self, vt: LinearTransform) -> None:
         """Moves the thresholds into the bias of a linear transform that comes before the index."""
@@ -2906,6 +3155,22 @@ class IndexLocalSearchQuantizer(IndexAdditiveQuantizer):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int, metric: int = ..., search_type: int = 0) -> None: ...
+
+class IndexLocalSearchQuantizerFastScan(IndexAdditiveQuantizerFastScan):
+    """Stores packed codes of a local search quantizer and searches them exhaustively."""
+
+    lsq: LocalSearchQuantizer
+    """Makes the codes."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, metric: int = ..., search_type: int = 8, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(self, orig: IndexLocalSearchQuantizer, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(self, aq: LocalSearchQuantizer, metric: int = ..., bbs: int = 32) -> None: ...
 
 class IndexNNDescent(Index):
     """Searches the vectors of `storage` along the links from each to its nearest neighbours, which all are found anew whenever vectors are added."""
@@ -2986,6 +3251,40 @@ class IndexNSGSQ(IndexNSG):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, qtype: int, M: int, metric: int = ...) -> None: ...
+
+class IndexNeuralNetCodec(IndexFlatCodes):
+    """Stores codes that a neural network made, and searches what it decodes them to exhaustively."""
+    @property
+    def M(self) -> int:
+        """Numbers of a code."""
+    @property
+    def nbits(self) -> int:
+        """Bits of a number."""
+    def train(self, x: Any, *, numeric_type: int = 0, xq_train: Any = None) -> None:
+        """RuntimeError: networks are trained by PyTorch."""
+    def sa_encode(self, x: Any, codes: np.ndarray | None = None) -> np.ndarray:
+        """The codes of vectors (n, d): (n, code_size) of uint8."""
+    def sa_decode(self, codes: Any, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors of codes (n, code_size): (n, d)."""
+    def add(self, x: Any, numeric_type: int = 0) -> None:
+        """Encodes vectors (n, d) and stores their codes."""
+    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
+        """The vectors n0 to n0 + ni, one a row; to the last where ni is -1."""
+    def reconstruct(self, key: int, x: np.ndarray | None = None) -> np.ndarray:
+        """The vector of a number."""
+    def search(self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None, numeric_type: int = 0) -> Any:
+        """The k nearest of the decoded vectors for each row of x: distances and numbers (n, k)."""
+    def range_search(self, x: Any, thresh: float, *, params: Any = None) -> Any:
+        """The decoded vectors within a radius of each row of x."""
+    def assign(self, x: Any, k: int, labels: Any = None) -> np.ndarray:
+        """The numbers that search finds."""
+    def search_and_reconstruct(self, x: Any, k: int, *, params: Any = None, **into: Any) -> Any:
+        """As search, and the vectors that were found (n, k, d)."""
+    def add_c(self, n: int, x: Any) -> None: ...
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int = 0, nbits: int = 0, metric: int = ...) -> None: ...
 
 class IndexPQ(IndexFlatCodes):
     """Stores product-quantized codes and searches them exhaustively."""
@@ -3089,6 +3388,24 @@ class IndexProductLocalSearchQuantizer(IndexAdditiveQuantizer):
         self, d: int, nsplits: int, Msub: int, nbits: int, metric: int = ..., search_type: int = 0
     ) -> None: ...
 
+class IndexProductLocalSearchQuantizerFastScan(IndexAdditiveQuantizerFastScan):
+    """Stores packed codes of a local search quantizer for each part of the vectors and searches them exhaustively."""
+
+    plsq: ProductLocalSearchQuantizer
+    """Makes the codes."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self, d: int, nsplits: int, Msub: int, nbits: int, metric: int = ..., search_type: int = 9, bbs: int = 32
+    ) -> None: ...
+    @overload
+    def __init__(self, orig: IndexProductLocalSearchQuantizer, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(self, aq: ProductLocalSearchQuantizer, metric: int = ..., bbs: int = 32) -> None: ...
+
 class IndexProductResidualQuantizer(IndexAdditiveQuantizer):
     """Stores codes of a residual quantizer for each part of the vectors and searches them exhaustively."""
 
@@ -3100,6 +3417,31 @@ class IndexProductResidualQuantizer(IndexAdditiveQuantizer):
     def __init__(
         self, d: int, nsplits: int, Msub: int, nbits: int, metric: int = ..., search_type: int = 0
     ) -> None: ...
+
+class IndexProductResidualQuantizerFastScan(IndexAdditiveQuantizerFastScan):
+    """Stores packed codes of a residual quantizer for each part of the vectors and searches them exhaustively."""
+
+    prq: ProductResidualQuantizer
+    """Makes the codes."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(
+        self, d: int, nsplits: int, Msub: int, nbits: int, metric: int = ..., search_type: int = 9, bbs: int = 32
+    ) -> None: ...
+    @overload
+    def __init__(self, orig: IndexProductResidualQuantizer, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(self, aq: ProductResidualQuantizer, metric: int = ..., bbs: int = 32) -> None: ...
+
+class IndexQINCo(IndexNeuralNetCodec):
+    """As IndexNeuralNetCodec, of a residual quantizer whose codebooks networks make."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
+    @property
+    def net(self) -> Any:
+        """The network: `qinco`."""
 
 class IndexRaBitQ(IndexFlatCodes):
     """Stores the signs of vectors' coordinates, less their mean, and estimates distances by them."""
@@ -3230,6 +3572,22 @@ class IndexResidualQuantizer(IndexAdditiveQuantizer):
     def __init__(self, d: int, M: int, nbits: int, metric: int = ..., search_type: int = 0) -> None: ...
     @overload
     def __init__(self, d: int, nbits: np.ndarray, metric: int = ..., search_type: int = 0) -> None: ...
+
+class IndexResidualQuantizerFastScan(IndexAdditiveQuantizerFastScan):
+    """Stores packed codes of a residual quantizer and searches them exhaustively."""
+
+    rq: ResidualQuantizer
+    """Makes the codes."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, metric: int = ..., search_type: int = 9, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(self, orig: IndexResidualQuantizer, bbs: int = 32) -> None: ...
+    @overload
+    def __init__(self, aq: ResidualQuantizer, metric: int = ..., bbs: int = 32) -> None: ...
 
 class IndexRowwiseMinMaxBase(Index):
     """Base of the codecs that scale vectors."""
@@ -3423,6 +3781,19 @@ class InvertedListScanner:
     """Only these ids count."""
     code_size: int
     """Bytes of a code."""
+    def set_query(self, query_vector: Any) -> None:
+        """The query: a pointer to a vector, which is copied."""
+    def set_list(self, list_no: int, coarse_dis: float) -> None:
+        """The list that the codes to come are of, and the query's distance to its centroid as the quantizer gave it."""
+    def distance_to_code(self, code: Any) -> Any:
+        """The query's distance to a code that a pointer leads to."""
+    def scan_codes(self, n: int, codes: Any, ids: Any, distances: Any, labels: Any, k: int) -> int:
+        """Offers n codes with their ids to a heap of k distances and labels, whose first is the worst. Returns how often it changed.
+
+        All are pointers; ids may be None where results are places in lists.
+        """
+    def scan_codes_range(self, n: int, codes: Any, ids: Any, radius: float, result: Any) -> None:
+        """Adds those of n codes that are better than the radius to a RangeQueryResult."""
     def __init__(self, index: Any, store_pairs: bool = False, sel: Any = None, params: Any = None) -> None:
         """For an inverted file's codes. store_pairs: results are places in lists. sel: an IDSelector. params: SearchParametersIVF."""
     def iterate_codes(self, iterator: Any, distances: Any, labels: Any, k: int, list_size: Any) -> int:
@@ -3754,6 +4125,14 @@ class PanoramaStats:
     def add(self, other: PanoramaStats) -> None:
         """Adds other statistics to these."""
 
+class PermutationObjective:
+    """What a permutation of 0 to n - 1 costs."""
+
+    this: Any
+    thisown: bool
+    n: int
+    """Size of the permutation."""
+
 class SimulatedAnnealingParameters:
     """How a permutation is searched for."""
 
@@ -3784,7 +4163,7 @@ class PolysemousTraining(SimulatedAnnealingParameters):
     OT_Ranking_weighted_diff: ClassVar[int]
     OT_ReproduceDistances_affine: ClassVar[int]
     optimization_type: int
-    """0: not at all; 1: after the distances between centroids. Faiss's 2, after rankings, is not here."""
+    """0: not at all; 1: after the distances between centroids; 2: after rankings, slowly and for 8 bits only."""
     ntrain_permutation: int
     """Points of the training set that are kept from the product quantizer's own training."""
     dis_weight_factor: float
@@ -3793,9 +4172,13 @@ class PolysemousTraining(SimulatedAnnealingParameters):
     """Bytes that training may use."""
     log_pattern: str
     """Accepted for compatibility: no log is written."""
+    def optimize_pq_for_hamming(self, pq: Any, n: int, x: Any) -> None:
+        """Gives the centroids new numbers, as optimization_type says; x is a pointer to n vectors for rankings, or None with n = 0."""
+    def optimize_ranking(self, pq: Any, n: int, x: Any) -> None:
+        """Gives the centroids numbers whose Hamming distances keep rankings: those of n vectors, or with n = 0 of the centroids."""
     def __init__(self) -> None: ...
-    def optimize_pq_for_hamming(self, pq: ProductQuantizer, n: int = 0, x: np.ndarray | None = None) -> None:
-        """Gives the centroids new numbers. Vectors are not needed for it."""
+    def optimize_reproduce_distances(self, pq: ProductQuantizer) -> None:
+        """Gives the centroids numbers whose Hamming distances reproduce the distances between them."""
     def memory_usage_per_thread(self, pq: ProductQuantizer) -> int:
         """Bytes that each thread of the training needs."""
 
@@ -3912,6 +4295,9 @@ class ProgressiveDimClustering(ProgressiveDimClusteringParameters):
     """Number of centroids."""
     centroids: Float32Vector
     """The centroids, `k * d` numbers."""
+    @property
+    def iteration_stats(self) -> ClusteringIterationStatsVector:
+        """What each round was like."""
     def train(self, n: int, x: Any, factory: Any = None) -> None:
         """Computes the centroids of n vectors that a pointer leads to. factory: gives the indexes that assign vectors to centroids, those of the CPU
         unless it is given.
@@ -4056,6 +4442,38 @@ class Repeats:
         """Writes the permutation of a number to where a pointer leads."""
     def table(self) -> np.ndarray:
         """The numbers and how often each occurs, (n, 2)."""
+
+class ReproduceDistancesObjective(PermutationObjective):
+    """The sum over all pairs (i, j) of `weights * (target_dis(i, j) - source_dis(perm(i), perm(j)))²`."""
+
+    dis_weight_factor: float
+    """A pair counts by exp(-this * its target distance)."""
+    source_dis: Float64Vector
+    """The given distances, scaled and shifted to the mean and deviation of the targets (n * n)."""
+    weights: Float64Vector
+    """The weight of each pair (n * n)."""
+    def __init__(self, n: int, source_dis_in: Any, target_dis_in: Any, dis_weight_factor: float) -> None: ...
+    @property
+    def target_dis(self) -> Any:
+        """The wanted distances (n * n)."""
+    @staticmethod
+    def sqr(x: float) -> float:
+        """x * x."""
+    @staticmethod
+    def compute_mean_stdev(tab: Any, n2: int, mean_out: Any, stddev_out: Any) -> None:
+        """Mean and standard deviation of n2 numbers, to where the last two pointers lead."""
+    def compute_cost(self, perm: Any) -> float:
+        """What a permutation, a pointer to n numbers, costs."""
+    def cost_update(self, perm: Any, iw: int, jw: int) -> float:
+        """By how much the cost changes if the numbers at two places of a permutation are swapped."""
+    def set_affine_target_dis(self, source_dis_in: Any) -> None:
+        """Takes other distances in, a pointer to n * n, scaled and shifted to the mean and deviation of the targets."""
+    def targets(self) -> np.ndarray:
+        """The wanted distances (n * n)."""
+    def dis_weight(self, x: float) -> float:
+        """exp(-dis_weight_factor * x)."""
+    def get_source_dis(self, i: int, j: int) -> float:
+        """A distance as it is compared with targets."""
 
 class ResidualCoarseQuantizer(AdditiveCoarseQuantizer):
     """A coarse quantizer over a residual quantizer: centroids are found by keeping the best few sums."""
@@ -4247,6 +4665,25 @@ class SignBitFactorsWithError(SignBitFactors):
     def _sums(self, x: np.ndarray, centroid: np.ndarray | None) -> np.ndarray:
         """Those sums of a vector (d,) and a centroid (d,), or 0."""
 
+class SimulatedAnnealingOptimizer(SimulatedAnnealingParameters):
+    """Looks for the permutation of the least cost."""
+
+    obj: ReproduceDistancesObjective | Any
+    """What is to be minimized."""
+    n: int
+    """Size of the permutation."""
+    init_cost: float
+    """The cost at the beginning of the last run."""
+    def optimize(self, perm: Any) -> float:
+        """One run from the permutation that a pointer leads to, and gets the new one; returns its cost."""
+    def run_optimization(self, best_perm: Any) -> float:
+        """n_redo runs; the best permutation goes to where a pointer leads, its cost is returned."""
+    def __init__(self, obj: ReproduceDistancesObjective, p: SimulatedAnnealingParameters) -> None: ...
+    def optimized(self, objective: ReproduceDistancesObjective, perm: np.ndarray) -> tuple:
+        """One run from a permutation of `n` numbers; returns the cost and the permutation."""
+    def best_of_runs(self, objective: ReproduceDistancesObjective) -> tuple:
+        """`n_redo` runs; returns the least cost and its permutation."""
+
 class SliceInvertedLists(ReadOnlyInvertedLists):
     """The lists from one number to before another of others."""
     @property
@@ -4308,6 +4745,9 @@ class SuperKMeans:
     """The centroids, `k * d` numbers."""
     gemm_pruning_rates: Float32Vector
     """The part of pairs left out in each round: 0."""
+    @property
+    def iteration_stats(self) -> ClusteringIterationStatsVector:
+        """What each round was like."""
     def train(self, x: np.ndarray) -> None:
         """Computes the centroids of vectors, shape (n, d)."""
     def train_c(self, n: int, x: Any) -> None: ...
@@ -4592,6 +5032,9 @@ def clone_index(index: Any) -> Any:
 def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
     """The index that serialize_index made an array of."""
 
+def downcast_AdditiveQuantizer(aq: Any) -> Any:
+    """The quantizer as the most derived of its classes, which it is already here."""
+
 def downcast_InvertedLists(il: Any) -> Any:
     """The inverted lists as the most derived of their classes, which they are already here."""
 
@@ -4643,7 +5086,7 @@ def write_VectorTransform(vt: Any, where: Any) -> None:
 def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
     """Writes an index, or that there is none, to a file (a path) or to an IOWriter.
 
-    A file appears under its name when it is complete; a write that fails leaves what was there.
+    As in Faiss, the file of that name is written over; after a write that fails, what is there cannot be read.
     """
 
 class ResultHeap:
@@ -4975,6 +5418,16 @@ def check_compatible_for_merge(index1: Any, index2: Any) -> None:
 
 def get_invlist_range(index: Any, i0: int, i1: int) -> Any:
     """A copy of the lists i0 to before i1."""
+
+def ivf_residual_add_from_flat_codes(ivfrq: Any, ncode: int, codes: Any, code_size: int = -1) -> None:
+    """Adds codes of the quantizer that ivf_residual_from_quantizer was given to what it made. Norms that stand behind codes of code_size bytes
+    are not looked at.
+    """
+
+def ivf_residual_from_quantizer(rq: Any, nlevel: int) -> Any:
+    """An IndexIVFResidualQuantizer whose lists are the codes of the first nlevel codebooks of a trained quantizer, and whose codes are those of
+    the others.
+    """
 
 def merge_into(index0: Any, index1: Any, shift_ids: bool) -> None:
     """Moves the vectors of index1 to index0; both are inverted files, behind the same transforms perhaps.
@@ -6863,6 +7316,15 @@ def extract_bit_standard(code: Any, bit_index: int) -> bool:
 def extract_code_inline(ex_code: Any, index: int, ex_bits: int) -> int:
     """A coordinate's number of ex_bits bits in the second part of a code."""
 
+def round_clamped_to_uint8(x: float, max_code: int) -> int:
+    """The nearest whole number from 0 to max_code."""
+
+def round_nonnegative_to_uint16(x: float) -> int:
+    """The nearest whole number from 0 to 65535."""
+
+def round_nonnegative_to_uint8(x: float) -> int:
+    """The nearest whole number from 0 to 255."""
+
 def set_bit_fastscan(code: Any, bit_index: int) -> None:
     """As set_bit_standard."""
 
@@ -6873,6 +7335,30 @@ def should_refine_candidate(
     est_distance: float, f_error: float, g_error: float, threshold: float, is_similarity: bool
 ) -> bool:
     """Whether a code may be better than the threshold, by its signs and their error."""
+
+def code_size(d: int, nb_bits: int) -> int:
+    """Bytes of a code."""
+
+def is_eden_quantizer_type(qtype: int) -> bool:
+    """Whether a type of scalar quantizer is EDEN's."""
+
+def nb_bits_for_qtype(qtype: int) -> int:
+    """Bits of a coordinate of a type of EDEN's."""
+
+def packed_code_size(d: int, nb_bits: int) -> int:
+    """Bytes of the coordinates of a code."""
+
+def quantizer_type_for_bits(nb_bits: int) -> int:
+    """The type of EDEN's with so many bits a coordinate."""
+
+def chi2_quantile_wh(p: int, alpha: float) -> float:
+    """What a chi-squared variable of p degrees of freedom is less than with probability alpha, to 2% (Wilson and Hilferty, 1931)."""
+
+def normal_quantile(p: float) -> float:
+    """What a standard normal variable is less than with probability p; NaN unless 0 < p < 1."""
+
+def precompute_ad_thresholds(d: int, epsilon: float) -> Any:
+    """The part of a squared length of d dimensions that p of them have with probability 1 - epsilon at most, for p from 0 to d, as a Float32Vector."""
 
 class FastScanDistancePostProcessing:
     """What becomes of distances after a search among packed codes. Taken where Faiss takes it; indexes know by themselves."""
@@ -6886,6 +7372,25 @@ class FastScanDistancePostProcessing:
         """Whether the last two parts of codes are norms that are scaled."""
     def has_query_processing(self) -> bool:
         """Whether numbers of the queries are given."""
+
+def aq_estimate_norm_scale(M: int, ksub: int, M_norm: int, LUT: Any) -> float:
+    """The widest of the last M_norm of M tables, which are of norms, over the widest of the others."""
+
+def aq_quantize_LUT_and_bias(
+    nprobe: int,
+    M: int,
+    ksub: int,
+    LUT: Any,
+    bias: Any,
+    M_norm: int,
+    norm_scale: int,
+    LUTq: Any,
+    M2: int,
+    biasq: Any,
+    a_out: Any,
+    b_out: Any,
+) -> None:
+    """As quantize_LUT_and_bias, for one set of M tables of which the last M_norm count norm_scale times in sums of 16 bits."""
 
 def binary_to_real(d: int, x_in: Any, x_out: Any) -> None:
     """A binary vector of d bits as +1 and -1; pointers."""
@@ -7013,6 +7518,9 @@ def fourcc_inv(x: int) -> str:
 def fourcc_inv_printable(x: int) -> str:
     """As fourcc_inv, with what can't be printed in hexadecimal."""
 
+def get_cycles() -> int:
+    """A count that grows with time, for differences: nanoseconds."""
+
 def get_deserialization_lattice_r2_limit() -> int:
     """Squared radius of a lattice."""
 
@@ -7024,6 +7532,9 @@ def get_deserialization_vector_byte_limit() -> int:
 
 def get_mem_usage_kb() -> int:
     """Memory that the process has in use, in KiB."""
+
+def get_numeric_type_size(numeric_type: int) -> int:
+    """Bytes of a number of a type: Float32, Float16, UInt8 or Int8."""
 
 def getmillisecs() -> float:
     """The time in milliseconds."""
@@ -7041,6 +7552,9 @@ instruction_sets: set[str]
 loaded: bool
 
 logger: logging.Logger
+
+def metric_type_count() -> int:
+    """The number of metrics."""
 
 opt_env_variable_name: str
 

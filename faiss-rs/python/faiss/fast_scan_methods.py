@@ -37,8 +37,8 @@ def aq_quantize_LUT_and_bias(
     LUTq: Any,
     M2: int,
     biasq: Any,
-    a_out: Any = None,
-    b_out: Any = None,
+    a_out: Any,
+    b_out: Any,
 ) -> None:
     """As quantize_LUT_and_bias, for one set of M tables of which the last M_norm count norm_scale times in sums of 16 bits."""
     tables = elements(LUT, M * ksub, "float32").reshape(M, ksub)

@@ -63,12 +63,12 @@ def ivf_residual_from_quantizer(rq: Any, nlevel: int) -> Any:
     return index
 
 
-def ivf_residual_add_from_flat_codes(index: Any, ncode: int, codes: Any, code_size: int = -1) -> None:
+def ivf_residual_add_from_flat_codes(ivfrq: Any, ncode: int, codes: Any, code_size: int = -1) -> None:
     """Adds codes of the quantizer that ivf_residual_from_quantizer was given to what it made. Norms that stand behind codes of code_size bytes
     are not looked at."""
-    coarse = faiss.vector_to_array(index.quantizer.rq.nbits).astype("int64")
-    nbits = np.concatenate([coarse, faiss.vector_to_array(index.rq.nbits).astype("int64")])
-    size = code_size if code_size >= 0 else (int(nbits.sum()) + index.rq.norm_bits + 7) // 8
+    coarse = faiss.vector_to_array(ivfrq.quantizer.rq.nbits).astype("int64")
+    nbits = np.concatenate([coarse, faiss.vector_to_array(ivfrq.rq.nbits).astype("int64")])
+    size = code_size if code_size >= 0 else (int(nbits.sum()) + ivfrq.rq.norm_bits + 7) // 8
     if 8 * size < nbits.sum():
         raise RuntimeError("Error: 'code_size * 8 >= rq.tot_bits' failed")
     given = elements(codes, ncode * size, "uint8").reshape(ncode, size)
@@ -76,9 +76,9 @@ def ivf_residual_add_from_flat_codes(index: Any, ncode: int, codes: Any, code_si
     ends = np.cumsum(nbits)
     numbers = [bits[:, end - own : end] @ (1 << np.arange(own)) for own, end in zip(nbits, ends, strict=True)]
     lists = sum(number << (end - own) for number, own, end in zip(numbers, coarse, ends, strict=False))
-    own = index.rq.this.call("pack_codes", np.stack(numbers[len(coarse) :], 1).astype("int32"), None)
-    heads = np.ascontiguousarray(lists, "<i8").view("uint8").reshape(ncode, 8)[:, : index.coarse_code_size()]
-    index.add_sa_codes(np.ascontiguousarray(np.concatenate([heads, own], axis=1)))
+    own = ivfrq.rq.this.call("pack_codes", np.stack(numbers[len(coarse) :], 1).astype("int32"), None)
+    heads = np.ascontiguousarray(lists, "<i8").view("uint8").reshape(ncode, 8)[:, : ivfrq.coarse_code_size()]
+    ivfrq.add_sa_codes(np.ascontiguousarray(np.concatenate([heads, own], axis=1)))
 
 
 def _split(index: Any, x: np.ndarray) -> tuple[Any, np.ndarray]:

@@ -18,13 +18,14 @@ class NeuralCodecMethods(FlatCodesMethods):
     code_size: int
     metric_type: int
     net: Any = None
+    _check_type: Any
 
     def _net(self) -> Any:
         if self.net is None:
             raise RuntimeError("Error: 'net' failed: the index has no network; set its `net`")
         return self.net
 
-    def train(self, x: Any) -> None:
+    def train(self, x: Any, *, numeric_type: int = 0, xq_train: Any = None) -> None:
         """RuntimeError: networks are trained by PyTorch."""
         raise RuntimeError("Error: Training not implemented in C++, use Pytorch")
 
@@ -51,8 +52,9 @@ class NeuralCodecMethods(FlatCodesMethods):
         x[...] = made
         return x
 
-    def add(self, x: Any) -> None:
+    def add(self, x: Any, numeric_type: int = 0) -> None:
         """Encodes vectors (n, d) and stores their codes."""
+        self._check_type(numeric_type)
         if not self.is_trained:
             raise RuntimeError("Error: 'is_trained' failed")
         self.add_sa_codes(self.sa_encode(x))
@@ -83,10 +85,19 @@ class NeuralCodecMethods(FlatCodesMethods):
             whole.add(self.reconstruct_n(first, min(BLOCK, self.ntotal - first)))
         return whole
 
-    def search(self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None) -> Any:  # noqa: E741
+    def search(
+        self,
+        x: Any,
+        k: int,
+        *,
+        params: Any = None,
+        D: Any = None,
+        I: Any = None,  # noqa: E741
+        numeric_type: int = 0,
+    ) -> Any:
         """The k nearest of the decoded vectors for each row of x: distances and numbers (n, k)."""
         self._net()
-        return self._decoded().search(x, k, params=params, D=D, I=I)
+        return self._decoded().search(x, k, params=params, D=D, I=I, numeric_type=numeric_type)
 
     def range_search(self, x: Any, thresh: float, *, params: Any = None) -> Any:
         """The decoded vectors within a radius of each row of x."""
@@ -108,6 +119,8 @@ class NeuralCodecMethods(FlatCodesMethods):
 
 
 class QINCoMethods(NeuralCodecMethods):
+    qinco: Any = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         named = dict(zip(("d", "M", "nbits", "L", "h"), args, strict=False)) | kwargs
@@ -117,4 +130,4 @@ class QINCoMethods(NeuralCodecMethods):
     @property
     def net(self) -> Any:
         """The network: `qinco`."""
-        return self.__dict__.get("qinco")
+        return self.qinco

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 import faiss
-from faiss.arrays import elements
+from faiss.arrays import elements, swig_ptr
 from faiss.classes import Object
 from faiss.pointer import Pointer
 
@@ -20,7 +20,7 @@ class ReproduceDistancesObjectiveMethods(Object):
     @property
     def target_dis(self) -> Pointer:
         """The wanted distances (n * n)."""
-        return faiss.swig_ptr(self.this.call("targets"))
+        return swig_ptr(self.this.call("targets"))
 
     @staticmethod
     def sqr(x: float) -> float:

@@ -36,7 +36,7 @@ USUAL = {
     "i1": 1,
 }
 # What a type alone needs.
-OWN = {"SuperKMeans": {"d": 32}}
+OWN = {"SuperKMeans": {"d": 32}, "ReproduceDistancesObjective": {"n": 1}}
 # Files and GPUs: what they need is not here.
 SKIPPED = ("FileIO", "PyCallback", "Gpu", "StandardGpu")
 

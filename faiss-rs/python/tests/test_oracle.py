@@ -187,10 +187,10 @@ result['found'] = np.array(json.dumps(found))
 
     from faiss.placeholders import is_placeholder
 
-    def shape(signature):
+    def shape(signature, names):
         # Nobody passes by keyword what is called arg1.
-        parameters = signature.parameters.values()
-        return [(p.name, p.kind, p.default) for p in parameters if p.name != "index" and not p.name.startswith("arg")]
+        named = zip(signature.parameters.values(), names, strict=False)
+        return [(p.name, p.kind, p.default) for p, name in named if name != "index" and not name.startswith("arg")]
 
     differ, compared = [], 0
     for path, text in json.loads(str(oracle(code)["found"])).items():
@@ -200,11 +200,13 @@ result['found'] = np.array(json.dumps(found))
             continue
         scope: dict = {}
         exec(f"def f{text}: ...", {"array": np.array}, scope)
-        mine, theirs = shape(inspect.signature(ours)), shape(inspect.signature(scope["f"]))
+        wanted = inspect.signature(scope["f"])
+        names = list(wanted.parameters)
         if [p.kind for p in inspect.signature(ours).parameters.values()][-1:] == [inspect.Parameter.VAR_KEYWORD]:
             continue
         compared += 1
-        if mine != theirs:
+        same_number = len(inspect.signature(ours).parameters) == len(names)
+        if not same_number or shape(inspect.signature(ours), names) != shape(wanted, names):
             differ.append(f"{path}: {inspect.signature(ours)} where Faiss has {text}")
     assert compared > 80
     assert not differ, "\n".join(differ)

@@ -153,6 +153,7 @@ impl Index2Layer {
     #[name = "transfer_to_IVFPQ"]
     fn transfer_to_ivfpq(&self, other: &mut IndexIVFPQ) -> Result<()> {
         self.check_codes()?;
+        self.check_layers()?;
         Error::check(other.nlist == self.q1.nlist, "other.nlist == q1.nlist")?;
         Error::check(other.code_size == self.code_size_2, "other.code_size == code_size_2")?;
         Error::check(other.ntotal == 0, "other.ntotal == 0")?;
@@ -167,6 +168,11 @@ impl Index2Layer {
 impl Index2Layer {
     fn deep_copy(&self) -> Result<Self> {
         Ok(Index2Layer { q1: self.q1.deep_copy()?, ..self.clone() })
+    }
+
+    /// An index that was made without arguments has codes of no bytes.
+    fn check_layers(&self) -> Result<()> {
+        Error::check(self.code_size_2 > 0, "code_size_2 > 0")
     }
 
     fn list_no(&self, code: &[u8]) -> u64 {
@@ -213,6 +219,7 @@ impl Quantizer for Index2Layer {
     }
     fn compute_codes(&self, x: &[f32], codes: &mut [u8]) -> Result<()> {
         let n = check_sizes(&self.sizes, x, codes)?;
+        self.check_layers()?;
         let (mut assign, mut residuals, mut seconds) = (vec![0; n], vec![0.0; x.len()], vec![0; n * self.code_size_2]);
         {
             let quantizer = self.q1.quantizer()?.read();
@@ -231,6 +238,7 @@ impl Quantizer for Index2Layer {
     }
     fn decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
         check_sizes(&self.sizes, x, codes)?;
+        self.check_layers()?;
         let quantizer = self.q1.quantizer()?.read();
         let mut centroid = vec![0.0; self.sizes.d];
         for (code, row) in codes.chunks_exact(self.sizes.code_size).zip(x.chunks_exact_mut(self.sizes.d.max(1))) {
@@ -263,7 +271,7 @@ impl CodeDistances for Decoded<'_> {
     /// A code that names no centroid is as far as can be.
     fn keys(&self, codes: &[u8], keys: &mut [f32]) {
         let row = &mut self.rows.borrow_mut().0;
-        for (code, key) in codes.chunks_exact(self.codec.sizes.code_size).zip(keys) {
+        for (code, key) in codes.chunks_exact(self.codec.sizes.code_size.max(1)).zip(keys) {
             let decoded = self.codec.decode(code, row);
             *key = if decoded.is_ok() { simd::fvec_L2sqr(&self.query, row) } else { f32::INFINITY };
         }
