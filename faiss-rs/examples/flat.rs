@@ -51,3 +51,11 @@ fn main() -> Result<()> {
     println!("{path}: {} with {} vectors", loaded.read().info().name, loaded.read().base().ntotal);
     std::fs::remove_file(path).map_err(|e| faiss::Error::io(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn runs() {
+        super::main().unwrap();
+    }
+}

@@ -54,3 +54,11 @@ fn main() -> Result<()> {
     println!("read back: {} with {} vectors", again.read().info().name, again.read().base().ntotal);
     std::fs::remove_file(path).map_err(|e| faiss::Error::io(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn runs() {
+        super::main().unwrap();
+    }
+}

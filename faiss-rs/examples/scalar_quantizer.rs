@@ -37,3 +37,11 @@ fn search(index: &dyn Index, queries: &[f32]) -> Result<(Vec<i64>, f64)> {
     index.search(queries, K, None, &mut distances, &mut labels)?;
     Ok((labels, started.elapsed().as_secs_f64() * 1e3))
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn runs() {
+        super::main().unwrap();
+    }
+}

@@ -81,6 +81,7 @@ pub use faiss_core::index::ivf::rabitq_fast_scan::IndexIVFRaBitQFastScan;
 pub use faiss_core::index::ivf::scalar::IndexIVFScalarQuantizer;
 pub use faiss_core::index::ivf::spectral_hash::IndexIVFSpectralHash;
 pub use faiss_core::index::lsh::IndexLSH;
+pub use faiss_core::index::neural::{IndexNeuralNetCodec, IndexQINCo};
 pub use faiss_core::index::nn_descent::{IndexNNDescent, IndexNNDescentFlat};
 pub use faiss_core::index::nsg::{IndexNSG, IndexNSGFlat, IndexNSGPQ, IndexNSGSQ};
 pub use faiss_core::index::pq::IndexPQ;
@@ -89,6 +90,7 @@ pub use faiss_core::index::rabitq::{IndexRaBitQ, RaBitQSearchParameters};
 pub use faiss_core::index::refine::{IndexRefine, IndexRefineFlat, IndexRefinePanorama};
 pub use faiss_core::index::rowwise_minmax::{IndexRowwiseMinMax, IndexRowwiseMinMaxFP16};
 pub use faiss_core::index::scalar::IndexScalarQuantizer;
+pub use faiss_core::index::shards::{IndexReplicas, IndexShards};
 pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchParameters};
 pub use faiss_core::io::{
     self, deserialize_index, read_index, read_index_file, serialize_index, write_index, write_index_file,
