@@ -45,6 +45,19 @@ def oracle() -> Callable[..., Arrays]:
     return run
 
 
+@pytest.fixture(scope="session")
+def here() -> Callable[..., Arrays]:
+    """here(code, **arrays): what such code results in with the module under test."""
+    import faiss
+
+    def run(code: str, **arrays: np.ndarray) -> Arrays:
+        result: Arrays = {}
+        exec(code, {"faiss": faiss, "np": np, "given": arrays, "result": result})
+        return result
+
+    return run
+
+
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(1234)

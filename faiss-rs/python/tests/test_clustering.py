@@ -26,7 +26,7 @@ def test_kmeans(x):
     assert km.centroids.shape == (5, 8)
 
 
-def test_the_centroids_of_faiss(oracle, x):
+def test_the_centroids_of_faiss(oracle, here, x):
     code = """
 x = given['x']
 for name, kw in {'plain': {}, 'seed': dict(seed=7, niter=5), 'redo': dict(nredo=3, niter=4), 'spherical': dict(spherical=True),
@@ -43,13 +43,12 @@ result['cl'] = faiss.vector_to_array(cl.centroids)
 result['stats'] = np.array([cl.iteration_stats.size(), cl.iteration_stats.at(3).obj, cl.iteration_stats.at(3).nsplit, ix.ntotal])
 """
     wanted = oracle(code, x=x)
-    scope = {"faiss": faiss, "np": np, "given": {"x": x}, "result": {}}
-    exec(code, scope)
+    ours = here(code, x=x)
     for key, value in wanted.items():
         if key == "redo obj":
             # Faiss forgets what came after the best of several redos.
-            scope["result"][key] = scope["result"][key][: len(value)]
-        np.testing.assert_allclose(scope["result"][key], value, rtol=1e-4, atol=1e-4, err_msg=key)
+            ours[key] = ours[key][: len(value)]
+        np.testing.assert_allclose(ours[key], value, rtol=1e-4, atol=1e-4, err_msg=key)
 
 
 def test_bad_input(x):
@@ -96,7 +95,7 @@ def test_gpu_falls_back_to_the_cpu(x):
     assert km.centroids.shape == (10, 8)
 
 
-def test_first_centroids_are_those_of_faiss(oracle, rng):
+def test_first_centroids_are_those_of_faiss(oracle, here, rng):
     """By each method, from the same seed, also away from given centroids."""
     x, existing = rng.standard_normal((700, 5), dtype="f4"), rng.standard_normal((3, 5), dtype="f4")
     code = """
@@ -124,11 +123,10 @@ line.train_exact(x[:, :1].copy())
 result['line'] = np.sort(faiss.vector_to_array(line.centroids))
 """
     wanted = oracle(code, x=x, existing=existing)
-    scope = {"faiss": faiss, "np": np, "given": {"x": x, "existing": existing}, "result": {}}
-    exec(code, scope)
+    ours = here(code, x=x, existing=existing)
     for key, value in wanted.items():
         tolerance = 0.02 if key == "progressive" else 1e-4
-        np.testing.assert_allclose(scope["result"][key], value, rtol=tolerance, atol=1e-4, err_msg=key)
+        np.testing.assert_allclose(ours[key], value, rtol=tolerance, atol=1e-4, err_msg=key)
 
 
 def test_first_centroids_are_refused_where_there_are_too_few_points(x):

@@ -169,14 +169,13 @@ def given(rng):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_same_as_faiss(oracle, given, name):
+def test_same_as_faiss(oracle, here, given, name):
     code = HELPERS + PROGRAMS[name]
     wanted = oracle(code, **given)
-    scope = {"faiss": faiss, "np": np, "given": given, "result": {}}
-    exec(code, scope)
-    assert scope["result"].keys() == wanted.keys()
+    ours = here(code, **given)
+    assert ours.keys() == wanted.keys()
     for key, value in wanted.items():
-        found = scope["result"][key]
+        found = ours[key]
         if value.dtype.kind == "f":
             np.testing.assert_allclose(found, value, rtol=1e-5, atol=1e-5, err_msg=key)
         elif key == "shrunk neighbors":
@@ -261,12 +260,11 @@ for text in ('IVF8_HNSW,Flat', 'IVF8_HNSW12,PQ4x4', 'IVF8(HNSW9,Flat),Flat'):
 """
 
 
-def test_factory(oracle):
+def test_factory(oracle, here):
     wanted = oracle(FACTORY)
-    scope = {"faiss": faiss, "np": np, "result": {}}
-    exec(FACTORY, scope)
+    ours = here(FACTORY)
     for key, value in wanted.items():
-        assert scope["result"][key].tolist() == value.tolist(), key
+        assert ours[key].tolist() == value.tolist(), key
 
 
 def recall(found, truth):
@@ -284,7 +282,7 @@ def test_recall_of_codes(given, text):
     assert recall(graph.search(q, 5)[1], flat.search(q, 5)[1]) > 0.95
 
 
-def test_quantizer(oracle, given):
+def test_quantizer(oracle, here, given):
     code = """
 index = faiss.index_factory(16, 'IVF40_HNSW8,Flat')
 index.train(given['x'])
@@ -303,10 +301,9 @@ for text in ('HNSW8', 'IDMap,HNSW8', 'PCA4,HNSW8', 'HNSW8,RFlat'):
     faiss.ParameterSpace().set_index_parameters(index, 'efSearch=33')
 """
     wanted = oracle(code, **given)
-    scope = {"faiss": faiss, "np": np, "given": given, "result": {}}
-    exec(code, scope)
+    ours = here(code, **given)
     for key, value in wanted.items():
-        found = scope["result"][key]
+        found = ours[key]
         if key == "I":
             assert (found == value).mean() > 0.95
         else:

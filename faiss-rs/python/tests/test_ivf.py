@@ -171,7 +171,7 @@ def test_cut_files(index):
             faiss.deserialize_index(data[:n])
 
 
-def test_transforms(oracle, x):
+def test_transforms(oracle, here, x):
     code = """
 x = given['x']
 pca = faiss.PCAMatrix(16, 5); pca.train(x)
@@ -179,17 +179,16 @@ result['pca'] = np.abs(pca.apply(x))
 result['back'] = pca.reverse_transform(pca.apply(x))
 """
     wanted = oracle(code, x=x)
-    scope = {"faiss": faiss, "np": np, "given": {"x": x}, "result": {}}
-    exec(code, scope)
+    ours = here(code, x=x)
     for key, value in wanted.items():
-        np.testing.assert_allclose(scope["result"][key], value, rtol=1e-3, atol=1e-3, err_msg=key)
+        np.testing.assert_allclose(ours[key], value, rtol=1e-3, atol=1e-3, err_msg=key)
     with pytest.raises(AssertionError):
         faiss.PCAMatrix(16, 5).train(x[:, :4])
     with pytest.raises(RuntimeError):
         faiss.PCAMatrix(16, 5).apply(x)
 
 
-def test_statistics(oracle, x):
+def test_statistics(oracle, here, x):
     code = """
 x = given['x']
 stats = faiss.cvar.indexIVF_stats
@@ -236,8 +235,7 @@ for name, index in (('flat', faiss.IndexIVFFlat(faiss.IndexFlatL2(16), 16, 20)),
     stats.reset()
 """
     wanted = oracle(code, x=x)
-    scope = {"faiss": faiss, "np": np, "given": {"x": x}, "result": {}}
-    exec(code, scope)
+    ours = here(code, x=x)
     assert len(wanted) == 16
     for key, value in wanted.items():
-        np.testing.assert_array_equal(scope["result"][key], value, err_msg=key)
+        np.testing.assert_array_equal(ours[key], value, err_msg=key)

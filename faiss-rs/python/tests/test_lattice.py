@@ -29,7 +29,7 @@ def test_repeats_number_permutations(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize(("dim", "r2"), [(2, 5), (4, 6), (5, 9), (8, 5)])
-def test_points_are_numbered_as_by_faiss(dim: int, r2: int, oracle: Oracle) -> None:
+def test_points_are_numbered_as_by_faiss(dim: int, r2: int, oracle: Oracle, here: Oracle) -> None:
     code = f"""
 for name in ("ZnSphereCodec", "ZnSphereCodecRec", "ZnSphereCodecAlt"):
     if name == "ZnSphereCodecRec" and {dim} & ({dim} - 1):
@@ -43,11 +43,10 @@ codec = faiss.ZnSphereCodec({dim}, {r2})
 result["voc"] = faiss.vector_to_array(codec.voc)
 """
     theirs = oracle(code)
-    scope = {"faiss": faiss, "np": np, "result": {}}
-    exec(code, scope)
-    assert set(scope["result"]) == set(theirs)
+    ours = here(code)
+    assert set(ours) == set(theirs)
     for key, value in theirs.items():
-        np.testing.assert_array_equal(scope["result"][key], value, err_msg=key)
+        np.testing.assert_array_equal(ours[key], value, err_msg=key)
 
 
 @pytest.mark.parametrize(("dim", "r2"), [(32, 14), (24, 14), (24, 79)])
@@ -85,7 +84,7 @@ def test_the_nearest_point(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("kind", ["ZnLattice2x10_4", "ZnLattice3x6_0", "ZnLattice1x14_6"])
-def test_codes_and_files_are_those_of_faiss(kind: str, oracle: Oracle, rng: np.random.Generator) -> None:
+def test_codes_and_files_are_those_of_faiss(kind: str, oracle: Oracle, here: Oracle, rng: np.random.Generator) -> None:
     x = rng.standard_normal((300, 24), dtype="float32")
     code = f"""
 x = given["x"]
@@ -100,9 +99,8 @@ result["D"], result["I"] = index.search(x[:5], 3)
 result["sizes"] = np.array([index.code_size, index.nsq, index.dsq, index.scale_nbit, index.lattice_nbit, index.ntotal])
 """
     theirs = oracle(code, x=x)
-    scope = {"faiss": faiss, "np": np, "given": {"x": x}, "result": {}}
-    exec(code, scope)
-    mine = scope["result"]
+    ours = here(code, x=x)
+    mine = ours
     np.testing.assert_allclose(mine["trained"], theirs["trained"], rtol=1e-6)
     np.testing.assert_array_equal(mine["sizes"], theirs["sizes"])
     # A length at the border of two steps may fall on either side.

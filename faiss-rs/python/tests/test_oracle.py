@@ -125,7 +125,7 @@ result['sel_D'], result['sel_I'] = index.search(given['x'], 4, params=params)
     np.testing.assert_allclose(D1, wanted["sel_D"], rtol=1e-5, atol=1e-5)
 
 
-def test_functions_on_pointers(oracle, rng):
+def test_functions_on_pointers(oracle, here, rng):
     x = rng.random((9, 5), dtype="f4")
     b = rng.integers(0, 256, 203).astype("u1")
     code = """
@@ -156,14 +156,13 @@ result['cvar'] = np.array([faiss.cvar.distance_compute_blas_query_bs, faiss.get_
 """
     wanted = oracle(code, x=x, b=b)
     # The very same program here.
-    scope = {"faiss": faiss, "np": np, "given": {"x": x, "b": b}, "result": {}}
-    exec(code, scope)
-    assert wanted.keys() == scope["result"].keys()
+    ours = here(code, x=x, b=b)
+    assert wanted.keys() == ours.keys()
     for key, value in wanted.items():
         if value.dtype.kind == "f":
-            np.testing.assert_allclose(scope["result"][key], value, rtol=1e-4, atol=1e-5, err_msg=key)
+            np.testing.assert_allclose(ours[key], value, rtol=1e-4, atol=1e-5, err_msg=key)
         else:
-            np.testing.assert_array_equal(scope["result"][key], value, err_msg=key)
+            np.testing.assert_array_equal(ours[key], value, err_msg=key)
 
 
 def test_signatures(oracle):

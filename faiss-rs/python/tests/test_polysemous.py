@@ -25,15 +25,14 @@ SETTINGS = {
 }
 
 
-def test_training(oracle, rng):
+def test_training(oracle, here, rng):
     code = f"given_settings = {SETTINGS!r}\n" + TRAINING
     given = {"centroids": rng.random(2 * 32 * 4, dtype="f4")}
     wanted = oracle(code, **given)
-    scope = {"faiss": faiss, "np": np, "given": given, "result": {}}
-    exec(code, scope)
+    ours = here(code, **given)
     assert len(wanted) == len(SETTINGS)
     for key, value in wanted.items():
-        np.testing.assert_array_equal(scope["result"][key], value, err_msg=key)
+        np.testing.assert_array_equal(ours[key], value, err_msg=key)
         assert (key == "none") == np.array_equal(value, given["centroids"])
 
 
@@ -54,7 +53,7 @@ result['params D'] = index.search(q, 9, params=params)[0]
 """
 
 
-def test_searches(oracle, rng):
+def test_searches(oracle, here, rng):
     x = rng.random((3000, 32), dtype="f4")
     index = faiss.IndexPQ(32, 8, 8)
     index.pq.cp.niter = 3
@@ -64,10 +63,9 @@ def test_searches(oracle, rng):
     index.add(x)
     given = {"x": x, "index": faiss.serialize_index(index)}
     wanted = oracle(SEARCHES, **given)
-    scope = {"faiss": faiss, "np": np, "given": given, "result": {}}
-    exec(SEARCHES, scope)
+    ours = here(SEARCHES, **given)
     for key, value in wanted.items():
-        found = scope["result"][key]
+        found = ours[key]
         if value.dtype.kind == "f":
             np.testing.assert_allclose(found, value, rtol=1e-5, err_msg=key)
         elif key[0] not in "12":  # distances of codes tie all the time
@@ -106,7 +104,7 @@ result['one'] = index.search(q[:1], 5, params=params)[0]
 @pytest.mark.parametrize("metric", [faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT])
 @pytest.mark.parametrize("by_residual", [True, False])
 @pytest.mark.parametrize(("M", "nbits"), [(8, 8), (8, 4), (5, 6)])
-def test_inverted_files(oracle, rng, metric, by_residual, M, nbits):
+def test_inverted_files(oracle, here, rng, metric, by_residual, M, nbits):
     d = 4 * M
     x = rng.random((3000, d), dtype="f4")
     index = faiss.IndexIVFPQ(faiss.IndexFlat(d, metric), d, 10, M, nbits, metric)
@@ -120,10 +118,9 @@ def test_inverted_files(oracle, rng, metric, by_residual, M, nbits):
     index.add(x)
     given = {"x": x, "index": faiss.serialize_index(index), "threshold": np.array(int(M * nbits * 0.35))}
     wanted = oracle(INVERTED, **given)
-    scope = {"faiss": faiss, "np": np, "given": given, "result": {}}
-    exec(INVERTED, scope)
+    ours = here(INVERTED, **given)
     for key, value in wanted.items():
-        found = scope["result"][key]
+        found = ours[key]
         if value.dtype.kind == "f":
             np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4, err_msg=key)
         elif key.endswith("pass"):
@@ -165,18 +162,17 @@ for name, n in (("centroids", 0), ("vectors", 201), ("one", 4)):
 """
 
 
-def same_here(oracle, code, given):
+def same_here(oracle, here, code, given):
     wanted = oracle(code, **given)
-    scope = {"faiss": faiss, "np": np, "given": given, "result": {}}
-    exec(code, scope)
+    ours = here(code, **given)
     assert len(wanted) > 0
     for key, value in wanted.items():
-        np.testing.assert_allclose(scope["result"][key], value, rtol=1e-6, atol=1e-9, err_msg=key)
+        np.testing.assert_allclose(ours[key], value, rtol=1e-6, atol=1e-9, err_msg=key)
 
 
-def test_rankings(oracle, rng):
+def test_rankings(oracle, here, rng):
     given = {"centroids": rng.random(2 * 256 * 2, dtype="f4"), "x": rng.random((201, 4), dtype="f4")}
-    same_here(oracle, RANKING, given)
+    same_here(oracle, here, RANKING, given)
 
 
 OBJECTIVE = """
@@ -208,9 +204,9 @@ result['other'] = faiss.vector_to_array(made.source_dis)
 """
 
 
-def test_objectives(oracle, rng):
+def test_objectives(oracle, here, rng):
     given = {"source": rng.random((16, 16)), "target": rng.random((16, 16)), "perm": rng.permutation(16)}
-    same_here(oracle, OBJECTIVE, given)
+    same_here(oracle, here, OBJECTIVE, given)
     with pytest.raises(AttributeError, match="abstract"):
         faiss.PermutationObjective()
     made = faiss.ReproduceDistancesObjective(2, faiss.swig_ptr(np.ones(4)), faiss.swig_ptr(np.ones(4)), 1.0)

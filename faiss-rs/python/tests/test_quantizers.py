@@ -29,7 +29,7 @@ def test_product_quantizer(x):
     assert isinstance(pq, faiss.Quantizer)
 
 
-def test_the_codes_of_faiss(oracle, x):
+def test_the_codes_of_faiss(oracle, here, x):
     code = """
 for name, args in {'8': (12, 4, 8), '4': (12, 6, 4), '5': (12, 3, 5), '1': (12, 12, 1)}.items():
     pq = faiss.ProductQuantizer(*args)
@@ -38,10 +38,9 @@ for name, args in {'8': (12, 4, 8), '4': (12, 6, 4), '5': (12, 3, 5), '1': (12, 
     result[name + ' codes'] = pq.compute_codes(given['x'])
 """
     wanted = oracle(code, x=x)
-    scope = {"faiss": faiss, "np": np, "given": {"x": x}, "result": {}}
-    exec(code, scope)
+    ours = here(code, x=x)
     for key, value in wanted.items():
-        np.testing.assert_allclose(scope["result"][key], value, rtol=1e-4, atol=1e-4, err_msg=key)
+        np.testing.assert_allclose(ours[key], value, rtol=1e-4, atol=1e-4, err_msg=key)
 
 
 def test_bad_input(x):

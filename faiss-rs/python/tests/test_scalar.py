@@ -20,20 +20,13 @@ def vectors(rng, n, d, name):
     return np.floor(x * 30 + 120).clip(0, 255) - 128 * name.endswith("signed") if "direct" in name else x
 
 
-def here(code, **given):
-    """What `code` puts into `result`, run with this module."""
-    result = {}
-    exec(code, {"faiss": faiss, "np": np, "given": given, "result": result})
-    return result
-
-
-def both(oracle, code, **given):
+def both(oracle, here, code, **given):
     ours, theirs = here(code, **given), oracle(code, **given)
     assert sorted(ours) == sorted(theirs)
     return [(key, ours[key], theirs[key]) for key in sorted(ours)]
 
 
-def test_the_types_of_faiss(oracle):
+def test_the_types_of_faiss(oracle, here):
     code = """
 S = faiss.ScalarQuantizer
 for name in sorted(n for n in dir(S) if n[:3] in ('QT_', 'RS_')):
@@ -44,7 +37,7 @@ for name in sorted(n for n in dir(S) if n[:3] in ('QT_', 'RS_')):
 s = S()
 result['default'] = np.array([s.d, s.code_size, s.qtype, s.bits, s.rangestat, s.rangestat_arg])
 """
-    for key, ours, theirs in both(oracle, code):
+    for key, ours, theirs in both(oracle, here, code):
         np.testing.assert_array_equal(ours, theirs, err_msg=key)
     assert len(QTYPES) == SQ.QT_count
 
@@ -70,11 +63,11 @@ for name in sorted(n for n in dir(faiss.ScalarQuantizer) if n.startswith('QT_') 
 """
 
 
-def test_the_codes_of_faiss(oracle, rng):
+def test_the_codes_of_faiss(oracle, here, rng):
     x = rng.standard_normal((300, 64)).astype("f4")
     odd = np.array([0, -0.0, 1e-8, 1e-42, 65504, 65520, 1e30, -1e30, 255.5, -128.5, np.inf, -np.inf, np.nan, 3e9], "f4")
     odd = np.repeat(odd[:, None], 64, axis=1)
-    for key, ours, theirs in both(oracle, CODES, x=x, odd=odd):
+    for key, ours, theirs in both(oracle, here, CODES, x=x, odd=odd):
         assert ours.shape == theirs.shape, key
         if key.endswith("codes"):
             kept = np.ones(len(ours), bool)
@@ -106,10 +99,10 @@ for name in ('QT_8bit', 'QT_6bit', 'QT_4bit', 'QT_8bit_uniform', 'QT_4bit_unifor
 """
 
 
-def test_the_ranges_of_faiss(oracle, rng):
+def test_the_ranges_of_faiss(oracle, here, rng):
     x = (rng.standard_normal((1001, 5)) * [1, 2, 0.1, 5, 0] + [0, 1, 5, -3, 2]).astype("f4")
     threads = faiss.omp_get_max_threads()
-    found = both(oracle, RANGES, x=x)
+    found = both(oracle, here, RANGES, x=x)
     faiss.omp_set_num_threads(threads)
     for key, ours, theirs in found:
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4, err_msg=key)
@@ -186,9 +179,9 @@ IVF = """for residual in (True, False):
 
 
 @pytest.mark.parametrize("make", [FLAT, IVF], ids=["flat", "ivf"])
-def test_searches_as_in_faiss(oracle, rng, make):
+def test_searches_as_in_faiss(oracle, here, rng, make):
     x, q = (rng.standard_normal((n, 64)).astype("f4") for n in (60, 6))
-    found = both(oracle, SEARCHES.replace("MAKE", make), x=x, q=q)
+    found = both(oracle, here, SEARCHES.replace("MAKE", make), x=x, q=q)
     ours, theirs = ({key: v[side] for key, *v in found} for side in (0, 1))
     for key, a in ours.items():
         b = theirs[key]
@@ -309,7 +302,7 @@ for key in given:
 """
 
 
-def test_files_of_faiss(oracle, rng):
+def test_files_of_faiss(oracle, here, rng):
     x = rng.standard_normal((50, 12)).astype("f4")
     ours, theirs = here(FILES, x=x), oracle(FILES, x=x)
     for key in theirs:
@@ -427,9 +420,9 @@ for key in ('MinMax,SQ8', 'MinMaxFP16,SQ8', 'MinMax,SQfp16', 'MinMax,Flat', 'Min
 """
 
 
-def test_minmax_codes_of_faiss(oracle, rng):
+def test_minmax_codes_of_faiss(oracle, here, rng):
     x = (rng.standard_normal((100, 64)) * 3 + 1).astype("f4")
-    for key, ours, theirs in both(oracle, MINMAX, x=x):
+    for key, ours, theirs in both(oracle, here, MINMAX, x=x):
         assert ours.shape == theirs.shape
         if key.endswith("decoded"):
             np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5, err_msg=key)
@@ -463,7 +456,7 @@ def test_minmax_stores_nothing(rng):
         faiss.index_factory(8, "SQ8,MinMax")
 
 
-def test_descriptions(oracle):
+def test_descriptions(oracle, here):
     code = """
 keys = 'SQ8 SQ4 SQ6 SQfp16 SQbf16 SQ8_direct SQ8_direct_signed SQ0 SQtqmse1 SQtqmse2 SQtqmse3 SQtqmse4 SQtqmse8 SQtq2 SQtq3 SQtq4 SQtq5'
 for key in keys.split():
@@ -482,5 +475,5 @@ for key in 'SQ8_uniform SQ2 SQ1 SQeden4 SQtq1 SQtq6 SQtqmse5 SQ SQ16 SQfp32 SQ08
     except RuntimeError:
         result[key] = 0
 """
-    for key, ours, theirs in both(oracle, code):
+    for key, ours, theirs in both(oracle, here, code):
         np.testing.assert_array_equal(ours, theirs, err_msg=key)
