@@ -8,9 +8,7 @@ import faiss
 from faiss.arrays import elements, swig_ptr
 from faiss.classes import Object
 from faiss.index_methods import IndexMethods
-from faiss.vector_functions import _round as rounded
-from faiss.vector_functions import _tell as tell
-from faiss.vector_functions import quantize_LUT_and_bias
+from faiss.vector_functions import quantize_LUT_and_bias, rounded, tell
 
 __all__ = ["FastScanDistancePostProcessing", "aq_estimate_norm_scale", "aq_quantize_LUT_and_bias"]
 

@@ -80,6 +80,7 @@ class NeuralCodecMethods(FlatCodesMethods):
 
     def _decoded(self) -> Any:
         """The stored vectors, in an index that compares them."""
+        self._net()
         whole = faiss.IndexFlat(self.d, self.metric_type)
         for first in range(0, self.ntotal, BLOCK):
             whole.add(self.reconstruct_n(first, min(BLOCK, self.ntotal - first)))
@@ -96,12 +97,10 @@ class NeuralCodecMethods(FlatCodesMethods):
         numeric_type: int = 0,
     ) -> Any:
         """The k nearest of the decoded vectors for each row of x: distances and numbers (n, k)."""
-        self._net()
         return self._decoded().search(x, k, params=params, D=D, I=I, numeric_type=numeric_type)
 
     def range_search(self, x: Any, thresh: float, *, params: Any = None) -> Any:
         """The decoded vectors within a radius of each row of x."""
-        self._net()
         return self._decoded().range_search(x, thresh, params=params)
 
     def assign(self, x: Any, k: int, labels: Any = None) -> np.ndarray:
@@ -111,7 +110,6 @@ class NeuralCodecMethods(FlatCodesMethods):
 
     def search_and_reconstruct(self, x: Any, k: int, *, params: Any = None, **into: Any) -> Any:
         """As search, and the vectors that were found (n, k, d)."""
-        self._net()
         return self._decoded().search_and_reconstruct(x, k, params=params, **into)
 
     def add_c(self, n: int, x: Any) -> None:

@@ -308,15 +308,15 @@ def _histogram(bins: int, data: Any, n: int, least: int, shift: int, hist: Any) 
     elements(hist, bins, "int32")[...] = counted
 
 
-def _tell(out: Any, number: Any) -> None:
+def tell(out: Any, number: Any) -> None:
     """Writes a number to where a pointer leads, unless that is nowhere."""
     if out is not None:
         elements(out, 1, "float32")[0] = number
 
 
-def _round(table: np.ndarray, scale: np.float32, least: Any) -> np.ndarray:
-    rounded: np.ndarray = np.floor((table - least) * scale + np.float32(0.5))
-    return rounded
+def rounded(table: np.ndarray, scale: np.float32, least: Any) -> np.ndarray:
+    numbers: np.ndarray = np.floor((table - least) * scale + np.float32(0.5))
+    return numbers
 
 
 def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any = None, b_out: Any = None) -> None:
@@ -325,9 +325,9 @@ def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any = None, b_out: A
     least = table.min(1)
     spans = table.max(1) - least
     scale = np.float32(255) / spans.max()
-    table[...] = _round(table, scale, least[:, None])
-    _tell(a_out, scale)
-    _tell(b_out, least.sum(dtype="float32"))
+    table[...] = rounded(table, scale, least[:, None])
+    tell(a_out, scale)
+    tell(b_out, least.sum(dtype="float32"))
 
 
 def round_uint8_per_column_multi(tab: Any, m: int, n: int, d: int, a_out: Any = None, b_out: Any = None) -> None:
@@ -336,9 +336,9 @@ def round_uint8_per_column_multi(tab: Any, m: int, n: int, d: int, a_out: Any = 
     least = table.min((0, 2))
     spans = table.max((0, 2)) - least
     scale = np.float32(255) / spans.max()
-    table[...] = _round(table, scale, least[None, :, None])
-    _tell(a_out, scale)
-    _tell(b_out, least.sum(dtype="float32"))
+    table[...] = rounded(table, scale, least[None, :, None])
+    tell(a_out, scale)
+    tell(b_out, least.sum(dtype="float32"))
 
 
 def quantize_LUT_and_bias(
@@ -366,13 +366,13 @@ def quantize_LUT_and_bias(
     scale = min(np.float32(255) / spans.max(), np.float32(65535) / longest.max())
     out = elements(LUTq, sets * M2 * ksub, "uint8").reshape(sets, M2, ksub)
     out[...] = 0
-    out[:, :M] = _round(tables, scale, least[:, :, None])
+    out[:, :M] = rounded(tables, scale, least[:, :, None])
     starts = least.sum(1, dtype="float32")
     if biases is not None:
         starts = starts + biases
-        elements(biasq, nprobe, "uint16")[...] = _round(starts, scale, starts.min())
-    _tell(a_out, scale)
-    _tell(b_out, starts.min())
+        elements(biasq, nprobe, "uint16")[...] = rounded(starts, scale, starts.min())
+    tell(a_out, scale)
+    tell(b_out, starts.min())
 
 
 def reflection(u: Any, x: Any, n: int, d: int, nu: int) -> None:
