@@ -36,8 +36,30 @@ impl IndexAdditiveQuantizer {
     }
 }
 
+/// A quantizer that a part of an index description names.
+pub(super) trait OfPart: Sized {
+    /// For vectors of `d` numbers; None where the part names one of another kind.
+    fn of_part(d: i64, part: AdditivePart) -> Result<Option<Self>>;
+}
+
+macro_rules! of_part {
+    ($quantizer:ident, $kind:ident { $($size:ident),* }) => {
+        impl OfPart for $quantizer {
+            fn of_part(d: i64, part: AdditivePart) -> Result<Option<Self>> {
+                let AdditivePart::$kind { $($size),* } = part else { return Ok(None) };
+                $quantizer::new(dim_of(d), $($size),*).map(Some)
+            }
+        }
+    };
+}
+
+of_part!(ResidualQuantizer, Residual { nbits, norm });
+of_part!(LocalSearchQuantizer, LocalSearch { m, nbits, norm });
+of_part!(ProductResidualQuantizer, ProductResidual { nsplits, m, nbits, norm });
+of_part!(ProductLocalSearchQuantizer, ProductLocalSearch { nsplits, m, nbits, norm });
+
 macro_rules! additive_index {
-    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal, $part:pat => $made:expr) => {
+    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal) => {
         $(#[$doc])*
         #[derive(Object, Default, Clone)]
         #[object(methods, implements(Index), copy = deep_copy)]
@@ -49,12 +71,10 @@ macro_rules! additive_index {
         }
 
         pub const $row: Row = Row::of::<$name>()
-            .grammar(Grammar::Index(|d, part, metric| match AdditivePart::parse(part, metric) {
-                Some($part) => {
-                    let $field: $quantizer = $made(dim_of(d))?;
-                    Ok(Some(Handle::new($name::over(d, $field, metric)?)))
-                }
-                _ => Ok(None),
+            .grammar(Grammar::Index(|d, part, metric| {
+                let Some(part) = AdditivePart::parse(part, metric) else { return Ok(None) };
+                let Some($field) = $quantizer::of_part(d, part)? else { return Ok(None) };
+                Ok(Some(Handle::new($name::over(d, $field, metric)?)))
             }))
             .format(Format {
                 fourccs: &[$fourcc],
@@ -111,23 +131,19 @@ macro_rules! additive_index {
 
 additive_index! {
     /// Stores codes of a residual quantizer and searches them exhaustively.
-    IndexResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, "IxRq",
-    AdditivePart::Residual { nbits, norm } => |d| ResidualQuantizer::new(d, nbits, norm)
+    IndexResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, "IxRq"
 }
 additive_index! {
     /// Stores codes of a local search quantizer and searches them exhaustively.
-    IndexLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, "IxLS",
-    AdditivePart::LocalSearch { m, nbits, norm } => |d| LocalSearchQuantizer::new(d, m, nbits, norm)
+    IndexLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, "IxLS"
 }
 additive_index! {
     /// Stores codes of a residual quantizer for each part of the vectors and searches them exhaustively.
-    IndexProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, "IxPR",
-    AdditivePart::ProductResidual { nsplits, m, nbits, norm } => |d| ProductResidualQuantizer::new(d, nsplits, m, nbits, norm)
+    IndexProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, "IxPR"
 }
 additive_index! {
     /// Stores codes of a local search quantizer for each part of the vectors and searches them exhaustively.
-    IndexProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "IxPL",
-    AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm } => |d| ProductLocalSearchQuantizer::new(d, nsplits, m, nbits, norm)
+    IndexProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "IxPL"
 }
 
 #[methods(new)]

@@ -5,9 +5,10 @@ use faiss_derive::{Object, methods};
 use super::{FastScan, IndexFastScan, check_block};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result};
-use crate::grammar::{AdditiveFastScanPart, AdditivePart, Grammar};
+use crate::grammar::{AdditiveFastScanPart, Grammar};
 use crate::index::additive::{
     IndexLocalSearchQuantizer, IndexProductLocalSearchQuantizer, IndexProductResidualQuantizer, IndexResidualQuantizer,
+    OfPart,
 };
 use crate::index::flat_codes::FlatCodes;
 use crate::index::{Index, dim_of, header};
@@ -110,7 +111,7 @@ impl IndexAdditiveQuantizerFastScan {
 macro_rules! additive_fast_scan {
     (
         $(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident::$make:ident($($size:ident),*), from $flat:ident, $row:ident,
-        $fourcc:literal, search_type $search_type:tt, $part:pat => $made:expr
+        $fourcc:literal, search_type $search_type:tt
     ) => {
         $(#[$doc])*
         #[derive(Object, Default, Clone)]
@@ -123,12 +124,11 @@ macro_rules! additive_fast_scan {
         }
 
         pub const $row: Row = Row::of::<$name>()
-            .grammar(Grammar::Index(|d, part, metric| match AdditiveFastScanPart::parse(part, metric) {
-                Some(AdditiveFastScanPart { quantizer: $part, by_residual: false, bbs }) => {
-                    let $field: $quantizer = $made(dim_of(d))?;
-                    Ok(Some(Handle::new($name::over(d, $field, metric, bbs)?)))
-                }
-                _ => Ok(None),
+            .grammar(Grammar::Index(|d, part, metric| {
+                let part = AdditiveFastScanPart::parse(part, metric);
+                let Some(AdditiveFastScanPart { quantizer, by_residual: false, bbs }) = part else { return Ok(None) };
+                let Some($field) = $quantizer::of_part(d, quantizer)? else { return Ok(None) };
+                Ok(Some(Handle::new($name::over(d, $field, metric, bbs)?)))
             }))
             .format(Format {
                 fourccs: &[$fourcc],
@@ -244,20 +244,20 @@ macro_rules! additive_fast_scan {
 additive_fast_scan! {
     /// Stores packed codes of a residual quantizer and searches them exhaustively.
     IndexResidualQuantizerFastScan, rq: ResidualQuantizer::of(M), from IndexResidualQuantizer, RESIDUAL,
-    "IRfs", search_type 9, AdditivePart::Residual { nbits, norm } => |d| ResidualQuantizer::new(d, nbits, norm)
+    "IRfs", search_type 9
 }
 additive_fast_scan! {
     /// Stores packed codes of a local search quantizer and searches them exhaustively.
     IndexLocalSearchQuantizerFastScan, lsq: LocalSearchQuantizer::new(M), from IndexLocalSearchQuantizer, LOCAL_SEARCH,
-    "ILfs", search_type 8, AdditivePart::LocalSearch { m, nbits, norm } => |d| LocalSearchQuantizer::new(d, m, nbits, norm)
+    "ILfs", search_type 8
 }
 additive_fast_scan! {
     /// Stores packed codes of a residual quantizer for each part of the vectors and searches them exhaustively.
     IndexProductResidualQuantizerFastScan, prq: ProductResidualQuantizer::new(nsplits, Msub), from IndexProductResidualQuantizer, PRODUCT_RESIDUAL,
-    "IPRf", search_type 9, AdditivePart::ProductResidual { nsplits, m, nbits, norm } => |d| ProductResidualQuantizer::new(d, nsplits, m, nbits, norm)
+    "IPRf", search_type 9
 }
 additive_fast_scan! {
     /// Stores packed codes of a local search quantizer for each part of the vectors and searches them exhaustively.
     IndexProductLocalSearchQuantizerFastScan, plsq: ProductLocalSearchQuantizer::new(nsplits, Msub), from IndexProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH,
-    "IPLf", search_type 9, AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm } => |d| ProductLocalSearchQuantizer::new(d, nsplits, m, nbits, norm)
+    "IPLf", search_type 9
 }

@@ -6,6 +6,7 @@ use super::{IndexIVF, InvertedFile, codec, format};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{AdditivePart, Grammar};
+use crate::index::additive::OfPart;
 use crate::index::{Index, dim_of};
 use crate::quantize::Quantizer;
 use crate::quantize::additive::equal_bits;
@@ -28,7 +29,7 @@ pub struct IndexIVFAdditiveQuantizer {
 pub const ROW: Row = Row::of::<IndexIVFAdditiveQuantizer>();
 
 macro_rules! additive_inverted_file {
-    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal, $part:pat => $made:expr) => {
+    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal) => {
         $(#[$doc])*
         #[derive(Object, Clone, Default)]
         #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
@@ -40,13 +41,11 @@ macro_rules! additive_inverted_file {
         }
 
         pub const $row: Row = Row::of::<$name>()
-            .grammar(Grammar::InvertedFile(|over, part| match AdditivePart::parse(part, over.metric) {
-                Some($part) => {
-                    let $field: $quantizer = $made(dim_of(over.d))?;
-                    let quantizer = over.quantizer.clone();
-                    Ok(Some(Handle::new($name::over(quantizer, over.d, over.nlist, $field, over.metric, true)?)))
-                }
-                _ => Ok(None),
+            .grammar(Grammar::InvertedFile(|over, part| {
+                let Some(part) = AdditivePart::parse(part, over.metric) else { return Ok(None) };
+                let Some($field) = $quantizer::of_part(over.d, part)? else { return Ok(None) };
+                let quantizer = over.quantizer.clone();
+                Ok(Some(Handle::new($name::over(quantizer, over.d, over.nlist, $field, over.metric, true)?)))
             }))
             .format(Format {
                 fourccs: &[$fourcc],
@@ -120,23 +119,19 @@ macro_rules! additive_inverted_file {
 
 additive_inverted_file! {
     /// Stores codes of a residual quantizer in the lists of a coarse quantizer.
-    IndexIVFResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, "IwRQ",
-    AdditivePart::Residual { nbits, norm } => |d| ResidualQuantizer::new(d, nbits, norm)
+    IndexIVFResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, "IwRQ"
 }
 additive_inverted_file! {
     /// Stores codes of a local search quantizer in the lists of a coarse quantizer.
-    IndexIVFLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, "IwLS",
-    AdditivePart::LocalSearch { m, nbits, norm } => |d| LocalSearchQuantizer::new(d, m, nbits, norm)
+    IndexIVFLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, "IwLS"
 }
 additive_inverted_file! {
     /// Stores codes of a residual quantizer for each part of the vectors in the lists of a coarse quantizer.
-    IndexIVFProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, "IwPR",
-    AdditivePart::ProductResidual { nsplits, m, nbits, norm } => |d| ProductResidualQuantizer::new(d, nsplits, m, nbits, norm)
+    IndexIVFProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, "IwPR"
 }
 additive_inverted_file! {
     /// Stores codes of a local search quantizer for each part of the vectors in the lists of a coarse quantizer.
-    IndexIVFProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "IwPL",
-    AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm } => |d| ProductLocalSearchQuantizer::new(d, nsplits, m, nbits, norm)
+    IndexIVFProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "IwPL"
 }
 
 #[methods(new)]

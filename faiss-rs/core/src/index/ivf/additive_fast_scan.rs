@@ -15,7 +15,8 @@ use super::{IndexIVF, InvertedFile, Pairs, codec, format};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::results::{InRadius, TopK};
-use crate::grammar::{AdditiveFastScanPart, AdditivePart, Grammar};
+use crate::grammar::{AdditiveFastScanPart, Grammar};
+use crate::index::additive::OfPart;
 use crate::index::fast_scan::additive::{estimate_norm_scale, norm_factor, train_points};
 use crate::index::fast_scan::check_block;
 use crate::index::{Index, dim_of};
@@ -177,7 +178,7 @@ impl TablesMaker for Maker<'_> {
 macro_rules! additive_fast_scan_file {
     (
         $(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident::$make:ident($($size:ident),*), from $plain:ident, $row:ident,
-        $fourcc:literal, $part:pat => $made:expr
+        $fourcc:literal
     ) => {
         $(#[$doc])*
         #[derive(Object, Clone, Default)]
@@ -190,15 +191,13 @@ macro_rules! additive_fast_scan_file {
         }
 
         pub const $row: Row = Row::of::<$name>()
-            .grammar(Grammar::InvertedFile(|over, part| match AdditiveFastScanPart::parse(part, over.metric) {
-                Some(AdditiveFastScanPart { quantizer: $part, by_residual, bbs }) => {
-                    let $field: $quantizer = $made(dim_of(over.d))?;
-                    let quantizer = over.quantizer.clone();
-                    let mut index = $name::over(quantizer, over.d, over.nlist, $field, over.metric, bbs, true)?;
-                    index.by_residual = by_residual;
-                    Ok(Some(Handle::new(index)))
-                }
-                _ => Ok(None),
+            .grammar(Grammar::InvertedFile(|over, part| {
+                let Some(part) = AdditiveFastScanPart::parse(part, over.metric) else { return Ok(None) };
+                let Some($field) = $quantizer::of_part(over.d, part.quantizer)? else { return Ok(None) };
+                let quantizer = over.quantizer.clone();
+                let mut index = $name::over(quantizer, over.d, over.nlist, $field, over.metric, part.bbs, true)?;
+                index.by_residual = part.by_residual;
+                Ok(Some(Handle::new(index)))
             }))
             .format(Format {
                 fourccs: &[$fourcc],
@@ -356,21 +355,17 @@ macro_rules! additive_fast_scan_file {
 
 additive_fast_scan_file! {
     /// Stores packed codes of a residual quantizer in the lists of a coarse quantizer.
-    IndexIVFResidualQuantizerFastScan, rq: ResidualQuantizer::of(M), from IndexIVFResidualQuantizer, RESIDUAL, "IVRf",
-    AdditivePart::Residual { nbits, norm } => |d| ResidualQuantizer::new(d, nbits, norm)
+    IndexIVFResidualQuantizerFastScan, rq: ResidualQuantizer::of(M), from IndexIVFResidualQuantizer, RESIDUAL, "IVRf"
 }
 additive_fast_scan_file! {
     /// Stores packed codes of a local search quantizer in the lists of a coarse quantizer.
-    IndexIVFLocalSearchQuantizerFastScan, lsq: LocalSearchQuantizer::new(M), from IndexIVFLocalSearchQuantizer, LOCAL_SEARCH, "IVLf",
-    AdditivePart::LocalSearch { m, nbits, norm } => |d| LocalSearchQuantizer::new(d, m, nbits, norm)
+    IndexIVFLocalSearchQuantizerFastScan, lsq: LocalSearchQuantizer::new(M), from IndexIVFLocalSearchQuantizer, LOCAL_SEARCH, "IVLf"
 }
 additive_fast_scan_file! {
     /// Stores packed codes of a residual quantizer for each part of the vectors in the lists of a coarse quantizer.
-    IndexIVFProductResidualQuantizerFastScan, prq: ProductResidualQuantizer::new(nsplits, Msub), from IndexIVFProductResidualQuantizer, PRODUCT_RESIDUAL, "NPRf",
-    AdditivePart::ProductResidual { nsplits, m, nbits, norm } => |d| ProductResidualQuantizer::new(d, nsplits, m, nbits, norm)
+    IndexIVFProductResidualQuantizerFastScan, prq: ProductResidualQuantizer::new(nsplits, Msub), from IndexIVFProductResidualQuantizer, PRODUCT_RESIDUAL, "NPRf"
 }
 additive_fast_scan_file! {
     /// Stores packed codes of a local search quantizer for each part of the vectors in the lists of a coarse quantizer.
-    IndexIVFProductLocalSearchQuantizerFastScan, plsq: ProductLocalSearchQuantizer::new(nsplits, Msub), from IndexIVFProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "NPLf",
-    AdditivePart::ProductLocalSearch { nsplits, m, nbits, norm } => |d| ProductLocalSearchQuantizer::new(d, nsplits, m, nbits, norm)
+    IndexIVFProductLocalSearchQuantizerFastScan, plsq: ProductLocalSearchQuantizer::new(nsplits, Msub), from IndexIVFProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "NPLf"
 }

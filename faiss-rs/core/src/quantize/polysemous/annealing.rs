@@ -4,7 +4,7 @@
 use faiss_derive::{Object, methods};
 
 use super::distances::{General, ReproduceDistancesObjective};
-use crate::base::{Error, Result, Shared, interrupt};
+use crate::base::{Error, Result, Shared, interrupt, lock};
 use crate::random::RandomGenerator;
 use crate::registry::Row;
 
@@ -143,14 +143,14 @@ impl SimulatedAnnealingOptimizer {
     /// The random numbers begin at the parameters' seed, once for all runs.
     #[new]
     fn new(obj: Shared<ReproduceDistancesObjective>, p: &SimulatedAnnealingParameters) -> Result<Self> {
-        let n = crate::base::lock::read(&obj)?.objective.n;
+        let n = lock::read(&obj)?.objective.n;
         Ok(SimulatedAnnealingOptimizer::over(Some(obj), n, p.clone()))
     }
 
     /// One run from a permutation of `n` numbers; returns the cost and the permutation.
     fn optimized(&mut self, objective: &ReproduceDistancesObjective, perm: &[i32]) -> Result<(f64, Vec<i32>)> {
         let mut state = General { objective, numbers: objective.permutation(perm)? };
-        self.check(&state)?;
+        self.check(state.numbers.len())?;
         self.init_cost = state.cost();
         let cost = self.parameters.anneal(&mut state, self.init_cost, &mut self.rng)?;
         Ok((cost, signed(&state.numbers)))
@@ -160,7 +160,7 @@ impl SimulatedAnnealingOptimizer {
     fn best_of_runs(&mut self, objective: &ReproduceDistancesObjective) -> Result<(f64, Vec<i32>)> {
         let of = |numbers| General { objective, numbers };
         let n = objective.objective.n as usize;
-        self.check(&of((0..n as u32).collect()))?;
+        self.check(n)?;
         let (verbose, mut began) = (self.parameters.verbose, self.init_cost);
         let (cost, numbers) = self.parameters.best(n, &mut self.rng, of, |run, start, cost| {
             began = start;
@@ -183,8 +183,7 @@ impl SimulatedAnnealingOptimizer {
         SimulatedAnnealingOptimizer { parameters, obj, n, init_cost: 0.0, rng }
     }
 
-    fn check(&self, state: &General<'_>) -> Result<()> {
-        let n = state.numbers.len();
+    fn check(&self, n: usize) -> Result<()> {
         Error::check(!self.parameters.only_bit_flips || n.is_power_of_two(), "n is a power of 2 for only_bit_flips")
     }
 }

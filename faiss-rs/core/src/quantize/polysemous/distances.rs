@@ -99,7 +99,7 @@ fn weight(factor: f64, distance: f64) -> f64 {
 }
 
 /// Mean and standard deviation.
-pub fn compute_mean_stdev(tab: &[f64]) -> (f64, f64) {
+fn compute_mean_stdev(tab: &[f64]) -> (f64, f64) {
     let (sum, squares) = tab.iter().fold((0.0, 0.0), |(s, q), v| (s + v, q + v * v));
     let mean = sum / tab.len() as f64;
     (mean, (squares / tab.len() as f64 - mean * mean).max(0.0).sqrt())
