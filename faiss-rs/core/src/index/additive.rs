@@ -113,18 +113,7 @@ macro_rules! additive_index {
         }
 
         impl FlatCodes for $name {
-            fn flat_codes(&self) -> &IndexFlatCodes {
-                &self.additive.flat_codes
-            }
-            fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
-                &mut self.additive.flat_codes
-            }
-            fn codec(&self) -> &dyn Quantizer {
-                &self.$field
-            }
-            fn codec_mut(&mut self) -> &mut dyn Quantizer {
-                &mut self.$field
-            }
+            crate::codes_and_codec!(additive.flat_codes, $field);
         }
     };
 }

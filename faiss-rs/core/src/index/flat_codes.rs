@@ -194,6 +194,25 @@ pub trait FlatCodes: Index {
     }
 }
 
+/// Inside `impl FlatCodes for T`: where the codes are, and the field that makes them, or nothing where `T` does it itself.
+#[macro_export]
+macro_rules! codes_and_codec {
+    ($($codes:ident).+ $(, $codec:ident)?) => {
+        fn flat_codes(&self) -> &$crate::index::flat_codes::IndexFlatCodes {
+            &self.$($codes).+
+        }
+        fn flat_codes_mut(&mut self) -> &mut $crate::index::flat_codes::IndexFlatCodes {
+            &mut self.$($codes).+
+        }
+        fn codec(&self) -> &dyn $crate::quantize::Quantizer {
+            &(*self)$(.$codec)?
+        }
+        fn codec_mut(&mut self) -> &mut dyn $crate::quantize::Quantizer {
+            &mut (*self)$(.$codec)?
+        }
+    };
+}
+
 /// Inside `impl Index for T`, where `T` is a [`FlatCodes`]: all of it.
 #[macro_export]
 macro_rules! flat_codes_index {

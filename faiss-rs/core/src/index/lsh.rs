@@ -251,18 +251,7 @@ impl CodeDistances for Bits<'_> {
 }
 
 impl FlatCodes for IndexLSH {
-    fn flat_codes(&self) -> &IndexFlatCodes {
-        &self.flat_codes
-    }
-    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
-        &mut self.flat_codes
-    }
-    fn codec(&self) -> &dyn Quantizer {
-        self
-    }
-    fn codec_mut(&mut self) -> &mut dyn Quantizer {
-        self
-    }
+    crate::codes_and_codec!(flat_codes);
     fn search_codes(
         &self,
         x: &[f32],

@@ -132,18 +132,7 @@ impl Index for IndexPQ {
 }
 
 impl FlatCodes for IndexPQ {
-    fn flat_codes(&self) -> &IndexFlatCodes {
-        &self.flat_codes
-    }
-    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
-        &mut self.flat_codes
-    }
-    fn codec(&self) -> &dyn Quantizer {
-        &self.pq
-    }
-    fn codec_mut(&mut self) -> &mut dyn Quantizer {
-        &mut self.pq
-    }
+    crate::codes_and_codec!(flat_codes, pq);
     fn train_codec(&mut self, x: &[f32]) -> Result<()> {
         if !self.do_polysemous_training {
             return self.pq.train(x);

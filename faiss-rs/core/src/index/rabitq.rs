@@ -197,18 +197,7 @@ impl CodeDistances for Estimates<'_> {
 }
 
 impl FlatCodes for IndexRaBitQ {
-    fn flat_codes(&self) -> &IndexFlatCodes {
-        &self.flat_codes
-    }
-    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
-        &mut self.flat_codes
-    }
-    fn codec(&self) -> &dyn Quantizer {
-        self
-    }
-    fn codec_mut(&mut self) -> &mut dyn Quantizer {
-        self
-    }
+    crate::codes_and_codec!(flat_codes);
     fn search_codes(
         &self,
         x: &[f32],

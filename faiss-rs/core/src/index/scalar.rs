@@ -9,7 +9,6 @@ use crate::base::object::{Object, receiver};
 use crate::base::{Handle, MetricType, Result};
 use crate::distance::results::InRadius;
 use crate::grammar::{Grammar, sq_part};
-use crate::quantize::Quantizer;
 use crate::quantize::scalar::{ScalarQuantizer, kind};
 use crate::registry::{Format, Row};
 
@@ -61,18 +60,7 @@ impl IndexScalarQuantizer {
 }
 
 impl FlatCodes for IndexScalarQuantizer {
-    fn flat_codes(&self) -> &IndexFlatCodes {
-        &self.flat_codes
-    }
-    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
-        &mut self.flat_codes
-    }
-    fn codec(&self) -> &dyn Quantizer {
-        &self.sq
-    }
-    fn codec_mut(&mut self) -> &mut dyn Quantizer {
-        &mut self.sq
-    }
+    crate::codes_and_codec!(flat_codes, sq);
     /// As in Faiss, among decoded vectors, where a search may compare bytes or estimate.
     fn range_search_codes(&self, x: &[f32], radius: f32, params: Option<&dyn Object>) -> Result<RangeSearchResult> {
         self.check_codes()?;

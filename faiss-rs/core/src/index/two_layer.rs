@@ -284,18 +284,7 @@ impl CodeDistances for Decoded<'_> {
 }
 
 impl FlatCodes for Index2Layer {
-    fn flat_codes(&self) -> &IndexFlatCodes {
-        &self.flat_codes
-    }
-    fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes {
-        &mut self.flat_codes
-    }
-    fn codec(&self) -> &dyn Quantizer {
-        self
-    }
-    fn codec_mut(&mut self) -> &mut dyn Quantizer {
-        self
-    }
+    crate::codes_and_codec!(flat_codes);
 }
 
 impl Index for Index2Layer {
