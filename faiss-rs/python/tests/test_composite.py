@@ -1,7 +1,5 @@
 """Indexes around indexes, made from descriptions: the same results, files and errors as faiss-cpu."""
 
-import re
-
 import faiss
 import numpy as np
 import pytest
@@ -305,13 +303,48 @@ def test_cut_files(x):
                 faiss.deserialize_index(data[:n])
 
 
-@pytest.mark.parametrize(
-    ("description", "part"),
-    [("RQ3x4_Nfoo", "RQ3x4_Nfoo"), ("PCA4,PLSQ2", "PLSQ2")],
-)
-def test_a_part_of_faiss_that_is_not_here_is_named(description, part):
-    with pytest.raises(NotImplementedError, match=re.escape(f"'{part}' of the index description")):
-        faiss.index_factory(8, description)
-    for nonsense in ("IVF8,Flut", "Flat,IVF8", "PQ", "IDMap", "IVF,Flat", "Refine(Flat)", "Flat,Refine(Flut)"):
+def test_descriptions_of_nothing_are_errors():
+    for nonsense in (
+        "IVF8,Flut",
+        "Flat,IVF8",
+        "PQ",
+        "IDMap",
+        "IVF,Flat",
+        "Refine(Flat)",
+        "Flat,Refine(Flut)",
+        "RQ3x4_Nfoo",
+        "PCA4,PLSQ2",
+        "Residual8,SQ8",
+    ):
         with pytest.raises(RuntimeError, match="could not parse"):
             faiss.index_factory(8, nonsense)
+
+
+def test_parts_with_numbers_as_faiss(oracle, here):
+    # In Faiss what is within an index goes with it: all stay in `kept`.
+    code = """
+made, kept = [], []
+for key in ("Residual8,PQ4", "Residual2x4,PQ4x6", "HNSW16_2x4+PQ4", "HNSW16_8+PQ4"):
+    kept.append(faiss.index_factory(16, key))
+    layers = faiss.downcast_index(kept[-1].storage) if key.startswith("HNSW") else kept[-1]
+    multi = isinstance(faiss.downcast_index(layers.q1.quantizer), faiss.MultiIndexQuantizer)
+    made.append([layers.q1.nlist, layers.pq.M, layers.pq.nbits, layers.code_size, multi])
+result["layers"] = np.array(made)
+kept += [faiss.index_factory(12, key) for key in ("HR,Flat", "HR5,Flat", "L2Norm,Flat")]
+first, second, norm = [faiss.downcast_VectorTransform(index.chain.at(0)) for index in kept[-3:]]
+result["rotated"] = np.array([first.seed, first.d_out, second.seed, second.d_out, norm.norm])
+"""
+    ours, wanted = here(code), oracle(code)
+    for name in wanted:
+        np.testing.assert_array_equal(ours[name], wanted[name], name)
+
+
+def test_two_layers_of_a_description_hold_vectors(x):
+    for key in ("Residual2x4,PQ4", "Residual8,PQ4", "HNSW16_2x4+PQ4"):
+        index = faiss.index_factory(16, key)
+        fill(index, x[:700])
+        assert index.ntotal == 700
+        # Better than one point for all.
+        assert np.square(index.reconstruct_n(0, 700) - x[:700]).sum() < np.square(x[:700] - x[:700].mean(0)).sum()
+    with pytest.raises(RuntimeError, match="inner prod"):
+        faiss.index_factory(16, "Residual8,PQ4", faiss.METRIC_INNER_PRODUCT)

@@ -17,9 +17,6 @@ use crate::transform::VectorTransform;
 
 pub use parameters::{ParameterSpace, ROW as PARAMETER_SPACE};
 
-/// Beginnings of parts that Faiss knows and this crate does not have yet.
-const NOT_HERE: &[&str] = &["RaBitQ", "Residual", "RQ", "LSQ", "PRQ", "PLSQ"];
-
 /// How deep descriptions may be nested.
 const MAX_DEPTH: usize = 16;
 
@@ -101,45 +98,33 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
         }
     }
     if let Some(graph) = first.strip_prefix("HNSW") {
-        return self::graph(d, graph, rest, metric)?.ok_or_else(|| missing(description, &parts));
+        return self::graph(d, graph, rest, metric)?.ok_or_else(|| unknown(description));
     }
     if let Some(lists) = first.strip_prefix("IVF") {
-        return inverted_file(d, lists, rest, metric, depth)?.ok_or_else(|| missing(description, &parts));
+        return inverted_file(d, lists, rest, metric, depth)?.ok_or_else(|| unknown(description));
     }
     if let (true, [part]) = (first.starts_with("IMI"), rest) {
         let quantizer = parse(d, first, metric, depth + 1)?;
         // It has all its centroids once it is trained, which it does by itself.
         let over = Coarse { quantizer, d, nlist: multi_index_lists(first), metric };
-        return over_lists(&over, part, 1)?.ok_or_else(|| missing(description, &parts));
+        return over_lists(&over, part, 1)?.ok_or_else(|| unknown(description));
     }
-    // The storage of such a graph may stand behind a comma too.
-    let joined = if first.starts_with("NSG") && rest.len() == 1 { parts.join("_") } else { String::new() };
+    // The storage of such a graph may stand behind a comma too, and the codes of two layers do.
+    let joins = ["NSG", "Residual"].iter().any(|name| first.starts_with(name)) && rest.len() == 1;
+    let joined = if joins { parts.join("_") } else { String::new() };
     let (first, rest) = if joined.is_empty() { (first, rest) } else { (joined.as_str(), &rest[1..]) };
     if !rest.is_empty() {
-        return Err(missing(description, &parts));
+        return Err(unknown(description));
     }
     let made = grammars().find_map(|grammar| match grammar {
         Grammar::Index(make) => make(d, first, metric).transpose(),
         _ => None,
     });
-    handle(made.unwrap_or_else(|| Err(missing(description, &parts)))?)
+    handle(made.unwrap_or_else(|| Err(unknown(description)))?)
 }
 
 fn grammars() -> impl Iterator<Item = Grammar> {
     REGISTRY.iter().filter_map(|row| row.grammar)
-}
-
-/// The error for a description with a part that is not here, or no part of Faiss at all.
-fn missing(description: &str, parts: &[&str]) -> Error {
-    match parts.iter().find(|part| is_known(part)) {
-        Some(part) => Error::not_implemented(format!("'{part}' of the index description '{description}'")),
-        None => unknown(description),
-    }
-}
-
-/// Whether Faiss has such a part.
-fn is_known(part: &str) -> bool {
-    NOT_HERE.iter().any(|known| part.starts_with(known))
 }
 
 /// A part that goes around an index, and the description inside it.

@@ -16,6 +16,8 @@ use crate::quantize::ProductQuantizer;
 use crate::registry::{Format, Row};
 
 /// A quantizer of `2^(M * nbits)` centroids: each is one of the centroids of each of `M` parts. It has no vectors but these.
+///
+/// Babenko and Lempitsky, The inverted multi-index, 2012.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct MultiIndexQuantizer {
@@ -51,7 +53,7 @@ pub const ROW: Row = Row::of::<MultiIndexQuantizer>()
     });
 
 /// The number of combinations.
-fn centroids(pq: &ProductQuantizer) -> Result<i64> {
+pub(super) fn centroids(pq: &ProductQuantizer) -> Result<i64> {
     let bits = pq.M.checked_mul(pq.nbits).filter(|bits| *bits < 63);
     Ok(1 << bits.ok_or_else(|| Error::failed("M * nbits < 63", "a number of a centroid has too many bits"))?)
 }

@@ -6,14 +6,17 @@ use std::cell::RefCell;
 use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
+use super::flat_l2::IndexFlatL2;
 use super::ivf::edit::{append, check_list_nos};
 use super::ivf::format::{read_index, write_index};
 use super::ivf::pq::IndexIVFPQ;
 use super::ivf::train::{Level1, compute_residuals};
+use super::multi_index::{MultiIndexQuantizer, centroids};
 use super::{Index, IndexBase, header};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::cluster::ClusteringParameters;
+use crate::grammar::{Grammar, PqPart, number};
 use crate::quantize::codec::{CodeDistances, check_sizes};
 use crate::quantize::{ProductQuantizer, Quantizer, QuantizerBase};
 use crate::registry::{Format, Row};
@@ -66,6 +69,19 @@ impl Level1Quantizer {
         Ok(Level1Quantizer { quantizer: self.quantizer.as_ref().map(Shared::copy).transpose()?, ..self.clone() })
     }
 
+    /// As a description has it: `100` centroids, or those of a multi-index, `2x8`, which trains itself.
+    pub fn described(d: i64, part: &str) -> Result<Option<Self>> {
+        let made = match part.split_once('x') {
+            None => number(part).map(|n| Ok(Self::new(Shared::new(IndexFlatL2::new(d)?), n as usize))),
+            Some((m, nbits)) => number(m).zip(number(nbits)).map(|(m, nbits)| {
+                let quantizer = MultiIndexQuantizer::new(d, m as usize, nbits as usize)?;
+                let nlist = centroids(&quantizer.pq)? as usize;
+                Ok(Level1Quantizer { quantizer_trains_alone: 1, ..Self::new(Shared::new(quantizer), nlist) })
+            }),
+        };
+        made.map(|made| made.map(|made| Level1Quantizer { own_fields: true, ..made })).transpose()
+    }
+
     fn quantizer(&self) -> Result<&Shared<dyn Index>> {
         self.quantizer.as_ref().ok_or_else(|| Error::failed("quantizer", "there is no quantizer"))
     }
@@ -88,40 +104,52 @@ pub struct Index2Layer {
     sizes: QuantizerBase,
 }
 
-pub const ROW: Row = Row::of::<Index2Layer>().format(Format {
-    fourccs: &["Ix2L"],
-    read: |input, _| {
-        let base = header::read(input)?;
-        let q1 = Level1Quantizer {
-            quantizer: read_index(input)?,
-            nlist: input.usize()?,
-            quantizer_trains_alone: input.u8()?,
-            own_fields: true,
-            ..Default::default()
+pub const ROW: Row = Row::of::<Index2Layer>()
+    // `Residual100_PQ8`; the factory has joined what stands behind the comma.
+    .grammar(Grammar::Index(|d, part, metric| {
+        let parts = part.strip_prefix("Residual").and_then(|parts| parts.split_once('_'));
+        let Some((layer, pq)) = parts.and_then(|(layer, pq)| Some((layer, PqPart::parse(pq)?))) else {
+            return Ok(None);
         };
-        let pq = ProductQuantizer::read(input)?;
-        let (code_size_1, code_size_2, code_size) = (input.usize()?, input.usize()?, input.usize()?);
-        let sizes = QuantizerBase { d: base.dim(), code_size };
-        let flat_codes = IndexFlatCodes { base, code_size, codes: input.codes()? };
-        let index = Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes };
-        index.check_codes()?;
-        Ok(Handle::new(index))
-    },
-    write: |object, out| {
-        let index = receiver::<Index2Layer>(object)?;
-        index.check_codes()?;
-        out.fourcc("Ix2L")?;
-        header::write(index, out)?;
-        write_index(index.q1.quantizer.as_ref(), out)?;
-        out.usize(index.q1.nlist)?;
-        out.u8(index.q1.quantizer_trains_alone)?;
-        index.pq.write(out)?;
-        out.usize(index.code_size_1)?;
-        out.usize(index.code_size_2)?;
-        out.usize(index.code_size)?;
-        out.codes(index.codes.as_slice())
-    },
-});
+        let Some(q1) = Level1Quantizer::described(d, layer)?.filter(|_| pq.polysemous) else { return Ok(None) };
+        Error::check(metric == MetricType::L2, "Residual not implemented for inner prod search")?;
+        let index = Index2Layer::new(q1.quantizer()?.clone(), q1.nlist, pq.m, pq.nbits, metric)?;
+        Ok(Some(Handle::new(Index2Layer { q1, ..index })))
+    }))
+    .format(Format {
+        fourccs: &["Ix2L"],
+        read: |input, _| {
+            let base = header::read(input)?;
+            let q1 = Level1Quantizer {
+                quantizer: read_index(input)?,
+                nlist: input.usize()?,
+                quantizer_trains_alone: input.u8()?,
+                own_fields: true,
+                ..Default::default()
+            };
+            let pq = ProductQuantizer::read(input)?;
+            let (code_size_1, code_size_2, code_size) = (input.usize()?, input.usize()?, input.usize()?);
+            let sizes = QuantizerBase { d: base.dim(), code_size };
+            let flat_codes = IndexFlatCodes { base, code_size, codes: input.codes()? };
+            let index = Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes };
+            index.check_codes()?;
+            Ok(Handle::new(index))
+        },
+        write: |object, out| {
+            let index = receiver::<Index2Layer>(object)?;
+            index.check_codes()?;
+            out.fourcc("Ix2L")?;
+            header::write(index, out)?;
+            write_index(index.q1.quantizer.as_ref(), out)?;
+            out.usize(index.q1.nlist)?;
+            out.u8(index.q1.quantizer_trains_alone)?;
+            index.pq.write(out)?;
+            out.usize(index.code_size_1)?;
+            out.usize(index.code_size_2)?;
+            out.usize(index.code_size)?;
+            out.codes(index.codes.as_slice())
+        },
+    });
 
 /// Bytes that hold the numbers below `nlist`.
 fn number_bytes(nlist: usize) -> usize {

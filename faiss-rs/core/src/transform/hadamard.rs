@@ -6,7 +6,7 @@ use faiss_derive::{Object, methods};
 use super::{VectorTransform, VectorTransformBase};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, threads};
-use crate::grammar::Grammar;
+use crate::grammar::{Grammar, number_after};
 use crate::random::SplitMix64RandomGenerator;
 use crate::registry::{Format, Row};
 use crate::simd::walsh_hadamard;
@@ -32,9 +32,13 @@ pub struct HadamardRotation {
 }
 
 pub const ROW: Row = Row::of::<HadamardRotation>()
-    .grammar(Grammar::Transform(|d, part| match part {
-        "HR" => Ok(Some(Handle::new(HadamardRotation::new(d, SEED)?))),
-        _ => Ok(None),
+    // `HR`, or with a seed, `HR123`.
+    .grammar(Grammar::Transform(|d, part| {
+        let seed = match part {
+            "HR" => Some(SEED),
+            _ => number_after(part, "HR").and_then(|seed| u32::try_from(seed).ok()),
+        };
+        seed.map(|seed| Ok(Handle::new(HadamardRotation::new(d, seed)?))).transpose()
     }))
     .format(Format {
         fourccs: &["HRot"],

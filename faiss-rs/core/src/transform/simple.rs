@@ -126,7 +126,7 @@ impl Default for NormalizationTransform {
 
 pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
     .grammar(Grammar::Transform(|d, part| match part {
-        "L2norm" => Ok(Some(Handle::new(NormalizationTransform::new(d, 2.0)?))),
+        "L2norm" | "L2Norm" => Ok(Some(Handle::new(NormalizationTransform::new(d, 2.0)?))),
         _ => Ok(None),
     }))
     .format(Format {

@@ -7,8 +7,7 @@ use crate::base::object::{cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, number};
 use crate::index::Index;
-use crate::index::flat_l2::IndexFlatL2;
-use crate::index::two_layer::Index2Layer;
+use crate::index::two_layer::{Index2Layer, Level1Quantizer};
 use crate::registry::{Format, Row};
 
 /// Stores for each vector the nearest of some centroids and the code of the difference, and searches them along the links of a hierarchical
@@ -21,16 +20,15 @@ pub struct IndexHNSW2Level {
 }
 
 pub const ROW: Row = Row::of::<IndexHNSW2Level>()
-    // `100+PQ8`: 100 centroids. As in Faiss, by L2 whatever the metric.
+    // `100+PQ8`: 100 centroids; `2x8+PQ8`: those of a multi-index. As in Faiss, by L2 whatever the metric.
     .grammar(Grammar::Graph(|d, m, storage, _| {
         let parts = storage.split_once("+PQ");
-        let Some((nlist, m_pq)) = parts.and_then(|(nlist, m_pq)| Some((number(nlist)?, number(m_pq)?))) else {
-            return Ok(None);
-        };
-        let quantizer = Shared::new(IndexFlatL2::new(d)?);
-        let index = IndexHNSW2Level::new(quantizer, nlist as usize, m_pq as usize, m)?;
-        if let Some(layer) = crate::base::object::cast_mut::<Index2Layer>(&mut *index.hnsw_index.storage()?.write()) {
-            layer.q1.own_fields = true;
+        let Some((layer, m_pq)) = parts.and_then(|(layer, m_pq)| Some((layer, number(m_pq)?))) else { return Ok(None) };
+        let Some(q1) = Level1Quantizer::described(d, layer)? else { return Ok(None) };
+        let Some(quantizer) = q1.quantizer.clone() else { return Ok(None) };
+        let index = IndexHNSW2Level::new(quantizer, q1.nlist, m_pq as usize, m)?;
+        if let Some(storage) = crate::base::object::cast_mut::<Index2Layer>(&mut *index.hnsw_index.storage()?.write()) {
+            storage.q1 = q1;
         }
         Ok(Some(Handle::new(index)))
     }))
