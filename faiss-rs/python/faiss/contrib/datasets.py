@@ -65,6 +65,10 @@ class Dataset:
         """The ids of each query's k nearest neighbours, shape (nq, k)."""
         raise NotImplementedError
 
+    def get_groundtruth_range(self, thresh: float | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What lies within a radius of each query, as range_search returns it, for data sets made for that."""
+        raise NotImplementedError
+
     def database_iterator(self, bs: int = 128, split: tuple[int, int] = (1, 0)) -> Iterator[np.ndarray]:
         """The database in blocks of bs vectors; split is (number of parts, which part)."""
         return _blocks(self.get_database(), self.nb, bs, split)
@@ -114,9 +118,13 @@ class _Files(Dataset):
 
     folder = ""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.basedir = f"{Path(dataset_basedir) / self.folder}/"
+
     def path(self, name: str) -> str:
         """The path of a file of the data set."""
-        return str(Path(dataset_basedir) / self.folder / name)
+        return self.basedir + name
 
 
 class _Texmex(_Files):
@@ -201,7 +209,7 @@ class DatasetDeep1B(_Files):
         names = {10**5: "deep100k", 10**6: "deep1M", 10**7: "deep10M", 10**8: "deep100M", 10**9: "deep1B"}
         assert nb in names, f"{nb} vectors have no ground truth: {', '.join(map(str, names))} have"
         self.d, self.nt, self.nb, self.nq = 96, 358_480_000, nb, 10_000
-        self.gt_fname = f"{names[nb]}_groundtruth.ivecs"
+        self.gt_fname = self.path(f"{names[nb]}_groundtruth.ivecs")
 
     def get_queries(self) -> np.ndarray:
         return fvecs_read(self.path("deep1B_queries.fvecs"))
@@ -214,7 +222,7 @@ class DatasetDeep1B(_Files):
         return sanitize(fvecs_mmap(self.path("base.fvecs"))[: self.nb])
 
     def get_groundtruth(self, k: int | None = None) -> np.ndarray:
-        return _first(ivecs_read(self.path(self.gt_fname)), k)
+        return _first(ivecs_read(self.gt_fname), k)
 
     def database_iterator(self, bs: int = 128, split: tuple[int, int] = (1, 0)) -> Iterator[np.ndarray]:
         return _blocks(fvecs_mmap(self.path("base.fvecs")), self.nb, bs, split)
@@ -309,4 +317,4 @@ def dataset_from_name(dataset: str = "deep1M", download: bool = False) -> Datase
     for prefix, make in sized.items():
         if dataset.startswith(prefix) and dataset.removeprefix(prefix) in millions:
             return make(millions[dataset.removeprefix(prefix)])
-    raise RuntimeError(f"no data set is named {dataset}")
+    raise RuntimeError(f"unknown dataset {dataset}")

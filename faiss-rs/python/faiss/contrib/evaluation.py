@@ -69,7 +69,7 @@ def counts_to_PR(ngt: np.ndarray, nres: np.ndarray, ninter: np.ndarray, mode: st
     if mode == "overall":
         ngt, nres, ninter = (np.asarray([a.sum()]) for a in (ngt, nres, ninter))
     elif mode != "average":
-        raise ValueError(f"mode '{mode}' is not known; known: 'overall', 'average'")
+        raise AssertionError(f"mode '{mode}' is not known; known: 'overall', 'average'")
     # What was not looked for and not found is perfect.
     precision = np.where(nres > 0, ninter / np.maximum(nres, 1), 1.0)
     recall = np.where(ngt > 0, ninter / np.maximum(ngt, 1), nres == 0)
@@ -103,7 +103,7 @@ def filter_range_results(
     """The results of a range search that are nearer than `thresh`."""
     mask = thresh > D
     before = np.concatenate([[0], np.cumsum(mask)])
-    return before[np.asarray(lims, "int64")], D[mask], I[mask]
+    return before[np.asarray(lims, "int64")].astype("uint64"), D[mask], I[mask]
 
 
 def range_PR(

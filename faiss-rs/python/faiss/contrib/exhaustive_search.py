@@ -1,5 +1,6 @@
 """Exact search over databases that need not fit into memory."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -19,6 +20,8 @@ __all__ = [
     "threshold_radius",
     "threshold_radius_nres",
 ]
+
+LOG = logging.getLogger(__name__)
 
 
 def knn_ground_truth(
@@ -48,6 +51,7 @@ def knn_ground_truth(
         heap.add_result(D, np.where(labels < 0, labels, labels + start))
         index.reset()
         start += len(block)
+        LOG.info("%d vectors compared", start)
     heap.finalize()
     return heap.D, heap.I
 
@@ -74,6 +78,7 @@ def range_ground_truth(
             labels[i].append(ids[a:b] + start)
         index.reset()
         start += len(block)
+        LOG.info("%d vectors compared", start)
     counts = [sum(map(len, found)) for found in labels]
     flat_d = [a for found in distances for a in found] or [np.empty(0, "float32")]
     flat_i = [a for found in labels for a in found] or [np.empty(0, "int64")]
@@ -100,11 +105,14 @@ def threshold_radius(
 
 
 def exponential_query_iterator(xq: np.ndarray, start_bs: int = 32, max_bs: int = 20000) -> Iterator[np.ndarray]:
-    """The queries in batches that double in size, from start_bs to max_bs, so that a radius can be adjusted before many results come."""
+    """The queries in batches that double in size from start_bs until they reach max_bs, so that a radius can be adjusted before many results
+    come."""
     at, size = 0, start_bs
     while at < len(xq):
         yield xq[at : at + size]
-        at, size = at + size, min(size * 2, max_bs)
+        at += size
+        if size < max_bs:
+            size *= 2
 
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]

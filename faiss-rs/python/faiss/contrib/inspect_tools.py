@@ -6,10 +6,10 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
-from faiss.contrib._missing import getattr_of
 
 __all__ = [
     "get_LinearTransform_matrix",
+    "get_NSG_neighbors",
     "get_additive_quantizer_codebooks",
     "get_flat_codes",
     "get_flat_data",
@@ -19,8 +19,6 @@ __all__ = [
     "make_LinearTransform_matrix",
     "print_object_fields",
 ]
-
-__getattr__ = getattr_of(__name__, ("get_NSG_neighbors",))
 
 
 def get_flat_data(index: "faiss.IndexFlat") -> np.ndarray:
@@ -49,6 +47,12 @@ def get_invlist_sizes(invlists: "faiss.InvertedLists") -> np.ndarray:
 def get_pq_centroids(pq: "faiss.ProductQuantizer") -> np.ndarray:
     """The centroids of a product quantizer, shape (M, ksub, dsub)."""
     return faiss.vector_to_array(pq.centroids).reshape(pq.M, pq.ksub, pq.dsub)
+
+
+def get_NSG_neighbors(nsg: "faiss.NSG") -> np.ndarray:
+    """The links of each vertex of an NSG: int32, shape (number of vertices, R); -1 where a vertex has fewer."""
+    graph = nsg.get_final_graph()
+    return faiss.rev_swig_ptr(graph.data, graph.N * graph.K).reshape(graph.N, graph.K).copy()
 
 
 def print_object_fields(obj: Any) -> None:

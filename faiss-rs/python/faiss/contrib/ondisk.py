@@ -1,11 +1,14 @@
 """Merging of inverted files into one whose lists are on disk."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import faiss
 
 __all__ = ["merge_ondisk"]
+
+LOG = logging.getLogger(__name__)
 
 
 def merge_ondisk(trained_index: Any, shard_fnames: Sequence[str], ivfdata_fname: str, shift_ids: bool = False) -> None:
@@ -28,5 +31,6 @@ def merge_ondisk(trained_index: Any, shard_fnames: Sequence[str], ivfdata_fname:
     for shard in shards:
         vector.push_back(faiss.extract_index_ivf(shard).invlists)
     ntotal = lists.merge_from_multiple(vector.data(), vector.size(), shift_ids)
+    LOG.info("%d vectors of %d files are in %s", ntotal, len(shards), ivfdata_fname)
     ivf.replace_invlists(lists, True)
     ivf.ntotal = trained_index.ntotal = ntotal
