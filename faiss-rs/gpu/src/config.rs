@@ -194,6 +194,8 @@ pub struct GpuIndexIVFPQConfig {
 }
 
 /// How an index becomes a GPU index.
+///
+/// Made without arguments; set its fields, then give it to `index_cpu_to_gpu`.
 #[derive(Object, Clone, Debug, Default)]
 #[object(new, copy)]
 pub struct GpuClonerOptions {
@@ -225,6 +227,8 @@ pub struct GpuClonerOptions {
 }
 
 /// How an index is spread over several GPUs.
+///
+/// Made without arguments; set its fields, then give it to `index_cpu_to_all_gpus` and its kin. `shard = True` gives each GPU a part of the vectors.
 #[derive(Object, Clone, Debug)]
 #[object(new, copy)]
 pub struct GpuMultipleClonerOptions {

@@ -32,6 +32,8 @@ pub const PARAMETER_SPACE: Row = Row::of::<GpuParameterSpace>();
 impl GpuParameterSpace {}
 
 /// Streams, cuBLAS handles, pinned and temporary memory of every GPU that is used with it. Indexes share and keep them.
+///
+/// Once a process is enough; as many indexes as one likes, on all GPUs.
 #[derive(Object, Clone, Default)]
 #[object(methods)]
 pub struct StandardGpuResources {

@@ -6,9 +6,11 @@ costs little; `dir(faiss)` lists them all, and the stubs (__init__.pyi) tell an 
 
 import os
 
-from faiss import _faiss, loader
+from faiss import _faiss, installed, loader
 
 __version__: str = _faiss.VERSION
+
+installed.warn_of_others()
 
 # Where the kernels and the CUDA libraries' names are. Nothing is opened before a GPU is asked for.
 _faiss.gpu_set_library_dir(os.path.dirname(os.path.abspath(__file__)))

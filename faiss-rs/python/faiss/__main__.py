@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 import faiss
+from faiss.installed import distributions
 
 HERE = Path(faiss.__file__).resolve().parent
 
@@ -15,6 +16,7 @@ HERE = Path(faiss.__file__).resolve().parent
 def report() -> Iterator[tuple[str, str]]:
     """What is known of this installation, as lines of a name and a value."""
     yield "faiss", f"{faiss.__version__} in {HERE}"
+    yield "installed by", ", ".join(distributions()) or "no distribution: the package was laid there"
     yield "Python", f"{sys.version.split()[0]} ({sys.implementation.name})"
     yield "numpy", np.__version__
     yield "platform", f"{platform.platform()}, libc {' '.join(platform.libc_ver())}"

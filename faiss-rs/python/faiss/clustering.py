@@ -150,10 +150,15 @@ def kmeans_clustering(d: int, n: int, k: int, x: Any, centroids: Any) -> float:
 class Kmeans:
     """k-means clustering of d-dimensional vectors.
 
-    Keywords are the fields of ClusteringParameters (niter, nredo, verbose, spherical, seed, ...), and `gpu`: True for all GPUs, or their
-    number. With True and no GPU the CPU does the work, and a RuntimeWarning says why; a number of GPUs that are not there is a ValueError.
+    d: dimension. k: number of centroids. Keywords are the fields of ClusteringParameters, among them
+        niter (25): rounds. nredo (1): how often to begin anew; the best result is kept. seed (1234): of the first centroids.
+        spherical (False): centroids get length 1, and vectors are compared by inner product.
+        max_points_per_centroid (256): with more vectors than k times this, a sample is used; min_points_per_centroid (39): fewer bring a warning.
+        verbose (False): says how it goes.
+    and `gpu`: True for all GPUs, or their number. With True and no GPU the CPU does the work, and a RuntimeWarning says why; a number of GPUs that
+    are not there is a ValueError.
 
-    After training: `centroids`, shape (k, d); `obj`, the objective after each round; `iteration_stats`, a dict for each round.
+    After training: `centroids`, float32, shape (k, d); `obj`, the sum of squared distances after each round; `iteration_stats`, a dict for each round.
     """
 
     d: int

@@ -63,7 +63,8 @@ def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
 def read_index(where: Any, io_flags: int = 0) -> Any:
     """Reads an index from a file (a path) or from an IOReader, as the class that it was written as; None where it says that there is none.
 
-    io_flags: IO_FLAG_READ_ONLY, IO_FLAG_MMAP, ...
+    io_flags: a sum. IO_FLAG_MMAP leaves inverted lists in the file, IO_FLAG_MMAP_IFC all codes; IO_FLAG_READ_ONLY forbids changes to lists on disk.
+    RuntimeError, with the file's name and the reason, where it can't be read or is damaged.
     """
     if isinstance(where, faiss.IOReader):
         return wrap(_faiss.read_index_from(where.this, io_flags))
@@ -71,7 +72,7 @@ def read_index(where: Any, io_flags: int = 0) -> Any:
 
 
 def serialize_index(index: Any, io_flags: int = 0) -> np.ndarray:
-    """The file of an index, as an array of uint8."""
+    """What write_index writes to a file, as an array of uint8: for a database, a message, pickle. deserialize_index reads it."""
     if index is None:
         return np.frombuffer(b"null", "uint8").copy()
     return _faiss.serialize_index(native_index(index), io_flags)
@@ -85,14 +86,25 @@ def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
 
 
 def clone_index(index: Any) -> Any:
-    """A deep copy."""
+    """A copy of an index that shares nothing with it, with all that is inside it."""
     if index is None:
         raise RuntimeError("clone not supported for this type of index: there is none")
     return wrap(_faiss.clone_object(native_index(index)))
 
 
 def index_factory(d: int, description: str, metric: int = 1) -> Any:
-    """The index over d-dimensional vectors that the description describes, as in 'OPQ16,IVF1024,PQ16'; it may have to be trained."""
+    """An empty index over d-dimensional vectors, as a description has it; it is to be trained where its `is_trained` is False.
+
+    metric: how vectors are compared: METRIC_L2 (squared distances), METRIC_INNER_PRODUCT, ...
+    description: parts with commas between, as in 'OPQ16,IVF1024,PQ16,RFlat':
+        transforms  PCA64, PCAR64, OPQ16, OPQ16_64, RR64, ITQ64, L2norm, Pad128
+        lists       IVF1024, IVF65536_HNSW32, IVF1024(PQ8x4fs), IMI2x8
+        codes       Flat, SQ8, SQ4, SQfp16, PQ16, PQ16x4fs, RaBitQ, RQ8x8, LSQ8x8, LSH
+        graphs      HNSW32, HNSW32_SQ8, NSG32
+        around all  IDMap or IDMap2 first, RFlat or Refine(SQfp16) last
+
+    RuntimeError where no index is described so.
+    """
     return wrap(_faiss.index_factory(d, description, metric))
 
 

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from importlib import resources
+from pathlib import Path
 
 import faiss
 import pytest
@@ -113,8 +114,24 @@ def test_compile_options():
 def test_report():
     done = subprocess.run([sys.executable, "-m", "faiss"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    for part in ("faiss", "numpy", "BLAS", "instruction set", "threads", "GPU"):
+    for part in ("faiss", "installed by", "numpy", "BLAS", "instruction set", "threads", "GPU"):
         assert part in done.stdout
+
+
+@pytest.mark.parametrize("others", [[], ["faiss_cpu-1.14.0", "faiss_imputer-0.3"]])
+def test_distributions_that_overwrite_each_other_are_noticed(tmp_path, others):
+    (tmp_path / "faiss").symlink_to(Path(faiss.__file__).parent, target_is_directory=True)
+    for name in ["faiss_cpu_rs-1.15.1.0", *others]:
+        (tmp_path / f"{name}.dist-info").mkdir()
+        module = "faiss" if "cpu" in name else "imputer"
+        (tmp_path / f"{name}.dist-info/RECORD").write_text(f"{module}/__init__.py,sha256=x,1\n")
+    code = "import faiss; print(faiss.__file__)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{tmp_path}/faiss/__init__.py\n"
+    assert ("faiss-cpu 1.14.0 and faiss-cpu-rs 1.15.1.0 are installed" in done.stderr) == bool(others)
+    assert "imputer" not in done.stderr
+    assert done.stderr.count("RuntimeWarning") == bool(others)
 
 
 def test_names_are_where_programs_import_them():

@@ -95,7 +95,19 @@ fn doc(attrs: &[syn::Attribute]) -> String {
             lines.push(text.value().trim().to_owned());
         }
     }
-    lines.join("\n")
+    without_links(&lines.join("\n"))
+}
+
+/// Words in which `[`Index`](super::Index)` is `Index` in its quotes: links lead to places that only Rust's own documentation has.
+fn without_links(words: &str) -> String {
+    let (mut plain, mut rest) = (String::with_capacity(words.len()), words);
+    while let Some((before, link)) = rest.split_once("[`")
+        && let Some((name, after)) = link.split_once("`]")
+    {
+        plain += &format!("{before}`{name}`");
+        rest = after.strip_prefix('(').and_then(|address| address.split_once(')')).map_or(after, |(_, after)| after);
+    }
+    plain + rest
 }
 
 /// Makes the declarations of constructors and methods from the functions of an `impl`, for signatures, help, stubs and calls from outside.

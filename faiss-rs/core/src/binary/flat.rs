@@ -11,6 +11,8 @@ use crate::registry::{Format, Row};
 use crate::selector::IDSelector;
 
 /// Stores binary vectors and searches them exhaustively.
+///
+/// Vectors are bits in bytes, uint8 (n, d / 8); distances are numbers of bits that differ, int32. Exact, no training.
 #[derive(Object, Clone)]
 #[object(methods, implements(IndexBinary), copy)]
 pub struct IndexBinaryFlat {

@@ -26,6 +26,9 @@ const ADD_BLOCK: usize = 1 << 16;
 const SCAN_BLOCK: usize = 512;
 
 /// Stores binary vectors in the lists of a coarse quantizer.
+///
+/// Vectors are bits in bytes, uint8 (n, d / 8); distances are numbers of bits that differ, int32. `quantizer`: an empty `IndexBinaryFlat(d)` that
+/// will hold the centroids. `nprobe`: lists that a search looks into.
 #[derive(Object, Clone)]
 #[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryIVF {

@@ -48,6 +48,9 @@ fn stats_table(stats: &[ClusteringIterationStats]) -> Rows<f64> {
 }
 
 /// k-means over d-dimensional vectors.
+///
+/// `train(x, index)` clusters (n, d) float32; `index` is an empty one that finds the nearest centroid of each, and holds the centroids at the end.
+/// `Kmeans` does all of that in one object.
 #[derive(Object, Default, Clone)]
 #[object(methods, copy)]
 pub struct Clustering {

@@ -6,12 +6,21 @@ use crate::base::{Error, Result, Shared, Value};
 use crate::index::{Index, tuning};
 use crate::registry::Row;
 
-/// Sets parameters of indexes by name. Which there are, the types say: see [`Tuned`](tuning::Tuned).
-#[derive(Object, Default, Clone)]
+/// Sets parameters of indexes by name, and finds good values for them.
+///
+/// `set_index_parameters(index, "nprobe=16,k_factor_rf=4")` finds the index within others that has each. `initialize` and `explore` try settings and
+/// keep the best for each time.
+#[derive(Object, Clone)]
 #[object(methods)]
 pub struct ParameterSpace {
-    /// Verbosity.
+    /// What `explore` prints: nothing (0), or a line for each setting.
     pub verbose: i32,
+}
+
+impl Default for ParameterSpace {
+    fn default() -> Self {
+        ParameterSpace { verbose: 1 }
+    }
 }
 
 pub const ROW: Row = Row::of::<ParameterSpace>();

@@ -16,7 +16,7 @@ use crate::stream::{Reader, Writer};
 /// Gives the first vertices of a search that has no better ones.
 const SEED: i64 = 0x1998;
 
-/// The graph.
+/// A graph whose vertices have at most `R` links each, which are found from each vertex's nearest neighbours.
 #[derive(Object, Clone)]
 #[object(methods, copy)]
 pub struct NSG {

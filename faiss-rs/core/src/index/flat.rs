@@ -13,6 +13,8 @@ use crate::registry::{Format, Row};
 use crate::stream::{Reader, Writer};
 
 /// Stores the full vectors and searches them exhaustively.
+///
+/// `4 * d` bytes a vector, no training, exact. `metric`: how vectors are compared, `METRIC_L2` (squared distances) unless another is given.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlat {

@@ -9,6 +9,8 @@ use crate::base::{Handle, MetricType, Result};
 use crate::registry::{Format, Row};
 
 /// Exact search by inner product.
+///
+/// The largest products come first. Of vectors of length 1 (`normalize_L2`) they are cosines.
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlatIP {

@@ -17,6 +17,8 @@ use crate::selector::shared_ids::SharedIds;
 use crate::stream::{Reader, Writer};
 
 /// Translates the ids of another index to the user's.
+///
+/// `add_with_ids` takes any int64 ids; the other index counts its vectors from 0. A selector is asked for the user's ids.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexIDMap {

@@ -24,6 +24,8 @@ const SEED: i64 = 5;
 const WORST: f32 = i32::MAX as f32;
 
 /// Stores one bit a projection, its sign, and compares codes by the number of bits that differ.
+///
+/// `nbits / 8` bytes a vector. Distances are numbers of bits, as float32. Charikar, Similarity estimation techniques from rounding algorithms, 2002.
 #[derive(Object, Default, Clone)]
 #[object(implements(Index), copy, methods)]
 pub struct IndexLSH {

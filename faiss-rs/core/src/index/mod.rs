@@ -48,7 +48,10 @@ use crate::selector::IDSelector;
 use crate::distance::extra;
 pub use crate::distance::{DistanceComputer, RangeSearchResult};
 
-/// The fields that every index has.
+/// Base of all indexes over float32 vectors.
+///
+/// `train`, `add`, `search`, `range_search`, `reconstruct`, `remove_ids` and the others are on every index; what one can't do is a
+/// `RuntimeError` that says so.
 #[derive(Object, Clone, Debug)]
 #[object(name = "Index", abstract)]
 pub struct IndexBase {
@@ -130,6 +133,8 @@ impl IndexBase {
 }
 
 /// Parameters of one search call; derived types add their own.
+///
+/// `sel`: an `IDSelector`; only what it has is found. Give it to `search(x, k, params=...)`.
 #[derive(Object, Default, Clone)]
 #[object(fields)]
 pub struct SearchParameters {

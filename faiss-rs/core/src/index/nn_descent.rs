@@ -17,6 +17,8 @@ use crate::selector::IDSelectorRange;
 use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
 
 /// Searches the vectors of `storage` along the links from each to its nearest neighbours, which all are found anew whenever vectors are added.
+///
+/// Dong, Moses and Li, Efficient k-nearest neighbor graph construction for generic similarity measures, 2011.
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexNNDescent {
@@ -135,7 +137,7 @@ impl Index for IndexNNDescent {
     }
 }
 
-/// Stores the full vectors.
+/// Stores the full vectors and searches them along the links from each to its nearest neighbours.
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexNNDescentFlat {

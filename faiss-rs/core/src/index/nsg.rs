@@ -27,6 +27,8 @@ const MAX_EXACT: usize = 20_000;
 const BLOCK: usize = 4096;
 
 /// Searches the vectors of `storage` along the links of a graph that is built once.
+///
+/// Fu, Xiang, Wang and Cai, Fast approximate nearest neighbor search with the navigating spreading-out graph, 2019.
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexNSG {
@@ -385,7 +387,7 @@ macro_rules! kind {
 }
 
 kind!(
-    /// Stores the full vectors.
+    /// Stores the full vectors (`4 * d` bytes each) and searches them along the links of a graph that is built once.
     IndexNSGFlat, FLAT, "INSf",
     |d, part, metric| match parts(part) {
         Some((links, "" | "Flat")) => Ok(Some(Handle::new(IndexNSGFlat::new(d, links, metric)?))),
@@ -393,7 +395,7 @@ kind!(
     }
 );
 kind!(
-    /// Stores product-quantized codes.
+    /// Stores product-quantized codes and searches them along the links of a graph that is built once.
     IndexNSGPQ, PQ, "INSp",
     |d, part, _| {
         let Some((links, storage)) = parts(part) else { return Ok(None) };
@@ -402,7 +404,7 @@ kind!(
     }
 );
 kind!(
-    /// Stores scalar-quantized codes.
+    /// Stores scalar-quantized codes and searches them along the links of a graph that is built once.
     IndexNSGSQ, SQ, "INSs",
     |d, part, metric| {
         let Some((links, storage)) = parts(part) else { return Ok(None) };

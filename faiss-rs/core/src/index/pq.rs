@@ -34,6 +34,9 @@ pub const ST_POLYSEMOUS: i32 = 4;
 pub const ST_POLYSEMOUS_GENERALIZE: i32 = 5;
 
 /// Stores product-quantized codes and searches them exhaustively.
+///
+/// `M * nbits / 8` bytes a vector. `M`: parts of a vector, which must divide `d`; `nbits`: bits of each part's code, as a rule 8. Distances are
+/// estimates: of the whole query to decoded vectors. Jégou, Douze and Schmid, Product quantization for nearest neighbor search, 2011.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index, Tuned), copy)]
 pub struct IndexPQ {

@@ -28,6 +28,8 @@ impl Field for Chain {
 impl FieldMut for Chain {}
 
 /// Applies transforms to vectors before another index gets them.
+///
+/// `train` trains the transforms that need it, then the index; `search` and `add` apply them in order. What is reconstructed is transformed back.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexPreTransform {

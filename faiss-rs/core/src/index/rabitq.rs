@@ -18,6 +18,9 @@ use crate::quantize::{Quantizer, QuantizerBase};
 use crate::registry::{Format, Row};
 
 /// Stores the signs of vectors' coordinates, less their mean, and estimates distances by them.
+///
+/// `d / 8` bytes a vector and a few for its factors, more with `nb_bits` above 1. Vectors should be rotated at random before: `RR64,RaBitQ`. Gao and
+/// Long, RaBitQ: quantizing high-dimensional vectors with a theoretical error bound, 2024.
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexRaBitQ {

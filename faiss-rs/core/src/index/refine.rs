@@ -18,6 +18,9 @@ use crate::selector::IDSelectorRange;
 use crate::stream::{Reader, Writer};
 
 /// Ranks the results of `base_index` again by the distances of `refine_index`.
+///
+/// Distances and order of the results are those of `refine_index`, which gets every vector too. `k_factor`: a search for k asks the base index for
+/// `k * k_factor` candidates.
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexRefine {
@@ -281,6 +284,8 @@ impl Index for IndexRefine {
 }
 
 /// Ranks the results of an index again by exact distances.
+///
+/// Keeps the full vectors beside the index: `4 * d` bytes more a vector. `k_factor`: a search for k compares `k * k_factor` candidates again.
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexRefineFlat {

@@ -13,6 +13,9 @@ use crate::quantize::scalar::{ScalarQuantizer, kind};
 use crate::registry::{Format, Row};
 
 /// Stores scalar-quantized codes and searches them exhaustively.
+///
+/// `qtype`: what a coordinate becomes, as `ScalarQuantizer.QT_8bit` (a byte: `d` bytes a vector), `QT_4bit`, `QT_6bit`, `QT_fp16`, `QT_bf16`.
+/// Those of bits are trained: they need the range of each coordinate.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexScalarQuantizer {

@@ -167,6 +167,8 @@ impl Index for Parts {
 }
 
 /// Several indexes, each with a part of the vectors.
+///
+/// `add` gives each an equal part of the vectors; a search asks all and merges what they find. `add_shard` takes an index.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index))]
 pub struct IndexShards {

@@ -26,6 +26,9 @@ pub const TRAIN_HYPERCUBE_PCA: i32 = 4;
 const MIN_ROWS: usize = 16;
 
 /// Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits.
+///
+/// `compute_codes` encodes (n, d) float32 to (n, code_size) uint8, `code_size = (M * nbits + 7) / 8`, and `decode` reverses it. `M` must divide `d`.
+/// Jégou, Douze and Schmid, Product quantization for nearest neighbor search, 2011.
 #[derive(Object, Clone)]
 #[object(copy, methods(super::product_methods::ProductQuantizerMethods))]
 pub struct ProductQuantizer {

@@ -46,6 +46,8 @@ struct Saved {
 }
 
 /// Inverted lists in a file that is mapped.
+///
+/// The lists of an index that need not fit in memory: give it to `IndexIVF.replace_invlists`, or read an index with `IO_FLAG_MMAP`.
 #[derive(Object, Default)]
 #[object(methods, implements(InvertedLists))]
 pub struct OnDiskInvertedLists {

@@ -14,6 +14,8 @@ use crate::registry::{Format, Row};
 use crate::stream::{Reader, Writer};
 
 /// Rotates vectors so that they lie near to the corners of a cube.
+///
+/// Gong and Lazebnik, Iterative quantization: a procrustean approach to learning binary codes, 2011.
 #[derive(Object, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct ITQMatrix {

@@ -15,7 +15,9 @@ use crate::stream::{Reader, Writer};
 /// Vectors of one task.
 const MIN_ROWS: usize = 256;
 
-/// `A x + b`.
+/// The transform `A x + b`.
+///
+/// Of vectors in `d_in` dimensions it makes vectors in `d_out`.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct LinearTransform {

@@ -13,6 +13,8 @@ use crate::random::float_randn;
 use crate::registry::Row;
 
 /// A rotation trained so that a product quantizer of `M` parts loses least afterwards.
+///
+/// `d`, `M`: dimension and parts of that quantizer; `d2`: dimension afterwards, if not `d`. Ge, He, Ke and Sun, Optimized product quantization, 2014.
 #[derive(Object, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct OPQMatrix {

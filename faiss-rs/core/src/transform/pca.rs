@@ -12,6 +12,8 @@ use crate::registry::{Format, Row};
 use crate::stream::{FourCC, Reader};
 
 /// Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again.
+///
+/// `d_in`, `d_out`: dimensions before and after. `eigen_power = -0.5` whitens; `random_rotation` spreads the variance over the components again.
 #[derive(Object, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct PCAMatrix {

@@ -34,6 +34,8 @@ use crate::standard::GpuResourcesProvider;
 use crate::vectors::DeviceVectors;
 
 /// Stores the full vectors on a GPU and searches them exhaustively, by any metric and for any k.
+///
+/// `metric` and `config` come last; `index_cpu_to_gpu` makes one of an `IndexFlat`. `config.useFloat16` halves the memory.
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = duplicate)]
 pub struct GpuIndexFlat {

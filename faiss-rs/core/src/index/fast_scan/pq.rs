@@ -12,6 +12,9 @@ use crate::quantize::{ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row};
 
 /// Stores product-quantized codes of four bits, packed, and searches them exhaustively.
+///
+/// As `IndexPQ` with `nbits = 4`: `M / 2` bytes a vector, looked up in registers many at a time; distances are rounded. André, Kermarrec and
+/// Le Scouarnec, Cache locality is not enough, 2015.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index, FastScan), copy)]
 pub struct IndexPQFastScan {

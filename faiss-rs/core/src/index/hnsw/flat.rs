@@ -12,6 +12,9 @@ use crate::index::flat_l2::IndexFlatL2;
 use crate::registry::{Format, Row};
 
 /// Stores the full vectors and searches them along the links of a hierarchical graph.
+///
+/// `4 * d + 8 * M` bytes a vector and a little more; no training. `M`: links of a vertex on each level, twice as many on the lowest; 16 to 64 are
+/// usual. `hnsw.efConstruction` and `hnsw.efSearch` trade time for results.
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWFlat {

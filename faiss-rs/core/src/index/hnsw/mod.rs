@@ -37,6 +37,10 @@ use crate::stream::{Reader, Writer};
 use params::SearchParametersHNSW;
 
 /// Searches the vectors of `storage` along the links of a hierarchical graph.
+///
+/// `hnsw.efConstruction` and `hnsw.efSearch` are the candidates kept while vectors are added and searched: more find more and take longer. Vectors
+/// can't be removed. Malkov and Yashunin, Efficient and robust approximate nearest neighbor search using hierarchical navigable small world
+/// graphs, 2018.
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexHNSW {

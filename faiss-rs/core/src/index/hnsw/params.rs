@@ -6,6 +6,8 @@ use crate::index::SearchParameters;
 use crate::registry::Row;
 
 /// Parameters of one search in a hierarchical graph.
+///
+/// Give it to `search(x, k, params=SearchParametersHNSW(efSearch=64))`: it holds for that search alone.
 #[derive(Object, Clone)]
 #[object(fields)]
 pub struct SearchParametersHNSW {

@@ -15,6 +15,10 @@ use crate::simd;
 use crate::storage::lists::InvertedLists;
 
 /// Stores full vectors in the lists of a coarse quantizer.
+///
+/// `4 * d` bytes a vector and 8 for its id. `quantizer`: an empty index that will hold the centroids, as a rule `IndexFlatL2(d)`. `nlist`: number
+/// of lists; 4 to 16 times the square root of the number of vectors is usual, and 39 training vectors a list are the least that k-means takes
+/// without a warning. `nprobe` (1 at first): lists that a search looks into.
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFFlat {

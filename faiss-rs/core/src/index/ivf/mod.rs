@@ -56,6 +56,9 @@ pub use scan::{Scanner, Searcher};
 pub use search::Pairs;
 
 /// Base of the inverted files: a coarse quantizer, and lists of codes.
+///
+/// Training finds `nlist` centroids by k-means; each vector goes to the list of its nearest one, and a search looks into the lists of the
+/// `nprobe` centroids nearest to the query: more of them find more and take longer. Ids are any int64, or count up.
 #[derive(Object, Clone)]
 #[object(implements(Tuned), abstract, methods(methods::IVFMethods))]
 pub struct IndexIVF {

@@ -8,6 +8,8 @@ use crate::index::SearchParameters;
 use crate::registry::Row;
 
 /// Parameters of one search in an inverted file.
+///
+/// Give it to `search(x, k, params=SearchParametersIVF(nprobe=16, sel=...))`: it holds for that search alone.
 #[derive(Object, Clone)]
 #[object(fields)]
 pub struct SearchParametersIVF {

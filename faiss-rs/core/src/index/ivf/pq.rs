@@ -29,6 +29,11 @@ use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 pub static PRECOMPUTED_TABLE_MAX_BYTES: AtomicUsize = AtomicUsize::new(2 << 30);
 
 /// Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
+///
+/// `M * nbits / 8` bytes a vector and 8 for its id. `quantizer`: an empty index that will hold the centroids, as a rule `IndexFlatL2(d)`. `nlist`:
+/// number of lists. `M`: parts of a vector, which must divide `d`; `nbits`: bits of each part's code, as a rule 8. Distances are estimates: of the
+/// whole query to decoded vectors. `IndexRefine` around it compares the best again. Jégou, Douze and Schmid, Product quantization for nearest
+/// neighbor search, 2011.
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
 pub struct IndexIVFPQ {

@@ -20,6 +20,8 @@ use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
 
 /// Stores packed product-quantized codes of four bits, of vectors or of their residuals, in the lists of a coarse quantizer.
+///
+/// As `IndexIVFPQ` with 4 bits a part: `M / 2` bytes a vector and 8 for its id, looked up in registers many at a time; distances are rounded.
 #[derive(Object, Clone, Default)]
 #[object(implements(Index, InvertedFile, FastScanFile), methods, copy = deep_copy)]
 pub struct IndexIVFPQFastScan {

@@ -16,6 +16,9 @@ use crate::registry::{Format, Row};
 use crate::storage::lists::InvertedLists;
 
 /// Stores the signs of vectors' coordinates, less the centroids of their lists, and estimates distances by them.
+///
+/// `d / 8` bytes a vector, a few for its factors and 8 for its id, more with `nb_bits` above 1. Gao and Long, RaBitQ: quantizing high-dimensional
+/// vectors with a theoretical error bound, 2024.
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFRaBitQ {

@@ -20,6 +20,9 @@ use crate::storage::lists::InvertedLists;
 const MAX_TRAINING_VECTORS: usize = 100_000;
 
 /// Stores scalar-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
+///
+/// `quantizer`: an empty index that will hold the centroids, as a rule `IndexFlatL2(d)`. `nlist`: number of lists. `qtype`: what a coordinate
+/// becomes, as `ScalarQuantizer.QT_8bit` (a byte), `QT_4bit`, `QT_fp16`. `by_residual`: whether codes are of differences to the centroid.
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFScalarQuantizer {

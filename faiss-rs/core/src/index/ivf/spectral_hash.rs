@@ -32,6 +32,8 @@ const SEED: i64 = 1234;
 const SIGNS: f32 = -1e10;
 
 /// Stores a few bits a vector in the lists of a coarse quantizer. Distances are numbers of bits that differ.
+///
+/// Weiss, Torralba and Fergus, Spectral hashing, 2008.
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFSpectralHash {

@@ -14,6 +14,8 @@ use crate::blas::{Product, sgemm_nt, solve_positive_definite};
 use crate::random::StandardTwister;
 
 /// Finds codes by iterated local search.
+///
+/// Training alternates between codes and codebooks. Martinez, Zakhmi, Hoos and Little, LSQ++, 2018.
 #[derive(Object, Clone)]
 #[object(methods, implements(Additive), copy)]
 pub struct LocalSearchQuantizer {

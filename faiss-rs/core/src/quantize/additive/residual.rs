@@ -24,6 +24,9 @@ pub const SKIP_CODEBOOK_TABLES: i32 = 2048;
 const BLOCK: usize = 1 << 18;
 
 /// Encodes by the best of `max_beam_size` sums of entries, found codebook by codebook.
+///
+/// Training finds codebook after codebook by k-means on what the ones before leave over. Liu, Lu and Shao, Improved residual vector quantization,
+/// 2015.
 #[derive(Object, Clone)]
 #[object(methods, implements(Additive), copy)]
 pub struct ResidualQuantizer {

@@ -32,6 +32,8 @@ pub const OT_REPRODUCE_DISTANCES_AFFINE: i32 = 1;
 pub const OT_RANKING_WEIGHTED_DIFF: i32 = 2;
 
 /// How a product quantizer's centroids get new numbers.
+///
+/// Douze, Jégou and Perronnin, Polysemous codes, 2016.
 #[derive(Object, Clone)]
 #[object(methods)]
 pub struct PolysemousTraining {

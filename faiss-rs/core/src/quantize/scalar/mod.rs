@@ -39,6 +39,9 @@ use turbo::{Parts, Turbo};
 const MIN_ROWS: usize = 64;
 
 /// Replaces each coordinate by a few bits: of its place in a range, or by the nearest of some levels, or by a shorter number.
+///
+/// `compute_codes` encodes (n, d) float32 to (n, code_size) uint8, and `decode` reverses it. `QT_fp16`, `QT_bf16` and the `_direct` types need no
+/// training.
 #[derive(Object, Default, Clone)]
 #[object(copy, methods(methods::ScalarMethods))]
 pub struct ScalarQuantizer {
