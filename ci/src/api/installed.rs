@@ -278,6 +278,13 @@ pub async fn test(
         Ok(oracle) => drop(command.env("FAISS_ORACLE_PYTHON", oracle.python())),
         Err(failure) => eprintln!("skipped: comparisons with faiss-cpu: {}", failure.what),
     }
+    // mypy's stubtest looks at the stubs and at the installed package: it can't be among the lints, which only read.
+    if suite == Suite::Whole
+        && links.is_none()
+        && let Ok(lint) = environment::locked(context, versions, "lint", interpreter)
+    {
+        command.env("FAISS_LINT_PYTHON", lint.python());
+    }
     let log =
         context.root.join("target/ci/logs").join(format!("pytest-{}-{}.log", file_name(wheel), interpreter.python));
     let words = quiet(command.into(), &log, "pytest", &context.stop).await?;

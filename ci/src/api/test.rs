@@ -342,7 +342,8 @@ impl Run<'_> {
         let (context, wheel, log) = (self.context, self.wheel("cpu"), self.log("clients"));
         let interpreter = python::for_pip(self.versions.python_floor())?;
         let work = async || {
-            let Some(wheel) = wheel else { return Ok(Ended::Skipped("the wheel was not built".into())) };
+            let todo = "Run `cargo ci build-cpu-wheels` first, or name the part `wheels` as well.";
+            let wheel = wheel.ok_or_else(|| Failure::check("There is no wheel in wheelhouse/cpu.", todo))?;
             let mut command = Command::new(&interpreter.path);
             command.arg(context.root.join("faiss-rs/python/tests/clients/run.py")).arg("--wheel").arg(wheel);
             command.arg("--environments").arg(context.store()?.root().join("environments"));

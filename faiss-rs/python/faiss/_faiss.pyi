@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from os import PathLike
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 
 VERSION: str
 
+@final
 class Object:
     """A handle to an object of the library, or to a part of one."""
 
@@ -22,6 +23,7 @@ class Object:
     def acquire(self) -> None: ...
     def __int__(self) -> int: ...
 
+@final
 class Vector:
     """A `std::vector` inside an object."""
 
@@ -37,11 +39,13 @@ class Vector:
     def swap(self, other: Vector) -> None: ...
     def __int__(self) -> int: ...
 
+@final
 class View:
     """A pointer into an object."""
 
     def view(self) -> np.ndarray: ...
 
+@final
 class Memory:
     """What keeps the memory of an array over a vector of an object."""
 
@@ -172,7 +176,9 @@ def gpu_add(this: Object, x: int, n: int, ids: np.ndarray | None, stream: int | 
 def gpu_search(
     this: Object, n: int, k: int, params: Object | None, addresses: tuple[int, int, int], stream: int | None
 ) -> None: ...
-def bf_knn(provider: Object, params: Object, vectors_limit: int, queries_limit: int, stream: int | None) -> None: ...
+def bf_knn(
+    provider: Object, params: Object, vectors_limit: int, queries_limit: int, stream: int | None = None
+) -> None: ...
 
 # Binary indexes, and functions on binary codes.
 

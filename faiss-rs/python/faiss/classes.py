@@ -167,6 +167,9 @@ def make(name: str) -> type[Object]:
             namespace[method] = _method(name, method, overloads)
     namespace.update(loader.upstream()["classes"].get(name, {}).get("constants", {}))
     base = getattr(faiss, parent) if parent else Object
+    # Where no class above has one that is written in Python.
+    if described["signatures"] and all(c.__init__.__module__ in (__name__, "faiss") for c in (mixin, base) if c):
+        namespace["__init__"] = _constructor(name, described["signatures"])
     # Bases that the library has no need of are there for isinstance.
     known = {cls.__name__ for cls in base.__mro__}
     further = [b for b in loader.upstream()["classes"].get(name, {}).get("bases", []) if b not in known]
@@ -215,23 +218,40 @@ KEEPING = frozenset({"add_replica", "add_shard", "add_sub_index", "addIndex", "p
 
 
 def _method(class_name: str, name: str, overloads: list[tuple[str, str]]) -> Callable[..., Any]:
-    if name in KEEPING:
+    # With no parameters where it has none: that is what editors and type checkers see.
+    def plain(self: Object) -> Any:
+        return wrap(self.this.call(name))
 
-        def method(self: Object, *args: Any, **kwargs: Any) -> Any:
-            answer = wrap(self.this.call(name, *args, **kwargs))
-            for given in (*args[:1], *kwargs.values()):
-                if isinstance(given, Object):
-                    self.referenced_objects = [*getattr(self, "referenced_objects", []), given]
-            return answer
+    def method(self: Object, *args: Any, **kwargs: Any) -> Any:
+        return wrap(self.this.call(name, *args, **kwargs))
 
-    else:
+    def keeping(self: Object, *args: Any, **kwargs: Any) -> Any:
+        answer = wrap(self.this.call(name, *args, **kwargs))
+        for given in (*args[:1], *kwargs.values()):
+            if isinstance(given, Object):
+                self.referenced_objects = [*getattr(self, "referenced_objects", []), given]
+        return answer
 
-        def method(self: Object, *args: Any, **kwargs: Any) -> Any:
-            return wrap(self.this.call(name, *args, **kwargs))
-
-    method.__name__ = name
-    method.__qualname__ = f"{class_name}.{name}"
+    made: Callable[..., Any] = keeping if name in KEEPING else method
+    if all(signature.startswith("(self) ->") for signature, _ in overloads):
+        made = plain
     prototypes = "\n".join(name + signature for signature, _ in overloads)
-    method.__doc__ = f"{prototypes}\n\n{overloads[0][1]}"
-    method.__module__ = "faiss"
-    return method
+    return _named(made, class_name, name, f"{prototypes}\n\n{overloads[0][1]}")
+
+
+def _constructor(class_name: str, signatures: list[str]) -> Callable[..., None]:
+    """As Object's, with the ways to call it as its help."""
+
+    def plain(self: Object) -> None:
+        Object.__init__(self)
+
+    def constructor(self: Object, *args: Any, **kwargs: Any) -> None:
+        Object.__init__(self, *args, **kwargs)
+
+    made: Callable[..., None] = plain if signatures == ["()"] else constructor
+    return _named(made, class_name, "__init__", "\n".join(class_name + signature for signature in signatures))
+
+
+def _named(made: Callable[..., Any], class_name: str, name: str, doc: str) -> Callable[..., Any]:
+    made.__name__, made.__qualname__, made.__module__, made.__doc__ = name, f"{class_name}.{name}", "faiss", doc
+    return made

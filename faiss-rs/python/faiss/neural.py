@@ -27,20 +27,20 @@ MOST = 1 << 24
 class _Tensor:
     """A matrix."""
 
-    DTYPE = "float32"
+    _DTYPE = "float32"
 
     def __init__(self, *args: Any) -> None:
         if len(args) == 1:
-            array = contiguous(args[0], self.DTYPE)
+            array = contiguous(args[0], self._DTYPE)
             if array.ndim != 2:
                 raise AssertionError(f"a matrix is wanted, not an array of {array.ndim} dimensions")
         else:
             n0, n1 = args[:2]
             data = args[2] if len(args) > 2 else None
-            array = np.zeros((n0, n1), self.DTYPE)
+            array = np.zeros((n0, n1), self._DTYPE)
             if data is not None:
-                array[...] = data.view(n0 * n1, self.DTYPE).reshape(n0, n1)
-        self._vector = _vector(array, self.DTYPE)
+                array[...] = data.view(n0 * n1, self._DTYPE).reshape(n0, n1)
+        self._vector = _vector(array, self._DTYPE)
         self._shape = (int(array.shape[0]), int(array.shape[1]))
 
     @property
@@ -80,7 +80,7 @@ class Tensor2D(_Tensor):
 class Int32Tensor2D(_Tensor):
     """A matrix of int32: Int32Tensor2D(array), Int32Tensor2D(n0, n1) of zeros, Int32Tensor2D(n0, n1, pointer)."""
 
-    DTYPE = "int32"
+    _DTYPE = "int32"
 
 
 def _vector(array: np.ndarray, dtype: str = "float32") -> Any:

@@ -170,10 +170,10 @@ class RepeatVector(ObjectVector):
 
 
 def _deprecated(old: str, new: type) -> type:
-    def __init__(self: Any) -> None:
+    def __init__(self: Any, items: Any = ()) -> None:
         message = f"The class faiss.{old} is deprecated in favour of faiss.{new.__name__}!"
         warnings.warn(message, DeprecationWarning, stacklevel=2)
-        ObjectVector.__init__(self)
+        ObjectVector.__init__(self, items)
 
     namespace = {"__module__": "faiss", "__init__": __init__, "__doc__": f"Deprecated name of {new.__name__}."}
     return type(old, (new,), namespace)

@@ -24,14 +24,13 @@ __all__ = [
 ]
 
 
-def _abstract(self: Any, *_: Any, **__: Any) -> None:
-    raise AttributeError("No constructor defined - class is abstract")
+class _Abstract:
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise AttributeError("No constructor defined - class is abstract")
 
 
-class SwigPyIterator:
+class SwigPyIterator(_Abstract):
     """Iterates over a container of C++. There are none here."""
-
-    __init__ = _abstract
 
 
 class IDScanContext:
@@ -123,14 +122,12 @@ class DirectMapAdd:
             self.direct_map.add_single_id(id, list_no, offset)
 
 
-class InvertedListsIOHook:
+class InvertedListsIOHook(_Abstract):
     """What reads and writes a class of inverted lists. Here read_InvertedLists and write_InvertedLists know all of them."""
 
     key: str = ""
     classname: str = ""
     _known: ClassVar[dict[str, str]] = {"ilod": "OnDiskInvertedLists", "ilbl": "BlockInvertedLists"}
-
-    __init__ = _abstract
 
     @classmethod
     def _hook(cls, key: str) -> "InvertedListsIOHook":

@@ -17,10 +17,10 @@ __all__ = [
 class PQEncoderGeneric:
     """Writes numbers of nbits bits to where a pointer to bytes leads, from bit `offset` on, lowest bits first."""
 
-    WIDTHS = range(1, 25)
+    _WIDTHS = range(1, 25)
 
     def __init__(self, code: Any, nbits: int, offset: int = 0) -> None:
-        if nbits not in self.WIDTHS:
+        if nbits not in self._WIDTHS:
             raise RuntimeError(f"Error: 'nbits is a width of this encoder' failed: {nbits}")
         self._code, self.nbits, self._at = code, int(nbits), int(offset)
 
@@ -38,7 +38,7 @@ class PQEncoderGeneric:
 class PQEncoder8(PQEncoderGeneric):
     """Writes bytes."""
 
-    WIDTHS = range(8, 9)
+    _WIDTHS = range(8, 9)
 
     def __init__(self, code: Any, nbits: int) -> None:
         super().__init__(code, nbits)
@@ -47,16 +47,16 @@ class PQEncoder8(PQEncoderGeneric):
 class PQEncoder16(PQEncoder8):
     """Writes numbers of two bytes."""
 
-    WIDTHS = range(16, 17)
+    _WIDTHS = range(16, 17)
 
 
 class PQDecoderGeneric:
     """Reads what a PQEncoderGeneric wrote."""
 
-    WIDTHS = range(1, 25)
+    _WIDTHS = range(1, 25)
 
     def __init__(self, code: Any, nbits: int) -> None:
-        if nbits not in self.WIDTHS:
+        if nbits not in self._WIDTHS:
             raise RuntimeError(f"Error: 'nbits is a width of this decoder' failed: {nbits}")
         self._code, self.nbits, self._at = code, int(nbits), 0
 
@@ -71,10 +71,10 @@ class PQDecoderGeneric:
 class PQDecoder8(PQDecoderGeneric):
     """Reads bytes."""
 
-    WIDTHS = range(8, 9)
+    _WIDTHS = range(8, 9)
 
 
 class PQDecoder16(PQDecoderGeneric):
     """Reads numbers of two bytes."""
 
-    WIDTHS = range(16, 17)
+    _WIDTHS = range(16, 17)

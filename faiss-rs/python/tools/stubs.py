@@ -224,6 +224,14 @@ def written_module(module: str) -> Iterator[list[str]]:
     nodes.setdefault("ObjectVector", class_of("object_vectors", "ObjectVector"))
     for name in sorted(contents.__all__):
         node, value = nodes.get(name), getattr(contents, name)
+        if (
+            node is None
+            and isinstance(value, type)
+            and value.__module__.startswith("faiss.")
+            and value.__name__ == name
+        ):
+            # Written in another module.
+            node = class_of(value.__module__.removeprefix("faiss."), name)
         if isinstance(node, ast.FunctionDef):
             yield written_function(node, "")
         elif isinstance(node, ast.ClassDef):
