@@ -188,11 +188,14 @@ def _search_in_child(index, x, queue):
     queue.put(index.search(x, 5)[1])
 
 
+# Forked, a child has the index as it is; else it gets one by pickle.
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_fork(index, rng):
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children(index, rng, method):
     x = rng.random((50, 16), dtype="f4")
+    # By several threads, which a fork does not take along.
     wanted = index.search(x, 5)[1]
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context(method)
     queue = context.Queue()
     children = [context.Process(target=_search_in_child, args=(index, x, queue)) for _ in range(3)]
     for child in children:
