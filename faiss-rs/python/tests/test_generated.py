@@ -41,8 +41,11 @@ def test_the_stubs_are_what_is_there(tmp_path):
         pytest.skip("FAISS_LINT_PYTHON does not name an interpreter that has mypy")
     absent = tmp_path / "absent.txt"
     absent.write_text("".join(f"faiss\\.{n}(\\..*)?\n" for n in loader.names() if is_placeholder(getattr(faiss, n))))
+    # The version as in mypy.ini of the checkout.
     settings = tmp_path / "mypy.ini"
-    settings.write_text(f"[mypy]\nmypy_path = {PACKAGE.parent}\n[mypy-torch.*]\nignore_missing_imports = True\n")
+    settings.write_text(
+        f"[mypy]\npython_version = 3.12\nmypy_path = {PACKAGE.parent}\n[mypy-torch.*]\nignore_missing_imports = True\n"
+    )
     lists = [f"--allowlist={path}" for path in (TOOLS / "stubtest.txt", absent)]
     command = [python, "-m", "mypy.stubtest", "faiss", "--concise", "--ignore-unused-allowlist", *lists]
     env = {**os.environ, "PYTHONPATH": str(PACKAGE.parent)}
