@@ -97,7 +97,7 @@ fn long_description(versions: &Versions, cuda: Option<&Cuda>, distribution: &str
         "\n## GPUs\n\n\
          A driver of branch {} or newer is needed for GPU indexes; no toolkit is: pip brings the CUDA runtime and cuBLAS.\n\
          Without a driver or a GPU `import faiss` works, and so does everything on the CPU.\n\n{}\n\
-         Of CUDA {}, any {} will do. `pip install '{distribution}[fix_cuda]'` pins those that the wheel\n\
+         Of CUDA {}, any {} will do. `pip install '{distribution}[fix-cuda]'` pins those that the wheel\n\
          was built and tested with.\n",
         cuda.driver_branch,
         capability_table(std::slice::from_ref(cuda)),

@@ -17,7 +17,7 @@ pub struct Metadata {
     pub requires_python: String,
     /// Lines of `Requires-Dist`, in the order in which they are written; see [`super::requirements`].
     pub requires_dist: Vec<String>,
-    /// Names of extras, in their normalized form (`fix-cuda`; pip takes `fix_cuda` for the same one).
+    /// Names of extras, in their normalized form (`fix-cuda`, never `fix_cuda`).
     pub provides_extra: Vec<String>,
     /// An SPDX expression of everything in the wheel, for example `MIT AND BSD-3-Clause`.
     pub license_expression: String,

@@ -1,6 +1,7 @@
-//! `Requires-Dist` for numpy and NVIDIA's wheels: loose within a CUDA major, exact with the extra `fix_cuda`.
+//! `Requires-Dist` for numpy and NVIDIA's wheels: loose within a CUDA major, exact with the extra `fix-cuda`.
 
-/// The extra that pins the toolkit of the build. `pip install NAME[fix_cuda]` means the same name.
+/// The extra that pins the toolkit of the build. uv and pip from 23.3 on take `NAME[fix_cuda]` for it as well; older pips do
+/// not, and METADATA may not name both (PEP 685), so every text writes it with a hyphen.
 pub const FIX_CUDA: &str = "fix-cuda";
 
 /// One of NVIDIA's wheels that the library needs at run time.
