@@ -20,8 +20,16 @@ const SETTINGS: &str = "[build]\nrustflags = [\"-C\", \"opt-level=0\"]\nrustc-wr
 
 /// A checkout with an extension that takes seconds to build, and all that it needs. None where the usual cache lacks that.
 fn extension(place: Place) -> Option<Place> {
+    small_extension(&place);
+    let needed =
+        |name: &str| name == "openblas" || name.starts_with("fetch:ziglang") || name.starts_with("fetch:cargo-zig");
+    lend(&place, "the extension is hermetic", needed).then_some(place)
+}
+
+/// Leaves two kernels and an extension of one function in a copy of this checkout.
+pub fn small_extension(place: &Place) {
     fs::remove_dir_all(place.root().join("faiss-rs")).unwrap();
-    small_kernels(&place);
+    small_kernels(place);
     let package = "[package]\nname = \"faiss-python\"\nversion = \"1.15.1\"\nedition = \"2024\"\n";
     place.write(
         "faiss-rs/python/Cargo.toml",
@@ -35,12 +43,9 @@ fn extension(place: Place) -> Option<Place> {
     let profile = "[profile.release]\ncodegen-units = 1\nlto = \"thin\"\nstrip = \"symbols\"\n";
     place.write("Cargo.toml", &format!("[workspace]\nresolver = \"3\"\nmembers = [\"faiss-rs/python\"]\n\n{profile}"));
     place.write("Cargo.lock", "version = 4\n\n[[package]]\nname = \"faiss-python\"\nversion = \"1.15.1\"\n");
-    let needed =
-        |name: &str| name == "openblas" || name.starts_with("fetch:ziglang") || name.starts_with("fetch:cargo-zig");
-    lend(&place, "the extension is hermetic", needed).then_some(place)
 }
 
-fn plan(place: &Place) -> Plan {
+pub fn plan(place: &Place) -> Plan {
     serde_json::from_str(&place.output(&["plan", "--cuda-major", "12", "--arch", "8.0", "--format", "json"])).unwrap()
 }
 

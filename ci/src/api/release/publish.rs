@@ -116,7 +116,7 @@ async fn check(context: &Context, values: &Values) -> Result<()> {
 async fn smoke(context: &Context, candidates: &[Candidate]) -> Result<()> {
     let versions = context.versions()?;
     let interpreter = ci_step::python::for_pip(versions.python_floor())?;
-    let mut tally = Tally::default();
+    let tally = Tally::default();
     for Candidate { path, wheel, .. } in candidates {
         let name = format!("{} under CPython {}", wheel.name, interpreter.full);
         let work = async || {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::server::{Gate, Then};
@@ -55,13 +55,13 @@ fn started(command: &mut Command) -> Result<Child> {
     command.spawn().map_err(Failure::io("cannot run", Path::new(command.get_program())))
 }
 
-/// Kills the program, then what it started, which works in groups of its own.
-fn end(child: &mut Child) {
+/// Kills the program, then what it started: each of those leads a group of its own.
+pub fn end(child: &mut Child) {
     let below = children(child.id());
     // One that has ended meanwhile is what is wanted.
     let _ = child.kill();
     for id in below {
-        let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+        let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
     }
     let _ = child.wait();
 }

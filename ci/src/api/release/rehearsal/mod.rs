@@ -8,7 +8,7 @@
 //! the middle of its work, `install` what pip and uv make of the release.
 
 mod install;
-mod killed;
+pub mod killed;
 mod server;
 mod stage;
 
