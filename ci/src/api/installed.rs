@@ -27,7 +27,7 @@ passes on a GPU, proof.json is written beside the wheel: which GPU, how many tes
         argument("cuda-major", Type::Major, "CUDA major of the wheel").required(),
         WHEEL,
         PYTHON,
-        argument("fix-cuda", Type::Flag, "Install the extra fix_cuda: the toolkit of the build"),
+        argument("fix-cuda", Type::Flag, "Install the extra fix-cuda: the toolkit of the build"),
         argument("no-gpu", Type::Flag, "Test the CPU part alone, as on a machine without a GPU"),
         FIND_LINKS,
     ],
@@ -131,7 +131,7 @@ async fn run(
         }
     };
     let pythons = chosen(versions, values.list("python"))?;
-    let mut tally = Tally::default();
+    let tally = Tally::default();
     for (index, interpreter) in pythons.iter().enumerate() {
         let suite = if index == 0 { Suite::Whole } else { Suite::Smoke };
         let name = format!("{} under CPython {}{}", file_name(&wheel), interpreter.full, suite.note());

@@ -85,6 +85,12 @@ impl Context {
         report::to_stderr(self.format)
     }
 
+    /// The same call, told in lines that nothing moves: several parts may tell at once.
+    pub fn in_lines(&self) -> Context {
+        let format = if self.format == Format::Text { Format::Lines } else { self.format };
+        Context { format, ..self.clone() }
+    }
+
     /// One line for the person who waits.
     pub fn say(&self, text: &str) {
         self.reporter().event(&Event::Note { text });

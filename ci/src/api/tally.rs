@@ -1,5 +1,6 @@
 //! Counts what passed, failed and was skipped, and shows each as it ends.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
@@ -9,9 +10,15 @@ use tokio_util::sync::CancellationToken;
 use crate::run::children;
 use ci_step::failure::{Failure, Result};
 
+/// Parts may run side by side: each adds what it found when it ends.
 #[derive(Debug, Default)]
 pub struct Tally {
-    pub passed: usize,
+    counts: RefCell<Counts>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    passed: usize,
     failed: Vec<String>,
     skipped: Vec<String>,
 }
@@ -25,42 +32,47 @@ pub enum Ended {
 }
 
 impl Tally {
-    /// Runs one part. A failure is shown and counted, and the others run all the same; only Ctrl-C ends everything.
-    pub async fn part(&mut self, name: &str, work: impl AsyncFnOnce() -> Result<Ended>) -> Result<()> {
+    /// Runs one part, and says whether it passed. A failure is shown and counted, and the others run all the same; only Ctrl-C
+    /// ends everything.
+    pub async fn part(&self, name: &str, work: impl AsyncFnOnce() -> Result<Ended>) -> Result<bool> {
         eprintln!("----- {name}");
         let started = Instant::now();
-        match work().await {
+        let ended = work().await;
+        let mut counts = self.counts.borrow_mut();
+        match ended {
             Ok(Ended::Passed(count)) => {
-                self.passed += count;
+                counts.passed += count;
                 let tests = if count == 1 { String::new() } else { format!(", {count} tests") };
                 eprintln!("passed   {name}{tests}  {:.1} s", started.elapsed().as_secs_f64());
+                return Ok(true);
             }
             Ok(Ended::Skipped(why)) => {
                 eprintln!("skipped  {name}: {why}");
-                self.skipped.push(format!("{name}: {why}"));
+                counts.skipped.push(format!("{name}: {why}"));
             }
             Err(failure) if failure.kind == ci_step::failure::Kind::Interrupted => return Err(failure),
             Err(failure) => {
                 eprintln!("{failure}\nFAILED   {name}  {:.1} s", started.elapsed().as_secs_f64());
-                self.failed.push(name.to_owned());
+                counts.failed.push(name.to_owned());
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Prints the sum as the last line. A run in which no test ran is a failure.
     pub fn close(self) -> Result<()> {
-        for line in &self.skipped {
+        let Counts { passed, failed, skipped } = self.counts.into_inner();
+        for line in &skipped {
             println!("skipped: {line}");
         }
-        for line in &self.failed {
+        for line in &failed {
             println!("FAILED: {line}");
         }
-        println!("{} passed, {} failed, {} skipped", self.passed, self.failed.len(), self.skipped.len());
-        if !self.failed.is_empty() {
-            return Err(Failure::check(format!("Failed: {}.", self.failed.join(", ")), "Their words are above."));
+        println!("{passed} passed, {} failed, {} skipped", failed.len(), skipped.len());
+        if !failed.is_empty() {
+            return Err(Failure::check(format!("Failed: {}.", failed.join(", ")), "Their words are above."));
         }
-        if self.passed == 0 {
+        if passed == 0 {
             return Err(Failure::check("No test ran.", "Read above why each part was skipped."));
         }
         Ok(())

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+
+use futures_util::future::try_join;
 use tokio::process::Command;
 
 use super::installed::{self, Dependencies, Suite};
@@ -66,6 +68,8 @@ struct Run<'a> {
     versions: &'a Versions,
     plan: Plan,
     jobs: usize,
+    /// What tells cargo which BLAS the crates link.
+    blas: Vec<(&'static str, OsString)>,
     tally: Tally,
 }
 
@@ -77,46 +81,60 @@ async fn lint(context: &Context, values: &Values) -> Result<()> {
 }
 
 async fn all(context: &Context, values: &Values) -> Result<()> {
+    let context = &context.in_lines();
     let versions = context.versions()?;
     let majors: Vec<u32> = versions.cuda.iter().map(|cuda| cuda.major).collect();
     let mut matrix = Matrix::gpu(versions, &majors, &[], &versions.wheel.platforms[0])?;
     matrix.cpu = true;
     let plan = context.plan(versions, &matrix)?;
-    let mut run = Run { context, versions, plan, jobs: jobs(&values.numbers("jobs")), tally: Tally::default() };
+    let jobs = jobs(&values.numbers("jobs"));
+    let mut run = Run { context, versions, plan, jobs, blas: Vec::new(), tally: Tally::default() };
     let only = values.list("only");
     let wanted = |part: &str| only.is_empty() || only.iter().any(|name| name == part);
-    if wanted("rust") {
-        run.rust().await?;
+    if wanted("rust") || wanted("crates") {
+        run.blas = run.blas().await?;
     }
-    if wanted("python") {
-        run.python().await?;
-    }
-    if wanted("wheels") {
-        run.wheels().await?;
-    }
-    if wanted("engines") {
-        let dagger = values.text("engine") == Some("dagger");
-        let jobs = run.jobs;
-        let work = async || engines::compare(context, dagger, jobs).await;
-        run.tally.part("the same wheels from the Dagger engine", work).await?;
-    }
-    if wanted("audit") {
-        run.audit().await?;
-    }
-    if wanted("installed") {
-        run.installed().await?;
-    }
-    if wanted("release") {
-        let work = async || match python::which("git") {
-            Some(_) => rehearsal::run(context).await.map(Ended::Passed),
-            None => Ok(Ended::Skipped("there is no git".into())),
-        };
-        run.tally.part("the dress rehearsal of a release", work).await?;
-    }
-    if wanted("docs") {
-        run.docs().await?;
-    }
-    if wanted("crates") {
+    let run = run;
+    // Side by side, since neither keeps every processor busy: what reads and compiles the code here, and the wheels.
+    let code = async {
+        if wanted("rust") {
+            run.rust().await?;
+        }
+        if wanted("python") {
+            run.python().await?;
+        }
+        if wanted("crates") { run.compile().await } else { Ok(false) }
+    };
+    let wheels = async {
+        if wanted("wheels") {
+            run.wheels().await?;
+        }
+        if wanted("engines") {
+            let dagger = values.text("engine") == Some("dagger");
+            let work = async || engines::compare(context, dagger, jobs).await;
+            run.tally.part("the same wheels from the Dagger engine", work).await?;
+        }
+        if wanted("audit") {
+            run.audit().await?;
+        }
+        if wanted("installed") {
+            run.installed().await?;
+        }
+        if wanted("release") {
+            let work = async || match python::which("git") {
+                Some(_) => rehearsal::run(context).await.map(Ended::Passed),
+                None => Ok(Ended::Skipped("there is no git".into())),
+            };
+            run.tally.part("the dress rehearsal of a release", work).await?;
+        }
+        if wanted("docs") {
+            run.docs().await?;
+        }
+        Ok(())
+    };
+    let (compiled, ()) = try_join(code, wheels).await?;
+    // Last, since some of these tests work with what the wheels left in the cache.
+    if compiled {
         run.crates().await?;
     }
     // Minutes, and packages from the network that nothing else needs.
@@ -137,28 +155,29 @@ impl Run<'_> {
         command
     }
 
-    /// A command that passes or fails as a whole.
-    async fn command(&mut self, name: &str, command: Command) -> Result<()> {
+    /// A command that passes or fails as a whole; says which.
+    async fn command(&self, name: &str, command: Command) -> Result<bool> {
         let log = self.log(&name.replace(' ', "-"));
         let stop = self.context.stop.clone();
         let work = async || quiet(command, &log, name, &stop).await.map(|_| Ended::Passed(1));
         self.tally.part(name, work).await
     }
 
-    async fn rust(&mut self) -> Result<()> {
+    async fn rust(&self) -> Result<()> {
         let (context, versions) = (self.context, self.versions);
         self.tally
             .part("versions.lock", async || context.lock()?.require_fresh(versions).map(|()| Ended::Passed(1)))
             .await?;
         self.command("cargo fmt", self.cargo(&["fmt", "--all", "--check"])).await?;
         let mut clippy = self.cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]);
-        clippy.envs(self.blas().await?);
+        clippy.envs(self.blas.iter().cloned());
         self.command("cargo clippy", clippy).await?;
         // Advisories need a database from the network; the other checks need the crates of every system, which cargo fetches.
-        self.tool("cargo deny", "cargo-deny", &["--locked", "check", "bans", "licenses", "sources"]).await
+        self.tool("cargo deny", "cargo-deny", &["--locked", "check", "bans", "licenses", "sources"]).await?;
+        Ok(())
     }
 
-    async fn python(&mut self) -> Result<()> {
+    async fn python(&self) -> Result<()> {
         self.tool("ruff check", "ruff", &["check", "--no-cache", "."]).await?;
         self.tool("ruff format", "ruff", &["format", "--no-cache", "--check", "."]).await?;
         self.tool("mypy", "mypy", &["--cache-dir", "target/ci/mypy"]).await?;
@@ -172,11 +191,12 @@ impl Run<'_> {
         words.extend(files.iter().map(String::as_str));
         self.tool("actionlint", "actionlint", &words).await?;
         // Without a network: what it finds does not depend on the day.
-        self.tool("zizmor", "zizmor", &["--offline", "--no-progress", "--pedantic", ".github/workflows"]).await
+        self.tool("zizmor", "zizmor", &["--offline", "--no-progress", "--pedantic", ".github/workflows"]).await?;
+        Ok(())
     }
 
     /// A program from the pinned wheels of the environment `lint`.
-    async fn tool(&mut self, title: &str, program: &str, arguments: &[&str]) -> Result<()> {
+    async fn tool(&self, title: &str, program: &str, arguments: &[&str]) -> Result<bool> {
         let interpreter = python::for_pip(self.versions.python_floor())?;
         let bin = environment::locked(self.context, self.versions, "lint", &interpreter)?.bin();
         let path = bin.join(program);
@@ -210,10 +230,17 @@ impl Run<'_> {
         ])
     }
 
-    async fn crates(&mut self) -> Result<()> {
+    /// The tests of every crate, but for those in documentation, which cargo compiles when it runs them.
+    async fn compile(&self) -> Result<bool> {
+        let mut command = self.cargo(&["test", "--workspace", "--locked", "--no-run"]);
+        command.envs(self.blas.iter().cloned());
+        self.command("cargo test --no-run", command).await
+    }
+
+    async fn crates(&self) -> Result<()> {
         // What a passed test prints is shown, since a test that skips something says so there.
         let mut command = self.cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--", "--show-output"]);
-        command.envs(self.blas().await?);
+        command.envs(self.blas.iter().cloned());
         let interpreter = python::for_pip(self.versions.python_floor())?;
         let audit = environment::locked(self.context, self.versions, "audit", &interpreter)?;
         command.env("FAISS_GATES_BIN", audit.bin()).env("FAISS_CUOBJDUMP", self.cuobjdump()?);
@@ -229,10 +256,11 @@ impl Run<'_> {
                 count => Ok(Ended::Passed(count)),
             }
         };
-        self.tally.part("cargo test", work).await
+        self.tally.part("cargo test", work).await?;
+        Ok(())
     }
 
-    async fn wheels(&mut self) -> Result<()> {
+    async fn wheels(&self) -> Result<()> {
         let (context, plan, jobs) = (self.context, &self.plan, self.jobs);
         let work = async || {
             let store = context.store()?;
@@ -248,7 +276,8 @@ impl Run<'_> {
             }
             Ok(Ended::Passed(wheels.len()))
         };
-        self.tally.part("build and verify the wheels", work).await
+        self.tally.part("build and verify the wheels", work).await?;
+        Ok(())
     }
 
     fn wheel(&self, name: &str) -> Option<PathBuf> {
@@ -281,7 +310,7 @@ impl Run<'_> {
         Ok(program)
     }
 
-    async fn audit(&mut self) -> Result<()> {
+    async fn audit(&self) -> Result<()> {
         let names: Vec<String> = self.plan.wheels.iter().map(|wheel| wheel.name.clone()).collect();
         for name in names {
             let (context, versions, path, cuobjdump) =
@@ -309,7 +338,7 @@ impl Run<'_> {
     }
 
     /// The whole suite under the usual Python with one wheel, smoke under the other Pythons, and the import of the other wheels.
-    async fn installed(&mut self) -> Result<()> {
+    async fn installed(&self) -> Result<()> {
         let pythons = installed::chosen(self.versions, &[])?;
         let mut runs: Vec<(String, usize, Suite)> = vec![("cuda12".into(), 0, Suite::Whole)];
         runs.extend((1..pythons.len()).map(|index| ("cuda12".to_owned(), index, Suite::Smoke)));
@@ -333,12 +362,13 @@ impl Run<'_> {
     }
 
     /// The documentation site, built with every warning an error: a link or an anchor that leads nowhere is one.
-    async fn docs(&mut self) -> Result<()> {
-        self.tool("the documentation site", "mkdocs", &["build", "--strict", "--quiet"]).await
+    async fn docs(&self) -> Result<()> {
+        self.tool("the documentation site", "mkdocs", &["build", "--strict", "--quiet"]).await?;
+        Ok(())
     }
 
     /// Programs of others with the CPU wheel, each in an environment of its own.
-    async fn clients(&mut self) -> Result<()> {
+    async fn clients(&self) -> Result<()> {
         let (context, wheel, log) = (self.context, self.wheel("cpu"), self.log("clients"));
         let interpreter = python::for_pip(self.versions.python_floor())?;
         let work = async || {
@@ -350,7 +380,8 @@ impl Run<'_> {
             let words = quiet(command, &log, "a client program", &context.stop).await?;
             Ok(Ended::Passed(installed::passed(&words)))
         };
-        self.tally.part("programs of others that use faiss", work).await
+        self.tally.part("programs of others that use faiss", work).await?;
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one scheduler of all engines: a graph of steps, as many side by side as there are jobs, until all are made, one
 //! fails, or a person says stop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use ci_step::failure::{Failure, Kind, Result};
@@ -38,8 +38,9 @@ pub async fn run<R: Runner>(
     reporter: &mut dyn Reporter,
 ) -> Result<Outcome> {
     reporter.event(&Event::Begin { steps: steps.len() });
-    // The extension takes longest: it must not be the last to start.
-    steps.sort_by_key(|step| !matches!(step.action, Action::Extension { .. }));
+    // The extension takes longest: it starts before the others, and nothing goes before what it needs.
+    let urgent = urgent(&steps);
+    steps.sort_by_key(|step| (!matches!(step.action, Action::Extension { .. }), !urgent.contains(&step.name)));
     // Cancelled by who calls, or by the first failure.
     let stop = &stop.child_token();
     let mut outcome = Outcome::new();
@@ -79,6 +80,18 @@ pub async fn run<R: Runner>(
         None if stop.is_cancelled() => Err(Failure::interrupted()),
         None => Ok(outcome),
     }
+}
+
+/// The extension and all that it needs of `steps`.
+fn urgent(steps: &[&Step]) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    let mut left: Vec<&Step> =
+        steps.iter().copied().filter(|step| matches!(step.action, Action::Extension { .. })).collect();
+    while let Some(step) = left.pop() {
+        left.extend(steps.iter().filter(|other| step.needs.contains(&other.name)));
+        found.insert(step.name.clone());
+    }
+    found
 }
 
 #[cfg(test)]
@@ -147,6 +160,23 @@ mod tests {
             let place = |name: &str| order.iter().position(|known| known == name).unwrap();
             assert!(place("a") < place("b") && place("b") < place("d") && place("c") < place("d"));
         }
+    }
+
+    #[test]
+    fn nothing_goes_before_the_extension_and_what_it_needs() {
+        let mut steps = [step("a", &[]), step("b", &["a"]), step("c", &[]), step("d", &["c"]), step("e", &["d"])];
+        steps[4].action = Action::Extension {
+            zig: String::new(),
+            zigbuild: String::new(),
+            openblas: String::new(),
+            target: String::new(),
+            blas: String::new(),
+            prefix: String::new(),
+            rust: String::new(),
+        };
+        let fake = Fake::default();
+        walk(&fake, &steps, 1, &CancellationToken::new()).unwrap();
+        assert_eq!(*fake.order.borrow(), ["c", "d", "e", "a", "b"]);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub trait Reporter {
 pub enum Format {
     /// Lines that move on a terminal, plain lines elsewhere.
     Text,
+    /// Plain lines.
+    Lines,
     Json,
 }
 
@@ -55,7 +57,7 @@ pub fn to_stderr(format: Format) -> Box<dyn Reporter> {
     match format {
         Format::Json => Box::new(Json),
         Format::Text if std::io::stderr().is_terminal() => Box::new(Terminal::default()),
-        Format::Text => Box::new(Plain::default()),
+        Format::Text | Format::Lines => Box::new(Plain::default()),
     }
 }
 
