@@ -41,4 +41,15 @@ template <u32 N> __device__ __forceinline__ float warp_sum_many(float (&v)[N], u
     return v[0];
 }
 
+// The squared distance of two rows by differences, or their inner product; in every lane of the warp.
+template <typename T> __device__ __forceinline__ float warp_value(const T* x, const T* y, u32 d, u32 inner, u32 lane) {
+    float sum = 0;
+#pragma unroll 4
+    for (u32 i = lane; i < d; i += 32) {
+        const float a = to_float(x[i]), b = to_float(y[i]), difference = a - b;
+        sum = inner ? fmaf(a, b, sum) : fmaf(difference, difference, sum);
+    }
+    return warp_sum(sum);
+}
+
 } // namespace faiss

@@ -5,33 +5,81 @@
 
 namespace faiss {
 
-// The mean of up to 4096 rows spread over all, by column; 0 where it is no number. Blocks: ceil(d / 32).
+constexpr u32 MEAN_WARPS = 32, MEAN_GROUPS = 8, MEAN_ROWS = 512;
+
+// A few rows far from all others must not draw a mean away: of eight means of as many groups of rows, those in the middle count.
+__device__ __forceinline__ float middle(float (&values)[MEAN_GROUPS]) {
+#pragma unroll
+    for (u32 i = 0; i < MEAN_GROUPS; ++i)
+#pragma unroll
+        for (u32 j = i % 2; j + 1 < MEAN_GROUPS; j += 2)
+            if (!(values[j] <= values[j + 1])) {
+                const float kept = values[j];
+                values[j] = values[j + 1];
+                values[j + 1] = kept;
+            }
+    return 0.25f * ((values[2] + values[3]) + (values[4] + values[5]));
+}
+
+// The mean of up to 512 rows spread over all, by column; 0 where it is no number. Where `spreads` is not null, also how far their
+// squares are from it, roughly. Blocks: ceil(d / 32).
 template <typename T>
-__device__ void column_means(const T* rows, i64 count, u32 d, float* means) {
-    __shared__ float sums[8][32];
+__device__ void column_means(const T* rows, i64 count, u32 d, float* means, float* spreads) {
+    __shared__ float sums[MEAN_WARPS][32], squares[MEAN_WARPS][32];
     const u32 lane = threadIdx.x % 32, warp = threadIdx.x / 32, column = blockIdx.x * 32 + lane;
-    const u32 used = (u32)min(count, (i64)4096);
+    const u32 used = (u32)min(count, (i64)MEAN_ROWS);
     const i64 step = count / used;
-    float sum = 0;
-    if (column < d)
-        for (u32 row = warp; row < used; row += 8) sum += to_float(rows[row * step * d + column]);
-    sums[warp][lane] = used < 64 ? sum : sum / ((used - warp + 7) / 8);
+    // Sums of differences to a row of the warp's own, which cancel less.
+    const float first = column < d && warp < used ? to_float(rows[warp * step * d + column]) : 0.0f;
+    float sum = 0, square = 0;
+    if (column < d) {
+        float values[MEAN_ROWS / MEAN_WARPS];
+#pragma unroll
+        for (u32 i = 0; i < MEAN_ROWS / MEAN_WARPS; ++i) {
+            const u32 row = warp + i * MEAN_WARPS;
+            values[i] = row < used ? to_float(rows[row * step * d + column]) : first;
+        }
+#pragma unroll
+        for (u32 i = 0; i < MEAN_ROWS / MEAN_WARPS; ++i) {
+            const float difference = values[i] - first;
+            sum += difference;
+            square = fmaf(difference, difference, square);
+        }
+    }
+    const u32 mine = warp < used ? (used - warp + MEAN_WARPS - 1) / MEAN_WARPS : 1;
+    const float mean = sum / mine;
+    sums[warp][lane] = first + mean;
+    squares[warp][lane] = fmaxf(square / mine - mean * mean, 0.0f);
     __syncthreads();
     if (warp > 0 || column >= d) return;
-    if (used < 64) {
-        for (u32 w = 1; w < 8; ++w) sum += sums[w][lane];
-        sum /= used;
+    float center = 0, spread = 0;
+    const u32 warps = min(used, MEAN_WARPS);
+    if (used < 256) {
+        for (u32 w = 0; w < warps; ++w) {
+            const u32 rows_of = (used - w + MEAN_WARPS - 1) / MEAN_WARPS;
+            center += sums[w][lane] * rows_of / used;
+        }
+        // One row tells of no spread: that of the warps' means is there, too.
+        for (u32 w = 0; w < warps; ++w) {
+            const float difference = sums[w][lane] - center;
+            spread += (squares[w][lane] + difference * difference) / warps;
+        }
     } else {
-        // A few rows far from all others must not draw it away: of the warps' eight means, those in the middle count.
-        for (u32 i = 1; i < 8; ++i)
-            for (u32 j = i; j > 0 && !(sums[j - 1][lane] <= sums[j][lane]); --j) {
-                const float kept = sums[j][lane];
-                sums[j][lane] = sums[j - 1][lane];
-                sums[j - 1][lane] = kept;
+        float groups[MEAN_GROUPS], group_squares[MEAN_GROUPS];
+#pragma unroll
+        for (u32 i = 0; i < MEAN_GROUPS; ++i) {
+            groups[i] = group_squares[i] = 0;
+#pragma unroll
+            for (u32 w = i; w < MEAN_WARPS; w += MEAN_GROUPS) {
+                groups[i] += sums[w][lane] * (1.0f * MEAN_GROUPS / MEAN_WARPS);
+                group_squares[i] += squares[w][lane] * (1.0f * MEAN_GROUPS / MEAN_WARPS);
             }
-        sum = 0.25f * ((sums[2][lane] + sums[3][lane]) + (sums[4][lane] + sums[5][lane]));
+        }
+        center = middle(groups);
+        spread = middle(group_squares);
     }
-    means[column] = isfinite(sum) ? sum : 0.0f;
+    means[column] = isfinite(center) ? center : 0.0f;
+    if (spreads) spreads[column] = isfinite(spread) ? spread : 0.0f;
 }
 
 // The largest magnitude of the centred numbers, into `largest`, which begins as 0; infinite ones and NaN don't count.

@@ -3,6 +3,7 @@
 // NaN and what is no better than the worst value (FLT_MAX, or -FLT_MAX where larger is better) have no key: such a place in
 // the result keeps the worst value and id -1.
 #include "keys.cuh"
+#include "lanes.cuh"
 
 namespace faiss {
 
@@ -217,14 +218,8 @@ __device__ void exact_keys(const T* queries, const T* vectors, u32 d, u32 query_
         const i64 id = place < k ? ids[row * k + place] : -1;
         u64 key = NO_KEY;
         if (id >= 0) {
-            const T *x = queries + row * d, *y = vectors + (id - first_id) * d;
-            float sum = 0;
-#pragma unroll 4
-            for (u32 i = lane; i < d; i += 32) {
-                const float a = to_float(x[i]), b = to_float(y[i]), difference = a - b;
-                sum = inner ? fmaf(a, b, sum) : fmaf(difference, difference, sum);
-            }
-            key = make_key(warp_sum(sum), (u32)(id - first_id), inner);
+            const float value = warp_value(queries + row * d, vectors + (id - first_id) * d, d, inner, lane);
+            key = make_key(value, (u32)(id - first_id), inner);
         }
         if (lane == 0) keys[at] = key;
     }

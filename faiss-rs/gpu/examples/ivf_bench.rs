@@ -89,7 +89,8 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         resources.with(0, |context| {
             let queries = context.upload(x)?;
             let (mut near, mut labels) = (context.take::<f32>(nq * nprobe)?, context.take::<i64>(nq * nprobe)?);
-            let strategy = Strategy::choose(context.properties, MetricType::L2, nq, nprobe);
+            let strategy =
+                Strategy::choose(context.properties, MetricType::L2, nq, (centroids.count, d, 4 * d), nprobe);
             let search = knn::Search { metric: MetricType::L2, arg: 0.0, k: nprobe, strategy };
             let out = Best { values: near.ptr_mut(), ids: labels.ptr_mut() };
             coarse = time(|| {

@@ -375,11 +375,13 @@ impl Shape {
         count: usize,
         k: usize,
     ) -> Result<()> {
+        let bytes = self.d * if matches!(queries, Rows::F16(_)) { 2 } else { 4 };
+        let of = (page.min(self.n), self.d, bytes);
         let search = Search {
             metric: params.metric,
             arg: params.metric_arg,
             k,
-            strategy: Strategy::choose(context.properties, params.metric, count, k),
+            strategy: Strategy::choose(context.properties, params.metric, count, of, k),
         };
         let size = count * k;
         let (mut values, mut ids) = (context.take(size)?, context.take(size)?);

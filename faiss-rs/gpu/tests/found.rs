@@ -4,6 +4,7 @@ mod common;
 
 use common::{Random, distances, gpu, on_gpu, small};
 use faiss_core::base::MetricType;
+use faiss_gpu::ops::few;
 use faiss_gpu::ops::found::{self, Precision};
 use faiss_gpu::ops::knn::{self, Search, Strategy, Vectors};
 use faiss_gpu::ops::rows::Rows;
@@ -29,6 +30,8 @@ struct Found {
     ids: Vec<i64>,
     /// How many queries one product, and three, did not prove.
     unproven: [usize; 2],
+    /// How many queries the way for few of them left.
+    few_left: usize,
 }
 
 fn to_half(x: &[f32]) -> Vec<f16> {
@@ -48,7 +51,7 @@ impl Case {
     fn search(&self, resources: &GpuResources) -> Option<Found> {
         let (d, k) = (self.d, self.k);
         let nq = self.queries.len() / d;
-        let mut found = Found { values: vec![7.0; nq * k], ids: vec![7; nq * k], unproven: [0; 2] };
+        let mut found = Found { values: vec![7.0; nq * k], ids: vec![7; nq * k], unproven: [0; 2], few_left: 0 };
         let mut applies = false;
         let work = |c: &Context<'_>| -> Result<()> {
             let (q32, v32) = (c.upload(&self.queries)?, c.upload(&self.vectors)?);
@@ -75,10 +78,23 @@ impl Case {
                 self.check(&found, |q| !rows.contains(&q));
             }
             // What a caller gets: with what was not proven done by other means.
-            let how = Search { metric: self.metric, arg: 0.0, k, strategy: Strategy::Found };
-            knn::knn(c, queries, nq, &vectors, how, 0, out)?;
-            c.download(values.ptr(), &mut found.values)?;
-            c.download(ids.ptr(), &mut found.ids)
+            for strategy in [Strategy::Few, Strategy::Found] {
+                let how = Search { metric: self.metric, arg: 0.0, k, strategy };
+                knn::knn(c, queries, nq, &vectors, how, 0, out)?;
+                c.download(values.ptr(), &mut found.values)?;
+                c.download(ids.ptr(), &mut found.ids)?;
+                self.check(&found, |_| true);
+            }
+            if few::reads(c.properties, self.metric, nq, d, k).is_some() {
+                let (mut values, mut ids) = (vec![7.0; nq * k], vec![7; nq * k]);
+                few::launch(c, queries, nq, &vectors, (self.metric, k), 0, out)?;
+                c.download(out.values.read(), &mut values)?;
+                c.download(out.ids.read(), &mut ids)?;
+                let proven = |q: usize| ids[q * k] != few::UNPROVEN;
+                found.few_left = (0..nq).filter(|q| !proven(*q)).count();
+                self.check(&Found { values, ids: ids.clone(), ..found }, proven);
+            }
+            Ok(())
         };
         on_gpu(|| resources.with(0, work)).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         applies.then_some(found)
@@ -130,7 +146,8 @@ impl Case {
         self.check(&found, |_| true);
         let again = self.search(resources)?;
         assert!((again.values, again.ids) == (found.values.clone(), found.ids.clone()), "{}: not the same", self.name);
-        println!("{}: {:?} of {} not proven", self.name, found.unproven, self.queries.len() / self.d);
+        let (few, all) = (found.few_left, self.queries.len() / self.d);
+        println!("{}: {:?} of {all} not proven, {few} by the way for few", self.name, found.unproven);
         Some(found)
     }
 }

@@ -23,6 +23,7 @@ use crate::given::{Input, Output};
 use crate::kind::{Cloner, Target};
 use crate::memory::{Ptr, PtrMut, Temp};
 use crate::ops::assign::Parts;
+use crate::ops::few;
 use crate::ops::kmeans::{self, Job};
 use crate::ops::knn::{self, Search, Strategy, Vectors};
 use crate::ops::range;
@@ -169,7 +170,9 @@ impl GpuIndexFlat {
 
     pub(crate) fn strategy(&self, queries: usize, k: usize) -> crate::Result<Strategy> {
         let properties = device_properties(self.config().device)?;
-        Ok(Strategy::choose(properties, self.metric_type, queries, k))
+        let (count, d) = (self.ntotal.max(0) as usize, self.dim());
+        let bytes = d * if self.use_float16 { 2 } else { 4 };
+        Ok(Strategy::choose(properties, self.metric_type, queries, (count, d, bytes), k))
     }
 
     /// Searches for queries that are on the device already.
@@ -185,11 +188,10 @@ impl GpuIndexFlat {
         let Some(vectors) = self.vectors.as_ref() else {
             return Err(crate::Error::invalid("the flat index has no vectors"));
         };
-        let len = count * self.dim();
-        let mut half = vectors.is_half().then(|| context.take::<f16>(len)).transpose()?;
-        let queries = as_stored(context, queries, len, half.as_mut().map(|h| h.ptr_mut()))?;
         let search = Search { metric: self.metric_type, arg: self.metric_arg, k, strategy };
-        knn::knn(context, queries, count, &vectors.view(), search, 0, out)
+        self.with_queries(context, queries, count, |queries| {
+            knn::knn(context, queries, count, &vectors.view(), search, 0, out)
+        })
     }
 
     /// Adds vectors of the host or of the device, on a given stream where there is one.
@@ -234,28 +236,78 @@ impl GpuIndexFlat {
         self.with_on(stream, |context| {
             let marks = marks.map(|marks| context.upload(&marks)).transpose()?;
             let searched = Vectors { allowed: marks.as_ref().map(|m| m.ptr()), ..vectors.view() };
-            if let (None, Input::Host(host), Output::Host(distances, labels), Strategy::Scan) =
+            if let (None, Input::Host(host), Output::Host(distances, labels), Strategy::Scan | Strategy::Few) =
                 (&marks, x, &mut *out, search.strategy)
             {
                 let work = |queries: Ptr<f32>, values: PtrMut<f32>, ids: PtrMut<i64>| {
-                    self.search_on_device(context, queries, n, k, search.strategy, Best { values, ids })
+                    let best = Best { values, ids };
+                    self.with_queries(context, queries, n, |queries| {
+                        knn::queue(context, queries, n, &searched, search, 0, best)
+                    })
                 };
-                if n > 0 && context.replay(&self.recorded_as(vectors, n, k), host, (distances, labels), work)? {
-                    return Ok(());
+                let key = self.recorded_as(vectors, n, k);
+                if n > 0 && context.replay(&key, host, (&mut **distances, &mut **labels), work)? {
+                    return self.search_left(context, &searched, host, search, (distances, labels));
                 }
             }
             for first in (0..n).step_by(page) {
                 let count = page.min(n - first);
                 let (queries, _kept) = x.bring(context, first * d, count * d)?;
-                let mut half = vectors.is_half().then(|| context.take::<f16>(count * d)).transpose()?;
-                let queries = as_stored(context, queries, count * d, half.as_mut().map(|h| h.ptr_mut()))?;
                 let (mut values, mut ids) = (context.take(count * k)?, context.take(count * k)?);
                 let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-                out.while_made(first * k, count * k, || knn::knn(context, queries, count, &searched, search, 0, best))?;
+                out.while_made(first * k, count * k, || {
+                    self.with_queries(context, queries, count, |queries| {
+                        knn::knn(context, queries, count, &searched, search, 0, best)
+                    })
+                })?;
                 out.put(context, first * k, count * k, values.ptr(), ids.ptr())?;
             }
             Ok(())
         })
+    }
+
+    /// The queries whose results a recording left open are searched otherwise.
+    fn search_left(
+        &self,
+        context: &Context<'_>,
+        searched: &Vectors,
+        x: &[f32],
+        search: Search,
+        (distances, labels): (&mut [f32], &mut [i64]),
+    ) -> crate::Result<()> {
+        let (d, k) = (self.dim(), search.k);
+        let left: Vec<usize> = (0..labels.len() / k).filter(|q| labels[q * k] == few::UNPROVEN).collect();
+        if left.is_empty() {
+            return Ok(());
+        }
+        let x: Vec<f32> = left.iter().flat_map(|q| &x[q * d..][..d]).copied().collect();
+        let (n, queries) = (left.len(), context.upload(&x)?);
+        let strategy = Strategy::beside_few(context.properties, search.metric, n, k);
+        let (mut values, mut ids) = (context.take(n * k)?, context.take(n * k)?);
+        let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
+        self.with_queries(context, queries.ptr(), n, |queries| {
+            knn::knn(context, queries, n, searched, Search { strategy, ..search }, 0, best)
+        })?;
+        let (mut found, mut found_ids) = (vec![0f32; n * k], vec![0i64; n * k]);
+        context.download_both((values.ptr(), &mut found), (ids.ptr(), &mut found_ids))?;
+        for (i, q) in left.into_iter().enumerate() {
+            distances[q * k..][..k].copy_from_slice(&found[i * k..][..k]);
+            labels[q * k..][..k].copy_from_slice(&found_ids[i * k..][..k]);
+        }
+        Ok(())
+    }
+
+    /// Work with queries as the vectors' type: f32 as they are, or rounded to f16.
+    fn with_queries<R>(
+        &self,
+        context: &Context<'_>,
+        queries: Ptr<f32>,
+        count: usize,
+        work: impl FnOnce(Rows) -> crate::Result<R>,
+    ) -> crate::Result<R> {
+        let len = count * self.dim();
+        let mut half = self.use_float16.then(|| context.take::<f16>(len)).transpose()?;
+        work(as_stored(context, queries, len, half.as_mut().map(|h| h.ptr_mut()))?)
     }
 
     /// What a recording of a search of few queries depends on.

@@ -5,9 +5,10 @@ use faiss_core::base::MetricType;
 use half::f16;
 
 use crate::device::DeviceProperties;
-use crate::error::{Error, Result, check_interrupt};
+use crate::error::{Result, check_interrupt};
 use crate::launchers::{self, Metric};
 use crate::memory::{Ptr, PtrMut, Temp};
+use crate::ops::few;
 use crate::ops::found::{self, Precision};
 use crate::ops::rows::{self, Rows};
 use crate::ops::select::{self, BLOCK_K, Best, Compared, Values};
@@ -27,8 +28,10 @@ pub struct Vectors {
 /// How the best are found. One chooser, [`Strategy::choose`]; the tests run all of them against each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Strategy {
-    /// Few queries by L2 or inner product: one read of the vectors for every eight.
+    /// One query by L2 or inner product, or few vectors: one read of the vectors for every eight queries.
     Scan,
+    /// Few queries by L2 or inner product: one read of the vectors for a hundred and more ([`few`]).
+    Few,
     /// Many queries by L2 or inner product: candidates by matrix units, and a proof ([`found`]).
     Found,
     /// Any metric, number by number.
@@ -37,11 +40,32 @@ pub enum Strategy {
 
 /// From this many queries on, matrix units beat reading the vectors once for every eight.
 const FOUND_FROM: usize = 24;
+/// From so many bytes of vectors on, so many that queries meet, and up to so many reads of them, [`few`] pays.
+const FEW_BYTES: usize = 16 << 20;
+const FEW_MET: usize = 512 << 20;
+const FEW_READS: usize = 4;
 
 impl Strategy {
-    pub const ALL: [Strategy; 3] = [Strategy::Scan, Strategy::Found, Strategy::Pairwise];
+    pub const ALL: [Strategy; 4] = [Strategy::Scan, Strategy::Few, Strategy::Found, Strategy::Pairwise];
 
-    pub fn choose(properties: &DeviceProperties, metric: MetricType, queries: usize, k: usize) -> Strategy {
+    /// For `count` vectors of `bytes` each and `d` numbers.
+    pub fn choose(
+        properties: &DeviceProperties,
+        metric: MetricType,
+        queries: usize,
+        (count, d, bytes): (usize, usize, usize),
+        k: usize,
+    ) -> Strategy {
+        let all = count.saturating_mul(bytes);
+        let worth = queries > 1 && all >= FEW_BYTES && all.saturating_mul(queries) >= FEW_MET;
+        if worth && few::reads(properties, metric, queries, d, k).is_some_and(|reads| reads <= FEW_READS) {
+            return Strategy::Few;
+        }
+        Strategy::beside_few(properties, metric, queries, k)
+    }
+
+    /// Where [`few`] is not for it or has not proven it.
+    pub(crate) fn beside_few(properties: &DeviceProperties, metric: MetricType, queries: usize, k: usize) -> Strategy {
         match metric {
             MetricType::L2 | MetricType::InnerProduct if queries < FOUND_FROM => Strategy::Scan,
             MetricType::L2 | MetricType::InnerProduct if found::possible(properties, k) => Strategy::Found,
@@ -114,17 +138,11 @@ impl<'a> Distances<'a> {
                 let (together, per_warp) = if self.query_count == 1 { (1, 8) } else { (8, 4) };
                 let launch = context.launch(self.query_count.div_ceil(together) * count.div_ceil(8 * per_warp));
                 let q = together as u32;
-                match (self.queries, vectors) {
-                    (Rows::F32(x), Rows::F32(y)) => {
-                        launchers::scan(launch, metric, q, x, y, out, nq, n, d, stride as i64, aligned)
-                    }
-                    (Rows::F16(x), Rows::F16(y)) => {
-                        launchers::scan(launch, metric, q, x, y, out, nq, n, d, stride as i64, aligned)
-                    }
-                    _ => Err(mixed_types()),
-                }
+                rows::with_both_rows!(self.queries, vectors, (x, y) => launchers::scan(
+                    launch, metric, q, x, y, out, nq, n, d, stride as i64, aligned
+                ))
             }
-            Strategy::Found | Strategy::Pairwise => {
+            Strategy::Few | Strategy::Found | Strategy::Pairwise => {
                 let (vectors, _kept) = rows::as_f32(context, vectors, count, self.d)?;
                 let queries = self.wide.unwrap_or(Ptr::null());
                 let launch = context.launch(self.query_count.div_ceil(32) * count.div_ceil(128));
@@ -132,10 +150,6 @@ impl<'a> Distances<'a> {
             }
         }
     }
-}
-
-fn mixed_types() -> Error {
-    Error::invalid("queries and vectors must have the same type")
 }
 
 /// Bytes of one tile of distances: so much of the temporary memory that the rest of a call fits beside it.
@@ -160,10 +174,57 @@ pub fn knn(
     if query_count == 0 || search.k == 0 {
         return Ok(());
     }
+    if search.strategy == Strategy::Few {
+        let Search { metric, k, .. } = search;
+        if few::reads(context.properties, metric, query_count, vectors.d, k).is_none() {
+            let strategy = Strategy::beside_few(context.properties, metric, query_count, k);
+            return knn(context, queries, query_count, vectors, Search { strategy, ..search }, first_id, out);
+        }
+        few::launch(context, queries, query_count, vectors, (metric, k), first_id, out)?;
+        return what_few_left(context, queries, query_count, vectors, search, first_id, out);
+    }
     if search.strategy == Strategy::Found && found::applies(context, queries, vectors, search.metric, search.k) {
         return proven(context, queries, query_count, vectors, search, first_id, out);
     }
     compared(context, queries, query_count, vectors, search, first_id, out)
+}
+
+/// The queries that [`few`] has not proven, by other means.
+fn what_few_left(
+    context: &Context<'_>,
+    queries: Rows,
+    query_count: usize,
+    vectors: &Vectors,
+    search: Search,
+    first_id: i64,
+    out: Best,
+) -> Result<()> {
+    let mut ids = vec![0i64; query_count * search.k];
+    context.download(out.ids.read(), &mut ids)?;
+    let left: Vec<usize> = (0..query_count).filter(|q| ids[q * search.k] == few::UNPROVEN).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    let strategy = Strategy::beside_few(context.properties, search.metric, left.len(), search.k);
+    apart(context, queries, &left, vectors.d, search.k, out, |queries, out| {
+        knn(context, queries, left.len(), vectors, Search { strategy, ..search }, first_id, out)
+    })
+}
+
+/// As [`knn`], but waits for nothing, where the strategy is `Scan`, or `Few` and there is such a way; what that leaves has [`few::UNPROVEN`] as its first id.
+pub fn queue(
+    context: &Context<'_>,
+    queries: Rows,
+    query_count: usize,
+    vectors: &Vectors,
+    search: Search,
+    first_id: i64,
+    out: Best,
+) -> Result<()> {
+    match search.strategy {
+        Strategy::Few => few::launch(context, queries, query_count, vectors, (search.metric, search.k), first_id, out),
+        _ => knn(context, queries, query_count, vectors, search, first_id, out),
+    }
 }
 
 /// Up to so many queries that are not proven are compared with all vectors at once, rather than split in higher precision first.

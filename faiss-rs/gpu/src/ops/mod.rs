@@ -4,6 +4,7 @@
 //! [`Context`]: crate::resources::Context
 
 pub mod assign;
+pub mod few;
 pub mod found;
 pub mod group;
 pub mod hamming;

@@ -42,6 +42,11 @@ impl Rows {
     pub fn aligned(self, d: usize) -> bool {
         d.is_multiple_of(4) && self.address().is_multiple_of(4 * self.element_bytes() as u64)
     }
+
+    /// Whether 16 bytes of any row can be loaded at once.
+    pub fn wide_aligned(self, d: usize) -> bool {
+        (d * self.element_bytes()).is_multiple_of(16) && self.address().is_multiple_of(16)
+    }
 }
 
 /// Calls a generic launcher with the type that the rows have.
@@ -55,6 +60,19 @@ macro_rules! with_rows {
 }
 
 pub(crate) use with_rows;
+
+/// Calls a generic launcher with the one type that two rows have; an error where they have two.
+macro_rules! with_both_rows {
+    ($first:expr, $second:expr, ($p:ident, $q:ident) => $call:expr) => {
+        match ($first, $second) {
+            (crate::ops::rows::Rows::F32($p), crate::ops::rows::Rows::F32($q)) => $call,
+            (crate::ops::rows::Rows::F16($p), crate::ops::rows::Rows::F16($q)) => $call,
+            _ => Err(crate::error::Error::invalid("queries and vectors must have the same type")),
+        }
+    };
+}
+
+pub(crate) use with_both_rows;
 
 pub fn convert<S: Element, D: Element>(
     context: &Context<'_>,

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use crate::launchers;
 use crate::memory::{Ptr, PtrMut};
-use crate::ops::rows::Rows;
+use crate::ops::rows::{self, Rows};
 use crate::resources::Context;
 
 /// The most results of the block kernel.
@@ -212,15 +212,10 @@ pub fn refine(context: &Context<'_>, of: Compared, candidates: Best, wide: usize
     let (launch, ids) = (context.stride(count, 8), candidates.ids.read());
     let (d, nq, k_wide, row) = (of.d as u32, of.query_count as u32, wide as u32, size as u32);
     let inner = u32::from(of.inner);
-    match (of.queries, of.vectors) {
-        (Rows::F32(x), Rows::F32(y)) => {
-            launchers::exact_keys(launch, x, y, d, nq, k_wide, row, inner, of.first_id, ids, at)?;
-        }
-        (Rows::F16(x), Rows::F16(y)) => {
-            launchers::exact_keys(launch, x, y, d, nq, k_wide, row, inner, of.first_id, ids, at)?;
-        }
-        _ => return Err(Error::invalid("queries and vectors must have the same type")),
-    }
+    let first_id = of.first_id;
+    rows::with_both_rows!(of.queries, of.vectors, (x, y) => launchers::exact_keys(
+        launch, x, y, d, nq, k_wide, row, inner, first_id, ids, at
+    ))?;
     best_of_keys(context, at, (of.query_count, size), k, of.inner, of.first_id, out)
 }
 

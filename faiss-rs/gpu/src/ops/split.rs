@@ -136,12 +136,24 @@ fn split(context: &Context<'_>, from: Source, count: usize, out: PtrMut<f16>, no
     )
 }
 
-/// The means of the columns, of a few thousand rows.
+/// The means of the columns, of some hundred rows.
 pub fn mean<'a>(context: &'a Context<'_>, rows: Rows, count: usize, d: usize) -> Result<Temp<'a, f32>> {
     let mut means = context.take::<f32>(d)?;
-    let (launch, at) = (context.launch(d.div_ceil(32)), means.ptr_mut());
-    rows::with_rows!(rows, x => launchers::column_means(launch, x, count as i64, d as u32, at))?;
+    columns(context, rows, count, d, means.ptr_mut(), PtrMut::null())?;
     Ok(means)
+}
+
+/// The means of the columns and, where `spreads` is not null, roughly the squares of how far numbers are from them.
+pub fn columns(
+    context: &Context<'_>,
+    rows: Rows,
+    count: usize,
+    d: usize,
+    means: PtrMut<f32>,
+    spreads: PtrMut<f32>,
+) -> Result<()> {
+    let launch = context.launch(d.div_ceil(32));
+    rows::with_rows!(rows, x => launchers::column_means(launch, x, count as i64, d as u32, means, spreads))
 }
 
 /// The largest magnitude of the rows less `center`, where that is not null.

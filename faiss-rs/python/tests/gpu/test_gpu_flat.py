@@ -70,6 +70,55 @@ def test_the_same_bits_every_time(resources, rng):
         np.testing.assert_array_equal(ids, ids1)
 
 
+HARD = {
+    "plain": lambda x, q: (x, q),
+    "offset": lambda x, q: (x + np.float32(1e4), q + np.float32(1e4)),
+    "by the thousand": lambda x, q: (np.resize(x[:50], x.shape), q),
+    "far ones": lambda x, q: (x * np.where(np.arange(len(x)) % 1000 == 7, 1e6, 1).astype("f4")[:, None], q),
+    "queries of other sizes": lambda x, q: (x, q * np.logspace(-6, 6, len(q)).astype("f4")[:, None]),
+    "tiny": lambda x, q: (x * np.float32(1e-15), q * np.float32(1e-15)),
+    "huge": lambda x, q: (x * np.float32(1e15), q * np.float32(1e15)),
+    "no numbers": lambda x, q: (np.where(np.arange(len(x)) % 3 == 1, np.float32("nan"), 1)[:, None] * x, q),
+}
+
+
+@pytest.mark.parametrize("hard", HARD)
+@pytest.mark.parametrize(("d", "nq", "half"), [(64, 60, False), (63, 130, False), (64, 60, True)])
+def test_few_queries_of_many_vectors(resources, rng, hard, d, nq, half):
+    # So many that matrix units read the vectors once for all queries; calls after the first are recorded.
+    if half and hard in ("offset", "far ones", "queries of other sizes", "tiny", "huge"):
+        hard = "plain"  # beyond what f16 tells apart
+    x, q = HARD[hard](rng.standard_normal((70_001, d), dtype="f4"), rng.standard_normal((nq, d), dtype="f4"))
+    _, index = both(resources, d, useFloat16=half)
+    index.add(x)
+    wide_x, wide_q = (v.astype("f2" if half else "f4").astype("f8") for v in (x, q))
+    D0 = (wide_q**2).sum(1)[:, None] + (wide_x**2).sum(1)[None] - 2 * wide_q @ wide_x.T
+    D0 = np.where(np.isnan(D0), np.inf, D0)
+    rows = np.arange(nq)[:, None]
+    for k in (1, 10, 100):
+        best = np.sort(np.partition(D0, k - 1, axis=1)[:, :k], axis=1)
+        for _ in range(3):
+            D, ids = index.search(q, k)
+            assert (np.diff(np.sort(ids, axis=1), axis=1) > 0).all()
+            own = ((wide_q[:, None] - wide_x[ids]) ** 2).sum(-1)
+            tolerance = 1e-5 * own + 1e-13 * ((wide_q**2).sum(1)[:, None] + (wide_x[ids] ** 2).sum(-1))
+            assert (np.abs(own - D) <= tolerance).all()
+            assert (np.abs(D0[rows, ids] - best) <= tolerance).all()
+
+
+def test_few_queries_find_what_is_allowed(resources, rng):
+    x, q = rng.standard_normal((90_000, 50), dtype="f4"), rng.standard_normal((40, 50), dtype="f4")
+    index = faiss.GpuIndexFlatIP(resources, 50)
+    index.add(x)
+    for share in (0.5, 0.01, 1e-4):
+        allowed = np.flatnonzero(rng.random(len(x)) < share)
+        selector = faiss.SearchParameters(sel=faiss.IDSelectorBatch(allowed))
+        D, ids = index.search(q, 12, params=selector)
+        wanted = naive_knn(q, x[allowed], 12, True)
+        m = min(12, len(allowed))
+        assert_same_neighbours((D[:, :m], ids[:, :m]), (wanted[0], allowed[wanted[1]]), rtol=1e-5)
+
+
 def test_duplicates_nan_and_inf(resources, rng):
     xb = np.repeat(rng.random((3, 6), dtype="f4"), 50, axis=0)
     xb[60], xb[70, 0] = np.nan, np.inf
