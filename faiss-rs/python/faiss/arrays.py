@@ -23,6 +23,10 @@ __all__ = [
 ]
 
 
+# Types by name, which numpy would look up each time.
+_DTYPES: dict[str, Any] = {name: np.dtype(name) for name in ("float32", "int64", "uint8")}
+
+
 def swig_ptr(a: np.ndarray) -> Pointer:
     """A pointer to the array's data. The array must be C-contiguous."""
     if not isinstance(a, np.ndarray):
@@ -60,8 +64,11 @@ def elements(pointer: Pointer | np.ndarray | None, n: int, dtype: str) -> np.nda
 def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """The array to write results to: the caller's own if it fits, else a new one."""
     if array is None:
-        # Searches that add to results find none in new arrays.
-        return np.full(shape, -1, dtype) if dtype == "int64" else np.empty(shape, dtype)
+        array = np.empty(shape, _DTYPES.get(dtype, dtype))
+        if dtype == "int64":
+            # Searches that add to results find none in new arrays.
+            array.fill(-1)
+        return array
     assert array.shape == shape, f"the output array has shape {array.shape}, {shape} is wanted"
     if array.dtype != dtype:
         raise TypeError(f"the output array is of {array.dtype}, {dtype} is wanted")
@@ -74,8 +81,12 @@ def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.n
 
 def contiguous(array: np.ndarray, dtype: str) -> np.ndarray:
     """The array itself if the library can read it as it is, else a copy that it can."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
+    # Most arrays are as they should be, which is told faster than a copy that would be none is asked for.
+    flags = array.flags if isinstance(array, np.ndarray) and array.dtype is _DTYPES.get(dtype) else None
+    if flags is None or not flags.c_contiguous:
+        array = np.ascontiguousarray(array, dtype=dtype)
+        flags = array.flags
+    return array if flags.aligned else array.copy()
 
 
 def _at(address: int, dtype: str) -> Pointer | None:

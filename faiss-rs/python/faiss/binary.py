@@ -8,7 +8,7 @@ import faiss
 from faiss import _faiss
 from faiss.arrays import contiguous, elements
 from faiss.classes import wrap
-from faiss.files import _path
+from faiss.files import _path, is_stream
 
 __all__ = [
     "binary_to_real",
@@ -40,7 +40,7 @@ def _native(index: Any) -> Any:
 
 def write_index_binary(index: Any, where: Any) -> None:
     """Writes a binary index to a file (a path) or to an IOWriter; see write_index."""
-    if isinstance(where, faiss.IOWriter):
+    if is_stream(where, "IOWriter"):
         _faiss.write_index_to(_native(index), where.this, 0)
     else:
         _faiss.write_index(_native(index), _path(where, "the file"), 0)
@@ -48,7 +48,7 @@ def write_index_binary(index: Any, where: Any) -> None:
 
 def read_index_binary(where: Any, io_flags: int = 0) -> Any:
     """Reads a binary index from a file (a path) or from an IOReader, as the class that it was written as."""
-    if isinstance(where, faiss.IOReader):
+    if is_stream(where, "IOReader"):
         return wrap(_faiss.read_index_binary_from(where.this, io_flags))
     return wrap(_faiss.read_index_binary(_path(where, "the file"), io_flags))
 

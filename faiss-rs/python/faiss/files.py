@@ -36,6 +36,11 @@ __all__ = [
 ]
 
 
+def is_stream(where: Any, kind: str) -> bool:
+    """Whether it is an IOReader or IOWriter. Most are paths, for which those classes are not made: that would be most of a small file's time."""
+    return not isinstance(where, str) and isinstance(where, getattr(faiss, kind))
+
+
 def _path(where: Any, what: str) -> str:
     if not isinstance(where, str | os.PathLike):
         raise TypeError(f"{what} must be a path, not {type(where).__name__}")
@@ -52,9 +57,9 @@ def write_index(index: Any, where: Any, io_flags: int = 0) -> None:
     """
     if index is None:
         _faiss.write_null(
-            (where if isinstance(where, faiss.IOWriter) else faiss.FileIOWriter(_path(where, "the file"))).this
+            (where if is_stream(where, "IOWriter") else faiss.FileIOWriter(_path(where, "the file"))).this
         )
-    elif isinstance(where, faiss.IOWriter):
+    elif is_stream(where, "IOWriter"):
         _faiss.write_index_to(native_index(index), where.this, io_flags)
     else:
         _faiss.write_index(native_index(index), _path(where, "the file"), io_flags)
@@ -66,7 +71,7 @@ def read_index(where: Any, io_flags: int = 0) -> Any:
     io_flags: a sum. IO_FLAG_MMAP leaves inverted lists in the file, IO_FLAG_MMAP_IFC all codes; IO_FLAG_READ_ONLY forbids changes to lists on disk.
     RuntimeError, with the file's name and the reason, where it can't be read or is damaged.
     """
-    if isinstance(where, faiss.IOReader):
+    if is_stream(where, "IOReader"):
         return wrap(_faiss.read_index_from(where.this, io_flags))
     return wrap(_faiss.read_index(_path(where, "the file"), io_flags))
 
@@ -159,13 +164,13 @@ def clone_InvertedLists(il: Any) -> Any:
 def write_InvertedLists(ils: Any, f: Any) -> None:
     """Writes inverted lists to a file (a path) or to an IOWriter."""
     this = _checked(ils, "InvertedLists").this
-    writer = f if isinstance(f, faiss.IOWriter) else faiss.FileIOWriter(_path(f, "the file"))
+    writer = f if is_stream(f, "IOWriter") else faiss.FileIOWriter(_path(f, "the file"))
     _faiss.write_inverted_lists(this, writer.this)
 
 
 def read_InvertedLists(reader: Any, io_flags: int = 0) -> Any:
     """Reads inverted lists from a file (a path) or from an IOReader; None where it says that there are none."""
-    source = reader if isinstance(reader, faiss.IOReader) else faiss.FileIOReader(_path(reader, "the file"))
+    source = reader if is_stream(reader, "IOReader") else faiss.FileIOReader(_path(reader, "the file"))
     return wrap(_faiss.read_inverted_lists(source.this, io_flags))
 
 
@@ -197,14 +202,14 @@ def write_ProductQuantizer(pq: Any, where: Any) -> None:
     """Writes a product quantizer to a file (a path) or to an IOWriter."""
     if not isinstance(pq, faiss.ProductQuantizer):
         raise TypeError(f"a ProductQuantizer is wanted, not {type(pq).__name__}")
-    if not isinstance(where, faiss.IOWriter):
+    if not is_stream(where, "IOWriter"):
         where = faiss.FileIOWriter(_path(where, "the file"))
     _faiss.write_product_quantizer(pq.this, where.this)
 
 
 def read_ProductQuantizer(where: Any) -> Any:
     """Reads a product quantizer from a file (a path) or from an IOReader."""
-    if not isinstance(where, faiss.IOReader):
+    if not is_stream(where, "IOReader"):
         where = faiss.FileIOReader(_path(where, "the file"))
     return wrap(_faiss.read_product_quantizer(where.this))
 
@@ -212,14 +217,14 @@ def read_ProductQuantizer(where: Any) -> Any:
 def write_VectorTransform(vt: Any, where: Any) -> None:
     """Writes a transform to a file (a path) or to an IOWriter."""
     this = _checked(vt, "VectorTransform").this
-    if not isinstance(where, faiss.IOWriter):
+    if not is_stream(where, "IOWriter"):
         where = faiss.FileIOWriter(_path(where, "the file"))
     _faiss.write_index_to(this, where.this, 0)
 
 
 def read_VectorTransform(where: Any) -> Any:
     """Reads a transform from a file (a path) or from an IOReader, as the class that it was written as."""
-    if not isinstance(where, faiss.IOReader):
+    if not is_stream(where, "IOReader"):
         where = faiss.FileIOReader(_path(where, "the file"))
     made = wrap(_faiss.read_object_from(where.this, 0))
     if not isinstance(made, faiss.VectorTransform):

@@ -86,8 +86,9 @@ class IndexMethods(CommonMethods):
         """
         x = self._vectors(x)
         assert k > 0, "k must be positive"
-        D = output(D, (x.shape[0], k), "float32")
-        I = output(I, (x.shape[0], k), "int64")  # noqa: E741
+        shape = (len(x), k)
+        D = output(D, shape, "float32")
+        I = output(I, shape, "int64")  # noqa: E741
         self._check_type(numeric_type)
         _faiss.search(self.this, x, k, native_params(params), D, I)
         return D, I
