@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::callbacks::callback_error;
 use crate::catalogue;
-use crate::doorway::enter;
+use crate::doorway::{enter, exception};
 use crate::value::{Given, from_python, to_python};
 use crate::vector::{NativeVector, NativeView};
 use faiss_core::base::link::link;
@@ -145,16 +145,23 @@ impl NativeObject {
     }
 
     fn get(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        let (field, shown) = self.read(py, |object| {
-            let field = object.info().field(name).ok_or_else(|| no_field(object, name))?.name;
+        let show = |object: &dyn Object| {
+            let object = descend(object, &self.path)?;
+            let field = object.info().field(name).ok_or_else(|| no_field(object.info(), name))?.name;
             let shown = match object.field(field) {
                 Some(FieldRef::Value(value)) => Shown::Value(value),
                 Some(FieldRef::Vector(_)) => Shown::Vector,
                 Some(FieldRef::Part(_)) => Shown::Part,
-                None => return Err(no_field(object, name)),
+                None => return Err(no_field(object.info(), name)),
             };
             Ok((field, shown))
-        })?;
+        };
+        // Nothing is waited for while others could not run.
+        let now = self.root.read_now().map(|object| show(&*object));
+        let (field, shown) = match now {
+            Some(shown) => shown.map_err(exception)?,
+            None => enter(py, || show(&*read(&self.root)?))?,
+        };
         match shown {
             Shown::Value(value) => to_python(py, value),
             Shown::Vector => {
@@ -171,20 +178,27 @@ impl NativeObject {
 
     fn set(&self, py: Python<'_>, name: &str, value: &Bound<'_, PyAny>) -> PyResult<()> {
         let value = from_python(value)?;
-        let root = self.root.object();
+        let put = |object: &mut dyn Object, value: Value| {
+            let object = descend_mut(object, &self.path)?;
+            let own = object.info();
+            let info = own.field(name).ok_or_else(|| no_field(own, name))?;
+            if info.readonly {
+                return Err(Error::type_error(format!("'{name}' of {} can't be assigned", own.name)));
+            }
+            object.field_mut(name).ok_or_else(|| no_field(own, name))?.set(value)
+        };
+        if !matches!(value, Value::Handle(_))
+            && let Some(mut object) = self.root.write_in_place_now()
+        {
+            // Nothing is waited for while others could not run.
+            return put(&mut *object, value).map_err(exception);
+        }
         enter(py, || {
             let _linking = match &value {
-                Value::Handle(target) => Some(link(&root, std::slice::from_ref(target))?),
+                Value::Handle(target) => Some(link(&self.root, std::slice::from_ref(target))?),
                 _ => None,
             };
-            let mut guard = write_in_place(&root)?;
-            let object = descend_mut(&mut *guard, &self.path)?;
-            let info = object.info().field(name).ok_or_else(|| no_field(object, name))?;
-            if info.readonly {
-                return Err(Error::type_error(format!("'{name}' of {} can't be assigned", object.info().name)));
-            }
-            let error = no_field(object, name);
-            object.field_mut(name).ok_or(error)?.set(value)
+            put(&mut *write_in_place(&self.root)?, value)
         })
     }
 

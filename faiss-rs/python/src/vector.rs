@@ -86,7 +86,7 @@ impl NativeVector {
             let owner = descend(&*guard, &self.path)?;
             match owner.field(self.field) {
                 Some(FieldRef::Vector(vector)) => work(vector),
-                _ => Err(no_field(owner, self.field)),
+                _ => Err(no_field(owner.info(), self.field)),
             }
         })
     }
@@ -100,7 +100,7 @@ impl NativeVector {
         enter(py, || {
             let mut guard = write(&object)?;
             let owner = descend_mut(&mut *guard, &self.path)?;
-            let error = no_field(owner, self.field);
+            let error = no_field(owner.info(), self.field);
             work(owner.field_mut(self.field).and_then(|f| f.vector_mut()).ok_or(error)?)
         })
     }

@@ -355,19 +355,19 @@ fn locked<T>(
 pub fn descend<'a>(object: &'a dyn Object, path: &[&'static str]) -> Result<&'a dyn Object> {
     path.iter().try_fold(object, |at, step| match at.field(step) {
         Some(FieldRef::Part(part)) => Ok(part),
-        _ => Err(no_field(at, step)),
+        _ => Err(no_field(at.info(), step)),
     })
 }
 
 pub fn descend_mut<'a>(object: &'a mut dyn Object, path: &[&'static str]) -> Result<&'a mut dyn Object> {
     path.iter().try_fold(object, |at, step| {
-        let error = no_field(at, step);
-        at.field_mut(step).and_then(|field| field.part_mut()).ok_or(error)
+        let info = at.info();
+        at.field_mut(step).and_then(|field| field.part_mut()).ok_or_else(|| no_field(info, step))
     })
 }
 
-pub fn no_field(object: &dyn Object, name: &str) -> Error {
-    Error::type_error(format!("{} has no field '{name}' of that kind", object.info().name))
+pub fn no_field(info: &TypeInfo, name: &str) -> Error {
+    Error::type_error(format!("{} has no field '{name}' of that kind", info.name))
 }
 
 /// The type of the part that a path leads to, known without a lock.

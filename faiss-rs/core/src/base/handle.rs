@@ -37,6 +37,11 @@ impl<T: ?Sized + View> Shared<T> {
         self.seen(self.object.read_recursive())
     }
 
+    /// As [`Shared::read`]; `None` where the object is not to be had at once.
+    pub fn read_now(&self) -> Option<ReadGuard<'_, T>> {
+        Some(self.seen(self.object.try_read_recursive()?))
+    }
+
     /// As [`Shared::read`]; `None` where the object is not to be had for so long.
     pub fn read_for(&self, time: Duration) -> Option<ReadGuard<'_, T>> {
         Some(self.seen(self.object.try_read_recursive_for(time)?))
@@ -55,6 +60,11 @@ impl<T: ?Sized + View> Shared<T> {
     /// The object alone, to change its numbers and nothing that moves a vector.
     pub fn write_in_place(&self) -> WriteGuard<'_, T> {
         self.seen_mut(self.object.write())
+    }
+
+    /// As [`Shared::write_in_place`]; `None` where the object is not to be had at once.
+    pub fn write_in_place_now(&self) -> Option<WriteGuard<'_, T>> {
+        Some(self.seen_mut(self.object.try_write()?))
     }
 
     /// As [`Shared::write_in_place`]; `None` where the object is not to be had for so long.

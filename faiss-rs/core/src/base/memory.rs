@@ -11,3 +11,9 @@ pub fn filled<T: Copy>(sizes: &[usize], item: T) -> Result<Vec<T>> {
     items.resize(n, item);
     Ok(items)
 }
+
+/// So many zeros, in memory that the system gives as zeros where it can: then none are written, and none is touched.
+pub fn zeroed<T: bytemuck::Zeroable>(n: usize) -> Result<Vec<T>> {
+    let zeros = bytemuck::allocation::try_zeroed_vec(n);
+    zeros.map_err(|()| Error::Memory(format!("{n} items of {} bytes", size_of::<T>())))
+}

@@ -2,6 +2,7 @@
 //! accumulation of PQ and AQ codes").
 
 use crate::base::{Error, Result};
+use crate::simd::{Isa, Kernel, Lanes, launch};
 
 /// Entries of a table.
 pub const KSUB: usize = 16;
@@ -19,6 +20,7 @@ pub struct Tables {
     pub offset: f32,
 }
 
+#[inline(always)]
 fn round(v: f32, scale: f32) -> f32 {
     (v * scale + 0.5).floor()
 }
@@ -37,18 +39,16 @@ pub fn quantize_tables(tables: &[f32], bias: &[f32], m: usize, parts: usize, out
     } else {
         (least, bias.iter().copied().fold(f32::NEG_INFINITY, f32::max) - least)
     };
-    let mut minima = Vec::with_capacity(sets * m);
+    let (mut minima, mut spans) = (vec![0f32; sets * m], vec![0f32; sets * m]);
+    launch(Spans { tables, minima: &mut minima, spans: &mut spans });
     let (mut widest, mut longest) = (0f32, 0f32);
     // What each list's distances begin with, its tables' smallest entries included.
     let mut starts = Vec::with_capacity(sets.max(bias.len()));
     for (i, own) in tables.chunks_exact(size.max(1)).enumerate() {
         let mut length = if each { bias[i] - base } else { largest_bias };
         let mut start = if each { bias[i] } else { 0.0 };
-        for row in own.chunks_exact(KSUB) {
-            let smallest = row.iter().copied().fold(f32::INFINITY, f32::min);
-            let span = row.iter().copied().fold(f32::NEG_INFINITY, f32::max) - smallest;
-            (widest, length, start) = (widest.max(span), length + span, start + smallest);
-            minima.push(smallest);
+        for (smallest, span) in minima.iter().zip(&spans).skip(i * m).take(own.len() / KSUB) {
+            (widest, length, start) = (widest.max(*span), length + span, start + smallest);
         }
         longest = longest.max(length);
         starts.push(start);
@@ -59,10 +59,8 @@ pub fn quantize_tables(tables: &[f32], bias: &[f32], m: usize, parts: usize, out
     out.bytes.clear();
     out.bytes.resize(sets * parts * KSUB, 0);
     for (i, own) in tables.chunks_exact(size.max(1)).enumerate() {
-        let to = &mut out.bytes[i * parts * KSUB..];
-        for (j, v) in own.iter().enumerate() {
-            to[j] = round(v - minima[i * m + j / KSUB], out.scale) as u8;
-        }
+        let (minima, to) = (&minima[i * m..(i + 1) * m], &mut out.bytes[i * parts * KSUB..]);
+        launch(Round { tables: own, minima, scale: out.scale, out: to });
     }
     out.first.clear();
     if each {
@@ -73,6 +71,56 @@ pub fn quantize_tables(tables: &[f32], bias: &[f32], m: usize, parts: usize, out
         out.first.extend(bias.iter().map(|bias| round(bias - base, out.scale) as u16));
     }
     Ok(())
+}
+
+/// The smallest entry of each table, and how far the largest is from it; NaNs count for nothing.
+struct Spans<'a> {
+    tables: &'a [f32],
+    minima: &'a mut [f32],
+    spans: &'a mut [f32],
+}
+
+impl Kernel for Spans<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<R: Isa>(self) {
+        let (w, none) = (R::F32::WIDTH, R::F32::splat(f32::INFINITY));
+        for i in 0..self.minima.len() {
+            let table = &self.tables[i * KSUB..(i + 1) * KSUB];
+            let (mut low, mut high) = (none, none.mul(R::F32::splat(-1.0)));
+            let mut at = 0;
+            while at < KSUB {
+                let v = R::F32::load(&table[at..]);
+                (low, high) = (v.min(low), v.max(high));
+                at += w;
+            }
+            let smallest = R::F32::smallest([low; 4]);
+            (self.minima[i], self.spans[i]) = (smallest, high.largest() - smallest);
+        }
+    }
+}
+
+/// Entries as bytes: how far each is from its table's smallest, in steps of `1 / scale`.
+struct Round<'a> {
+    tables: &'a [f32],
+    minima: &'a [f32],
+    scale: f32,
+    out: &'a mut [u8],
+}
+
+impl Kernel for Round<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run<R: Isa>(self) {
+        for i in 0..self.minima.len() {
+            let (table, out) = (&self.tables[i * KSUB..(i + 1) * KSUB], &mut self.out[i * KSUB..(i + 1) * KSUB]);
+            for j in 0..KSUB {
+                out[j] = (round(table[j] - self.minima[i], self.scale) as i32).clamp(0, 255) as u8;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -22,8 +22,10 @@ pub const TRAIN_HYPERCUBE: i32 = 3;
 /// K-means starts at the corners of a cube along the principal components.
 pub const TRAIN_HYPERCUBE_PCA: i32 = 4;
 
-/// Vectors of one task of encoding or decoding.
-const MIN_ROWS: usize = 16;
+/// Vectors of one task of encoding or decoding, at least; fewer are encoded one by one.
+const MIN_ROWS: usize = 32;
+/// Vectors that are encoded together.
+const BLOCK: usize = 256;
 
 /// Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits.
 ///
@@ -196,15 +198,40 @@ impl ProductQuantizer {
         if self.nbits == 0 || n == 0 {
             return Ok(());
         }
-        let transposed = self.transposed();
-        threads::parallel_rows(codes, self.code_size, MIN_ROWS, |first, codes| {
-            let mut scratch = Scratch::default();
-            for (i, code) in codes.chunks_exact_mut(self.code_size).enumerate() {
-                let row = &x[(first + i) * self.d..(first + i + 1) * self.d];
+        let (d, size) = (self.d, self.code_size);
+        if n < MIN_ROWS {
+            let (transposed, mut scratch) = (self.transposed(), Scratch::default());
+            for (row, code) in x.chunks_exact(d).zip(codes.chunks_exact_mut(size)) {
                 self.compute_code_with(&transposed, row, &mut scratch, code);
+            }
+            return Ok(());
+        }
+        threads::parallel_rows(codes, size, MIN_ROWS, |first, codes| {
+            let mut numbers = vec![0; BLOCK * self.M];
+            for (i, codes) in codes.chunks_mut(BLOCK * size).enumerate() {
+                let (start, rows) = (first + i * BLOCK, codes.len() / size);
+                let numbers = &mut numbers[..rows * self.M];
+                let x = &x[start * d..(start + rows) * d];
+                simd::nearest_parts(x, d, &self.centroids, self.ksub, self.dsub, numbers);
+                for (numbers, code) in numbers.chunks_exact(self.M).zip(codes.chunks_exact_mut(size)) {
+                    self.pack_numbers(numbers, code);
+                }
             }
             Ok(())
         })
+    }
+
+    /// The code of a vector whose parts have these numbers.
+    fn pack_numbers(&self, numbers: &[u32], code: &mut [u8]) {
+        match self.nbits {
+            4 => {
+                for (byte, pair) in code.iter_mut().zip(numbers.chunks(2)) {
+                    *byte = (pair[0] | pair.get(1).map_or(0, |second| second << 4)) as u8;
+                }
+            }
+            8 => code.iter_mut().zip(numbers).for_each(|(byte, number)| *byte = *number as u8),
+            nbits => pack(numbers.iter().copied(), nbits, code),
+        }
     }
 
     /// Encodes one vector.
@@ -216,11 +243,7 @@ impl ProductQuantizer {
             // A part with a NaN is nearest to none and gets the first.
             *number = if nearest < self.ksub { nearest as u32 } else { 0 };
         }
-        if self.nbits == 8 {
-            code.iter_mut().zip(&scratch.numbers).for_each(|(c, n)| *c = *n as u8);
-        } else {
-            pack(scratch.numbers.iter().copied(), self.nbits, code);
-        }
+        self.pack_numbers(&scratch.numbers, code);
     }
 
     /// The vector of one code.
@@ -247,7 +270,7 @@ impl ProductQuantizer {
     pub fn decode(&self, codes: &[u8], x: &mut [f32]) -> Result<()> {
         let n = self.rows(x)?;
         Error::check(codes.len() == n * self.code_size, "codes.size() == n * code_size")?;
-        threads::parallel_rows(x, self.d, MIN_ROWS * 16, |first, rows| {
+        threads::parallel_rows(x, self.d, MIN_ROWS * 8, |first, rows| {
             for (i, row) in rows.chunks_exact_mut(self.d).enumerate() {
                 self.decode_one(&codes[(first + i) * self.code_size..(first + i + 1) * self.code_size], row);
             }
@@ -257,16 +280,12 @@ impl ProductQuantizer {
 
     /// Squared distances of each part of the vector `x` to its centroids: `M * ksub` numbers.
     pub fn distance_table_with(&self, transposed: &Transposed, x: &[f32], table: &mut [f32]) {
-        for (m, row) in table.chunks_exact_mut(self.ksub).enumerate() {
-            simd::fvec_L2sqr_ny_transposed(row, &x[m * self.dsub..(m + 1) * self.dsub], transposed.part(m));
-        }
+        simd::fvec_L2sqr_tables(table, x, &transposed.y, self.dsub);
     }
 
     /// Inner products of each part of the vector `x` with its centroids: `M * ksub` numbers.
     pub fn inner_prod_table_with(&self, transposed: &Transposed, x: &[f32], table: &mut [f32]) {
-        for (m, row) in table.chunks_exact_mut(self.ksub).enumerate() {
-            simd::fvec_inner_products_ny_transposed(row, &x[m * self.dsub..(m + 1) * self.dsub], transposed.part(m));
-        }
+        simd::fvec_inner_products_tables(table, x, &transposed.y, self.dsub);
     }
 
     /// [`ProductQuantizer::distance_table_with`], or inner products, for `n` vectors: `n * M * ksub` numbers.

@@ -98,17 +98,20 @@ impl<const Q: usize> Kernel for Scan<'_, '_, '_, Q> {
             for q in 0..Q {
                 let lane = &mut lanes[q];
                 let flip = if lane.flip { u16::MAX } else { 0 };
-                let (mut mask, row) = (0u32, &mut sums[q]);
+                let row = &mut sums[q];
+                // Most groups have no hit: that is asked of all sums at once.
+                let mut any = 0u16;
                 for sum in row.iter_mut() {
                     *sum = sum.wrapping_add(lane.first) ^ flip;
+                    any |= u16::from(*sum < lane.below);
+                }
+                if any == 0 {
+                    continue;
                 }
                 for (i, sum) in row.iter().enumerate() {
-                    mask |= u32::from(*sum < lane.below) << i;
-                }
-                while mask != 0 {
-                    let i = mask.trailing_zeros();
-                    lane.hits.push((row[i as usize], (group * GROUP) as u32 + i));
-                    mask &= mask - 1;
+                    if *sum < lane.below {
+                        lane.hits.push((*sum, (group * GROUP + i) as u32));
+                    }
                 }
             }
         }

@@ -133,8 +133,8 @@ fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: [&[f32]; 4], d: usize)
 /// Hints at numbers that come soon: of rows that are read side by side, the processor does not see that they follow each other.
 #[inline(always)]
 fn ahead(y: &[f32], from: usize, count: usize) {
-    // Every other line of the cache: processors fetch them in pairs, and what is near already is not worth more instructions.
-    const LINE: usize = 32;
+    // A line of the cache.
+    const LINE: usize = 16;
     let end = (from + count).min(y.len());
     let mut at = from;
     while at < end {
@@ -153,7 +153,7 @@ fn rows<R: Lanes, S: Step, const Q: usize>(dis: &mut [f32], x: &[f32], y: &[f32]
         let (y0, rest) = y[j * d..(j + 4) * d].split_at(d);
         let ((y1, rest), y3) = (rest.split_at(d), &y[(j + 3) * d..(j + 4) * d]);
         if Q == 1 {
-            ahead(y, (j + 12) * d, 4 * d);
+            ahead(y, (j + 8) * d, 4 * d);
         }
         let sums = block::<R, S, Q>(x, [y0, y1, &rest[..d], y3], d);
         for i in 0..Q {
@@ -430,4 +430,25 @@ pub fn fvec_L2sqr_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]
 #[inline(always)]
 pub fn fvec_inner_products_ny_transposed<R: Lanes>(dis: &mut [f32], x: &[f32], yt: &[f32]) {
     by_columns::<R, Product>(dis, x, yt);
+}
+
+/// [`by_columns`] for each part of `x`.
+#[inline(always)]
+fn by_parts<R: Lanes, S: Step>(tables: &mut [f32], x: &[f32], yt: &[f32], dsub: usize) {
+    let parts = x.len().checked_div(dsub).unwrap_or(0);
+    let ksub = tables.len().checked_div(parts).unwrap_or(0);
+    for m in 0..parts {
+        let (part, columns) = (&x[m * dsub..(m + 1) * dsub], &yt[m * ksub * dsub..(m + 1) * ksub * dsub]);
+        by_columns::<R, S>(&mut tables[m * ksub..(m + 1) * ksub], part, columns);
+    }
+}
+
+#[inline(always)]
+pub fn fvec_L2sqr_tables<R: Lanes>(tables: &mut [f32], x: &[f32], yt: &[f32], dsub: usize) {
+    by_parts::<R, L2>(tables, x, yt, dsub);
+}
+
+#[inline(always)]
+pub fn fvec_inner_products_tables<R: Lanes>(tables: &mut [f32], x: &[f32], yt: &[f32], dsub: usize) {
+    by_parts::<R, Product>(tables, x, yt, dsub);
 }

@@ -52,6 +52,7 @@
 //! types (`trait Step`) where a loop serves several metrics. Each kernel adds one copy a level to the binary: lists, flat scans and graphs are
 //! worth it, what runs once a call is not.
 
+mod encode;
 pub mod fast_scan;
 mod hadamard;
 mod half;
@@ -65,6 +66,7 @@ mod nearest;
 mod select;
 mod step;
 
+pub use encode::nearest_parts;
 pub use hadamard::walsh_hadamard;
 pub use half::{decode_bf16, decode_fp16, encode_bf16, encode_fp16};
 pub use lanes::{Bytes, Lanes};
@@ -174,6 +176,10 @@ functions! {
     fvec_L2sqr_ny_transposed(dis: &mut [f32], x: &[f32], yt: &[f32]);
     /// Inner products of `x` with the columns of `yt`.
     fvec_inner_products_ny_transposed(dis: &mut [f32], x: &[f32], yt: &[f32]);
+    /// For each part of `x`, `dsub` wide, its squared L2 distances to the columns of a part of `yt`, as many as there is room for in `tables`.
+    fvec_L2sqr_tables(tables: &mut [f32], x: &[f32], yt: &[f32], dsub: usize);
+    /// As [`fvec_L2sqr_tables`], inner products.
+    fvec_inner_products_tables(tables: &mut [f32], x: &[f32], yt: &[f32], dsub: usize);
     /// The column of `yt`, which has `n`, nearest to `x` by squared differences, the first of equals, and its squared distance. Where there is
     /// none, because of NaNs, the position is `usize::MAX`; so it is below.
     nearest_L2sqr_transposed(x: &[f32], yt: &[f32], n: usize) -> (usize, f32);

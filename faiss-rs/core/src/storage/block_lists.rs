@@ -109,11 +109,7 @@ impl BlockInvertedLists {
         let size = self.base.code_size;
         let (parts, blocks) = (self.parts.as_ref(), self.lists[list].codes.as_mut_slice());
         match parts {
-            Some(packer) => {
-                for (i, code) in codes.chunks_exact(size.max(1)).enumerate() {
-                    packer.pack_1(code, first + i, blocks);
-                }
-            }
+            Some(packer) => packer.layout.pack(codes, first, blocks),
             None => blocks[first * size..first * size + codes.len()].copy_from_slice(codes),
         }
     }

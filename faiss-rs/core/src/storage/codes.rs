@@ -6,12 +6,15 @@
 use std::any::Any;
 
 use crate::base::object::{ElementKind, Field, FieldMut, FieldRef, Kind, VectorField};
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, memory};
 use crate::stream::SharedBytes;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
 struct Word([u8; 16]);
+
+// SAFETY: bytes without padding, of which zero is one.
+unsafe impl bytemuck::Zeroable for Word {}
 
 const WIDTH: usize = size_of::<Word>();
 
@@ -47,6 +50,11 @@ impl Codes {
     /// Bytes that are only seen.
     pub fn view(bytes: SharedBytes) -> Self {
         Codes { words: Vec::new(), len: bytes.len(), view: Some(bytes) }
+    }
+
+    /// So many zeros; see [`memory::zeroed`].
+    pub fn zeroed(bytes: usize) -> Result<Self> {
+        Ok(Codes { words: memory::zeroed(bytes.div_ceil(WIDTH))?, len: bytes, view: None })
     }
 
     /// An error where the bytes are only seen.

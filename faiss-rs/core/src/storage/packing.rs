@@ -29,14 +29,13 @@ impl Layout {
         n.div_ceil(self.block.max(1)).checked_mul(self.block)?.checked_mul(self.code_size())
     }
 
-    /// Where the number of part `part` of vector `i` is: the byte, and whether it is its upper half.
+    /// Where the first part of vector `i` is, two parts further `block` bytes on, and whether it is the upper half of that byte.
     #[inline]
-    fn place(&self, i: usize, part: usize) -> (usize, bool) {
+    fn place(&self, i: usize) -> (usize, bool) {
         let (within, lane) = (i % self.block, i % GROUP);
         let byte = (lane % 8) * 2 + usize::from(lane % 16 >= 8);
         debug_assert_eq!(PLACES[byte], lane % 16);
-        let start = (i / self.block) * self.stride() + (part / 2) * self.block + within / GROUP * GROUP;
-        (start + (part % 2) * 16 + byte, lane >= 16)
+        ((i / self.block) * self.stride() + within / GROUP * GROUP + byte, lane >= 16)
     }
 
     /// Where the bytes behind the numbers of vector `i` are.
@@ -48,24 +47,63 @@ impl Layout {
 
     /// Writes a code, two numbers a byte, to place `i` of packed ones.
     pub fn pack_1(&self, code: &[u8], i: usize, packed: &mut [u8]) {
-        for part in 0..self.parts {
-            let number = code.get(part / 2).map_or(0, |byte| byte >> (4 * (part % 2)) & 15);
-            let (at, upper) = self.place(i, part);
-            let byte = &mut packed[at];
-            *byte = if upper { *byte & 15 | number << 4 } else { *byte & 0xf0 | number };
+        let (mut at, upper) = self.place(i);
+        let (shift, kept) = if upper { (4, 15) } else { (0, 0xf0) };
+        for pair in 0..self.parts / 2 {
+            let numbers = code.get(pair).copied().unwrap_or(0);
+            let (first, second) = (numbers & 15, numbers >> 4);
+            packed[at] = packed[at] & kept | first << shift;
+            packed[at + 16] = packed[at + 16] & kept | second << shift;
+            at += self.block;
         }
         if let Some(aux) = code.get(self.parts / 2..).filter(|aux| aux.len() == self.aux) {
             packed[self.aux_range(i)].copy_from_slice(aux);
         }
     }
 
+    /// As [`Layout::pack_1`] for several codes, from place `first` on: whole groups together.
+    pub fn pack(&self, codes: &[u8], first: usize, packed: &mut [u8]) {
+        let size = self.code_size();
+        let n = codes.len().checked_div(size).unwrap_or(0);
+        let mut i = 0;
+        while i < n {
+            if (first + i).is_multiple_of(GROUP) && i + GROUP <= n {
+                self.pack_group(&codes[i * size..(i + GROUP) * size], first + i, packed);
+                i += GROUP;
+            } else {
+                self.pack_1(&codes[i * size..(i + 1) * size], first + i, packed);
+                i += 1;
+            }
+        }
+    }
+
+    /// A whole group, whose places begin at `first`.
+    fn pack_group(&self, codes: &[u8], first: usize, packed: &mut [u8]) {
+        let (size, start) = (self.code_size(), self.place(first).0);
+        for pair in 0..self.parts / 2 {
+            let to = &mut packed[start + pair * self.block..][..GROUP];
+            let (firsts, seconds) = to.split_at_mut(16);
+            for (j, place) in PLACES.iter().enumerate() {
+                let (low, high) = (codes[place * size + pair], codes[(place + 16) * size + pair]);
+                firsts[j] = low & 15 | high << 4;
+                seconds[j] = low >> 4 | high & 0xf0;
+            }
+        }
+        if self.aux > 0 {
+            for (i, code) in codes.chunks_exact(size).enumerate() {
+                packed[self.aux_range(first + i)].copy_from_slice(&code[self.parts / 2..]);
+            }
+        }
+    }
+
     /// Reads the code at place `i`.
     pub fn unpack_1(&self, packed: &[u8], i: usize, code: &mut [u8]) {
         code.fill(0);
-        for part in 0..self.parts.min(2 * code.len()) {
-            let (at, upper) = self.place(i, part);
-            let number = if upper { packed[at] >> 4 } else { packed[at] & 15 };
-            code[part / 2] |= number << (4 * (part % 2));
+        let (mut at, upper) = self.place(i);
+        let shift = if upper { 4 } else { 0 };
+        for numbers in code.iter_mut().take(self.parts / 2) {
+            *numbers = packed[at] >> shift & 15 | (packed[at + 16] >> shift & 15) << 4;
+            at += self.block;
         }
         if let Some(aux) = code.get_mut(self.parts / 2..).filter(|aux| aux.len() == self.aux) {
             aux.copy_from_slice(&packed[self.aux_range(i)]);
@@ -87,6 +125,13 @@ mod tests {
             let mut packed = vec![0xff; layout.size(n).unwrap()];
             assert_eq!(packed.len(), 3 * block * size);
             codes.chunks_exact(size).enumerate().for_each(|(i, code)| layout.pack_1(code, i, &mut packed));
+            // Whole groups and single codes lie alike, wherever a piece begins.
+            for cut in [0, 1, 31, 32, 50] {
+                let mut pieces = vec![0xff; packed.len()];
+                layout.pack(&codes[..cut * size], 0, &mut pieces);
+                layout.pack(&codes[cut * size..], cut, &mut pieces);
+                assert_eq!(pieces, packed);
+            }
             for (i, code) in codes.chunks_exact(size).enumerate() {
                 let mut back = vec![1; size];
                 layout.unpack_1(&packed, i, &mut back);

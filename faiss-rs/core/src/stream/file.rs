@@ -1,7 +1,7 @@
 //! Files.
 
 use std::fs::File;
-use std::io::{BufReader, BufWriter, Read, Seek, Write};
+use std::io::{BufWriter, IoSliceMut, Read, Seek, SeekFrom, Write};
 
 use faiss_derive::{Object, methods};
 
@@ -9,13 +9,16 @@ use super::{IOReaderBase, IOWriterBase, SharedBytes, Sink, Source};
 use crate::base::{Error, Result};
 use crate::registry::Row;
 
-const READ_BUFFER: usize = 256 << 10;
-/// How much is written at a time once a file is large: more was up to five times slower where Linux took large pieces of memory for the page cache that
-/// were cold.
+/// How much is read at a time where little is wanted: ids and short lists.
+const READ_BUFFER: usize = 64 << 10;
+/// How much is read beyond what is wanted where that is much, or by the first read of a file: what comes next is mostly a few numbers.
+const READ_AHEAD: usize = 4 << 10;
+/// From here on bytes go where they are wanted and not through the buffer.
+const DIRECT_READ: usize = 16 << 10;
+/// What is written together of small pieces. From here on bytes go out as they lie, in one call.
 const WRITE_BUFFER: usize = 32 << 10;
-/// Until so much has been written, vectors go in pieces of this size: fewer calls are a tenth of a small file's time.
-const SMALL_FILE: u64 = 16 << 20;
-const LARGE_WRITE: usize = 256 << 10;
+/// Writes end at multiples of this, so that no page is begun by one and completed by another.
+const PAGE: usize = 4 << 10;
 
 /// The system's words for an error, without Rust's number in brackets.
 fn reason(error: &std::io::Error) -> String {
@@ -29,7 +32,12 @@ fn reason(error: &std::io::Error) -> String {
 pub struct FileIOReader {
     #[object(parent)]
     base: IOReaderBase,
-    file: Option<BufReader<File>>,
+    file: Option<File>,
+    /// How much of the file has been handed out.
+    position: u64,
+    /// Bytes of the file that come next: those from `at` on.
+    buffer: Vec<u8>,
+    at: usize,
     /// Of a plain file; unknown for pipes and devices.
     left: Option<u64>,
     /// All of it, once a piece was to be seen.
@@ -47,12 +55,44 @@ impl FileIOReader {
             return Err(Error::failed("f", format!("could not open {fname} for reading: Is a directory")));
         }
         let left = meta.is_file().then_some(meta.len());
-        Ok(FileIOReader {
-            base: IOReaderBase { name: fname.to_owned() },
-            file: Some(BufReader::with_capacity(READ_BUFFER, file)),
-            left,
-            map: None,
-        })
+        Ok(FileIOReader { base: IOReaderBase { name: fname.to_owned() }, file: Some(file), left, ..Default::default() })
+    }
+}
+
+impl FileIOReader {
+    /// Reads into `out`, what does not fit into the buffer, which is empty; says how many bytes `out` got.
+    fn read_more(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let Some(file) = &mut self.file else { return Ok(0) };
+        let direct = out.len() >= DIRECT_READ;
+        self.at = 0;
+        self.buffer.resize(if direct || self.position == 0 { READ_AHEAD } else { READ_BUFFER }, 0);
+        let read = if direct {
+            file.read_vectored(&mut [IoSliceMut::new(out), IoSliceMut::new(&mut self.buffer)])
+        } else {
+            file.read(&mut self.buffer)
+        };
+        let got = *read.as_ref().unwrap_or(&0);
+        let own = if direct { got.min(out.len()) } else { 0 };
+        self.buffer.truncate(got - own);
+        read.map(|_| own)
+    }
+
+    /// Passes over bytes that are there.
+    fn skip(&mut self, bytes: usize) -> std::io::Result<()> {
+        let held = self.buffer.len() - self.at;
+        if bytes > held
+            && let Some(file) = &mut self.file
+        {
+            file.seek(SeekFrom::Current((bytes - held) as i64))?;
+        }
+        self.at += bytes.min(held);
+        self.handed_out(bytes);
+        Ok(())
+    }
+
+    fn handed_out(&mut self, bytes: usize) {
+        self.position += bytes as u64;
+        self.left = self.left.map(|left| left.saturating_sub(bytes as u64));
     }
 }
 
@@ -61,35 +101,39 @@ impl Source for FileIOReader {
         self.base.name.clone()
     }
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
-        let Some(file) = &mut self.file else { return Ok(0) };
-        loop {
-            match file.read(out) {
-                Ok(n) => {
-                    self.left = self.left.map(|left| left.saturating_sub(n as u64));
-                    return Ok(n);
-                }
+        let mut got = 0;
+        while self.at == self.buffer.len() && got == 0 {
+            match self.read_more(out) {
+                Ok(0) if self.buffer.is_empty() => return Ok(0),
+                Ok(n) => got = n,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(Error::io(format!("read error in {}: {}", self.base.name, reason(&e)))),
             }
         }
+        if got == 0 {
+            let held = &self.buffer[self.at..];
+            got = held.len().min(out.len());
+            out[..got].copy_from_slice(&held[..got]);
+            self.at += got;
+        }
+        self.handed_out(got);
+        Ok(got)
     }
     fn remaining(&self) -> Option<u64> {
         self.left
     }
     fn view(&mut self, len: usize) -> Result<Option<SharedBytes>> {
-        let (Some(file), Some(left)) = (&mut self.file, self.left) else { return Ok(None) };
+        let (Some(file), Some(left)) = (&self.file, self.left) else { return Ok(None) };
         if len == 0 || len as u64 > left {
             return Ok(None);
         }
         let map = match &self.map {
             Some(map) => map.clone(),
-            None => self.map.insert(SharedBytes::map(file.get_ref(), &self.base.name)?).clone(),
+            None => self.map.insert(SharedBytes::map(file, &self.base.name)?).clone(),
         };
-        let failed = |e| Error::io(format!("read error in {}: {}", self.base.name, reason(&e)));
-        let at = file.stream_position().map_err(failed)? as usize;
+        let at = self.position as usize;
         let Some(piece) = map.slice(at..at.saturating_add(len)) else { return Ok(None) };
-        file.seek_relative(len as i64).map_err(failed)?;
-        self.left = Some(left - len as u64);
+        self.skip(len).map_err(|e| Error::io(format!("read error in {}: {}", self.base.name, reason(&e))))?;
         Ok(Some(piece))
     }
 }
@@ -101,7 +145,6 @@ pub struct FileIOWriter {
     #[object(parent)]
     base: IOWriterBase,
     file: Option<BufWriter<File>>,
-    written: u64,
 }
 
 #[methods]
@@ -113,9 +156,32 @@ impl FileIOWriter {
         Ok(FileIOWriter {
             base: IOWriterBase { name: fname.to_owned() },
             file: Some(BufWriter::with_capacity(WRITE_BUFFER, file)),
-            written: 0,
         })
     }
+}
+
+/// Writes so that all but the last write end where a page does.
+fn write_in_pages(file: &mut BufWriter<File>, mut bytes: &[u8]) -> std::io::Result<()> {
+    if bytes.len() >= WRITE_BUFFER {
+        let held = file.buffer().len();
+        let (head, rest) = bytes.split_at(held.next_multiple_of(PAGE) - held);
+        file.write_all(head)?;
+        file.flush()?;
+        let (pages, rest) = rest.split_at(rest.len() / PAGE * PAGE);
+        file.get_mut().write_all(pages)?;
+        bytes = rest;
+    }
+    while !bytes.is_empty() {
+        // A full buffer goes out with the next bytes.
+        let room = match WRITE_BUFFER - file.buffer().len() {
+            0 => WRITE_BUFFER,
+            room => room,
+        };
+        let (piece, later) = bytes.split_at(bytes.len().min(room));
+        file.write_all(piece)?;
+        bytes = later;
+    }
+    Ok(())
 }
 
 impl FileIOWriter {
@@ -130,22 +196,8 @@ impl Sink for FileIOWriter {
     }
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let Some(file) = &mut self.file else { return Err(Error::io("the writer has no file")) };
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            // Pieces end where the buffer does, so that all writes begin at multiples of its size. What fills it goes past it.
-            let room = match WRITE_BUFFER - file.buffer().len() {
-                0 | WRITE_BUFFER if self.written < SMALL_FILE && rest.len() >= LARGE_WRITE => LARGE_WRITE,
-                0 => WRITE_BUFFER,
-                room => room,
-            };
-            let (piece, later) = rest.split_at(rest.len().min(room));
-            self.written += piece.len() as u64;
-            if let Err(error) = file.write_all(piece) {
-                return Err(self.failed(&error));
-            }
-            rest = later;
-        }
-        Ok(())
+        let result = write_in_pages(file, bytes);
+        result.map_err(|e| self.failed(&e))
     }
     fn flush(&mut self) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
@@ -166,3 +218,46 @@ impl Drop for FileIOWriter {
 pub const READER: Row = Row::of::<FileIOReader>();
 
 pub const WRITER: Row = Row::of::<FileIOWriter>();
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever sizes are asked for, and whether they are read or seen where they lie, the bytes are those of the file.
+    #[test]
+    fn pieces_of_any_size_are_the_file() {
+        let bytes: Vec<u8> = (0..300_007u32).map(|i| (i * 7 + i / 251) as u8).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let sizes =
+            [1, 8, 3, READ_AHEAD, 1, DIRECT_READ - 1, DIRECT_READ, DIRECT_READ + 1, 5, READ_BUFFER + 3, 20, 70_001];
+        for seen in [usize::MAX, 2, 3, 5] {
+            let mut reader = FileIOReader::open(file.path().to_str().unwrap()).unwrap();
+            let mut at = 0;
+            for (i, size) in sizes.iter().cycle().enumerate() {
+                let size = (*size).min(bytes.len() - at);
+                assert_eq!(reader.remaining(), Some((bytes.len() - at) as u64));
+                if size == 0 {
+                    break;
+                }
+                let piece = match reader.view(if i % seen == 1 { size } else { 0 }).unwrap() {
+                    Some(piece) => piece.as_slice().to_vec(),
+                    None => {
+                        let (mut piece, mut got) = (vec![0; size], 0);
+                        while got < size {
+                            match reader.read(&mut piece[got..]).unwrap() {
+                                0 => panic!("the file ends at {at} + {got}"),
+                                n => got += n,
+                            }
+                        }
+                        piece
+                    }
+                };
+                assert_eq!(piece, bytes[at..at + size]);
+                at += size;
+            }
+            assert_eq!((at, reader.read(&mut [0; 9]).unwrap()), (bytes.len(), 0));
+            assert_eq!(reader.read(&mut vec![0; DIRECT_READ]).unwrap(), 0);
+        }
+    }
+}

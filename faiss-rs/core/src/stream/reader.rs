@@ -4,7 +4,7 @@ use super::{
     FourCC, IO_FLAG_MMAP_IFC, LOOP_LIMIT, MAX_DEPTH, SharedBytes, Source, get_deserialization_vector_byte_limit,
 };
 use crate::base::object::{Element, VectorField};
-use crate::base::{Error, Result, interrupt};
+use crate::base::{Error, Result, interrupt, memory};
 use crate::storage::codes::Codes;
 use crate::storage::ids::Ids;
 use std::sync::atomic::Ordering;
@@ -120,16 +120,18 @@ impl<'a> Reader<'a> {
 
     /// Grows `out` to `bytes` bytes as they arrive. `width` is an item's size.
     fn fill_growing(&mut self, bytes: usize, width: usize, out: &mut impl Growing) -> Result<()> {
-        let step = if self.source.remaining().is_some() { bytes } else { STEP };
-        if step == bytes {
-            out.reserve(bytes)?;
+        let known = self.source.remaining().is_some();
+        if known {
+            out.zeroed(bytes)?;
         }
         let mut done = 0;
         while done < bytes {
             interrupt::check()?;
-            // Even with memory reserved, steps keep Ctrl-C working.
+            // Even where all memory is there, steps keep Ctrl-C working.
             let end = bytes.min(done + STEP / width * width);
-            out.resize_bytes(end)?;
+            if !known {
+                out.resize_bytes(end)?;
+            }
             self.fill(&mut out.bytes_mut()[done..end], (end - done) / width).map_err(|e| match e {
                 Error::Failed { message, .. } => Error::failed("ret == (size)", message),
                 other => other,
@@ -216,14 +218,16 @@ impl<'a> Reader<'a> {
 
 /// What vectors of a file are read into.
 trait Growing {
-    fn reserve(&mut self, bytes: usize) -> Result<()>;
+    /// Becomes so many zeros, in memory that the system gives as zeros: none are written.
+    fn zeroed(&mut self, bytes: usize) -> Result<()>;
     fn resize_bytes(&mut self, bytes: usize) -> Result<()>;
     fn bytes_mut(&mut self) -> &mut [u8];
 }
 
 impl<T: Element> Growing for Vec<T> {
-    fn reserve(&mut self, bytes: usize) -> Result<()> {
-        self.try_reserve_exact(bytes / size_of::<T>()).map_err(|e| Error::Memory(format!("{bytes} bytes: {e}")))
+    fn zeroed(&mut self, bytes: usize) -> Result<()> {
+        *self = memory::zeroed(bytes / size_of::<T>())?;
+        Ok(())
     }
     fn resize_bytes(&mut self, bytes: usize) -> Result<()> {
         let n = bytes / size_of::<T>();
@@ -237,8 +241,9 @@ impl<T: Element> Growing for Vec<T> {
 }
 
 impl Growing for Codes {
-    fn reserve(&mut self, bytes: usize) -> Result<()> {
-        self.try_reserve_exact(bytes)
+    fn zeroed(&mut self, bytes: usize) -> Result<()> {
+        *self = Codes::zeroed(bytes)?;
+        Ok(())
     }
     fn resize_bytes(&mut self, bytes: usize) -> Result<()> {
         self.try_resize(bytes)

@@ -173,10 +173,7 @@ impl IndexFastScan {
         Error::check(size > 0 && codes.len().is_multiple_of(size), "codes.size() % code_size == 0")?;
         self.resize(before + codes.len() / size)?;
         let layout = self.layout();
-        let packed = self.codes.as_mut_slice();
-        for (i, code) in codes.chunks_exact(size).enumerate() {
-            layout.pack_1(code, before + i, packed);
-        }
+        layout.pack(codes, before, self.codes.as_mut_slice());
         self.original.clear();
         Ok(())
     }

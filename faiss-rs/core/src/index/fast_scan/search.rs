@@ -10,7 +10,8 @@ use crate::distance::results::TopK;
 use crate::quantize::fast_scan::{KSUB, NORM_PARTS, Tables, quantize_tables};
 use crate::simd::fast_scan::{GROUP, Lane, Packed, QUERIES, scan_packed};
 
-/// Groups of 32 vectors that are compared before what was found is looked at.
+/// Groups of 32 vectors that are compared before what was found is looked at: at first few, as there is no threshold yet, and twice as many each time.
+const FIRST_PIECE: usize = 1;
 const PIECE: usize = 64;
 /// Fewer groups than this are not worth a task of their own.
 const MIN_PART: usize = 1 << 10;
@@ -68,13 +69,11 @@ pub fn search(
     let (pieces, threads) = (n.div_ceil(QUERIES), threads::available());
     let parts = if pieces < threads { threads.div_ceil(pieces.max(1)).min(groups / MIN_PART).max(1) } else { 1 };
     let length = groups.div_ceil(parts);
-    let rounded: Vec<Tables> = tables
-        .chunks_exact(size)
-        .map(|tables| {
-            let mut rounded = Tables::default();
-            quantize_tables(tables, &[], own.M, own.M2, &mut rounded).map(|()| rounded)
-        })
-        .collect::<Result<_>>()?;
+    let mut rounded: Vec<Tables> = (0..n).map(|_| Tables::default()).collect();
+    threads::parallel_rows(&mut rounded, 1, 16, |first, rounded| {
+        let own_tables = tables[first * size..].chunks_exact(size);
+        own_tables.zip(rounded).try_for_each(|(tables, to)| quantize_tables(tables, &[], own.M, own.M2, to))
+    })?;
     let partial: Vec<Mutex<Vec<Hit>>> = (0..n * parts).map(|_| Mutex::default()).collect();
     threads::parallel_for(pieces * parts, |task| {
         let (piece, part) = (task / parts, task % parts);
@@ -82,7 +81,8 @@ pub fn search(
         let end = ((part + 1) * length).min(groups);
         let mut collectors: Vec<Reservoir> = queries.clone().map(|_| Reservoir::new(k)).collect();
         let mut hits = vec![Vec::new(); queries.len()];
-        for from in ((part * length).min(end)..end).step_by(PIECE) {
+        let (mut from, mut step) = ((part * length).min(end), FIRST_PIECE);
+        while from < end {
             interrupt::check()?;
             let mut lanes: Vec<Lane<'_>> = queries
                 .clone()
@@ -96,8 +96,9 @@ pub fn search(
                     hits,
                 })
                 .collect();
-            scan_packed(packed, from, (from + PIECE).min(end), &mut lanes);
+            scan_packed(packed, from, (from + step).min(end), &mut lanes);
             drop(lanes);
+            (from, step) = (from + step, (2 * step).min(PIECE));
             for (hits, own) in hits.iter_mut().zip(&mut collectors) {
                 for (sum, at) in hits.drain(..) {
                     if (at as usize) < ntotal && f32::from(sum) < own.threshold() {

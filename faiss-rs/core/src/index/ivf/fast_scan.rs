@@ -21,7 +21,8 @@ use crate::storage::direct_map::lo_build;
 use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
 use crate::storage::packer::{CodePacker, CodePackerPQ4};
 
-/// Groups of 32 vectors that are compared before what was found is looked at.
+/// Groups of 32 vectors that are compared before what was found is looked at: at first few, as there is no threshold yet, and twice as many each time.
+const FIRST_PIECE: usize = 1;
 const PIECE: usize = 64;
 
 /// Base of the inverted files of packed codes of four bits.
@@ -232,7 +233,7 @@ fn visit<C: Collector>(
         quantize_tables(&floats.tables, &floats.bias, own.M, own.M2, tables)?;
         let mut best = collector(tables);
         let size = own.M2 * KSUB;
-        let (mut visited, mut codes) = (0, 0);
+        let (mut visited, mut codes, mut piece) = (0, 0, FIRST_PIECE);
         for (probe, list) in list_nos.iter().enumerate() {
             let Ok(list) = usize::try_from(*list) else { continue };
             let n = lists.list_size(list);
@@ -247,7 +248,8 @@ fn visit<C: Collector>(
             let packed = Packed { codes: packed, block, parts: own.M2, stride, last_pair: index.norm_factor() };
             let ids = lists.ids(list);
             let each = if tables.bytes.len() > size { probe * size } else { 0 };
-            for from in (0..n.div_ceil(GROUP)).step_by(PIECE) {
+            let (mut from, groups) = (0, n.div_ceil(GROUP));
+            while from < groups {
                 let lane = Lane {
                     tables: &tables.bytes[each..each + size],
                     first: tables.first.get(probe).copied().unwrap_or(0),
@@ -255,7 +257,8 @@ fn visit<C: Collector>(
                     flip: similarity,
                     hits,
                 };
-                scan_packed(packed, from, (from + PIECE).min(n.div_ceil(GROUP)), &mut [lane]);
+                scan_packed(packed, from, (from + piece).min(groups), &mut [lane]);
+                (from, piece) = (from + piece, (2 * piece).min(PIECE));
                 for (sum, at) in hits.drain(..) {
                     let at = at as usize;
                     if at < n
