@@ -82,11 +82,12 @@ def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.n
 def contiguous(array: np.ndarray, dtype: str) -> np.ndarray:
     """The array itself if the library can read it as it is, else a copy that it can."""
     # Most arrays are as they should be, which is told faster than a copy that would be none is asked for.
-    flags = array.flags if isinstance(array, np.ndarray) and array.dtype is _DTYPES.get(dtype) else None
-    if flags is None or not flags.c_contiguous:
-        array = np.ascontiguousarray(array, dtype=dtype)
+    if isinstance(array, np.ndarray) and array.dtype is _DTYPES.get(dtype):
         flags = array.flags
-    return array if flags.aligned else array.copy()
+        if flags.c_contiguous and flags.aligned:
+            return array
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
 
 
 def _at(address: int, dtype: str) -> Pointer | None:

@@ -89,8 +89,9 @@ class IndexMethods(CommonMethods):
         shape = (len(x), k)
         D = output(D, shape, "float32")
         I = output(I, shape, "int64")  # noqa: E741
-        self._check_type(numeric_type)
-        _faiss.search(self.this, x, k, native_params(params), D, I)
+        if numeric_type:
+            self._check_type(numeric_type)
+        _faiss.search(self.this, x, k, None if params is None else native_params(params), D, I)
         return D, I
 
     def search_and_reconstruct(

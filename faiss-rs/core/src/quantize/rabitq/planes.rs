@@ -210,45 +210,28 @@ impl Kernel for Product<'_> {
 
     #[inline(always)]
     fn run<R: Isa>(self) -> f32 {
-        // A known number of bits, 1 to 8, makes shifts of registers of them.
-        match self.bits {
-            1 => self.sum::<1>(),
-            2 => self.sum::<2>(),
-            3 => self.sum::<3>(),
-            4 => self.sum::<4>(),
-            5 => self.sum::<5>(),
-            6 => self.sum::<6>(),
-            7 => self.sum::<7>(),
-            _ => self.sum::<8>(),
-        }
-    }
-}
-
-impl Product<'_> {
-    #[inline(always)]
-    fn sum<const BITS: usize>(&self) -> f32 {
         let (eights, rest) = self.x.as_chunks::<8>();
         let mut sums = [0f32; 8];
         for (i, eight) in eights.iter().enumerate() {
-            self.add::<BITS>(i, eight, &mut sums);
+            self.add(i, eight, &mut sums);
         }
         if !rest.is_empty() {
             let mut last = [0f32; 8];
             last[..rest.len()].copy_from_slice(rest);
-            self.add::<BITS>(eights.len(), &last, &mut sums);
+            self.add(eights.len(), &last, &mut sums);
         }
         ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
     }
+}
 
+impl Product<'_> {
     /// Eight numbers, which are as many bytes as one has bits.
     #[inline(always)]
-    fn add<const BITS: usize>(&self, at: usize, x: &[f32; 8], sums: &mut [f32; 8]) {
-        let word = word(&self.numbers[at * BITS..at * BITS + 8]);
-        // Four numbers are at most 32 bits.
-        let halves = [word as u32, (word >> (4 * BITS)) as u32];
-        let (sign, mask) = (u32::from(self.signs[at]), (1u32 << BITS) - 1);
+    fn add(&self, at: usize, x: &[f32; 8], sums: &mut [f32; 8]) {
+        let word = word(&self.numbers[at * self.bits..at * self.bits + 8]);
+        let (sign, mask) = (u32::from(self.signs[at]), (1u32 << self.bits) - 1);
         for l in 0..8 {
-            let number = halves[l / 4] >> (l % 4 * BITS) & mask | (sign >> l & 1) << BITS;
+            let number = (word >> (l * self.bits)) as u32 & mask | (sign >> l & 1) << self.bits;
             sums[l] += x[l] * (number as i32 as f32 - self.middle);
         }
     }
