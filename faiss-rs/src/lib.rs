@@ -99,7 +99,7 @@ pub use faiss_core::quantize::product::ProductQuantizer;
 pub use faiss_core::quantize::scalar::{ScalarQuantizer, kind as scalar_quantizer_kind};
 pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr, IDSelectorXOr};
 pub use faiss_core::selector::sets::{IDSelectorArray, IDSelectorBatch, IDSelectorBitmap};
-pub use faiss_core::selector::{IDSelector, IDSelectorAll, IDSelectorRange};
+pub use faiss_core::selector::{IDSelector, IDSelectorAll, IDSelectorFn, IDSelectorRange};
 pub use faiss_core::{random, registry, selector, simd, storage, stream, transform};
 
 #[cfg(feature = "gpu")]

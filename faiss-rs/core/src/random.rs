@@ -1,6 +1,6 @@
 //! Random numbers, Faiss's own: the same seed gives the same numbers, so that training gives the same centroids.
 
-use crate::base::{Result, threads};
+use crate::base::{Error, Result, threads};
 
 const N: usize = 624;
 const M: usize = 397;
@@ -20,6 +20,20 @@ impl Twister {
             state[i] = 1812433253u32.wrapping_mul(state[i - 1] ^ (state[i - 1] >> 30)).wrapping_add(i as u32);
         }
         Twister { state, at: N }
+    }
+
+    /// The state's numbers, and how many of them were used.
+    fn to_numbers(&self) -> Vec<i64> {
+        self.state.iter().map(|v| i64::from(*v)).chain([self.at as i64]).collect()
+    }
+
+    fn of_numbers(numbers: &[i64]) -> Result<Self> {
+        let wrong = || Error::value(format!("the state of a generator is {N} numbers of 32 bits and one up to {N}"));
+        let (at, numbers) = numbers.split_last().ok_or_else(wrong)?;
+        let state: Vec<u32> =
+            numbers.iter().map(|v| u32::try_from(*v)).collect::<std::result::Result<_, _>>().map_err(|_| wrong())?;
+        let at = usize::try_from(*at).ok().filter(|at| *at <= N).ok_or_else(wrong)?;
+        Ok(Twister { state: state.try_into().map_err(|_| wrong())?, at })
     }
 
     fn refill(&mut self) {
@@ -52,6 +66,14 @@ impl RandomGenerator {
     pub fn new(seed: i64) -> Self {
         RandomGenerator(Twister::new(seed as u32))
     }
+    /// Goes on where another one with this state would.
+    pub fn from_state(numbers: &[i64]) -> Result<Self> {
+        Twister::of_numbers(numbers).map(RandomGenerator)
+    }
+    /// The state: 624 numbers, and how many of them were used.
+    pub fn state(&self) -> Vec<i64> {
+        self.0.to_numbers()
+    }
     /// In [0, 2^31).
     pub fn rand_int(&mut self) -> i32 {
         (self.0.next() & 0x7fff_ffff) as i32
@@ -81,6 +103,15 @@ pub struct StandardTwister(Twister);
 impl StandardTwister {
     pub fn new(seed: u32) -> Self {
         StandardTwister(Twister::new(seed))
+    }
+
+    /// Goes on where another one with this state would: see [`RandomGenerator::state`].
+    pub fn from_state(numbers: &[i64]) -> Result<Self> {
+        Twister::of_numbers(numbers).map(StandardTwister)
+    }
+
+    pub fn state(&self) -> Vec<i64> {
+        self.0.to_numbers()
     }
 
     /// In [0, range), by Lemire's method ("Fast random integer generation in an interval", 2019); `range` is above 0.

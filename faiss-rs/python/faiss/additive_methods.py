@@ -1,5 +1,6 @@
 """Additive quantizers as C++ has them: pointers to numbers of entries, tables and vectors."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,11 @@ import numpy as np
 import faiss
 from faiss.arrays import elements
 from faiss.beam_search import beam_search_encode_step_tab
-from faiss.classes import Object
+from faiss.classes import Items, Object, wrap
 from faiss.quantizer_methods import QuantizerMethods
+from faiss.statistics import set_state, state_of
+
+__all__ = ["IcmEncoder", "LSQTimer", "LSQTimerScope"]
 
 # Of how many bits all codes are decoded at most, to be compared with.
 MOST_BITS = 24
@@ -158,6 +162,27 @@ class ResidualQuantizerMethods(AdditiveQuantizerMethods):
             elements(new_distances, distances.size, "float32")[...] = distances
 
 
+class ProductAdditiveQuantizerMethods(AdditiveQuantizerMethods):
+    nsplits: int
+
+    def subquantizer(self, m: int) -> Any:
+        """The quantizer of a part."""
+        return wrap(self.this.call("subquantizer", m))
+
+    @property
+    def quantizers(self) -> Items:
+        """The quantizers of the parts."""
+        return Items(self.subquantizer(m) for m in range(self.nsplits))
+
+    def init(self, d: int, aqs: Any, search_type: int) -> None:
+        """Becomes a quantizer of d dimensions, cut into parts for the quantizers that are given, as `quantizers` gives them."""
+        self.this.call("_init", d, [aq.this for aq in aqs], search_type)
+
+    def compute_unpacked_codes(self, x: Any, codes: Any, n: int, centroids: Any = None) -> None:
+        """Writes the numbers of entries that n vectors are encoded to, n * M int32. All are pointers; centroids are not needed."""
+        elements(codes, n * self.M, "int32")[...] = self.this.call("_unpacked_codes", self._pointed(x, n)).ravel()
+
+
 class OverAdditiveQuantizer(Object):
     """Indexes over an additive quantizer of any kind."""
 
@@ -182,17 +207,45 @@ class OverPackedAdditiveQuantizer(OverAdditiveQuantizer):
             cls = next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, cls)), cls)
         return super().__new__(cls)
 
-
-class PackedAdditiveQuantizer(Object):
-    """Indexes of packed codes of an additive quantizer of one kind."""
-
     def estimate_norm_scale(self, n: int, x: Any) -> None:
         """Finds norm_scale from the n vectors that x leads to."""
-        self.this.call("estimate_norm_scale", self._pointed(n, x))
+        self.this.call("_estimate_norm_scale", self._pointed(n, x))
+
+    def init(self, aq: Any, *args: Any) -> None:
+        """Becomes an index without vectors over a quantizer, which is copied. Further arguments: metric and bbs; of inverted files nlist before them,
+        and own_invlists after."""
+        if isinstance(self, faiss.IndexIVF):
+            args = (self.quantizer, aq, self.d, *(args or (self.nlist,)))
+        else:
+            args = (aq, *args)
+        self.this = type(self)(*args).this
 
 
 class LocalSearchQuantizerMethods(AdditiveQuantizerMethods):
     K: int
+
+    def _improved(self, codes: np.ndarray, gen: Any, method: str, *args: Any) -> None:
+        """Has a method change codes in place, and the generator of random numbers go on."""
+        codes[...], state = self.this.call(method, codes, *args, state_of(gen))
+        set_state(gen, state)
+
+    def icm_encode(self, codes: Any, x: Any, n: int, ils_iters: int, gen: Any) -> None:
+        """Improves the codes of n vectors, M int32 each, by a local search from ils_iters perturbed beginnings. gen: RandomGenerator.mt."""
+        self._improved(self._codes(codes, n), gen, "icm_encode", self._pointed(x, n), ils_iters)
+
+    def icm_encode_impl(
+        self, codes: Any, x: Any, unaries: Any, gen: Any, n: int, ils_iters: int, verbose: bool = False
+    ) -> None:
+        """As icm_encode; the terms are computed anew."""
+        self.icm_encode(codes, x, n, ils_iters, gen)
+
+    def perturb_codes(self, codes: Any, n: int, gen: Any) -> None:
+        """Changes nperts numbers of each of n codes at random. gen: RandomGenerator.mt."""
+        self._improved(self._codes(codes, n), gen, "perturb_codes")
+
+    def perturb_codebooks(self, T: float, stddev: Any, gen: Any) -> None:
+        """Moves every entry at random by T times a share of the deviations in a Float32Vector. gen: RandomGenerator.mt."""
+        set_state(gen, self.this.call("perturb_codebooks", T, faiss.vector_to_array(stddev), state_of(gen)))
 
     def _codes(self, codes: Any, n: int) -> np.ndarray:
         return elements(codes, n * self.M, "int32")
@@ -224,3 +277,70 @@ class LocalSearchQuantizerMethods(AdditiveQuantizerMethods):
         if objs is not None:
             elements(objs, n, "float32")[...] = errors
         return float(mean)
+
+
+class IcmEncoder:
+    """Improves codes for a LocalSearchQuantizer. Made from one, or by IcmEncoderFactory.get."""
+
+    binaries: Any = None
+    verbose: bool = False
+    lsq: Any = None
+
+    def __init__(self, lsq: Any) -> None:
+        if not isinstance(lsq, faiss.LocalSearchQuantizer):
+            raise TypeError(f"a LocalSearchQuantizer is wanted, not {type(lsq).__name__}")
+        self.lsq, self.verbose, self.binaries = lsq, False, faiss.Float32Vector()
+
+    def set_binary_term(self) -> None:
+        """Computes what each two entries of different codebooks add beside each other."""
+        self.binaries.resize((self.lsq.M * self.lsq.K) ** 2)
+        self.lsq.compute_binary_terms(self.binaries.data())
+
+    def encode(self, codes: Any, x: Any, gen: Any, n: int, ils_iters: int) -> None:
+        """As LocalSearchQuantizer.icm_encode."""
+        self.lsq.icm_encode(codes, x, n, ils_iters, gen)
+
+
+class IcmEncoderFactoryMethods(Object):
+    def get(self, lsq: Any) -> IcmEncoder:
+        """An encoder for a quantizer."""
+        return IcmEncoder(lsq)
+
+
+class LSQTimer:
+    """Adds up times by name. Nothing here takes them by itself."""
+
+    t: Any = None
+
+    def __init__(self) -> None:
+        self.t = {}
+
+    def get(self, name: str) -> float:
+        """The time of a name, 0 for one that is not known."""
+        return float(self.t.get(name, 0.0))
+
+    def add(self, name: str, delta: float) -> None:
+        """Adds to the time of a name."""
+        self.t[name] = self.get(name) + delta
+
+    def reset(self) -> None:
+        """Forgets all times."""
+        self.t.clear()
+
+
+class LSQTimerScope:
+    """Adds the milliseconds from here until `finish` to the time of a name."""
+
+    t0: float = 0.0
+    timer: Any = None
+    name: str = ""
+    finished: bool = False
+
+    def __init__(self, timer: LSQTimer, name: str) -> None:
+        self.t0, self.timer, self.name, self.finished = time.perf_counter() * 1e3, timer, name, False
+
+    def finish(self) -> None:
+        """Adds the time, once."""
+        if not self.finished:
+            self.finished = True
+            self.timer.add(self.name, time.perf_counter() * 1e3 - self.t0)

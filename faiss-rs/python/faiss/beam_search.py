@@ -8,11 +8,15 @@ import faiss
 from faiss.arrays import elements
 
 __all__ = [
+    "ComputeCodesAddCentroidsLUT0MemoryPool",
+    "ComputeCodesAddCentroidsLUT1MemoryPool",
     "RefineBeamLUTMemoryPool",
     "RefineBeamMemoryPool",
     "approx_topk_by_mode",
     "beam_search_encode_step",
     "beam_search_encode_step_tab",
+    "compute_codes_add_centroids_mp_lut0",
+    "compute_codes_add_centroids_mp_lut1",
     "refine_beam_LUT_mp",
     "refine_beam_mp",
 ]
@@ -35,6 +39,39 @@ class RefineBeamLUTMemoryPool:
     new_codes: Any = None
     distances: Any = None
     new_distances: Any = None
+
+
+class ComputeCodesAddCentroidsLUT0MemoryPool:
+    """What Faiss's searches reuse memory in; here they need none."""
+
+    codes: Any = None
+    norms: Any = None
+    distances: Any = None
+    residuals: Any = None
+    refine_beam_pool: Any = RefineBeamMemoryPool
+
+
+class ComputeCodesAddCentroidsLUT1MemoryPool:
+    """What Faiss's searches reuse memory in; here they need none."""
+
+    codes: Any = None
+    distances: Any = None
+    query_norms: Any = None
+    query_cp: Any = None
+    residuals: Any = None
+    refine_beam_lut_pool: Any = RefineBeamLUTMemoryPool
+
+
+def compute_codes_add_centroids_mp_lut0(rq: Any, x: Any, codes_out: Any, n: int, centroids: Any, pool: Any) -> None:
+    """As ResidualQuantizer.compute_codes_add_centroids; the pool, which C++ reuses memory in, is not needed."""
+    if not isinstance(rq, faiss.ResidualQuantizer):
+        raise TypeError(f"a ResidualQuantizer is wanted, not {type(rq).__name__}")
+    rq.compute_codes_add_centroids(x, codes_out, n, centroids)
+
+
+def compute_codes_add_centroids_mp_lut1(rq: Any, x: Any, codes_out: Any, n: int, centroids: Any, pool: Any) -> None:
+    """As compute_codes_add_centroids_mp_lut0."""
+    compute_codes_add_centroids_mp_lut0(rq, x, codes_out, n, centroids, pool)
 
 
 def _best(distances: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -25,9 +25,11 @@ __all__ = [
     "index_binary_factory",
     "knn_hamming",
     "match_hamming_thres",
+    "obj",
     "read_index_binary",
     "real_to_binary",
     "serialize_index_binary",
+    "symbol",
     "write_index_binary",
 ]
 
@@ -178,3 +180,7 @@ def binary_to_real(d: int, x_in: Any, x_out: Any) -> None:
 def real_to_binary(d: int, x_in: Any, x_out: Any) -> None:
     """Numbers above 0 to bits that are set, others to bits that are not; pointers."""
     _faiss.real_to_binary(elements(x_in, d, "float32"), elements(x_out, d // 8, "uint8"))
+
+
+# A variable of a loop over these functions, which Faiss's module keeps.
+obj, symbol = write_index_binary, "write_index_binary"

@@ -8,7 +8,9 @@ import faiss
 from faiss import _faiss
 from faiss.arrays import contiguous, elements, output
 from faiss.common_methods import CommonMethods, native_params
+from faiss.distance_computers import DistanceComputer
 from faiss.index_methods import Results
+from faiss.pointer import CppObject
 
 
 class IndexBinaryMethods(CommonMethods):
@@ -158,3 +160,46 @@ class IndexBinaryIVFMethods(IndexBinaryMethods):
             return x
         elements(recons, self.code_size, "uint8")[...] = x
         return None
+
+
+class BinaryDistanceComputer(DistanceComputer):
+    """As DistanceComputer, of bits: a query is a pointer to as many bytes as a vector has, in float32 as C++ has it."""
+
+    def set_query(self, x: Any) -> None:
+        """The query, which is copied."""
+        size = int(self._index.code_size)
+        self._query = elements(x, -(-size // 4), "float32").view("uint8")[:size].copy()
+
+    def compared(self) -> Any:
+        raise TypeError("a DistanceComputer of floats is wanted, not one of bits")
+
+    def _bits(self, one: np.ndarray, other: np.ndarray) -> float:
+        return float(np.unpackbits(one ^ other).sum())
+
+    def __call__(self, i: int) -> float:
+        """The number of bits in which the query and vector i differ."""
+        return self._bits(self._query, self._index.reconstruct(i))
+
+    def symmetric_dis(self, i: int, j: int) -> float:
+        """The number of bits in which the vectors i and j differ."""
+        return self._bits(self._index.reconstruct(i), self._index.reconstruct(j))
+
+
+class BinaryHNSWMethods(IndexBinaryMethods):
+    def get_distance_computer(self) -> BinaryDistanceComputer:
+        """What compares a query with the stored vectors, one at a time."""
+        return BinaryDistanceComputer(self)
+
+
+class BinaryHashMethods(IndexBinaryMethods):
+    @property
+    def invlists(self) -> Any:
+        """The lists by hash."""
+        return CppObject("std::unordered_map< long,faiss::IndexBinaryHash::InvertedList > *")
+
+
+class BinaryMultiHashMethods(IndexBinaryMethods):
+    @property
+    def maps(self) -> Any:
+        """The lists by hash, of each hash."""
+        return CppObject("std::vector< std::unordered_map< long,std::vector< long > > > *")

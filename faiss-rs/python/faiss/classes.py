@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import faiss
-from faiss import _faiss, loader
+from faiss import _faiss, cpp_only, loader
 from faiss.pointer import Pointer
 
 # What instances of the library's own classes may be given besides the fields of their description.
@@ -165,6 +165,9 @@ def make(name: str) -> type[Object]:
     for method, overloads in described_methods.items():
         if mixin is None or not hasattr(mixin, method):
             namespace[method] = _method(name, method, overloads)
+    for method, refusal in cpp_only.methods(name).items():
+        if mixin is None or not hasattr(mixin, method):
+            namespace.setdefault(method, refusal)
     namespace.update(loader.upstream()["classes"].get(name, {}).get("constants", {}))
     base = getattr(faiss, parent) if parent else Object
     # Where no class above has one that is written in Python.

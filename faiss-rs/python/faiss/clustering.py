@@ -16,8 +16,11 @@ __all__ = [
     "ClusteringIterationStats",
     "ClusteringIterationStatsVector",
     "Kmeans",
+    "SuperKMeansAssignScratch",
     "SuperKmeans",
     "kmeans_clustering",
+    "super_kmeans_assign_iteration",
+    "super_kmeans_assign_iteration_c",
 ]
 
 
@@ -112,6 +115,89 @@ class SuperKMeansMethods(RoundsMethods):
 
     def train_c(self, n: int, x: Any) -> None:
         self.this.call("train", elements(x, n * self.d, "float32"))
+
+
+class SuperKMeansAssignScratch:
+    """What Faiss's rounds reuse memory in; here they need none."""
+
+    Y_trail: Any = None
+    Y_pdx: Any = None
+    x_norms_partial: Any = None
+    y_norms_partial: Any = None
+    partial_ip: Any = None
+
+
+def super_kmeans_assign_iteration(
+    X_tilde: np.ndarray,
+    Y_tilde: np.ndarray,
+    tau: np.ndarray,
+    assignments: np.ndarray,
+    d_prime: int,
+    ad_coeff: np.ndarray,
+    cp: Any,
+) -> tuple[int, int]:
+    """Assigns vectors (n, d) to the nearest of centroids (k, d), from assignments (n,) of int32 at squared distances tau (n,) on, which change.
+
+    A centroid is passed over where the squared distance of the first d_prime coordinates is above tau times ad_coeff[d_prime], of d + 1 such numbers,
+    and so from block to block of the others. Returns how many pairs there are, and how many were passed over at first.
+    """
+    arrays = {"X_tilde": X_tilde, "Y_tilde": Y_tilde, "tau": tau, "assignments": assignments, "ad_coeff": ad_coeff}
+    (n, d), (k, _) = X_tilde.shape, Y_tilde.shape
+    shapes = {"X_tilde": (n, d), "Y_tilde": (k, d), "tau": (n,), "assignments": (n,), "ad_coeff": (d + 1,)}
+    for name, array in arrays.items():
+        wanted = "int32" if name == "assignments" else "float32"
+        if array.dtype != wanted:
+            raise TypeError(f"{name} must be {wanted}, got {array.dtype}")
+        if not array.flags.c_contiguous:
+            raise ValueError(f"{name} must be C-contiguous")
+        if array.shape != shapes[name]:
+            raise ValueError(f"{name} must have shape {shapes[name]}, got {array.shape}")
+    if not 0 < d_prime < d:
+        raise RuntimeError(f"Error: '!(d_prime < d)' failed: d_prime is {d_prime} of {d} dimensions")
+    ends = [*range(d_prime, d, max(cp.pdx_block_size, 1)), d]
+    passed = 0
+    for j, centroid in enumerate(Y_tilde):
+        rows, distances, first = np.arange(n), np.zeros(n, "float32"), 0
+        for end in ends:
+            distances = distances + ((X_tilde[rows, first:end] - centroid[first:end]) ** 2).sum(axis=1)
+            if end < d:
+                kept = ~(distances > tau[rows] * ad_coeff[end])
+                passed += len(rows) - int(kept.sum()) if end == d_prime else 0
+                rows, distances = rows[kept], distances[kept]
+            first = end
+        nearer = distances < tau[rows]
+        tau[rows[nearer]], assignments[rows[nearer]] = distances[nearer], j
+    return n * k, passed
+
+
+def super_kmeans_assign_iteration_c(
+    X_tilde: Any,
+    n: int,
+    d: int,
+    Y_tilde: Any,
+    k: int,
+    tau: Any,
+    assignments: Any,
+    d_prime: int,
+    ad_coeff: Any,
+    cp: Any,
+    total_pairs: Any = None,
+    pruned_at_gemm: Any = None,
+    scratch: Any = None,
+) -> None:
+    """As super_kmeans_assign_iteration, with pointers; the two counts are int64."""
+    counts = super_kmeans_assign_iteration(
+        elements(X_tilde, n * d, "float32").reshape(n, d),
+        elements(Y_tilde, k * d, "float32").reshape(k, d),
+        elements(tau, n, "float32"),
+        elements(assignments, n, "int32"),
+        d_prime,
+        elements(ad_coeff, d + 1, "float32"),
+        cp,
+    )
+    for out, count in zip((total_pairs, pruned_at_gemm), counts, strict=True):
+        if out is not None:
+            elements(out, 1, "int64")[0] = count
 
 
 class ProgressiveDimMethods(RoundsMethods):

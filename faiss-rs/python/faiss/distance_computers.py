@@ -29,6 +29,10 @@ class DistanceComputer:
         """The query: a pointer to d numbers, which are copied."""
         self._query = elements(x, self._index.d, "float32").copy()
 
+    def compared(self) -> tuple[Any, bool, np.ndarray]:
+        """The native index whose vectors are compared, whether distances are negated, and the query."""
+        return self._index.this, False, self._query
+
     def __call__(self, i: int) -> float:
         """The distance of the query to vector i."""
         return _faiss.distance_to(self._index.this, self._query, i)
@@ -119,6 +123,11 @@ class NegativeDistanceComputer(DistanceComputer):
         """The query: a pointer to d numbers, which are copied."""
         self._base.set_query(x)
 
+    def compared(self) -> tuple[Any, bool, np.ndarray]:
+        """As that of the other one, with distances of the other sign."""
+        index, negated, query = self._base.compared()
+        return index, not negated, query
+
     def __call__(self, i: int) -> float:
         """The negative distance of the query to vector i."""
         return -self._base(i)
@@ -126,6 +135,13 @@ class NegativeDistanceComputer(DistanceComputer):
     def symmetric_dis(self, i: int, j: int) -> float:
         """The negative distance between the vectors i and j."""
         return -self._base.symmetric_dis(i, j)
+
+
+def compared(qdis: Any) -> tuple[Any, bool, np.ndarray]:
+    """What a DistanceComputer compares. TypeError for anything else."""
+    if not isinstance(qdis, DistanceComputer):
+        raise TypeError(f"a DistanceComputer is wanted, not {type(qdis).__name__}")
+    return qdis.compared()
 
 
 def storage_distance_computer(storage: Any) -> DistanceComputer:

@@ -4,12 +4,14 @@ from typing import Any
 
 import numpy as np
 
+import faiss
 from faiss.arrays import elements
 from faiss.pointer import Pointer
 
 __all__ = [
     "NSG_Graph_int",
     "Neighbor",
+    "Nhood",
 ]
 
 
@@ -20,8 +22,9 @@ class NSG_Graph_int:
     NSG_Graph_int(graph) a copy.
     """
 
-    N: int
-    K: int
+    N: int = 0
+    K: int = 0
+    own_fields: bool = True
     _table: np.ndarray
 
     def __init__(self, *args: Any) -> None:
@@ -65,8 +68,40 @@ class NSG_Graph_int:
 class Neighbor:
     """A neighbour: its number, its distance, and whether it is new."""
 
+    id: int = 0
+    distance: float = 0.0
+    flag: bool = False
+
     def __init__(self, id: int = 0, distance: float = 0.0, f: bool = False) -> None:
         self.id, self.distance, self.flag = int(id), float(np.float32(distance)), bool(f)
 
     def __lt__(self, other: "Neighbor") -> bool:
         return self.distance < other.distance
+
+
+class Nhood:
+    """The neighbours of a vertex while NNDescent builds a graph: at most M, and those that take part in its next round."""
+
+    M: int = 0
+    pool: Any = ()
+    nn_new: Any = ()
+    nn_old: Any = ()
+    rnn_new: Any = ()
+    rnn_old: Any = ()
+
+    def __init__(self, other: "Nhood | None" = None) -> None:
+        self.M = other.M if other else 0
+        self.pool: list[Neighbor] = list(other.pool) if other else []
+        for name in ("nn_new", "nn_old", "rnn_new", "rnn_old"):
+            made = faiss.Int32Vector()
+            if other:
+                faiss.copy_array_to_vector(faiss.vector_to_array(getattr(other, name)), made)
+            setattr(self, name, made)
+
+    def insert(self, id: int, dist: float) -> None:
+        """Adds a neighbour that is nearer than the farthest, in whose place it comes where there are M."""
+        if len(self.pool) >= self.M and (not self.pool or dist > self.pool[-1].distance):
+            return
+        if any(neighbor.id == id for neighbor in self.pool):
+            return
+        self.pool = sorted([*self.pool, Neighbor(id, dist, True)])[: self.M]

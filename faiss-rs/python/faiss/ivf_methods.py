@@ -9,7 +9,7 @@ from faiss.arrays import contiguous, elements, output
 from faiss.common_methods import native_params
 from faiss.index_methods import IndexMethods, Results
 
-__all__ = ["IVFSearchParameters", "IndexIVFInterface"]
+__all__ = ["IVFSearchParameters", "IndexIVFInterface", "initialize_IVFPQ_precomputed_table"]
 
 
 class IndexIVFInterface(faiss.Level1Quantizer):
@@ -305,3 +305,20 @@ class IVFPQMethods(IVFMethods):
 
 # Faiss's former name.
 IVFSearchParameters = faiss.SearchParametersIVF
+
+
+def initialize_IVFPQ_precomputed_table(
+    use_precomputed_table: Any, quantizer: Any, pq: Any, precomputed_table: Any, by_residual: bool, verbose: bool
+) -> None:
+    """Fills an AlignedTableFloat32 as IndexIVFPQ.precompute_table does, and says to where the first, a pointer to int32, leads which kind it is."""
+    kind = elements(use_precomputed_table, 1, "int32")
+    if quantizer.d != pq.d:
+        raise RuntimeError(f"Error: 'd == pq.d' failed: {quantizer.d} and {pq.d} dimensions")
+    index = faiss.IndexIVFPQ(quantizer, pq.d, quantizer.ntotal, pq.M, pq.nbits)
+    index.pq, index.is_trained, index.by_residual = pq, True, by_residual
+    index.use_precomputed_table, index.verbose = int(kind[0]), verbose
+    index.precompute_table()
+    kind[0] = index.use_precomputed_table
+    numbers = faiss.vector_to_array(index.precomputed_table)
+    precomputed_table.resize(len(numbers))
+    faiss.rev_swig_ptr(precomputed_table.data(), len(numbers))[...] = numbers

@@ -4,9 +4,11 @@ from typing import Any
 
 import numpy as np
 
+import faiss
 from faiss.arrays import elements
 from faiss.classes import Object
 from faiss.object_vectors import Repeat, RepeatVector
+from faiss.pointer import CppObject
 
 MASK = (1 << 64) - 1
 
@@ -14,6 +16,12 @@ MASK = (1 << 64) - 1
 def _unsigned(numbers: np.ndarray) -> int:
     """The one number, of 64 bits without a sign."""
     return int(numbers[0]) & MASK
+
+
+def _uint64_vector(numbers: list[int]) -> Any:
+    made = faiss.UInt64Vector()
+    faiss.copy_array_to_vector(np.array(numbers, "uint64"), made)
+    return made
 
 
 def _signed(code: int) -> np.ndarray:
@@ -108,12 +116,71 @@ class ZnSphereSearchMethods(Object):
 
 
 class ZnSphereCodecMethods(ZnSphereSearchMethods, EnumeratedVectorsMethods):
+    @property
+    def code_segments(self) -> Any:
+        """The numbers of each atom's permutations."""
+        return CppObject("std::vector< faiss::ZnSphereCodec::CodeSegment > *")
+
     def search_and_encode(self, x: Any) -> int:
         """The number of the point in whose direction a vector lies."""
         return self.encode(x)
 
 
 class ZnSphereCodecRecMethods(EnumeratedVectorsMethods):
+    r2: int
+
+    # Of how many dimensions points are kept decoded, at most, as a power of two.
+    _CACHED = 3
+
+    @property
+    def _levels(self) -> int:
+        return self.dim.bit_length() - 1
+
+    @property
+    def all_nv(self) -> Any:
+        """`get_nv` of each number of dimensions and of each squared radius up to r2."""
+        table = [self.get_nv(ld, r2a) for ld in range(self._levels + 1) for r2a in range(self.r2 + 1)]
+        return _uint64_vector(table)
+
+    @property
+    def all_nv_cum(self) -> Any:
+        """`get_nv_cum` of each number of dimensions and of each two squared radii up to r2; 0 where there is none."""
+        radii = range(self.r2 + 1)
+        return _uint64_vector(
+            [self.get_nv_cum(ld, t, a) for ld in range(self._levels + 1) for t in radii for a in radii]
+        )
+
+    def get_nv_cum(self, ld: int, r2t: int, r2a: int) -> int:
+        """Of the points of 2^ld dimensions on the sphere of squared radius r2t, those whose first half has a squared length below r2a."""
+        if not (0 <= ld <= self._levels and 0 <= r2t <= self.r2 and 0 <= r2a <= self.r2):
+            raise RuntimeError(f"Error: 'ld <= log2_dim && r2t <= r2 && r2a <= r2' failed: {ld}, {r2t}, {r2a}")
+        if ld == 0 or r2a > r2t:
+            return 0
+        return sum(self.get_nv(ld - 1, r) * self.get_nv(ld - 1, r2t - r) for r in range(r2a))
+
+    def set_nv_cum(self, ld: int, r2t: int, r2a: int, v: int) -> None:
+        """RuntimeError unless the number is the one that is there: the numbers of the codec follow from its radius."""
+        if self.get_nv_cum(ld, r2t, r2a) != v:
+            raise RuntimeError("Error: 'get_nv_cum(ld, r2t, r2a) == v' failed: what is counted can't be changed")
+
+    @property
+    def decode_cache_ld(self) -> int:
+        """Points of 2^decode_cache_ld dimensions are kept decoded."""
+        return min(self._CACHED, self._levels - 1)
+
+    @property
+    def decode_cache(self) -> Any:
+        """The points of so many dimensions, in the order of their numbers, for each squared radius up to r2."""
+        dim, made = 1 << max(self.decode_cache_ld, 0), faiss.Float32VectorVector()
+        for radius in range(self.r2 + 1):
+            points, n = faiss.Float32Vector(), self.get_nv(self.decode_cache_ld, radius)
+            if n:
+                numbers = np.arange(n, dtype="int64")
+                codec = faiss.ZnSphereCodecRec(dim, radius)
+                faiss.copy_array_to_vector(codec.this.call("decode_multi", numbers).ravel(), points)
+            made.push_back(points)
+        return made
+
     def encode_centroid(self, c: Any) -> int:
         """The number of a point of the sphere, which a pointer leads to."""
         return self.encode(c)

@@ -12,6 +12,11 @@ class Level1Methods(Object):
     nlist: int
     quantizer: Any
 
+    def train_q1(self, n: int, x: Any, verbose: bool, metric_type: int) -> None:
+        """Trains the coarse quantizer on n vectors that a pointer leads to."""
+        d = int(self.quantizer.d)
+        self.this.call("train_q1", elements(x, n * d, "float32").reshape(n, d), verbose, metric_type)
+
     def coarse_code_size(self) -> int:
         """Bytes of a list's number."""
         return ((max(self.nlist, 1) - 1).bit_length() + 7) // 8

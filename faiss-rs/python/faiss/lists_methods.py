@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+import faiss
 from faiss import _faiss
 from faiss.arrays import elements
-from faiss.classes import Object
-from faiss.pointer import Pointer
+from faiss.classes import Items, Object
+from faiss.pointer import CppObject, Pointer
 from faiss.scanner_methods import InvertedListsIterator
 
 
@@ -90,6 +91,21 @@ class InvertedListsMethods(Object):
 
 
 class BlockInvertedListsMethods(InvertedListsMethods):
+    @property
+    def codes(self) -> Any:
+        """The codes of each list as they are packed: copies."""
+        tables = []
+        for list_no in range(self.nlist):
+            packed = self.this.call("packed_codes", list_no)
+            tables.append(faiss.AlignedTableUint8(len(packed)))
+            faiss.copy_array_to_AlignedTable(packed, tables[-1])
+        return Items(tables)
+
+    @property
+    def ids(self) -> Any:
+        """The ids of each list: copies."""
+        return Items(_vector(faiss.Int64Vector(), self._ids(list_no)) for list_no in range(self.nlist))
+
     def get_codes(self, list_no: int) -> Pointer:
         """A pointer to a list's codes as they are packed, whole blocks."""
         return pointer_to(self.this.call("packed_codes", list_no))
@@ -98,12 +114,63 @@ class BlockInvertedListsMethods(InvertedListsMethods):
 class ArrayInvertedListsMethods(InvertedListsMethods):
     _in_memory: bool = True
 
+    @property
+    def codes(self) -> Any:
+        """The codes of each list: copies."""
+        made = faiss.MaybeOwnedVectorUInt8Vector()
+        for list_no in range(self.nlist):
+            made.push_back(_vector(faiss.MaybeOwnedVectorUInt8(), self._codes(list_no).ravel()))
+        return made
+
+    @property
+    def ids(self) -> Any:
+        """The ids of each list: copies."""
+        return Items(_vector(faiss.Int64Vector(), self._ids(list_no)) for list_no in range(self.nlist))
+
     def permute_invlists(self, map: Any) -> None:
         """Gives the lists other numbers: list i is then the one that was map[i]. map: a pointer to nlist numbers."""
         self.this.call("permute_invlists", elements(map, self.nlist, "int64"))
 
 
 class OnDiskInvertedListsMethods(InvertedListsMethods):
+    @property
+    def lists(self) -> Any:
+        """Where each list is in the file: copies."""
+        made = faiss.OnDiskOneListVector()
+        for size, capacity, offset in self.this.call("_places").tolist():
+            place = faiss.OnDiskOneList()
+            place.size, place.capacity, place.offset = size, capacity, offset
+            made.push_back(place)
+        return made
+
+    @property
+    def slots(self) -> Any:
+        """The free slots of the file: first byte and bytes of each."""
+        return Items(tuple(slot) for slot in self.this.call("_free_slots").tolist())
+
+    @property
+    def ptr(self) -> Any:
+        """A pointer to a copy of the file's bytes, None where there are none."""
+        bytes = self.this.call("_bytes")
+        return pointer_to(bytes) if len(bytes) else None
+
+    @property
+    def locks(self) -> Any:
+        """What locks the lists."""
+        return CppObject("faiss::LockLevels *")
+
+    @property
+    def pf(self) -> Any:
+        """What reads ahead."""
+        return CppObject("faiss::OnDiskInvertedLists::OngoingPrefetch *")
+
+    def do_mmap(self) -> None:
+        """Maps the file anew; here it always is."""
+
+    def set_all_lists_sizes(self, sizes: Any) -> None:
+        """Gives all lists, which are empty, sizes, one after the other in the file; a pointer to nlist uint64."""
+        self.this.call("set_all_lists_sizes", elements(sizes, self.nlist, "uint64").astype("int64"))
+
     def merge_from_multiple(self, ils: Any, n_il: int, shift_ids: bool = False, verbose: bool = False) -> int:
         """Fills these lists, which are empty, with the entries of n_il others. ils: `data()` of an InvertedListsPtrVector.
 
@@ -121,6 +188,12 @@ class StackedInvertedListsMethods(InvertedListsMethods):
     def __init__(self, nil: int, ils: Any) -> None:
         """Of nil lists. ils: `data()` of an InvertedListsPtrVector."""
         super().__init__(_several(ils, nil))
+
+
+def _vector(made: Any, array: np.ndarray) -> Any:
+    """Fills a vector."""
+    faiss.copy_array_to_vector(np.ascontiguousarray(array), made)
+    return made
 
 
 def _several(ils: Any, n: int) -> list[Any]:

@@ -20,6 +20,7 @@ LOCK = RLock()
 
 # Each lists in `__all__` what it adds to the package.
 MODULES = (
+    "additive_methods",
     "arrays",
     "files",
     "extra",
@@ -45,6 +46,7 @@ MODULES = (
     "interrupts",
     "pointers",
     "vector_functions",
+    "graph_methods",
     "graphs",
     "neural",
     "pq_codes",
@@ -55,6 +57,7 @@ MODULES = (
     "binary",
     "simd",
     "compatibility",
+    "cpp_only",
     "global_variables",
 )
 

@@ -1,6 +1,7 @@
 """Small neural networks, and the codec that is made of them: QINCo (Huijben et al., "Residual quantization with implicit neural codebooks", 2024).
 Their weights come from a training elsewhere, by `from_torch` or `from_array`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -105,6 +106,11 @@ def _check(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 class Linear:
     """A linear layer: x @ weight.T + bias."""
 
+    in_features: int = 0
+    out_features: int = 0
+    weight: Any = None
+    bias: Any = None
+
     def __init__(self, in_features: Any, out_features: int | None = None, bias: bool = True) -> None:
         if out_features is None:
             # As torch has it.
@@ -141,6 +147,10 @@ class Linear:
 
 class Embedding:
     """A table of vectors."""
+
+    num_embeddings: int = 0
+    embedding_dim: int = 0
+    weight: Any = None
 
     def __init__(self, num_embeddings: Any, embedding_dim: int | None = None) -> None:
         if embedding_dim is None:
@@ -185,6 +195,9 @@ class Embedding:
 class FFN:
     """Two linear layers without biases, and between them what is below 0 becomes 0."""
 
+    linear1: Linear = None  # type: ignore[assignment]
+    linear2: Linear = None  # type: ignore[assignment]
+
     def __init__(self, d: int, h: int) -> None:
         self.linear1, self.linear2 = Linear(d, h, False), Linear(h, d, False)
 
@@ -199,6 +212,14 @@ class FFN:
 class QINCoStep:
     """A step of QINCo: of K entries of a codebook, a network with L residual blocks of hidden dimension h makes others, for what is known of the
     vector so far."""
+
+    d: int = 0
+    K: int = 0
+    L: int = 0
+    h: int = 0
+    codebook: Any = None
+    MLPconcat: Any = None
+    residual_blocks: Sequence[FFN] = ()
 
     def __init__(self, d: Any, K: int | None = None, L: int = 0, h: int = 0) -> None:
         if K is None:
@@ -262,6 +283,9 @@ class QINCoStep:
 class NeuralNetCodec:
     """Base of the codecs that are neural networks: of vectors of d dimensions, codes of M numbers."""
 
+    d: int = 0
+    M: int = 0
+
     def __init__(self, d: int, M: int) -> None:
         if type(self) is NeuralNetCodec:
             raise AttributeError("No constructor defined - class is abstract")
@@ -278,6 +302,12 @@ class NeuralNetCodec:
 
 class QINCo(NeuralNetCodec):
     """A residual quantizer of M codebooks of K entries, whose codebooks after the first are made by networks for each vector."""
+
+    K: int = 0
+    L: int = 0
+    h: int = 0
+    codebook0: Any = None
+    steps: Sequence[QINCoStep] = ()
 
     def __init__(self, d: Any, K: int | None = None, L: int = 0, M: int = 1, h: int = 0) -> None:
         if K is None:
@@ -323,3 +353,8 @@ class QINCo(NeuralNetCodec):
         for i, step in enumerate(self.steps):
             known = known + step.changes(known, numbers[:, i + 1])
         return Tensor2D(known)
+
+
+# The constructors under the name that programs of Faiss know too.
+for _cls in (Tensor2D, Int32Tensor2D, Linear, Embedding, QINCoStep, QINCo):
+    _cls.original_init = _cls.__init__  # type: ignore[union-attr]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 import faiss
+from faiss import _faiss
 from faiss.arrays import elements
 from faiss.index_methods import FlatCodesMethods
 
@@ -19,6 +20,7 @@ class NeuralCodecMethods(FlatCodesMethods):
     metric_type: int
     net: Any = None
     _check_type: Any
+    _pointed: Any
 
     def _net(self) -> Any:
         if self.net is None:
@@ -112,8 +114,33 @@ class NeuralCodecMethods(FlatCodesMethods):
         """As search, and the vectors that were found (n, k, d)."""
         return self._decoded().search_and_reconstruct(x, k, params=params, **into)
 
-    def add_c(self, n: int, x: Any) -> None:
-        self.add(elements(x, n * self.d, "float32").reshape(n, self.d))
+    def _native(self, name: str, *args: Any) -> Any:
+        # The forms with pointers come here with arrays of the caller's; the library knows no network.
+        if name in ("search", "range_search", "assign", "search_and_reconstruct"):
+            return getattr(_faiss, name)(self._decoded().this, *args)
+        if name in ("add", "train", "reconstruct", "reconstruct_n"):
+            return getattr(self, name)(*args)
+        return getattr(_faiss, name)(self.this, *args)
+
+    def get_distance_computer(self) -> Any:
+        """Compares queries with the vectors that are stored now, as they are decoded."""
+        return self._decoded().get_distance_computer()
+
+    def search_and_reconstruct_c(
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
+    ) -> None:
+        self._decoded().search_and_reconstruct_c(n, x, k, distances, labels, recons, params)
+
+    def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None:
+        elements(bytes, n * self.code_size, "uint8")[...] = self.sa_encode(self._pointed(n, x)).ravel()
+
+    def sa_decode_c(self, n: int, bytes: Any, x: Any) -> None:
+        codes = elements(bytes, n * self.code_size, "uint8").reshape(n, self.code_size)
+        self._pointed(n, x)[...] = self.sa_decode(codes)
+
+    def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None:
+        for key, out in zip(elements(keys, n, "int64").tolist(), self._pointed(n, recons), strict=True):
+            out[...] = self.reconstruct(key)
 
 
 class QINCoMethods(NeuralCodecMethods):

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+import faiss
 from faiss.arrays import elements
 from faiss.classes import Object
 from faiss.index_methods import FlatMethods
@@ -46,6 +47,31 @@ class PanoramaMethods(Object):
         norms = self.this.call("compute_query_cum_sums", elements(query, self.d, "float32"))
         elements(query_cum_sums, self.n_levels + 1, "float32")[...] = norms
 
+    def copy_entry(
+        self,
+        dest_codes: Any,
+        src_codes: Any,
+        dest_cum_sums: Any,
+        src_cum_sums: Any,
+        dest_idx: int,
+        src_idx: int,
+    ) -> None:
+        """Copies the vector at a place, and its norms, to a place elsewhere: pointers to bytes and to floats."""
+        vector = np.empty(self.d, "float32")
+        self.reconstruct(src_idx, vector, src_codes)
+        self.copy_codes_to_level_layout(dest_codes, dest_idx, 1, vector.view("uint8"))
+        self._norms(dest_cum_sums, dest_idx)[...] = self._norms(src_cum_sums, src_idx)
+
+    def _norms(self, cum_sums: Any, at: int) -> np.ndarray:
+        """The norms at a place: those of a batch lie level by level."""
+        width = self.n_levels + 1
+        sums = elements(cum_sums, self._whole(at + 1) * width, "float32").reshape(-1, width, self.batch_size)
+        norms: np.ndarray = sums[at // self.batch_size, :, at % self.batch_size]
+        return norms
+
+    def set_derived_values(self) -> None:
+        """Sets what follows from the number of levels; here that is always set."""
+
     def reconstruct(self, key: int, recons: Any, codes_base: Any) -> None:
         """Writes the vector at a place to where `recons` leads; codes_base: a pointer to bytes."""
         codes = elements(codes_base, self._whole(key + 1) * self.d * 4, "uint8").view("float32")
@@ -53,6 +79,16 @@ class PanoramaMethods(Object):
 
 
 class ArrayInvertedListsPanoramaMethods(ArrayInvertedListsMethods):
+    @property
+    def cum_sums(self) -> Any:
+        """The norms of the vectors of each list, as they lie: copies."""
+        made = faiss.MaybeOwnedVectorFloat32Vector()
+        for list_no in range(self.nlist):
+            sums = faiss.MaybeOwnedVectorFloat32()
+            faiss.copy_array_to_vector(self.this.call("get_cum_sums", list_no), sums)
+            made.push_back(sums)
+        return made
+
     def get_cum_sums(self, list_no: int) -> Pointer:
         """A pointer to the norms of a list's vectors, as they lie."""
         return pointer_to(self.this.call("get_cum_sums", list_no))
@@ -61,6 +97,15 @@ class ArrayInvertedListsPanoramaMethods(ArrayInvertedListsMethods):
         """A pointer to one code of a list, by itself."""
         code: np.ndarray = self.this.call("get_single_code", list_no, offset)
         return pointer_to(code)
+
+
+class IVFFlatPanoramaMethods(Object):
+    invlists: Any
+
+    @property
+    def cum_sums(self) -> Any:
+        """The norms of the vectors of each list, as they lie: copies."""
+        return self.invlists.cum_sums
 
 
 class HNSWFlatPanoramaMethods(Object):

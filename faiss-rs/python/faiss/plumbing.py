@@ -29,8 +29,14 @@ class _Abstract:
         raise AttributeError("No constructor defined - class is abstract")
 
 
+def _no_iterator(self: Any, *_: Any) -> None:
+    raise TypeError("an iterator of C++ is wanted, an object that Python can't make")
+
+
 class SwigPyIterator(_Abstract):
     """Iterates over a container of C++. There are none here."""
+
+    advance = copy = decr = distance = equal = incr = previous = value = _no_iterator
 
 
 class IDScanContext:
@@ -215,6 +221,15 @@ class MappedFileIOReader(faiss.ZeroCopyIOReader):
     def __init__(self, owner: MmappedFileMappingOwner) -> None:
         super().__init__(owner._bytes, owner.size())
         self.__dict__["mmap_owner"] = owner
+
+    @property
+    def pos(self) -> int:
+        """How many bytes have been read."""
+        return int(self.this.get("rp_"))
+
+    def mmap(self, ptr: Any, size: int, nitems: int) -> int:
+        """TypeError: where the view goes is a pointer to a pointer, which Python can't make."""
+        raise TypeError("MappedFileIOReader.mmap takes a void **, an object of C++ that Python can't make")
 
 
 class _Version(tuple[int, ...]):

@@ -22,6 +22,18 @@ C_NAMES = {
 }
 
 
+class CppObject:
+    """An object of C++ of which no more is known than its type."""
+
+    __slots__ = ("type",)
+
+    def __init__(self, type: str) -> None:
+        self.type = type
+
+    def __repr__(self) -> str:
+        return f"<object of type '{self.type}'>"
+
+
 class Pointer:
     """A pointer to numbers. Unlike one of C, it keeps what it points to alive and knows where that ends, as far as that is known at all."""
 

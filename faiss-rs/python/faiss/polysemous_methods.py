@@ -8,11 +8,24 @@ import faiss
 from faiss.arrays import elements, swig_ptr
 from faiss.classes import Object
 from faiss.pointer import Pointer
+from faiss.statistics import RandomGenerator
 
 
-class ReproduceDistancesObjectiveMethods(Object):
+class PermutationObjectiveMethods(Object):
     n: int
 
+    def compute_cost(self, perm: Any) -> float:
+        """What a permutation, a pointer to n numbers, costs."""
+        cost: float = self.this.call("compute_cost", elements(perm, self.n, "int32"))
+        return cost
+
+    def cost_update(self, perm: Any, iw: int, jw: int) -> float:
+        """By how much the cost changes if the numbers at two places of a permutation are swapped."""
+        change: float = self.this.call("cost_update", elements(perm, self.n, "int32"), iw, jw)
+        return change
+
+
+class ReproduceDistancesObjectiveMethods(PermutationObjectiveMethods):
     def __init__(self, n: int, source_dis_in: Any, target_dis_in: Any, dis_weight_factor: float) -> None:
         tables = (elements(table, n * n, "float64") for table in (source_dis_in, target_dis_in))
         super().__init__(n, *tables, dis_weight_factor)
@@ -34,16 +47,6 @@ class ReproduceDistancesObjectiveMethods(Object):
         elements(mean_out, 1, "float64")[0] = numbers.mean()
         elements(stddev_out, 1, "float64")[0] = numbers.std()
 
-    def compute_cost(self, perm: Any) -> float:
-        """What a permutation, a pointer to n numbers, costs."""
-        cost: float = self.this.call("compute_cost", elements(perm, self.n, "int32"))
-        return cost
-
-    def cost_update(self, perm: Any, iw: int, jw: int) -> float:
-        """By how much the cost changes if the numbers at two places of a permutation are swapped."""
-        change: float = self.this.call("cost_update", elements(perm, self.n, "int32"), iw, jw)
-        return change
-
     def set_affine_target_dis(self, source_dis_in: Any) -> None:
         """Takes other distances in, a pointer to n * n, scaled and shifted to the mean and deviation of the targets."""
         self.this.call("set_affine_target_dis", elements(source_dis_in, self.n * self.n, "float64"))
@@ -52,6 +55,13 @@ class ReproduceDistancesObjectiveMethods(Object):
 class SimulatedAnnealingOptimizerMethods(Object):
     n: int
     obj: Any
+    # Where Faiss notes the costs of its steps; nothing is noted here.
+    logfile: Any = None
+
+    @property
+    def rnd(self) -> RandomGenerator:
+        """The generator that runs begin with."""
+        return RandomGenerator(self.seed)
 
     def optimize(self, perm: Any) -> float:
         """One run from the permutation that a pointer leads to, and gets the new one; returns its cost."""

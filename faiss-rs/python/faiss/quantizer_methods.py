@@ -7,9 +7,9 @@ import numpy as np
 import faiss
 from faiss import _faiss
 from faiss.arrays import contiguous, elements
-from faiss.classes import Object
+from faiss.classes import Object, copy_fields
 from faiss.index_methods import IndexMethods
-from faiss.pointer import Pointer
+from faiss.pointer import CppObject, Pointer
 
 
 class QuantizerMethods(Object):
@@ -56,6 +56,33 @@ class QuantizerMethods(Object):
 
 class ScalarQuantizerMethods(QuantizerMethods):
     """What the description says of training, encoding and decoding is what the base class's methods call."""
+
+    qtype: int
+
+    @property
+    def turboq_refine(self) -> CppObject:
+        """How TurboQuant's codes are refined."""
+        return CppObject("faiss::ScalarQuantizer::TurboQuantRefine *")
+
+    def select_quantizer(self) -> Any:
+        """What encodes and decodes single vectors in C++; here the quantizer itself does."""
+        return self
+
+    def get_distance_computer(self, metric: int = 1) -> Any:
+        """What compares a query with codes, which are copied, by L2 or inner product."""
+        index = faiss.IndexScalarQuantizer(self.d, self.qtype, metric)
+        copy_fields(self, index.sq)
+        index.is_trained = True
+        return index.get_FlatCodesDistanceComputer()
+
+    def select_InvertedListScanner(
+        self, mt: int, quantizer: Any, store_pairs: bool, sel: Any, by_residual: bool = False
+    ) -> Any:
+        """What compares a query with codes of vectors, or of their residuals to the centroids of a coarse quantizer, list by list."""
+        index = faiss.IndexIVFScalarQuantizer(quantizer, self.d, quantizer.ntotal, self.qtype, mt, by_residual)
+        copy_fields(self, index.sq)
+        index.is_trained = True
+        return index.get_InvertedListScanner(store_pairs, sel)
 
 
 class ProductQuantizerMethods(QuantizerMethods):

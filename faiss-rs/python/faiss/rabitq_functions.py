@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 
 import faiss
-from faiss.arrays import elements
+from faiss.arrays import elements, swig_ptr
 from faiss.distance_computers import FlatCodesDistanceComputer
 from faiss.index_methods import FlatCodesMethods
+from faiss.pointer import Pointer
 from faiss.quantizer_methods import QuantizerMethods
 
 __all__ = [
@@ -21,13 +22,16 @@ __all__ = [
     "compute_vector_intermediate_values",
     "extract_bit_fastscan",
     "extract_bit_standard",
+    "extract_code",
     "extract_code_inline",
+    "populate_block_aux_from_flat_storage",
     "round_clamped_to_uint8",
     "round_nonnegative_to_uint8",
     "round_nonnegative_to_uint16",
     "set_bit_fastscan",
     "set_bit_standard",
     "should_refine_candidate",
+    "unpack_sign_bits_from_packed",
 ]
 
 INNER_PRODUCT, L2 = 0, 1
@@ -82,6 +86,52 @@ def extract_code_inline(ex_code: Any, index: int, ex_bits: int) -> int:
     first, last = index * ex_bits, (index + 1) * ex_bits
     data = elements(ex_code, (last + 7) // 8, "uint8")[first // 8 :]
     return int.from_bytes(data.tobytes(), "little") >> first % 8 & ((1 << ex_bits) - 1)
+
+
+def extract_code(code: Any, index: int, ex_bits: int) -> int:
+    """As extract_code_inline."""
+    return extract_code_inline(code, index, ex_bits)
+
+
+def unpack_sign_bits_from_packed(
+    block: Any, bbs: int, nsq: int, offset: int, block_stride: int, sign_bits_out: Any
+) -> None:
+    """Writes the signs of the vector at a place of packed codes, nsq numbers of four signs, one after the other."""
+    packer, first = faiss.CodePackerPQ4(nsq, bbs), (offset // bbs) * block_stride
+    own = elements(block, first + packer.block_size, "uint8")[first:]
+    signs = packer.unpack_1(own.reshape(1, -1), offset % bbs)
+    elements(sign_bits_out, -(-nsq // 2), "uint8")[...] = signs[: -(-nsq // 2)]
+
+
+def populate_block_aux_from_flat_storage(
+    flat_storage: Any,
+    codes: Any,
+    num_vectors: int,
+    bbs: int,
+    M2: int,
+    old_block_stride: int,
+    new_block_stride: int,
+    storage_size: int,
+    id_map: Any = None,
+) -> None:
+    """Lays blocks of packed signs, an AlignedTableUint8, out anew, each with room behind it for what else its codes have, and fills that from a
+    UInt8Vector: storage_size bytes a vector, by id, which id_map has for each place, or by place."""
+    blocks = -(-num_vectors // bbs)
+    flat, packed = faiss.vector_to_array(flat_storage), faiss.AlignedTable_to_array(codes)
+    if len(packed) < blocks * old_block_stride:
+        raise RuntimeError("Error: 'codes.size() >= n_blocks * old_block_stride' failed")
+    signs = bbs * M2 // 2
+    made = np.zeros((blocks, new_block_stride), "uint8")
+    made[:, :signs] = packed[: blocks * old_block_stride].reshape(blocks, old_block_stride)[:, :signs]
+    ids = np.arange(num_vectors) if id_map is None else elements(id_map, num_vectors, "int64")
+    rows = flat[: len(flat) // max(storage_size, 1) * storage_size].reshape(-1, storage_size) if storage_size else flat
+    if storage_size and len(ids):
+        known = (ids >= 0) & (ids < len(rows))
+        places = np.flatnonzero(known)
+        aux = made[:, signs : signs + bbs * storage_size].reshape(blocks, -1).copy()
+        aux.reshape(blocks * bbs, storage_size)[places] = rows[ids[known]]
+        made[:, signs : signs + bbs * storage_size] = aux
+    faiss.copy_array_to_AlignedTable(made.ravel(), codes)
 
 
 def compute_per_vector_storage_size(nb_bits: int, d: int) -> int:
@@ -188,6 +238,63 @@ class RaBitQDistanceComputer(FlatCodesDistanceComputer):
             raise RuntimeError("Error: 'i < ntotal' failed: there is no such code")
         size = self._index.code_size
         return float(self._distances(faiss.vector_to_array(self._codes.codes)[i * size : (i + 1) * size])[0])
+
+    @property
+    def d(self) -> int:
+        """Numbers of a vector."""
+        return int(self._index.d)
+
+    @property
+    def metric_type(self) -> int:
+        """How vectors are compared."""
+        return int(self._index.metric_type)
+
+    @property
+    def nb_bits(self) -> int:
+        """Bits of a coordinate."""
+        return int(self._index.nb_bits)
+
+    @property
+    def centroid(self) -> Pointer | None:
+        """A pointer to what was subtracted from the vectors; None for 0."""
+        return None if self._centroid is None else swig_ptr(self._centroid)
+
+    def set_centroid(self, centroid_in: Any) -> None:
+        """Another centroid, which is copied: a pointer, or None for 0."""
+        self._centroid = None if centroid_in is None else elements(centroid_in, self.d, "float32").copy()
+
+    @property
+    def g_error(self) -> float:
+        """The length of the query less the centroid, by which the errors that codes have are multiplied."""
+        centroid = 0.0 if self._centroid is None else self._centroid
+        return float(np.linalg.norm(self._query - centroid))
+
+    @property
+    def stats(self) -> Any:
+        """What was counted: nothing, as each distance is computed from a whole code."""
+        return faiss.RaBitQStats()
+
+    def distance_to_code_1bit(self, code: Any) -> float:
+        """The distance of the query to a code that a pointer leads to, by its signs alone."""
+        # A code of signs alone has two numbers behind them, the first two of those that others have.
+        signs = faiss.RaBitQuantizer(self.d, self.metric_type, 1)
+        data = np.ascontiguousarray(elements(code, self._index.code_size, "uint8")[: signs.code_size])
+        found = signs.this.call("distances_to_codes", self._query, data, self._qb, self._centroid, self._centered)
+        return float(np.float32(found[0]))
+
+    def distance_to_code_full(self, code: Any) -> float:
+        """The distance of the query to a code that a pointer leads to, by all of it."""
+        return self.distance_to_code(code)
+
+    def scan_codes_multibit(self, *_: Any) -> int:
+        """TypeError: it takes a ResultHandler, which Python can't make."""
+        raise TypeError("RaBitQDistanceComputer.scan_codes_multibit takes a ResultHandler, which Python can't make")
+
+    def compared(self) -> Any:
+        """As that of an index."""
+        if self._codes is None:
+            raise TypeError("the DistanceComputer has no stored vectors")
+        return self._codes.this, False, self._query
 
     def symmetric_dis(self, i: int, j: int) -> float:
         """The distance between the stored vectors i and j."""

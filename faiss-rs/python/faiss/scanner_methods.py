@@ -18,6 +18,10 @@ class _Scanning(Object):
     def _codes(self, n: int, codes: Any) -> np.ndarray:
         return elements(codes, n * self._size(), "uint8")
 
+    def _of_list(self, n: int, codes: Any) -> np.ndarray:
+        """The first n codes of a list, one after the other."""
+        return self._codes(n, codes)
+
     def _size(self) -> int:
         """Bytes of a code."""
         raise NotImplementedError
@@ -46,14 +50,20 @@ class _Scanning(Object):
 
         All are pointers; ids may be None where results are places in lists.
         """
+        return self._scanned(self._of_list(n, codes), self._ids(n, ids), distances, labels, k)
+
+    def _scanned(self, codes: np.ndarray, ids: Any, distances: Any, labels: Any, k: int) -> int:
         values, found = elements(distances, k, self._distance), elements(labels, k, "int64")
-        made = self.this.call("scan_codes", self._codes(n, codes), self._ids(n, ids), values, found)
+        made = self.this.call("scan_codes", codes, ids, values, found)
         values[...], found[...] = made[0], made[1]
         return int(made[2])
 
     def scan_codes_range(self, n: int, codes: Any, ids: Any, radius: float, result: Any) -> None:
         """Adds those of n codes that are better than the radius to a RangeQueryResult."""
-        made = self.this.call("scan_codes_range", self._codes(n, codes), self._ids(n, ids), radius)
+        self._scanned_range(self._of_list(n, codes), self._ids(n, ids), radius, result)
+
+    def _scanned_range(self, codes: np.ndarray, ids: Any, radius: float, result: Any) -> None:
+        made = self.this.call("scan_codes_range", codes, ids, radius)
         for distance, label in zip(*(array.tolist() for array in made), strict=True):
             result.add(distance, label)
 
@@ -67,6 +77,12 @@ class ScannerMethods(_Scanning):
         """For an inverted file's codes. store_pairs: results are places in lists. sel: an IDSelector. params: SearchParametersIVF."""
         super().__init__(index, store_pairs, sel, params)
         self.__dict__["_d"] = index.d
+
+    def _of_list(self, n: int, codes: Any) -> np.ndarray:
+        # Where lists are packed, whole blocks.
+        bytes = elements(codes, self.this.call("_bytes_of", n), "uint8")
+        unpacked: np.ndarray = self.this.call("_unpacked", n, bytes)
+        return unpacked
 
     def _size(self) -> int:
         return self.code_size
@@ -88,13 +104,13 @@ class ScannerMethods(_Scanning):
         """As scan_codes, for what an InvertedListsIterator gives; how much that is goes to where list_size points."""
         ids, codes = self._entries(iterator)
         elements(list_size, 1, "uint64")[0] = len(ids)
-        return self.scan_codes(len(ids), codes, ids, distances, labels, k)
+        return self._scanned(codes, ids, distances, labels, k)
 
     def iterate_codes_range(self, iterator: Any, radius: float, result: Any, list_size: Any) -> None:
         """As scan_codes_range, for what an InvertedListsIterator gives; how much that is goes to where list_size points."""
         ids, codes = self._entries(iterator)
         elements(list_size, 1, "uint64")[0] = len(ids)
-        self.scan_codes_range(len(ids), codes, ids, radius, result)
+        self._scanned_range(codes, ids, radius, result)
 
 
 class BinaryScannerMethods(_Scanning):

@@ -1,5 +1,6 @@
 """What a matrix of vectors is like, and random number generators: small classes of Faiss that need nothing of the extension."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,19 @@ def rand_perm_splitmix64(perm: Any, n: int, seed: int) -> None:
     elements(perm, n, "int32")[...] = _faiss.rand_perm(n, seed, True)
 
 
+def state_of(twister: Any) -> np.ndarray:
+    """The state of a generator's `mt`, as the library takes it: 624 numbers, and how many of them were used."""
+    if not isinstance(twister, np.random.RandomState):
+        raise TypeError(f"a std::mt19937, as RandomGenerator.mt is, is wanted, not {type(twister).__name__}")
+    _, numbers, used, *_ = twister.get_state(legacy=True)
+    return np.append(np.asarray(numbers, "int64"), used)
+
+
+def set_state(twister: Any, state: np.ndarray) -> None:
+    """Has a generator go on from a state."""
+    twister.set_state(("MT19937", np.asarray(state[:-1], "uint32"), int(state[-1])))
+
+
 class RandomGenerator:
     """Faiss's random numbers: a Mersenne twister."""
 
@@ -44,8 +58,15 @@ class RandomGenerator:
 
     @property
     def mt(self) -> Any:
-        """The twister."""
-        return self._twister
+        """A copy of the twister, as in Faiss."""
+        return copy.deepcopy(self._twister)
+
+    @classmethod
+    def from_state(cls, state: np.ndarray) -> "RandomGenerator":
+        """The generator that goes on from a state, as state_of gives it."""
+        made = cls()
+        set_state(made._twister, state)
+        return made
 
     def _next(self) -> int:
         return int(self._twister.randint(0, 1 << 32, dtype=np.uint32))
@@ -183,6 +204,9 @@ class MatrixStats:
         ]
         # As Faiss does, without an end of line after the last of all remarks.
         self.comments = "\n".join(lines) + ("" if lines[-1].endswith("ignored") else "\n")
+
+    def do_comment(self, comment: str) -> None:
+        """Takes a remark, which goes nowhere: `comments` are complete, as in Faiss once the object is made."""
 
     def _rows(self, m: np.ndarray) -> list[str]:
         bad = self.n - self.n_valid

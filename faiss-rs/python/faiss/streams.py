@@ -7,8 +7,9 @@ import numpy as np
 
 import faiss
 from faiss import _faiss
-from faiss.arrays import elements
+from faiss.arrays import elements, swig_ptr
 from faiss.classes import Object
+from faiss.pointer import CppObject
 
 # Bytes handed over at a time.
 BLOCK = 1 << 20
@@ -53,6 +54,26 @@ class WriterMethods(Object):
         raise RuntimeError("Error: IOWriter does not support memory mapping")
 
 
+class FileMethods(Object):
+    @property
+    def f(self) -> Any:
+        """The file."""
+        return CppObject("FILE *")
+
+    @property
+    def need_close(self) -> bool:
+        """Whether the file is closed when this is let go: always."""
+        return True
+
+
+class FileReader(FileMethods):
+    """Reads from a file."""
+
+
+class FileWriter(FileMethods):
+    """Writes to a file."""
+
+
 class ReaderOfCallback(Object):
     callback: Callable[[int], bytes] | None = None
 
@@ -72,12 +93,34 @@ class WriterToCallback(Object):
 
 
 class ReaderOfMemory(Object):
+    rp_: int
+
     def __init__(self, data: Any, size: int) -> None:
         """Of `size` bytes that a pointer leads to. An index read from them sees its codes where they are; it keeps them."""
-        super().__init__(elements(data, size, "uint8"))
+        self.__dict__["_data"] = elements(data, size, "uint8")
+        super().__init__(self.__dict__["_data"])
+
+    @property
+    def data_(self) -> Any:
+        """A pointer to the bytes."""
+        return swig_ptr(self.__dict__["_data"])
+
+    def get_data_view(self, ptr: Any, size: int, nitems: int) -> int:
+        """TypeError: where the view goes is a pointer to a pointer, which Python can't make."""
+        raise TypeError("ZeroCopyIOReader.get_data_view takes a void **, an object of C++ that Python can't make")
 
 
 class BufferedReader(Object):
+    @property
+    def reader(self) -> Any:
+        """The other reader."""
+        return self.referenced_objects[0]
+
+    @property
+    def buffer(self) -> Any:
+        """The buffer."""
+        return CppObject("std::vector< char > *")
+
     def __init__(self, reader: Any, bsz: int = BLOCK) -> None:
         """Reads from another reader, bsz bytes at a time."""
         self.this = _faiss.buffered_stream(_stream(reader, "IOReader"), True, bsz)
@@ -85,6 +128,16 @@ class BufferedReader(Object):
 
 
 class BufferedWriter(Object):
+    @property
+    def writer(self) -> Any:
+        """The other writer."""
+        return self.referenced_objects[0]
+
+    @property
+    def buffer(self) -> Any:
+        """The buffer."""
+        return CppObject("std::vector< char > *")
+
     def __init__(self, writer: Any, bsz: int = BLOCK) -> None:
         """Writes to another writer, bsz bytes at a time; the rest when it is let go or an index is complete."""
         self.this = _faiss.buffered_stream(_stream(writer, "IOWriter"), False, bsz)

@@ -152,3 +152,46 @@ def test_numbers_of_some_bits(nbits: int, rng: np.random.Generator) -> None:
         np.testing.assert_array_equal(code, faiss.pack_bitstrings(numbers[None], nbits)[0])
         decoder = getattr(faiss, f"PQDecoder{kind}")(faiss.swig_ptr(code), nbits)
         assert [decoder.decode() for _ in numbers] == numbers.tolist()
+
+
+def test_pointers_lead_to_the_network_too(rng: np.random.Generator) -> None:
+    x = rng.standard_normal((40, 8), dtype="float32")
+    index = faiss.IndexQINCo(8, 3, 4, 2, 12)
+    for weights in (index.qinco.codebook0.weight, index.qinco.get_step(0).codebook.weight):
+        faiss.copy_array_to_vector(rng.standard_normal(weights.size(), dtype="float32"), weights)
+    index.is_trained = True
+    index.add_c(40, faiss.swig_ptr(x))
+    size = index.sa_code_size()
+    codes, decoded = np.zeros((40, size), "uint8"), np.zeros((40, 8), "float32")
+    index.sa_encode_c(40, faiss.swig_ptr(x), faiss.swig_ptr(codes))
+    index.sa_decode_c(40, faiss.swig_ptr(codes), faiss.swig_ptr(decoded))
+    np.testing.assert_array_equal(codes, index.sa_encode(x))
+    np.testing.assert_array_equal(decoded, index.sa_decode(codes))
+    one, some = np.zeros(8, "float32"), np.zeros((3, 8), "float32")
+    index.reconstruct_c(5, faiss.swig_ptr(one))
+    index.reconstruct_n_c(4, 3, faiss.swig_ptr(some))
+    np.testing.assert_array_equal(one, decoded[5])
+    np.testing.assert_array_equal(some, decoded[4:7])
+    index.reconstruct_batch_c(3, faiss.swig_ptr(np.array([9, 1, 9])), faiss.swig_ptr(some))
+    np.testing.assert_array_equal(some, decoded[[9, 1, 9]])
+    D, labels = np.zeros((2, 3), "float32"), np.zeros((2, 3), "int64")
+    index.search_c(2, faiss.swig_ptr(x), 3, faiss.swig_ptr(D), faiss.swig_ptr(labels))
+    wanted = index.search(x[:2], 3)
+    np.testing.assert_array_equal(labels, wanted[1])
+    np.testing.assert_array_equal(D, wanted[0])
+    found = np.zeros((2, 3), "int64")
+    index.assign_c(2, faiss.swig_ptr(x), faiss.swig_ptr(found), 3)
+    np.testing.assert_array_equal(found, wanted[1])
+    recons = np.zeros((2, 3, 8), "float32")
+    index.search_and_reconstruct_c(
+        2, faiss.swig_ptr(x), 3, faiss.swig_ptr(D), faiss.swig_ptr(labels), faiss.swig_ptr(recons)
+    )
+    np.testing.assert_array_equal(recons, decoded[labels])
+    within = faiss.RangeSearchResult(2)
+    index.range_search_c(2, faiss.swig_ptr(x), float(D[0, 1]), within)
+    assert faiss.rev_swig_ptr(within.lims, 3)[1] >= 1
+    computer = index.get_distance_computer()
+    computer.set_query(faiss.swig_ptr(x[0]))
+    assert computer(int(labels[0, 0])) == pytest.approx(D[0, 0], rel=1e-5)
+    with pytest.raises(RuntimeError, match="Pytorch"):
+        index.train_c(40, faiss.swig_ptr(x))

@@ -1,7 +1,8 @@
 //! Distances as keys, of which the smaller is the better whatever the metric.
 
-use crate::base::{MetricType, Result};
+use crate::base::{Error, MetricType, Result};
 use crate::distance::DistanceComputer;
+use crate::index::Index;
 
 /// A query, compared with stored vectors: similarities are negated. One for each thread.
 pub struct Keys<C> {
@@ -82,5 +83,41 @@ impl<C: DistanceComputer> Keys<C> {
             (0..4).for_each(|j| each(four[j], keys[j]));
         }
         rest.iter().for_each(|id| each(*id, key(*id)));
+    }
+}
+
+/// Stored vectors as a caller's own distance computer compares them: the first `n`, by distances as they are or negated.
+pub struct Given<'a> {
+    storage: &'a dyn Index,
+    metric: MetricType,
+    pub n: usize,
+}
+
+impl<'a> Given<'a> {
+    pub fn new(storage: &'a dyn Index, negated: bool, n: i32) -> Result<Self> {
+        let stored = storage.base().ntotal;
+        let count = usize::try_from(n).ok().filter(|_| i64::from(n) <= stored);
+        let count = count.ok_or_else(|| Error::failed("n <= ntotal", format!("{n} of {stored} vectors are wanted")))?;
+        let metric = if negated { MetricType::InnerProduct } else { MetricType::L2 };
+        Ok(Given { storage, metric, n: count })
+    }
+
+    /// What compares them, for one thread.
+    pub fn keys(&self) -> Result<Keys<Box<dyn DistanceComputer + 'a>>> {
+        Ok(Keys::new(self.storage.get_distance_computer()?, self.metric))
+    }
+
+    /// The same, with a query.
+    pub fn query(&self, x: &[f32]) -> Result<Keys<Box<dyn DistanceComputer + 'a>>> {
+        Error::check(x.len() == self.storage.base().dim(), "x.size() == d")?;
+        let mut keys = self.keys()?;
+        keys.set_query(x)?;
+        Ok(keys)
+    }
+
+    /// A vertex by its number, after a check.
+    pub fn vertex(&self, number: i32) -> Result<u32> {
+        let vertex = u32::try_from(number).ok().filter(|vertex| (*vertex as usize) < self.n);
+        vertex.ok_or_else(|| Error::failed("id < ntotal", format!("there is no vertex {number} among {}", self.n)))
     }
 }

@@ -1,5 +1,6 @@
-//! Graphs over stored vectors, and searches that follow their links. Sees base, random, distance, selector and stream: a graph knows
-//! vectors by number only, and compares them by a [`DistanceComputer`](crate::distance::DistanceComputer).
+//! Graphs over stored vectors, and searches that follow their links. Sees base, random, distance, selector, stream and the trait of
+//! all indexes: a graph knows vectors by number only, and compares them by a [`DistanceComputer`](crate::distance::DistanceComputer), which it
+//! gets from its caller or, called from Python, from an index.
 //!
 //! - `search`: from a vertex to the nearest ones along the links of one level; any graph whose links are slots of vertex numbers
 //! - `queue`: the candidates of a search; `visited`: which vertices it has seen; `keys`: what it compares by
@@ -15,6 +16,6 @@ pub mod search;
 pub mod visited;
 
 pub use hnsw::HNSW;
-pub use keys::Keys;
+pub use keys::{Given, Keys};
 pub use search::{Links, Stats};
 pub use visited::VisitedTable;

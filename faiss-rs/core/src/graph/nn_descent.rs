@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 use super::queue::Node;
 use super::search::{Limits, Stats, nearest};
 use super::visited::{Scratch, Shelf};
-use super::{Keys, Links};
+use super::{Given, Keys, Links};
 use crate::base::{Error, Result, interrupt, threads};
 use crate::distance::DistanceComputer;
+use crate::index::Index;
 use crate::random::RandomGenerator;
 use crate::registry::Row;
 use crate::stream::{Reader, Writer};
@@ -45,13 +46,13 @@ pub struct NNDescent {
     /// Vector dimension.
     pub d: i32,
     /// Number of vertices.
-    #[object(readonly)]
     pub ntotal: i32,
     /// Whether there is a graph.
     #[object(readonly)]
     pub has_built: bool,
     /// The neighbours of each vertex, nearest first, `ntotal * K` numbers.
     pub final_graph: Vec<i32>,
+    work: Work,
     scratch: Shelf<Scratch>,
 }
 
@@ -80,14 +81,102 @@ impl NNDescent {
             ntotal: 0,
             has_built: false,
             final_graph: Vec::new(),
+            work: Work::default(),
             scratch: Shelf::default(),
         }
     }
 
     /// Forgets the graph.
     pub fn reset(&mut self) {
-        (self.has_built, self.ntotal, self.final_graph) = (false, 0, Vec::new());
+        (self.has_built, self.ntotal, self.final_graph, self.work) = (false, 0, Vec::new(), Work::default());
         self.scratch.clear();
+    }
+
+    /// Builds the graph over the first `n` vectors of a storage, whose distances are negated where `negated` is set.
+    #[name = "build"]
+    fn build_over(&mut self, storage: &dyn Index, negated: bool, n: i32) -> Result<()> {
+        let given = Given::new(storage, negated, n)?;
+        self.build(given.n, || given.keys())
+    }
+
+    /// Begins with random neighbours of the `ntotal` vertices; `update` and `join` make them better, round by round.
+    fn init_graph(&mut self, storage: &dyn Index, negated: bool) -> Result<()> {
+        let given = Given::new(storage, negated, self.ntotal)?;
+        self.work = self.begin(given.n, &|| given.keys())?;
+        Ok(())
+    }
+
+    /// Chooses the neighbours that the next `join` compares with each other.
+    fn update(&mut self) -> Result<()> {
+        let (_, s, r, _) = self.sizes()?;
+        self.work.choose(self.random_seed, s, r);
+        Ok(())
+    }
+
+    /// Compares those that `update` chose.
+    fn join(&mut self, storage: &dyn Index, negated: bool) -> Result<()> {
+        let given = Given::new(storage, negated, self.ntotal)?;
+        Error::check(given.n == self.work.pools.len(), "graph.size() == ntotal")?;
+        self.work.join(&Shelf::default(), &|| given.keys()).map(drop)
+    }
+
+    /// From the neighbours of `init_graph` on, as many rounds as `iter` says, or as change something.
+    fn nndescent(&mut self, storage: &dyn Index, negated: bool) -> Result<()> {
+        let given = Given::new(storage, negated, self.ntotal)?;
+        if given.n == 0 || given.n != self.work.pools.len() {
+            return Err(Error::failed("size > 0 && size <= N", "init_graph comes before nndescent"));
+        }
+        let mut work = std::mem::take(&mut self.work);
+        let done = self.rounds(&mut work, &Shelf::default(), &|| given.keys());
+        self.work = work;
+        done
+    }
+
+    /// The K nearest of the first `n` vectors to each of some vertices: numbers, one row a vertex.
+    fn generate_eval_set(&self, storage: &dyn Index, negated: bool, n: i32, vertices: &[i32]) -> Result<Vec<i32>> {
+        let given = Given::new(storage, negated, n)?;
+        let (k, ..) = self.sizes()?;
+        let (keys, mut rows) = (given.keys()?, Vec::new());
+        for vertex in vertices {
+            interrupt::check()?;
+            let vertex = given.vertex(*vertex)?;
+            let others: Vec<u32> = (0..given.n as u32).filter(|other| *other != vertex).collect();
+            let mut pool = Pool::default();
+            keys.for_each_between(vertex, &others, |id, key| {
+                pool.insert(key, id, k);
+            });
+            rows.extend(pool.0.iter().map(|neighbour| neighbour.id as i32));
+        }
+        Ok(rows)
+    }
+
+    /// Which part of the true neighbours of some vertices, `width` numbers a vertex, the graph that is being built has.
+    fn eval_recall(&self, vertices: &[i32], truth: &[i32], width: usize) -> Result<f32> {
+        Error::check(vertices.len().checked_mul(width) == Some(truth.len()), "acc_eval_set.size() == eval_set.size()")?;
+        let mut mean = 0.0;
+        for (vertex, truth) in vertices.iter().zip(truth.chunks_exact(width.max(1))) {
+            let pool = usize::try_from(*vertex).ok().and_then(|v| self.work.pools.get(v));
+            let pool = pool.ok_or_else(|| Error::failed("eval_set[i] < graph.size()", "no such vertex"))?.lock();
+            let known = |id: &&i32| pool.0.iter().any(|neighbour| i64::from(neighbour.id) == i64::from(**id));
+            mean += truth.iter().filter(known).count() as f32 / width as f32 / vertices.len() as f32;
+        }
+        Ok(mean)
+    }
+
+    /// The `topk` nearest vertices to a query that are found, best first, and their distances.
+    #[name = "search"]
+    fn search_over(
+        &self,
+        storage: &dyn Index,
+        negated: bool,
+        query: &[f32],
+        topk: usize,
+    ) -> Result<(Vec<i64>, Vec<f32>)> {
+        if !self.has_built {
+            return Err(Error::failed("!(has_built)", "The index is not build yet."));
+        }
+        let keys = Given::new(storage, negated, self.ntotal)?.query(query)?;
+        Ok(self.search(&keys, topk)?.into_iter().map(|(key, id)| (id, key)).unzip())
     }
 }
 
@@ -100,6 +189,7 @@ struct Neighbour {
 }
 
 /// The nearest neighbours so far, nearest first.
+#[derive(Default)]
 struct Pool(Vec<Neighbour>);
 
 impl Pool {
@@ -166,15 +256,33 @@ impl NNDescent {
             let message = format!("NNDescent.build cannot build a graph smaller than {MIN_VERTICES}");
             return Err(Error::failed("n > NUM_EVAL_POINTS", message));
         }
-        let (k, s, r, l) = self.sizes()?;
+        let (k, ..) = self.sizes()?;
         let ntotal = i32::try_from(n).map_err(|_| Error::failed("n <= INT_MAX", "more vertices than an int counts"))?;
         Error::check(k < n, "K < n")?;
+        let mut work = self.begin(n, &make)?;
+        self.rounds(&mut work, &Shelf::default(), &make)?;
+        let mut graph = Vec::with_capacity(n * k);
+        for pool in work.pools {
+            let pool = pool.into_inner().0;
+            Error::check(pool.len() >= k, "pool.size() >= K")?;
+            graph.extend(pool[..k].iter().map(|neighbour| neighbour.id as i32));
+        }
+        (self.final_graph, self.ntotal, self.has_built) = (graph, ntotal, true);
+        self.work = Work::default();
+        Ok(())
+    }
+
+    /// Random neighbours of `n` vertices.
+    fn begin<C: DistanceComputer>(&self, n: usize, make: &(impl Fn() -> Result<Keys<C>> + Sync)) -> Result<Work> {
+        let (.., l) = self.sizes()?;
+        let ntotal = i32::try_from(n).ok().filter(|n| *n > 1);
+        let ntotal = ntotal.ok_or_else(|| Error::failed("size > 0 && size <= N", "no neighbours among so few"))?;
         let l = l.min(n - 1);
         let computers = Shelf::<Keys<C>>::default();
-        let keys = || computers.take().map_or_else(&make, Ok);
-        let pools: Vec<Mutex<Pool>> = (0..n).map(|_| Mutex::new(Pool(Vec::new()))).collect();
+        let pools: Vec<Mutex<Pool>> = (0..n).map(|_| Mutex::default()).collect();
         threads::parallel_for(n, |i| {
-            let (own, mut random) = (keys()?, generator(self.random_seed, 0, i));
+            let own = computers.take().map_or_else(make, Ok)?;
+            let mut random = generator(self.random_seed, 0, i);
             let mut ids: Vec<u32> = Vec::with_capacity(l);
             if 2 * l >= n {
                 ids.extend((0..n as u32).filter(|id| *id as usize != i));
@@ -194,65 +302,25 @@ impl NNDescent {
             computers.put(own);
             Ok(())
         })?;
-        for round in 1..=usize::try_from(self.iter).unwrap_or(0) {
+        Ok(Work { pools, most: l, ..Default::default() })
+    }
+
+    /// Rounds, until few neighbours change.
+    fn rounds<C: DistanceComputer>(
+        &self,
+        work: &mut Work,
+        computers: &Shelf<Keys<C>>,
+        make: &(impl Fn() -> Result<Keys<C>> + Sync),
+    ) -> Result<()> {
+        let (k, s, r, _) = self.sizes()?;
+        for _ in 0..usize::try_from(self.iter).unwrap_or(0) {
             interrupt::check()?;
-            let rounds = self.choose(&pools, round, s, r);
-            let changes = Mutex::new(0usize);
-            threads::parallel_for(n, |i| {
-                let own = keys()?;
-                let changed = join(&rounds[i], &own, &pools, l);
-                computers.put(own);
-                *changes.lock() += changed;
-                Ok(())
-            })?;
-            if (changes.into_inner() as f64) < FEW_CHANGES * (n * k) as f64 {
+            work.choose(self.random_seed, s, r);
+            if (work.join(computers, make)? as f64) < FEW_CHANGES * (work.pools.len() * k) as f64 {
                 break;
             }
         }
-        let mut graph = Vec::with_capacity(n * k);
-        for pool in pools {
-            let pool = pool.into_inner().0;
-            Error::check(pool.len() >= k, "pool.size() >= K")?;
-            graph.extend(pool[..k].iter().map(|neighbour| neighbour.id as i32));
-        }
-        (self.final_graph, self.ntotal, self.has_built) = (graph, ntotal, true);
         Ok(())
-    }
-
-    /// Who takes part in a round: of each vertex up to `s` new neighbours, the nearest, and as many older ones, and up to `r` of the
-    /// vertices whose neighbour it is, of either kind.
-    fn choose(&self, pools: &[Mutex<Pool>], round: usize, s: usize, r: usize) -> Vec<Round> {
-        let mut rounds: Vec<Round> = (0..pools.len()).map(|_| Round::default()).collect();
-        for (pool, own) in pools.iter().zip(&mut rounds) {
-            for neighbour in &mut pool.lock().0 {
-                if neighbour.new && own.new.len() < s {
-                    neighbour.new = false;
-                    own.new.push(neighbour.id);
-                } else if !neighbour.new && own.old.len() < s {
-                    own.old.push(neighbour.id);
-                }
-                if own.new.len() >= s && own.old.len() >= s {
-                    break;
-                }
-            }
-        }
-        let mut back: Vec<Round> = (0..pools.len()).map(|_| Round::default()).collect();
-        for (i, own) in rounds.iter().enumerate() {
-            own.new.iter().for_each(|id| back[*id as usize].new.push(i as u32));
-            own.old.iter().for_each(|id| back[*id as usize].old.push(i as u32));
-        }
-        for (i, (own, mut back)) in rounds.iter_mut().zip(back).enumerate() {
-            let mut random = generator(self.random_seed, round, i);
-            sample(&mut back.new, r, &mut random);
-            sample(&mut back.old, r, &mut random);
-            own.new.append(&mut back.new);
-            own.old.append(&mut back.old);
-            own.new.sort_unstable();
-            own.new.dedup();
-            own.old.sort_unstable();
-            own.old.dedup();
-        }
-        rounds
     }
 
     /// The `k` nearest vertices that are found, best first. A search begins at random vertices.
@@ -299,6 +367,80 @@ impl NNDescent {
             Error::check(inside, "final_graph[i] < ntotal")?;
         }
         Ok(made)
+    }
+}
+
+/// A graph that is being built. A copy of one is none: it belongs to the work that is under way.
+#[derive(Default)]
+struct Work {
+    pools: Vec<Mutex<Pool>>,
+    rounds: Vec<Round>,
+    /// How many rounds there were.
+    round: usize,
+    /// Neighbours that are kept for a vertex.
+    most: usize,
+}
+
+impl Clone for Work {
+    fn clone(&self) -> Self {
+        Work::default()
+    }
+}
+
+impl Work {
+    /// Who takes part in a round: of each vertex up to `s` new neighbours, the nearest, and as many older ones, and up to `r` of the
+    /// vertices whose neighbour it is, of either kind.
+    fn choose(&mut self, seed: i32, s: usize, r: usize) {
+        self.round += 1;
+        let pools = &self.pools;
+        let mut rounds: Vec<Round> = (0..pools.len()).map(|_| Round::default()).collect();
+        for (pool, own) in pools.iter().zip(&mut rounds) {
+            for neighbour in &mut pool.lock().0 {
+                if neighbour.new && own.new.len() < s {
+                    neighbour.new = false;
+                    own.new.push(neighbour.id);
+                } else if !neighbour.new && own.old.len() < s {
+                    own.old.push(neighbour.id);
+                }
+                if own.new.len() >= s && own.old.len() >= s {
+                    break;
+                }
+            }
+        }
+        let mut back: Vec<Round> = (0..pools.len()).map(|_| Round::default()).collect();
+        for (i, own) in rounds.iter().enumerate() {
+            own.new.iter().for_each(|id| back[*id as usize].new.push(i as u32));
+            own.old.iter().for_each(|id| back[*id as usize].old.push(i as u32));
+        }
+        for (i, (own, mut back)) in rounds.iter_mut().zip(back).enumerate() {
+            let mut random = generator(seed, self.round, i);
+            sample(&mut back.new, r, &mut random);
+            sample(&mut back.old, r, &mut random);
+            own.new.append(&mut back.new);
+            own.old.append(&mut back.old);
+            own.new.sort_unstable();
+            own.new.dedup();
+            own.old.sort_unstable();
+            own.old.dedup();
+        }
+        self.rounds = rounds;
+    }
+
+    /// Compares who takes part. Returns how many neighbours came into pools.
+    fn join<C: DistanceComputer>(
+        &self,
+        computers: &Shelf<Keys<C>>,
+        make: &(impl Fn() -> Result<Keys<C>> + Sync),
+    ) -> Result<usize> {
+        let changes = Mutex::new(0usize);
+        threads::parallel_for(self.rounds.len(), |i| {
+            let own = computers.take().map_or_else(make, Ok)?;
+            let changed = join(&self.rounds[i], &own, &self.pools, self.most);
+            computers.put(own);
+            *changes.lock() += changed;
+            Ok(())
+        })?;
+        Ok(changes.into_inner())
     }
 }
 

@@ -4,11 +4,12 @@
 use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
-use super::Keys;
 use super::visited::{Shelf, VisitedTable};
+use super::{Given, Keys};
 use crate::base::declare::Rows;
 use crate::base::{Error, Result, interrupt, threads};
 use crate::distance::DistanceComputer;
+use crate::index::Index;
 use crate::random::RandomGenerator;
 use crate::registry::Row;
 use crate::stream::{Reader, Writer};
@@ -74,6 +75,90 @@ impl NSG {
     pub fn reset(&mut self) {
         (self.links, self.ntotal, self.is_built) = (Vec::new(), 0, false);
     }
+
+    /// Builds the graph over the vectors of a storage from nearest neighbours of each (n, K).
+    #[name = "build"]
+    fn build_given(&mut self, storage: &dyn Index, knn_graph: &[i64], n: usize) -> Result<()> {
+        self.build_over(storage, known_neighbours(knn_graph, n)?)
+    }
+
+    /// Finds where searches begin: near the mean of all vectors, along the links to nearest neighbours of each (n, K).
+    fn init_graph(&mut self, storage: &dyn Index, knn_graph: &[i64], n: usize) -> Result<()> {
+        let neighbours = known_neighbours(knn_graph, n)?;
+        let (_, l, _) = self.sizes()?;
+        let keys = of_storage(storage, n)?.query(&mean_of(storage)?)?;
+        self.enterpoint = self.nearest_to(&neighbours, &keys, l) as i32;
+        Ok(())
+    }
+
+    /// The k nearest vertices to a query that are found, best first, and their distances, which are negated where `negated` is set.
+    #[name = "search"]
+    fn search_over(&self, storage: &dyn Index, negated: bool, query: &[f32], k: usize) -> Result<(Vec<i64>, Vec<f32>)> {
+        self.vertices()?;
+        let keys = Given::new(storage, negated, self.ntotal)?.query(query)?;
+        Ok(self.search(&keys, k).into_iter().map(|(key, id)| (id, key)).unzip())
+    }
+
+    /// Links what can't be reached from where searches begin. Returns how many vertices got such a link, and the links of each.
+    fn tree_grow(&mut self, storage: &dyn Index) -> Result<(usize, Vec<i32>)> {
+        let n = self.vertices()?;
+        let (r, l, _) = self.sizes()?;
+        let attached = self.connect(r, l, &of_storage(storage, n)?.keys()?)?;
+        Ok((attached, self.degrees()))
+    }
+
+    /// Links the first vertex that is not `reached`, a number for each. Returns which vertex has the new link, -1 where all are reached, and the
+    /// links of each.
+    fn attach_unlinked(&mut self, storage: &dyn Index, reached: &[u8]) -> Result<(i32, Vec<i32>)> {
+        let n = self.vertices()?;
+        Error::check(reached.len() == n, "vt.size() == ntotal")?;
+        let (r, l, _) = self.sizes()?;
+        let reached: Vec<bool> = reached.iter().map(|flag| *flag != 0).collect();
+        let Some(own) = reached.iter().position(|reached| !reached) else { return Ok((-1, self.degrees())) };
+        let keys = of_storage(storage, n)?.keys()?;
+        let from = self.attach(own as u32, &reached, r, l, &keys, &mut VisitedTable::default());
+        Ok((from as i32, self.degrees()))
+    }
+}
+
+/// The vectors of a storage as a graph compares them: of similarities, the negative.
+fn of_storage(storage: &dyn Index, n: usize) -> Result<Given<'_>> {
+    let n = i32::try_from(n).map_err(|_| Error::failed("ntotal fits into an int", ""))?;
+    Given::new(storage, storage.base().metric_type.is_similarity(), n)
+}
+
+/// The mean of all vectors of a storage.
+fn mean_of(storage: &dyn Index) -> Result<Vec<f32>> {
+    let (n, d) = (storage.base().ntotal, storage.base().dim());
+    let (mut sum, mut row) = (vec![0f64; d], vec![0f32; d]);
+    for i in 0..n {
+        storage.reconstruct(i, &mut row)?;
+        sum.iter_mut().zip(&row).for_each(|(s, v)| *s += f64::from(*v));
+    }
+    Ok(sum.iter().map(|s| (s / n.max(1) as f64) as f32).collect())
+}
+
+/// The neighbours of each of `n` vertices, without those that are none; an error where those are too many.
+pub fn known_neighbours(knn_graph: &[i64], n: usize) -> Result<Vec<Vec<u32>>> {
+    let k = knn_graph.len().checked_div(n).unwrap_or(0);
+    Error::check(k * n == knn_graph.len(), "knn_graph.size() == n * K")?;
+    let mut neighbours = Vec::with_capacity(n);
+    let mut invalid = 0;
+    for (i, row) in knn_graph.chunks_exact(k.max(1)).enumerate() {
+        let known = row.iter().filter_map(|id| u32::try_from(*id).ok());
+        let known: Vec<u32> = known.filter(|id| (*id as usize) < n && *id as usize != i).collect();
+        invalid += row.len() - known.len();
+        neighbours.push(known);
+    }
+    neighbours.resize(n, Vec::new());
+    if invalid > 0 {
+        eprintln!("WARNING: the input knn graph has {invalid} invalid entries");
+    }
+    if n > 0 && invalid >= n / 10 {
+        let message = "There are too many invalid entries in the knn graph. It may be an invalid knn graph.";
+        return Err(Error::failed("!(total_count < n / 10)", message));
+    }
+    Ok(neighbours)
 }
 
 /// A candidate: how far it is, which it is, and whether its links were followed.
@@ -188,6 +273,22 @@ impl NSG {
         chosen
     }
 
+    /// The vertex nearest to the query of `keys` that is found along the links to nearest neighbours.
+    fn nearest_to<C: DistanceComputer>(&self, neighbours: &[Vec<u32>], keys: &Keys<C>, l: usize) -> u32 {
+        let found = self.walk(neighbours, None, keys, l, &mut VisitedTable::default(), |_, _| {});
+        found.first().map_or(0, |(_, id)| *id)
+    }
+
+    /// Builds the graph over the vectors of a storage from the nearest neighbours of each.
+    pub fn build_over(&mut self, storage: &dyn Index, neighbours: Vec<Vec<u32>>) -> Result<()> {
+        let given = of_storage(storage, neighbours.len())?;
+        self.build(neighbours, &mean_of(storage)?, || given.keys())
+    }
+
+    fn degrees(&self) -> Vec<i32> {
+        self.links.iter().map(|list| list.len() as i32).collect()
+    }
+
     /// Builds the graph from the nearest neighbours of each vertex; `make` makes what compares them, and `centre` is their mean.
     pub fn build<C: DistanceComputer>(
         &mut self,
@@ -207,8 +308,7 @@ impl NSG {
         if n > 0 {
             let mut keys = make()?;
             keys.set_query(centre)?;
-            let found = self.walk(&neighbours, None, &keys, l, &mut VisitedTable::default(), |_, _| {});
-            enter = found.first().map_or(0, |(_, id)| *id);
+            enter = self.nearest_to(&neighbours, &keys, l);
         }
         // Links out of each vertex.
         let lists: Vec<Mutex<Vec<(f32, u32)>>> = (0..n).map(|_| Mutex::default()).collect();
@@ -261,15 +361,15 @@ impl NSG {
         })?;
         self.links = lists.into_iter().map(|list| list.into_inner().into_iter().map(|(_, id)| id).collect()).collect();
         (self.ntotal, self.enterpoint, self.is_built) = (n as i32, enter as i32, true);
-        self.connect(r, l, &make()?)
+        self.connect(r, l, &make()?).map(drop)
     }
 
-    /// Links what can't be reached from the enter point to near vertices that can.
-    fn connect<C: DistanceComputer>(&mut self, r: usize, l: usize, keys: &Keys<C>) -> Result<()> {
+    /// Links what can't be reached from the enter point to near vertices that can. Returns how many vertices were.
+    fn connect<C: DistanceComputer>(&mut self, r: usize, l: usize, keys: &Keys<C>) -> Result<usize> {
         let n = self.links.len();
         let (mut reached, mut table) = (vec![false; n], VisitedTable::default());
         let mut open = Vec::new();
-        let mut next = 0;
+        let (mut next, mut attached) = (0, 0);
         if n > 0 {
             reached[self.enterpoint as usize] = true;
             open.push(self.enterpoint as u32);
@@ -286,25 +386,40 @@ impl NSG {
                 next += 1;
             }
             if next == n {
-                return Ok(());
+                return Ok(attached);
             }
             interrupt::check()?;
-            let between = Between { keys, own: next as u32 };
-            let mut met = Vec::new();
-            walk_between(&self.links, self.enterpoint as u32, &between, l, &mut table, |id, key| met.push((key, id)));
-            met.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            let room = |id: &u32| reached[*id as usize] && self.links[*id as usize].len() < r;
-            let from = met.iter().map(|(_, id)| *id).find(room).or_else(|| (0..n as u32).find(room));
-            // Where every list is full, the last link of the enter point's nearest gives way.
-            let from = from.unwrap_or(self.enterpoint as u32);
-            let list = &mut self.links[from as usize];
-            if list.len() >= r {
-                list.pop();
-            }
-            list.push(next as u32);
+            self.attach(next as u32, &reached, r, l, keys, &mut table);
             reached[next] = true;
             open.push(next as u32);
+            attached += 1;
         }
+    }
+
+    /// Links a vertex to a near one that is reached and has room. Returns that one.
+    fn attach<C: DistanceComputer>(
+        &mut self,
+        own: u32,
+        reached: &[bool],
+        r: usize,
+        l: usize,
+        keys: &Keys<C>,
+        table: &mut VisitedTable,
+    ) -> u32 {
+        let between = Between { keys, own };
+        let mut met = Vec::new();
+        walk_between(&self.links, self.enterpoint as u32, &between, l, table, |id, key| met.push((key, id)));
+        met.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let room = |id: &u32| reached[*id as usize] && self.links[*id as usize].len() < r;
+        let from = met.iter().map(|(_, id)| *id).find(room).or_else(|| (0..reached.len() as u32).find(room));
+        // Where every list is full, the last link of the enter point's nearest gives way.
+        let from = from.unwrap_or(self.enterpoint as u32);
+        let list = &mut self.links[from as usize];
+        if list.len() >= r {
+            list.pop();
+        }
+        list.push(own);
+        from
     }
 
     /// The `k` nearest vertices, best first.

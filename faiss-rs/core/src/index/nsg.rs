@@ -4,7 +4,6 @@ use faiss_derive::{Object, methods};
 
 use super::flat::IndexFlat;
 use super::flat_l2::IndexFlatL2;
-use super::hnsw::IndexHNSW;
 use super::ivf::format::{read_index, write_index};
 use super::pq::IndexPQ;
 use super::scalar::IndexScalarQuantizer;
@@ -16,13 +15,16 @@ use crate::distance::collect::Hit;
 use crate::distance::results::TopK;
 use crate::grammar::{Grammar, PqPart, number, sq_part};
 use crate::graph::Keys;
-use crate::graph::nsg::NSG;
+use crate::graph::nn_descent::NNDescent;
+use crate::graph::nsg::{NSG, known_neighbours};
 use crate::graph::visited::Shelf;
 use crate::registry::{Format, Row};
 use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
 
-/// From so many vectors on, the nearest neighbours of each come from a graph search.
+/// Of so many vectors the nearest neighbours of each are searched for exactly, which takes no longer than to approximate them.
 const MAX_EXACT: usize = 20_000;
+/// So many more neighbours than are wanted NNDescent keeps at least.
+const POOL: i32 = 50;
 /// Queries whose neighbours are searched for at a time.
 const BLOCK: usize = 4096;
 
@@ -44,15 +46,15 @@ pub struct IndexNSG {
     pub is_built: bool,
     /// Nearest neighbours of each vector that the graph is built from.
     pub GK: i32,
-    /// How those are found: 0 by exact search; 1 by a graph where there are many vectors.
+    /// How those are found: 0 by exact search; 1 by [`NNDescent`] where there are many vectors.
     pub build_type: u8,
-    /// Accepted for compatibility.
+    /// [`NNDescent::S`].
     pub nndescent_S: i32,
-    /// Accepted for compatibility.
+    /// [`NNDescent::R`].
     pub nndescent_R: i32,
-    /// Accepted for compatibility.
+    /// [`NNDescent::L`]; at least GK + 50.
     pub nndescent_L: i32,
-    /// Accepted for compatibility.
+    /// [`NNDescent::iter`].
     pub nndescent_iter: i32,
 }
 
@@ -103,29 +105,6 @@ impl IndexNSG {
     }
 }
 
-/// The neighbours of each of `n` vertices, without those that are none; an error where those are too many.
-fn known_neighbours(knn_graph: &[i64], n: usize) -> Result<Vec<Vec<u32>>> {
-    let k = knn_graph.len().checked_div(n).unwrap_or(0);
-    Error::check(k * n == knn_graph.len(), "knn_graph.size() == n * K")?;
-    let mut neighbours = Vec::with_capacity(n);
-    let mut invalid = 0;
-    for (i, row) in knn_graph.chunks_exact(k.max(1)).enumerate() {
-        let known = row.iter().filter_map(|id| u32::try_from(*id).ok());
-        let known: Vec<u32> = known.filter(|id| (*id as usize) < n && *id as usize != i).collect();
-        invalid += row.len() - known.len();
-        neighbours.push(known);
-    }
-    neighbours.resize(n, Vec::new());
-    if invalid > 0 {
-        eprintln!("WARNING: the input knn graph has {invalid} invalid entries");
-    }
-    if n > 0 && invalid >= n / 10 {
-        let message = "There are too many invalid entries in the knn graph. It may be an invalid knn graph.";
-        return Err(Error::failed("!(total_count < n / 10)", message));
-    }
-    Ok(neighbours)
-}
-
 impl IndexNSG {
     fn deep_copy(&self) -> Result<Self> {
         let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
@@ -160,22 +139,10 @@ impl IndexNSG {
     /// The nearest neighbours of each stored vector, itself not among them.
     fn neighbours(&self, storage: &dyn Index, k: usize) -> Result<Vec<Vec<u32>>> {
         let (n, d) = (usize::try_from(storage.base().ntotal).unwrap_or(0), self.dim());
-        let mut graph = None;
-        let mut vectors = vec![0f32; BLOCK.min(n) * d];
-        if self.build_type != 0 && n > MAX_EXACT {
-            let flat: Shared<dyn Index> = match self.metric_type {
-                MetricType::L2 => Shared::new(IndexFlatL2::new(d as i64)?),
-                other => Shared::new(IndexFlat::new(d as i64, other)?),
-            };
-            let mut hnsw = IndexHNSW::over(flat, 16)?;
-            for first in (0..n).step_by(BLOCK) {
-                let rows = (n - first).min(BLOCK);
-                storage.reconstruct_n(first as i64, rows, &mut vectors[..rows * d])?;
-                hnsw.add(&vectors[..rows * d])?;
-            }
-            hnsw.hnsw.efSearch = i32::try_from(k).unwrap_or(i32::MAX).saturating_add(16);
-            graph = Some(hnsw);
+        if self.build_type == 1 && n > MAX_EXACT {
+            return self.descended(storage, n, k);
         }
+        let mut vectors = vec![0f32; BLOCK.min(n) * d];
         let mut all = Vec::with_capacity(n);
         for first in (0..n).step_by(BLOCK) {
             crate::base::interrupt::check()?;
@@ -183,10 +150,7 @@ impl IndexNSG {
             let x = &mut vectors[..rows * d];
             storage.reconstruct_n(first as i64, rows, x)?;
             let mut labels = vec![-1i64; rows * (k + 1)];
-            match &graph {
-                Some(graph) => graph.assign(x, k + 1, &mut labels)?,
-                None => storage.assign(x, k + 1, &mut labels)?,
-            }
+            storage.assign(x, k + 1, &mut labels)?;
             for (i, own) in labels.chunks_exact(k + 1).enumerate() {
                 let others = own.iter().filter(|id| **id >= 0 && **id != (first + i) as i64);
                 all.push(others.take(k).map(|id| *id as u32).collect());
@@ -195,28 +159,29 @@ impl IndexNSG {
         Ok(all)
     }
 
+    /// The same, as NNDescent finds them.
+    fn descended(&self, storage: &dyn Index, n: usize, k: usize) -> Result<Vec<Vec<u32>>> {
+        let small = |v: usize| i32::try_from(v).unwrap_or(i32::MAX);
+        let mut descent = NNDescent::new(self.base.d, small(k));
+        (descent.S, descent.R, descent.iter) = (self.nndescent_S, self.nndescent_R, self.nndescent_iter);
+        descent.L = self.nndescent_L.max(small(k).saturating_add(POOL));
+        descent.build(n, || Ok(Keys::new(storage.get_distance_computer()?, storage.base().metric_type)))?;
+        let rows = descent.final_graph.chunks_exact(k);
+        Ok(rows.map(|row| row.iter().map(|id| *id as u32).collect()).collect())
+    }
+
     /// Builds the graph over what is stored, from the given nearest neighbours or from those that it finds.
     fn link(&mut self, given: Option<Vec<Vec<u32>>>) -> Result<()> {
         let handle = self.storage()?.clone();
         let storage = handle.read();
-        let (n, d) = (usize::try_from(storage.base().ntotal).unwrap_or(0), self.dim());
+        let n = usize::try_from(storage.base().ntotal).unwrap_or(0);
         let k = usize::try_from(self.GK).ok().filter(|k| *k > 0);
         let k = k.ok_or_else(|| Error::failed("GK > 0", "the graph is built from nearest neighbours"))?;
         let neighbours = match given {
             Some(neighbours) => neighbours,
             None => self.neighbours(&*storage, k.min(n.saturating_sub(1)))?,
         };
-        let (mut sum, mut row) = (vec![0f64; d], vec![0f32; d]);
-        for i in 0..n {
-            storage.reconstruct(i as i64, &mut row)?;
-            sum.iter_mut().zip(&row).for_each(|(s, v)| *s += f64::from(*v));
-        }
-        let centre: Vec<f32> = sum.iter().map(|s| (s / n.max(1) as f64) as f32).collect();
-        let metric = self.metric_type;
-        let mut nsg = std::mem::take(&mut self.nsg);
-        let built = nsg.build(neighbours, &centre, || Ok(Keys::new(storage.get_distance_computer()?, metric)));
-        self.nsg = nsg;
-        if let Err(error) = built {
+        if let Err(error) = self.nsg.build_over(&*storage, neighbours) {
             self.nsg.reset();
             return Err(error);
         }

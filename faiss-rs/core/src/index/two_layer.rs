@@ -62,6 +62,15 @@ impl Level1Quantizer {
     pub fn new(quantizer: Shared<dyn Index>, nlist: usize) -> Self {
         Level1Quantizer { quantizer: Some(quantizer), nlist, ..Default::default() }
     }
+
+    /// Finds the centroids from vectors (n, d).
+    fn train_q1(&mut self, x: &[f32], verbose: bool, metric_type: MetricType) -> Result<()> {
+        let quantizer = self.quantizer()?;
+        let base = IndexBase { verbose, ..IndexBase::new(i64::from(quantizer.read().base().d), metric_type)? };
+        let (nlist, trains_alone, cp) = (self.nlist, self.quantizer_trains_alone, &self.cp);
+        let clustering_index = self.clustering_index.as_ref();
+        Level1 { quantizer, nlist, trains_alone, cp, clustering_index, base: &base }.train(x)
+    }
 }
 
 impl Level1Quantizer {
@@ -179,7 +188,7 @@ impl Index2Layer {
 
     /// Copies the codes to an empty inverted file of as many lists and codes of the same size, whose quantizers are left as they are.
     #[name = "transfer_to_IVFPQ"]
-    fn transfer_to_ivfpq(&self, other: &mut IndexIVFPQ) -> Result<()> {
+    pub fn transfer_to_ivfpq(&self, other: &mut IndexIVFPQ) -> Result<()> {
         self.check_codes()?;
         self.check_layers()?;
         Error::check(other.nlist == self.q1.nlist, "other.nlist == q1.nlist")?;

@@ -100,6 +100,35 @@ impl IDSelector for IDSelectorAll {
 
 pub const ALL: Row = Row::of::<IDSelectorAll>();
 
+/// The ids that a function of the program holds for members: a selector of one's own. It is called by several threads at once.
+///
+/// ```
+/// # use faiss_core as faiss;
+/// use faiss::selector::{IDSelector, IDSelectorFn};
+///
+/// let even = IDSelectorFn::new(|id| id % 2 == 0);
+/// assert!(even.is_member(4) && !even.is_member(5));
+/// ```
+#[derive(Object, Default)]
+#[object(abstract, implements(IDSelector))]
+pub struct IDSelectorFn {
+    #[object(parent)]
+    base: IDSelectorBase,
+    function: Option<Box<dyn Fn(i64) -> bool + Send + Sync>>,
+}
+
+impl IDSelectorFn {
+    pub fn new(function: impl Fn(i64) -> bool + Send + Sync + 'static) -> Self {
+        IDSelectorFn { function: Some(Box::new(function)), ..Default::default() }
+    }
+}
+
+impl IDSelector for IDSelectorFn {
+    fn is_member(&self, id: i64) -> bool {
+        self.function.as_ref().is_some_and(|function| function(id))
+    }
+}
+
 /// Members are the places of ids that another selector has: how an index with ids of the user's own asks one whose ids count up, at the cost of
 /// the ids that are asked for.
 #[derive(Object, Default, Clone)]

@@ -11,6 +11,7 @@ use super::packer::{CodePacker, CodePackerFlat, CodePackerPQ4};
 use crate::base::object::{cast, receiver};
 use crate::base::{Error, Handle, Result, Shared};
 use crate::registry::{Format, Row};
+use crate::selector::IDSelector;
 use crate::simd::fast_scan::GROUP;
 use crate::stream::{Reader, Writer};
 
@@ -80,6 +81,29 @@ impl BlockInvertedLists {
             lists.set_packer(packer)?;
         }
         Ok(lists)
+    }
+
+    /// Removes the entries whose ids the selector has; of each list the last ones take their places. Returns how many there were.
+    fn remove_ids(&mut self, sel: &dyn IDSelector) -> Result<usize> {
+        let (mut removed, mut code) = (0, vec![0; self.base.code_size]);
+        for list in 0..self.base.nlist {
+            let (mut at, mut n) = (0, self.lists[list].ids.len());
+            while at < n {
+                if !sel.is_member(self.lists[list].ids[at]) {
+                    at += 1;
+                    continue;
+                }
+                n -= 1;
+                if at < n {
+                    let id = self.lists[list].ids[n];
+                    self.unpack(list, n, &mut code);
+                    self.update_entries(list, at, &[id], &code)?;
+                }
+                removed += 1;
+            }
+            self.resize(list, n)?;
+        }
+        Ok(removed)
     }
 
     /// The codes of a list as they are packed, whole blocks.

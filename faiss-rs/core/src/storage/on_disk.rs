@@ -16,6 +16,8 @@ use parking_lot::Mutex;
 
 use super::ids::numbers;
 use super::lists::{InvertedLists, InvertedListsBase};
+use crate::base::declare::Rows;
+use crate::base::memory::filled;
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, interrupt};
 use crate::registry::{Format, Row};
@@ -130,6 +132,95 @@ impl OnDiskInvertedLists {
         Ok(total)
     }
 
+    /// Where each list is: entries, entries that there is room for, and the first byte.
+    #[name = "_places"]
+    fn places(&self) -> Rows<i64> {
+        let places = self.lists.iter().flat_map(|list| [list.size, list.capacity, list.offset]);
+        Rows(places.map(|v| v as i64).collect(), 3)
+    }
+
+    /// The free slots: first byte and bytes.
+    #[name = "_free_slots"]
+    fn free_slots(&self) -> Rows<i64> {
+        Rows(self.slots.iter().flat_map(|(offset, bytes)| [*offset as i64, *bytes as i64]).collect(), 2)
+    }
+
+    /// The bytes of the file.
+    #[name = "_bytes"]
+    fn all_bytes(&self) -> Result<Vec<u8>> {
+        let own = self.bytes(0..self.totsize);
+        let mut bytes = filled(&[own.len()], 0u8)?;
+        bytes.copy_from_slice(own);
+        Ok(bytes)
+    }
+
+    /// Takes a slot of so many bytes, by growing the file if no free one is large enough. Returns its first byte.
+    fn allocate_slot(&mut self, capacity: usize) -> Result<usize> {
+        self.check_can_write()?;
+        self.allocate(capacity)
+    }
+
+    /// Gives back a slot of so many bytes, which must be in no list and not free.
+    fn free_slot(&mut self, offset: usize, capacity: usize) -> Result<()> {
+        self.check_can_write()?;
+        let end = offset.checked_add(capacity).filter(|end| *end <= self.totsize);
+        let end = end.ok_or_else(|| Error::failed("offset + capacity <= totsize", "the slot is not in the file"))?;
+        let apart = |at: usize, bytes: usize| bytes == 0 || at + bytes <= offset || end <= at;
+        let used = self.lists.iter().any(|list| !apart(list.offset, list.capacity * self.entry()));
+        let given_up = self.saved.get_mut().given_up.iter().flatten().any(|(at, bytes)| !apart(*at, *bytes));
+        let free = self.slots.iter().any(|(at, bytes)| !apart(*at, *bytes));
+        Error::check(!used && !given_up && !free, "the slot is neither a list's nor free")?;
+        self.free(offset, capacity);
+        Ok(())
+    }
+
+    /// Makes the file longer.
+    fn update_totsize(&mut self, new_size: usize) -> Result<()> {
+        self.check_can_write()?;
+        if new_size < self.totsize {
+            let message = format!("the file has {} bytes, to which lists may refer", self.totsize);
+            return Err(Error::failed("new_size >= totsize", message));
+        }
+        let old = self.totsize;
+        self.lengthen(new_size)?;
+        if new_size > old {
+            join(&mut self.slots, old, new_size - old);
+        }
+        Ok(())
+    }
+
+    /// As `resize`.
+    fn resize_locked(&mut self, list_no: i64, new_size: usize) -> Result<()> {
+        let list = self.check_list(list_no)?;
+        self.resize(list, new_size)
+    }
+
+    /// Gives all lists, which are empty, sizes (nlist,), one after the other from the beginning of the file; what the file has there are then their
+    /// entries.
+    fn set_all_lists_sizes(&mut self, sizes: &[i64]) -> Result<()> {
+        self.check_can_write()?;
+        Error::check(sizes.len() == self.nlist, "sizes.size() == nlist")?;
+        Error::check(self.compute_ntotal() == 0, "ntotal == 0")?;
+        let mut lists = Vec::with_capacity(sizes.len());
+        let mut offset = 0usize;
+        for size in sizes {
+            let size = usize::try_from(*size).map_err(|_| Error::failed("sizes[i] >= 0", "a size is negative"))?;
+            lists.push(OnDiskOneList { size, capacity: size, offset });
+            let end = size.checked_mul(self.entry()).and_then(|bytes| offset.checked_add(bytes));
+            offset = end.ok_or_else(|| Error::Memory("lists too long".into()))?;
+        }
+        if offset > self.totsize {
+            self.lengthen(offset)?;
+        }
+        self.lists = lists;
+        self.saved = Mutex::default();
+        self.slots.clear();
+        if offset < self.totsize {
+            self.slots.insert(offset, self.totsize - offset);
+        }
+        Ok(())
+    }
+
     /// Keeps the lists `l0` to `l1 - 1` only.
     pub fn crop_invlists(&mut self, l0: usize, l1: usize) -> Result<()> {
         self.check_can_write()?;
@@ -206,11 +297,7 @@ impl OnDiskInvertedLists {
                 let too_large = || Error::Memory("the file of the lists is larger than can be addressed".into());
                 let end = start.checked_add(bytes).ok_or_else(too_large)?;
                 let total = end.max(old.saturating_mul(2)).max(MIN_FILE);
-                let file = self.file.as_ref().ok_or_else(|| Error::failed("file", "the lists have no file"))?;
-                let failed = |e| Error::io(format!("could not make {} {total} bytes long: {e}", self.filename));
-                file.set_len(total as u64).map_err(failed)?;
-                self.map = Some(SharedBytes::map(file, &self.filename)?);
-                self.totsize = total;
+                self.lengthen(total)?;
                 (start, total - start)
             }
         };
@@ -219,6 +306,16 @@ impl OnDiskInvertedLists {
             self.slots.insert(offset + bytes, size - bytes);
         }
         Ok(offset)
+    }
+
+    /// Makes the file so many bytes long, no fewer than it has.
+    fn lengthen(&mut self, total: usize) -> Result<()> {
+        let file = self.file.as_ref().ok_or_else(|| Error::failed("file", "the lists have no file"))?;
+        let failed = |e| Error::io(format!("could not make {} {total} bytes long: {e}", self.filename));
+        file.set_len(total as u64).map_err(failed)?;
+        self.map = if total > 0 { Some(SharedBytes::map(file, &self.filename)?) } else { None };
+        self.totsize = total;
+        Ok(())
     }
 
     /// Gives a slot up: at once, or when no index file speaks of it any more.

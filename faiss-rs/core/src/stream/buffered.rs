@@ -28,10 +28,20 @@ pub struct BufferedIOReader {
     /// Bytes read from the other at a time.
     #[object(readonly)]
     pub bsz: usize,
+    /// Where the bytes of the buffer that have not been asked for begin.
+    #[object(readonly)]
+    pub b0: usize,
+    /// Where they end.
+    #[object(readonly)]
+    pub b1: usize,
+    /// Bytes read from the other.
+    #[object(readonly)]
+    pub ofs: usize,
+    /// Bytes that have been asked for.
+    #[object(readonly)]
+    pub ofs2: usize,
     inner: Option<(Shared<dyn Object>, AsSource)>,
     buffer: Vec<u8>,
-    /// How many bytes of the buffer have been read.
-    at: usize,
 }
 
 #[methods]
@@ -61,7 +71,8 @@ impl BufferedIOReader {
             }
         }
         self.buffer.truncate(got);
-        self.at = 0;
+        (self.b0, self.b1) = (0, got);
+        self.ofs += got;
         Ok(())
     }
 }
@@ -71,13 +82,14 @@ impl Source for BufferedIOReader {
         self.base.name.clone()
     }
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
-        if self.at == self.buffer.len() {
+        if self.b0 == self.b1 {
             self.refill()?;
         }
-        let left = &self.buffer[self.at..];
+        let left = &self.buffer[self.b0..];
         let n = left.len().min(out.len());
         out[..n].copy_from_slice(&left[..n]);
-        self.at += n;
+        self.b0 += n;
+        self.ofs2 += n;
         Ok(n)
     }
 }
@@ -91,6 +103,15 @@ pub struct BufferedIOWriter {
     /// Bytes handed to the other at a time.
     #[object(readonly)]
     pub bsz: usize,
+    /// Bytes in the buffer.
+    #[object(readonly)]
+    pub b0: usize,
+    /// Bytes handed to the other.
+    #[object(readonly)]
+    pub ofs: usize,
+    /// Bytes that were written.
+    #[object(readonly)]
+    pub ofs2: usize,
     inner: Option<(Shared<dyn Object>, AsSink)>,
     buffer: Vec<u8>,
 }
@@ -105,8 +126,9 @@ impl BufferedIOWriter {
 
 impl BufferedIOWriter {
     pub fn new(inner: Shared<dyn Object>, as_sink: AsSink, bsz: usize) -> Result<Self> {
-        let (base, buffer) = (IOWriterBase::default(), buffer(bsz)?);
-        Ok(BufferedIOWriter { base, bsz: bsz.max(1), inner: Some((inner, as_sink)), buffer })
+        let mut made = BufferedIOWriter::default();
+        (made.bsz, made.buffer, made.inner) = (bsz.max(1), buffer(bsz)?, Some((inner, as_sink)));
+        Ok(made)
     }
 
     /// Hands on what is in the buffer. After a failure it is not tried again.
@@ -116,8 +138,10 @@ impl BufferedIOWriter {
         let sink = as_sink(&mut *inner).ok_or_else(|| Error::type_error("an IOWriter is wanted"))?;
         let bytes = std::mem::take(&mut self.buffer);
         sink.write(&bytes)?;
+        self.ofs += bytes.len();
         self.buffer = bytes;
         self.buffer.clear();
+        self.b0 = 0;
         if flush { sink.flush() } else { Ok(()) }
     }
 }
@@ -130,6 +154,7 @@ impl Sink for BufferedIOWriter {
         while !bytes.is_empty() {
             let (piece, rest) = bytes.split_at(bytes.len().min(self.bsz - self.buffer.len()));
             self.buffer.extend_from_slice(piece);
+            (self.b0, self.ofs2) = (self.buffer.len(), self.ofs2 + piece.len());
             bytes = rest;
             if self.buffer.len() == self.bsz {
                 self.empty(false)?;

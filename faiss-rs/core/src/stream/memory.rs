@@ -96,7 +96,11 @@ pub struct ZeroCopyIOReader {
     base: IOReaderBase,
     data: Option<SharedBytes>,
     /// How many of the bytes have been read.
-    rp: usize,
+    #[object(readonly)]
+    pub rp_: usize,
+    /// How many there are.
+    #[object(readonly)]
+    pub total_: usize,
 }
 
 #[methods]
@@ -109,21 +113,21 @@ impl ZeroCopyIOReader {
 
     /// Goes back to the first byte.
     fn reset(&mut self) {
-        self.rp = 0;
+        self.rp_ = 0;
     }
 }
 
 impl ZeroCopyIOReader {
     pub fn new(data: SharedBytes) -> Self {
-        ZeroCopyIOReader { data: Some(data), ..Default::default() }
+        ZeroCopyIOReader { total_: data.len(), data: Some(data), ..Default::default() }
     }
 
     /// The next bytes, at most so many.
     fn next(&mut self, len: usize) -> Option<SharedBytes> {
         let data = self.data.as_ref()?;
-        let end = data.len().min(self.rp.saturating_add(len));
-        let piece = data.slice(self.rp..end);
-        self.rp = end;
+        let end = data.len().min(self.rp_.saturating_add(len));
+        let piece = data.slice(self.rp_..end);
+        self.rp_ = end;
         piece
     }
 }
@@ -138,7 +142,7 @@ impl Source for ZeroCopyIOReader {
         Ok(piece.len())
     }
     fn remaining(&self) -> Option<u64> {
-        Some(self.data.as_ref().map_or(0, |data| data.len() - self.rp) as u64)
+        Some(self.data.as_ref().map_or(0, |data| data.len() - self.rp_) as u64)
     }
     fn view(&mut self, len: usize) -> Result<Option<SharedBytes>> {
         let enough = len > 0 && self.remaining().is_some_and(|left| left >= len as u64);

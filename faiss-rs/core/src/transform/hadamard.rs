@@ -65,10 +65,20 @@ impl HadamardRotation {
         let size = usize::try_from(d).ok().filter(|d| *d <= 1 << 24);
         let size = size.ok_or_else(|| Error::value(format!("the dimension {d} is out of range")))?;
         let d_out = size.max(1).next_power_of_two();
+        let base = VectorTransformBase::new(d, d_out as i64, true)?;
+        let mut made = HadamardRotation { base, ..Default::default() };
+        made.init(seed)?;
+        Ok(made)
+    }
+
+    /// Draws other signs.
+    pub fn init(&mut self, seed: u32) -> Result<()> {
+        let (_, d_out) = self.dims();
+        Error::check(d_out <= 1 << 24, "d_out <= 2^24")?;
         let mut random = SplitMix64RandomGenerator::new(i64::from(seed));
         let mut signs = || (0..d_out).map(|_| if random.rand_int() & 1 == 1 { 1.0 } else { -1.0 }).collect();
-        let base = VectorTransformBase::new(d, d_out as i64, true)?;
-        Ok(HadamardRotation { base, seed, signs1: signs(), signs2: signs(), signs3: signs() })
+        (self.seed, self.signs1, self.signs2, self.signs3) = (seed, signs(), signs(), signs());
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@ use faiss_derive::{Object, methods};
 
 use super::linear::LinearTransform;
 use super::{VectorTransform, maybe_subsample};
-use crate::base::{Error, Handle, Result, interrupt};
+use crate::base::{Error, Handle, Result, Shared, interrupt};
 use crate::blas::{Product, orthonormal_columns, singular_vectors};
 use crate::grammar::{Grammar, number};
 use crate::quantize::ProductQuantizer;
@@ -30,12 +30,14 @@ pub struct OPQMatrix {
     pub niter_pq_0: i32,
     /// Training uses at most this many vectors.
     pub max_train_points: usize,
+    /// Used in training, in place of a quantizer of 8 bits of its own, where it is set; it is trained then.
+    pub pq: Option<Shared<ProductQuantizer>>,
 }
 
 impl Default for OPQMatrix {
     fn default() -> Self {
         let linear = LinearTransform::default();
-        OPQMatrix { linear, M: 1, niter: 50, niter_pq: 4, niter_pq_0: 40, max_train_points: 256 * 256 }
+        OPQMatrix { linear, M: 1, niter: 50, niter_pq: 4, niter_pq_0: 40, max_train_points: 256 * 256, pq: None }
     }
 }
 
@@ -58,8 +60,6 @@ impl OPQMatrix {
     }
 }
 
-impl OPQMatrix {}
-
 impl VectorTransform for OPQMatrix {
     vector_transform_base!();
 
@@ -69,10 +69,16 @@ impl VectorTransform for OPQMatrix {
         let x = maybe_subsample(x, d_in, self.max_train_points, 1234)?;
         let n = x.len() / d_in;
         let M = usize::try_from(self.M).unwrap_or(0);
-        let mut pq = ProductQuantizer::new(d_out, M, 8)?;
+        let mut pq = match &self.pq {
+            Some(pq) => pq.read().clone(),
+            None => ProductQuantizer::new(d_out, M, 8)?,
+        };
+        Error::check(pq.d == d_out && pq.M == M, "pq->d == d_out && pq->M == M")?;
         if n < pq.ksub {
-            let message =
-                format!("Number of training points ({n}) should be at least as large as number of clusters (256)");
+            let message = format!(
+                "Number of training points ({n}) should be at least as large as number of clusters ({})",
+                pq.ksub
+            );
             return Err(Error::failed("nx >= static_cast<idx_t>(k)", message));
         }
         // With more dimensions out than in, vectors are padded with zeros.
@@ -122,6 +128,9 @@ impl VectorTransform for OPQMatrix {
                 &mut rotation,
             )?;
             pq.train_type = TRAIN_HOT_START;
+        }
+        if let Some(own) = &self.pq {
+            *own.write() = pq;
         }
         self.A = match d > d_in {
             true => rotation.chunks_exact(d).flat_map(|row| &row[..d_in]).copied().collect(),

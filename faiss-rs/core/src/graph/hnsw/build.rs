@@ -289,15 +289,30 @@ impl HNSW {
         let mut chosen = self.choose(keys, start, 0, fill, &mut scratch)?;
         self.keep(scratch);
         chosen.retain(|link| *link != vertex);
-        let headroom = self.prune_headroom;
         for (from, to) in chosen.iter().flat_map(|link| [(vertex, *link), (*link, vertex)]) {
-            let range = self.neighbor_range(from as usize, 0)?;
-            let (begin, slots) = (range.start, &mut self.neighbors[range]);
-            if !slots.contains(&(to as i32)) {
-                let edges = [(from, 0, to)];
-                Group { vertex: from, level: 0, begin, slots, edges: &edges, before: None }.merge(keys, headroom, fill);
+            if !self.neighbors[self.neighbor_range(from as usize, 0)?].contains(&(to as i32)) {
+                self.link(keys, from, 0, &[to], fill)?;
             }
         }
+        Ok(())
+    }
+
+    /// Adds links from a vertex to others at a level; where there are too many, keeps those that lead in different directions.
+    pub(super) fn link<C: DistanceComputer>(
+        &mut self,
+        keys: &Keys<C>,
+        vertex: u32,
+        level: usize,
+        others: &[u32],
+        fill: bool,
+    ) -> Result<()> {
+        let (range, headroom) = (self.neighbor_range(vertex as usize, level)?, self.prune_headroom);
+        let edges: Vec<Edge> = others.iter().map(|other| (vertex, level, *other)).collect();
+        let (begin, slots) = (range.start, &mut self.neighbors[range]);
+        let n = self.levels.len();
+        let known = slots.iter().take_while(|slot| **slot >= 0).all(|slot| (*slot as usize) < n);
+        Error::check(known, "v1 < ntotal")?;
+        Group { vertex, level, begin, slots, edges: &edges, before: None }.merge(keys, headroom, fill);
         Ok(())
     }
 

@@ -2,8 +2,13 @@
 
 use faiss_derive::methods;
 
+use super::super::Given;
+use super::super::queue::Node;
+use super::super::search::{Stats, descend};
 use super::HNSW;
 use crate::base::{Error, Result};
+use crate::index::Index;
+use crate::random::RandomGenerator;
 use crate::registry::Row;
 
 pub const ROW: Row = Row::of::<HNSW>();
@@ -82,6 +87,56 @@ impl HNSWMethods {
     /// Renumbers the vertices: vertex i becomes what vertex map[i] was. `map` is a permutation.
     fn permute_entries(this: &mut HNSW, map: &[i64]) -> Result<()> {
         this.permute_entries(map)
+    }
+
+    /// Walks at a level from a vertex to nearer and nearer ones, by the distances of a storage, negated where `negated` is set. Returns the
+    /// vertex and its distance, and what that took: distances computed and vertices looked at.
+    fn greedy_update_nearest(
+        this: &HNSW,
+        storage: &dyn Index,
+        negated: bool,
+        query: &[f32],
+        level: usize,
+        nearest: i32,
+        d_nearest: f32,
+    ) -> Result<((i32, f32), (usize, usize))> {
+        let n = i32::try_from(this.vertices()?).unwrap_or(i32::MAX);
+        let given = Given::new(storage, negated, n)?;
+        let (keys, mut stats) = (given.query(query)?, Stats::default());
+        let mut node = Node { key: d_nearest, vertex: given.vertex(nearest)? };
+        descend(&this.level(level)?, &keys, &mut node, &mut Vec::new(), &mut stats)?;
+        Ok(((node.vertex as i32, node.key), (stats.ndis, stats.nhops)))
+    }
+
+    /// Adds links from a vertex to others at a level, where there are too many those that lead in different directions. Returns the others,
+    /// sorted and each once.
+    fn merge_reverse_links_deterministic(
+        this: &mut HNSW,
+        storage: &dyn Index,
+        negated: bool,
+        node: i32,
+        level: usize,
+        incoming: &[i32],
+        keep_max_size_level0: bool,
+    ) -> Result<Vec<i32>> {
+        let n = i32::try_from(this.vertices()?).unwrap_or(i32::MAX);
+        let given = Given::new(storage, negated, n)?;
+        let mut others: Vec<u32> = incoming.iter().map(|other| given.vertex(*other)).collect::<Result<_>>()?;
+        others.sort_unstable();
+        others.dedup();
+        this.link(&given.keys()?, given.vertex(node)?, level, &others, keep_max_size_level0 && level == 0)?;
+        Ok(others.into_iter().map(|other| other as i32).collect())
+    }
+
+    /// The state of the generator of levels: 624 numbers, and how many of them were used.
+    fn rng_state(this: &HNSW) -> Vec<i64> {
+        this.rng.state()
+    }
+
+    /// Goes on with another generator of levels.
+    fn set_rng_state(this: &mut HNSW, state: &[i64]) -> Result<()> {
+        this.rng = RandomGenerator::from_state(state)?;
+        Ok(())
     }
 
     /// Removes all vertices.

@@ -55,6 +55,8 @@ pub struct HNSW {
     pub prune_headroom: f32,
     /// Larger distances are better. Set by the index.
     pub is_similarity: bool,
+    /// Accepted for compatibility.
+    pub search_method: i32,
     rng: RandomGenerator,
     scratch: Shelf<Scratch>,
 }
@@ -93,6 +95,7 @@ impl HNSW {
             search_bounded_queue: true,
             prune_headroom: 0.2,
             is_similarity: false,
+            search_method: 0,
             rng: RandomGenerator::new(SEED),
             scratch: Shelf::default(),
         }

@@ -191,6 +191,7 @@ macro_rules! additive_fast_scan {
             }
 
             /// Finds `norm_scale` from vectors (n, d).
+            #[name = "_estimate_norm_scale"]
             fn estimate_norm_scale(&mut self, x: &[f32]) -> Result<()> {
                 self.rows(x)?;
                 self.norm_scale = estimate_norm_scale(self.$field.aq(), x)?;

@@ -100,6 +100,30 @@ impl FastScanMethods {
         this.fast_scan().M2 / 2
     }
 
+    /// Sets what follows from the dimension, the parts of a code, the metric and the vectors of a block. There must be no vectors.
+    fn init_fastscan(
+        this: &mut dyn FastScan,
+        d: i64,
+        M: usize,
+        nbits: usize,
+        metric: MetricType,
+        bbs: i64,
+    ) -> Result<()> {
+        Error::check(nbits == 4, "nbits_init == 4")?;
+        let own = this.fast_scan_mut();
+        Error::check(own.base.ntotal == 0, "ntotal == 0")?;
+        let made = IndexFastScan::new(d, M, metric, bbs)?.with_aux(own.aux);
+        let IndexFastScan { implem, skip, qbs, .. } = *own;
+        *own = IndexFastScan { implem, skip, qbs, ..made };
+        Ok(())
+    }
+
+    /// The codes before they were packed, where the index was made from another that has such.
+    #[name = "_orig_codes"]
+    fn orig_codes(this: &dyn FastScan) -> Vec<u8> {
+        this.fast_scan().original.clone()
+    }
+
     /// The tables of queries (n, d) before they are rounded: n * M * ksub numbers.
     fn compute_float_LUT(this: &dyn FastScan, x: &[f32]) -> Result<Vec<f32>> {
         Error::check(this.base().is_trained, "is_trained")?;

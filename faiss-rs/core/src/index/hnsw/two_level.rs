@@ -3,10 +3,11 @@
 use faiss_derive::{Object, methods};
 
 use super::IndexHNSW;
-use crate::base::object::{cast, receiver};
+use crate::base::object::{cast, cast_mut, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, number};
 use crate::index::Index;
+use crate::index::ivf::pq::IndexIVFPQ;
 use crate::index::two_layer::{Index2Layer, Level1Quantizer};
 use crate::registry::{Format, Row};
 
@@ -27,7 +28,7 @@ pub const ROW: Row = Row::of::<IndexHNSW2Level>()
         let Some(q1) = Level1Quantizer::described(d, layer)? else { return Ok(None) };
         let Some(quantizer) = q1.quantizer.clone() else { return Ok(None) };
         let index = IndexHNSW2Level::new(quantizer, q1.nlist, m_pq as usize, m)?;
-        if let Some(storage) = crate::base::object::cast_mut::<Index2Layer>(&mut *index.hnsw_index.storage()?.write()) {
+        if let Some(storage) = cast_mut::<Index2Layer>(&mut *index.hnsw_index.storage()?.write()) {
             storage.q1 = q1;
         }
         Ok(Some(Handle::new(index)))
@@ -36,9 +37,15 @@ pub const ROW: Row = Row::of::<IndexHNSW2Level>()
         fourccs: &["IHN2"],
         read: |input, _| {
             let hnsw_index = IndexHNSW::read(input)?;
-            let layered = hnsw_index.storage.as_ref().is_none_or(|s| cast::<Index2Layer>(&*s.read()).is_some());
-            if !layered {
-                return Err(Error::not_implemented("IndexHNSW2Level whose storage was flipped to an IndexIVFPQ"));
+            if let Some(storage) = &hnsw_index.storage {
+                let mut storage = storage.write();
+                match cast_mut::<IndexIVFPQ>(&mut *storage) {
+                    // As `flip_to_ivf` leaves it, which files need not say.
+                    Some(ivf) => ivf.make_direct_map(true)?,
+                    None => {
+                        Error::check(cast::<Index2Layer>(&*storage).is_some(), "dynamic_cast<Index2Layer*>(storage)")?
+                    }
+                }
             }
             Ok(Handle::new(IndexHNSW2Level { hnsw_index }))
         },
@@ -54,6 +61,26 @@ impl IndexHNSW2Level {
         let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), M)? };
         hnsw_index.is_trained = false;
         Ok(IndexHNSW2Level { hnsw_index })
+    }
+
+    /// Replaces the storage by an inverted file of the same codes, which has a map from ids to entries, so that the graph goes on.
+    fn flip_to_ivf(&mut self) -> Result<()> {
+        let flipped = {
+            let storage = self.hnsw_index.storage()?.read();
+            let storage = cast::<Index2Layer>(&*storage);
+            let layers = storage.ok_or_else(|| Error::failed("storage2l", "the storage is no Index2Layer"))?;
+            let (d, metric, pq) = (i64::from(layers.d), layers.metric_type, &layers.pq);
+            let quantizer = layers.q1.quantizer.clone();
+            let quantizer = quantizer.ok_or_else(|| Error::failed("quantizer", "there is no quantizer"))?;
+            let mut ivf = IndexIVFPQ::new(quantizer, d, layers.q1.nlist, pq.M, pq.nbits, metric, true)?;
+            ivf.pq = pq.clone();
+            (ivf.is_trained, ivf.by_residual, ivf.own_fields) = (layers.is_trained, true, layers.q1.own_fields);
+            layers.transfer_to_ivfpq(&mut ivf)?;
+            ivf.make_direct_map(true)?;
+            ivf
+        };
+        self.hnsw_index.storage = Some(Shared::new(flipped));
+        Ok(())
     }
 }
 

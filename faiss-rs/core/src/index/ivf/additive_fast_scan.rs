@@ -10,9 +10,11 @@ use super::additive::{
     IndexIVFResidualQuantizer,
 };
 use super::edit::{add_centroids, to_encode};
-use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs};
-use super::{IndexIVF, InvertedFile, Pairs, codec, format};
-use crate::base::object::receiver;
+use super::fast_scan::{
+    FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs, searcher,
+};
+use super::{IndexIVF, InvertedFile, Pairs, Searcher, codec, format};
+use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{AdditiveFastScanPart, Grammar};
@@ -28,6 +30,7 @@ use crate::quantize::additive::{
 use crate::quantize::fast_scan::KSUB;
 use crate::registry::{Format, Row};
 use crate::simd;
+use crate::storage::lists::InvertedLists;
 use crate::stream::{Reader, Writer};
 
 /// Base of the inverted files of packed codes of additive quantizers. Distances of L2 are without the query's own norm.
@@ -266,6 +269,7 @@ macro_rules! additive_fast_scan_file {
             }
 
             /// Finds `norm_scale` from vectors (n, d), or residuals where codes are of residuals.
+            #[name = "_estimate_norm_scale"]
             fn estimate_norm_scale(&mut self, x: &[f32]) -> Result<()> {
                 self.rows(x)?;
                 self.norm_scale = estimate_norm_scale(self.$field.aq(), x)?;
@@ -326,6 +330,15 @@ macro_rules! additive_fast_scan_file {
                 let same = theirs.$field.aq().codebooks == self.$field.aq().codebooks && theirs.bbs == self.bbs;
                 Error::check(same, "other's codebooks are the same && other->bbs == bbs")
             }
+            fn searcher<'a>(
+                &'a self,
+                quantizer: &'a dyn Index,
+                _lists: &'a dyn InvertedLists,
+                _visits: usize,
+                _params: Option<&dyn Object>,
+            ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+                searcher(self, quantizer)
+            }
             fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
                 search_pairs(self, pairs, k, out).map(|()| true)
             }
@@ -344,7 +357,7 @@ macro_rules! additive_fast_scan_file {
             fn norm_factor(&self) -> u16 {
                 self.additive.factor()
             }
-            fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
+            fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Send + Sync + 'a>> {
                 codec::check(self, &self.$field)?;
                 let (similarity, by_residual) = (self.metric_type.is_similarity(), self.by_residual);
                 Ok(Box::new(Maker { aq: self.$field.aq(), quantizer, similarity, by_residual, factor: self.norm_factor() }))

@@ -5,7 +5,8 @@
 use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
-use super::{IndexIVF, InvertedFile, Pairs};
+use super::{IndexIVF, InvertedFile, Pairs, Scanner, Searcher};
+use crate::base::object::cast_mut;
 use crate::base::{Error, MetricType, Result, Shared, interrupt, threads};
 use crate::distance::collect::{Collector, Hit, InRange, Reservoir};
 use crate::distance::results::{InRadius, TopK};
@@ -13,7 +14,7 @@ use crate::index::fast_scan::check_block;
 use crate::index::fast_scan::search::{below, to_keys};
 use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{Index, selector};
-use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
+use crate::quantize::fast_scan::{KSUB, NORM_PARTS, Tables, quantize_tables};
 use crate::registry::Row;
 use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
 use crate::storage::block_lists::BlockInvertedLists;
@@ -80,6 +81,37 @@ impl IndexIVFFastScan {
     /// Bytes of the part of a code that is interleaved with those of other vectors.
     fn fast_scan_code_size(&self) -> usize {
         self.M2 / 2
+    }
+
+    /// Says to the lists how codes are packed.
+    fn init_code_packer(&mut self) -> Result<()> {
+        let packer = self.packer()?;
+        match cast_mut::<BlockInvertedLists>(&mut *self.lists_handle()?.write()) {
+            Some(lists) => lists.set_packer(&packer),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets what follows from the parts of a code, the number of lists, the metric and the vectors of a block. There must be no vectors.
+    fn init_fastscan(
+        &mut self,
+        M: usize,
+        nbits: usize,
+        nlist: usize,
+        metric: MetricType,
+        bbs: i64,
+        own_invlists: bool,
+    ) -> Result<()> {
+        Error::check(nbits == 4, "nbits_init == 4")?;
+        Error::check(self.ntotal == 0, "ntotal == 0")?;
+        let (quantizer, d) = (self.quantizer()?.clone(), i64::from(self.d));
+        let made = IndexIVFFastScan::new(quantizer, d, nlist, M, metric, bbs, own_invlists)?.with_aux(self.aux)?;
+        let IndexIVFFastScan { bbs, M, nbits, ksub, M2, .. } = made;
+        (self.bbs, self.M, self.nbits, self.ksub, self.M2) = (bbs, M, nbits, ksub, M2);
+        let ivf = &mut self.ivf;
+        (ivf.nlist, ivf.code_size, ivf.metric_type) = (made.ivf.nlist, made.ivf.code_size, metric);
+        (ivf.is_trained, ivf.own_invlists, ivf.invlists) = (false, own_invlists, made.ivf.invlists);
+        Ok(())
     }
 
     /// Makes `orig_invlists` of the packed lists.
@@ -175,7 +207,7 @@ pub trait FastScanFile: InvertedFile {
         1
     }
     /// Makes what fills a query's tables, one for each thread. `quantizer` is the coarse one. A kind that searches by itself has none.
-    fn tables_maker<'a>(&'a self, _quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
+    fn tables_maker<'a>(&'a self, _quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Send + Sync + 'a>> {
         Err(Error::unsupported("tables_maker", self.info().name))
     }
 }
@@ -186,6 +218,63 @@ crate::view!(FastScanFile, "IndexIVFFastScan");
 pub trait TablesMaker {
     /// Of the query `x` and its lists, at distances `coarse` from it; a negative list is none, whose tables may be anything.
     fn fill(&self, x: &[f32], lists: &[i64], coarse: &[f32], out: &mut QueryTables) -> Result<()>;
+}
+
+/// See [`InvertedFile::searcher`]: compares codes that are not packed, one by one, by the tables of packed ones.
+pub fn searcher<'a>(index: &'a dyn FastScanFile, quantizer: &'a dyn Index) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    Ok(Some(Box::new(OneByOne { index, maker: index.tables_maker(quantizer)? })))
+}
+
+struct OneByOne<'a> {
+    index: &'a dyn FastScanFile,
+    maker: Box<dyn TablesMaker + Send + Sync + 'a>,
+}
+
+impl Searcher for OneByOne<'_> {
+    fn scanner(&self) -> Result<Box<dyn Scanner + '_>> {
+        Ok(Box::new(Sums {
+            shared: self,
+            query: Vec::new(),
+            floats: QueryTables::default(),
+            tables: Tables::default(),
+        }))
+    }
+    fn list_by_list(&self) -> bool {
+        false
+    }
+}
+
+struct Sums<'a> {
+    shared: &'a OneByOne<'a>,
+    query: Vec<f32>,
+    floats: QueryTables,
+    tables: Tables,
+}
+
+impl Scanner for Sums<'_> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        self.query = x.to_vec();
+        Ok(())
+    }
+    fn set_list(&mut self, list: usize, coarse: f32) -> Result<()> {
+        self.shared.maker.fill(&self.query, &[list as i64], &[coarse], &mut self.floats)?;
+        let own = self.shared.index.fast_scan();
+        quantize_tables(&self.floats.tables, &self.floats.bias, own.M, own.M2, &mut self.tables)
+    }
+    fn keys(&mut self, _first: usize, codes: &[u8], keys: &mut [f32]) -> Result<()> {
+        let (own, factor) = (self.shared.index.fast_scan(), self.shared.index.norm_factor());
+        let similarity = own.metric_type.is_similarity();
+        let first = self.tables.first.first().copied().unwrap_or(0);
+        for (code, key) in codes.chunks_exact(own.code_size.max(1)).zip(keys) {
+            let entry =
+                |m: usize| u16::from(self.tables.bytes[m * KSUB + usize::from(code[m / 2] >> (4 * (m % 2)) & 15)]);
+            let weight = |m: usize| if m + NORM_PARTS < own.M2 { 1 } else { factor };
+            let sum = (0..own.M).fold(first, |sum, m| sum.saturating_add(entry(m).saturating_mul(weight(m))));
+            let distance = self.tables.offset + f32::from(sum) / self.tables.scale;
+            *key = if similarity { -distance } else { distance };
+        }
+        Ok(())
+    }
 }
 
 /// See [`InvertedFile::search_pairs`].

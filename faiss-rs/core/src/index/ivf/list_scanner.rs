@@ -2,13 +2,16 @@
 
 use faiss_derive::{Object, methods};
 
+use super::fast_scan::FastScanFile;
 use super::{InvertedFile, codec::CodecSearcher};
+use crate::base::view::view;
 use crate::base::{Error, Result, Shared};
 use crate::distance::heap::Heap;
 use crate::index::SearchParameters;
 use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::storage::direct_map::lo_build;
+use crate::storage::packer::{CodePacker, CodePackerPQ4};
 
 /// What scans with a scanner did.
 #[derive(Object, Default, Clone)]
@@ -37,6 +40,8 @@ pub struct InvertedListScanner {
     /// Bytes of a code.
     pub code_size: usize,
     index: Option<Shared<dyn InvertedFile>>,
+    /// How codes lie in the lists, where they are packed.
+    packer: Option<CodePackerPQ4>,
     params: Option<Shared<SearchParameters>>,
     query: Vec<f32>,
     coarse: f32,
@@ -51,6 +56,7 @@ impl Default for InvertedListScanner {
             sel: None,
             code_size: 0,
             index: None,
+            packer: None,
             params: None,
             query: Vec::new(),
             coarse: 0.0,
@@ -69,20 +75,33 @@ impl InvertedListScanner {
         #[default = false] store_pairs: bool,
         #[default = None] sel: Option<Shared<dyn IDSelector>>,
         #[default = None] params: Option<Shared<SearchParameters>>,
-    ) -> Self {
-        let (metric, code_size) = {
+    ) -> Result<Self> {
+        let (metric, code_size, packer) = {
             let file = index.read();
-            (file.ivf().metric_type, file.ivf().code_size)
+            let packed: Option<&dyn FastScanFile> = view(&*file).ok();
+            let packer = packed.map(|file| file.fast_scan().packer()).transpose()?;
+            (file.ivf().metric_type, file.ivf().code_size, packer)
         };
-        InvertedListScanner {
+        Ok(InvertedListScanner {
             keep_max: metric.is_similarity(),
             store_pairs,
             sel,
             code_size,
             index: Some(index),
+            packer,
             params,
             ..Default::default()
-        }
+        })
+    }
+
+    /// Bytes of `n` codes as they lie in a list: packed in whole blocks, or one after the other.
+    #[name = "_bytes_of"]
+    fn bytes_of(&self, n: usize) -> Result<usize> {
+        let bytes = match &self.packer {
+            Some(packer) => n.div_ceil(packer.nvec.max(1)).checked_mul(packer.block_size),
+            None => n.checked_mul(self.code_size),
+        };
+        bytes.ok_or_else(|| Error::overflow("too many codes"))
     }
 
     /// The query, (d,).
@@ -130,6 +149,18 @@ impl InvertedListScanner {
     pub fn distance_to_code(&self, code: &[u8]) -> Result<f32> {
         Error::check(code.len() == self.code_size, "code.size() == code_size")?;
         Ok(self.distances_to_codes(code)?.first().copied().unwrap_or(0.0))
+    }
+
+    /// The first `n` of the codes of a list, one after the other.
+    #[name = "_unpacked"]
+    fn unpacked(&self, n: usize, codes: &[u8]) -> Result<Vec<u8>> {
+        Error::check(codes.len() == self.bytes_of(n)?, "codes.size() == n * code_size")?;
+        let Some(packer) = &self.packer else { return Ok(codes.to_vec()) };
+        let mut unpacked = vec![0; n * self.code_size];
+        for (i, code) in unpacked.chunks_exact_mut(self.code_size.max(1)).enumerate() {
+            packer.unpack_1(codes, i, code);
+        }
+        Ok(unpacked)
     }
 
     /// Offers codes with these ids, which only places in lists do without, to a heap of `k` distances and labels whose top is the worst. Returns
@@ -210,7 +241,7 @@ mod tests {
         let range: Shared<dyn IDSelector> = Shared::new(IDSelectorRange::new(20, 90));
         for sel in [None, Some(range)] {
             for list in 0..4 {
-                let mut scanner = InvertedListScanner::new(index.clone(), false, sel.clone(), None);
+                let mut scanner = InvertedListScanner::new(index.clone(), false, sel.clone(), None).unwrap();
                 scanner.set_query(q).unwrap();
                 scanner.set_list(list, 0.0).unwrap();
                 let lists = lists.read();
@@ -234,7 +265,7 @@ mod tests {
     #[test]
     fn refuses_what_does_not_fit() {
         let index = IndexIVFFlat::new(Shared::new(IndexFlatL2::new(3).unwrap()), 3, 4, MetricType::L2, true).unwrap();
-        let mut scanner = InvertedListScanner::new(Shared::new(index), false, None, None);
+        let mut scanner = InvertedListScanner::new(Shared::new(index), false, None, None).unwrap();
         assert!(
             scanner.set_query(&[1.0; 2]).is_err()
                 && scanner.set_list(4, 0.0).is_err()

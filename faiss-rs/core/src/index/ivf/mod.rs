@@ -8,12 +8,14 @@
 //! | `train.rs`, `edit.rs`, `search.rs`, `scan.rs` | what all kinds do |
 //! | `format.rs` | the shared parts of files |
 //! | `codec.rs` | what follows from a quantizer of the codes |
+//! | `computer.rs` | distances to entries by id |
 //! | `list_scanner.rs` | a scanner in the caller's hands |
 //! | `additive.rs`, `eden.rs`, `flat.rs`, `pq.rs`, `rabitq.rs`, `scalar.rs`, ... | one kind each |
 
 pub mod additive;
 pub mod additive_fast_scan;
 pub mod codec;
+pub mod computer;
 pub mod eden;
 pub mod edit;
 pub mod entries;

@@ -13,6 +13,7 @@ use faiss_derive::{Object, methods};
 use super::{IndexIVF, InvertedFile, Scanner, Searcher, codec, format};
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
+use crate::distance::DistanceComputer;
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
 use crate::index::stats::INDEX_IVFPQ_STATS;
@@ -166,6 +167,9 @@ impl IndexIVFPQ {
 
 impl Index for IndexIVFPQ {
     crate::inverted_file_index!();
+    fn get_distance_computer(&self) -> Result<Box<dyn DistanceComputer + '_>> {
+        super::computer::by_decoding(self)
+    }
 }
 
 impl InvertedFile for IndexIVFPQ {

@@ -2,10 +2,12 @@
 
 use faiss_derive::{Object, methods};
 
-use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs};
+use super::fast_scan::{
+    FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs, searcher,
+};
 use super::pq::IndexIVFPQ;
-use super::{IndexIVF, InvertedFile, Pairs, format};
-use crate::base::object::{cast, receiver};
+use super::{IndexIVF, InvertedFile, Pairs, Searcher, format};
+use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{FastScanPart, Grammar};
@@ -14,6 +16,7 @@ use crate::quantize::product::Transposed;
 use crate::quantize::{ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row};
 use crate::simd;
+use crate::storage::lists::InvertedLists;
 use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 
 /// The largest precomputed table, in bytes.
@@ -187,6 +190,15 @@ impl InvertedFile for IndexIVFPQFastScan {
         let same = other.is_some_and(|other| other.pq.M == self.pq.M && other.bbs == self.bbs);
         Error::check(same, "other->pq.M == pq.M && other->bbs == bbs")
     }
+    fn searcher<'a>(
+        &'a self,
+        quantizer: &'a dyn Index,
+        _lists: &'a dyn InvertedLists,
+        _visits: usize,
+        _params: Option<&dyn Object>,
+    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        searcher(self, quantizer)
+    }
     fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
         search_pairs(self, pairs, k, out).map(|()| true)
     }
@@ -202,7 +214,7 @@ impl FastScanFile for IndexIVFPQFastScan {
     fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan {
         &mut self.fast_scan
     }
-    fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Sync + 'a>> {
+    fn tables_maker<'a>(&'a self, quantizer: &'a dyn Index) -> Result<Box<dyn TablesMaker + Send + Sync + 'a>> {
         super::codec::check(self, &self.pq)?;
         let size = self.nlist.checked_mul(self.pq.M * self.pq.ksub);
         let has_table = self.use_precomputed_table == 1 && size == Some(self.precomputed_table.len());

@@ -168,7 +168,7 @@ impl InvertedFile for IndexIVFRaBitQ {
     ) -> Result<Option<Box<dyn Searcher + 'a>>> {
         self.check()?;
         let rounding = rounding(params, self.qb, false)?;
-        Ok(Some(Box::new(Estimates { index: self, quantizer, rounding })))
+        Ok(Some(Box::new(Estimates { ivf: self, rabitq: &self.rabitq, quantizer, rounding })))
     }
     fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
         let refines = self.rabitq.nb_bits > 1;
@@ -187,23 +187,25 @@ pub fn rounding(params: Option<&dyn Object>, qb: u8, centered: bool) -> Result<R
     }
 }
 
-struct Estimates<'a> {
-    index: &'a IndexIVFRaBitQ,
-    quantizer: &'a dyn Index,
-    rounding: Rounding,
+/// Estimates the distances of codes of `rabitq` that are in lists and not packed.
+pub struct Estimates<'a> {
+    pub ivf: &'a IndexIVF,
+    pub rabitq: &'a RaBitQuantizer,
+    pub quantizer: &'a dyn Index,
+    pub rounding: Rounding,
 }
 
 impl Searcher for Estimates<'_> {
     fn scanner(&self) -> Result<Box<dyn Scanner + '_>> {
-        let d = self.index.dim();
-        let estimate = Estimate::new(&self.index.rabitq)?;
+        let d = self.ivf.dim();
+        let estimate = Estimate::new(self.rabitq)?;
         Ok(Box::new(Signs { shared: self, estimate, query: vec![0.0; d], centroid: vec![0.0; d] }))
     }
     fn list_by_list(&self) -> bool {
         false
     }
     fn refines(&self) -> bool {
-        self.index.rabitq.nb_bits > 1
+        self.rabitq.nb_bits > 1
     }
 }
 
@@ -220,7 +222,7 @@ impl Scanner for Signs<'_> {
         Ok(())
     }
     fn set_list(&mut self, list: usize, _coarse: f32) -> Result<()> {
-        if self.shared.index.by_residual {
+        if self.shared.ivf.by_residual {
             self.shared.quantizer.reconstruct(list as i64, &mut self.centroid)?;
         }
         self.estimate.set(&self.query, &self.centroid, self.shared.rounding);

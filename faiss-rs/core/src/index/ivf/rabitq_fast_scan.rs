@@ -4,9 +4,9 @@ use faiss_derive::{Object, methods};
 use parking_lot::Mutex;
 
 use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables};
-use super::rabitq::{IndexIVFRaBitQ, centroids, rounding};
-use super::{IndexIVF, InvertedFile, Pairs, format};
-use crate::base::object::{cast, cast_mut, receiver};
+use super::rabitq::{Estimates, IndexIVFRaBitQ, centroids, rounding};
+use super::{IndexIVF, InvertedFile, Pairs, Searcher, format};
+use crate::base::object::{Object, cast, cast_mut, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, interrupt, threads};
 use crate::distance::collect::{Collector, Heap, Hit, InRange};
 use crate::distance::results::{InRadius, TopK};
@@ -15,11 +15,12 @@ use crate::index::fast_scan::rabitq::check_rounded;
 use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{Index, dim_of, selector};
 use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
-use crate::quantize::rabitq::{PackedCodes, QueryFactors, RaBitQuantizer};
+use crate::quantize::rabitq::{PackedCodes, QueryFactors, RaBitQuantizer, Rounding};
 use crate::registry::{Format, Row};
 use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
 use crate::storage::block_lists::BlockInvertedLists;
 use crate::storage::direct_map::lo_build;
+use crate::storage::lists::InvertedLists;
 
 /// Groups of 32 vectors that are compared before what was found is looked at.
 const PIECE: usize = 64;
@@ -134,6 +135,20 @@ impl IndexIVFRaBitQFastScan {
         made.qb = orig.qb;
         made.fast_scan.take(orig)?;
         Ok(made)
+    }
+
+    /// The tables of a query for a list, before they are rounded: M * ksub numbers.
+    #[name = "_residual_tables"]
+    fn residual_tables(&self, x: &[f32], list_no: i64, qb: u8, centered: bool) -> Result<Vec<f32>> {
+        self.check()?;
+        let rounding = check_rounded(Rounding::new(qb, centered)?)?;
+        Error::check(x.len() == self.dim(), "x.size() == d")?;
+        let (mut centroid, mut query) = (vec![0f32; self.dim()], QueryFactors::default());
+        self.quantizer()?.read().reconstruct(list_no, &mut centroid)?;
+        query.set(x, &centroid, rounding);
+        let mut tables = vec![0f32; self.M * KSUB];
+        query.tables(rounding, &mut tables);
+        Ok(tables)
     }
 
     /// Bytes that stand behind the signs of each code.
@@ -266,6 +281,17 @@ impl InvertedFile for IndexIVFRaBitQFastScan {
         let other = cast::<IndexIVFRaBitQFastScan>(other);
         let same = other.is_some_and(|o| o.rabitq.nb_bits == self.rabitq.nb_bits && o.bbs == self.bbs);
         Error::check(same, "other->rabitq.nb_bits == rabitq.nb_bits && other->bbs == bbs")
+    }
+    fn searcher<'a>(
+        &'a self,
+        quantizer: &'a dyn Index,
+        _lists: &'a dyn InvertedLists,
+        _visits: usize,
+        params: Option<&dyn Object>,
+    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        self.check()?;
+        let rounding = check_rounded(rounding(params, self.qb, self.centered)?)?;
+        Ok(Some(Box::new(Estimates { ivf: self, rabitq: &self.rabitq, quantizer, rounding })))
     }
     fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
         self.visit(pairs, || Heap::new(k), |q, hits| out.write(q, &hits)).map(|()| true)

@@ -143,6 +143,33 @@ impl LocalSearchQuantizer {
         Ok(numbers.into_iter().map(|number| number as i32).collect())
     }
 
+    /// Codes (n, M) of vectors (n, d) after a local search from `ils_iters` perturbed beginnings, and the generator of random numbers after it, whose
+    /// state is given: 624 numbers, and how many of them were used.
+    fn icm_encode(&self, codes: &[i32], x: &[f32], ils_iters: usize, state: &[i64]) -> Result<(Vec<i32>, Vec<i64>)> {
+        let (mut numbers, mut random) = (self.entries(x, codes)?, StandardTwister::from_state(state)?);
+        self.search(&mut numbers, x, ils_iters, &mut random)?;
+        Ok((numbers.into_iter().map(|number| number as i32).collect(), random.state()))
+    }
+
+    /// Codes (n, M) with `nperts` numbers of each changed at random, and the generator after it.
+    fn perturb_codes(&self, codes: &[i32], state: &[i64]) -> Result<(Vec<i32>, Vec<i64>)> {
+        self.check()?;
+        Error::check(self.aq.M > 0 && codes.len().is_multiple_of(self.aq.M), "codes.size() == n * M")?;
+        let (mut numbers, mut random) = (self.known(codes)?, StandardTwister::from_state(state)?);
+        self.perturb(&mut numbers, &mut random);
+        Ok((numbers.into_iter().map(|number| number as i32).collect(), random.state()))
+    }
+
+    /// Moves every entry at random by T times a share of the data's deviation, a number for each coordinate. Returns the generator after it.
+    #[name = "perturb_codebooks"]
+    fn perturbed(&mut self, T: f32, stddev: &[f32], state: &[i64]) -> Result<Vec<i64>> {
+        self.entries(&[], &[])?;
+        Error::check(stddev.len() == self.aq.base.d, "stddev.size() == d")?;
+        let mut random = StandardTwister::from_state(state)?;
+        self.perturb_codebooks(T, stddev, &mut random);
+        Ok(random.state())
+    }
+
     /// The mean of the squared errors of codes (n, M) of vectors (n, d), and the errors.
     #[name = "evaluate"]
     fn evaluated(&self, codes: &[i32], x: &[f32]) -> Result<(f32, Vec<f32>)> {
@@ -235,6 +262,17 @@ impl LocalSearchQuantizer {
         }
     }
 
+    /// Changes some numbers of each code at random.
+    fn perturb(&self, numbers: &mut [u32], random: &mut StandardTwister) {
+        let (m, k) = (self.aq.M, self.K as u32);
+        for code in numbers.chunks_exact_mut(m.max(1)) {
+            for _ in 0..self.nperts {
+                let at = random.below(m as u32) as usize;
+                code[at] = random.below(k);
+            }
+        }
+    }
+
     /// Improves the codes of vectors from `beginnings` perturbed ones.
     fn search(&self, numbers: &mut [u32], x: &[f32], beginnings: usize, random: &mut StandardTwister) -> Result<()> {
         let (d, m, k) = (self.aq.base.d, self.aq.M, self.K);
@@ -259,12 +297,7 @@ impl LocalSearchQuantizer {
             let mut errors = self.errors(&best, x);
             for _ in 0..beginnings {
                 interrupt::check()?;
-                for code in numbers.chunks_exact_mut(m) {
-                    for _ in 0..self.nperts {
-                        let at = random.below(m as u32) as usize;
-                        code[at] = random.below(k as u32);
-                    }
-                }
+                self.perturb(numbers, random);
                 encoder.descend(numbers, x)?;
                 let now = self.errors(numbers, x);
                 for (i, (error, now)) in errors.iter_mut().zip(now).enumerate() {

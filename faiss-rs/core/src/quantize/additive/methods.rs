@@ -44,6 +44,15 @@ impl AdditiveMethods {
         Ok(Rows(codes, size))
     }
 
+    /// The numbers of entries (n, M) that vectors (n, d) are encoded to.
+    #[name = "_unpacked_codes"]
+    fn unpacked(this: &dyn Additive, x: &[f32]) -> Result<Rows<i32>> {
+        this.aq().check_trained()?;
+        rows(x, this.aq())?;
+        let numbers = this.compute_unpacked_codes(x)?;
+        Ok(Rows(numbers.into_iter().map(|number| number as i32).collect(), this.aq().M))
+    }
+
     /// Decodes codes (n, code_size) of uint8 to vectors (n, d).
     fn decode(this: &dyn Additive, codes: &[u8]) -> Result<Rows<f32>> {
         let aq = this.aq();

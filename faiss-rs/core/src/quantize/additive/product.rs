@@ -63,6 +63,21 @@ macro_rules! product {
                 Ok($name { product, quantizers: (0..nsplits).map(|_| part()).collect::<Result<_>>()? })
             }
 
+            /// Becomes a quantizer of `d` dimensions, cut into parts for these quantizers.
+            #[name = "_init"]
+            fn of_parts(&mut self, d: usize, aqs: Vec<Shared<$part>>, search_type: i32) -> Result<()> {
+                let mut nbits = Vec::new();
+                for part in &aqs {
+                    let part = part.read();
+                    Error::check(part.aq.base.d.checked_mul(aqs.len()) == Some(d), "aqs[i]->d * nsplits == d")?;
+                    Error::check(part.aq.M > 0 && part.aq.M * (nbits.len() / part.aq.M) == nbits.len(), "aqs[i]->M == aqs[0]->M")?;
+                    nbits.extend_from_slice(&part.aq.nbits);
+                }
+                let product = ProductAdditiveQuantizer::new(d, aqs.len(), nbits, search_type)?;
+                *self = $name { product, quantizers: aqs };
+                Ok(())
+            }
+
             /// The quantizer of a part.
             fn subquantizer(&self, m: usize) -> Result<Shared<$part>> {
                 let part = self.quantizers.get(m).cloned();
