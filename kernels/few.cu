@@ -39,7 +39,7 @@ template <> struct RowPart<float> {
         for (u32 j = 0; j < 2; ++j) {
             const u32 at = first + 16 * j + threadIdx.x % 4 * 4;
             if (aligned) {
-                half[j] = at < d ? __ldcs(reinterpret_cast<const float4*>(row + at)) : make_float4(0, 0, 0, 0);
+                half[j] = at < d ? *reinterpret_cast<const float4*>(row + at) : make_float4(0, 0, 0, 0);
             } else {
                 half[j].x = at < d ? row[at] : 0;
                 half[j].y = at + 1 < d ? row[at + 1] : 0;
@@ -58,7 +58,7 @@ template <> struct RowPart<__half> {
     __device__ __forceinline__ void load(const __half* row, u32 first, u32 d, bool aligned) {
         const u32 at = first + threadIdx.x % 4 * 8;
         if (aligned) {
-            bits = at < d ? __ldcs(reinterpret_cast<const uint4*>(row + at)) : make_uint4(0, 0, 0, 0);
+            bits = at < d ? *reinterpret_cast<const uint4*>(row + at) : make_uint4(0, 0, 0, 0);
         } else {
             u32 pairs[4];
 #pragma unroll
