@@ -9,7 +9,7 @@ import faiss
 from faiss import _faiss, loader
 from faiss.classes import wrap
 
-__all__ = ["cvar"]
+__all__ = ["Z_MAX_BY_QB", "cvar", "hamdis_tab_ham_bytes"]
 
 # Variables that change nothing here: results do not depend on how work is cut into blocks, and nothing is printed.
 ACCEPTED: dict[str, int | bool] = {
@@ -51,9 +51,14 @@ FACTS = (
     "SINGLE_SIMD_LEVEL",
     "SINGLE_SIMD_LEVEL_256",
     "SINGLE_SIMD_LEVEL_512",
+    "Z_MAX_BY_QB",
     "hamdis_tab_ham_bytes",
     "partition_stats",
 )
+
+
+# How far from 0 RaBitQ's centered rounding of normal variables reaches, by bits.
+HALF_WIDTHS = (0.79688, 1.49375, 2.05078, 2.50938, 2.91250, 3.26406, 3.59844, 3.91016)
 
 
 @cache
@@ -86,6 +91,8 @@ class GlobalVariables:
     def _fact(self, name: str) -> Any:
         if name == "hamdis_tab_ham_bytes":
             return faiss.swig_ptr(np.unpackbits(np.arange(256, dtype="uint8")[:, None], axis=1).sum(1, dtype="uint8"))
+        if name == "Z_MAX_BY_QB":
+            return faiss.swig_ptr(np.array(HALF_WIDTHS, "float32"))
         if name == "partition_stats":
             if self.__dict__["_partitions"] is None:
                 self.__dict__["_partitions"] = faiss.PartitionStats()
@@ -123,3 +130,6 @@ class GlobalVariables:
 
 
 cvar = GlobalVariables()
+
+# Tables that are there without `cvar` too.
+Z_MAX_BY_QB, hamdis_tab_ham_bytes = cvar.Z_MAX_BY_QB, cvar.hamdis_tab_ham_bytes

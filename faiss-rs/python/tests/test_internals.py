@@ -198,6 +198,11 @@ lists = faiss.ArrayInvertedLists(3, 4)
 lists.add_entries(1, 2, swig(np.array([5, 9], "int64")), swig(bits.ravel()))
 result["lists"] = [lists.codes.size(), faiss.vector_to_array(lists.codes.at(1)).tolist() == bits[:2].ravel().tolist()]
 """,
+    "tables of numbers": """
+result["widths"] = faiss.rev_swig_ptr(faiss.Z_MAX_BY_QB, 8)
+result["ones"] = faiss.rev_swig_ptr(faiss.hamdis_tab_ham_bytes, 256)
+result["names"] = [faiss.symbol, faiss.obj.__name__]
+""",
     "scanners of packed codes": """
 flat = faiss.IndexFlatL2(16)
 index = faiss.IndexIVFPQFastScan(flat, 16, 4, 8, 4)
