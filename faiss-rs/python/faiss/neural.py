@@ -195,8 +195,8 @@ class Embedding:
 class FFN:
     """Two linear layers without biases, and between them what is below 0 becomes 0."""
 
-    linear1: Linear = None  # type: ignore[assignment]
-    linear2: Linear = None  # type: ignore[assignment]
+    linear1: Any = None
+    linear2: Any = None
 
     def __init__(self, d: int, h: int) -> None:
         self.linear1, self.linear2 = Linear(d, h, False), Linear(h, d, False)

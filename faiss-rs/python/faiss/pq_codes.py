@@ -39,7 +39,10 @@ class PQEncoderGeneric:
             raise RuntimeError(f"Error: 'nbits is a width of this encoder' failed: {nbits}")
         self._code, self.nbits, self._at = code, int(nbits), int(offset)
 
-    code = property(_place, doc="A pointer to the byte that comes next.")
+    @property
+    def code(self) -> Pointer:
+        """A pointer to the byte that comes next."""
+        return _place(self)
 
     @property
     def offset(self) -> int:
@@ -88,7 +91,10 @@ class PQDecoderGeneric:
             raise RuntimeError(f"Error: 'nbits is a width of this decoder' failed: {nbits}")
         self._code, self.nbits, self._at = code, int(nbits), 0
 
-    code = property(_place, doc="A pointer to the byte that comes next.")
+    @property
+    def code(self) -> Pointer:
+        """A pointer to the byte that comes next."""
+        return _place(self)
 
     @property
     def offset(self) -> int:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import faiss
-from faiss import _faiss, loader, mixins
+from faiss import _faiss, cpp_only, loader, mixins
 
 PACKAGE = Path(faiss.__file__).resolve().parent
 
@@ -27,6 +27,7 @@ IMPORTS = (
     ("logging.", "import logging"),
     ("os.", "import os"),
     ("Callable[", "from collections.abc import Callable"),
+    ("Sequence[", "from collections.abc import Sequence"),
     ("TracebackType", "from types import TracebackType"),
     ("np.ndarray", "import numpy as np"),
     ("Self", "from typing_extensions import Self"),
@@ -39,6 +40,10 @@ ALIASES = {
     "Object": "Any",
     "VectorMethods": "Any",
     "TimeoutGuard": "Self",
+    "Items": "_Items",
+    # Classes that have no public name.
+    "BinaryDistanceComputer": "Any",
+    "CppObject": "Any",
 }
 OWN_VECTORS = {("IndexFlatCodes", "codes"): "MaybeOwnedVectorUInt8"}
 
@@ -125,11 +130,12 @@ def written_function(node: ast.FunctionDef, indent: str) -> list[str]:
 def written_methods(node: ast.ClassDef) -> dict[str, list[str]]:
     methods = [n for n in node.body if isinstance(n, ast.FunctionDef)]
     hidden = {"__repr__", "__getstate__", "__setstate__"}
-    return {
-        m.name: written_function(m, "    ")
-        for m in methods
-        if m.name not in hidden and not (m.name.startswith("_") and not m.name.startswith("__"))
-    }
+    written: dict[str, list[str]] = {}
+    for m in methods:
+        if m.name not in hidden and not (m.name.startswith("_") and not m.name.startswith("__")):
+            # A property's setter stands behind it, under the same name.
+            written.setdefault(m.name, []).extend(written_function(m, "    "))
+    return written
 
 
 def mixin_methods(module: str, name: str) -> dict[str, list[str]]:
@@ -187,8 +193,11 @@ def described_class(name: str) -> list[str]:
             decorators = ("overload",) if len(ways) > 1 else ()
             lines_of = [line for s, doc in ways for line in function_lines(method, s, doc, "    ", decorators)]
             methods.setdefault(method, lines_of)
-    for method in methods.values():
-        body += method
+    for method, made in cpp_only.methods(name).items():
+        doc = made.__doc__ or ""
+        methods.setdefault(method, function_lines(method, "(self, *args: Any, **kwargs: Any) -> Any", doc, "    "))
+    for lines_of in methods.values():
+        body += lines_of
     return lines + body if body else [lines[0] + " ..."]
 
 
@@ -258,6 +267,8 @@ def written_module(module: str) -> Iterator[list[str]]:
         elif isinstance(value, type):
             base = value.__mro__[1]
             yield [f"class {name}: ..." if base is object else f"class {name}({base.__name__}): ..."]
+        elif callable(value) and value.__name__ == name:
+            yield function_lines(name, "(*args: Any, **kwargs: Any) -> Any", value.__doc__ or "", "")
         elif callable(value):
             aliases.append(f"{name} = {value.__name__}")
         else:
