@@ -85,7 +85,7 @@ impl Case {
                 c.download(ids.ptr(), &mut found.ids)?;
                 self.check(&found, |_| true);
             }
-            if few::reads(c.properties, self.metric, nq, d, k).is_some() {
+            if few::reads(c.properties, self.metric, nq, (vectors.count, d), k).is_some() {
                 let (mut values, mut ids) = (vec![7.0; nq * k], vec![7; nq * k]);
                 few::launch(c, queries, nq, &vectors, (self.metric, k), 0, out)?;
                 c.download(out.values.read(), &mut values)?;

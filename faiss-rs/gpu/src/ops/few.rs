@@ -18,6 +18,8 @@ pub const UNPROVEN: i64 = -2;
 
 /// The most results: a limit is the k-th of 256 groups of vectors.
 const MOST_K: usize = 128;
+/// Kernels count vectors by 32 bits.
+const MOST_VECTORS: usize = 1 << 31;
 /// Queries of a tile of the matrix units, and tiles of a pass at most.
 const TILE: usize = 8;
 const MOST_TILES: usize = 16;
@@ -52,10 +54,20 @@ fn passes(properties: &DeviceProperties, queries: usize, d: usize) -> Option<(us
 }
 
 /// How often the vectors are read for so many queries; none where there is no such way.
-pub fn reads(properties: &DeviceProperties, metric: MetricType, queries: usize, d: usize, k: usize) -> Option<usize> {
+pub fn reads(
+    properties: &DeviceProperties,
+    metric: MetricType,
+    queries: usize,
+    (count, d): (usize, usize),
+    k: usize,
+) -> Option<usize> {
     let linear = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
     let possible = linear && k <= MOST_K && launchers::available::few_filter(properties.capability());
-    if possible && queries > 0 && d > 0 { passes(properties, queries, d).map(|(passes, _)| passes) } else { None }
+    if possible && queries > 0 && d > 0 && (1..=MOST_VECTORS).contains(&count) {
+        passes(properties, queries, d).map(|(passes, _)| passes)
+    } else {
+        None
+    }
 }
 
 /// The `k` best of each query, as `knn` gives them, but for queries whose first id is [`UNPROVEN`]: those are to be searched otherwise. Waits for

@@ -58,7 +58,7 @@ impl Strategy {
     ) -> Strategy {
         let all = count.saturating_mul(bytes);
         let worth = queries > 1 && all >= FEW_BYTES && all.saturating_mul(queries) >= FEW_MET;
-        if worth && few::reads(properties, metric, queries, d, k).is_some_and(|reads| reads <= FEW_READS) {
+        if worth && few::reads(properties, metric, queries, (count, d), k).is_some_and(|reads| reads <= FEW_READS) {
             return Strategy::Few;
         }
         Strategy::beside_few(properties, metric, queries, k)
@@ -176,7 +176,7 @@ pub fn knn(
     }
     if search.strategy == Strategy::Few {
         let Search { metric, k, .. } = search;
-        if few::reads(context.properties, metric, query_count, vectors.d, k).is_none() {
+        if few::reads(context.properties, metric, query_count, (vectors.count, vectors.d), k).is_none() {
             let strategy = Strategy::beside_few(context.properties, metric, query_count, k);
             return knn(context, queries, query_count, vectors, Search { strategy, ..search }, first_id, out);
         }
