@@ -79,15 +79,15 @@ def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.n
     return array
 
 
-def contiguous(array: np.ndarray, dtype: str) -> np.ndarray:
+def contiguous(array: Any, dtype: str) -> np.ndarray:
     """The array itself if the library can read it as it is, else a copy that it can."""
     # Most arrays are as they should be, which is told faster than a copy that would be none is asked for.
     if isinstance(array, np.ndarray) and array.dtype is _DTYPES.get(dtype):
         flags = array.flags
         if flags.c_contiguous and flags.aligned:
             return array
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
+    made: np.ndarray = np.ascontiguousarray(array, dtype=dtype)
+    return made if made.flags.aligned else made.copy()
 
 
 def _at(address: int, dtype: str) -> Pointer | None:

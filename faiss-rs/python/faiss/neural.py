@@ -203,7 +203,8 @@ class FFN:
 
     def apply(self, x: np.ndarray) -> np.ndarray:
         """The output for rows of an array."""
-        return self.linear2.apply(np.maximum(self.linear1.apply(x), 0))
+        made: np.ndarray = self.linear2.apply(np.maximum(self.linear1.apply(x), 0))
+        return made
 
     def __call__(self, x: Tensor2D) -> Tensor2D:
         return Tensor2D(self.apply(x.numpy()))
