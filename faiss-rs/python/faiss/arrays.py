@@ -38,9 +38,11 @@ def swig_ptr(a: np.ndarray) -> Pointer:
     return Pointer(a, a.dtype.name)
 
 
-def rev_swig_ptr(pointer: Pointer, n: int) -> np.ndarray:
+def rev_swig_ptr(pointer: Any, n: int) -> np.ndarray:
     """The n numbers behind a pointer, as an array over the same memory, which may be written to. Memory of an object of the library is the
     object's until the next call that changes the object; take a new array after it."""
+    if isinstance(pointer, Object) and callable(getattr(pointer, "data", None)):  # the ids of a selector, a pointer in C++
+        pointer = pointer.data()
     if not isinstance(pointer, Pointer):
         raise TypeError(f"a pointer is wanted, not {type(pointer).__name__}")
     if pointer.dtype == "void":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from pathlib import Path
@@ -265,8 +266,8 @@ class ParameterSpaceMethods(Object):
         """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
         quantizer's nprobe. RuntimeError where none has it."""
         native_index(index)
-        # All parameters but this one are whole numbers.
-        number = float(value) if name.endswith("k_factor_rf") else int(value)
+        # All parameters but these are whole numbers, or without a limit.
+        number = float(value) if "k_factor" in name or math.isinf(value) else int(value)
         self.this.call("set_index_parameter", index, name, number)
 
     def set_index_parameters(self, index: Any, param_string: str | int) -> None:

@@ -48,8 +48,7 @@ def matrix_bucket_sort_inplace(tab: np.ndarray, nbucket: int | None = None, nt: 
     Returns lims. nt is accepted and ignored.
     """
     n, columns = tab.shape
-    if tab.dtype not in (np.int32, np.int64):
-        raise ValueError(f"the matrix must be int32 or int64, not {tab.dtype}")
+    assert tab.dtype in (np.int32, np.int64), f"the matrix must be int32 or int64, not {tab.dtype}"
     if not tab.flags.c_contiguous:
         raise ValueError("array is not C-contiguous")
     lims, order = _buckets(tab, nbucket)

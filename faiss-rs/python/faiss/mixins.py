@@ -34,6 +34,7 @@ MIXINS = {
     "HStackInvertedLists": ("lists_methods", "StackedInvertedListsMethods"),
     "VStackInvertedLists": ("lists_methods", "StackedInvertedListsMethods"),
     "DirectMap": ("lists_methods", "DirectMapMethods"),
+    "RemapDimensionsTransform": ("transform_methods", "RemapDimensionsMethods"),
     "LinearTransform": ("transform_methods", "LinearTransformMethods"),
     "PCAMatrix": ("transform_methods", "PCAMatrixMethods"),
     "CodePacker": ("packer_methods", "CodePackerMethods"),

@@ -140,16 +140,30 @@ def knn_by(
     index.search(_floats(x, nx, d), k, params=params, D=distances, I=labels)
 
 
-def knn_L2sqr(
-    x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, y_norm2: Any = None, sel: Any = None
-) -> None:
-    """The k nearest of ny vectors to each of nx, by squared L2 distance."""
-    knn_by((1, 0.0), x, y, d, nx, ny, k, vals, ids, sel)
+def _knn(metric: int, given: tuple[Any, ...], k: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """`rest` follows k: pointers to distances and ids, unless k is a heap, which has them; then the norms of y, for L2, and a selector."""
+    heap = k if hasattr(k, "val") else None
+    names = (() if heap else ("vals", "ids")) + (("y_norm2",) if metric else ()) + ("sel",)
+    of = dict(zip(names, rest, strict=False))
+    if len(rest) > len(names) or of.keys() & named.keys() or named.keys() - set(names):
+        raise TypeError(f"after k come {', '.join(names)}")
+    of |= {"vals": heap.val, "ids": heap.ids} if heap else {}
+    of |= named
+    if "vals" not in of or "ids" not in of:
+        raise TypeError("pointers to distances and ids are wanted, or a heap in the place of k")
+    knn_by((metric, 0.0), *given, heap.k if heap else k, of["vals"], of["ids"], of.get("sel"))
 
 
-def knn_inner_product(x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, sel: Any = None) -> None:
-    """The k of ny vectors with the largest inner product with each of nx."""
-    knn_by((0, 0.0), x, y, d, nx, ny, k, vals, ids, sel)
+def knn_L2sqr(x: Any, y: Any, d: int, nx: int, ny: int, k: Any, *rest: Any, **named: Any) -> None:
+    """The k nearest of ny vectors to each of nx, by squared L2 distance. After k: vals, ids, y_norm2, sel, of which the last two can be
+    left out; or, with a float_maxheap_array_t in the place of k, y_norm2 and sel."""
+    _knn(1, (x, y, d, nx, ny), k, rest, named)
+
+
+def knn_inner_product(x: Any, y: Any, d: int, nx: int, ny: int, k: Any, *rest: Any, **named: Any) -> None:
+    """The k of ny vectors with the largest inner product with each of nx. After k: vals, ids, sel, of which the last can be left out; or,
+    with a float_minheap_array_t in the place of k, sel."""
+    _knn(0, (x, y, d, nx, ny), k, rest, named)
 
 
 def _range_search(metric: int, x: Any, y: Any, d: int, nx: int, ny: int, radius: float, result: Any, sel: Any) -> None:

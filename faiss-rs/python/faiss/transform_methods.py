@@ -56,6 +56,14 @@ class VectorTransformMethods(Object):
         elements(x, n * self.d_in, "float32")[...] = made.reshape(-1)
 
 
+class RemapDimensionsMethods(Object):
+    def __init__(self, *args: Any) -> None:
+        """By a rule, or by a pointer to d_out numbers of coordinates, -1 for zeros."""
+        if len(args) == 3 and not isinstance(args[2], bool | int):
+            args = (*args[:2], elements(args[2], int(args[1]), "int32"))
+        super().__init__(*args)
+
+
 def _bytes(transform: Any) -> np.ndarray:
     writer = faiss.VectorIOWriter()
     faiss.write_VectorTransform(transform, writer)

@@ -276,7 +276,7 @@ def test_lists_made_of_others():
     v = faiss.VStackInvertedLists(both.size(), both.data())
     s = faiss.SliceInvertedLists(v, 2, 5)
     m = faiss.MaskedInvertedLists(one, two)
-    w = faiss.StopWordsInvertedLists(two, 3)
+    w = faiss.StopWordsInvertedLists(two, 4)
 
     def ids(lists):
         return [entries(lists, i)[0].tolist() for i in range(lists.nlist)]

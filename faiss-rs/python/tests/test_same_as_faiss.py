@@ -464,6 +464,63 @@ other.nq = 7
 stats.add(other)
 found += [stats.nq]
 """,
+    "searches into heaps": """
+for function, heap in ((faiss.knn_L2sqr, faiss.float_maxheap_array_t()), (faiss.knn_inner_product, faiss.float_minheap_array_t())):
+    D, I = np.empty((7, 3), "f4"), np.empty((7, 3), "i8")
+    heap.nh, heap.k, heap.val, heap.ids = 7, 3, faiss.swig_ptr(D), faiss.swig_ptr(I)
+    function(faiss.swig_ptr(xq), faiss.swig_ptr(xb), 16, 7, 500, heap)
+    found += [D.copy(), I.copy()]
+    function(faiss.swig_ptr(xq), faiss.swig_ptr(xb), 16, 7, 100, 3, faiss.swig_ptr(D), faiss.swig_ptr(I))
+    found += [D, I, error(lambda: function(faiss.swig_ptr(xq), faiss.swig_ptr(xb), 16, 7, 100, 3))]
+""",
+    "packed codes by tables that are not rounded": """
+for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+    for by_residual in (False, True):
+        plain = faiss.IndexIVFPQ(faiss.IndexFlat(16, metric), 16, 8, 8, 4, metric)
+        plain.by_residual = by_residual
+        plain.train(xt)
+        plain.add(xb)
+        packed = faiss.IndexIVFPQFastScan(plain)
+        packed.nprobe, packed.implem = 4, 1
+        found += [packed.search(xq, 5)]
+""",
+    "what is tuned": """
+for description in ("IMI2x4,Flat", "IMI2x4,PQ4", "IVF8,PQ4+4"):
+    index, space = faiss.index_factory(16, description), faiss.ParameterSpace()
+    space.initialize(index)
+    for i in range(space.parameter_ranges.size()):
+        parameter = space.parameter_ranges.at(i)
+        values = parameter.values
+        found += [parameter.name, faiss.vector_to_array(values)]
+index = faiss.index_factory(16, "IVF8,PQ4+4")
+faiss.ParameterSpace().set_index_parameters(index, "nprobe=3,k_factor=2.5")
+found += [index.nprobe, index.k_factor]
+for value in (100, float("inf")):
+    faiss.ParameterSpace().set_index_parameter(index, "max_codes", value)
+    found += [index.max_codes]
+""",
+    "parts of lists": """
+index = ivf()
+for first, last in ((100, 200), (0, 500), (3, 7)):
+    other = faiss.IndexIVFFlat(index.quantizer, 16, 8)
+    index.copy_subset_to(other, faiss.InvertedLists.SUBSET_TYPE_ELEMENT_RANGE, first, last)
+    found += [other.ntotal, [faiss.rev_swig_ptr(other.invlists.get_ids(i), other.get_list_size(i)).tolist() for i in range(8)]]
+for size in (index.get_list_size(3), index.get_list_size(3) + 1):
+    short = faiss.StopWordsInvertedLists(index.invlists, size)
+    found += [[short.list_size(i) for i in range(8)]]
+""",
+    "ids in a row": """
+index = faiss.IndexIDMap2(faiss.IndexFlatL2(16))
+index.add_with_ids(xb[:10], np.arange(10) + 100)
+found += [index.reconstruct_n(102, 5) - xb[2:7], index.reconstruct_batch([101, 109])]
+""",
+    "fields that are pointers": """
+chosen = faiss.IDSelectorArray(np.array([3, 5, 2**40]))
+found += [faiss.rev_swig_ptr(chosen.ids, chosen.n).copy()]
+order = np.array([3, -1, 2, 0], "i4")
+found += [faiss.RemapDimensionsTransform(16, 4, faiss.swig_ptr(order)).apply(xq)]
+found += [[faiss.ResidualQuantizer(d, 3, 4).memory_per_point(beam) for d in (16, 32) for beam in (-1, 1, 10)]]
+""",
     "arrays that are lists": """
 rows, queries = xb[:50].tolist(), xq.tolist()
 found += [faiss.knn(queries, rows, 3), faiss.knn(queries, xb[:50].astype("f8"), 3, metric=faiss.METRIC_L1)]

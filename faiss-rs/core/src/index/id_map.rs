@@ -293,6 +293,13 @@ impl Index for IndexIDMap2 {
     fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
         self.inner()?.read().reconstruct(self.rev_map.get(key)?, out)
     }
+    /// The vectors of the ids `i0` to `i0 + ni - 1`, not of these positions.
+    fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
+        Error::check(ni.checked_mul(self.dim()) == Some(out.len()), "recons.size() == ni * d")?;
+        let last =
+            i64::try_from(ni).ok().and_then(|ni| i0.checked_add(ni)).ok_or_else(|| Error::overflow("i0 + ni"))?;
+        self.reconstruct_batch(&(i0..last).collect::<Vec<i64>>(), out)
+    }
     fn reconstruct_batch(&self, keys: &[i64], out: &mut [f32]) -> Result<()> {
         let places = keys.iter().map(|key| self.rev_map.get(*key)).collect::<Result<Vec<i64>>>()?;
         self.inner()?.read().reconstruct_batch(&places, out)

@@ -1,9 +1,10 @@
 //! Parameters that are tuned by name (`nprobe`, `ht`, `k_factor_rf`): each type says which it has, and its ancestors which they have.
 
-use crate::base::object::Object;
+use crate::base::object::{Object, receiver};
 use crate::base::view::{seen_as, seen_as_mut};
 use crate::base::{FieldRef, Result, Shared, Value};
 use crate::index::Index;
+use crate::index::multi_index::MultiIndexQuantizer;
 
 /// A type with parameters of its own, besides its ancestors'. `#[object(implements(Tuned))]` makes them known to `ParameterSpace`.
 pub trait Tuned: Object {
@@ -80,7 +81,7 @@ pub fn ranges(index: &Shared<dyn Index>) -> Vec<(String, Vec<f64>)> {
         lineage.push(object);
         level = object.parent_object();
     }
-    let (mut found, mut inner) = (Vec::new(), None);
+    let (mut found, mut inner, mut multi) = (Vec::new(), None, false);
     // The farthest ancestor's first, each with what its quantizer has.
     for object in lineage.into_iter().rev() {
         if let Some(tuned) = seen_as::<dyn Tuned>(object) {
@@ -90,8 +91,14 @@ pub fn ranges(index: &Shared<dyn Index>) -> Vec<(String, Vec<f64>)> {
         if object.info().fields.iter().any(|field| field.name == "quantizer")
             && let Some(quantizer) = within(object, &["quantizer"])
         {
+            multi |= receiver::<MultiIndexQuantizer>(&*quantizer.read()).is_ok();
             found.extend(ranges(&quantizer).into_iter().map(|(name, v)| (format!("quantizer_{name}"), v)));
         }
+    }
+    if multi {
+        // The many lists of a multi-index are short and uneven: what bounds a search is the codes that it looks at.
+        let codes = (8..20).map(|i| f64::from(1 << i)).chain([f64::INFINITY]);
+        found.push(("max_codes".to_owned(), codes.collect()));
     }
     if let Some(inner) = inner {
         found.extend(ranges(&inner));

@@ -175,18 +175,24 @@ pub trait InvertedLists: Object {
         let positive = matches!(subset_type, SUBSET_TYPE_ID_MOD | SUBSET_TYPE_INVLIST_FRACTION);
         Error::check(!positive || a1 > 0, "a1 > 0")?;
         other.check_can_write()?;
-        let (mut before, mut copied) = (0i64, 0);
+        let ntotal = self.compute_ntotal() as i128;
+        // Of all entries up to a list, so many are before the position `at` if each list gives its share.
+        let share = |entries: i128, at: i64| (entries * i128::from(at) / ntotal.max(1)).clamp(0, entries) as i64;
+        let (mut before, mut copied) = (0i128, 0);
         for list in 0..nlist {
             let (ids, codes) = (self.ids(list), self.codes(list));
             let n = ids.len() as i64;
             let (from, to) = match subset_type {
-                SUBSET_TYPE_ELEMENT_RANGE => ((a1 - before).clamp(0, n), (a2 - before).clamp(0, n)),
+                SUBSET_TYPE_ELEMENT_RANGE => {
+                    let own = |at| (share(before + i128::from(n), at) - share(before, at)).clamp(0, n);
+                    (own(a1), own(a2))
+                }
                 SUBSET_TYPE_INVLIST_FRACTION => ((n * a2 / a1).clamp(0, n), (n * (a2 + 1) / a1).clamp(0, n)),
                 SUBSET_TYPE_INVLIST if (a1..a2).contains(&(list as i64)) => (0, n),
                 SUBSET_TYPE_INVLIST => (0, 0),
                 _ => (0, n),
             };
-            before += n;
+            before += i128::from(n);
             let member = |id: i64| match subset_type {
                 SUBSET_TYPE_ID_RANGE => a1 <= id && id < a2,
                 SUBSET_TYPE_ID_MOD => id.rem_euclid(a1) == a2,
@@ -398,7 +404,8 @@ mod tests {
         };
         assert_eq!(copied(SUBSET_TYPE_ID_RANGE, 11, 14), [11, 13]);
         assert_eq!(copied(SUBSET_TYPE_ID_MOD, 2, 1), [11, 13]);
-        assert_eq!(copied(SUBSET_TYPE_ELEMENT_RANGE, 1, 3), [10, 13]);
+        assert_eq!(copied(SUBSET_TYPE_ELEMENT_RANGE, 1, 3), [13, 14]);
+        assert_eq!(copied(SUBSET_TYPE_ELEMENT_RANGE, 0, 4), [11, 10, 13, 14]);
         assert_eq!(copied(SUBSET_TYPE_INVLIST, 1, 3), [10, 13, 14]);
         assert_eq!(copied(SUBSET_TYPE_INVLIST_FRACTION, 3, 1), [13]);
     }

@@ -231,7 +231,7 @@ impl MaskedInvertedLists {
     }
 }
 
-/// Lists of more than `maxsize` entries count as empty, as words that are in every text do.
+/// Lists of `maxsize` entries or more count as empty, as words that are in every text do.
 #[derive(Object, Default)]
 #[object(methods, implements(InvertedLists))]
 pub struct StopWordsInvertedLists {
@@ -240,7 +240,7 @@ pub struct StopWordsInvertedLists {
     /// The other lists.
     #[object(readonly, name = "il0")]
     pub il: Option<Lists>,
-    /// The most entries of a list that counts.
+    /// A list that counts has fewer entries.
     pub maxsize: usize,
 }
 
@@ -256,7 +256,7 @@ impl StopWordsInvertedLists {
 
 impl StopWordsInvertedLists {
     fn parts(&self, list: usize) -> impl Iterator<Item = Part<'_>> {
-        self.il.iter().map(move |lists| Part(lists, list)).filter(|part| part.size() <= self.maxsize)
+        self.il.iter().map(move |lists| Part(lists, list)).filter(|part| part.size() < self.maxsize)
     }
 }
 

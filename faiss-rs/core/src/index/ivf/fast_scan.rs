@@ -279,7 +279,53 @@ impl Scanner for Sums<'_> {
 
 /// See [`InvertedFile::search_pairs`].
 pub fn search_pairs(index: &dyn FastScanFile, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<()> {
+    if index.fast_scan().implem == 1 {
+        return by_floats(index, pairs, k, out);
+    }
     visit(index, pairs, |_| Reservoir::new(k), |q, hits| out.write(q, &hits))
+}
+
+/// By tables that are not rounded, one code of `orig_invlists` after the other.
+fn by_floats(index: &dyn FastScanFile, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<()> {
+    let own = index.fast_scan();
+    let (ivf, nprobe) = (index.ivf(), pairs.plan.nprobe);
+    let lists = own.orig_invlists.as_ref().ok_or_else(|| Error::failed("orig_invlists", ""))?.read();
+    Error::check(lists.base().nlist == ivf.nlist && lists.base().code_size == ivf.code_size, "orig_invlists")?;
+    let sel = selector(pairs.params);
+    let sel = sel.as_ref().map(|sel| sel.read());
+    let quantizer = ivf.quantizer()?.read();
+    let maker = index.tables_maker(&*quantizer)?;
+    let similarity = ivf.metric_type.is_similarity();
+    let size = own.M * KSUB;
+    let factor = |m: usize| if m + NORM_PARTS < own.M2 { 1.0 } else { f32::from(index.norm_factor()) };
+    threads::parallel_for_with(
+        pairs.n,
+        || Ok(QueryTables::default()),
+        |floats, q| {
+            interrupt::check()?;
+            let probes = q * nprobe..(q + 1) * nprobe;
+            let (list_nos, coarse) = (&pairs.list_nos[probes.clone()], &pairs.coarse[probes]);
+            maker.fill(pairs.query(ivf.dim(), q), list_nos, coarse, floats)?;
+            let mut best = Reservoir::new(k);
+            for (probe, list) in list_nos.iter().enumerate() {
+                let Ok(list) = usize::try_from(*list) else { continue };
+                let each = if floats.tables.len() > size { probe * size } else { 0 };
+                let table = &floats.tables[each..each + size];
+                let bias = floats.bias.get(probe).copied().unwrap_or(0.0);
+                let (ids, codes) = (lists.ids(list), lists.codes(list));
+                for (at, (id, code)) in ids.iter().zip(codes.chunks_exact(ivf.code_size)).enumerate() {
+                    let number = |m: usize| usize::from(code[m / 2] >> (4 * (m % 2)) & 15);
+                    let sum: f32 = (0..own.M).map(|m| factor(m) * table[m * KSUB + number(m)]).sum();
+                    let key = if similarity { -(bias + sum) } else { bias + sum };
+                    if key < best.threshold() && sel.as_ref().is_none_or(|sel| sel.is_member(*id)) {
+                        best.push(key, if pairs.store_pairs { lo_build(list, at) } else { *id });
+                    }
+                }
+            }
+            out.write(q, &best.finish());
+            Ok(())
+        },
+    )
 }
 
 /// See [`InvertedFile::range_search_pairs`].
@@ -303,7 +349,7 @@ fn visit<C: Collector>(
     let (ivf, nprobe) = (index.ivf(), pairs.plan.nprobe);
     match own.implem {
         0 | 10..=15 => {}
-        1 | 2 => Error::check(own.orig_invlists.is_some(), "orig_invlists")?,
+        2 => Error::check(own.orig_invlists.is_some(), "orig_invlists")?,
         other => return Err(Error::failed("", format!("implem {other} does not exist"))),
     }
     let lists = ivf.lists()?;

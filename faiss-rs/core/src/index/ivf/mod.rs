@@ -374,10 +374,10 @@ macro_rules! inverted_file_index {
 
 impl Tuned for IndexIVF {
     fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
-        let value = Value::Int(value as i64);
         match name {
-            "nprobe" => Some(self.nprobe.set(value)),
-            "max_codes" => Some(self.max_codes.set(value)),
+            "nprobe" => Some(self.nprobe.set(Value::Int(value as i64))),
+            // No limit is none.
+            "max_codes" => Some(self.max_codes.set(Value::Int(if value.is_finite() { value as i64 } else { 0 }))),
             _ => None,
         }
     }

@@ -5,13 +5,14 @@ use faiss_derive::{Object, methods};
 use super::edit::{self, to_encode};
 use super::pq::IndexIVFPQ;
 use super::{IndexIVF, InvertedFile, Searcher, format, search};
-use crate::base::object::{Object, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
+use crate::base::object::{FieldMut, Object, receiver};
+use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::cluster::ClusteringParameters;
 use crate::distance::collect::order;
 use crate::distance::results::TopK;
 use crate::grammar::{Grammar, number};
 use crate::index::Index;
+use crate::index::tuning::{self, Tuned};
 use crate::quantize::{ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row};
 use crate::selector::IDSelector;
@@ -21,7 +22,7 @@ use crate::storage::lists::InvertedLists;
 
 /// Stores product-quantized codes of residuals, and of the residuals of these; the former find, the latter order.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
 pub struct IndexIVFPQR {
     #[object(parent)]
     pub first: IndexIVFPQ,
@@ -238,5 +239,14 @@ impl InvertedFile for IndexIVFPQR {
         params: Option<&dyn Object>,
     ) -> Result<Option<Box<dyn Searcher + 'a>>> {
         self.first.searcher(quantizer, lists, visits, params)
+    }
+}
+
+impl Tuned for IndexIVFPQR {
+    fn set_parameter(&mut self, name: &str, value: f64) -> Option<Result<()>> {
+        (name == "k_factor").then(|| self.k_factor.set(Value::Float(value)))
+    }
+    fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        vec![("k_factor", tuning::powers(128.0))]
     }
 }

@@ -402,9 +402,8 @@ impl ResidualQuantizer {
     /// Bytes that encoding a vector takes.
     fn memory_per_point(&self, #[default = -1] beam_size: i32) -> usize {
         let beam = if beam_size < 0 { self.max_beam_size } else { beam_size }.max(1) as usize;
-        // Residuals and distances before and after a step, and the numbers of the entries.
-        let largest = (0..self.aq.M).map(|m| self.aq.book_size(m)).max().unwrap_or(0);
-        beam * (2 * self.aq.base.d * 4 + largest * 4 + self.aq.M * 4)
+        // Residuals before and after a step; for each of them the distances and numbers of as many entries.
+        (2 * self.aq.base.d * 4).saturating_add(beam.saturating_mul(4 + 8)).saturating_mul(beam)
     }
 
     /// The best sums of vectors (n, beam_size, d): numbers of entries (n, out_beam_size, M), what is left (n, out_beam_size, d) and its squared
