@@ -3,7 +3,7 @@
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, overload
 
@@ -68,7 +68,11 @@ SINGLE_SIMD_LEVEL_512: int
 UInt8: int
 
 class Index:
-    """The fields that every index has."""
+    """Base of all indexes over float32 vectors.
+
+    `train`, `add`, `search`, `range_search`, `reconstruct`, `remove_ids` and the others are on every index; what one can't do is a
+    `RuntimeError` that says so.
+    """
 
     this: Any
     thisown: bool
@@ -292,6 +296,8 @@ class AdditiveQuantizer(Quantizer):
         """As knn_centroids_L2, by inner product."""
     def train_norm(self, n: int, norms: Any) -> None:
         """Learns how norms are stored."""
+    def _unpacked_codes(self, x: np.ndarray) -> np.ndarray:
+        """The numbers of entries (n, M) that vectors (n, d) are encoded to."""
     def set_derived_values(self) -> None:
         """Sets what follows from M, nbits and search_type."""
     def compute_codebook_tables(self) -> None:
@@ -367,6 +373,12 @@ class InvertedLists:
 
 class ArrayInvertedLists(InvertedLists):
     """Inverted lists in memory, as one array of ids and one of codes a list."""
+    @property
+    def codes(self) -> Any:
+        """The codes of each list: copies."""
+    @property
+    def ids(self) -> Any:
+        """The ids of each list: copies."""
     def permute_invlists(self, map: Any) -> None:
         """Gives the lists other numbers: list i is then the one that was map[i]. map: a pointer to nlist numbers."""
     def __init__(self, nlist: int, code_size: int) -> None: ...
@@ -381,6 +393,9 @@ class ArrayInvertedListsPanorama(ArrayInvertedLists):
         """Bytes of a level; the last may have fewer."""
     pano: Panorama
     """How vectors lie."""
+    @property
+    def cum_sums(self) -> Any:
+        """The norms of the vectors of each list, as they lie: copies."""
     def get_cum_sums(self, list_no: int) -> Any:
         """A pointer to the norms of a list's vectors, as they lie."""
     def get_single_code(self, list_no: int, offset: int) -> Any:
@@ -422,6 +437,12 @@ class BlockInvertedLists(InvertedLists):
     @property
     def packer(self) -> CodePacker | Any:
         """Puts codes into blocks."""
+    @property
+    def codes(self) -> Any:
+        """The codes of each list as they are packed: copies."""
+    @property
+    def ids(self) -> Any:
+        """The ids of each list: copies."""
     def get_codes(self, list_no: int) -> Any:
         """A pointer to a list's codes as they are packed, whole blocks."""
     @overload
@@ -430,6 +451,8 @@ class BlockInvertedLists(InvertedLists):
     def __init__(self, nlist: int, vec_per_block: int, block_size: int) -> None: ...
     @overload
     def __init__(self, nlist: int, packer: CodePacker) -> None: ...
+    def remove_ids(self, sel: IDSelector) -> int:
+        """Removes the entries whose ids the selector has; of each list the last ones take their places. Returns how many there were."""
     def packed_codes(self, list_no: int) -> np.ndarray:
         """The codes of a list as they are packed, whole blocks."""
 
@@ -451,6 +474,24 @@ class BufferedIOReader(IOReader):
     @property
     def bsz(self) -> int:
         """Bytes read from the other at a time."""
+    @property
+    def b0(self) -> int:
+        """Where the bytes of the buffer that have not been asked for begin."""
+    @property
+    def b1(self) -> int:
+        """Where they end."""
+    @property
+    def ofs(self) -> int:
+        """Bytes read from the other."""
+    @property
+    def ofs2(self) -> int:
+        """Bytes that have been asked for."""
+    @property
+    def reader(self) -> Any:
+        """The other reader."""
+    @property
+    def buffer(self) -> Any:
+        """The buffer."""
     def __init__(self, reader: Any, bsz: int = ...) -> None:
         """Reads from another reader, bsz bytes at a time."""
 
@@ -472,6 +513,21 @@ class BufferedIOWriter(IOWriter):
     @property
     def bsz(self) -> int:
         """Bytes handed to the other at a time."""
+    @property
+    def b0(self) -> int:
+        """Bytes in the buffer."""
+    @property
+    def ofs(self) -> int:
+        """Bytes handed to the other."""
+    @property
+    def ofs2(self) -> int:
+        """Bytes that were written."""
+    @property
+    def writer(self) -> Any:
+        """The other writer."""
+    @property
+    def buffer(self) -> Any:
+        """The buffer."""
     def __init__(self, writer: Any, bsz: int = ...) -> None:
         """Writes to another writer, bsz bytes at a time; the rest when it is let go or an index is complete."""
 
@@ -561,7 +617,11 @@ class ClusteringParameters:
     def __init__(self) -> None: ...
 
 class Clustering(ClusteringParameters):
-    """k-means over d-dimensional vectors."""
+    """k-means over d-dimensional vectors.
+
+    `train(x, index)` clusters (n, d) float32; `index` is an empty one that finds the nearest centroid of each, and holds the centroids at the end.
+    `Kmeans` does all of that in one object.
+    """
 
     d: int
     """Dimension of the vectors."""
@@ -763,10 +823,22 @@ class FastScanStats:
 
 class FileIOReader(IOReader):
     """Reads a file from its start."""
+    @property
+    def f(self) -> Any:
+        """The file."""
+    @property
+    def need_close(self) -> bool:
+        """Whether the file is closed when this is let go: always."""
     def __init__(self, fname: str) -> None: ...
 
 class FileIOWriter(IOWriter):
     """Writes a new file; one of that name is overwritten."""
+    @property
+    def f(self) -> Any:
+        """The file."""
+    @property
+    def need_close(self) -> bool:
+        """Whether the file is closed when this is let go: always."""
     def __init__(self, fname: str) -> None: ...
 
 class Float32Vector:
@@ -812,7 +884,10 @@ class Float64Vector:
         """Exchanges contents with another vector of the same type."""
 
 class GpuClonerOptions:
-    """How an index becomes a GPU index."""
+    """How an index becomes a GPU index.
+
+    Made without arguments; set its fields, then give it to `index_cpu_to_gpu`.
+    """
 
     this: Any
     thisown: bool
@@ -837,7 +912,7 @@ class GpuClonerOptions:
     def __init__(self) -> None: ...
 
 class GpuDistanceParams:
-    """What [`bf_knn`] does and where everything is. Addresses are of the host or of the device, each as it may be."""
+    """What `bf_knn` does and where everything is. Addresses are of the host or of the device, each as it may be."""
 
     this: Any
     thisown: bool
@@ -886,6 +961,8 @@ class IcmEncoderFactory:
 
     this: Any
     thisown: bool
+    def get(self, lsq: Any) -> IcmEncoder:
+        """An encoder for a quantizer."""
     def __init__(self) -> None: ...
 
 class GpuIcmEncoderFactory(IcmEncoderFactory):
@@ -1024,11 +1101,14 @@ class GpuIndexConfig:
     def __init__(self) -> None: ...
 
 class GpuIndexBinaryFlatConfig(GpuIndexConfig):
-    """Configuration of a [`GpuIndexBinaryFlat`](crate::GpuIndexBinaryFlat)."""
+    """Configuration of a `GpuIndexBinaryFlat`."""
     def __init__(self) -> None: ...
 
 class GpuIndexFlat(GpuIndex):
-    """Stores the full vectors on a GPU and searches them exhaustively, by any metric and for any k."""
+    """Stores the full vectors on a GPU and searches them exhaustively, by any metric and for any k.
+
+    `metric` and `config` come last; `index_cpu_to_gpu` makes one of an `IndexFlat`. `config.useFloat16` halves the memory.
+    """
     @overload
     def __init__(
         self, provider: GpuResourcesProvider, dims: int, metric: int, config: GpuIndexFlatConfig | None = None
@@ -1045,7 +1125,7 @@ class GpuIndexFlat(GpuIndex):
         """Makes a CPU index a copy of this one."""
 
 class GpuIndexFlatConfig(GpuIndexConfig):
-    """Configuration of a [`GpuIndexFlat`](crate::GpuIndexFlat)."""
+    """Configuration of a `GpuIndexFlat`."""
 
     useFloat16: bool
     """Keep vectors as f16; queries are rounded to it, sums are f32."""
@@ -1177,7 +1257,7 @@ class GpuIndexIVFFlat(GpuIndexIVF):
         """Makes a CPU index a copy of this one."""
 
 class GpuIndexIVFFlatConfig(GpuIndexIVFConfig):
-    """Configuration of a [`GpuIndexIVFFlat`](crate::GpuIndexIVFFlat)."""
+    """Configuration of a `GpuIndexIVFFlat`."""
 
     interleavedLayout: bool
     """Accepted and ignored: the layout is this library's own choice."""
@@ -1233,7 +1313,7 @@ class GpuIndexIVFPQ(GpuIndexIVF):
         """Accepted for compatibility: there are no tables a list here that could be precomputed, and searches need none."""
 
 class GpuIndexIVFPQConfig(GpuIndexIVFConfig):
-    """Configuration of a [`GpuIndexIVFPQ`](crate::GpuIndexIVFPQ)."""
+    """Configuration of a `GpuIndexIVFPQ`."""
 
     useFloat16LookupTables: bool
     """Accepted and ignored: tables are f32, so that results are the CPU's."""
@@ -1288,14 +1368,17 @@ class GpuIndexIVFScalarQuantizer(GpuIndexIVF):
         """Makes a CPU index a copy of this one."""
 
 class GpuIndexIVFScalarQuantizerConfig(GpuIndexIVFConfig):
-    """Configuration of a [`GpuIndexIVFScalarQuantizer`](crate::GpuIndexIVFScalarQuantizer)."""
+    """Configuration of a `GpuIndexIVFScalarQuantizer`."""
 
     interleavedLayout: bool
     """Accepted and ignored: the layout is this library's own choice."""
     def __init__(self) -> None: ...
 
 class GpuMultipleClonerOptions(GpuClonerOptions):
-    """How an index is spread over several GPUs."""
+    """How an index is spread over several GPUs.
+
+    Made without arguments; set its fields, then give it to `index_cpu_to_all_gpus` and its kin. `shard = True` gives each GPU a part of the vectors.
+    """
 
     shard: bool
     """Split the vectors over the GPUs rather than copy them to each."""
@@ -1306,12 +1389,16 @@ class GpuMultipleClonerOptions(GpuClonerOptions):
     def __init__(self) -> None: ...
 
 class ParameterSpace:
-    """Sets parameters of indexes by name. Which there are, the types say: see [`Tuned`](tuning::Tuned)."""
+    """Sets parameters of indexes by name, and finds good values for them.
+
+    `set_index_parameters(index, "nprobe=16,k_factor_rf=4")` finds the index within others that has each. `initialize` and `explore` try settings and
+    keep the best for each time.
+    """
 
     this: Any
     thisown: bool
     verbose: int
-    """Verbosity."""
+    """What `explore` prints: nothing (0), or a line for each setting."""
     @property
     def parameter_ranges(self) -> ParameterRangeVector:
         """The parameters that `initialize` found and `add_range` added."""
@@ -1405,6 +1492,22 @@ class HNSW:
     """The part of its slots that a vertex is left free when its links become too many, at most a half."""
     is_similarity: bool
     """Larger distances are better. Set by the index."""
+    search_method: int
+    """Accepted for compatibility."""
+    @property
+    def use_visited_hashset(self) -> Any:
+        """Whether searches note in a set what they visited. Here they choose by themselves, and nothing can be set, as in Faiss's module."""
+    @use_visited_hashset.setter
+    def use_visited_hashset(self, value: Any) -> None: ...
+    @property
+    def rng(self) -> RandomGenerator:
+        """The generator of levels: a copy, that can be set."""
+    @rng.setter
+    def rng(self, value: RandomGenerator) -> None: ...
+    def merge_reverse_links_deterministic(
+        self, dis: Any, node: int, level: int, incoming: Any, keep_max_size_level0: bool = False
+    ) -> None:
+        """Adds links from a vertex to those of an Int32Vector, which are sorted, and of too many keeps those in different directions."""
     def neighbor_range(self, no: int, layer_no: int, begin: Any, end: Any) -> None:
         """Writes where in `neighbors` the slots of a vertex at a level begin and end to where two pointers to uint64 lead."""
     def permute_entries(self, map: Any) -> None:
@@ -1428,8 +1531,26 @@ class HNSW:
         """Adds n vertices whose links of the lowest level lead anywhere, to compare with."""
     def print_neighbor_stats(self, level: int) -> None:
         """Prints how many links the vertices of a level have, how many lead both ways, and how many ends are also reached in two steps."""
+    def greedy_update_nearest(
+        self, storage: Index, negated: bool, query: np.ndarray, level: int, nearest: int, d_nearest: float
+    ) -> tuple:
+        """Walks at a level from a vertex to nearer and nearer ones, by the distances of a storage, negated where `negated` is set. Returns the
+        vertex and its distance, and what that took: distances computed and vertices looked at.
+        """
+    def rng_state(self) -> np.ndarray:
+        """The state of the generator of levels: 624 numbers, and how many of them were used."""
+    def set_rng_state(self, state: np.ndarray) -> None:
+        """Goes on with another generator of levels."""
     def reset(self) -> None:
         """Removes all vertices."""
+    def add_links_starting_from(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a LockVector, an object of C++ that Python can't make."""
+    def compute_forward_links_deterministic(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a std::vector of pairs, an object of C++ that Python can't make."""
+    def search(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a ResultHandler, an object of C++ that Python can't make."""
+    def search_level_0(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a ResultHandler, an object of C++ that Python can't make."""
 
 class HNSWStats:
     """What searches in hierarchical graphs did so far."""
@@ -1478,6 +1599,8 @@ class HadamardRotation(VectorTransform):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, seed: int = 12345) -> None: ...
+    def init(self, seed: int) -> None:
+        """Draws other signs."""
 
 class IDSelector:
     """What all selectors are."""
@@ -1590,7 +1713,10 @@ class IDSelectorXOr(IDSelector):
     def __init__(self, lhs: IDSelector | None, rhs: IDSelector | None) -> None: ...
 
 class LinearTransform(VectorTransform):
-    """`A x + b`."""
+    """The transform `A x + b`.
+
+    Of vectors in `d_in` dimensions it makes vectors in `d_out`.
+    """
 
     have_bias: bool
     """Whether there is a bias."""
@@ -1611,7 +1737,10 @@ class LinearTransform(VectorTransform):
         """Finds out whether the rows of `A` are orthonormal."""
 
 class ITQMatrix(LinearTransform):
-    """Rotates vectors so that they lie near to the corners of a cube."""
+    """Rotates vectors so that they lie near to the corners of a cube.
+
+    Gong and Lazebnik, Iterative quantization: a procrustean approach to learning binary codes, 2011.
+    """
 
     max_iter: int
     """Rounds of training."""
@@ -1655,6 +1784,16 @@ class IVFFastScanStats:
     """Not measured here."""
     t_aq_norm_encode: int
     """Not measured here."""
+    @property
+    def times(self) -> Any:
+        """A pointer to ten times, 0."""
+    @property
+    def reservoir_times(self) -> Any:
+        """A pointer to four times, 0."""
+    def Mcy_at(self, i: int) -> float:
+        """A time in millions of cycles: 0."""
+    def Mcy_reservoir_at(self, i: int) -> float:
+        """A time in millions of cycles: 0."""
     def __init__(self) -> None: ...
     def reset(self) -> None:
         """Sets everything to 0."""
@@ -1662,7 +1801,10 @@ class IVFFastScanStats:
         """Adds other statistics to these."""
 
 class SearchParameters:
-    """Parameters of one search call; derived types add their own."""
+    """Parameters of one search call; derived types add their own.
+
+    `sel`: an `IDSelector`; only what it has is found. Give it to `search(x, k, params=...)`.
+    """
 
     this: Any
     thisown: bool
@@ -1674,7 +1816,10 @@ class SearchParameters:
     def __init__(self, **fields: Any) -> None: ...
 
 class SearchParametersIVF(SearchParameters):
-    """Parameters of one search in an inverted file."""
+    """Parameters of one search in an inverted file.
+
+    Give it to `search(x, k, params=SearchParametersIVF(nprobe=16, sel=...))`: it holds for that search alone.
+    """
 
     nprobe: int
     """Number of lists to look into."""
@@ -1722,7 +1867,7 @@ class IVFPQSearchParameters(SearchParametersIVF):
     ) -> None: ...
 
 class IVFRaBitQSearchParameters(SearchParametersIVF):
-    """Parameters of one search of an [`IndexIVFRaBitQ`]."""
+    """Parameters of one search of an `IndexIVFRaBitQ`."""
 
     qb: int
     """Bits that queries are rounded to; 0 for no rounding."""
@@ -1837,6 +1982,9 @@ class IndexFastScan(Index):
         """`M`, rounded up to an even number."""
     codes: UInt8Vector
     """The packed codes."""
+    @property
+    def orig_codes(self) -> Any:
+        """A pointer to a copy of the codes as they were before they were packed, where the index was made from another; else None."""
     def compute_float_LUT(self, lut: Any, n: int, x: Any, context: Any = None) -> None:
         """Writes the tables of the n queries that x leads to, n * M * ksub numbers before they are rounded."""
     def compute_quantized_LUT(self, n: int, x: Any, lut: Any, normalizers: Any, context: Any = None) -> None:
@@ -1849,6 +1997,10 @@ class IndexFastScan(Index):
         """Bytes from one block to the next."""
     def fast_scan_code_size(self) -> int:
         """Bytes of the part of a code that is interleaved with those of other vectors."""
+    def init_fastscan(self, d: int, M: int, nbits: int, metric: int, bbs: int) -> None:
+        """Sets what follows from the dimension, the parts of a code, the metric and the vectors of a block. There must be no vectors."""
+    def _orig_codes(self) -> np.ndarray:
+        """The codes before they were packed, where the index was made from another that has such."""
 
 class IndexAdditiveQuantizerFastScan(IndexFastScan):
     """Base of the indexes of packed codes of additive quantizers. Distances of L2 are without the query's own norm."""
@@ -1861,9 +2013,18 @@ class IndexAdditiveQuantizerFastScan(IndexFastScan):
     """The most vectors that the quantizer is trained by."""
     def __new__(cls, *args: Any, **_: Any) -> Any:
         """Of a base class that is made from an index or a quantizer, the kind that is for it."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    def init(self, aq: Any, *args: Any) -> None:
+        """Becomes an index without vectors over a quantizer, which is copied. Further arguments: metric and bbs; of inverted files nlist before them,
+        and own_invlists after.
+        """
 
 class IndexBinaryFlat(IndexBinary):
-    """Stores binary vectors and searches them exhaustively."""
+    """Stores binary vectors and searches them exhaustively.
+
+    Vectors are bits in bytes, uint8 (n, d / 8); distances are numbers of bits that differ, int32. Exact, no training.
+    """
 
     xb: UInt8Vector
     """The vectors, `ntotal * code_size` bytes."""
@@ -1903,6 +2064,8 @@ class IndexBinaryHNSW(IndexBinary):
     """Whether `add` links the vectors that have no other level than the lowest."""
     keep_max_size_level0: bool
     """Whether lists of links at the lowest level are filled up with the nearest vectors."""
+    def get_distance_computer(self) -> Any:
+        """What compares a query with the stored vectors, one at a time."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -1929,14 +2092,15 @@ class IndexBinaryHash(IndexBinary):
     """Number of bits of a hash."""
     nflip: int
     """Number of bits that are flipped in a search."""
+    @property
+    def invlists(self) -> Any:
+        """The lists by hash."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, b: int) -> None: ...
     def hashtable_size(self) -> int:
         """The number of hashes that have vectors."""
-    def display(self) -> None:
-        """Prints each hash with the ids of its vectors."""
 
 class IndexBinaryHashStats:
     """What searches in hash tables went through, over all since the last reset."""
@@ -1970,7 +2134,7 @@ class IndexBinaryIDMap(IndexBinary):
     def __init__(self, index: IndexBinary) -> None: ...
 
 class IndexBinaryIDMap2(IndexBinaryIDMap):
-    """As [`IndexBinaryIDMap`], with a map back, so that vectors can be reconstructed by the user's ids."""
+    """As `IndexBinaryIDMap`, with a map back, so that vectors can be reconstructed by the user's ids."""
     @property
     def rev_map(self) -> dict[int, int]:
         """Where the vector of each id is: a copy."""
@@ -1984,7 +2148,11 @@ class IndexBinaryIDMap2(IndexBinaryIDMap):
         """An error where the two maps disagree."""
 
 class IndexBinaryIVF(IndexBinary):
-    """Stores binary vectors in the lists of a coarse quantizer."""
+    """Stores binary vectors in the lists of a coarse quantizer.
+
+    Vectors are bits in bytes, uint8 (n, d / 8); distances are numbers of bits that differ, int32. `quantizer`: an empty `IndexBinaryFlat(d)` that
+    will hold the centroids. `nprobe`: lists that a search looks into.
+    """
 
     invlists: InvertedLists | Any
     """The lists."""
@@ -2060,6 +2228,9 @@ class IndexBinaryMultiHash(IndexBinary):
         """Number of bits of a hash."""
     nflip: int
     """Number of bits that are flipped in a search."""
+    @property
+    def maps(self) -> Any:
+        """The lists by hash, of each hash."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2125,7 +2296,10 @@ class IndexEDEN(IndexFlatCodes):
     def __init__(self, d: int, metric: int = ..., nb_bits: int = 1, scale_type: int = 1) -> None: ...
 
 class IndexFlat(IndexFlatCodes):
-    """Stores the full vectors and searches them exhaustively."""
+    """Stores the full vectors and searches them exhaustively.
+
+    `4 * d` bytes a vector, no training, exact. `metric`: how vectors are compared, `METRIC_L2` (squared distances) unless another is given.
+    """
     def compute_distance_subset(self, n: int, x: Any, k: int, distances: Any, labels: Any) -> None:
         """The distances of n queries to the k vectors that `labels` names for each; all are pointers."""
     @overload
@@ -2161,7 +2335,10 @@ class IndexFlat1D(IndexFlatL2):
         """Sorts the vectors, which must be done before a search if `continuous_update` is off. Equal ones by number, NaNs last."""
 
 class IndexFlatIP(IndexFlat):
-    """Exact search by inner product."""
+    """Exact search by inner product.
+
+    The largest products come first. Of vectors of length 1 (`normalize_L2`) they are cosines.
+    """
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2194,7 +2371,12 @@ class IndexFlatL2Panorama(IndexFlatPanorama):
     def __init__(self, d: int, n_levels: int, batch_size: int = ...) -> None: ...
 
 class IndexHNSW(Index):
-    """Searches the vectors of `storage` along the links of a hierarchical graph."""
+    """Searches the vectors of `storage` along the links of a hierarchical graph.
+
+    `hnsw.efConstruction` and `hnsw.efSearch` are the candidates kept while vectors are added and searched: more find more and take longer. Vectors
+    can't be removed. Malkov and Yashunin, Efficient and robust approximate nearest neighbor search using hierarchical navigable small world
+    graphs, 2018.
+    """
 
     hnsw: HNSW
     """The graph."""
@@ -2206,6 +2388,11 @@ class IndexHNSW(Index):
     """Whether `add` links the vectors that have no other level than the lowest."""
     keep_max_size_level0: bool
     """Whether lists of links at the lowest level are filled up with the nearest vectors."""
+    @property
+    def use_visited_hashset(self) -> Any:
+        """Whether searches note in a set what they visited. Here they choose by themselves, and nothing can be set, as in Faiss's module."""
+    @use_visited_hashset.setter
+    def use_visited_hashset(self, value: Any) -> None: ...
     def permute_entries(self, perm: np.ndarray) -> None:
         """Reorders the vectors: the one at perm[i] moves to i."""
     def permute_entries_c(self, perm: Any) -> None: ...
@@ -2254,6 +2441,8 @@ class IndexHNSW2Level(IndexHNSW):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, quantizer: Index, nlist: int, m_pq: int, M: int) -> None: ...
+    def flip_to_ivf(self) -> None:
+        """Replaces the storage by an inverted file of the same codes, which has a map from ids to entries, so that the graph goes on."""
 
 class IndexHNSWCagra(IndexHNSW):
     """Searches full vectors along links that a GPU found. Where there is no level but the lowest, searches begin at the nearest of some random
@@ -2276,14 +2465,18 @@ class IndexHNSWCagra(IndexHNSW):
         """Sets the type of the numbers that the GPU had."""
 
 class IndexHNSWFlat(IndexHNSW):
-    """Stores the full vectors and searches them along the links of a hierarchical graph."""
+    """Stores the full vectors and searches them along the links of a hierarchical graph.
+
+    `4 * d + 8 * M` bytes a vector and a little more; no training. `M`: links of a vertex on each level, twice as many on the lowest; 16 to 64 are
+    usual. `hnsw.efConstruction` and `hnsw.efSearch` trade time for results.
+    """
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, metric: int = ...) -> None: ...
 
 class IndexHNSWFlatPanorama(IndexHNSWFlat):
-    """As [`IndexHNSWFlat`], by L2. It keeps the norms that Faiss's search gives vectors up by; searches here compare whole vectors and find the same."""
+    """As `IndexHNSWFlat`, by L2. It keeps the norms that Faiss's search gives vectors up by; searches here compare whole vectors and find the same."""
 
     cum_sums: Float32Vector
     """For each vector the L2 norms of what is left of it from each level on, and a 0."""
@@ -2323,7 +2516,10 @@ class IndexHNSWSQ(IndexHNSW):
     def __init__(self, d: int, qtype: int, M: int, metric: int = ...) -> None: ...
 
 class IndexIDMap(Index):
-    """Translates the ids of another index to the user's."""
+    """Translates the ids of another index to the user's.
+
+    `add_with_ids` takes any int64 ids; the other index counts its vectors from 0. A selector is asked for the user's ids.
+    """
 
     index: Index | Any
     """The index whose ids count up."""
@@ -2337,7 +2533,7 @@ class IndexIDMap(Index):
     def __init__(self, index: Index) -> None: ...
 
 class IndexIDMap2(IndexIDMap):
-    """As [`IndexIDMap`], with a map back, so that vectors can be reconstructed by the user's ids."""
+    """As `IndexIDMap`, with a map back, so that vectors can be reconstructed by the user's ids."""
     @property
     def rev_map(self) -> dict[int, int]:
         """Where the vector of each id is: a copy."""
@@ -2351,7 +2547,11 @@ class IndexIDMap2(IndexIDMap):
         """Raises where the two maps disagree."""
 
 class IndexIVF(Index):
-    """Base of the inverted files: a coarse quantizer, and lists of codes."""
+    """Base of the inverted files: a coarse quantizer, and lists of codes.
+
+    Training finds `nlist` centroids by k-means; each vector goes to the list of its nearest one, and a search looks into the lists of the
+    `nprobe` centroids nearest to the query: more of them find more and take longer. Ids are any int64, or count up.
+    """
 
     PARALLEL_MODE_NO_HEAP_INIT: ClassVar[int]
     quantizer: Index | Any
@@ -2526,6 +2726,12 @@ class IndexIVFFastScan(IndexIVF):
     """Accepted for compatibility."""
     orig_invlists: InvertedLists | Any
     """Lists of the codes as they are when they are not packed."""
+    def init_fastscan(
+        self, fine_quantizer: Any, M: int, nbits: int, nlist: int, metric: int, bbs: int, own_invlists: bool
+    ) -> None:
+        """Sets what follows from these, for an index without vectors; the quantizer of codes is the index's own."""
+    def postprocess_packed_codes(self, list_no: int, list_offset: int, n_added: int, flat_codes: Any) -> None:
+        """Says that codes were packed, n_added from a place in a list on. Here nothing is left to be done: they are packed as a whole."""
     @property
     def fine_quantizer(self) -> Any:
         """What makes the codes: `pq`, `rabitq` or the additive quantizer."""
@@ -2537,8 +2743,20 @@ class IndexIVFFastScan(IndexIVF):
         """Bytes from one block to the next."""
     def fast_scan_code_size(self) -> int:
         """Bytes of the part of a code that is interleaved with those of other vectors."""
+    def init_code_packer(self) -> None:
+        """Says to the lists how codes are packed."""
     def reconstruct_orig_invlists(self) -> None:
         """Makes `orig_invlists` of the packed lists."""
+    def compute_LUT(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a CoarseQuantized, an object of C++ that Python can't make."""
+    def compute_LUT_uint8(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a CoarseQuantized, an object of C++ that Python can't make."""
+    def range_search_dispatch_implem(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a CoarseQuantized, an object of C++ that Python can't make."""
+    def search_dispatch_implem(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a CoarseQuantized, an object of C++ that Python can't make."""
+    def search_implem_14(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a CoarseQuantized, an object of C++ that Python can't make."""
 
 class IndexIVFAdditiveQuantizerFastScan(IndexIVFFastScan):
     """Base of the inverted files of packed codes of additive quantizers. Distances of L2 are without the query's own norm."""
@@ -2551,6 +2769,12 @@ class IndexIVFAdditiveQuantizerFastScan(IndexIVFFastScan):
     """The most vectors that the quantizer is trained by."""
     def __new__(cls, *args: Any, **_: Any) -> Any:
         """Of a base class that is made from an index or a quantizer, the kind that is for it."""
+    def estimate_norm_scale(self, n: int, x: Any) -> None:
+        """Finds norm_scale from the n vectors that x leads to."""
+    def init(self, aq: Any, *args: Any) -> None:
+        """Becomes an index without vectors over a quantizer, which is copied. Further arguments: metric and bbs; of inverted files nlist before them,
+        and own_invlists after.
+        """
 
 class IndexIVFEDEN(IndexIVF):
     """Stores vectors less the centroids of their lists by levels of the normal distribution and a scale."""
@@ -2574,7 +2798,12 @@ class IndexIVFEDEN(IndexIVF):
     ) -> None: ...
 
 class IndexIVFFlat(IndexIVF):
-    """Stores full vectors in the lists of a coarse quantizer."""
+    """Stores full vectors in the lists of a coarse quantizer.
+
+    `4 * d` bytes a vector and 8 for its id. `quantizer`: an empty index that will hold the centroids, as a rule `IndexFlatL2(d)`. `nlist`: number
+    of lists; 4 to 16 times the square root of the number of vectors is usual, and 39 training vectors a list are the least that k-means takes
+    without a warning. `nprobe` (1 at first): lists that a search looks into.
+    """
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2595,6 +2824,9 @@ class IndexIVFFlatPanorama(IndexIVFFlat):
     @property
     def batch_size(self) -> int:
         """Vectors of a batch, which lie level by level."""
+    @property
+    def cum_sums(self) -> Any:
+        """The norms of the vectors of each list, as they lie: copies."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2650,8 +2882,6 @@ class IndexIVFLocalSearchQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan):
 
     lsq: LocalSearchQuantizer
     """Makes the codes."""
-    def estimate_norm_scale(self, n: int, x: Any) -> None:
-        """Finds norm_scale from the n vectors that x leads to."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2680,9 +2910,17 @@ class IndexIVFLocalSearchQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan):
         bbs: int = 32,
         own_invlists: bool = True,
     ) -> None: ...
+    def _estimate_norm_scale(self, x: np.ndarray) -> None:
+        """Finds `norm_scale` from vectors (n, d), or residuals where codes are of residuals."""
 
 class IndexIVFPQ(IndexIVF):
-    """Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer."""
+    """Stores product-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
+
+    `M * nbits / 8` bytes a vector and 8 for its id. `quantizer`: an empty index that will hold the centroids, as a rule `IndexFlatL2(d)`. `nlist`:
+    number of lists. `M`: parts of a vector, which must divide `d`; `nbits`: bits of each part's code, as a rule 8. Distances are estimates: of the
+    whole query to decoded vectors. `IndexRefine` around it compares the best again. Jégou, Douze and Schmid, Product quantization for nearest
+    neighbor search, 2011.
+    """
 
     ScannerMode_OnTheFly: ClassVar[int]
     ScannerMode_Precomputed: ClassVar[int]
@@ -2738,7 +2976,10 @@ class IndexIVFPQ(IndexIVF):
         """Makes the precomputed table where residuals are compared by L2 and it is not too large."""
 
 class IndexIVFPQFastScan(IndexIVFFastScan):
-    """Stores packed product-quantized codes of four bits, of vectors or of their residuals, in the lists of a coarse quantizer."""
+    """Stores packed product-quantized codes of four bits, of vectors or of their residuals, in the lists of a coarse quantizer.
+
+    As `IndexIVFPQ` with 4 bits a part: `M / 2` bytes a vector and 8 for its id, looked up in registers many at a time; distances are rounded.
+    """
 
     pq: ProductQuantizer
     """Makes the codes."""
@@ -2834,8 +3075,6 @@ class IndexIVFProductLocalSearchQuantizerFastScan(IndexIVFAdditiveQuantizerFastS
 
     plsq: ProductLocalSearchQuantizer
     """Makes the codes."""
-    def estimate_norm_scale(self, n: int, x: Any) -> None:
-        """Finds norm_scale from the n vectors that x leads to."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2865,6 +3104,8 @@ class IndexIVFProductLocalSearchQuantizerFastScan(IndexIVFAdditiveQuantizerFastS
         bbs: int = 32,
         own_invlists: bool = True,
     ) -> None: ...
+    def _estimate_norm_scale(self, x: np.ndarray) -> None:
+        """Finds `norm_scale` from vectors (n, d), or residuals where codes are of residuals."""
 
 class IndexIVFProductResidualQuantizer(IndexIVFAdditiveQuantizer):
     """Stores codes of a residual quantizer for each part of the vectors in the lists of a coarse quantizer."""
@@ -2892,8 +3133,6 @@ class IndexIVFProductResidualQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan
 
     prq: ProductResidualQuantizer
     """Makes the codes."""
-    def estimate_norm_scale(self, n: int, x: Any) -> None:
-        """Finds norm_scale from the n vectors that x leads to."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2923,9 +3162,15 @@ class IndexIVFProductResidualQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan
         bbs: int = 32,
         own_invlists: bool = True,
     ) -> None: ...
+    def _estimate_norm_scale(self, x: np.ndarray) -> None:
+        """Finds `norm_scale` from vectors (n, d), or residuals where codes are of residuals."""
 
 class IndexIVFRaBitQ(IndexIVF):
-    """Stores the signs of vectors' coordinates, less the centroids of their lists, and estimates distances by them."""
+    """Stores the signs of vectors' coordinates, less the centroids of their lists, and estimates distances by them.
+
+    `d / 8` bytes a vector, a few for its factors and 8 for its id, more with `nb_bits` above 1. Gao and Long, RaBitQ: quantizing high-dimensional
+    vectors with a theoretical error bound, 2024.
+    """
 
     rabitq: RaBitQuantizer
     """Makes the codes."""
@@ -2947,6 +3192,20 @@ class IndexIVFRaBitQFastScan(IndexIVFFastScan):
     """Bits that queries are rounded to, 1 to 8."""
     centered: bool
     """Round to steps around 0, as wide as suits normal variables."""
+    def compute_residual_LUT(
+        self,
+        query: Any,
+        centroid_id: int,
+        query_factors: Any,
+        lut_out: Any,
+        qb_param: int,
+        centered_param: bool,
+        rotated_q: Any,
+        centroid_buf: Any,
+    ) -> None:
+        """Writes the tables of a query for a list, M * ksub numbers before they are rounded, and fills its QueryFactorsData. The last two, vectors,
+        become the query less the centroid, and the centroid.
+        """
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -2962,6 +3221,8 @@ class IndexIVFRaBitQFastScan(IndexIVFFastScan):
     ) -> None: ...
     @overload
     def __init__(self, orig: IndexIVFRaBitQ, bbs: int = 32) -> None: ...
+    def _residual_tables(self, x: np.ndarray, list_no: int, qb: int, centered: bool) -> np.ndarray:
+        """The tables of a query for a list, before they are rounded: M * ksub numbers."""
     def compute_per_vector_storage_size(self) -> int:
         """Bytes that stand behind the signs of each code."""
 
@@ -3001,8 +3262,6 @@ class IndexIVFResidualQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan):
 
     rq: ResidualQuantizer
     """Makes the codes."""
-    def estimate_norm_scale(self, n: int, x: Any) -> None:
-        """Finds norm_scale from the n vectors that x leads to."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3031,9 +3290,15 @@ class IndexIVFResidualQuantizerFastScan(IndexIVFAdditiveQuantizerFastScan):
         bbs: int = 32,
         own_invlists: bool = True,
     ) -> None: ...
+    def _estimate_norm_scale(self, x: np.ndarray) -> None:
+        """Finds `norm_scale` from vectors (n, d), or residuals where codes are of residuals."""
 
 class IndexIVFScalarQuantizer(IndexIVF):
-    """Stores scalar-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer."""
+    """Stores scalar-quantized codes of vectors, or of their residuals, in the lists of a coarse quantizer.
+
+    `quantizer`: an empty index that will hold the centroids, as a rule `IndexFlatL2(d)`. `nlist`: number of lists. `qtype`: what a coordinate
+    becomes, as `ScalarQuantizer.QT_8bit` (a byte), `QT_4bit`, `QT_fp16`. `by_residual`: whether codes are of differences to the centroid.
+    """
 
     sq: ScalarQuantizer
     """Makes the codes."""
@@ -3052,7 +3317,10 @@ class IndexIVFScalarQuantizer(IndexIVF):
     ) -> None: ...
 
 class IndexIVFSpectralHash(IndexIVF):
-    """Stores a few bits a vector in the lists of a coarse quantizer. Distances are numbers of bits that differ."""
+    """Stores a few bits a vector in the lists of a coarse quantizer. Distances are numbers of bits that differ.
+
+    Weiss, Torralba and Fergus, Spectral hashing, 2008.
+    """
 
     Thresh_centroid: ClassVar[int]
     Thresh_centroid_half: ClassVar[int]
@@ -3103,7 +3371,10 @@ class IndexIVFStats:
         """Adds other statistics to these."""
 
 class IndexLSH(IndexFlatCodes):
-    """Stores one bit a projection, its sign, and compares codes by the number of bits that differ."""
+    """Stores one bit a projection, its sign, and compares codes by the number of bits that differ.
+
+    `nbits / 8` bytes a vector. Distances are numbers of bits, as float32. Charikar, Similarity estimation techniques from rounding algorithms, 2002.
+    """
 
     nbits: int
     """Bits of a code."""
@@ -3161,8 +3432,6 @@ class IndexLocalSearchQuantizerFastScan(IndexAdditiveQuantizerFastScan):
 
     lsq: LocalSearchQuantizer
     """Makes the codes."""
-    def estimate_norm_scale(self, n: int, x: Any) -> None:
-        """Finds norm_scale from the n vectors that x leads to."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3171,9 +3440,14 @@ class IndexLocalSearchQuantizerFastScan(IndexAdditiveQuantizerFastScan):
     def __init__(self, orig: IndexLocalSearchQuantizer, bbs: int = 32) -> None: ...
     @overload
     def __init__(self, aq: LocalSearchQuantizer, metric: int = ..., bbs: int = 32) -> None: ...
+    def _estimate_norm_scale(self, x: np.ndarray) -> None:
+        """Finds `norm_scale` from vectors (n, d)."""
 
 class IndexNNDescent(Index):
-    """Searches the vectors of `storage` along the links from each to its nearest neighbours, which all are found anew whenever vectors are added."""
+    """Searches the vectors of `storage` along the links from each to its nearest neighbours, which all are found anew whenever vectors are added.
+
+    Dong, Moses and Li, Efficient k-nearest neighbor graph construction for generic similarity measures, 2011.
+    """
 
     nndescent: NNDescent
     """The graph."""
@@ -3189,14 +3463,17 @@ class IndexNNDescent(Index):
     def __init__(self, storage: Index, K: int = 32) -> None: ...
 
 class IndexNNDescentFlat(IndexNNDescent):
-    """Stores the full vectors."""
+    """Stores the full vectors and searches them along the links from each to its nearest neighbours."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, K: int, metric: int = ...) -> None: ...
 
 class IndexNSG(Index):
-    """Searches the vectors of `storage` along the links of a graph that is built once."""
+    """Searches the vectors of `storage` along the links of a graph that is built once.
+
+    Fu, Xiang, Wang and Cai, Fast approximate nearest neighbor search with the navigating spreading-out graph, 2019.
+    """
 
     nsg: NSG
     """The graph."""
@@ -3209,15 +3486,15 @@ class IndexNSG(Index):
     GK: int
     """Nearest neighbours of each vector that the graph is built from."""
     build_type: int
-    """How those are found: 0 by exact search; 1 by a graph where there are many vectors."""
+    """How those are found: 0 by exact search; 1 by `NNDescent` where there are many vectors."""
     nndescent_S: int
-    """Accepted for compatibility."""
+    """`NNDescent::S`."""
     nndescent_R: int
-    """Accepted for compatibility."""
+    """`NNDescent::R`."""
     nndescent_L: int
-    """Accepted for compatibility."""
+    """`NNDescent::L`; at least GK + 50."""
     nndescent_iter: int
-    """Accepted for compatibility."""
+    """`NNDescent::iter`."""
     def build(self, x: np.ndarray, graph: np.ndarray) -> None:
         """Adds vectors (n, d) and builds the graph from the nearest neighbours of each, (n, K) numbers of vectors."""
     def build_c(self, n: int, x: Any, knn_graph: Any, GK: int) -> None:
@@ -3232,21 +3509,21 @@ class IndexNSG(Index):
     def __init__(self, storage: Index, R: int = 32) -> None: ...
 
 class IndexNSGFlat(IndexNSG):
-    """Stores the full vectors."""
+    """Stores the full vectors (`4 * d` bytes each) and searches them along the links of a graph that is built once."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, R: int, metric: int = ...) -> None: ...
 
 class IndexNSGPQ(IndexNSG):
-    """Stores product-quantized codes."""
+    """Stores product-quantized codes and searches them along the links of a graph that is built once."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, pq_M: int, M: int, pq_nbits: int = 8) -> None: ...
 
 class IndexNSGSQ(IndexNSG):
-    """Stores scalar-quantized codes."""
+    """Stores scalar-quantized codes and searches them along the links of a graph that is built once."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3280,14 +3557,25 @@ class IndexNeuralNetCodec(IndexFlatCodes):
         """The numbers that search finds."""
     def search_and_reconstruct(self, x: Any, k: int, *, params: Any = None, **into: Any) -> Any:
         """As search, and the vectors that were found (n, k, d)."""
-    def add_c(self, n: int, x: Any) -> None: ...
+    def get_distance_computer(self) -> Any:
+        """Compares queries with the vectors that are stored now, as they are decoded."""
+    def search_and_reconstruct_c(
+        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
+    ) -> None: ...
+    def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None: ...
+    def sa_decode_c(self, n: int, bytes: Any, x: Any) -> None: ...
+    def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None: ...
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int = 0, nbits: int = 0, metric: int = ...) -> None: ...
 
 class IndexPQ(IndexFlatCodes):
-    """Stores product-quantized codes and searches them exhaustively."""
+    """Stores product-quantized codes and searches them exhaustively.
+
+    `M * nbits / 8` bytes a vector. `M`: parts of a vector, which must divide `d`; `nbits`: bits of each part's code, as a rule 8. Distances are
+    estimates: of the whole query to decoded vectors. Jégou, Douze and Schmid, Product quantization for nearest neighbor search, 2011.
+    """
 
     ST_HE: ClassVar[int]
     ST_PQ: ClassVar[int]
@@ -3326,7 +3614,11 @@ class IndexPQ(IndexFlatCodes):
     def __init__(self, d: int, M: int, nbits: int, metric: int = ...) -> None: ...
 
 class IndexPQFastScan(IndexFastScan):
-    """Stores product-quantized codes of four bits, packed, and searches them exhaustively."""
+    """Stores product-quantized codes of four bits, packed, and searches them exhaustively.
+
+    As `IndexPQ` with `nbits = 4`: `M / 2` bytes a vector, looked up in registers many at a time; distances are rounded. André, Kermarrec and
+    Le Scouarnec, Cache locality is not enough, 2015.
+    """
 
     pq: ProductQuantizer
     """Makes the codes."""
@@ -3355,7 +3647,10 @@ class IndexPQStats:
         """Adds other statistics to these."""
 
 class IndexPreTransform(Index):
-    """Applies transforms to vectors before another index gets them."""
+    """Applies transforms to vectors before another index gets them.
+
+    `train` trains the transforms that need it, then the index; `search` and `add` apply them in order. What is reconstructed is transformed back.
+    """
     @property
     def chain(self) -> _Items:
         """The transforms, in the order in which they are applied."""
@@ -3393,8 +3688,6 @@ class IndexProductLocalSearchQuantizerFastScan(IndexAdditiveQuantizerFastScan):
 
     plsq: ProductLocalSearchQuantizer
     """Makes the codes."""
-    def estimate_norm_scale(self, n: int, x: Any) -> None:
-        """Finds norm_scale from the n vectors that x leads to."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3405,6 +3698,8 @@ class IndexProductLocalSearchQuantizerFastScan(IndexAdditiveQuantizerFastScan):
     def __init__(self, orig: IndexProductLocalSearchQuantizer, bbs: int = 32) -> None: ...
     @overload
     def __init__(self, aq: ProductLocalSearchQuantizer, metric: int = ..., bbs: int = 32) -> None: ...
+    def _estimate_norm_scale(self, x: np.ndarray) -> None:
+        """Finds `norm_scale` from vectors (n, d)."""
 
 class IndexProductResidualQuantizer(IndexAdditiveQuantizer):
     """Stores codes of a residual quantizer for each part of the vectors and searches them exhaustively."""
@@ -3423,8 +3718,6 @@ class IndexProductResidualQuantizerFastScan(IndexAdditiveQuantizerFastScan):
 
     prq: ProductResidualQuantizer
     """Makes the codes."""
-    def estimate_norm_scale(self, n: int, x: Any) -> None:
-        """Finds norm_scale from the n vectors that x leads to."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3435,6 +3728,8 @@ class IndexProductResidualQuantizerFastScan(IndexAdditiveQuantizerFastScan):
     def __init__(self, orig: IndexProductResidualQuantizer, bbs: int = 32) -> None: ...
     @overload
     def __init__(self, aq: ProductResidualQuantizer, metric: int = ..., bbs: int = 32) -> None: ...
+    def _estimate_norm_scale(self, x: np.ndarray) -> None:
+        """Finds `norm_scale` from vectors (n, d)."""
 
 class IndexQINCo(IndexNeuralNetCodec):
     """As IndexNeuralNetCodec, of a residual quantizer whose codebooks networks make."""
@@ -3444,7 +3739,11 @@ class IndexQINCo(IndexNeuralNetCodec):
         """The network: `qinco`."""
 
 class IndexRaBitQ(IndexFlatCodes):
-    """Stores the signs of vectors' coordinates, less their mean, and estimates distances by them."""
+    """Stores the signs of vectors' coordinates, less their mean, and estimates distances by them.
+
+    `d / 8` bytes a vector and a few for its factors, more with `nb_bits` above 1. Vectors should be rotated at random before: `RR64,RaBitQ`. Gao and
+    Long, RaBitQ: quantizing high-dimensional vectors with a theoretical error bound, 2024.
+    """
 
     rabitq: RaBitQuantizer
     """Makes the codes."""
@@ -3489,7 +3788,11 @@ class IndexRandom(Index):
     def __init__(self, d: int, ntotal: int = 0, seed: int = 1234, metric: int = ...) -> None: ...
 
 class IndexRefine(Index):
-    """Ranks the results of `base_index` again by the distances of `refine_index`."""
+    """Ranks the results of `base_index` again by the distances of `refine_index`.
+
+    Distances and order of the results are those of `refine_index`, which gets every vector too. `k_factor`: a search for k asks the base index for
+    `k * k_factor` candidates.
+    """
 
     base_index: Index | Any
     """Gives the candidates."""
@@ -3507,19 +3810,22 @@ class IndexRefine(Index):
     def __init__(self, base_index: Index, refine_index: Index) -> None: ...
 
 class IndexRefineFlat(IndexRefine):
-    """Ranks the results of an index again by exact distances."""
+    """Ranks the results of an index again by exact distances.
+
+    Keeps the full vectors beside the index: `4 * d` bytes more a vector. `k_factor`: a search for k compares `k * k_factor` candidates again.
+    """
     def __init__(self, *args: Any) -> None:
         """Over an empty index; over one that has vectors, with a pointer to these vectors."""
 
 class IndexRefinePanorama(IndexRefine):
-    """Ranks the results of an index again by one that is cut into levels ([`IndexFlatL2Panorama`](super::flat_panorama::IndexFlatL2Panorama))."""
+    """Ranks the results of an index again by one that is cut into levels (`IndexFlatL2Panorama`)."""
     @overload
     def __init__(self) -> None: ...
     @overload
     def __init__(self, base_index: Index, refine_index: Index) -> None: ...
 
 class IndexRefineSearchParameters(SearchParameters):
-    """Parameters of one search in an [`IndexRefine`]."""
+    """Parameters of one search in an `IndexRefine`."""
 
     k_factor: float
     """How many candidates there are for each result."""
@@ -3578,8 +3884,6 @@ class IndexResidualQuantizerFastScan(IndexAdditiveQuantizerFastScan):
 
     rq: ResidualQuantizer
     """Makes the codes."""
-    def estimate_norm_scale(self, n: int, x: Any) -> None:
-        """Finds norm_scale from the n vectors that x leads to."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3588,6 +3892,8 @@ class IndexResidualQuantizerFastScan(IndexAdditiveQuantizerFastScan):
     def __init__(self, orig: IndexResidualQuantizer, bbs: int = 32) -> None: ...
     @overload
     def __init__(self, aq: ResidualQuantizer, metric: int = ..., bbs: int = 32) -> None: ...
+    def _estimate_norm_scale(self, x: np.ndarray) -> None:
+        """Finds `norm_scale` from vectors (n, d)."""
 
 class IndexRowwiseMinMaxBase(Index):
     """Base of the codecs that scale vectors."""
@@ -3615,7 +3921,11 @@ class IndexRowwiseMinMaxFP16(IndexRowwiseMinMaxBase):
     def __init__(self, index: Index) -> None: ...
 
 class IndexScalarQuantizer(IndexFlatCodes):
-    """Stores scalar-quantized codes and searches them exhaustively."""
+    """Stores scalar-quantized codes and searches them exhaustively.
+
+    `qtype`: what a coordinate becomes, as `ScalarQuantizer.QT_8bit` (a byte: `d` bytes a vector), `QT_4bit`, `QT_6bit`, `QT_fp16`, `QT_bf16`.
+    Those of bits are trained: they need the range of each coordinate.
+    """
 
     sq: ScalarQuantizer
     """Makes the codes."""
@@ -3625,7 +3935,10 @@ class IndexScalarQuantizer(IndexFlatCodes):
     def __init__(self, d: int, qtype: int, metric: int = ...) -> None: ...
 
 class IndexShards(ThreadedIndexBase):
-    """Several indexes, each with a part of the vectors."""
+    """Several indexes, each with a part of the vectors.
+
+    `add` gives each an equal part of the vectors; a search asks all and merges what they find. `add_shard` takes an index.
+    """
 
     threaded: bool
     """Whether indexes are asked at the same time, by a thread each; else one after the other, each by all threads."""
@@ -3800,8 +4113,12 @@ class InvertedListScanner:
         """As scan_codes, for what an InvertedListsIterator gives; how much that is goes to where list_size points."""
     def iterate_codes_range(self, iterator: Any, radius: float, result: Any, list_size: Any) -> None:
         """As scan_codes_range, for what an InvertedListsIterator gives; how much that is goes to where list_size points."""
+    def _bytes_of(self, n: int) -> int:
+        """Bytes of `n` codes as they lie in a list: packed in whole blocks, or one after the other."""
     def distances_to_codes(self, codes: np.ndarray) -> np.ndarray:
         """The query's distances to codes: (n,)."""
+    def _unpacked(self, n: int, codes: np.ndarray) -> np.ndarray:
+        """The first `n` of the codes of a list, one after the other."""
 
 class InvertedListScannerStats:
     """What scans with a scanner did."""
@@ -3831,6 +4148,8 @@ class Level1Quantizer:
     """Parameters of the k-means."""
     clustering_index: Index | Any
     """If set, assigns points to centroids in that k-means."""
+    def train_q1(self, n: int, x: Any, verbose: bool, metric_type: int) -> None:
+        """Trains the coarse quantizer on n vectors that a pointer leads to."""
     def coarse_code_size(self) -> int:
         """Bytes of a list's number."""
     def encode_listno(self, list_no: int, code: Any) -> None:
@@ -3853,7 +4172,10 @@ class LocalSearchCoarseQuantizer(AdditiveCoarseQuantizer):
     def __init__(self, d: int, M: int, nbits: int, metric: int = ...) -> None: ...
 
 class LocalSearchQuantizer(AdditiveQuantizer):
-    """Finds codes by iterated local search."""
+    """Finds codes by iterated local search.
+
+    Training alternates between codes and codebooks. Martinez, Zakhmi, Hoos and Little, LSQ++, 2018.
+    """
 
     K: int
     """Entries of a codebook."""
@@ -3878,6 +4200,16 @@ class LocalSearchQuantizer(AdditiveQuantizer):
     """Kept for programs that set it: codebooks are always solved for in double precision."""
     icm_encoder_factory: IcmEncoderFactory | Any
     """Makes the passes over codes, if it is set; the CPU does otherwise. Files do not have it."""
+    def icm_encode(self, codes: Any, x: Any, n: int, ils_iters: int, gen: Any) -> None:
+        """Improves the codes of n vectors, M int32 each, by a local search from ils_iters perturbed beginnings. gen: RandomGenerator.mt."""
+    def icm_encode_impl(
+        self, codes: Any, x: Any, unaries: Any, gen: Any, n: int, ils_iters: int, verbose: bool = False
+    ) -> None:
+        """As icm_encode; the terms are computed anew."""
+    def perturb_codes(self, codes: Any, n: int, gen: Any) -> None:
+        """Changes nperts numbers of each of n codes at random. gen: RandomGenerator.mt."""
+    def perturb_codebooks(self, T: float, stddev: Any, gen: Any) -> None:
+        """Moves every entry at random by T times a share of the deviations in a Float32Vector. gen: RandomGenerator.mt."""
     def update_codebooks(self, x: Any, codes: Any, n: int) -> None:
         """Solves for the codebooks that decode the codes of n vectors, M numbers each, with the least error."""
     def compute_unary_terms(self, x: Any, unaries: Any, n: int) -> None:
@@ -3904,7 +4236,10 @@ class MaskedInvertedLists(ReadOnlyInvertedLists):
     def __init__(self, il0: InvertedLists, il1: InvertedLists) -> None: ...
 
 class MultiIndexQuantizer(Index):
-    """A quantizer of `2^(M * nbits)` centroids: each is one of the centroids of each of `M` parts. It has no vectors but these."""
+    """A quantizer of `2^(M * nbits)` centroids: each is one of the centroids of each of `M` parts. It has no vectors but these.
+
+    Babenko and Lempitsky, The inverted multi-index, 2012.
+    """
 
     pq: ProductQuantizer
     """The parts and their centroids."""
@@ -3946,20 +4281,38 @@ class NNDescent:
     """Begins the random numbers."""
     d: int
     """Vector dimension."""
-    @property
-    def ntotal(self) -> int:
-        """Number of vertices."""
+    ntotal: int
+    """Number of vertices."""
     @property
     def has_built(self) -> bool:
         """Whether there is a graph."""
     final_graph: Int32Vector
     """The neighbours of each vertex, nearest first, `ntotal * K` numbers."""
+    def build(self, qdis: Any, n: int, verbose: bool = False) -> None:
+        """Builds the graph over the first n vectors that a DistanceComputer compares."""
+    def search(self, qdis: Any, topk: int, indices: Any, dists: Any, vt: Any) -> None:
+        """The topk nearest vertices to the DistanceComputer's query; int64 and float32 go to where pointers lead."""
+    @property
+    def graph(self) -> Any:
+        """The graph while it is built."""
+    def init_graph(self, qdis: Any) -> None:
+        """Begins with random neighbours of `ntotal` vertices; `update` and `join` make them better."""
+    def join(self, qdis: Any) -> None:
+        """Compares those that `update` chose with each other."""
+    def nndescent(self, qdis: Any, verbose: bool = False) -> None:
+        """Rounds of `update` and `join`, as many as `iter` says or as change something."""
+    def generate_eval_set(self, qdis: Any, c: Any, v: Any, N: int) -> None:
+        """Appends the K nearest of the first N vertices to each of those in an Int32Vector, c, to the vectors of an Int32VectorVector, v."""
+    def eval_recall(self, ctrl_points: Any, acc_eval_set: Any) -> float:
+        """Which part of the neighbours in an Int32VectorVector the graph that is built has, for the vertices of an Int32Vector."""
     def __init__(self, d: int, K: int) -> None: ...
     def reset(self) -> None:
         """Forgets the graph."""
+    def update(self) -> None:
+        """Chooses the neighbours that the next `join` compares with each other."""
 
 class NSG:
-    """The graph."""
+    """A graph whose vertices have at most `R` links each, which are found from each vertex's nearest neighbours."""
 
     this: Any
     thisown: bool
@@ -3979,6 +4332,26 @@ class NSG:
     @property
     def is_built(self) -> bool:
         """Whether there is a graph."""
+    @property
+    def use_visited_hashset(self) -> Any:
+        """Whether searches note in a set what they visited. Here they choose by themselves, and nothing can be set, as in Faiss's module."""
+    @use_visited_hashset.setter
+    def use_visited_hashset(self, value: Any) -> None: ...
+    @property
+    def rng(self) -> RandomGenerator:
+        """The generator of first vertices, as each search begins with it."""
+    def build(self, storage: Any, n: int, knn_graph: Any, verbose: bool = False) -> None:
+        """Builds the graph over the n vectors of a storage from their nearest neighbours, an NSG_Graph_int."""
+    def init_graph(self, storage: Any, knn_graph: Any) -> None:
+        """Finds where searches begin, by nearest neighbours, an NSG_Graph_int."""
+    def search(self, dis: Any, k: int, I: Any, D: Any, vt: Any) -> None:
+        """The k nearest vertices to the DistanceComputer's query; int64 and float32 go to where pointers lead."""
+    def tree_grow(self, storage: Any, degrees: Any) -> int:
+        """Links what can't be reached from where searches begin; returns how many vertices. The numbers of links go to an Int32Vector."""
+    def attach_unlinked(self, storage: Any, vt: VisitedTable, vt2: VisitedTable, degrees: Any) -> int:
+        """Links the first vertex that `vt` has not visited; returns from which one, -1 where there is none to be linked. The numbers of links
+        go to an Int32Vector.
+        """
     def get_final_graph(self) -> NSG_Graph_int:
         """The links of each vertex."""
     @property
@@ -3991,6 +4364,12 @@ class NSG:
     def __init__(self, R: int = 32) -> None: ...
     def reset(self) -> None:
         """Forgets the graph."""
+    def add_reverse_links(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a std::vector of locks, an object of C++ that Python can't make."""
+    def link(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a Graph<NSG::Node>, an object of C++ that Python can't make."""
+    def sync_prune(self, *args: Any, **kwargs: Any) -> Any:
+        """TypeError: it takes a std::vector of NSG::Node, an object of C++ that Python can't make."""
 
 class NormalizationTransform(VectorTransform):
     """Scales each vector to an L2 norm of 1."""
@@ -4003,7 +4382,10 @@ class NormalizationTransform(VectorTransform):
     def __init__(self, d: int, norm: float = 2.0) -> None: ...
 
 class OPQMatrix(LinearTransform):
-    """A rotation trained so that a product quantizer of `M` parts loses least afterwards."""
+    """A rotation trained so that a product quantizer of `M` parts loses least afterwards.
+
+    `d`, `M`: dimension and parts of that quantizer; `d2`: dimension afterwards, if not `d`. Ge, He, Ke and Sun, Optimized product quantization, 2014.
+    """
 
     M: int
     """Number of parts of the product quantizer."""
@@ -4015,10 +4397,15 @@ class OPQMatrix(LinearTransform):
     """Iterations of k-means in the first."""
     max_train_points: int
     """Training uses at most this many vectors."""
+    pq: ProductQuantizer | Any
+    """Used in training, in place of a quantizer of 8 bits of its own, where it is set; it is trained then."""
     def __init__(self, d: int = 0, M: int = 1, d2: int = -1) -> None: ...
 
 class OnDiskInvertedLists(InvertedLists):
-    """Inverted lists in a file that is mapped."""
+    """Inverted lists in a file that is mapped.
+
+    The lists of an index that need not fit in memory: give it to `IndexIVF.replace_invlists`, or read an index with `IO_FLAG_MMAP`.
+    """
 
     filename: str
     """The file; empty where the lists are a part of an index's file."""
@@ -4029,6 +4416,25 @@ class OnDiskInvertedLists(InvertedLists):
     """Whether entries can't be added or changed."""
     prefetch_nthread: int
     """Accepted for compatibility: the system reads ahead what is asked for."""
+    @property
+    def lists(self) -> Any:
+        """Where each list is in the file: copies."""
+    @property
+    def slots(self) -> Any:
+        """The free slots of the file: first byte and bytes of each."""
+    @property
+    def ptr(self) -> Any:
+        """A pointer to a copy of the file's bytes, None where there are none."""
+    @property
+    def locks(self) -> Any:
+        """What locks the lists."""
+    @property
+    def pf(self) -> Any:
+        """What reads ahead."""
+    def do_mmap(self) -> None:
+        """Maps the file anew; here it always is."""
+    def set_all_lists_sizes(self, sizes: Any) -> None:
+        """Gives all lists, which are empty, sizes, one after the other in the file; a pointer to nlist uint64."""
     def merge_from_multiple(self, ils: Any, n_il: int, shift_ids: bool = False, verbose: bool = False) -> int:
         """Fills these lists, which are empty, with the entries of n_il others. ils: `data()` of an InvertedListsPtrVector.
 
@@ -4040,11 +4446,28 @@ class OnDiskInvertedLists(InvertedLists):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, nlist: int, code_size: int, filename: str, read_only: bool = False) -> None: ...
+    def _places(self) -> np.ndarray:
+        """Where each list is: entries, entries that there is room for, and the first byte."""
+    def _free_slots(self) -> np.ndarray:
+        """The free slots: first byte and bytes."""
+    def _bytes(self) -> np.ndarray:
+        """The bytes of the file."""
+    def allocate_slot(self, capacity: int) -> int:
+        """Takes a slot of so many bytes, by growing the file if no free one is large enough. Returns its first byte."""
+    def free_slot(self, offset: int, capacity: int) -> None:
+        """Gives back a slot of so many bytes, which must be in no list and not free."""
+    def update_totsize(self, new_size: int) -> None:
+        """Makes the file longer."""
+    def resize_locked(self, list_no: int, new_size: int) -> None:
+        """As `resize`."""
     def crop_invlists(self, l0: int, l1: int) -> None:
         """Keeps the lists `l0` to `l1 - 1` only."""
 
 class PCAMatrix(LinearTransform):
-    """Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again."""
+    """Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again.
+
+    `d_in`, `d_out`: dimensions before and after. `eigen_power = -0.5` whitens; `random_rotation` spreads the variance over the components again.
+    """
 
     eigen_power: float
     """Components are scaled by the eigenvalue to this power: -0.5 whitens."""
@@ -4104,6 +4527,12 @@ class Panorama:
         """Writes the norms of n_entry vectors to the places from `offset` on; cumsum_base, vectors: pointers to floats."""
     def compute_query_cum_sums(self, query: Any, query_cum_sums: Any) -> None:
         """Writes the norms of what is left of a query from each level on, and a 0; pointers to floats."""
+    def copy_entry(
+        self, dest_codes: Any, src_codes: Any, dest_cum_sums: Any, src_cum_sums: Any, dest_idx: int, src_idx: int
+    ) -> None:
+        """Copies the vector at a place, and its norms, to a place elsewhere: pointers to bytes and to floats."""
+    def set_derived_values(self) -> None:
+        """Sets what follows from the number of levels; here that is always set."""
     def reconstruct(self, key: int, recons: Any, codes_base: Any) -> None:
         """Writes the vector at a place to where `recons` leads; codes_base: a pointer to bytes."""
     def __init__(self, code_size: int, n_levels: int, batch_size: int) -> None: ...
@@ -4132,6 +4561,10 @@ class PermutationObjective:
     thisown: bool
     n: int
     """Size of the permutation."""
+    def compute_cost(self, perm: Any) -> float:
+        """What a permutation, a pointer to n numbers, costs."""
+    def cost_update(self, perm: Any, iw: int, jw: int) -> float:
+        """By how much the cost changes if the numbers at two places of a permutation are swapped."""
 
 class SimulatedAnnealingParameters:
     """How a permutation is searched for."""
@@ -4157,7 +4590,10 @@ class SimulatedAnnealingParameters:
     def __init__(self) -> None: ...
 
 class PolysemousTraining(SimulatedAnnealingParameters):
-    """How a product quantizer's centroids get new numbers."""
+    """How a product quantizer's centroids get new numbers.
+
+    Douze, Jégou and Perronnin, Polysemous codes, 2016.
+    """
 
     OT_None: ClassVar[int]
     OT_Ranking_weighted_diff: ClassVar[int]
@@ -4187,6 +4623,15 @@ class ProductAdditiveQuantizer(AdditiveQuantizer):
 
     nsplits: int
     """Number of parts."""
+    def subquantizer(self, m: int) -> Any:
+        """The quantizer of a part."""
+    @property
+    def quantizers(self) -> _Items:
+        """The quantizers of the parts."""
+    def init(self, d: int, aqs: Any, search_type: int) -> None:
+        """Becomes a quantizer of d dimensions, cut into parts for the quantizers that are given, as `quantizers` gives them."""
+    def compute_unpacked_codes(self, x: Any, codes: Any, n: int, centroids: Any = None) -> None:
+        """Writes the numbers of entries that n vectors are encoded to, n * M int32. All are pointers; centroids are not needed."""
 
 class ProductLocalSearchQuantizer(ProductAdditiveQuantizer):
     """A local search quantizer for each part of the vectors."""
@@ -4194,11 +4639,17 @@ class ProductLocalSearchQuantizer(ProductAdditiveQuantizer):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, nsplits: int, Msub: int, nbits: int, search_type: int = 0) -> None: ...
+    def _init(self, d: int, aqs: list, search_type: int) -> None:
+        """Becomes a quantizer of `d` dimensions, cut into parts for these quantizers."""
     def subquantizer(self, m: int) -> LocalSearchQuantizer:
         """The quantizer of a part."""
 
 class ProductQuantizer(Quantizer):
-    """Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits."""
+    """Cuts vectors into `M` parts of `dsub` numbers and replaces each part by the number of its nearest centroid, of `nbits` bits.
+
+    `compute_codes` encodes (n, d) float32 to (n, code_size) uint8, `code_size = (M * nbits + 7) / 8`, and `decode` reverses it. `M` must divide `d`.
+    Jégou, Douze and Schmid, Product quantization for nearest neighbor search, 2011.
+    """
 
     Train_default: ClassVar[int]
     Train_hot_start: ClassVar[int]
@@ -4274,6 +4725,8 @@ class ProductResidualQuantizer(ProductAdditiveQuantizer):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, nsplits: int, Msub: int, nbits: int, search_type: int = 0) -> None: ...
+    def _init(self, d: int, aqs: list, search_type: int) -> None:
+        """Becomes a quantizer of `d` dimensions, cut into parts for these quantizers."""
     def subquantizer(self, m: int) -> ResidualQuantizer:
         """The quantizer of a part."""
 
@@ -4351,7 +4804,7 @@ class QueryFactorsData:
         """Of a query (d,) and a centroid (d,), or 0, rounded to `qb` bits. Returns the rounded query."""
 
 class RaBitQSearchParameters(SearchParameters):
-    """Parameters of one search of an [`IndexRaBitQ`]."""
+    """Parameters of one search of an `IndexRaBitQ`."""
 
     qb: int
     """Bits that queries are rounded to when they are compared with signs, up to 8; 0 for no rounding."""
@@ -4414,12 +4867,8 @@ class RemapDimensionsTransform(VectorTransform):
 
     map: Int32Vector
     """For each coordinate that goes out, the one that comes in, or -1."""
-    @overload
-    def __init__(self) -> None: ...
-    @overload
-    def __init__(self, d_in: int, d_out: int, uniform: bool = True) -> None: ...
-    @overload
-    def __init__(self, d_in: int, d_out: int, map: np.ndarray) -> None: ...
+    def __init__(self, *args: Any) -> None:
+        """By a rule, or by a pointer to d_out numbers of coordinates, -1 for zeros."""
 
 class Repeats:
     """The numbers that a vector consists of, each with how often it occurs; the permutations of the vector are numbered."""
@@ -4462,10 +4911,6 @@ class ReproduceDistancesObjective(PermutationObjective):
     @staticmethod
     def compute_mean_stdev(tab: Any, n2: int, mean_out: Any, stddev_out: Any) -> None:
         """Mean and standard deviation of n2 numbers, to where the last two pointers lead."""
-    def compute_cost(self, perm: Any) -> float:
-        """What a permutation, a pointer to n numbers, costs."""
-    def cost_update(self, perm: Any, iw: int, jw: int) -> float:
-        """By how much the cost changes if the numbers at two places of a permutation are swapped."""
     def set_affine_target_dis(self, source_dis_in: Any) -> None:
         """Takes other distances in, a pointer to n * n, scaled and shifted to the mean and deviation of the targets."""
     def targets(self) -> np.ndarray:
@@ -4494,7 +4939,11 @@ class ResidualCoarseQuantizer(AdditiveCoarseQuantizer):
         """Takes the first codebooks of another quantizer."""
 
 class ResidualQuantizer(AdditiveQuantizer):
-    """Encodes by the best of `max_beam_size` sums of entries, found codebook by codebook."""
+    """Encodes by the best of `max_beam_size` sums of entries, found codebook by codebook.
+
+    Training finds codebook after codebook by k-means on what the ones before leave over. Liu, Lu and Shao, Improved residual vector quantization,
+    2015.
+    """
 
     Skip_codebook_tables: ClassVar[int]
     Train_default: ClassVar[int]
@@ -4549,7 +4998,11 @@ class ResidualQuantizer(AdditiveQuantizer):
         """Bytes that encoding a vector takes."""
 
 class ScalarQuantizer(Quantizer):
-    """Replaces each coordinate by a few bits: of its place in a range, or by the nearest of some levels, or by a shorter number."""
+    """Replaces each coordinate by a few bits: of its place in a range, or by the nearest of some levels, or by a shorter number.
+
+    `compute_codes` encodes (n, d) float32 to (n, code_size) uint8, and `decode` reverses it. `QT_fp16`, `QT_bf16` and the `_direct` types need no
+    training.
+    """
 
     QT_0bit: ClassVar[int]
     QT_1bit_eden: ClassVar[int]
@@ -4593,6 +5046,17 @@ class ScalarQuantizer(Quantizer):
     """Bits of a coordinate."""
     trained: Float32Vector
     """What training leaves: ranges as starts and widths, or levels and the boundaries between them."""
+    @property
+    def turboq_refine(self) -> Any:
+        """How TurboQuant's codes are refined."""
+    def select_quantizer(self) -> Any:
+        """What encodes and decodes single vectors in C++; here the quantizer itself does."""
+    def get_distance_computer(self, metric: int = 1) -> Any:
+        """What compares a query with codes, which are copied, by L2 or inner product."""
+    def select_InvertedListScanner(
+        self, mt: int, quantizer: Any, store_pairs: bool, sel: Any, by_residual: bool = False
+    ) -> Any:
+        """What compares a query with codes of vectors, or of their residuals to the centroids of a coarse quantizer, list by list."""
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -4601,7 +5065,10 @@ class ScalarQuantizer(Quantizer):
         """Sets what follows from d and qtype."""
 
 class SearchParametersHNSW(SearchParameters):
-    """Parameters of one search in a hierarchical graph."""
+    """Parameters of one search in a hierarchical graph.
+
+    Give it to `search(x, k, params=SearchParametersHNSW(efSearch=64))`: it holds for that search alone.
+    """
 
     efSearch: int
     """Candidates kept."""
@@ -4635,7 +5102,7 @@ class SearchParametersPreTransform(SearchParameters):
     def __init__(self, *, sel: IDSelector | None = None, index_params: SearchParameters | None = None) -> None: ...
 
 class SearchParametersResidualCoarseQuantizer(SearchParameters):
-    """Parameters of one search among the centroids of a [`ResidualCoarseQuantizer`]."""
+    """Parameters of one search among the centroids of a `ResidualCoarseQuantizer`."""
 
     beam_factor: float
     """As the index's."""
@@ -4653,7 +5120,7 @@ class SignBitFactors:
     def __init__(self) -> None: ...
 
 class SignBitFactorsWithError(SignBitFactors):
-    """As [`SignBitFactors`], with an error."""
+    """As `SignBitFactors`, with an error."""
 
     f_error: float
     """How far off the estimate may be, for a query at distance 1 from the centroid."""
@@ -4674,6 +5141,9 @@ class SimulatedAnnealingOptimizer(SimulatedAnnealingParameters):
     """Size of the permutation."""
     init_cost: float
     """The cost at the beginning of the last run."""
+    @property
+    def rnd(self) -> RandomGenerator:
+        """The generator that runs begin with."""
     def optimize(self, perm: Any) -> float:
         """One run from the permutation that a pointer leads to, and gets the new one; returns its cost."""
     def run_optimization(self, best_perm: Any) -> float:
@@ -4698,7 +5168,10 @@ class SliceInvertedLists(ReadOnlyInvertedLists):
     def __init__(self, il: InvertedLists, i0: int, i1: int) -> None: ...
 
 class StandardGpuResources(GpuResourcesProvider):
-    """Streams, cuBLAS handles, pinned and temporary memory of every GPU that is used with it. Indexes share and keep them."""
+    """Streams, cuBLAS handles, pinned and temporary memory of every GPU that is used with it. Indexes share and keep them.
+
+    Once a process is enough; as many indexes as one likes, on all GPUs.
+    """
     def getMemoryInfo(self) -> dict[int, dict[str, tuple[int, int]]]:
         """For each GPU in use, by kind of memory: the number of allocations and their bytes."""
     def __init__(self) -> None: ...
@@ -4722,12 +5195,12 @@ class StandardGpuResources(GpuResourcesProvider):
         """Bytes of temporary memory not in use."""
 
 class StopWordsInvertedLists(ReadOnlyInvertedLists):
-    """Lists of more than `maxsize` entries count as empty, as words that are in every text do."""
+    """Lists of `maxsize` entries or more count as empty, as words that are in every text do."""
     @property
     def il0(self) -> InvertedLists | Any:
         """The other lists."""
     maxsize: int
-    """The most entries of a list that counts."""
+    """A list that counts has fewer entries."""
     def __init__(self, il: InvertedLists, maxsize: int) -> None: ...
 
 class SuperKMeans:
@@ -4756,7 +5229,7 @@ class SuperKMeans:
         """One row a round: obj, time, time_search, imbalance_factor, nsplit."""
 
 class SuperKMeansParameters(ClusteringParameters):
-    """Parameters of SuperKMeans. Those beyond [`ClusteringParameters`] say what it leaves out, which here is nothing."""
+    """Parameters of SuperKMeans. Those beyond `ClusteringParameters` say what it leaves out, which here is nothing."""
 
     d_prime_fraction: float
     """First dimensions whose products are computed for all pairs, as a part of all."""
@@ -4893,8 +5366,19 @@ class VectorIOWriter(IOWriter):
 
 class ZeroCopyIOReader(IOReader):
     """Reads from bytes that stay where they are: an index read from it sees its codes there, and they can then be read only."""
+    @property
+    def rp_(self) -> int:
+        """How many of the bytes have been read."""
+    @property
+    def total_(self) -> int:
+        """How many there are."""
     def __init__(self, data: Any, size: int) -> None:
         """Of `size` bytes that a pointer leads to. An index read from them sees its codes where they are; it keeps them."""
+    @property
+    def data_(self) -> Any:
+        """A pointer to the bytes."""
+    def get_data_view(self, ptr: Any, size: int, nitems: int) -> int:
+        """TypeError: where the view goes is a pointer to a pointer, which Python can't make."""
     def reset(self) -> None:
         """Goes back to the first byte."""
 
@@ -4914,6 +5398,9 @@ class ZnSphereCodec(EnumeratedVectors):
     @property
     def code_size(self) -> int:
         """Bytes of a number."""
+    @property
+    def code_segments(self) -> Any:
+        """The numbers of each atom's permutations."""
     def search_and_encode(self, x: Any) -> int:
         """The number of the point in whose direction a vector lies."""
     @overload
@@ -4946,6 +5433,22 @@ class ZnSphereCodecRec(EnumeratedVectors):
     @property
     def code_size(self) -> int:
         """Bytes of a number."""
+    @property
+    def all_nv(self) -> Any:
+        """`get_nv` of each number of dimensions and of each squared radius up to r2."""
+    @property
+    def all_nv_cum(self) -> Any:
+        """`get_nv_cum` of each number of dimensions and of each two squared radii up to r2; 0 where there is none."""
+    def get_nv_cum(self, ld: int, r2t: int, r2a: int) -> int:
+        """Of the points of 2^ld dimensions on the sphere of squared radius r2t, those whose first half has a squared length below r2a."""
+    def set_nv_cum(self, ld: int, r2t: int, r2a: int, v: int) -> None:
+        """RuntimeError unless the number is the one that is there: the numbers of the codec follow from its radius."""
+    @property
+    def decode_cache_ld(self) -> int:
+        """Points of 2^decode_cache_ld dimensions are kept decoded."""
+    @property
+    def decode_cache(self) -> Any:
+        """The points of so many dimensions, in the order of their numbers, for each squared radius up to r2."""
     def encode_centroid(self, c: Any) -> int:
         """The number of a point of the sphere, which a pointer leads to."""
     def get_nv(self, ld: int, r2a: int) -> int:
@@ -4981,6 +5484,41 @@ class ZnSphereSearch:
     def __init__(self) -> None: ...
     @overload
     def __init__(self, dim: int, r2: int) -> None: ...
+
+class IcmEncoder:
+    """Improves codes for a LocalSearchQuantizer. Made from one, or by IcmEncoderFactory.get."""
+
+    binaries: Any
+    verbose: bool
+    lsq: Any
+    def __init__(self, lsq: Any) -> None: ...
+    def set_binary_term(self) -> None:
+        """Computes what each two entries of different codebooks add beside each other."""
+    def encode(self, codes: Any, x: Any, gen: Any, n: int, ils_iters: int) -> None:
+        """As LocalSearchQuantizer.icm_encode."""
+
+class LSQTimer:
+    """Adds up times by name. Nothing here takes them by itself."""
+
+    t: Any
+    def __init__(self) -> None: ...
+    def get(self, name: str) -> float:
+        """The time of a name, 0 for one that is not known."""
+    def add(self, name: str, delta: float) -> None:
+        """Adds to the time of a name."""
+    def reset(self) -> None:
+        """Forgets all times."""
+
+class LSQTimerScope:
+    """Adds the milliseconds from here until `finish` to the time of a name."""
+
+    t0: float
+    timer: Any
+    name: str
+    finished: bool
+    def __init__(self, timer: LSQTimer, name: str) -> None: ...
+    def finish(self) -> None:
+        """Adds the time, once."""
 
 def cast_integer_to_float_ptr(x: int) -> Any | None:
     """A pointer to an address. Nothing checks that there are numbers."""
@@ -5027,7 +5565,7 @@ def clone_VectorTransform(vt: Any) -> Any:
     """A deep copy of a transform."""
 
 def clone_index(index: Any) -> Any:
-    """A deep copy."""
+    """A copy of an index that shares nothing with it, with all that is inside it."""
 
 def deserialize_index(data: np.ndarray, io_flags: int = 0) -> Any:
     """The index that serialize_index made an array of."""
@@ -5051,7 +5589,18 @@ def extract_index_ivf(index: Any) -> Any:
     """As try_extract_index_ivf; RuntimeError where there is none."""
 
 def index_factory(d: int, description: str, metric: int = 1) -> Any:
-    """The index over d-dimensional vectors that the description describes, as in 'OPQ16,IVF1024,PQ16'; it may have to be trained."""
+    """An empty index over d-dimensional vectors, as a description has it; it is to be trained where its `is_trained` is False.
+
+    metric: how vectors are compared: METRIC_L2 (squared distances), METRIC_INNER_PRODUCT, ...
+    description: parts with commas between, as in 'OPQ16,IVF1024,PQ16,RFlat':
+    transforms  PCA64, PCAR64, OPQ16, OPQ16_64, RR64, ITQ64, L2norm, Pad128
+    lists       IVF1024, IVF65536_HNSW32, IVF1024(PQ8x4fs), IMI2x8
+    codes       Flat, SQ8, SQ4, SQfp16, PQ16, PQ16x4fs, RaBitQ, RQ8x8, LSQ8x8, LSH
+    graphs      HNSW32, HNSW32_SQ8, NSG32
+    around all  IDMap or IDMap2 first, RFlat or Refine(SQfp16) last
+
+    RuntimeError where no index is described so.
+    """
 
 def read_InvertedLists(reader: Any, io_flags: int = 0) -> Any:
     """Reads inverted lists from a file (a path) or from an IOReader; None where it says that there are none."""
@@ -5065,11 +5614,12 @@ def read_VectorTransform(where: Any) -> Any:
 def read_index(where: Any, io_flags: int = 0) -> Any:
     """Reads an index from a file (a path) or from an IOReader, as the class that it was written as; None where it says that there is none.
 
-    io_flags: IO_FLAG_READ_ONLY, IO_FLAG_MMAP, ...
+    io_flags: a sum. IO_FLAG_MMAP leaves inverted lists in the file, IO_FLAG_MMAP_IFC all codes; IO_FLAG_READ_ONLY forbids changes to lists on disk.
+    RuntimeError, with the file's name and the reason, where it can't be read or is damaged.
     """
 
 def serialize_index(index: Any, io_flags: int = 0) -> np.ndarray:
-    """The file of an index, as an array of uint8."""
+    """What write_index writes to a file, as an array of uint8: for a database, a message, pickle. deserialize_index reads it."""
 
 def try_extract_index_ivf(index: Any) -> Any:
     """The IndexIVF inside an index, behind transforms and id maps; None where there is none."""
@@ -5367,10 +5917,15 @@ class ClusteringIterationStatsVector:
 class Kmeans:
     """k-means clustering of d-dimensional vectors.
 
-    Keywords are the fields of ClusteringParameters (niter, nredo, verbose, spherical, seed, ...), and `gpu`: True for all GPUs, or their
-    number. With True and no GPU the CPU does the work, and a RuntimeWarning says why; a number of GPUs that are not there is a ValueError.
+    d: dimension. k: number of centroids. Keywords are the fields of ClusteringParameters, among them
+    niter (25): rounds. nredo (1): how often to begin anew; the best result is kept. seed (1234): of the first centroids.
+    spherical (False): centroids get length 1, and vectors are compared by inner product.
+    max_points_per_centroid (256): with more vectors than k times this, a sample is used; min_points_per_centroid (39): fewer bring a warning.
+    verbose (False): says how it goes.
+    and `gpu`: True for all GPUs, or their number. With True and no GPU the CPU does the work, and a RuntimeWarning says why; a number of GPUs that
+    are not there is a ValueError.
 
-    After training: `centroids`, shape (k, d); `obj`, the objective after each round; `iteration_stats`, a dict for each round.
+    After training: `centroids`, float32, shape (k, d); `obj`, the sum of squared distances after each round; `iteration_stats`, a dict for each round.
     """
 
     d: int
@@ -5395,11 +5950,52 @@ class Kmeans:
     def assign(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The distance to the nearest centroid, and which it is, for vectors of shape (n, d)."""
 
+class SuperKMeansAssignScratch:
+    """What Faiss's rounds reuse memory in; here they need none."""
+
+    Y_trail: Any
+    Y_pdx: Any
+    x_norms_partial: Any
+    y_norms_partial: Any
+    partial_ip: Any
+
 class SuperKmeans(Kmeans):
     """As Kmeans, with the fields of SuperKMeansParameters, for vectors of at least 32 dimensions and without weights."""
 
 def kmeans_clustering(d: int, n: int, k: int, x: Any, centroids: Any) -> float:
     """Clusters n vectors; writes k centroids to where the last pointer leads, and returns the sum of the distances to them."""
+
+def super_kmeans_assign_iteration(
+    X_tilde: np.ndarray,
+    Y_tilde: np.ndarray,
+    tau: np.ndarray,
+    assignments: np.ndarray,
+    d_prime: int,
+    ad_coeff: np.ndarray,
+    cp: Any,
+) -> tuple[int, int]:
+    """Assigns vectors (n, d) to the nearest of centroids (k, d), from assignments (n,) of int32 at squared distances tau (n,) on, which change.
+
+    A centroid is passed over where the squared distance of the first d_prime coordinates is above tau times ad_coeff[d_prime], of d + 1 such numbers,
+    and so from block to block of the others. Returns how many pairs there are, and how many were passed over at first.
+    """
+
+def super_kmeans_assign_iteration_c(
+    X_tilde: Any,
+    n: int,
+    d: int,
+    Y_tilde: Any,
+    k: int,
+    tau: Any,
+    assignments: Any,
+    d_prime: int,
+    ad_coeff: Any,
+    cp: Any,
+    total_pairs: Any = None,
+    pruned_at_gemm: Any = None,
+    scratch: Any = None,
+) -> None:
+    """As super_kmeans_assign_iteration, with pointers; the two counts are int64."""
 
 class IndexIVFInterface(Level1Quantizer):
     """What all inverted files have, each in its own way."""
@@ -5410,6 +6006,11 @@ class IndexIVFInterface(Level1Quantizer):
         """As search, in lists that the caller chose."""
     def range_search_preassigned(self, *args: Any, **kwargs: Any) -> Any:
         """As range_search, in lists that the caller chose."""
+
+def initialize_IVFPQ_precomputed_table(
+    use_precomputed_table: Any, quantizer: Any, pq: Any, precomputed_table: Any, by_residual: bool, verbose: bool
+) -> None:
+    """Fills an AlignedTableFloat32 as IndexIVFPQ.precompute_table does, and says to where the first, a pointer to int32, leads which kind it is."""
 
 IVFSearchParameters = SearchParametersIVF
 
@@ -5492,13 +6093,18 @@ class MatrixStats:
     buf: Any
     nbuf: int
     def __init__(self, m: np.ndarray) -> None: ...
+    def do_comment(self, comment: str) -> None:
+        """Takes a remark, which goes nowhere: `comments` are complete, as in Faiss once the object is made."""
 
 class RandomGenerator:
     """Faiss's random numbers: a Mersenne twister."""
     def __init__(self, seed: int = 1234) -> None: ...
     @property
     def mt(self) -> Any:
-        """The twister."""
+        """A copy of the twister, as in Faiss."""
+    @classmethod
+    def from_state(cls, state: np.ndarray) -> RandomGenerator:
+        """The generator that goes on from a state, as state_of gives it."""
     def rand_int(self, max: int | None = None) -> int:
         """An integer in [0, 2**31), or in [0, max)."""
     def rand_int64(self) -> int:
@@ -6269,6 +6875,25 @@ def array_to_AlignedTable(a: np.ndarray) -> Any:
 def copy_array_to_AlignedTable(a: np.ndarray, v: Any) -> None:
     """Replaces a table's numbers by those of an array of the same type."""
 
+class ComputeCodesAddCentroidsLUT0MemoryPool:
+    """What Faiss's searches reuse memory in; here they need none."""
+
+    codes: Any
+    norms: Any
+    distances: Any
+    residuals: Any
+    refine_beam_pool: Any
+
+class ComputeCodesAddCentroidsLUT1MemoryPool:
+    """What Faiss's searches reuse memory in; here they need none."""
+
+    codes: Any
+    distances: Any
+    query_norms: Any
+    query_cp: Any
+    residuals: Any
+    refine_beam_lut_pool: Any
+
 class RefineBeamLUTMemoryPool:
     """What Faiss's searches reuse memory in; here they need none."""
 
@@ -6333,6 +6958,12 @@ def beam_search_encode_step_tab(
     """As beam_search_encode_step, by tables: products of the K centroids with those before, row codebook_offsets[j] + code of number j, and with
     each query, and their squared norms; distances are those of the n * beam_size sums so far.
     """
+
+def compute_codes_add_centroids_mp_lut0(rq: Any, x: Any, codes_out: Any, n: int, centroids: Any, pool: Any) -> None:
+    """As ResidualQuantizer.compute_codes_add_centroids; the pool, which C++ reuses memory in, is not needed."""
+
+def compute_codes_add_centroids_mp_lut1(rq: Any, x: Any, codes_out: Any, n: int, centroids: Any, pool: Any) -> None:
+    """As compute_codes_add_centroids_mp_lut0."""
 
 def refine_beam_LUT_mp(
     rq: Any,
@@ -6408,6 +7039,7 @@ class InvertedListsIOHook:
 
     key: str
     classname: str
+    def __init__(self, *_: Any, **__: Any) -> None: ...
     @classmethod
     def lookup(cls, h: int) -> InvertedListsIOHook:
         """The hook of the four characters that a number stands for; RuntimeError where there is none."""
@@ -6427,13 +7059,33 @@ class InvertedListsIOHook:
     def read_ArrayInvertedLists(self, f: Any, io_flags: int, nlist: int, code_size: int, sizes: Any) -> Any:
         """Not possible for these classes."""
 
-class InvertedListsIterator: ...
+class InvertedListsIterator:
+    """Goes through the entries of a list. Made by InvertedLists.get_iterator."""
+
+    has_search_callbacks_: bool
+    def __init__(self, ids: np.ndarray, codes: np.ndarray) -> None:
+        """ids: (n,). codes: (n, code_size) of uint8."""
+    def is_available(self) -> bool:
+        """Whether there is an entry."""
+    def next(self) -> None:
+        """Goes to the next entry."""
+    def get_id_and_codes(self) -> tuple[int, Any]:
+        """The entry's id, and a pointer to its code."""
+    def on_distance_computed(self, *_: Any) -> None:
+        """Told of a distance, where has_search_callbacks_ says so."""
+    def on_heap_changed(self, *_: Any) -> None:
+        """Told of a change of the best results, where has_search_callbacks_ says so."""
 
 class MappedFileIOReader(ZeroCopyIOReader):
     """Reads from a mapped file: an index read from it sees its codes where they are."""
 
     mmap_owner: Any
     def __init__(self, owner: MmappedFileMappingOwner) -> None: ...
+    @property
+    def pos(self) -> int:
+        """How many bytes have been read."""
+    def mmap(self, ptr: Any, size: int, nitems: int) -> int:
+        """TypeError: where the view goes is a pointer to a pointer, which Python can't make."""
 
 class MmappedFileMappingOwner(MaybeOwnedVectorOwner):
     """A file's bytes in memory, as they are when they are looked at."""
@@ -6445,6 +7097,7 @@ class MmappedFileMappingOwner(MaybeOwnedVectorOwner):
 
 class SwigPyIterator:
     """Iterates over a container of C++. There are none here."""
+    def __init__(self, *_: Any, **__: Any) -> None: ...
 
 Version: Any
 
@@ -6552,6 +7205,8 @@ class DistanceComputer:
     def __init__(self, index: Any) -> None: ...
     def set_query(self, x: Any) -> None:
         """The query: a pointer to d numbers, which are copied."""
+    def compared(self) -> tuple[Any, bool, np.ndarray]:
+        """The native index whose vectors are compared, whether distances are negated, and the query."""
     def __call__(self, i: int) -> float:
         """The distance of the query to vector i."""
     def symmetric_dis(self, i: int, j: int) -> float:
@@ -6601,6 +7256,8 @@ class NegativeDistanceComputer(DistanceComputer):
         """The other one."""
     def set_query(self, x: Any) -> None:
         """The query: a pointer to d numbers, which are copied."""
+    def compared(self) -> tuple[Any, bool, np.ndarray]:
+        """As that of the other one, with distances of the other sign."""
     def __call__(self, i: int) -> float:
         """The negative distance of the query to vector i."""
     def symmetric_dis(self, i: int, j: int) -> float:
@@ -6912,13 +7569,15 @@ def int64_rand_max(x: Any, n: int, max: int, seed: int) -> None:
 def ivec_checksum(n: int, a: Any) -> int:
     """The checksum of n integers."""
 
-def knn_L2sqr(
-    x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, y_norm2: Any = None, sel: Any = None
-) -> None:
-    """The k nearest of ny vectors to each of nx, by squared L2 distance."""
+def knn_L2sqr(x: Any, y: Any, d: int, nx: int, ny: int, k: Any, *rest: Any, **named: Any) -> None:
+    """The k nearest of ny vectors to each of nx, by squared L2 distance. After k: vals, ids, y_norm2, sel, of which the last two can be
+    left out; or, with a float_maxheap_array_t in the place of k, y_norm2 and sel.
+    """
 
-def knn_inner_product(x: Any, y: Any, d: int, nx: int, ny: int, k: int, vals: Any, ids: Any, sel: Any = None) -> None:
-    """The k of ny vectors with the largest inner product with each of nx."""
+def knn_inner_product(x: Any, y: Any, d: int, nx: int, ny: int, k: Any, *rest: Any, **named: Any) -> None:
+    """The k of ny vectors with the largest inner product with each of nx. After k: vals, ids, sel, of which the last can be left out; or,
+    with a float_minheap_array_t in the place of k, sel.
+    """
 
 def pairwise_L2sqr(
     d: int, nq: int, xq: Any, nb: int, xb: Any, dis: Any, ldq: int = -1, ldb: int = -1, ldd: int = -1
@@ -7075,6 +7734,11 @@ def simd_histogram_16(data: Any, n: int, min: int, shift: int, hist: Any) -> Non
 def simd_histogram_8(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
     """How many of n numbers of 16 bits fall into each of 8 bins of 2^shift, from min on; shift -1: numbers are bins."""
 
+def greedy_update_nearest(hnsw: Any, qdis: Any, level: int, nearest: Any, d_nearest: Any) -> Any:
+    """Walks at a level of an HNSW from the vertex that `nearest` points to, int32, at the distance that `d_nearest` points to, to nearer and nearer
+    ones, and writes where that ended. Returns HNSWStats.
+    """
+
 class NSG_Graph_int:
     """The neighbours of N vertices, K places each; -1 where a vertex has fewer.
 
@@ -7084,7 +7748,7 @@ class NSG_Graph_int:
 
     N: int
     K: int
-    own_fields: Any
+    own_fields: bool
     def __init__(self, *args: Any) -> None: ...
     @property
     def data(self) -> Any:
@@ -7097,18 +7761,31 @@ class NSG_Graph_int:
 class Neighbor:
     """A neighbour: its number, its distance, and whether it is new."""
 
-    id: Any
-    distance: Any
-    flag: Any
+    id: int
+    distance: float
+    flag: bool
     def __init__(self, id: int = 0, distance: float = 0.0, f: bool = False) -> None: ...
     def __lt__(self, other: Neighbor) -> bool: ...
+
+class Nhood:
+    """The neighbours of a vertex while NNDescent builds a graph: at most M, and those that take part in its next round."""
+
+    M: int
+    pool: Any
+    nn_new: Any
+    nn_old: Any
+    rnn_new: Any
+    rnn_old: Any
+    def __init__(self, other: Nhood | None = None) -> None: ...
+    def insert(self, id: int, dist: float) -> None:
+        """Adds a neighbour that is nearer than the farthest, in whose place it comes where there are M."""
 
 class Embedding:
     """A table of vectors."""
 
+    num_embeddings: int
+    embedding_dim: int
     weight: Any
-    num_embeddings: Any
-    embedding_dim: Any
     def __init__(self, num_embeddings: Any, embedding_dim: int | None = None) -> None: ...
     def from_array(self, array: np.ndarray) -> None:
         """Takes the vectors, (num_embeddings, embedding_dim)."""
@@ -7153,10 +7830,10 @@ class Int32Tensor2D:
 class Linear:
     """A linear layer: x @ weight.T + bias."""
 
+    in_features: int
+    out_features: int
     weight: Any
     bias: Any
-    in_features: Any
-    out_features: Any
     def __init__(self, in_features: Any, out_features: int | None = None, bias: bool = True) -> None: ...
     def from_array(self, array: np.ndarray, bias: np.ndarray | None = None) -> None:
         """Takes weights (out_features, in_features), and a bias (out_features,) where there is one."""
@@ -7169,8 +7846,8 @@ class Linear:
 class NeuralNetCodec:
     """Base of the codecs that are neural networks: of vectors of d dimensions, codes of M numbers."""
 
-    d: Any
-    M: Any
+    d: int
+    M: int
     def __init__(self, d: int, M: int) -> None: ...
     def encode(self, x: Tensor2D) -> Int32Tensor2D:
         """The codes of vectors."""
@@ -7180,11 +7857,11 @@ class NeuralNetCodec:
 class QINCo(NeuralNetCodec):
     """A residual quantizer of M codebooks of K entries, whose codebooks after the first are made by networks for each vector."""
 
+    K: int
+    L: int
+    h: int
     codebook0: Any
-    steps: Any
-    K: Any
-    L: Any
-    h: Any
+    steps: Sequence[QINCoStep]
     def __init__(self, d: Any, K: int | None = None, L: int = 0, M: int = 1, h: int = 0) -> None: ...
     def get_step(self, i: int) -> QINCoStep:
         """Step i: codebook i + 1."""
@@ -7198,13 +7875,13 @@ class QINCoStep:
     vector so far.
     """
 
-    residual_blocks: Any
-    d: Any
-    K: Any
-    L: Any
-    h: Any
+    d: int
+    K: int
+    L: int
+    h: int
     codebook: Any
     MLPconcat: Any
+    residual_blocks: Sequence[FFN]
     def __init__(self, d: Any, K: int | None = None, L: int = 0, h: int = 0) -> None: ...
     def get_residual_block(self, i: int) -> FFN:
         """Residual block i."""
@@ -7246,8 +7923,20 @@ class PQDecoder8(PQDecoderGeneric):
 class PQDecoderGeneric:
     """Reads what a PQEncoderGeneric wrote."""
 
-    nbits: Any
+    nbits: int
     def __init__(self, code: Any, nbits: int) -> None: ...
+    @property
+    def code(self) -> Any:
+        """A pointer to the byte that comes next."""
+    @property
+    def offset(self) -> int:
+        """Bits of that byte that are read."""
+    @property
+    def mask(self) -> int:
+        """The largest number."""
+    @property
+    def reg(self) -> int:
+        """The byte that is being read, 0 where the next one begins."""
     def decode(self) -> int:
         """The next number."""
 
@@ -7261,8 +7950,17 @@ class PQEncoder8(PQEncoderGeneric):
 class PQEncoderGeneric:
     """Writes numbers of nbits bits to where a pointer to bytes leads, from bit `offset` on, lowest bits first."""
 
-    nbits: Any
+    nbits: int
     def __init__(self, code: Any, nbits: int, offset: int = 0) -> None: ...
+    @property
+    def code(self) -> Any:
+        """A pointer to the byte that comes next."""
+    @property
+    def offset(self) -> int:
+        """Bits of that byte that are written."""
+    @property
+    def reg(self) -> int:
+        """Those bits."""
     def encode(self, x: int) -> None:
         """Writes the next number."""
 
@@ -7273,6 +7971,34 @@ class RaBitQDistanceComputer(FlatCodesDistanceComputer):
         """The distance of the query to the code that a pointer leads to."""
     def __call__(self, i: int) -> float:
         """The distance of the query to stored vector i."""
+    @property
+    def d(self) -> int:
+        """Numbers of a vector."""
+    @property
+    def metric_type(self) -> int:
+        """How vectors are compared."""
+    @property
+    def nb_bits(self) -> int:
+        """Bits of a coordinate."""
+    @property
+    def centroid(self) -> Any | None:
+        """A pointer to what was subtracted from the vectors; None for 0."""
+    def set_centroid(self, centroid_in: Any) -> None:
+        """Another centroid, which is copied: a pointer, or None for 0."""
+    @property
+    def g_error(self) -> float:
+        """The length of the query less the centroid, by which the errors that codes have are multiplied."""
+    @property
+    def stats(self) -> Any:
+        """What was counted: nothing, as each distance is computed from a whole code."""
+    def distance_to_code_1bit(self, code: Any) -> float:
+        """The distance of the query to a code that a pointer leads to, by its signs alone."""
+    def distance_to_code_full(self, code: Any) -> float:
+        """The distance of the query to a code that a pointer leads to, by all of it."""
+    def scan_codes_multibit(self, *_: Any) -> int:
+        """TypeError: it takes a ResultHandler, which Python can't make."""
+    def compared(self) -> Any:
+        """As that of an index."""
     def symmetric_dis(self, i: int, j: int) -> float:
         """The distance between the stored vectors i and j."""
 
@@ -7313,8 +8039,26 @@ def extract_bit_fastscan(code: Any, bit_index: int) -> bool:
 def extract_bit_standard(code: Any, bit_index: int) -> bool:
     """Whether the sign of a coordinate is positive, in a code that a pointer leads to."""
 
+def extract_code(codes: Any, index: int, nb_bits: int) -> int:
+    """As extract_code_inline."""
+
 def extract_code_inline(ex_code: Any, index: int, ex_bits: int) -> int:
     """A coordinate's number of ex_bits bits in the second part of a code."""
+
+def populate_block_aux_from_flat_storage(
+    flat_storage: Any,
+    codes: Any,
+    num_vectors: int,
+    bbs: int,
+    M2: int,
+    old_block_stride: int,
+    new_block_stride: int,
+    storage_size: int,
+    id_map: Any = None,
+) -> None:
+    """Lays blocks of packed signs, an AlignedTableUint8, out anew, each with room behind it for what else its codes have, and fills that from a
+    UInt8Vector: storage_size bytes a vector, by id, which id_map has for each place, or by place.
+    """
 
 def round_clamped_to_uint8(x: float, max_code: int) -> int:
     """The nearest whole number from 0 to max_code."""
@@ -7336,8 +8080,32 @@ def should_refine_candidate(
 ) -> bool:
     """Whether a code may be better than the threshold, by its signs and their error."""
 
+def unpack_sign_bits_from_packed(
+    block: Any, bbs: int, nsq: int, offset: int, block_stride: int, sign_bits_out: Any
+) -> None:
+    """Writes the signs of the vector at a place of packed codes, nsq numbers of four signs, one after the other."""
+
+class EDENFlatCodesDistanceComputer(FlatCodesDistanceComputer):
+    """Distances of a query to codes. Made by get_distance_computer."""
+    def __init__(self, *_: Any) -> None: ...
+    def distance_to_code(self, code: Any) -> float:
+        """The distance of the query to the code that a pointer leads to."""
+    def consecutive_distances_batch_8(self, first: int, distances: Any) -> None:
+        """The distances of the query to eight stored codes, from one on."""
+    def consecutive_distances_batch_16(self, first: int, distances: Any) -> None:
+        """The distances of the query to sixteen stored codes, from one on."""
+
 def code_size(d: int, nb_bits: int) -> int:
     """Bytes of a code."""
+
+def compute_codes(sq: Any, metric_type: int, scale_type: int, x: Any, codes: Any, n: int, centroid: Any = None) -> None:
+    """Encodes n vectors that x leads to, less a centroid, with the levels of a scalar quantizer of EDEN's."""
+
+def decode(sq: Any, codes: Any, x: Any, n: int, centroid: Any = None) -> None:
+    """The reverse of compute_codes."""
+
+def get_distance_computer(sq: Any, metric_type: int, centroid: Any = None) -> EDENFlatCodesDistanceComputer:
+    """What compares a query with codes of compute_codes."""
 
 def is_eden_quantizer_type(qtype: int) -> bool:
     """Whether a type of scalar quantizer is EDEN's."""
@@ -7457,8 +8225,12 @@ def real_to_binary(d: int, x_in: Any, x_out: Any) -> None:
 def serialize_index_binary(index: Any) -> np.ndarray:
     """The file of a binary index, as an array of uint8."""
 
+symbol: str
+
 def write_index_binary(index: Any, where: Any) -> None:
     """Writes a binary index to a file (a path) or to an IOWriter; see write_index."""
+
+obj = write_index_binary
 
 class SIMDConfig:
     """The instruction set in use. There is one for the whole process; objects of this class are views of it."""
@@ -7577,4 +8349,23 @@ def supported_instruction_sets() -> set[str]:
 IndexProxy = IndexReplicas
 IndexResidual = IndexResidualQuantizer
 
+def hnsw_add_vertices_deterministic(*args: Any, **kwargs: Any) -> Any:
+    """TypeError: it takes a std::function, an object of C++ that Python can't make."""
+
+def search_from_candidate_unbounded(*args: Any, **kwargs: Any) -> Any:
+    """TypeError: it takes an HNSW::Node, an object of C++ that Python can't make."""
+
+def search_from_candidates(*args: Any, **kwargs: Any) -> Any:
+    """TypeError: it takes a ResultHandler, an object of C++ that Python can't make."""
+
+def search_from_candidates_panorama(*args: Any, **kwargs: Any) -> Any:
+    """TypeError: it takes a ResultHandler, an object of C++ that Python can't make."""
+
+def search_neighbors_to_add(*args: Any, **kwargs: Any) -> Any:
+    """TypeError: it takes a std::priority_queue, an object of C++ that Python can't make."""
+
+Z_MAX_BY_QB: Any
+
 cvar: Any
+
+hamdis_tab_ham_bytes: Any

@@ -41,7 +41,8 @@ def swig_ptr(a: np.ndarray) -> Pointer:
 def rev_swig_ptr(pointer: Any, n: int) -> np.ndarray:
     """The n numbers behind a pointer, as an array over the same memory, which may be written to. Memory of an object of the library is the
     object's until the next call that changes the object; take a new array after it."""
-    if isinstance(pointer, Object) and callable(getattr(pointer, "data", None)):  # the ids of a selector, a pointer in C++
+    # The ids of a selector are a pointer in C++.
+    if isinstance(pointer, Object) and callable(getattr(pointer, "data", None)):
         pointer = pointer.data()
     if not isinstance(pointer, Pointer):
         raise TypeError(f"a pointer is wanted, not {type(pointer).__name__}")

@@ -266,8 +266,9 @@ class ParameterSpaceMethods(Object):
         """Sets a parameter of the index or of one within it: nprobe, max_codes, k_factor_rf, ..., and quantizer_nprobe for the coarse
         quantizer's nprobe. RuntimeError where none has it."""
         native_index(index)
-        # All parameters but these are whole numbers, or without a limit.
-        number = float(value) if "k_factor" in name or math.isinf(value) else int(value)
+        # All parameters but k_factor are whole numbers; of them max_codes may be without a limit.
+        whole = "k_factor" not in name and not (name.endswith("max_codes") and value == math.inf)
+        number = int(value) if whole else float(value)
         self.this.call("set_index_parameter", index, name, number)
 
     def set_index_parameters(self, index: Any, param_string: str | int) -> None:

@@ -140,7 +140,9 @@ def knn_by(
     index.search(_floats(x, nx, d), k, params=params, D=distances, I=labels)
 
 
-def _knn(metric: int, given: tuple[Any, ...], k: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> None:
+def _knn(
+    metric: int, given: tuple[Any, Any, int, int, int], k: Any, rest: tuple[Any, ...], named: dict[str, Any]
+) -> None:
     """`rest` follows k: pointers to distances and ids, unless k is a heap, which has them; then the norms of y, for L2, and a selector."""
     heap = k if hasattr(k, "val") else None
     names = (() if heap else ("vals", "ids")) + (("y_norm2",) if metric else ()) + ("sel",)

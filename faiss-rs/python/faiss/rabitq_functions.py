@@ -88,9 +88,9 @@ def extract_code_inline(ex_code: Any, index: int, ex_bits: int) -> int:
     return int.from_bytes(data.tobytes(), "little") >> first % 8 & ((1 << ex_bits) - 1)
 
 
-def extract_code(code: Any, index: int, ex_bits: int) -> int:
+def extract_code(codes: Any, index: int, nb_bits: int) -> int:
     """As extract_code_inline."""
-    return extract_code_inline(code, index, ex_bits)
+    return extract_code_inline(codes, index, nb_bits)
 
 
 def unpack_sign_bits_from_packed(

@@ -160,5 +160,5 @@ print(sorted({name for name in sys.modules if name.startswith('faiss')} - before
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     # What its base classes need, and nothing else.
-    needed = ["arrays", "classes", "common_methods", "index_methods", "mixins", "pointer"]
+    needed = ["arrays", "classes", "common_methods", "cpp_only", "index_methods", "mixins", "pointer"]
     assert done.stdout == f"{[f'faiss.{name}' for name in needed]}\n", done.stdout + done.stderr
