@@ -7,6 +7,7 @@ use std::collections::BinaryHeap;
 use faiss_derive::{Object, methods};
 use rustc_hash::FxHashSet;
 
+use super::tuning::Tuned;
 use super::{Index, IndexBase, header};
 use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, MetricType, Result, threads};
@@ -19,7 +20,7 @@ use crate::registry::{Format, Row};
 ///
 /// Babenko and Lempitsky, The inverted multi-index, 2012.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy)]
+#[object(methods, implements(Index, Tuned), copy)]
 pub struct MultiIndexQuantizer {
     #[object(parent)]
     pub base: IndexBase,
@@ -74,6 +75,14 @@ impl MultiIndexQuantizer {
         self.pq.check()?;
         Error::check(self.pq.d == self.dim(), "pq.d == d")?;
         centroids(&self.pq).map(drop)
+    }
+}
+
+impl Tuned for MultiIndexQuantizer {
+    /// Its many lists are short and uneven: what bounds a search is the codes that it looks at.
+    fn ranges_as_quantizer(&self) -> Vec<(&'static str, Vec<f64>)> {
+        let codes = (8..20).map(|i| f64::from(1 << i)).chain([f64::INFINITY]);
+        vec![("max_codes", codes.collect())]
     }
 }
 

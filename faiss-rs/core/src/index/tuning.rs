@@ -1,10 +1,9 @@
 //! Parameters that are tuned by name (`nprobe`, `ht`, `k_factor_rf`): each type says which it has, and its ancestors which they have.
 
-use crate::base::object::{Object, receiver};
+use crate::base::object::Object;
 use crate::base::view::{seen_as, seen_as_mut};
 use crate::base::{FieldRef, Result, Shared, Value};
 use crate::index::Index;
-use crate::index::multi_index::MultiIndexQuantizer;
 
 /// A type with parameters of its own, besides its ancestors'. `#[object(implements(Tuned))]` makes them known to `ParameterSpace`.
 pub trait Tuned: Object {
@@ -14,6 +13,10 @@ pub trait Tuned: Object {
     }
     /// Parameters that are worth exploring, and values for each.
     fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
+        Vec::new()
+    }
+    /// Of an inverted file whose coarse quantizer this is, parameters that are worth exploring beside its own.
+    fn ranges_as_quantizer(&self) -> Vec<(&'static str, Vec<f64>)> {
         Vec::new()
     }
     /// The index within this one whose parameters are worth exploring too.
@@ -72,34 +75,33 @@ pub fn set(index: &Shared<dyn Index>, name: &str, value: f64) -> Result<bool> {
     inner.or(quantizer).map_or(Ok(false), |inner| set(&inner, name, value))
 }
 
+/// An object as its farthest ancestor first, as itself last.
+fn lineage(object: &dyn Object) -> impl Iterator<Item = &dyn Object> {
+    let own: Vec<&dyn Object> = std::iter::successors(Some(object), |object| object.parent_object()).collect();
+    own.into_iter().rev()
+}
+
 /// The parameters of the index and of those within it that are worth exploring.
 pub fn ranges(index: &Shared<dyn Index>) -> Vec<(String, Vec<f64>)> {
+    let named = |(name, values): (&str, Vec<f64>)| (name.to_owned(), values);
     let index = index.read();
-    let mut lineage: Vec<&dyn Object> = Vec::new();
-    let mut level: Option<&dyn Object> = Some(&*index);
-    while let Some(object) = level {
-        lineage.push(object);
-        level = object.parent_object();
-    }
-    let (mut found, mut inner, mut multi) = (Vec::new(), None, false);
+    let (mut found, mut inner, mut last) = (Vec::new(), None, Vec::new());
     // The farthest ancestor's first, each with what its quantizer has.
-    for object in lineage.into_iter().rev() {
+    for object in lineage(&*index) {
         if let Some(tuned) = seen_as::<dyn Tuned>(object) {
             inner = inner.or(tuned.explored());
-            found.extend(tuned.parameter_ranges().into_iter().map(|(name, values)| (name.to_owned(), values)));
+            found.extend(tuned.parameter_ranges().into_iter().map(named));
         }
         if object.info().fields.iter().any(|field| field.name == "quantizer")
             && let Some(quantizer) = within(object, &["quantizer"])
         {
-            multi |= receiver::<MultiIndexQuantizer>(&*quantizer.read()).is_ok();
+            let tuned = quantizer.read();
+            let tuned = lineage(&*tuned).filter_map(seen_as::<dyn Tuned>);
+            last.extend(tuned.flat_map(Tuned::ranges_as_quantizer).map(named));
             found.extend(ranges(&quantizer).into_iter().map(|(name, v)| (format!("quantizer_{name}"), v)));
         }
     }
-    if multi {
-        // The many lists of a multi-index are short and uneven: what bounds a search is the codes that it looks at.
-        let codes = (8..20).map(|i| f64::from(1 << i)).chain([f64::INFINITY]);
-        found.push(("max_codes".to_owned(), codes.collect()));
-    }
+    found.extend(last);
     if let Some(inner) = inner {
         found.extend(ranges(&inner));
     }

@@ -276,7 +276,7 @@ impl GpuIndexFlat {
         (distances, labels): (&mut [f32], &mut [i64]),
     ) -> crate::Result<()> {
         let (d, k) = (self.dim(), search.k);
-        let left: Vec<usize> = (0..labels.len() / k).filter(|q| labels[q * k] == few::UNPROVEN).collect();
+        let left = few::unproven(labels, k);
         if left.is_empty() {
             return Ok(());
         }

@@ -16,6 +16,11 @@ use crate::resources::Context;
 /// The first id of a query whose result is not known: there were more candidates than places.
 pub const UNPROVEN: i64 = -2;
 
+/// The queries whose results are not known, by the ids of `k` results of each.
+pub fn unproven(ids: &[i64], k: usize) -> Vec<usize> {
+    (0..ids.len() / k).filter(|query| ids[query * k] == UNPROVEN).collect()
+}
+
 /// The most results: a limit is the k-th of 256 groups of vectors.
 const MOST_K: usize = 128;
 /// Kernels count vectors by 32 bits.

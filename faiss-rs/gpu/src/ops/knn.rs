@@ -201,7 +201,7 @@ fn what_few_left(
 ) -> Result<()> {
     let mut ids = vec![0i64; query_count * search.k];
     context.download(out.ids.read(), &mut ids)?;
-    let left: Vec<usize> = (0..query_count).filter(|q| ids[q * search.k] == few::UNPROVEN).collect();
+    let left = few::unproven(&ids, search.k);
     if left.is_empty() {
         return Ok(());
     }
