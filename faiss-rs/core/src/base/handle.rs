@@ -89,7 +89,7 @@ impl<T: ?Sized + View> Shared<T> {
 
     /// The same object as a `V`; the wrong type is an error that names both.
     pub fn view<V: ?Sized + View>(&self) -> Result<Shared<V>> {
-        let casts = V::casts(self.info).ok_or_else(|| wrong::<V>(self.info))?;
+        let casts = V::casts(self.info).ok_or_else(|| wrong(V::NAME, self.info))?;
         Ok(Shared { object: self.object.clone(), info: self.info, casts })
     }
 

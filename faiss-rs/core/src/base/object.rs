@@ -148,17 +148,17 @@ pub fn cast_mut<T: Object>(object: &mut dyn Object) -> Option<&mut T> {
 
 /// As [`cast`], for a method's receiver: the wrong type is an error that names both.
 pub fn receiver<T: Object + Described>(object: &dyn Object) -> Result<&T> {
-    cast(object).ok_or_else(|| wrong_receiver::<T>(object.info()))
+    cast(object).ok_or_else(|| wrong_receiver(T::INFO.name, object.info()))
 }
 
 /// As [`receiver`], to change it.
 pub fn receiver_mut<T: Object + Described>(object: &mut dyn Object) -> Result<&mut T> {
     let info = object.info();
-    cast_mut(object).ok_or_else(|| wrong_receiver::<T>(info))
+    cast_mut(object).ok_or_else(|| wrong_receiver(T::INFO.name, info))
 }
 
-fn wrong_receiver<T: Described>(info: &TypeInfo) -> Error {
-    Error::type_error(format!("a {} is wanted here, not a {}", T::INFO.name, info.name))
+fn wrong_receiver(wanted: &str, info: &TypeInfo) -> Error {
+    Error::type_error(format!("a {wanted} is wanted here, not a {}", info.name))
 }
 
 /// A deep copy, of the same type.

@@ -91,7 +91,12 @@ fn pool(helpers: usize) -> Result<Arc<ThreadPool>> {
 /// Runs `task(0)` to `task(n - 1)`, each once, in any order, on up to [`available`] threads. The first error stops the rest and is
 /// returned; so does an interrupt.
 pub fn parallel_for(n: usize, task: impl Fn(usize) -> Result<()> + Sync) -> Result<()> {
-    parallel_for_with(n, || Ok(()), |(), i| task(i))
+    share(n, &|turns| {
+        while let Some(i) = turns.next()? {
+            task(i)?;
+        }
+        Ok(())
+    })
 }
 
 /// As [`parallel_for`], with a state for each thread that takes part: `init` makes it before the thread's first task.
@@ -100,44 +105,58 @@ pub fn parallel_for_with<S>(
     init: impl Fn() -> Result<S> + Sync,
     task: impl Fn(&mut S, usize) -> Result<()> + Sync,
 ) -> Result<()> {
-    let threads = available().min(n);
-    if threads == 0 {
-        return Ok(());
-    }
-    if threads == 1 {
+    share(n, &|turns| {
+        let Some(mut i) = turns.next()? else { return Ok(()) };
         let mut state = init()?;
-        for i in 0..n {
-            interrupt::check()?;
+        loop {
             task(&mut state, i)?;
+            match turns.next()? {
+                Some(next) => i = next,
+                None => return Ok(()),
+            }
         }
-        return Ok(());
+    })
+}
+
+/// The numbers that a thread takes from those that all share.
+struct Turns<'a> {
+    next: &'a AtomicUsize,
+    end: usize,
+    stop: &'a AtomicBool,
+    /// On the calling thread: between two tasks it hears an interrupt.
+    listens: bool,
+}
+
+impl Turns<'_> {
+    /// The next number, none when there are no more or the work is to end.
+    fn next(&self) -> Result<Option<usize>> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let i = self.next.fetch_add(1, Ordering::Relaxed);
+        if i >= self.end {
+            return Ok(None);
+        }
+        if self.listens {
+            interrupt::check()?;
+        }
+        Ok(Some(i))
     }
+}
+
+/// Runs `work` on as many threads as `n` turns are worth. It knows no types, so that it is compiled once and not for each of its many callers.
+fn share(n: usize, work: &(dyn Fn(&Turns<'_>) -> Result<()> + Sync)) -> Result<()> {
+    let threads = available().min(n);
     let next = AtomicUsize::new(0);
+    if threads <= 1 {
+        return work(&Turns { next: &next, end: n, stop: &AtomicBool::new(false), listens: true });
+    }
     let stop = Arc::new(AtomicBool::new(false));
     let error = Mutex::new(None);
-    let fail = |e| {
-        error.lock().get_or_insert(e);
-        stop.store(true, Ordering::Relaxed);
-    };
-    let work = |poll: bool| {
-        let mut state = None;
-        while !stop.load(Ordering::Relaxed) {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            if i >= n {
-                return;
-            }
-            let mut step = || {
-                if poll {
-                    interrupt::check()?;
-                }
-                if state.is_none() {
-                    state = Some(init()?);
-                }
-                state.as_mut().map_or(Ok(()), |own| task(own, i))
-            };
-            if let Err(e) = step() {
-                fail(e);
-            }
+    let take_part = |listens: bool| {
+        if let Err(e) = work(&Turns { next: &next, end: n, stop: &stop, listens }) {
+            error.lock().get_or_insert(e);
+            stop.store(true, Ordering::Relaxed);
         }
     };
     let pool = pool(omp_get_max_threads() - 1)?;
@@ -147,11 +166,11 @@ pub fn parallel_for_with<S>(
         for _ in 1..threads {
             scope.spawn(|_| {
                 STOP.set(Some(Arc::clone(&stop)));
-                work(false);
+                take_part(false);
                 STOP.set(None);
             });
         }
-        work(true);
+        take_part(true);
     });
     error.into_inner().map_or(Ok(()), Err)
 }

@@ -68,17 +68,17 @@ pub fn seen_as_mut<T: ?Sized + View>(object: &mut dyn Object) -> Option<&mut T> 
 
 /// The object as a `T`; the wrong type is an error that names both.
 pub fn view<T: ?Sized + View>(object: &dyn Object) -> Result<&T> {
-    seen_as(object).ok_or_else(|| wrong::<T>(object.info()))
+    seen_as(object).ok_or_else(|| wrong(T::NAME, object.info()))
 }
 
 /// As [`view`], to change it.
 pub fn view_mut<T: ?Sized + View>(object: &mut dyn Object) -> Result<&mut T> {
     let info = object.info();
-    seen_as_mut(object).ok_or_else(|| wrong::<T>(info))
+    seen_as_mut(object).ok_or_else(|| wrong(T::NAME, info))
 }
 
-pub(super) fn wrong<T: ?Sized + View>(info: &TypeInfo) -> Error {
-    Error::type_error(format!("{} is wanted here, not {}", with_article(T::NAME), with_article(info.name)))
+pub(super) fn wrong(wanted: &str, info: &TypeInfo) -> Error {
+    Error::type_error(format!("{} is wanted here, not {}", with_article(wanted), with_article(info.name)))
 }
 
 fn with_article(name: &str) -> String {

@@ -12,8 +12,9 @@ pub fn order(a: &Hit, b: &Hit) -> Ordering {
 }
 
 /// One query's results from those of several parts of what was searched: the best `keep`, or all of them one after the other.
-pub fn merge_parts(parts: impl Iterator<Item = Vec<Hit>>, keep: Option<usize>) -> Vec<Hit> {
-    let mut all: Vec<Hit> = parts.flatten().collect();
+pub fn merge_parts(parts: &mut dyn Iterator<Item = Vec<Hit>>, keep: Option<usize>) -> Vec<Hit> {
+    let mut all = parts.next().unwrap_or_default();
+    parts.for_each(|part| all.extend(part));
     if let Some(k) = keep {
         if all.len() > k {
             all.select_nth_unstable_by(k - 1, order);

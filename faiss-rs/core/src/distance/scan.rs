@@ -105,7 +105,7 @@ pub fn scan<C: Collector>(
                 (0..plan.parts).map(|p| std::mem::take(&mut *partial[block * plan.parts + p].lock())).collect();
             for i in 0..q1 - q0 {
                 // Parts are in order of ids, so concatenation keeps that order for range searches.
-                let all = merge_parts(parts.iter_mut().map(|p| std::mem::take(&mut p[i])), keep);
+                let all = merge_parts(&mut parts.iter_mut().map(|p| std::mem::take(&mut p[i])), keep);
                 done(q0 + i, all);
             }
         }

@@ -238,7 +238,7 @@ impl IndexFlatPanorama {
             Ok(())
         })?;
         for q in 0..n {
-            done(q, merge_parts((0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), keep));
+            done(q, merge_parts(&mut (0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), keep));
         }
         Ok(())
     }

@@ -24,21 +24,28 @@ const TILE_QUERIES: usize = 128;
 const TILE_CODES: usize = 128;
 
 /// Queries against the codes of an index.
-pub struct Scan<'a, F> {
+pub struct Scan<'a> {
     index: &'a IndexFlatCodes,
     /// The number of codes.
     total: usize,
     x: &'a [f32],
     params: Option<&'a dyn Object>,
     /// Makes what compares, one a task.
-    distances: F,
+    distances: Box<Distances<'a>>,
 }
 
-impl<'a, F: Fn() -> Result<Box<dyn CodeDistances + 'a>> + Sync> Scan<'a, F> {
+type Distances<'a> = dyn Fn() -> Result<Box<dyn CodeDistances + 'a>> + Sync + 'a;
+
+impl<'a> Scan<'a> {
     /// `x` holds whole queries.
-    pub fn new(index: &'a IndexFlatCodes, x: &'a [f32], params: Option<&'a dyn Object>, distances: F) -> Result<Self> {
+    pub fn new(
+        index: &'a IndexFlatCodes,
+        x: &'a [f32],
+        params: Option<&'a dyn Object>,
+        distances: impl Fn() -> Result<Box<dyn CodeDistances + 'a>> + Sync + 'a,
+    ) -> Result<Self> {
         Error::check(index.is_trained, "is_trained")?;
-        Ok(Scan { index, total: index.count()?, x, params, distances })
+        Ok(Scan { index, total: index.count()?, x, params, distances: Box::new(distances) })
     }
 
     /// The best of each query, written to `out`, whose rows have `k`.
@@ -96,7 +103,10 @@ impl<'a, F: Fn() -> Result<Box<dyn CodeDistances + 'a>> + Sync> Scan<'a, F> {
         })?;
         if parts > 1 {
             for q in 0..n {
-                done(q, merge_parts((0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), keep));
+                done(
+                    q,
+                    merge_parts(&mut (0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), keep),
+                );
             }
         }
         Ok(())
@@ -146,7 +156,7 @@ impl<'a, F: Fn() -> Result<Box<dyn CodeDistances + 'a>> + Sync> Scan<'a, F> {
         if parts > 1 {
             for q in 0..n {
                 let own = |part: usize| std::mem::take(&mut partial[q / share * parts + part].lock()[q % share]);
-                done(q, merge_parts((0..parts).map(own), keep));
+                done(q, merge_parts(&mut (0..parts).map(own), keep));
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 pub mod additive;
 pub mod additive_coarse;
+mod derived;
 pub mod eden;
 pub mod fast_scan;
 pub mod flat;
@@ -45,7 +46,6 @@ use crate::cluster::Clustering;
 use crate::registry::Row;
 use crate::selector::IDSelector;
 
-use crate::distance::extra;
 pub use crate::distance::{DistanceComputer, RangeSearchResult};
 
 /// Base of all indexes over float32 vectors.
@@ -169,7 +169,7 @@ pub fn params_with_selector(params: &dyn Object, sel: Handle) -> Result<Box<dyn 
 /// -1 and the distance the metric's worst value.
 ///
 /// What a type does not define itself is its parent's, as [`Index::parent_index`] names it; see [`inherit_index`].
-pub trait Index: Object {
+pub trait Index: Object + AsIndex {
     fn base(&self) -> &IndexBase;
     fn base_mut(&mut self) -> &mut IndexBase;
     /// The embedded index that this one extends.
@@ -307,25 +307,19 @@ pub trait Index: Object {
         }
     }
 
-    // What follows from the methods above.
+    // What follows from the methods above, as `derived` has it.
 
     /// The labels of a search, without the distances: `n * k`.
     fn assign(&self, x: &[f32], k: usize, labels: &mut [i64]) -> Result<()> {
-        let mut distances = vec![0.0; labels.len()];
-        labels.fill(-1);
-        self.search(x, k, None, &mut distances, labels)
+        derived::assign(self.as_index(), x, k, labels)
     }
     /// The vectors `i0` to `i0 + ni - 1`.
     fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
-        self.base().checked_range(i0, ni, out)?;
-        let d = self.base().dim();
-        (0..ni).try_for_each(|i| self.reconstruct(i0 + i as i64, &mut out[i * d..(i + 1) * d]))
+        derived::reconstruct_n(self.as_index(), i0, ni, out)
     }
     /// The vectors of these ids.
     fn reconstruct_batch(&self, keys: &[i64], out: &mut [f32]) -> Result<()> {
-        let d = self.base().dim();
-        Error::check(keys.len().checked_mul(d) == Some(out.len()), "recons.size() == n * d")?;
-        keys.iter().enumerate().try_for_each(|(i, key)| self.reconstruct(*key, &mut out[i * d..(i + 1) * d]))
+        derived::reconstruct_batch(self.as_index(), keys, out)
     }
     /// A search, and the vectors found: `n * k * d` numbers, NaN where there is no result.
     fn search_and_reconstruct(
@@ -337,18 +331,7 @@ pub trait Index: Object {
         labels: &mut [i64],
         recons: &mut [f32],
     ) -> Result<()> {
-        let d = self.base().dim();
-        Error::check(labels.len().checked_mul(d) == Some(recons.len()), "recons.size() == n * k * d")?;
-        self.search(x, k, params, distances, labels)?;
-        for (i, label) in labels.iter().enumerate() {
-            let out = &mut recons[i * d..(i + 1) * d];
-            if *label < 0 {
-                out.fill(f32::from_bits(u32::MAX));
-            } else {
-                self.reconstruct(*label, out)?;
-            }
-        }
-        Ok(())
+        derived::search_and_reconstruct(self.as_index(), x, k, params, distances, labels, recons)
     }
     /// A search of each query among its own `k_base` candidates `base_labels`, of which negative ones are none.
     fn search_subset(
@@ -360,60 +343,26 @@ pub trait Index: Object {
         distances: &mut [f32],
         labels: &mut [i64],
     ) -> Result<()> {
-        let base = self.base();
-        let n = base.queries(x, k, distances, labels)?;
-        Error::check(n.checked_mul(k_base) == Some(base_labels.len()), "base_labels.size() == n * k_base")?;
-        if let Some(bad) = base_labels.iter().find(|id| **id >= base.ntotal) {
-            base.position(*bad)?;
-        }
-        let (d, similarity) = (base.dim(), base.metric_type.is_similarity());
-        let sign = if similarity { -1.0 } else { 1.0 };
-        // Without codes to compare, by the vectors as the index gives them back.
-        let mut computer = self.get_distance_computer().ok();
-        let mut vector = vec![0f32; d];
-        for q in 0..n {
-            let query = &x[q * d..(q + 1) * d];
-            let candidates = base_labels[q * k_base..(q + 1) * k_base].iter().copied().filter(|id| *id >= 0);
-            let mut hits: Vec<(f32, i64)> = Vec::with_capacity(k_base);
-            if let Some(computer) = &mut computer {
-                computer.set_query(query)?;
-                hits.extend(candidates.map(|id| (sign * computer.distance(id as usize), id)));
-            } else {
-                for id in candidates {
-                    self.reconstruct(id, &mut vector)?;
-                    hits.push((sign * extra::distance(base.metric_type, base.metric_arg, query, &vector), id));
-                }
-            }
-            hits.retain(|hit| hit.0 < f32::MAX);
-            hits.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-            hits.resize(k, (f32::MAX, -1));
-            for (i, (key, id)) in hits.into_iter().enumerate() {
-                distances[q * k + i] = sign * key;
-                labels[q * k + i] = id;
-            }
-        }
-        Ok(())
+        derived::search_subset(self.as_index(), x, k_base, base_labels, k, distances, labels)
     }
     /// `residual = x - reconstruct(key)`, one vector.
     fn compute_residual(&self, x: &[f32], residual: &mut [f32], key: i64) -> Result<()> {
-        let d = self.base().dim();
-        Error::check(x.len() == d && residual.len() == d, "x.size() == d && residual.size() == d")?;
-        self.reconstruct(key, residual)?;
-        residual.iter_mut().zip(x).for_each(|(r, x)| *r = x - *r);
-        Ok(())
+        derived::compute_residual(self.as_index(), x, residual, key)
     }
     /// [`Index::compute_residual`] for many vectors.
     fn compute_residual_n(&self, x: &[f32], residuals: &mut [f32], keys: &[i64]) -> Result<()> {
-        let d = self.base().dim();
-        let size = keys.len().checked_mul(d);
-        Error::check(
-            size == Some(x.len()) && size == Some(residuals.len()),
-            "xs.size() == n * d && residuals.size() == n * d",
-        )?;
-        keys.iter().enumerate().try_for_each(|(i, key)| {
-            let row = i * d..(i + 1) * d;
-            self.compute_residual(&x[row.clone()], &mut residuals[row], *key)
-        })
+        derived::compute_residual_n(self.as_index(), x, residuals, keys)
+    }
+}
+
+/// Any index as the trait's object: how a method that all have by default calls what is compiled once for all.
+pub trait AsIndex {
+    fn as_index(&self) -> &dyn Index;
+}
+
+impl<T: Index> AsIndex for T {
+    fn as_index(&self) -> &dyn Index {
+        self
     }
 }
 

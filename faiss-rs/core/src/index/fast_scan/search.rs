@@ -113,7 +113,8 @@ pub fn search(
         Ok(())
     })?;
     for q in 0..n {
-        let mut best = merge_parts((0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), Some(k));
+        let mut best =
+            merge_parts(&mut (0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), Some(k));
         to_keys(&mut best, &rounded[q], similarity, own.implem != 3);
         out.write(q, &best);
     }

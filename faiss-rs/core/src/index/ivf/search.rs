@@ -313,7 +313,10 @@ impl Pairs<'_> {
                 Ok(())
             })?;
             for q in 0..n {
-                done(q, merge_parts((0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), keep));
+                done(
+                    q,
+                    merge_parts(&mut (0..parts).map(|p| std::mem::take(&mut *partial[q * parts + p].lock())), keep),
+                );
             }
         } else {
             let by_list = searcher.list_by_list() && unlimited;
