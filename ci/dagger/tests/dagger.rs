@@ -414,3 +414,75 @@ fn the_sdk_builds_in_the_images_of_versions_toml() {
         assert_eq!(module["sdk"]["config"][key], image.to_string(), "dagger.json, sdk.config.{key}");
     }
 }
+
+/// The script that the SDK builds a module's program with, run with a cargo that compiles nothing.
+#[test]
+fn cargo_sees_as_new_what_differs_and_nothing_else() {
+    let text = fs::read_to_string(checkout().join("ci/sdk/main.dang")).unwrap();
+    let (_, rest) = text.split_once("let buildScript: String! = \"\"\"\n").unwrap();
+    let script = rest.split_once("\"\"\"").unwrap().0;
+    let place = tempfile::tempdir().unwrap();
+    let at = |path: &str| place.path().join(path);
+    let put = |path: &str, text: &str| {
+        fs::create_dir_all(at(path).parent().unwrap()).unwrap();
+        fs::write(at(path), text).unwrap();
+    };
+    let cargo = "#!/bin/sh\necho \"$PWD\" \"$@\"\nmkdir -p \"$CARGO_TARGET_DIR/quick\"\n\
+                 touch \"$CARGO_TARGET_DIR/quick/module\" \"$CARGO_TARGET_DIR/quick/worker\"\n";
+    put("bin/cargo", cargo);
+    fs::set_permissions(at("bin/cargo"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    put("src/Cargo.toml", "[workspace]\n");
+    put("src/a/Cargo.toml", "[package]\n");
+    put("src/a/src/main.rs", "fn main() {}");
+    put("src/a/src/old name.rs", "// old");
+    put("src/a/src/folder/x.rs", "// x");
+    put("src/left-out/Cargo.toml", "[package]\n[[bench]]\nname = \"speed\"\n");
+    let search = format!("{}:{}", at("bin").display(), std::env::var("PATH").unwrap());
+    // The files of the copy, with their times.
+    let build = || {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", script, "sh"]).args([at("src"), at("programs")]).current_dir(at("src/a"));
+        command.env("PATH", &search).env("CARGO_TARGET_DIR", at("target")).env("MODULE_PACKAGE", "a");
+        command.env("MODULE_NAME", "module").env("MODULE_BESIDE", "worker").env("MODULE_PROFILE", "quick");
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let said = String::from_utf8(output.stdout).unwrap();
+        let wanted = "build --locked --profile quick --package a --bin module --package worker --bin worker";
+        assert_eq!(said, format!("{} {wanted}\n", at("target/source/a").display()));
+        assert!(at("programs/dagger-module").exists() && at("programs/worker").exists());
+        fs::remove_dir_all(at("programs")).unwrap();
+        let mut found = BTreeMap::new();
+        let mut left = vec![at("target/source")];
+        while let Some(folder) = left.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    left.push(path);
+                } else {
+                    let name = path.strip_prefix(at("target/source")).unwrap().display().to_string();
+                    found.insert(name, path.metadata().unwrap().modified().unwrap());
+                }
+            }
+        }
+        found
+    };
+    let first = build();
+    let names: Vec<&str> = first.keys().map(String::as_str).collect();
+    let all = ["a/src/folder/x.rs", "a/src/main.rs", "a/src/old name.rs", "left-out/Cargo.toml"];
+    assert!(all.iter().all(|name| names.contains(name)), "{names:?}");
+    assert!(names.contains(&"left-out/src/lib.rs") && names.contains(&"left-out/benches/speed.rs"), "{names:?}");
+    // A new context has times of its own, a file under another name, and a file where a folder was.
+    for name in ["src/a/src/main.rs", "src/a/Cargo.toml"] {
+        let file = fs::File::options().append(true).open(at(name)).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    }
+    fs::rename(at("src/a/src/old name.rs"), at("src/a/src/new name.rs")).unwrap();
+    fs::remove_dir_all(at("src/a/src/folder")).unwrap();
+    put("src/a/src/folder", "// a file");
+    put("src/a/src/main.rs", "fn main() { }");
+    let second = build();
+    let changed: Vec<&str> =
+        second.iter().filter(|(name, time)| first.get(*name) != Some(time)).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(changed, ["a/src/folder", "a/src/main.rs", "a/src/new name.rs"]);
+    assert!(!second.contains_key("a/src/old name.rs"));
+    assert_eq!(build(), second);
+}
