@@ -42,15 +42,27 @@ pub fn locked(context: &Context, versions: &Versions, name: &str, interpreter: &
     // The mark is written last: without it, the environment was interrupted while it was made.
     let mark = folder.join("complete");
     if !mark.is_file() {
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(Failure::io("cannot remove", &folder))?;
+        let _alone = alone(&store)?;
+        if !mark.is_file() {
+            if folder.exists() {
+                fs::remove_dir_all(&folder).map_err(Failure::io("cannot remove", &folder))?;
+            }
+            create(interpreter, &folder)?;
+            install(&folder, &paths)?;
+            fs::write(&mark, "").map_err(Failure::io("cannot write", &mark))?;
         }
-        create(interpreter, &folder)?;
-        install(&folder, &paths)?;
-        fs::write(&mark, "").map_err(Failure::io("cannot write", &mark))?;
     }
     touch(&mark);
     Ok(Environment { folder })
+}
+
+/// Who has this makes environments; another thread or program that wants to waits until it is dropped.
+fn alone(store: &Store) -> Result<fs::File> {
+    let folder = store.root().join("environments");
+    fs::create_dir_all(&folder).map_err(Failure::io("cannot create", &folder))?;
+    let file = fs::File::open(&folder).map_err(Failure::io("cannot open", &folder))?;
+    file.lock().map_err(Failure::io("cannot lock", &folder))?;
+    Ok(file)
 }
 
 /// The files of a set, downloaded when they are not here yet.

@@ -17,8 +17,8 @@ pub mod tally;
 pub mod test;
 pub mod verify;
 
-use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::pins::lock::Lock;
 use crate::pins::matrix::Matrix;
@@ -41,12 +41,12 @@ pub struct Context {
     /// Cancelled by Ctrl-C and the signal to end.
     pub stop: CancellationToken,
     /// versions.toml, read when it is first wanted.
-    versions: OnceCell<Versions>,
+    versions: OnceLock<Versions>,
 }
 
 impl Context {
     pub fn new(root: PathBuf, cache: Option<PathBuf>, format: Format, stop: CancellationToken) -> Context {
-        Context { root, cache, format, stop, versions: OnceCell::new() }
+        Context { root, cache, format, stop, versions: OnceLock::new() }
     }
 
     pub fn store(&self) -> Result<Store> {

@@ -1,7 +1,7 @@
 //! Counts what passed, failed and was skipped, and shows each as it ends.
 
-use std::cell::RefCell;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::process::Command;
@@ -13,7 +13,7 @@ use ci_step::failure::{Failure, Result};
 /// Parts may run side by side: each adds what it found when it ends.
 #[derive(Debug, Default)]
 pub struct Tally {
-    counts: RefCell<Counts>,
+    counts: Mutex<Counts>,
 }
 
 #[derive(Debug, Default)]
@@ -32,13 +32,17 @@ pub enum Ended {
 }
 
 impl Tally {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Runs one part, and says whether it passed. A failure is shown and counted, and the others run all the same; only Ctrl-C
     /// ends everything.
     pub async fn part(&self, name: &str, work: impl AsyncFnOnce() -> Result<Ended>) -> Result<bool> {
         eprintln!("----- {name}");
         let started = Instant::now();
         let ended = work().await;
-        let mut counts = self.counts.borrow_mut();
+        let mut counts = self.counts();
         match ended {
             Ok(Ended::Passed(count)) => {
                 counts.passed += count;
@@ -61,7 +65,7 @@ impl Tally {
 
     /// Prints the sum as the last line. A run in which no test ran is a failure.
     pub fn close(self) -> Result<()> {
-        let Counts { passed, failed, skipped } = self.counts.into_inner();
+        let Counts { passed, failed, skipped } = std::mem::take(&mut *self.counts());
         for line in &skipped {
             println!("skipped: {line}");
         }

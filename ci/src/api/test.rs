@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::thread;
 
-use futures_util::future::try_join;
 use tokio::process::Command;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use super::installed::{self, Dependencies, Suite};
 use super::release::rehearsal;
@@ -17,7 +19,7 @@ use crate::pins::versions::Versions;
 use crate::plan::Plan;
 use crate::run::local::Local;
 use ci_step::audit::gates;
-use ci_step::failure::{Failure, Result};
+use ci_step::failure::{Failure, Kind, Result};
 use ci_step::python;
 use ci_step::task::OPENBLAS;
 
@@ -95,20 +97,27 @@ async fn all(context: &Context, values: &Values) -> Result<()> {
         run.blas = run.blas().await?;
     }
     let run = run;
-    // Side by side, since neither keeps every processor busy: what reads and compiles the code here, and the wheels.
-    let code = async {
+    // Side by side, since neither keeps every processor busy: what reads, compiles and tests the code here, and the wheels.
+    let built = CancellationToken::new();
+    let code = async || {
         if wanted("rust") {
             run.rust().await?;
         }
         if wanted("python") {
             run.python().await?;
         }
-        if wanted("crates") { run.compile().await } else { Ok(false) }
+        if wanted("crates") && run.compile().await? {
+            // Some of these tests work with what the wheels left in the cache.
+            built.cancelled().await;
+            run.crates().await?;
+        }
+        Ok(())
     };
-    let wheels = async {
+    let wheels = async || {
         if wanted("wheels") {
             run.wheels().await?;
         }
+        built.cancel();
         if wanted("engines") {
             let dagger = values.text("engine") == Some("dagger");
             let work = async || engines::compare(context, dagger, jobs).await;
@@ -132,16 +141,35 @@ async fn all(context: &Context, values: &Values) -> Result<()> {
         }
         Ok(())
     };
-    let (compiled, ()) = try_join(code, wheels).await?;
-    // Last, since some of these tests work with what the wheels left in the cache.
-    if compiled {
-        run.crates().await?;
-    }
+    // What ends one ends the other.
+    let lane = |ended: Result<()>| {
+        if ended.is_err() {
+            context.stop.cancel();
+            built.cancel();
+        }
+        ended
+    };
+    // On threads of their own, since parts of both wait without giving way.
+    let runtime = Handle::current();
+    let ended = thread::scope(|scope| {
+        let code = scope.spawn(|| lane(runtime.block_on(code())));
+        let wheels = scope.spawn(|| lane(runtime.block_on(wheels())));
+        [code, wheels].map(|lane| lane.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    first_reason(ended)?;
     // Minutes, and packages from the network that nothing else needs.
     if only.iter().any(|name| name == "clients") {
         run.clients().await?;
     }
     run.tally.close()
+}
+
+/// Of two lanes that ended badly, the one that was not merely stopped tells why.
+fn first_reason([code, wheels]: [Result<()>; 2]) -> Result<()> {
+    match (code, wheels) {
+        (Err(stopped), Err(reason)) if stopped.kind == Kind::Interrupted => Err(reason),
+        (code, wheels) => code.and(wheels),
+    }
 }
 
 impl Run<'_> {
