@@ -45,6 +45,32 @@ fn what_does_not_exist_ends_with_2() {
     assert!(!place.cache().exists() && !place.root().join("wheelhouse").exists());
 }
 
+/// A wheel of another major is refused, and so is a machine on which no GPU test could run.
+#[test]
+fn gpu_tests_without_their_wheel_or_a_gpu_end_at_once() {
+    let place = Place::small();
+    let test = |name: &str| {
+        place.write(name, "");
+        let wheel = place.root().join(name);
+        place.run(&["test-gpu-wheels", "--cuda-major", "12", "--wheel", wheel.to_str().unwrap()])
+    };
+    let said = test("small_gpu_cu13-1.15.1.0-cp310-abi3-manylinux_2_28_x86_64.whl");
+    insta::assert_snapshot!(said, @r"
+    exit code 2
+    error: small_gpu_cu13-1.15.1.0-cp310-abi3-manylinux_2_28_x86_64.whl is not small-gpu-cu12, the wheel of CUDA 12.
+    Name the wheel of that major, or the major of that wheel.
+    ");
+    if ["/dev/nvidiactl", "/dev/dxg"].iter().any(|device| std::path::Path::new(device).exists()) {
+        println!("skipped: GPU tests without a GPU: this machine has one");
+        return;
+    }
+    insta::assert_snapshot!(test("small_gpu_cu12-1.15.1.0-cp310-abi3-manylinux_2_28_x86_64.whl"), @r"
+    exit code 4
+    error: This machine shows no NVIDIA GPU: no device, and no nvidia-smi that lists one.
+    Run this on a machine with a GPU and its driver, or say --no-gpu to test the CPU part of the wheel alone.
+    ");
+}
+
 #[test]
 fn a_folder_that_is_no_checkout_ends_with_2() {
     let place = Place::small();
