@@ -118,6 +118,8 @@ class Items(tuple[Any, ...]):
         return len(self)
 
     def at(self, i: int) -> Any:
+        if not 0 <= i < len(self):
+            raise RuntimeError(f"Error: 'n < size()' failed: there are {len(self)} elements, none is {i}")
         return self[i]
 
 
@@ -190,6 +192,11 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
                 return Items(wrap(item) for item in native)
             return wrap(native) if own_class is None else around(getattr(faiss, own_class), native)
 
+    elif field in CHARACTERS:
+
+        def get(self: Object) -> Any:
+            return chr(self.this.get(field))
+
     else:
 
         def get(self: Object) -> Any:
@@ -202,6 +209,10 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
             if not isinstance(value, getattr(faiss, detail)):
                 raise TypeError(f"'{field}' is a {detail}, not a {type(value).__name__}")
             copy_fields(value, get(self))
+        elif field in CHARACTERS and isinstance(value, str):
+            if len(value) != 1:
+                raise TypeError(f"'{field}' is one character, not {len(value)}")
+            self.this.set(field, ord(value))
         elif isinstance(value, Pointer):
             # As an address; what is there lives as long as the object that has it.
             self.__dict__.setdefault("pointers", {})[field] = value
@@ -211,6 +222,9 @@ def _property(class_name: str, field: str, kind: str, detail: str, doc: str, rea
 
     return property(get, None if readonly else put, doc=doc)
 
+
+# Small numbers that C++ has as `char`: Python reads a string, and may write either.
+CHARACTERS = frozenset({"build_type", "quantizer_trains_alone"})
 
 # Vectors that Faiss may also map from a file have a type of their own there.
 OWN_VECTORS = {("IndexFlatCodes", "codes"): "MaybeOwnedVectorUInt8"}

@@ -1,11 +1,13 @@
 """Small names of Faiss's module that programs look at: versions, instruction sets, the loader's facts."""
 
+import importlib
 import logging
 import time
 from pathlib import Path
 
 import faiss
 from faiss import _faiss
+from faiss.simd import instruction_sets as instruction_sets_in_use
 
 __all__ = [
     "VERSION_STRING",
@@ -41,10 +43,10 @@ __all__ = [
 ]
 
 VERSION_STRING = faiss.__version__
-logger = logging.getLogger("faiss")
+logger = logging.getLogger("faiss.loader")
 
-# There is one extension, which chooses its code by the processor when it runs: nothing is chosen when it is loaded.
-loaded = True
+# There is one extension, which chooses its code by the processor when it runs: none for an instruction set is loaded.
+loaded = False
 opt_level = None
 opt_env_variable_name = "FAISS_OPT_LEVEL"
 
@@ -53,15 +55,21 @@ sizeof_long = 8
 
 
 def supported_instruction_sets() -> set[str]:
-    """The instruction sets of this processor that make a difference here."""
-    return {name for name in faiss.get_compile_options().split() if name.startswith(("AVX", "NEON", "SVE"))}
+    """The instruction sets of this processor, by numpy's names for them."""
+    for module in ("numpy._core._multiarray_umath", "numpy.core._multiarray_umath"):
+        try:
+            features = importlib.import_module(module).__cpu_features__
+        except (ImportError, AttributeError):
+            continue
+        return {name for name, there in features.items() if there}
+    return set(instruction_sets_in_use())
 
 
 instruction_sets = supported_instruction_sets()
-has_AVX2 = "AVX2" in instruction_sets
-has_AVX512 = "AVX512" in instruction_sets
-has_AVX512_SPR = "AVX512_SPR" in instruction_sets
-has_SVE = "SVE" in instruction_sets
+# What the code of this build chooses among.
+has_AVX2, has_AVX512, has_AVX512_SPR, has_SVE = (
+    name in instruction_sets_in_use() for name in ("AVX2", "AVX512", "AVX512_SPR", "SVE")
+)
 
 
 # Faiss's older name.

@@ -151,10 +151,18 @@ def eval_intersection(I1: np.ndarray, I2: np.ndarray) -> int:
     return len(np.intersect1d(keys[: n * k1], keys[n * k1 :]))
 
 
+def _order(keys: np.ndarray, ids: np.ndarray, sign: float) -> np.ndarray:
+    """By keys; of equal ones the smaller id comes first or, where sign is negative and the largest values are kept, the larger one."""
+    return np.lexsort((sign * ids, keys), axis=1)
+
+
 def _best(array: np.ndarray, k: int, sign: float) -> tuple[np.ndarray, np.ndarray]:
     n, m = array.shape
     array = np.ascontiguousarray(array, dtype="float32")
     positions = np.argsort(sign * array, axis=1, kind="stable")[:, :k].astype("int64")
+    positions = np.take_along_axis(
+        positions, _order(np.take_along_axis(sign * array, positions, 1), positions, sign), 1
+    )
     D = np.full((n, k), sign * np.finfo("float32").max, dtype="float32")
     labels = np.full((n, k), -1, dtype="int64")
     D[:, :m] = np.take_along_axis(array, positions, axis=1)
@@ -182,6 +190,8 @@ def merge_knn_results(Dall: np.ndarray, Iall: np.ndarray, keep_max: bool = False
     if Dall.dtype not in (np.float32, np.int32) or Iall.dtype != np.int64:
         raise TypeError(f"distances must be float32 or int32 and ids int64, not {Dall.dtype} and {Iall.dtype}")
     if Dall.dtype == np.int32:
+        # Of equal distances those of the first shard come first or, where the largest are kept, those of the last.
+        Dall, Iall = (Dall[::-1], Iall[::-1]) if keep_max else (Dall, Iall)
         D, labels = (np.moveaxis(a, 0, 1).reshape(n, nshard * k) for a in (Dall, Iall))
         D, labels = _merge(D, labels, k, keep_max)
         info = np.iinfo("int32")
@@ -212,14 +222,20 @@ class ResultHeap:
         assert D.shape == I.shape, f"distances have shape {D.shape}, ids {I.shape}"
         assert D.shape[0] == self.nq, f"results of {D.shape[0]} queries, {self.nq} are wanted"
         D, I = np.concatenate([self.D, D], axis=1), np.concatenate([self.I, I], axis=1)  # noqa: E741
-        self.D, self.I = _merge(D.astype("float32"), I.astype("int64"), self.k, self.keep_max)
+        self.D, self.I = self._merged(D, I)
 
     def add_result_subset(self, subset: np.ndarray, D: np.ndarray, I: np.ndarray) -> None:  # noqa: E741
         """Results for the queries whose numbers are in `subset`."""
         assert D.shape == I.shape, f"distances have shape {D.shape}, ids {I.shape}"
         assert len(subset) == len(D), f"results of {len(D)} queries, {len(subset)} are wanted"
         D, I = np.concatenate([self.D[subset], D], axis=1), np.concatenate([self.I[subset], I], axis=1)  # noqa: E741
-        self.D[subset], self.I[subset] = _merge(D.astype("float32"), I.astype("int64"), self.k, self.keep_max)
+        self.D[subset], self.I[subset] = self._merged(D, I)
+
+    def _merged(self, D: np.ndarray, I: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # noqa: E741
+        D, I = _merge(D.astype("float32"), I.astype("int64"), self.k, self.keep_max)  # noqa: E741
+        sign = -1.0 if self.keep_max else 1.0
+        order = _order(np.where(I < 0, np.inf, sign * D), I, sign)
+        return np.take_along_axis(D, order, axis=1), np.take_along_axis(I, order, axis=1)
 
     def finalize(self) -> None:
         """Sorts the results, best first; here they always are."""

@@ -97,10 +97,11 @@ def clone_index(index: Any) -> Any:
     return wrap(_faiss.clone_object(native_index(index)))
 
 
-def index_factory(d: int, description: str, metric: int = 1) -> Any:
+def index_factory(d: int, description: str, metric: int = 1, own_invlists: bool = True) -> Any:
     """An empty index over d-dimensional vectors, as a description has it; it is to be trained where its `is_trained` is False.
 
     metric: how vectors are compared: METRIC_L2 (squared distances), METRIC_INNER_PRODUCT, ...
+    own_invlists: whether an inverted file gets lists; without, `replace_invlists` gives it some.
     description: parts with commas between, as in 'OPQ16,IVF1024,PQ16,RFlat':
         transforms  PCA64, PCAR64, OPQ16, OPQ16_64, RR64, ITQ64, L2norm, Pad128
         lists       IVF1024, IVF65536_HNSW32, IVF1024(PQ8x4fs), IMI2x8
@@ -110,7 +111,11 @@ def index_factory(d: int, description: str, metric: int = 1) -> Any:
 
     RuntimeError where no index is described so.
     """
-    return wrap(_faiss.index_factory(d, description, metric))
+    made = wrap(_faiss.index_factory(d, description, metric))
+    # As in Faiss, not where it is inside another index.
+    if not own_invlists and isinstance(made, faiss.IndexIVF):
+        made.replace_invlists(None)
+    return made
 
 
 def downcast_index(index: Any) -> Any:

@@ -41,8 +41,8 @@ class _Heaps:
         """Sorts the rows, best first; what has no id comes last."""
         values, ids = self._rows()
         keys = np.where(ids < 0, np.inf, values if self.is_max else -values.astype("float64"))
-        # Of equal values the one with the smaller id comes first.
-        order = np.lexsort((ids, keys), axis=1)
+        # Of equal values the one with the smaller id comes first, of the largest the one with the larger.
+        order = np.lexsort((ids if self.is_max else -ids, keys), axis=1)
         values[...], ids[...] = np.take_along_axis(values, order, axis=1), np.take_along_axis(ids, order, axis=1)
         values[ids < 0] = self._worst()
 

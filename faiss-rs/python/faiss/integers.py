@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from faiss.arrays import elements
+from faiss.hashing import hashtable_int64_to_int64_add, hashtable_int64_to_int64_init
 
 __all__ = [
     "MapInt64ToInt64",
@@ -124,18 +125,29 @@ def fvec_argsort_parallel(n: int, vals: Any, perm: Any) -> None:
 
 
 class MapInt64ToInt64:
-    """A map from integers to integers for at most `capacity` keys, with arrays."""
+    """A map from integers to integers for at most `capacity` keys, a power of two, with arrays."""
 
     def __init__(self, capacity: int) -> None:
+        self.log2_capacity = int(np.log2(capacity))
+        assert capacity == 1 << self.log2_capacity, "need power of 2 capacity"
         self.capacity = capacity
         self._map: dict[int, int] = {}
+
+    @property
+    def tab(self) -> np.ndarray:
+        """The pairs of key and value as a hash table has them, int64, shape (capacity, 2); -1 where there is room. A copy."""
+        table = np.empty((self.capacity, 2), "int64")
+        keys, vals = (np.fromiter(each, "int64", len(self._map)) for each in (self._map.keys(), self._map.values()))
+        hashtable_int64_to_int64_init(self.log2_capacity, table)
+        hashtable_int64_to_int64_add(self.log2_capacity, table, len(keys), keys, vals)
+        return table
 
     def add(self, keys: np.ndarray, vals: np.ndarray) -> None:
         """Adds keys and values, shape (n,)."""
         (n,) = keys.shape
         assert vals.shape == (n,), f"{n} keys and {len(vals)} values"
         if len(self._map.keys() | set(keys.tolist())) > self.capacity:
-            raise RuntimeError(f"Error: the map has room for {self.capacity} keys only")
+            raise RuntimeError(f"hashtable capacity exhausted: the map has room for {self.capacity} keys only")
         self._map.update(zip(keys.tolist(), vals.tolist(), strict=True))
 
     def lookup(self, keys: np.ndarray) -> np.ndarray:

@@ -62,10 +62,16 @@ MODULES = (
 )
 
 
+# Modules of Faiss that are there once it is imported.
+SUBMODULES = frozenset({"array_conversions", "class_wrappers", "extra_wrappers", "gpu_wrappers", "swigfaiss"})
+
+
 def find(name: str) -> Any:
     """The value of `faiss.name`. AttributeError where Faiss has no such name."""
     if name == "__all__":
         return [n for n in names() if not n.startswith("_")]
+    if name in SUBMODULES:
+        return importlib.import_module(f"faiss.{name}")
     if not name.startswith("_"):
         if name in described():
             from faiss import classes
@@ -134,6 +140,13 @@ def _all_members() -> dict[str, str]:
     text = Path(__file__).with_name("members.json").read_text(encoding="utf-8")
     listed: dict[str, str] = json.loads(text)
     return listed
+
+
+def __getattr__(name: str) -> Any:
+    # Faiss's names are found where its own module of this name has them: `from faiss.loader import supported_instruction_sets`.
+    if name.startswith("_"):
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    return getattr(sys.modules["faiss"], name)
 
 
 def upstream_members(name: str) -> list[str]:

@@ -73,6 +73,21 @@ class SelectorOfIds(Object):
         construct(self, ids)
 
 
+class SelectorOfIdsInPlace(SelectorOfIds):
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # The library has a copy; programs look here for the array that they passed.
+        if len(args) == 1:
+            self.referenced_objects = [np.ascontiguousarray(args[0], dtype="int64")]
+
+
+class SelectorOfTwo(SelectorMethods):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # As one, as in Faiss.
+        self.referenced_objects = [(*args, *kwargs.values())]
+
+
 class SelectorOfPlaces(SelectorMethods):
     def __init__(self, id_map: Any, sel: Any) -> None:
         """id_map: the ids by place, an Int64Vector or an array, or an index that has them (IndexIDMap). sel: the selector of ids, or None."""
@@ -102,6 +117,8 @@ class SelectorOfBits(Object):
                 f"{self._faiss_name}() takes a bitmap, or its size in bytes and a pointer, not {len(args)} arguments"
             )
         construct(self, bits)
+        if len(args) == 1:
+            self.referenced_objects = [bits]
 
 
 class CallbackMethods(Object):

@@ -526,6 +526,48 @@ rows, queries = xb[:50].tolist(), xq.tolist()
 found += [faiss.knn(queries, rows, 3), faiss.knn(queries, xb[:50].astype("f8"), 3, metric=faiss.METRIC_L1)]
 found += [error(lambda: faiss.knn(queries, xb[:50, :4].tolist(), 3))]
 """,
+    "lists that come later": """
+for description in ("IVF8,Flat", "IVF8,PQ4x4fs", "IVF8,SQ8", "PCA8,IVF8,Flat", "IDMap,IVF8,Flat", "Flat"):
+    for own in (True, False):
+        index = faiss.try_extract_index_ivf(faiss.index_factory(16, description, faiss.METRIC_L2, own))
+        found += [None if index is None else (index.own_invlists, index.invlists is None, index.own_fields)]
+index = faiss.index_factory(16, "IVF8,Flat", faiss.METRIC_L2, False)
+index.train(xt)
+found += [error(lambda: index.add(xb)), error(lambda: index.search(xq, 2))]
+lists = faiss.ArrayInvertedLists(8, 64)
+index.replace_invlists(lists)
+index.add(xb)
+found += [index.search(xq, 2), lists.compute_ntotal()]
+""",
+    "numbers of one character": """
+index, graph = faiss.index_factory(16, "IVF8_HNSW8,Flat"), faiss.IndexNSGFlat(16, 8)
+found += [index.quantizer_trains_alone, ivf().quantizer_trains_alone, graph.build_type]
+for value in (1, "\\x02", "ab", 1.5):
+    found += [error(lambda: setattr(index, "quantizer_trains_alone", value)), index.quantizer_trains_alone]
+""",
+    "what objects refer to": """
+first, second = faiss.IDSelectorRange(0, 5), faiss.IDSelectorRange(3, 9)
+made = [faiss.IDSelectorAnd(first, second), faiss.IDSelectorOr(first, second), faiss.IDSelectorXOr(first, second), faiss.IDSelectorNot(first)]
+made += [faiss.IDSelectorArray(np.arange(3)), faiss.IDSelectorBitmap(np.zeros(2, "u1")), faiss.IDSelectorBatch(np.arange(3)), first]
+for selector in made:
+    found += [[type(o).__name__ for o in getattr(selector, "referenced_objects", [])]]
+found += [made[0].referenced_objects[0][1] is second]
+""",
+    "what the loader knows": """
+from faiss import loader
+for name in ("array_conversions", "class_wrappers", "extra_wrappers", "gpu_wrappers", "swigfaiss"):
+    found += [type(getattr(faiss, name)).__name__]
+found += [faiss.swigfaiss.IndexFlatL2 is not None, loader.IndexFlatL2 is faiss.IndexFlatL2]
+found += [loader.supported_instruction_sets(), loader.instruction_sets, loader.has_AVX2, loader.loaded, loader.opt_level, loader.logger.name]
+""",
+    "hash tables of the caller's": """
+for capacity in (1, 16, 64, 100):
+    table = error(lambda: faiss.MapInt64ToInt64(capacity))
+    found += [table if isinstance(table, str) else (table.capacity, table.log2_capacity, table.tab.copy())]
+    if not isinstance(table, str):
+        table.add(np.array([5]), np.array([-7]))
+        found += [np.sort(table.tab, axis=0), table.lookup(np.array([5, 6])), error(lambda: table.add(np.arange(200), np.arange(200)))]
+""",
     "classes": """
 index = ivfpq()
 classes = "Index IndexIVF IndexIVFPQ IndexIVFFlat Level1Quantizer IndexIVFInterface IndexFlat"

@@ -1,18 +1,19 @@
 """Data sets for tests and benchmarks."""
 
 import importlib
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 import faiss
-from faiss.contrib._missing import getattr_of
-from faiss.contrib.vecs_io import bvecs_mmap, fvecs_mmap, fvecs_read, ivecs_read
+from faiss.contrib.vecs_io import bvecs_iter, bvecs_iter_chunked, bvecs_mmap, fvecs_mmap, fvecs_read, ivecs_read
 
 __all__ = [
     "Dataset",
     "DatasetBigANN",
+    "DatasetDINO10B",
     "DatasetDeep1B",
     "DatasetGIST1M",
     "DatasetGlove",
@@ -24,14 +25,13 @@ __all__ = [
     "set_dataset_basedir",
 ]
 
-__getattr__ = getattr_of(__name__, ("DatasetDINO10B",))
-
 # The folder of the data sets that are read from files.
 dataset_basedir = "data/"
 
 
 def set_dataset_basedir(path: str) -> None:
-    """Sets the folder that holds the folders of data sets (sift1M, bigann, deep1b, glove, music-100, gist1M)."""
+    """Sets the folder that holds the folders of data sets (sift1M, bigann, deep1b, glove, music-100, gist1M,
+    dino_vitl_10B)."""
     global dataset_basedir
     dataset_basedir = path
 
@@ -283,6 +283,67 @@ class DatasetMusic100(_Files):
         return labels
 
 
+class DatasetDINO10B(_Files):
+    """The first nb of ten billion descriptors of image patches, of bytes, by a network (DINOv3): 1,024 dimensions."""
+
+    folder = "dino_vitl_10B"
+
+    def __init__(self, nb: int, ignore_supported: bool = False) -> None:
+        super().__init__()
+        known = [digit * 10**power for power in range(5, 10) for digit in (1, 2, 5)] + [10**10]
+        if nb not in known and not ignore_supported:
+            raise ValueError(f"Unsupported dataset size: {nb}, supported values are: {known}")
+        self.d, self.nt, self.nb, self.nq = 1024, 99_000_000, nb, 100_000
+        self.indexdir = self.path("chunked_base_10B")
+        self.queriesdir = self.path("queries_clean.bvecs")
+        self.gtsdir = self.path(f"gts/gts_dino_patch_{nb}_k10.npy")
+        self.train_queriesdir = self.path("train_queries_99M.bvecs")
+        if not Path(dataset_basedir).is_dir():
+            raise ValueError(f"Provided dataset base directory does not exist: {dataset_basedir}")
+        for path in (self.indexdir, self.queriesdir):
+            assert Path(path).exists(), f"the data set wants {path}"
+
+    def get_queries(self) -> np.ndarray:
+        return sanitize(bvecs_mmap(self.queriesdir))
+
+    def get_train(self, maxtrain: int | None = None) -> np.ndarray:
+        if maxtrain is None or maxtrain > 10**7:
+            raise NotImplementedError(
+                "the training set is large: take train_iterator, or a maxtrain of at most 10,000,000"
+            )
+        return sanitize(bvecs_mmap(self.train_queriesdir)[:maxtrain])
+
+    def train_iterator(self, bs: int = 10000) -> Iterator[np.ndarray]:
+        """The training vectors in blocks of bs."""
+        return map(sanitize, bvecs_iter(self.train_queriesdir, bs))
+
+    def get_database(self) -> np.ndarray:
+        if self.nb > 10**7:
+            raise NotImplementedError("the database is large: take database_iterator, or a size of at most 10,000,000")
+        return np.concatenate(list(self.database_iterator()))
+
+    def database_iterator(self, bs: int = 10000, split: tuple[int, int] = (1, 0)) -> Iterator[np.ndarray]:
+        if split != (1, 0):
+            raise NotImplementedError(
+                "the files of this data set are read from the first to the last: there are no parts"
+            )
+        left = self.nb
+        for block in bvecs_iter_chunked(self.indexdir, bs):
+            if left <= 0:
+                return
+            yield sanitize(block[:left])
+            left -= len(block)
+
+    def get_groundtruth(self, k: int | None = 10) -> np.ndarray:
+        if k is not None and k > 10:
+            raise NotImplementedError("Ground truth files only available for k<=10")
+        return _first(np.load(self.gtsdir), k)
+
+    def distance(self) -> str:
+        """The name of the metric."""
+        return "euclidean"
+
+
 def _blocks(x: np.ndarray, nb: int, bs: int, split: tuple[int, int]) -> Iterator[np.ndarray]:
     """A part of the first nb rows in blocks of bs."""
     parts, rank = split
@@ -292,7 +353,7 @@ def _blocks(x: np.ndarray, nb: int, bs: int, split: tuple[int, int]) -> Iterator
 
 
 def dataset_from_name(dataset: str = "deep1M", download: bool = False) -> Dataset:
-    """The data set of a name: sift1M, gist1M, music-100, glove, bigann1M to bigann1B, deep1M to deep1B."""
+    """The data set of a name: sift1M, gist1M, music-100, glove, bigann1M to bigann1B, deep1M to deep1B, dino1B to dino10B."""
     millions = {
         "1M": 1,
         "2M": 2,
@@ -313,6 +374,8 @@ def dataset_from_name(dataset: str = "deep1M", download: bool = False) -> Datase
         return DatasetMusic100()
     if dataset == "glove":
         return DatasetGlove(download=download)
+    if (billions := re.fullmatch(r"dino(\d+)B", dataset)) is not None:
+        return DatasetDINO10B(int(billions[1]) * 10**9)
     sized: dict[str, Callable[[int], Dataset]] = {"bigann": DatasetBigANN, "deep": lambda n: DatasetDeep1B(n * 10**6)}
     for prefix, make in sized.items():
         if dataset.startswith(prefix) and dataset.removeprefix(prefix) in millions:

@@ -99,6 +99,8 @@ def bvecs_iter_chunked(chunk_folder: str | Path, batch_size: int = 100000) -> It
         for file in Path(chunk_folder).iterdir()
         if (m := re.fullmatch(r"chunk_(\d+)\.bvecs", file.name))
     }
+    if not found:
+        raise ValueError(f"No chunk files found in {chunk_folder}")
     if sorted(found) != list(range(len(found))):
         raise ValueError(f"the files of {chunk_folder} are not numbered without a gap: {sorted(found)}")
     rest: np.ndarray | None = None
