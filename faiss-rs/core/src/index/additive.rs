@@ -14,6 +14,7 @@ use crate::quantize::additive::{
 };
 use crate::quantize::{Quantizer, QuantizerBase};
 use crate::registry::{Format, Row};
+use crate::stream::FourCC;
 
 /// Base of the indexes of codes of additive quantizers.
 #[derive(Object, Default, Clone)]
@@ -59,7 +60,7 @@ of_part!(ProductResidualQuantizer, ProductResidual { nsplits, m, nbits, norm });
 of_part!(ProductLocalSearchQuantizer, ProductLocalSearch { nsplits, m, nbits, norm });
 
 macro_rules! additive_index {
-    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal) => {
+    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourccs:expr, $read:expr) => {
         $(#[$doc])*
         #[derive(Object, Default, Clone)]
         #[object(methods, implements(Index), copy = deep_copy)]
@@ -77,10 +78,10 @@ macro_rules! additive_index {
                 Ok(Some(Handle::new($name::over(d, $field, metric)?)))
             }))
             .format(Format {
-                fourccs: &[$fourcc],
-                read: |input, _| {
+                fourccs: &$fourccs,
+                read: |input, code| {
                     let base = header::read(input)?;
-                    let $field = $quantizer::read(input)?;
+                    let $field = $read(&mut *input, code)?;
                     let flat_codes = IndexFlatCodes { base, code_size: input.usize()?, codes: input.codes()? };
                     let index = $name { additive: IndexAdditiveQuantizer { flat_codes }, $field };
                     index.check_codes()?;
@@ -89,7 +90,7 @@ macro_rules! additive_index {
                 write: |object, out| {
                     let index = receiver::<$name>(object)?;
                     index.check_codes()?;
-                    out.fourcc($fourcc)?;
+                    out.fourcc($fourccs[0])?;
                     header::write(index, out)?;
                     index.$field.write(out)?;
                     out.usize(index.code_size)?;
@@ -120,19 +121,21 @@ macro_rules! additive_index {
 
 additive_index! {
     /// Stores codes of a residual quantizer and searches them exhaustively.
-    IndexResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, "IxRq"
+    IndexResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, ["IxRq", "IxRQ"], |input, code: FourCC| {
+        if code.is("IxRQ") { ResidualQuantizer::read_old(input) } else { ResidualQuantizer::read(input) }
+    }
 }
 additive_index! {
     /// Stores codes of a local search quantizer and searches them exhaustively.
-    IndexLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, "IxLS"
+    IndexLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, ["IxLS"], |input, _| LocalSearchQuantizer::read(input)
 }
 additive_index! {
     /// Stores codes of a residual quantizer for each part of the vectors and searches them exhaustively.
-    IndexProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, "IxPR"
+    IndexProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, ["IxPR"], |input, _| ProductResidualQuantizer::read(input)
 }
 additive_index! {
     /// Stores codes of a local search quantizer for each part of the vectors and searches them exhaustively.
-    IndexProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, "IxPL"
+    IndexProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, ["IxPL"], |input, _| ProductLocalSearchQuantizer::read(input)
 }
 
 #[methods(new)]

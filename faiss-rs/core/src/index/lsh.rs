@@ -59,13 +59,17 @@ pub const ROW: Row = Row::of::<IndexLSH>()
         Ok(Some(Handle::new(IndexLSH::new(d, nbits, rotate, thresholds)?)))
     }))
     .format(Format {
-        fourccs: &["IxHe"],
-        read: |input, _| {
+        fourccs: &["IxHe", "IxHE"],
+        read: |input, code| {
             let base = header::read(input)?;
             let nbits = input.i32()?;
             let (rotate_data, train_thresholds) = (input.bool("rotate_data")?, input.bool("train_thresholds")?);
             let thresholds = input.vec()?;
             let code_size = usize::try_from(input.i32()?).map_err(|_| Error::failed("code_size >= 0", ""))?;
+            // The older code counts words of 64 bits.
+            let words = code.is("IxHE");
+            Error::check(!words || nbits % 64 == 0, "nbits % 64 == 0")?;
+            let code_size = if words { code_size * 8 } else { code_size };
             let rrot = read_nested(input)?.map(|vt| vt.view::<RandomRotationMatrix>()).transpose()?;
             let rrot = rrot.ok_or_else(|| Error::failed("", "a random rotation is wanted here"))?.read().clone();
             let sizes = QuantizerBase { d: base.dim(), code_size };

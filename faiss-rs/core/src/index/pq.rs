@@ -86,7 +86,10 @@ pub const ROW: Row = Row::of::<IndexPQ>()
             let codes = input.codes()?;
             let mut index = IndexPQ { pq, ..Default::default() };
             index.flat_codes = IndexFlatCodes { base, code_size: index.pq.code_size, codes };
-            if !code.is("IxPQ") {
+            if code.is("IxPQ") {
+                // As in an index of no parts.
+                index.polysemous_ht = 1;
+            } else {
                 index.search_type = input.i32()?;
                 index.encode_signs = input.bool("encode_signs")?;
                 index.polysemous_ht = input.i32()?;

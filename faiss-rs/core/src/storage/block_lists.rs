@@ -129,6 +129,15 @@ impl BlockInvertedLists {
         Ok(())
     }
 
+    /// Puts behind the numbers of each code, of which older files have blocks, the bytes that `behind` has for its id.
+    pub fn join<'a>(&mut self, packer: &CodePackerPQ4, behind: impl Fn(i64) -> Result<&'a [u8]>) -> Result<()> {
+        for list in &mut self.lists {
+            list.codes = packer.layout.joined(list.ids.len(), list.codes.as_slice(), |i| behind(list.ids[i]))?;
+        }
+        (self.n_per_block, self.block_size) = (packer.nvec, packer.block_size);
+        self.set_packer(packer)
+    }
+
     fn pack(&mut self, list: usize, first: usize, codes: &[u8]) {
         let size = self.base.code_size;
         let (parts, blocks) = (self.parts.as_ref(), self.lists[list].codes.as_mut_slice());

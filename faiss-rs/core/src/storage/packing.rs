@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::codes::Codes;
+use crate::base::{Error, Result};
 use crate::simd::fast_scan::{GROUP, PLACES};
 
 /// How packed codes lie: whole blocks of `block` vectors, in which `parts` numbers of four bits a vector, an even number, are interleaved. Behind them
@@ -94,6 +96,20 @@ impl Layout {
                 packed[self.aux_range(first + i)].copy_from_slice(&code[self.parts / 2..]);
             }
         }
+    }
+
+    /// Packed codes of `n` vectors, from blocks that have only the numbers of four bits and from the bytes behind them, which `behind` knows.
+    pub fn joined<'a>(&self, n: usize, blocks: &[u8], behind: impl Fn(usize) -> Result<&'a [u8]>) -> Result<Codes> {
+        let numbers = Layout { aux: 0, ..*self };
+        Error::check(numbers.size(n) == Some(blocks.len()), "codes.size() == ntotal2 * M2 / 2")?;
+        let size = self.size(n).ok_or_else(|| Error::Memory("too many codes".into()))?;
+        let (mut packed, mut code) = (Codes::zeroed(size)?, vec![0; self.code_size()]);
+        for i in 0..n {
+            numbers.unpack_1(blocks, i, &mut code[..self.parts / 2]);
+            code[self.parts / 2..].copy_from_slice(behind(i)?);
+            self.pack_1(&code, i, packed.as_mut_slice());
+        }
+        Ok(packed)
     }
 
     /// Reads the code at place `i`.

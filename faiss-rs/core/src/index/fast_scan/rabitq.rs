@@ -51,19 +51,27 @@ pub const ROW: Row = Row::of::<IndexRaBitQFastScan>()
         _ => Ok(None),
     }))
     .format(Format {
-        fourccs: &["Irfn"],
-        read: |input, _| {
+        fourccs: &["Irfn", "Irfs"],
+        read: |input, code| {
             let base = header::read(input)?;
             let rabitq = RaBitQuantizer::read(input, true)?;
-            let (center, qb, bbs) = (input.vec()?, input.u8()?, input.i32()?);
+            let (center, qb) = (input.vec()?, input.u8()?);
+            // Once, what is behind the signs of a code was by itself.
+            let behind = if code.is("Irfs") { Some(input.codes()?) } else { None };
+            let bbs = input.i32()?;
             let (ntotal2, m2, code_size) = (input.usize()?, input.usize()?, input.usize()?);
             let mut index = IndexRaBitQFastScan::over(i64::from(base.d), base.metric_type, i64::from(bbs), rabitq)?;
             index.fast_scan.base = base;
-            let fits = m2 == index.M2 && code_size == index.code_size;
+            let fits = m2 == index.M2 && (behind.is_some() || code_size == index.code_size);
             Error::check(fits, "M2 == roundup((d + 3) / 4, 2) && code_size == rabitq.code_size")?;
             index.fast_scan.ntotal2 = ntotal2;
             (index.center, index.qb) = (center, qb);
             index.fast_scan.codes = input.codes()?;
+            if let Some(behind) = behind {
+                let part = |i| part_behind(behind.as_slice(), i, index.aux);
+                let joined = index.layout().joined(index.ntotal as usize, index.codes.as_slice(), part)?;
+                index.fast_scan.codes = joined;
+            }
             index.check_codes()?;
             Ok(Handle::new(index))
         },
@@ -120,6 +128,13 @@ impl IndexRaBitQFastScan {
         let fast_scan = IndexFastScan::new(d, rabitq.d.div_ceil(4), metric, bbs)?.with_aux(aux);
         Ok(IndexRaBitQFastScan { fast_scan, rabitq, ..Default::default() })
     }
+}
+
+/// What is behind the signs of vector `i`, in older files.
+pub fn part_behind(all: &[u8], i: usize, aux: usize) -> Result<&[u8]> {
+    let start = i.checked_mul(aux);
+    let part = start.and_then(|start| all.get(start..start.checked_add(aux)?));
+    part.ok_or_else(|| Error::failed("flat_storage.size() == ntotal * storage_size", ""))
 }
 
 /// An error where queries are not rounded: tables are of rounded ones.

@@ -40,12 +40,12 @@ pub const ROW: Row = Row::of::<IndexIVFFlat>()
         _ => Ok(None),
     }))
     .format(Format {
-        fourccs: &["IwFl"],
-        read: |input, _| {
-            let mut ivf = format::read_header(input)?;
+        fourccs: &["IwFl", "IvFl", "IvFL"],
+        read: |input, code| {
+            let (mut ivf, old) = format::read_header_of(code, input)?;
             ivf.code_size = ivf.dim() * size_of::<f32>();
             ivf.by_residual = false;
-            format::read_lists(&mut ivf, input)?;
+            format::read_lists_of(&mut ivf, old, code.is("IvFl"), input)?;
             Ok(Handle::new(IndexIVFFlat { ivf }))
         },
         write: |object, out| {

@@ -5,8 +5,9 @@ use crate::base::{Error, Result, Shared};
 use crate::index::{Index, header};
 use crate::registry::{self, REGISTRY, read_nested, write_nested};
 use crate::storage::direct_map::{self, DirectMap};
-use crate::storage::lists::InvertedLists;
-use crate::stream::{Reader, Writer};
+use crate::storage::ids::Ids;
+use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
+use crate::stream::{FourCC, Reader, Writer};
 
 /// A sub-index of a file; `None` for a null one.
 pub fn read_index(input: &mut Reader<'_>) -> Result<Option<Shared<dyn Index>>> {
@@ -32,6 +33,26 @@ pub fn write_header(ivf: &IndexIVF, out: &mut Writer<'_>) -> Result<()> {
 }
 
 pub fn read_header(input: &mut Reader<'_>) -> Result<IndexIVF> {
+    Ok(read_header_and(input, |_, _| Ok(()))?.0)
+}
+
+/// The ids of lists, where files have them in the header.
+pub type ListIds = Vec<Vec<i64>>;
+
+/// As [`read_header`], of a type that the oldest files have too. Their codes begin with `Iv`, and they have the lists' ids in the header.
+pub fn read_header_of(code: FourCC, input: &mut Reader<'_>) -> Result<(IndexIVF, Option<ListIds>)> {
+    let old = code.0.starts_with(b"Iv");
+    read_header_and(input, |input, nlist| match old {
+        true => (0..nlist).map(|_| input.vec()).collect::<Result<ListIds>>().map(Some),
+        false => Ok(None),
+    })
+}
+
+/// `before_map` reads what is between the quantizer and the direct map.
+fn read_header_and<T>(
+    input: &mut Reader<'_>,
+    before_map: impl FnOnce(&mut Reader<'_>, usize) -> Result<T>,
+) -> Result<(IndexIVF, T)> {
     let base = header::read(input)?;
     let (nlist, nprobe) = (input.usize()?, input.usize()?);
     input.check_loop(nlist, "nlist")?;
@@ -39,8 +60,9 @@ pub fn read_header(input: &mut Reader<'_>) -> Result<IndexIVF> {
     if let Some(quantizer) = &quantizer {
         Error::check(quantizer.read().base().d == base.d, "quantizer->d == d")?;
     }
+    let read = before_map(input, nlist)?;
     let direct_map = read_direct_map(input)?;
-    Ok(IndexIVF { base, nlist, nprobe, quantizer, own_fields: true, direct_map, ..Default::default() })
+    Ok((IndexIVF { base, nlist, nprobe, quantizer, own_fields: true, direct_map, ..Default::default() }, read))
 }
 
 pub(crate) fn write_direct_map(map: &DirectMap, out: &mut Writer<'_>) -> Result<()> {
@@ -95,6 +117,22 @@ pub fn read_lists(ivf: &mut IndexIVF, input: &mut Reader<'_>) -> Result<()> {
         eprintln!("read_InvertedLists: WARN! inverted lists not stored with IVF object");
         return Ok(());
     };
+    take_lists(ivf, lists)
+}
+
+/// The lists after such a header. In the oldest files that are the codes of one list after the other; `of_floats`: counted as numbers.
+pub fn read_lists_of(ivf: &mut IndexIVF, ids: Option<ListIds>, of_floats: bool, input: &mut Reader<'_>) -> Result<()> {
+    let Some(ids) = ids else { return read_lists(ivf, input) };
+    let mut lists = ArrayInvertedLists::new(ids.len(), ivf.code_size)?;
+    for (list, ids) in ids.into_iter().enumerate() {
+        let codes = if of_floats { input.codes_of_words() } else { input.codes() }?;
+        lists.set_list(list, Ids::Owned(ids), codes)?;
+    }
+    take_lists(ivf, Shared::new(lists))
+}
+
+/// Lists as they were read, whose entries are what the index has.
+pub fn take_lists(ivf: &mut IndexIVF, lists: Shared<dyn InvertedLists>) -> Result<()> {
     {
         let lists = lists.read();
         ivf.check_lists(&*lists)?;

@@ -24,7 +24,7 @@ use crate::quantize::{PolysemousTraining, ProductQuantizer, Quantizer};
 use crate::registry::{Format, Row};
 use crate::simd;
 use crate::storage::lists::InvertedLists;
-use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
+use crate::stream::{FourCC, IO_FLAG_SKIP_PRECOMPUTE_TABLE, Reader};
 
 /// The largest precomputed table, in bytes.
 pub static PRECOMPUTED_TABLE_MAX_BYTES: AtomicUsize = AtomicUsize::new(2 << 30);
@@ -65,21 +65,8 @@ pub const ROW: Row = Row::of::<IndexIVFPQ>()
         Ok(Some(Handle::new(index)))
     }))
     .format(Format {
-        fourccs: &["IwPQ"],
-        read: |input, _| {
-            let mut ivf = format::read_header(input)?;
-            ivf.by_residual = input.bool("by_residual")?;
-            ivf.code_size = input.usize()?;
-            let pq = ProductQuantizer::read(input)?;
-            let same = pq.code_size == ivf.code_size && pq.d == ivf.dim();
-            Error::check(same, "code_size == pq.code_size && d == pq.d")?;
-            format::read_lists(&mut ivf, input)?;
-            let mut index = IndexIVFPQ { ivf, pq, ..Default::default() };
-            if index.is_trained && !input.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
-                index.precompute_table()?;
-            }
-            Ok(Handle::new(index))
-        },
+        fourccs: &["IwPQ", "IvPQ"],
+        read: |input, code| Ok(Handle::new(IndexIVFPQ::read(input, code)?)),
         write: |object, out| {
             let index = receiver::<IndexIVFPQ>(object)?;
             out.fourcc("IwPQ")?;
@@ -149,6 +136,22 @@ impl IndexIVFPQ {
 }
 
 impl IndexIVFPQ {
+    /// What files have of it and of [`IndexIVFPQR`](super::pqr::IndexIVFPQR).
+    pub(super) fn read(input: &mut Reader<'_>, code: FourCC) -> Result<Self> {
+        let (mut ivf, old) = format::read_header_of(code, input)?;
+        ivf.by_residual = input.bool("by_residual")?;
+        ivf.code_size = input.usize()?;
+        let pq = ProductQuantizer::read(input)?;
+        let same = pq.code_size == ivf.code_size && pq.d == ivf.dim();
+        Error::check(same, "code_size == pq.code_size && d == pq.d")?;
+        format::read_lists_of(&mut ivf, old, false, input)?;
+        let mut index = IndexIVFPQ { ivf, pq, ..Default::default() };
+        if index.is_trained && !input.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
+            index.precompute_table()?;
+        }
+        Ok(index)
+    }
+
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexIVFPQ { ivf: self.ivf.deep_copy()?, ..self.clone() })
     }

@@ -51,18 +51,10 @@ pub const ROW: Row = Row::of::<IndexIVFPQR>()
         Ok(Some(Handle::new(IndexIVFPQR::new(quantizer, d, nlist, m as usize, 8, refine as usize, 8, true)?)))
     }))
     .format(Format {
-        fourccs: &["IwQR"],
-        read: |input, _| {
-            let mut ivf = format::read_header(input)?;
-            ivf.by_residual = input.bool("by_residual")?;
-            ivf.code_size = input.usize()?;
-            let pq = ProductQuantizer::read(input)?;
-            let same = pq.code_size == ivf.code_size && pq.d == ivf.dim();
-            Error::check(same, "code_size == pq.code_size && d == pq.d")?;
-            format::read_lists(&mut ivf, input)?;
-            let mut index = IndexIVFPQR { first: IndexIVFPQ { ivf, pq, ..Default::default() }, ..Default::default() };
+        fourccs: &["IwQR", "IvQR"],
+        read: |input, code| {
+            let mut index = IndexIVFPQR { first: IndexIVFPQ::read(input, code)?, ..Default::default() };
             if index.is_trained {
-                index.first.precompute_table()?;
                 index.refine_pq = ProductQuantizer::read(input)?;
                 index.refine_codes = input.vec()?;
                 index.k_factor = input.f32()?;

@@ -11,7 +11,7 @@ use crate::base::{Error, Handle, MetricType, Result, Shared, interrupt, threads}
 use crate::distance::collect::{Collector, Heap, Hit, InRange};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{Grammar, RaBitQPart};
-use crate::index::fast_scan::rabitq::check_rounded;
+use crate::index::fast_scan::rabitq::{check_rounded, part_behind};
 use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{Index, dim_of, selector};
 use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
@@ -21,6 +21,7 @@ use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
 use crate::storage::block_lists::BlockInvertedLists;
 use crate::storage::direct_map::lo_build;
 use crate::storage::lists::InvertedLists;
+use crate::storage::packer::CodePackerPQ4;
 
 /// Groups of 32 vectors that are compared before what was found is looked at.
 const PIECE: usize = 64;
@@ -56,19 +57,35 @@ pub const ROW: Row = Row::of::<IndexIVFRaBitQFastScan>()
         _ => Ok(None),
     }))
     .format(Format {
-        fourccs: &["Iwrn"],
-        read: |input, _| {
+        fourccs: &["Iwrn", "Iwrf"],
+        read: |input, code| {
             let mut ivf = format::read_header(input)?;
             let rabitq = RaBitQuantizer::read(input, true)?;
             ivf.by_residual = input.bool("by_residual")?;
             ivf.code_size = input.usize()?;
             let (bbs, qbs2, m2, implem) = (input.i32()?, input.usize()?, input.usize()?, input.i32()?);
             let (qb, centered) = (input.u8()?, input.bool("centered")?);
+            // Once, what is behind the signs of a code was by itself, by id.
+            let behind = if code.is("Iwrf") { Some(input.codes()?) } else { None };
             let bbs = crate::index::fast_scan::check_block(i64::from(bbs))?;
             let (m, aux) = (rabitq.d.div_ceil(4), rabitq.parts().aux());
+            if behind.is_some() {
+                ivf.code_size = rabitq.code_size;
+            }
             let fits = m2 == m.next_multiple_of(2) && ivf.code_size == rabitq.code_size && rabitq.d == ivf.dim();
             Error::check(fits, "M2 == roundup((d + 3) / 4, 2) && code_size == rabitq.code_size && d == rabitq.d")?;
-            format::read_lists(&mut ivf, input)?;
+            match behind {
+                None => format::read_lists(&mut ivf, input)?,
+                Some(behind) => {
+                    let lists =
+                        format::read_inverted_lists(input)?.and_then(|lists| lists.view::<BlockInvertedLists>().ok());
+                    let lists = lists.ok_or_else(|| Error::failed("", "lists of packed codes are wanted here"))?;
+                    let packer = CodePackerPQ4::with_aux(m, bbs as usize, aux)?;
+                    let part = |id: i64| part_behind(behind.as_slice(), usize::try_from(id).unwrap_or(usize::MAX), aux);
+                    lists.write().join(&packer, part)?;
+                    format::take_lists(&mut ivf, lists.view()?)?;
+                }
+            }
             let fast_scan = IndexIVFFastScan {
                 ivf,
                 bbs,

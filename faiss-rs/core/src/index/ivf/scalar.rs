@@ -40,15 +40,15 @@ pub const ROW: Row = Row::of::<IndexIVFScalarQuantizer>()
         Ok(Some(Handle::new(index)))
     }))
     .format(Format {
-        fourccs: &["IwSq", "IwSQ"],
+        fourccs: &["IwSq", "IwSQ", "IvSQ"],
         read: |input, code| {
-            let mut ivf = format::read_header(input)?;
+            let (mut ivf, old) = format::read_header_of(code, input)?;
             let sq = ScalarQuantizer::read(input, ivf.dim(), ivf.is_trained)?;
             ivf.code_size = input.usize()?;
             Error::check(sq.code_size == ivf.code_size, "code_size == sq.code_size")?;
-            // The older code has residuals only.
-            ivf.by_residual = code.is("IwSQ") || input.bool("by_residual")?;
-            format::read_lists(&mut ivf, input)?;
+            // The older codes have residuals only.
+            ivf.by_residual = !code.is("IwSq") || input.bool("by_residual")?;
+            format::read_lists_of(&mut ivf, old, false, input)?;
             Ok(Handle::new(IndexIVFScalarQuantizer { ivf, sq }))
         },
         write: |object, out| {

@@ -13,6 +13,9 @@ use crate::base::{Shared, interrupt, progress};
 use crate::blas::{Product, sgemm_nt, solve_positive_definite};
 use crate::random::StandardTwister;
 
+/// Rounds of encoding that a file may ask for: far more than anyone waits for.
+const MAX_ROUNDS: usize = 1 << 20;
+
 /// Finds codes by iterated local search.
 ///
 /// Training alternates between codes and codebooks. Martinez, Zakhmi, Hoos and Little, LSQ++, 2018.
@@ -383,10 +386,12 @@ impl LocalSearchQuantizer {
         ] {
             input.check_loop(rounds, name)?;
         }
+        // What encoding takes must not be what a file likes.
+        let rounds = lsq.encode_ils_iters.checked_mul(lsq.icm_iters.saturating_add(lsq.nperts));
+        let few = rounds.is_some_and(|rounds| rounds <= MAX_ROUNDS);
+        Error::check(few, "encode_ils_iters * (icm_iters + nperts) <= 2^20")?;
         let mut lsq = lsq;
-        if lsq.aq.is_trained {
-            lsq.aq.compute_codebook_tables()?;
-        }
+        lsq.aq.restore_codebook_tables()?;
         Ok(lsq)
     }
 }

@@ -56,6 +56,8 @@ pub const ST_NORM_RQ2X4: i32 = 9;
 
 /// The most bits of a codebook's number.
 const MAX_NBITS: usize = 24;
+/// Products between codebooks that reading makes unasked: 1 GiB.
+const MAX_RESTORED_PRODUCTS: usize = 1 << 28;
 /// Vectors of one task of encoding and decoding.
 const MIN_ROWS: usize = 64;
 
@@ -342,12 +344,24 @@ impl AdditiveQuantizer {
         Ok(())
     }
 
+    /// Numbers of `codebook_cross_products`.
+    fn cross_products(&self) -> Option<usize> {
+        let mut sizes = (0..self.M).map(|m| self.book_size(m).checked_mul(self.codebook_offsets[m]));
+        sizes.try_fold(0usize, |sum, size| sum.checked_add(size?))
+    }
+
+    /// [`AdditiveQuantizer::compute_codebook_tables`] of a quantizer that was read. Tables so large that no small file should bring them about are
+    /// left out; a search that needs them says so.
+    pub fn restore_codebook_tables(&mut self) -> Result<()> {
+        let restored = self.is_trained && self.cross_products().is_some_and(|n| n <= MAX_RESTORED_PRODUCTS);
+        if restored { self.compute_codebook_tables() } else { Ok(()) }
+    }
+
     /// Fills `centroid_norms` and `codebook_cross_products`.
     pub fn compute_codebook_tables(&mut self) -> Result<()> {
         let d = self.book_d();
         self.centroid_norms = self.codebooks.chunks_exact(d.max(1)).map(simd::fvec_norm_L2sqr).collect();
-        let sizes = (0..self.M).map(|m| self.book_size(m).checked_mul(self.codebook_offsets[m]));
-        let total = sizes.into_iter().try_fold(0usize, |sum, size| sum.checked_add(size?));
+        let total = self.cross_products();
         let total = total.ok_or_else(|| Error::Memory("the tables of products are too large".into()))?;
         let mut products = Vec::new();
         products.try_reserve_exact(total).map_err(|e| Error::Memory(format!("{total} products: {e}")))?;
@@ -395,13 +409,26 @@ impl AdditiveQuantizer {
 
     /// Of a quantizer that cuts vectors into `parts`.
     pub fn read(input: &mut Reader<'_>, parts: impl FnOnce(&mut Reader<'_>) -> Result<usize>) -> Result<Self> {
+        let sizes = AdditiveQuantizer::read_sizes(input)?;
+        AdditiveQuantizer::read_books(input, sizes, parts)
+    }
+
+    /// The dimension, the bits of each number, and whether there are codebooks.
+    pub(super) fn read_sizes(input: &mut Reader<'_>) -> Result<(usize, Vec<usize>, bool)> {
         let (d, m) = (input.usize()?, input.usize()?);
         input.check_loop(m, "M")?;
         Error::check(d <= 1 << 20, "d <= 1 << 20")?;
         let nbits: Vec<usize> = input.vec()?;
         Error::check(nbits.len() == m, "aq.nbits.size() == aq.M")?;
-        let is_trained = input.bool("is_trained")?;
-        let codebooks = input.vec()?;
+        Ok((d, nbits, input.bool("is_trained")?))
+    }
+
+    pub(super) fn read_books(
+        input: &mut Reader<'_>,
+        (d, nbits, is_trained): (usize, Vec<usize>, bool),
+        parts: impl FnOnce(&mut Reader<'_>) -> Result<usize>,
+    ) -> Result<Self> {
+        let (m, codebooks) = (nbits.len(), input.vec()?);
         let search_type = input.i32()?;
         let (norm_min, norm_max) = (input.f32()?, input.f32()?);
         let mut aq = AdditiveQuantizer::new(d, nbits, search_type, 1)?;

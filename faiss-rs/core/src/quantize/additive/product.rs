@@ -138,9 +138,7 @@ macro_rules! product {
                     quantizers.push(Shared::new(part));
                 }
                 let mut made = $name { product, quantizers };
-                if made.product.aq.is_trained {
-                    made.product.aq.compute_codebook_tables()?;
-                }
+                made.product.aq.restore_codebook_tables()?;
                 Ok(made)
             }
         }

@@ -287,12 +287,23 @@ impl ResidualQuantizer {
 
     pub fn read(input: &mut Reader<'_>) -> Result<Self> {
         let aq = AdditiveQuantizer::read(input, |_| Ok(1))?;
-        let mut rq =
-            ResidualQuantizer { aq, train_type: input.i32()?, max_beam_size: input.i32()?, ..Default::default() };
-        if rq.aq.is_trained && !rq.has(SKIP_CODEBOOK_TABLES) {
-            rq.aq.compute_codebook_tables()?;
+        let (train_type, max_beam_size) = (input.i32()?, input.i32()?);
+        ResidualQuantizer { aq, train_type, max_beam_size, ..Default::default() }.with_tables()
+    }
+
+    /// As older files have it: what concerns training stands before the codebooks.
+    pub fn read_old(input: &mut Reader<'_>) -> Result<Self> {
+        let sizes = AdditiveQuantizer::read_sizes(input)?;
+        let (train_type, max_beam_size) = (input.i32()?, input.i32()?);
+        let aq = AdditiveQuantizer::read_books(input, sizes, |_| Ok(1))?;
+        ResidualQuantizer { aq, train_type, max_beam_size, ..Default::default() }.with_tables()
+    }
+
+    fn with_tables(mut self) -> Result<Self> {
+        if !self.has(SKIP_CODEBOOK_TABLES) {
+            self.aq.restore_codebook_tables()?;
         }
-        Ok(rq)
+        Ok(self)
     }
 }
 
