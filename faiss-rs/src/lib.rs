@@ -8,6 +8,7 @@
 //! | which ids count | [`IDSelector`], inside [`SearchParameters`] | `faiss::IDSelector` |
 //! | distances without an index | [`knn`], [`pairwise_distances`], module [`distance`] | `faiss/utils/distances.h` |
 //! | files | [`io`]: [`read_index_file`], [`write_index_file`], [`serialize_index`] | `index_io.h` |
+//! | a type of one's own | `#[derive(Object)]` ([`Object`](derive@Object)) and the trait: [`Index`], [`IDSelector`], ...; see `examples/own_types.rs` | a subclass |
 //! | types as data | [`registry`], [`TypeInfo`]: fields, methods, constructors, formats | the SWIG layer |
 //! | random numbers | [`random`]: the same seeds give the same numbers | `utils/random.h` |
 //! | threads, Ctrl-C, progress | [`base::threads`], [`base::interrupt`], [`base::progress`] | OpenMP, `InterruptCallback` |
@@ -101,6 +102,7 @@ pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr
 pub use faiss_core::selector::sets::{IDSelectorArray, IDSelectorBatch, IDSelectorBitmap};
 pub use faiss_core::selector::{IDSelector, IDSelectorAll, IDSelectorFn, IDSelectorRange};
 pub use faiss_core::{random, registry, selector, simd, storage, stream, transform};
+pub use faiss_derive::{FacadeObject as Object, facade_methods as methods};
 
 #[cfg(feature = "gpu")]
 pub use faiss_gpu as gpu;

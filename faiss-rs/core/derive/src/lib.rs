@@ -23,6 +23,7 @@
 mod methods;
 
 use proc_macro::TokenStream;
+use proc_macro2::{Group, Ident, TokenTree};
 use quote::quote;
 use syn::{Data, DeriveInput, Expr, Lit, Meta, parse_macro_input};
 
@@ -140,6 +141,32 @@ pub fn methods(options: TokenStream, input: TokenStream) -> TokenStream {
 pub fn derive_object(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand(&input).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// [`macro@methods`] for the users of the crate `faiss`, who know `faiss_core` by that name only.
+#[proc_macro_attribute]
+pub fn facade_methods(options: TokenStream, input: TokenStream) -> TokenStream {
+    by_facade(methods(options, input).into()).into()
+}
+
+/// [`macro@Object`] for them; the crate `faiss` has it as `Object`.
+#[proc_macro_derive(FacadeObject, attributes(object))]
+pub fn derive_facade_object(input: TokenStream) -> TokenStream {
+    by_facade(derive_object(input).into()).into()
+}
+
+/// What is said of `faiss_core`, of `faiss`.
+fn by_facade(tokens: proc_macro2::TokenStream) -> proc_macro2::TokenStream {
+    let renamed = tokens.into_iter().map(|token| match token {
+        TokenTree::Ident(name) if name == "faiss_core" => TokenTree::Ident(Ident::new("faiss", name.span())),
+        TokenTree::Group(group) => {
+            let mut inside = Group::new(group.delimiter(), by_facade(group.stream()));
+            inside.set_span(group.span());
+            TokenTree::Group(inside)
+        }
+        other => other,
+    });
+    renamed.collect()
 }
 
 fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
