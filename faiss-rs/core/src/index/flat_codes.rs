@@ -28,6 +28,9 @@ pub struct IndexFlatCodes {
 
 pub const ROW: Row = Row::of::<IndexFlatCodes>();
 
+/// The most vectors whose codes have no bytes.
+const MAX_WITHOUT_CODES: usize = 1 << 24;
+
 #[methods]
 impl IndexFlatCodes {
     /// Reorders the vectors: vector i becomes what vector perm[i] was. `perm` is a permutation of 0..ntotal.
@@ -57,6 +60,8 @@ impl IndexFlatCodes {
     /// The number of vectors, after a check that the public fields still fit together.
     pub fn count(&self) -> Result<usize> {
         let n = usize::try_from(self.ntotal).ok().filter(|n| n.checked_mul(self.code_size) == Some(self.codes.len()));
+        // Vectors without codes cost nothing in a file, but each costs its time in a search.
+        let n = n.filter(|n| self.code_size > 0 || *n <= MAX_WITHOUT_CODES);
         n.ok_or_else(|| {
             let message =
                 format!("{} bytes of codes for {} vectors of {} bytes", self.codes.len(), self.ntotal, self.code_size);

@@ -12,6 +12,8 @@ use crate::registry::Row;
 
 /// Dimensions beyond this are a mistake.
 const MAX_DIM: i32 = 1 << 12;
+/// The largest squared radius: beyond it the search for atoms takes minutes, in some dimensions to find few.
+const MAX_R2: i32 = 1 << 20;
 /// Atoms are not enumerated beyond so many numbers.
 const MAX_VOC: usize = 1 << 22;
 
@@ -225,7 +227,8 @@ pub const SEARCH: Row = Row::of::<ZnSphereSearch>();
 impl ZnSphereSearch {
     #[new]
     pub fn new(dim: i32, r2: i32) -> Result<Self> {
-        Error::check((1..=MAX_DIM).contains(&dim) && r2 >= 0, "dim > 0 && r2 >= 0")?;
+        let sizes = (1..=MAX_DIM).contains(&dim) && (0..=MAX_R2).contains(&r2);
+        Error::check(sizes, "dim > 0 && r2 >= 0 && r2 <= 2^20")?;
         let mut voc = Vec::new();
         let mut atom = Vec::new();
         atoms(dim as usize, r2, r2.isqrt(), &mut atom, &mut voc)?;
