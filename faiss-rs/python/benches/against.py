@@ -93,6 +93,8 @@ def works():
         return train
 
     table["train opq d=32 M=8"] = opq
+    for d, m in ((35, 7), (60, 12), (100, 20), (30, 3)):
+        table[f"train pq d={d} M={m}"] = pq(d, m)
 
     def pca(d, out):
         def prepare(faiss, np):
@@ -205,6 +207,69 @@ def works():
 
     table["serialize_index"], table["file write flat"], table["file read flat"] = serialize, write, read
     table["file write ivf"], table["file read ivf"] = write_lists, read_lists
+
+    def filled(faiss, np, d, key, n=50_000):
+        index, x = faiss.index_factory(d, key), randn(np, n, d, 17)
+        if hasattr(index, "nlist"):
+            index.cp.niter = 4
+        index.train(x[:10_000])
+        index.add(x)
+        return index
+
+    def file(key, n, reads):
+        def prepare(faiss, np):
+            index, path = filled(faiss, np, 128, key, n), tempfile.mktemp()
+            faiss.write_index(index, path)
+            if not reads:
+                return lambda: faiss.write_index(index, path)
+            # The index read before is still there: memory is not that of a moment ago.
+            held = []
+
+            def read():
+                held.append(faiss.read_index(path))
+                del held[:-1]
+
+            return read
+
+        return prepare
+
+    files = (("PQ64x4fs", 100_000), ("SQ8", 100_000), ("HNSW16", 10_000), ("IVF256,Flat", 50_000), ("IVF256,PQ32", 50_000))
+    for key, n in files:
+        table[f"file write {key}"], table[f"file read {key}"] = file(key, n, False), file(key, n, True)
+
+    def short_lists(key, nprobe, nq):
+        def prepare(faiss, np):
+            index = filled(faiss, np, 64, key, 20_000)
+            index.nprobe = nprobe
+            x = randn(np, 200, 64, 18)
+            blocks = [np.ascontiguousarray(x[i : i + nq]) for i in range(0, 200, nq)]
+            return lambda: [index.search(block, 10) for block in blocks]
+
+        return prepare
+
+    for key in ("IVF1024,PQ32x4fs", "IVF1024,PQ32x4fsr", "IVF1024,RaBitQ", "IVF1024,SQ8", "IVF1024,PQ16"):
+        for nprobe in (1, 4, 16):
+            for nq in (1, 200):
+                table[f"short lists {key} nq={nq} nprobe={nprobe}"] = short_lists(key, nprobe, nq)
+
+    def calls(what):
+        def prepare(faiss, np):
+            flat, lists, graph = faiss.IndexFlatL2(8), faiss.IndexIVFFlat(faiss.IndexFlatL2(8), 8, 4), faiss.IndexHNSWFlat(8, 16)
+            x = randn(np, 10, 8, 19)
+            flat.add(x)
+            search, train, times = flat.search, graph.train, range(100)
+            one = x[:1]
+
+            def put():
+                lists.nprobe = 4
+
+            call = {"search": lambda: search(one, 3), "nprobe": lambda: lists.nprobe, "nprobe = 4": put, "train": lambda: train(x)}[what]
+            return lambda: [call() for _ in times]
+
+        return prepare
+
+    for what in ("search", "nprobe", "nprobe = 4", "train"):
+        table[f"call {what}"] = calls(what)
     return table
 
 

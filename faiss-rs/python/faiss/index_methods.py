@@ -84,6 +84,11 @@ class IndexMethods(CommonMethods):
 
         Returns distances (float32) and ids (int64), shape (nq, k), best first. An id of -1 is no result.
         """
+        if D is None and I is None and not numeric_type and k > 0:
+            # Most calls are plain: one step for all that is below.
+            found: Results | None = _faiss.search_few(self.this, x, k, None if params is None else native_params(params))
+            if found is not None:
+                return found
         x = self._vectors(x)
         assert k > 0, "k must be positive"
         shape = (len(x), k)

@@ -6,8 +6,8 @@ use faiss_core::distance::RangeSearchResult;
 use faiss_core::index::Index;
 use faiss_core::selector::IDSelector;
 use numpy::{
-    PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArray3,
-    PyUntypedArrayMethods,
+    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray1, PyReadwriteArray2,
+    PyReadwriteArray3, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
 
@@ -70,6 +70,41 @@ fn with_both<I: ?Sized + View, T: Send>(
             work(&mut *write(&index)?, &mut *other)
         }
     })
+}
+
+/// Results of a search that are worth being made in one go with it.
+const FEW_RESULTS: usize = 1 << 14;
+
+/// A small search by vectors that lie as they must, with new arrays for its results. None where it is none: the package then sees to the arrays.
+#[pyfunction]
+pub fn search_few<'py>(
+    py: Python<'py>,
+    this: &NativeObject,
+    x: &Bound<'py, PyAny>,
+    k: usize,
+    params: Option<PyRef<'_, NativeObject>>,
+) -> PyResult<Option<(Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<i64>>)>> {
+    let Ok(x) = x.cast::<PyArray2<f32>>() else { return Ok(None) };
+    if !(x.is_c_contiguous() && x.data().is_aligned()) {
+        return Ok(None);
+    }
+    let Ok(x) = x.try_readonly() else { return Ok(None) };
+    let (values, n, d) = (x.as_slice()?, x.shape()[0], x.shape()[1]);
+    let index = this.index()?;
+    // Nothing is waited for while others could not run.
+    let fits = index.read_now().is_some_and(|index| index.base().dim() == d);
+    if !fits || n.checked_mul(k).is_none_or(|results| results > FEW_RESULTS) {
+        return Ok(None);
+    }
+    let (distances, labels) = (PyArray2::<f32>::zeros(py, [n, k], false), PyArray2::<i64>::zeros(py, [n, k], false));
+    {
+        let (mut distances, mut labels) = (distances.readwrite(), labels.readwrite());
+        let (distances, labels) = (distances.as_slice_mut()?, labels.as_slice_mut()?);
+        // Searches that add to results find none in new arrays.
+        labels.fill(-1);
+        with_params(py, params.as_deref(), |params| read(&index)?.search(values, k, params, distances, labels))?;
+    }
+    Ok(Some((distances, labels)))
 }
 
 /// The functions of a trait of indexes: how an object is seen as one, what vectors consist of, what distances are, and the functions' names.

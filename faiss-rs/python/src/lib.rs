@@ -63,7 +63,7 @@ mod _faiss {
         binary_reconstruct_n, binary_remove_ids, binary_reset, binary_search, binary_search_and_reconstruct,
         binary_train, check_compatible_for_merge, distance_between, distance_to, is_member, merge_from, range_search,
         reconstruct, reconstruct_batch, reconstruct_n, remove_ids, reset, sa_code_size, sa_decode, sa_encode, search,
-        search_and_reconstruct, search_subset, train,
+        search_and_reconstruct, search_few, search_subset, train,
     };
     #[pymodule_export]
     use interrupt::{set_timeout, timed_out};

@@ -238,7 +238,7 @@ pub trait VectorField: Send + Sync {
 ///
 /// # Safety
 /// The type has no padding, no invalid bit pattern, and `ELEMENT` names its size and meaning.
-pub unsafe trait Element: bytemuck::Zeroable + Copy + Default + Send + Sync + 'static {
+pub unsafe trait Element: Copy + Default + Send + Sync + 'static {
     const ELEMENT: ElementKind;
 }
 

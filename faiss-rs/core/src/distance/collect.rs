@@ -85,7 +85,14 @@ pub struct Reservoir {
 
 impl Reservoir {
     pub fn new(k: usize) -> Self {
-        Reservoir { hits: Vec::new(), k, threshold: f32::MAX, dropped: 0 }
+        // Room for what most searches want; a large `k` may find few.
+        let hits = Vec::with_capacity(Self::full(k).min(256));
+        Reservoir { hits, k, threshold: f32::MAX, dropped: 0 }
+    }
+
+    /// How many are kept at most.
+    fn full(k: usize) -> usize {
+        k.saturating_add(k.max(16))
     }
 
     fn shrink(&mut self) {
@@ -107,7 +114,7 @@ impl Collector for Reservoir {
     #[inline]
     fn push(&mut self, key: f32, id: i64) {
         self.hits.push((key, id));
-        if self.hits.len() >= self.k + self.k.max(16) {
+        if self.hits.len() >= Self::full(self.k) {
             self.shrink();
         }
     }

@@ -17,9 +17,13 @@ const MAX_DIRECT_QUERIES: usize = 128;
 /// Bytes of a tile of keys, or of the vectors of a direct tile, which stay in a second-level cache.
 const TILE_BYTES: usize = 1 << 20;
 const DIRECT_BYTES: usize = 128 << 10;
-/// From how many queries on, or below which dimension, vectors are laid out in panels: it costs as much as two or three queries do.
+/// A database up to here stays in a second-level cache from one search to the next; a larger one comes from memory, and is hinted at.
+const NEAR_BYTES: usize = 384 << 10;
+/// From how many queries on, or below which dimension, vectors are laid out in panels: it costs as much as two or three queries do. One query by itself
+/// goes by rows from a lower dimension on.
 const MIN_PANEL_QUERIES: usize = 8;
 const MAX_PANEL_DIMENSION: usize = 16;
+const MAX_PANEL_DIMENSION_1: usize = 8;
 /// Fewer vectors than this are not worth a task of their own.
 const MIN_PART: usize = 4096;
 
@@ -47,7 +51,7 @@ impl Plan {
         let limits = Thresholds::get();
         let threads = threads::available();
         let has_matrix_path = matches!(metric, MetricType::L2 | MetricType::InnerProduct) && db.d > 0;
-        let few = nq < MIN_PANEL_QUERIES && db.d >= MAX_PANEL_DIMENSION;
+        let few = nq < MIN_PANEL_QUERIES && db.d >= MAX_PANEL_DIMENSION || nq == 1 && db.d >= MAX_PANEL_DIMENSION_1;
         let way = match metric {
             _ if has_matrix_path && nq.saturating_mul(db.d) >= limits.blas_threshold => Way::Blas,
             MetricType::L2 | MetricType::InnerProduct | MetricType::L1 if db.d > 0 && !few => Way::Panels,
@@ -84,8 +88,10 @@ pub fn scan<C: Collector>(
     let plan = Plan::new(nq, db, metric);
     let blocks = nq.div_ceil(plan.queries);
     let part_rows = db.n.div_ceil(plan.parts).max(1);
-    let partial: Vec<Mutex<Vec<Vec<Hit>>>> = (0..blocks * plan.parts).map(|_| Mutex::new(Vec::new())).collect();
-    let finished: Vec<Mutex<usize>> = (0..blocks).map(|_| Mutex::new(0)).collect();
+    // Only where the database is shared out are results put together.
+    let tasks = if plan.parts > 1 { blocks * plan.parts } else { 0 };
+    let partial: Vec<Mutex<Vec<Vec<Hit>>>> = (0..tasks).map(|_| Mutex::new(Vec::new())).collect();
+    let finished: Vec<Mutex<usize>> = (0..tasks.min(blocks)).map(|_| Mutex::new(0)).collect();
     threads::parallel_for(blocks * plan.parts, |task| {
         let (block, part) = (task / plan.parts, task % plan.parts);
         let (q0, q1) = (block * plan.queries, ((block + 1) * plan.queries).min(nq));
@@ -167,7 +173,11 @@ fn scan_block<C: Collector>(
             let alpha = if metric == MetricType::L2 { -2.0 } else { -1.0 };
             blas::sgemm_nt(nq, n, d, alpha, x, block.y, tile);
         } else {
-            extra::distances_tile(metric, arg, tile, x, block.y, d);
+            if nq == 1 && size_of_val(db.y) > NEAR_BYTES {
+                extra::distances_ny(metric, arg, tile, x, block.y);
+            } else {
+                extra::distances_tile(metric, arg, tile, x, block.y, d);
+            }
             if metric.is_similarity() {
                 simd::fvec_scale(tile, -1.0);
             }

@@ -67,16 +67,36 @@ fn four<R: Lanes, S: Step>(p: R, q: [R; 4], sums: [R; 4]) -> [R; 4] {
     [S::step(p, q[0], sums[0]), S::step(p, q[1], sums[1]), S::step(p, q[2], sums[2]), S::step(p, q[3], sums[3])]
 }
 
-/// The sums of four rows, with the rest of each.
+/// The rest of a row, fewer numbers than lanes, with zeros behind it.
+type Tail = [f32; 16];
+
 #[inline(always)]
-fn finish<R: Lanes, S: Step>(x: &[f32], y: [&[f32]; 4], s: [R; 4]) -> [f32; 4] {
-    if x.is_empty() {
+fn tail<R: Lanes>(x: &[f32]) -> Tail {
+    let mut out = [0.0; 16];
+    let (mut at, from) = (0, x.len() / R::WIDTH * R::WIDTH);
+    while from + at < x.len() {
+        out[at] = x[from + at];
+        at += 1;
+    }
+    out
+}
+
+/// The sums of four rows, with the rest of each. `OVER`: `end` is the rest of `x`, and of `y` there is a register's width from where the rest begins,
+/// whatever the numbers behind it are.
+#[inline(always)]
+fn finish<R: Lanes, S: Step, const OVER: bool>(x: &[f32], end: &Tail, y: [&[f32]; 4], s: [R; 4]) -> [f32; 4] {
+    let n = x.len();
+    if n == 0 {
         return R::totals(s);
     }
     let mut s = s;
     if R::WIDTH < 16 {
-        let p = R::load_part(x);
-        s = four::<R, S>(p, [R::load_part(y[0]), R::load_part(y[1]), R::load_part(y[2]), R::load_part(y[3])], s);
+        let q = if OVER {
+            [R::load_first(y[0], n), R::load_first(y[1], n), R::load_first(y[2], n), R::load_first(y[3], n)]
+        } else {
+            [R::load_part(y[0]), R::load_part(y[1]), R::load_part(y[2]), R::load_part(y[3])]
+        };
+        s = four::<R, S>(if OVER { R::load(end) } else { R::load_part(x) }, q, s);
     }
     let halves = [
         eight::<R, S>(x, y[0], s[0]),
@@ -93,14 +113,27 @@ fn finish<R: Lanes, S: Step>(x: &[f32], y: [&[f32]; 4], s: [R; 4]) -> [f32; 4] {
     ]
 }
 
-/// Steps over `Q` (1, 2 or 4) rows of `x` and four rows of `y`, all `d` wide: a number that was loaded is used `Q` or four times.
+/// How many numbers of four rows of `y` are looked at: where there are `OVER` their ends, whole registers of them.
+#[inline(always)]
+fn seen<R: Lanes>(d: usize, over: bool) -> usize {
+    if over { d.next_multiple_of(R::WIDTH) } else { d }
+}
+
+/// Steps over `Q` (1, 2 or 4) rows of `x`, all `d` wide, and four rows of `y`: a number that was loaded is used `Q` or four times. See [`finish`] for
+/// `OVER`, with which `tails` are wanted.
 ///
 /// Written out row by row: of a loop over the rows the compiler would keep the sums in memory.
 #[inline(always)]
-fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: [&[f32]; 4], d: usize) -> [[f32; 4]; Q] {
+fn block<R: Lanes, S: Step, const Q: usize, const OVER: bool>(
+    x: &[f32],
+    tails: &[Tail; Q],
+    y: [&[f32]; 4],
+    d: usize,
+) -> [[f32; 4]; Q] {
     let row = |i: usize| if i < Q { &x[i * d..(i + 1) * d] } else { &[] };
     let (x0, x1, x2, x3) = (&x[..d], row(1), row(2), row(3));
-    let (y0, y1, y2, y3) = (&y[0][..d], &y[1][..d], &y[2][..d], &y[3][..d]);
+    let seen = seen::<R>(d, OVER);
+    let (y0, y1, y2, y3) = (&y[0][..seen], &y[1][..seen], &y[2][..seen], &y[3][..seen]);
     let zero = [R::zero(); 4];
     let (mut s0, mut s1, mut s2, mut s3) = (zero, zero, zero, zero);
     let mut at = 0;
@@ -119,13 +152,13 @@ fn block<R: Lanes, S: Step, const Q: usize>(x: &[f32], y: [&[f32]; 4], d: usize)
     }
     let mut out = [[0.0; 4]; Q];
     let y = [&y0[at..], &y1[at..], &y2[at..], &y3[at..]];
-    out[0] = finish::<R, S>(&x0[at..], y, s0);
+    out[0] = finish::<R, S, OVER>(&x0[at..], &tails[0], y, s0);
     if Q > 1 {
-        out[1] = finish::<R, S>(&x1[at..], y, s1);
+        out[1] = finish::<R, S, OVER>(&x1[at..], &tails[1], y, s1);
     }
     if Q > 2 {
-        out[2] = finish::<R, S>(&x2[at..], y, s2);
-        out[3] = finish::<R, S>(&x3[at..], y, s3);
+        out[2] = finish::<R, S, OVER>(&x2[at..], &tails[2], y, s2);
+        out[3] = finish::<R, S, OVER>(&x3[at..], &tails[3], y, s3);
     }
     out
 }
@@ -143,19 +176,32 @@ fn ahead(y: &[f32], from: usize, count: usize) {
     }
 }
 
-/// `Q` rows of `x` and all rows of `y`; the sums of row `i` go to row `i` of `dis`.
+/// How far ahead, in numbers: what is hinted at has come by then, and is still in the cache.
+const AHEAD: usize = 1024;
+
+/// `Q` rows of `x` and all rows of `y`; the sums of row `i` go to row `i` of `dis`. `FAR`: the rows of `y` come from memory.
 #[inline(always)]
-fn rows<R: Lanes, S: Step, const Q: usize>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
+fn rows<R: Lanes, S: Step, const Q: usize, const FAR: bool>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
     let ny = dis.len() / Q;
-    let fours = ny / 4 * 4;
+    // Fours of rows, of whose last there is a register's width beyond the end, but for sixteen lanes, which need none.
+    let over = if R::WIDTH < 16 { d.next_multiple_of(R::WIDTH) - d } else { 0 };
+    let fours = (y.len().saturating_sub(over) / d.max(1)).min(ny) / 4 * 4;
+    let distance = AHEAD.max(8 * d);
+    let mut tails = [[0.0; 16]; Q];
+    for i in 0..Q {
+        tails[i] = tail::<R>(&x[i * d..(i + 1) * d]);
+    }
     let mut j = 0;
     while j < fours {
-        let (y0, rest) = y[j * d..(j + 4) * d].split_at(d);
-        let ((y1, rest), y3) = (rest.split_at(d), &y[(j + 3) * d..(j + 4) * d]);
-        if Q == 1 {
-            ahead(y, (j + 8) * d, 4 * d);
+        let (y0, y1, y2, y3) = (&y[j * d..], &y[(j + 1) * d..], &y[(j + 2) * d..], &y[(j + 3) * d..]);
+        if FAR {
+            ahead(y, j * d + distance, 4 * d);
         }
-        let sums = block::<R, S, Q>(x, [y0, y1, &rest[..d], y3], d);
+        let sums = if R::WIDTH < 16 {
+            block::<R, S, Q, true>(x, &tails, [y0, y1, y2, y3], d)
+        } else {
+            block::<R, S, Q, false>(x, &tails, [y0, y1, y2, y3], d)
+        };
         for i in 0..Q {
             let out = &mut dis[i * ny + j..i * ny + j + 4];
             (out[0], out[1], out[2], out[3]) = (sums[i][0], sums[i][1], sums[i][2], sums[i][3]);
@@ -174,7 +220,7 @@ fn rows<R: Lanes, S: Step, const Q: usize>(dis: &mut [f32], x: &[f32], y: &[f32]
 fn ny<R: Lanes, S: Step>(dis: &mut [f32], x: &[f32], y: &[f32]) {
     let d = x.len();
     assert!(y.len() >= dis.len() * d, "fewer rows than distances");
-    rows::<R, S, 1>(dis, x, y, d);
+    rows::<R, S, 1, true>(dis, x, y, d);
 }
 
 #[inline(always)]
@@ -189,14 +235,14 @@ fn tile<R: Lanes, S: Step>(dis: &mut [f32], x: &[f32], y: &[f32], d: usize) {
     while i + R::TILE_ROWS <= nx {
         let out = &mut dis[i * ny..(i + R::TILE_ROWS) * ny];
         if R::TILE_ROWS == 4 {
-            rows::<R, S, 4>(out, &x[i * d..], y, d);
+            rows::<R, S, 4, false>(out, &x[i * d..], y, d);
         } else {
-            rows::<R, S, 2>(out, &x[i * d..], y, d);
+            rows::<R, S, 2, false>(out, &x[i * d..], y, d);
         }
         i += R::TILE_ROWS;
     }
     while i < nx {
-        rows::<R, S, 1>(&mut dis[i * ny..(i + 1) * ny], &x[i * d..], y, d);
+        rows::<R, S, 1, false>(&mut dis[i * ny..(i + 1) * ny], &x[i * d..], y, d);
         i += 1;
     }
 }
@@ -229,12 +275,12 @@ pub fn fvec_Linf<R: Lanes>(x: &[f32], y: &[f32]) -> f32 {
 
 #[inline(always)]
 pub fn fvec_L2sqr_batch_4<R: Lanes>(x: &[f32], y: [&[f32]; 4]) -> [f32; 4] {
-    block::<R, L2, 1>(x, y, x.len())[0]
+    block::<R, L2, 1, false>(x, &[[0.0; 16]], y, x.len())[0]
 }
 
 #[inline(always)]
 pub fn fvec_inner_product_batch_4<R: Lanes>(x: &[f32], y: [&[f32]; 4]) -> [f32; 4] {
-    block::<R, Product, 1>(x, y, x.len())[0]
+    block::<R, Product, 1, false>(x, &[[0.0; 16]], y, x.len())[0]
 }
 
 #[inline(always)]

@@ -4,6 +4,7 @@
 //! grow in place where the system's allocator can (an alignment of 16 is what its `realloc` keeps).
 
 use std::any::Any;
+use std::mem::MaybeUninit;
 
 use crate::base::object::{ElementKind, Field, FieldMut, FieldRef, Kind, VectorField};
 use crate::base::{Error, Result, memory};
@@ -12,9 +13,6 @@ use crate::stream::SharedBytes;
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
 struct Word([u8; 16]);
-
-// SAFETY: bytes without padding, of which zero is one.
-unsafe impl bytemuck::Zeroable for Word {}
 
 const WIDTH: usize = size_of::<Word>();
 
@@ -50,11 +48,6 @@ impl Codes {
     /// Bytes that are only seen.
     pub fn view(bytes: SharedBytes) -> Self {
         Codes { words: Vec::new(), len: bytes.len(), view: Some(bytes) }
-    }
-
-    /// So many zeros; see [`memory::zeroed`].
-    pub fn zeroed(bytes: usize) -> Result<Self> {
-        Ok(Codes { words: memory::zeroed(bytes.div_ceil(WIDTH))?, len: bytes, view: None })
     }
 
     /// An error where the bytes are only seen.
@@ -108,9 +101,10 @@ impl Codes {
             return Ok(());
         }
         let target = if exact || used == 0 { words } else { words.max(held + held / 4) };
-        self.words
-            .try_reserve_exact(target - used)
-            .map_err(|_| Error::Memory(format!("could not get {} bytes for codes", target * WIDTH)))
+        let reserved = self.words.try_reserve_exact(target - used);
+        reserved.map_err(|_| Error::Memory(format!("could not get {} bytes for codes", target * WIDTH)))?;
+        memory::prefer_large_pages(&mut self.words);
+        Ok(())
     }
 
     pub fn try_reserve_exact(&mut self, bytes: usize) -> Result<()> {
@@ -169,6 +163,31 @@ impl Codes {
     pub fn extend_from_f32(&mut self, x: &[f32]) -> Result<()> {
         // SAFETY: floats have no padding; the slice covers exactly theirs.
         self.extend_from_slice(unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), size_of_val(x)) })
+    }
+
+    /// Memory beyond the bytes that are there, which holds nothing yet; see [`Codes::try_reserve_exact`].
+    pub fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        let (held, len) = (self.words.capacity() * WIDTH, self.len);
+        // SAFETY: the vector owns `held` bytes, of which `len` are in use.
+        unsafe {
+            std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<MaybeUninit<u8>>().add(len), held - len)
+        }
+    }
+
+    /// Takes the first bytes of the room among those that are there.
+    ///
+    /// # Safety
+    /// They have been written.
+    pub unsafe fn take_from_room(&mut self, bytes: usize) {
+        let total = self.len + bytes;
+        let words = total.div_ceil(WIDTH);
+        assert!(words <= self.words.capacity(), "there is so much room");
+        // SAFETY: as `extend_from_slice`, the caller having written the bytes.
+        unsafe {
+            std::ptr::write_bytes(self.words.as_mut_ptr().cast::<u8>().add(total), 0, words * WIDTH - total);
+            self.words.set_len(words);
+        }
+        self.len = total;
     }
 
     /// Drops the elements and their memory.

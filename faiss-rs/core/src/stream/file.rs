@@ -1,7 +1,8 @@
 //! Files.
 
 use std::fs::File;
-use std::io::{BufWriter, IoSliceMut, Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
+use std::mem::MaybeUninit;
 
 use faiss_derive::{Object, methods};
 
@@ -11,7 +12,7 @@ use crate::registry::Row;
 
 /// How much is read at a time where little is wanted: ids and short lists.
 const READ_BUFFER: usize = 64 << 10;
-/// How much is read beyond what is wanted where that is much, or by the first read of a file: what comes next is mostly a few numbers.
+/// How much by the first read of a file, and after much: what comes then is mostly a few numbers.
 const READ_AHEAD: usize = 4 << 10;
 /// From here on bytes go where they are wanted and not through the buffer.
 const DIRECT_READ: usize = 16 << 10;
@@ -26,6 +27,20 @@ fn reason(error: &std::io::Error) -> String {
     text.split_once(" (os error").map_or(text.clone(), |(words, _)| words.to_owned())
 }
 
+fn read_error(name: &str, error: &std::io::Error) -> Error {
+    Error::io(format!("read error in {name}: {}", reason(error)))
+}
+
+/// A read, once more where a signal came between.
+fn retried(mut read: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<usize> {
+    loop {
+        match read() {
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
 /// Reads a file from its start.
 #[derive(Object, Default)]
 #[object(methods)]
@@ -38,6 +53,8 @@ pub struct FileIOReader {
     /// Bytes of the file that come next: those from `at` on.
     buffer: Vec<u8>,
     at: usize,
+    /// How much is read into the buffer next.
+    ahead: usize,
     /// Of a plain file; unknown for pipes and devices.
     left: Option<u64>,
     /// All of it, once a piece was to be seen.
@@ -55,26 +72,34 @@ impl FileIOReader {
             return Err(Error::failed("f", format!("could not open {fname} for reading: Is a directory")));
         }
         let left = meta.is_file().then_some(meta.len());
-        Ok(FileIOReader { base: IOReaderBase { name: fname.to_owned() }, file: Some(file), left, ..Default::default() })
+        Ok(FileIOReader {
+            base: IOReaderBase { name: fname.to_owned() },
+            file: Some(file),
+            left,
+            ahead: READ_AHEAD,
+            ..Default::default()
+        })
     }
 }
 
 impl FileIOReader {
-    /// Reads into `out`, what does not fit into the buffer, which is empty; says how many bytes `out` got.
-    fn read_more(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let Some(file) = &mut self.file else { return Ok(0) };
-        let direct = out.len() >= DIRECT_READ;
-        self.at = 0;
-        self.buffer.resize(if direct || self.position == 0 { READ_AHEAD } else { READ_BUFFER }, 0);
-        let read = if direct {
-            file.read_vectored(&mut [IoSliceMut::new(out), IoSliceMut::new(&mut self.buffer)])
-        } else {
-            file.read(&mut self.buffer)
-        };
-        let got = *read.as_ref().unwrap_or(&0);
-        let own = if direct { got.min(out.len()) } else { 0 };
-        self.buffer.truncate(got - own);
-        read.map(|_| own)
+    /// What the buffer holds, after a read into it where it holds nothing. None where `wanted` bytes are so many that they are better read to where they
+    /// belong.
+    fn held(&mut self, wanted: usize) -> Result<Option<&[u8]>> {
+        if self.at == self.buffer.len() {
+            if wanted >= DIRECT_READ {
+                (self.at, self.ahead) = (0, READ_AHEAD);
+                self.buffer.clear();
+                return Ok(None);
+            }
+            let Some(file) = &mut self.file else { return Ok(Some(&[])) };
+            self.buffer.resize(self.ahead, 0);
+            let read = retried(|| file.read(&mut self.buffer));
+            (self.at, self.ahead) = (0, READ_BUFFER);
+            self.buffer.truncate(*read.as_ref().unwrap_or(&0));
+            read.map_err(|e| read_error(&self.base.name, &e))?;
+        }
+        Ok(Some(&self.buffer[self.at..]))
     }
 
     /// Passes over bytes that are there.
@@ -101,22 +126,38 @@ impl Source for FileIOReader {
         self.base.name.clone()
     }
     fn read(&mut self, out: &mut [u8]) -> Result<usize> {
-        let mut got = 0;
-        while self.at == self.buffer.len() && got == 0 {
-            match self.read_more(out) {
-                Ok(0) if self.buffer.is_empty() => return Ok(0),
-                Ok(n) => got = n,
-                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io(format!("read error in {}: {}", self.base.name, reason(&e)))),
+        let got = match self.held(out.len())? {
+            Some(held) => {
+                let got = held.len().min(out.len());
+                out[..got].copy_from_slice(&held[..got]);
+                self.at += got;
+                got
             }
-        }
-        if got == 0 {
-            let held = &self.buffer[self.at..];
-            got = held.len().min(out.len());
-            out[..got].copy_from_slice(&held[..got]);
-            self.at += got;
-        }
+            None => {
+                let Some(file) = &mut self.file else { return Ok(0) };
+                retried(|| file.read(out)).map_err(|e| read_error(&self.base.name, &e))?
+            }
+        };
         self.handed_out(got);
+        Ok(got)
+    }
+    fn read_new<'a>(&mut self, out: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [u8]> {
+        let got = match self.held(out.len())? {
+            Some(held) => {
+                let got = held.len().min(out.len());
+                let read = out[..got].write_copy_of_slice(&held[..got]);
+                self.at += got;
+                read
+            }
+            None => {
+                let Some(file) = &self.file else { return Ok(&mut []) };
+                let read = retried(|| Ok(rustix::io::read(file, &mut *out)?.0.len()));
+                let got = read.map_err(|e| read_error(&self.base.name, &e))?;
+                // SAFETY: so many were read.
+                unsafe { out[..got].assume_init_mut() }
+            }
+        };
+        self.handed_out(got.len());
         Ok(got)
     }
     fn remaining(&self) -> Option<u64> {
@@ -133,7 +174,7 @@ impl Source for FileIOReader {
         };
         let at = self.position as usize;
         let Some(piece) = map.slice(at..at.saturating_add(len)) else { return Ok(None) };
-        self.skip(len).map_err(|e| Error::io(format!("read error in {}: {}", self.base.name, reason(&e))))?;
+        self.skip(len).map_err(|e| read_error(&self.base.name, &e))?;
         Ok(Some(piece))
     }
 }

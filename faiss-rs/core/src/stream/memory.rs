@@ -1,5 +1,7 @@
 //! Bytes in memory.
 
+use std::mem::MaybeUninit;
+
 use faiss_derive::{Object, methods};
 
 use super::{IOReaderBase, IOWriterBase, SharedBytes, Sink, Source};
@@ -15,6 +17,11 @@ impl Source for &[u8] {
         out[..n].copy_from_slice(&self[..n]);
         *self = &self[n..];
         Ok(n)
+    }
+    fn read_new<'a>(&mut self, out: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [u8]> {
+        let (read, left) = self.split_at(out.len().min(self.len()));
+        *self = left;
+        Ok(out[..read.len()].write_copy_of_slice(read))
     }
     fn remaining(&self) -> Option<u64> {
         Some(self.len() as u64)
@@ -59,6 +66,12 @@ impl Source for VectorIOReader {
         let n = left.read(out)?;
         self.rp += n;
         Ok(n)
+    }
+    fn read_new<'a>(&mut self, out: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [u8]> {
+        let mut left = self.data.get(self.rp..).unwrap_or_default();
+        let read = left.read_new(out)?;
+        self.rp += read.len();
+        Ok(read)
     }
     fn remaining(&self) -> Option<u64> {
         Some(self.data.len().saturating_sub(self.rp) as u64)

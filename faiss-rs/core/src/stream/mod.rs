@@ -10,6 +10,7 @@ mod shared;
 mod writer;
 
 use std::fmt;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faiss_derive::Object;
@@ -30,6 +31,14 @@ pub trait Source {
     fn name(&self) -> String;
     /// Reads up to `out.len()` bytes and says how many; less only at the end.
     fn read(&mut self, out: &mut [u8]) -> Result<usize>;
+    /// As [`Source::read`], into memory that holds nothing yet. Returns the first bytes of it, which have been written.
+    fn read_new<'a>(&mut self, out: &'a mut [MaybeUninit<u8>]) -> Result<&'a mut [u8]> {
+        out.fill(MaybeUninit::new(0));
+        // SAFETY: it was written just now.
+        let out = unsafe { out.assume_init_mut() };
+        let n = self.read(out)?;
+        Ok(&mut out[..n])
+    }
     /// How many bytes are left, where that is known.
     fn remaining(&self) -> Option<u64> {
         None

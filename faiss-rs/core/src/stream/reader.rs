@@ -3,10 +3,11 @@
 use super::{
     FourCC, IO_FLAG_MMAP_IFC, LOOP_LIMIT, MAX_DEPTH, SharedBytes, Source, get_deserialization_vector_byte_limit,
 };
-use crate::base::object::{Element, VectorField};
+use crate::base::object::Element;
 use crate::base::{Error, Result, interrupt, memory};
 use crate::storage::codes::Codes;
 use crate::storage::ids::Ids;
+use std::mem::MaybeUninit;
 use std::sync::atomic::Ordering;
 
 /// Without a known end, a vector grows by this many bytes at a time as its bytes arrive.
@@ -52,8 +53,11 @@ impl<'a> Reader<'a> {
     }
 
     fn short(&self, got: usize, wanted: usize) -> Error {
-        let condition = if wanted == 1 { "ret == (1)" } else { "ret == (size)" };
-        Error::failed(condition, format!("read error in {}: {got} != {wanted} (Success)", self.source.name()))
+        Error::failed(if wanted == 1 { "ret == (1)" } else { "ret == (size)" }, self.missing(got, wanted))
+    }
+
+    fn missing(&self, got: usize, wanted: usize) -> String {
+        format!("read error in {}: {got} != {wanted} (Success)", self.source.name())
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
@@ -118,25 +122,35 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Grows `out` to `bytes` bytes as they arrive. `width` is an item's size.
+    /// Reads `bytes` bytes to the end of `out`, which is empty, as they arrive: into memory that nothing was written to before. `width` is an item's
+    /// size.
     fn fill_growing(&mut self, bytes: usize, width: usize, out: &mut impl Growing) -> Result<()> {
         let known = self.source.remaining().is_some();
         if known {
-            out.zeroed(bytes)?;
+            out.reserve(bytes)?;
         }
         let mut done = 0;
         while done < bytes {
             interrupt::check()?;
             // Even where all memory is there, steps keep Ctrl-C working.
-            let end = bytes.min(done + STEP / width * width);
+            let step = (bytes - done).min(STEP / width * width);
             if !known {
-                out.resize_bytes(end)?;
+                out.reserve(step)?;
             }
-            self.fill(&mut out.bytes_mut()[done..end], (end - done) / width).map_err(|e| match e {
-                Error::Failed { message, .. } => Error::failed("ret == (size)", message),
-                other => other,
-            })?;
-            done = end;
+            let room = &mut out.room()[..step];
+            let mut got = 0;
+            while got < step {
+                let start = room[got..].as_ptr();
+                let read = self.source.read_new(&mut room[got..])?;
+                if read.is_empty() {
+                    return Err(Error::failed("ret == (size)", self.missing(got / width, step / width)));
+                }
+                assert!(std::ptr::addr_eq(start, read.as_ptr()), "a source reads to where it is told");
+                got += read.len();
+            }
+            // SAFETY: so many bytes from the beginning of the room were handed out as written, piece by piece.
+            unsafe { out.take_from_room(step) };
+            done += step;
         }
         Ok(())
     }
@@ -218,37 +232,45 @@ impl<'a> Reader<'a> {
 
 /// What vectors of a file are read into.
 trait Growing {
-    /// Becomes so many zeros, in memory that the system gives as zeros: none are written.
-    fn zeroed(&mut self, bytes: usize) -> Result<()>;
-    fn resize_bytes(&mut self, bytes: usize) -> Result<()>;
-    fn bytes_mut(&mut self) -> &mut [u8];
+    /// Makes room for so many bytes more.
+    fn reserve(&mut self, bytes: usize) -> Result<()>;
+    /// Memory that holds nothing yet.
+    fn room(&mut self) -> &mut [MaybeUninit<u8>];
+    /// Takes the first bytes of the room, whole items, among those that are there.
+    ///
+    /// # Safety
+    /// They have been written.
+    unsafe fn take_from_room(&mut self, bytes: usize);
 }
 
 impl<T: Element> Growing for Vec<T> {
-    fn zeroed(&mut self, bytes: usize) -> Result<()> {
-        *self = memory::zeroed(bytes / size_of::<T>())?;
+    fn reserve(&mut self, bytes: usize) -> Result<()> {
+        let more = bytes / size_of::<T>();
+        let reserved = if self.is_empty() { self.try_reserve_exact(more) } else { self.try_reserve(more) };
+        reserved.map_err(|e| Error::Memory(format!("{bytes} bytes: {e}")))?;
+        memory::prefer_large_pages(self);
         Ok(())
     }
-    fn resize_bytes(&mut self, bytes: usize) -> Result<()> {
-        let n = bytes / size_of::<T>();
-        self.try_reserve(n.saturating_sub(self.len())).map_err(|e| Error::Memory(format!("{bytes} bytes: {e}")))?;
-        self.resize(n, T::default());
-        Ok(())
+    fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        let room = self.spare_capacity_mut();
+        // SAFETY: the same bytes, of which nothing is known either way.
+        unsafe { std::slice::from_raw_parts_mut(room.as_mut_ptr().cast(), size_of_val(room)) }
     }
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        VectorField::bytes_mut(self)
+    unsafe fn take_from_room(&mut self, bytes: usize) {
+        // SAFETY: the bytes were written, and every pattern of bits is an item.
+        unsafe { self.set_len(self.len() + bytes / size_of::<T>()) };
     }
 }
 
 impl Growing for Codes {
-    fn zeroed(&mut self, bytes: usize) -> Result<()> {
-        *self = Codes::zeroed(bytes)?;
-        Ok(())
+    fn reserve(&mut self, bytes: usize) -> Result<()> {
+        if self.is_empty() { self.try_reserve_exact(bytes) } else { self.try_reserve_more(bytes) }
     }
-    fn resize_bytes(&mut self, bytes: usize) -> Result<()> {
-        self.try_resize(bytes)
+    fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+        Codes::room(self)
     }
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        self.as_mut_slice()
+    unsafe fn take_from_room(&mut self, bytes: usize) {
+        // SAFETY: as the caller says.
+        unsafe { Codes::take_from_room(self, bytes) };
     }
 }

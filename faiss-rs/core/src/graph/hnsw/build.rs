@@ -12,7 +12,7 @@ use super::super::search::{Stats, descend, diverse, nearest_by_heaps};
 use super::super::visited::{Scratch, Shelf};
 use super::super::{Keys, Links};
 use super::{HNSW, unfit};
-use crate::base::{Error, Result, progress, threads};
+use crate::base::{Error, Result, memory, progress, threads};
 use crate::distance::DistanceComputer;
 use crate::random::RandomGenerator;
 
@@ -88,6 +88,7 @@ impl HNSW {
         }
         let more = end - self.neighbors.len();
         self.neighbors.try_reserve(more).map_err(|_| Error::Memory(format!("no memory for {more} more links")))?;
+        memory::prefer_large_pages(&mut self.neighbors);
         self.neighbors.resize(end, -1);
         Ok(highest)
     }

@@ -16,6 +16,7 @@ use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{Index, selector};
 use crate::quantize::fast_scan::{KSUB, NORM_PARTS, Tables, quantize_tables};
 use crate::registry::Row;
+use crate::simd;
 use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
 use crate::storage::block_lists::BlockInvertedLists;
 use crate::storage::direct_map::lo_build;
@@ -25,6 +26,8 @@ use crate::storage::packer::{CodePacker, CodePackerPQ4};
 /// Groups of 32 vectors that are compared before what was found is looked at: at first few, as there is no threshold yet, and twice as many each time.
 const FIRST_PIECE: usize = 1;
 const PIECE: usize = 64;
+/// Bytes of the next list that are hinted at.
+const PREFETCH: usize = 2048;
 
 /// Base of the inverted files of packed codes of four bits.
 #[derive(Object, Clone, Default)]
@@ -379,6 +382,10 @@ fn visit<C: Collector>(
             let (packed, block) = lists
                 .packed(list)
                 .ok_or_else(|| Error::failed("", "the lists are to be BlockInvertedLists of codes of four bits"))?;
+            let next = list_nos.get(probe + 1).and_then(|next| lists.packed(usize::try_from(*next).ok()?));
+            if let Some((next, _)) = next {
+                simd::prefetch(&next[..next.len().min(PREFETCH)]);
+            }
             let stride = block * own.M2 / 2;
             let packed = Packed { codes: packed, block, parts: own.M2, stride, last_pair: index.norm_factor() };
             let ids = lists.ids(list);
