@@ -83,12 +83,12 @@ pub fn create(interpreter: &Interpreter, folder: &Path) -> Result<()> {
     Err(Failure::machine(what, "Install its venv module (Debian: python3-venv).").with_log(words))
 }
 
-/// Installs wheels as they are, without a network; what they need must be among them or there already.
+/// Installs wheels as they are, without a network; what they need must be among them or there already. What is imported of them
+/// gets its bytecode then: all of it at once takes longer than the rest.
 pub fn install(folder: &Path, wheels: &[PathBuf]) -> Result<()> {
-    pip_of(
-        folder,
-        Command::new(folder.join("bin/python")).args(["-m", "pip", "install", "--no-deps", "--no-index"]).args(wheels),
-    )
+    let mut command = Command::new(folder.join("bin/python"));
+    command.args(["-m", "pip", "install", "--no-deps", "--no-index", "--no-compile"]).args(wheels);
+    pip_of(folder, &mut command)
 }
 
 /// Runs a pip command of the environment, quietly.
