@@ -89,6 +89,12 @@ pub fn reason(what: &str, stderr: &str) -> Failure {
             "the disk is full",
             "Free some space (`cargo ci clean --all` removes what can be made again) and run the same command again.",
         )
+    } else if says(&["SSLError", "CERTIFICATE_VERIFY_FAILED"]) {
+        // Before what the network may have: pip counts the attempts here as well.
+        (
+            "the package index's certificate is not trusted here",
+            "Tell pip of your certificate authority (`pip config set global.cert FILE`; with a Dagger engine, `--certificates=FILE`).",
+        )
     } else if says(&[
         "NewConnectionError",
         "NameResolutionError",
@@ -105,11 +111,6 @@ pub fn reason(what: &str, stderr: &str) -> Failure {
             "the package index can't be reached",
             "Check the network, or pip's own settings for a mirror or proxy (`pip config list`); what is already downloaded is kept.",
         )
-    } else if says(&["SSLError", "CERTIFICATE_VERIFY_FAILED"]) {
-        (
-            "the package index's certificate is not trusted here",
-            "Tell pip of your certificate authority (`pip config set global.cert FILE`).",
-        )
     } else if says(&["No module named pip"]) {
         ("this Python has no pip", "Install it (Debian: python3-pip).")
     } else if says(&["No matching distribution", "Could not find a version"]) {
@@ -121,4 +122,30 @@ pub fn reason(what: &str, stderr: &str) -> Failure {
         ("pip failed", "pip's own words are above.")
     };
     Failure::machine(format!("{what}: {because}."), todo).with_log(log)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reason;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_told_from_a_network_that_is_not_there() {
+        let retrying = "WARNING: Retrying (Retry(total=0)) after connection broken by ";
+        let none = "/simple/a/\nERROR: No matching distribution found for a==1";
+        let failed =
+            "SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed'))";
+        let gone = "NewConnectionError('Connection refused')";
+        for (words, because) in [
+            (format!("{retrying}'{failed}': {none}"), "certificate is not trusted here."),
+            (
+                format!("Max retries exceeded with url: /simple/a/ (Caused by {failed})"),
+                "certificate is not trusted here.",
+            ),
+            (format!("{retrying}'{gone}': {none}"), "can't be reached."),
+            (none.to_owned(), "has no such file."),
+        ] {
+            let failure = reason("Cannot download a 1", &words);
+            assert!(failure.what.ends_with(because), "{words}: {}", failure.what);
+        }
+    }
 }
