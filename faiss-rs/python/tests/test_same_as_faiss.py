@@ -545,6 +545,39 @@ found += [index.quantizer_trains_alone, ivf().quantizer_trains_alone, graph.buil
 for value in (1, "\\x02", "ab", 1.5):
     found += [error(lambda: setattr(index, "quantizer_trains_alone", value)), index.quantizer_trains_alone]
 """,
+    "metrics that descriptions refuse": """
+for description in ("LSH", "LSHrt", "PCA8,LSH", "IVF8,PQ4+8", "IMI2x3,Flat", "Residual2x4,PQ4", "FlatL2Panorama4"):
+    for metric in (faiss.METRIC_INNER_PRODUCT, faiss.METRIC_L2, faiss.METRIC_L1):
+        found += [error(lambda: type(faiss.index_factory(16, description, metric)).__name__)]
+""",
+    "equal distances": """
+bits, queries = (xb[:, :8] > 0.5).astype("f4"), (xq[:, :8] > 0.5).astype("f4")
+for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+    for description in ("Flat", "SQfp16", "IVF4,Flat", "HNSW8", "Flat,RFlat"):
+        index = faiss.index_factory(8, description, metric)
+        index.train(xt[:, :8])
+        index.add(bits)
+        for k in (1, 2, 120):
+            D, I = index.search(queries, k)
+            # The last of the equal ones that are found may be others.
+            kept = D != D[:, -1:]
+            found += [D, np.where(kept, I, -1)]
+            if k > 1:
+                found += [bool(all(np.diff(i[d == v]).min() * (1 if metric else -1) > 0 for d, i in zip(D, I) for v in d if (d == v).sum() > 1))]
+rng = np.random.default_rng(5)
+for keep in (False, True):
+    D = np.sort(rng.integers(0, 4, (3, 5, 6)), 2)
+    D, I = D[:, :, :: -1 if keep else 1].astype("f4"), rng.permutation(90).reshape(3, 5, 6)
+    D = np.ascontiguousarray(D)
+    found += [faiss.merge_knn_results(D, I, keep), faiss.merge_knn_results(D.astype("i4"), I, keep)]
+    heap = faiss.ResultHeap(5, 4, keep)
+    heap.add_result(D[0], I[0])
+    heap.add_result(D[1], I[1])
+    heap.add_result_subset(np.array([0, 2]), np.ascontiguousarray(D[2, :2]), np.ascontiguousarray(I[2, :2]))
+    heap.finalize()
+    found += [heap.D, heap.I]
+found += [faiss.kmin(bits, 3), faiss.kmax(bits, 8)]
+""",
     "what objects refer to": """
 first, second = faiss.IDSelectorRange(0, 5), faiss.IDSelectorRange(3, 9)
 made = [faiss.IDSelectorAnd(first, second), faiss.IDSelectorOr(first, second), faiss.IDSelectorXOr(first, second), faiss.IDSelectorNot(first)]
@@ -567,6 +600,57 @@ for capacity in (1, 16, 64, 100):
     if not isinstance(table, str):
         table.add(np.array([5]), np.array([-7]))
         found += [np.sort(table.tab, axis=0), table.lookup(np.array([5, 6])), error(lambda: table.add(np.arange(200), np.arange(200)))]
+""",
+    "tables of additive quantizers": """
+for make in (faiss.ResidualQuantizer, faiss.LocalSearchQuantizer):
+    quantizer = make(16, 3, 3)
+    quantizer.train(xt)
+    found += [quantizer.centroid_norms.size(), quantizer.codebook_cross_products.size()]
+""",
+    "precomputed tables": """
+for by_residual in (True, False):
+    for metric in (faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT):
+        index = faiss.IndexIVFPQ(faiss.IndexFlat(16, metric), 16, 8, 4, 4, metric)
+        index.by_residual = by_residual
+        index.train(xt)
+        index.add(xb)
+        index.nprobe = 3
+        for kind in (0, 1, 2, -1):
+            index.use_precomputed_table = kind
+            found += [error(index.precompute_table), index.use_precomputed_table, index.precomputed_table.size() if kind != 2 else 0]
+            found += [index.search(xq, 3) if kind != 2 else 0]
+for description in ("IMI2x3,PQ4np", "IMI2x3,PQ8x4"):
+    index = faiss.index_factory(16, description)
+    index.train(xt)
+    index.add(xb)
+    faiss.extract_index_ivf(index).nprobe = 5
+    found += [index.use_precomputed_table, index.precomputed_table.size(), index.search(xq, 3)]
+    for kind in (1, 0, -1):
+        index.use_precomputed_table = kind
+        index.precompute_table()
+        found += [index.use_precomputed_table, index.precomputed_table.size(), index.search(xq, 3)]
+""",
+    "two codes of a vector": """
+index = faiss.IndexIVFPQR(faiss.IndexFlatL2(16), 16, 8, 4, 4, 4, 4)
+index.train(xt)
+index.add(xb)
+found += [index.search(xq, 3), index.reconstruct_n(3, 5), error(lambda: index.reconstruct(3))]
+other = faiss.clone_index(index)
+index.merge_from(other, 500)
+found += [index.ntotal, other.ntotal, index.refine_codes.size(), other.refine_codes.size(), index.search(xq, 3), index.search_and_reconstruct(xq, 3)]
+index.make_direct_map()
+found += [index.reconstruct(7), index.reconstruct(507), error(lambda: index.merge_from(faiss.IndexIVFPQ(index.quantizer, 16, 8, 4, 4), 0))]
+""",
+    "statistics of hash tables": """
+codes, queries = (xb * 255).astype("u1")[:, :8], (xq * 255).astype("u1")[:, :8]
+stats = faiss.cvar.indexBinaryHash_stats
+for description in ("BHash10", "BHash3x9"):
+    index = faiss.index_binary_factory(64, description)
+    index.add(codes)
+    for index.nflip in (0, 2):
+        stats.reset()
+        index.search(queries, 3)
+        found += [stats.nq, stats.n0, stats.nlist, stats.ndis]
 """,
     "classes": """
 index = ivfpq()

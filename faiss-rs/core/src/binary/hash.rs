@@ -24,7 +24,7 @@ pub(super) const MAX_BITS: i32 = 64;
 pub struct IndexBinaryHashStats {
     /// Number of queries.
     pub nq: usize,
-    /// Number of lookups that found nothing.
+    /// Number of lookups in several tables that found nothing. As in Faiss, those in a single table are not counted.
     pub n0: usize,
     /// Number of lists that were looked into.
     pub nlist: usize,
@@ -218,10 +218,7 @@ impl Scan for IndexBinaryHash {
             let (mut own, mut keys, mut hits) = (collector(), Vec::new(), Vec::new());
             let mut stats = IndexBinaryHashStats { nq: 1, ..Default::default() };
             neighbours(bits_of(query, 0, b), b, self.nflip, &mut |hash| {
-                let Some(list) = self.lists.get(&hash) else {
-                    stats.n0 += 1;
-                    return Ok(());
-                };
+                let Some(list) = self.lists.get(&hash) else { return Ok(()) };
                 stats.nlist += 1;
                 stats.ndis += list.ids.len();
                 keys.resize(list.ids.len(), 0f32);

@@ -149,7 +149,7 @@ impl Clustering {
 
     fn rounds(&mut self, x: &[f32], weights: Option<&[f32]>, index: &mut dyn Index) -> Result<()> {
         let (d, k, nx) = (self.d, self.k, x.len() / self.d);
-        let given = std::mem::take(&mut self.centroids);
+        let mut given = std::mem::take(&mut self.centroids);
         let similarity = index.base().metric_type.is_similarity();
         let (mut labels, mut distances) = (vec![0i64; nx], vec![0f32; nx]);
         let mut best: Option<(f32, Vec<f32>)> = None;
@@ -205,6 +205,9 @@ impl Clustering {
                 }
             }
             progress::report("k-means", self.niter.max(0) as usize, self.niter.max(0) as usize);
+            // As in Faiss, another try begins with those that were given as this one leaves them.
+            let known = given.len();
+            given.copy_from_slice(&centroids[..known]);
             let obj = stats.last().map_or(0.0, |s| s.obj);
             self.iteration_stats.append(&mut stats);
             let better = best.as_ref().is_none_or(|(b, _)| if similarity { obj > *b } else { obj < *b });

@@ -11,7 +11,7 @@ pub struct Heap<'a, T> {
 impl<T: Copy + PartialOrd> Heap<'_, T> {
     fn worse(&self, a: (T, i64), b: (T, i64)) -> bool {
         if a.0 == b.0 {
-            return a.1 > b.1;
+            return if self.keep_max { a.1 < b.1 } else { a.1 > b.1 };
         }
         if self.keep_max { a.0 < b.0 } else { a.0 > b.0 }
     }

@@ -1,15 +1,18 @@
 //! One result from the results of several shards.
 
+use std::cmp::Ordering;
+
 use parking_lot::Mutex;
 
-use super::collect::{Hit, order};
+use super::collect::Hit;
 use crate::base::{Error, Result, threads};
 
 /// Queries of one task.
 const QUERIES: usize = 256;
 
 /// Merges `nshard` results of `n` queries, `k` each: `distances` and `labels` are shard after shard, each `n * k`. Of every query the `k`
-/// best remain, best first: the smallest distances, or the largest with `keep_max`. A label of -1 is no result.
+/// best remain, best first: the smallest distances, or the largest with `keep_max`. Of equal ones those of the first shard come first, with
+/// `keep_max` those of the last, as in Faiss. A label of -1 is no result.
 pub fn merge_knn_results(
     n: usize,
     k: usize,
@@ -28,6 +31,7 @@ pub fn merge_knn_results(
         return Ok(());
     }
     let sign = if keep_max { -1.0 } else { 1.0 };
+    let shards = || (0..nshard).map(|i| if keep_max { nshard - 1 - i } else { i });
     let pieces: Vec<Mutex<(&mut [f32], &mut [i64])>> =
         out_distances.chunks_mut(QUERIES * k).zip(out_labels.chunks_mut(QUERIES * k)).map(Mutex::new).collect();
     threads::parallel_for(pieces.len(), |piece| {
@@ -43,10 +47,10 @@ pub fn merge_knn_results(
                 .all(|shard| is_sorted(&distances[at(shard)..at(shard) + k], &labels[at(shard)..at(shard) + k], sign));
             if !sorted {
                 hits.clear();
-                for shard in 0..nshard {
+                for shard in shards() {
                     hits.extend((at(shard)..at(shard) + k).filter(|i| labels[*i] >= 0).map(hit));
                 }
-                hits.sort_unstable_by(order);
+                hits.sort_by(better);
                 hits.truncate(k);
                 write(&hits, sign, out_d, out_l);
                 continue;
@@ -54,7 +58,7 @@ pub fn merge_knn_results(
             // The heads of the shards, of which the best goes out and is followed by its next.
             heads.clear();
             next.clear();
-            for shard in 0..nshard {
+            for shard in shards() {
                 if labels[at(shard)] >= 0 {
                     heads.push(hit(at(shard)));
                     next.push(at(shard) + 1);
@@ -63,7 +67,7 @@ pub fn merge_knn_results(
             for rank in 0..k {
                 let mut best = 0;
                 for (i, head) in heads.iter().enumerate().skip(1) {
-                    if order(head, &heads[best]).is_lt() {
+                    if better(head, &heads[best]).is_lt() {
                         best = i;
                     }
                 }
@@ -77,8 +81,8 @@ pub fn merge_knn_results(
                 if !at.is_multiple_of(k) && labels[at] >= 0 {
                     (heads[best], next[best]) = (hit(at), at + 1);
                 } else {
-                    heads.swap_remove(best);
-                    next.swap_remove(best);
+                    heads.remove(best);
+                    next.remove(best);
                 }
             }
         }
@@ -86,12 +90,14 @@ pub fn merge_knn_results(
     })
 }
 
+fn better(a: &Hit, b: &Hit) -> Ordering {
+    a.0.total_cmp(&b.0)
+}
+
 /// Whether results are best first, with those that do not exist at the end.
 fn is_sorted(distances: &[f32], labels: &[i64], sign: f32) -> bool {
     (1..labels.len()).all(|i| {
-        labels[i] < 0
-            || (labels[i - 1] >= 0
-                && order(&(sign * distances[i - 1], labels[i - 1]), &(sign * distances[i], labels[i])).is_le())
+        labels[i] < 0 || (labels[i - 1] >= 0 && (sign * distances[i - 1]).total_cmp(&(sign * distances[i])).is_le())
     })
 }
 
@@ -123,7 +129,7 @@ mod tests {
                 .collect();
             for sorted in [true, false] {
                 if sorted {
-                    rows.iter_mut().for_each(|row| row.sort_by(order));
+                    rows.iter_mut().for_each(|row| row.sort_by(better));
                 } else {
                     rows.iter_mut().for_each(|row| row.reverse());
                 }
@@ -138,10 +144,11 @@ mod tests {
                 let (mut d, mut l) = (vec![0.0; n * k], vec![0; n * k]);
                 merge_knn_results(n, k, nshard, &distances, &labels, keep_max, &mut d, &mut l).unwrap();
                 for q in 0..n {
-                    let places = (0..nshard).flat_map(|shard| (shard * n + q) * k..(shard * n + q + 1) * k);
+                    let shards = (0..nshard).map(|i| if keep_max { nshard - 1 - i } else { i });
+                    let places = shards.flat_map(|shard| (shard * n + q) * k..(shard * n + q + 1) * k);
                     let mut all: Vec<Hit> =
                         places.filter(|i| labels[*i] >= 0).map(|i| (sign * distances[i], labels[i])).collect();
-                    all.sort_by(order);
+                    all.sort_by(better);
                     for (i, want) in all[..k].iter().enumerate() {
                         assert_eq!((d[q * k + i], l[q * k + i]), (sign * want.0, want.1), "query {q} rank {i}");
                     }

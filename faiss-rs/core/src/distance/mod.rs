@@ -107,7 +107,8 @@ fn check_queries(x: &[f32], nq: usize, d: usize) -> Result<()> {
     Error::check(nq.checked_mul(d).is_some_and(|size| x.len() >= size), "x.size() >= nq * d")
 }
 
-/// The `k` best vectors of `db` for each of the `nq` queries `x`, best first, equal distances by ascending id. `distances` and `labels` hold
+/// The `k` best vectors of `db` for each of the `nq` queries `x`, best first; of equal distances the smaller id, of equal
+/// similarities the larger one comes first. `distances` and `labels` hold
 /// `nq * k`; where there are fewer results, the label is -1 and the distance the metric's worst value. A NaN or an infinite distance is no
 /// result. `arg` is the exponent of Lp.
 pub fn knn(

@@ -1,5 +1,5 @@
 //! Where the results of searches go: arrays of the `k` best of each query, or all in range. Queries may come in any order and from several
-//! threads.
+//! threads. Of equal similarities the larger id comes first, as in Faiss, whose heaps have it so.
 
 use parking_lot::Mutex;
 
@@ -12,6 +12,8 @@ pub struct TopK<'a, D = f32> {
     rows: Vec<Mutex<(&'a mut [D], &'a mut [i64])>>,
     distance: fn(f32) -> D,
     worst: D,
+    /// Whether of equal distances the larger id comes first.
+    turned: bool,
     /// The key of a distance, where those that the rows hold already count.
     held: Option<fn(D) -> f32>,
 }
@@ -20,7 +22,8 @@ impl<'a> TopK<'a> {
     /// `k` is not 0. Keys of a similarity are its negative.
     pub fn new(metric: MetricType, k: usize, distances: &'a mut [f32], labels: &'a mut [i64]) -> Self {
         let distance = if metric.is_similarity() { |key: f32| -key } else { |key: f32| key };
-        TopK { rows: rows(k, distances, labels), distance, worst: worst(metric), held: None }
+        let turned = metric.is_similarity();
+        TopK { rows: rows(k, distances, labels), distance, worst: worst(metric), turned, held: None }
     }
 
     /// What the rows hold already counts among the results: distances of labels that are not negative.
@@ -38,7 +41,13 @@ impl<'a> TopK<'a> {
 impl<'a> TopK<'a, i32> {
     /// For distances that are whole numbers, small enough for a float to hold them.
     pub fn whole(k: usize, distances: &'a mut [i32], labels: &'a mut [i64]) -> Self {
-        TopK { rows: rows(k, distances, labels), distance: |key| key as i32, worst: i32::MAX, held: None }
+        TopK {
+            rows: rows(k, distances, labels),
+            distance: |key| key as i32,
+            worst: i32::MAX,
+            turned: false,
+            held: None,
+        }
     }
 }
 
@@ -52,17 +61,22 @@ impl<D: Copy> TopK<'_, D> {
         self.rows.len()
     }
 
-    /// Writes a query's results, best first; what is left of its row becomes "no result".
+    /// Writes a query's results, in their order; what is left of its row becomes "no result".
     pub fn write(&self, q: usize, hits: &[Hit]) {
         let (distances, labels) = &mut *self.rows[q].lock();
-        let mut merged = Vec::new();
+        let (mut merged, mut turned) = (Vec::new(), Vec::new());
         if let Some(key) = self.held {
             let held = labels.iter().zip(distances.iter()).filter(|(id, _)| **id >= 0);
             merged.extend(held.map(|(id, distance)| (key(*distance), *id)).chain(hits.iter().copied()));
             merged.sort_unstable_by(order);
             merged.truncate(labels.len());
         }
-        let hits = if self.held.is_some() { &merged } else { hits };
+        let mut hits = if self.held.is_some() { &merged } else { hits };
+        if self.turned && hits.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+            turned.extend_from_slice(hits);
+            turned.chunk_by_mut(|a, b| a.0 == b.0).for_each(<[Hit]>::reverse);
+            hits = &turned;
+        }
         for (i, (key, id)) in hits.iter().enumerate() {
             distances[i] = (self.distance)(*key);
             labels[i] = *id;

@@ -5,7 +5,7 @@ use faiss_derive::{Object, methods};
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::{Index, IndexBase, dim_of, header};
 use crate::base::object::receiver;
-use crate::base::{Handle, MetricType, Result};
+use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{AdditivePart, Grammar};
 use crate::quantize::additive::equal_bits;
 use crate::quantize::additive::residual::bits_of;
@@ -32,6 +32,8 @@ impl Index for IndexAdditiveQuantizer {
 
 impl IndexAdditiveQuantizer {
     fn new(d: i64, quantizer: &QuantizerBase, metric: MetricType) -> Result<Self> {
+        let known = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
+        Error::check(known, "metric == METRIC_INNER_PRODUCT || metric == METRIC_L2")?;
         let base = IndexBase { is_trained: false, ..IndexBase::new(d, metric)? };
         Ok(IndexAdditiveQuantizer { flat_codes: IndexFlatCodes::new(base, quantizer.code_size) })
     }

@@ -3,7 +3,9 @@
 
 use super::Index;
 use crate::base::{Error, Object, Result};
+use crate::distance::collect::order;
 use crate::distance::extra;
+use crate::distance::results::TopK;
 
 pub fn assign(index: &dyn Index, x: &[f32], k: usize, labels: &mut [i64]) -> Result<()> {
     let mut distances = vec![0.0; labels.len()];
@@ -66,6 +68,7 @@ pub fn search_subset(
     // Without codes to compare, by the vectors as the index gives them back.
     let mut computer = index.get_distance_computer().ok();
     let mut vector = vec![0f32; d];
+    let out = TopK::new(base.metric_type, k, distances, labels);
     for q in 0..n {
         let query = &x[q * d..(q + 1) * d];
         let candidates = base_labels[q * k_base..(q + 1) * k_base].iter().copied().filter(|id| *id >= 0);
@@ -80,12 +83,9 @@ pub fn search_subset(
             }
         }
         hits.retain(|hit| hit.0 < f32::MAX);
-        hits.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        hits.resize(k, (f32::MAX, -1));
-        for (i, (key, id)) in hits.into_iter().enumerate() {
-            distances[q * k + i] = sign * key;
-            labels[q * k + i] = id;
-        }
+        hits.sort_unstable_by(order);
+        hits.truncate(k);
+        out.write(q, &hits);
     }
     Ok(())
 }

@@ -45,7 +45,7 @@ pub struct IndexLSH {
 }
 
 pub const ROW: Row = Row::of::<IndexLSH>()
-    .grammar(Grammar::Index(|d, part, _| {
+    .grammar(Grammar::Index(|d, part, metric| {
         let Some(rest) = part.strip_prefix("LSH") else { return Ok(None) };
         let (bits, options) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
         let (rotate, thresholds) = match options {
@@ -55,6 +55,7 @@ pub const ROW: Row = Row::of::<IndexLSH>()
             "rt" => (true, true),
             _ => return Ok(None),
         };
+        Error::check(metric == MetricType::L2, "metric == METRIC_L2")?;
         let nbits = if bits.is_empty() { d } else { number(bits).unwrap_or(i64::MAX) };
         Ok(Some(Handle::new(IndexLSH::new(d, nbits, rotate, thresholds)?)))
     }))

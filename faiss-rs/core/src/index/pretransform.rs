@@ -8,7 +8,9 @@ use super::ivf::format::{read_index, write_index};
 use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
 use crate::base::object::{Field, FieldMut, FieldRef, Kind, Object, cast, receiver, receiver_mut};
 use crate::base::{Error, Handle, Result, Shared, Value};
+use crate::distance::DistanceComputer;
 use crate::index::flat_codes::check_same_type;
+use crate::index::hnsw::computer::OfShared;
 use crate::index::tuning::Tuned;
 use crate::registry::{Format, Row, read_nested, write_nested};
 use crate::selector::IDSelector;
@@ -188,6 +190,24 @@ impl Tuned for IndexPreTransform {
     }
 }
 
+/// Compares queries as the index within gets them.
+struct OfTransformed<'a> {
+    chain: &'a IndexPreTransform,
+    inner: OfShared<'a>,
+}
+
+impl DistanceComputer for OfTransformed<'_> {
+    fn set_query(&mut self, x: &[f32]) -> Result<()> {
+        self.inner.set_query(&self.chain.apply_chain(x)?)
+    }
+    fn distance(&self, i: usize) -> f32 {
+        self.inner.distance(i)
+    }
+    fn symmetric_distance(&self, i: usize, j: usize) -> f32 {
+        self.inner.symmetric_distance(i, j)
+    }
+}
+
 impl Index for IndexPreTransform {
     fn base(&self) -> &IndexBase {
         self
@@ -275,6 +295,9 @@ impl Index for IndexPreTransform {
     }
     fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
         self.reversed(out, |index, out| index.reconstruct_n(i0, ni, out))
+    }
+    fn get_distance_computer(&self) -> Result<Box<dyn DistanceComputer + '_>> {
+        Ok(Box::new(OfTransformed { chain: self, inner: OfShared::new(self.inner()?)? }))
     }
     fn sa_code_size(&self) -> Result<usize> {
         self.inner()?.read().sa_code_size()

@@ -175,6 +175,14 @@ impl ProductQuantizer {
         &self.centroids[m * size..(m + 1) * size]
     }
 
+    /// Centroid `number` of every part, one after the other: `d` numbers.
+    pub fn write_centroids(&self, number: usize, x: &mut [f32]) {
+        let size = self.dsub;
+        for (m, part) in x.chunks_exact_mut(size.max(1)).enumerate() {
+            part.copy_from_slice(&self.get_centroids(m)[number * size..(number + 1) * size]);
+        }
+    }
+
     pub fn transposed(&self) -> Transposed {
         let (dsub, ksub) = (self.dsub, self.ksub);
         let mut y = vec![0.0; self.centroids.len()];

@@ -2,7 +2,7 @@
 //! [`crate::graph`]; `level_0` has the ways to change its lowest level.
 
 pub mod cagra;
-mod computer;
+pub(super) mod computer;
 pub mod flat;
 pub mod flat_panorama;
 mod level_0;
@@ -23,7 +23,7 @@ use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selec
 use crate::base::declare::Array;
 use crate::base::object::{FieldMut, Object, cast, cast_mut, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
-use crate::distance::collect::{Collector, InRange, Reservoir};
+use crate::distance::collect::{Collector, Hit, InRange, Reservoir, order};
 use crate::distance::results::{InRadius, TopK};
 use crate::graph::hnsw::{AddOptions, SearchOptions};
 use crate::graph::queue::Node;
@@ -374,7 +374,10 @@ impl Index for IndexHNSW {
                 None => {
                     self.hnsw.search(keys, k, options, &mut scratch, stats, |_, _| {})?;
                     let hits = scratch.pool.nodes().take(k).filter(|node| node.key < f32::MAX);
-                    out.write(q, &hits.map(|node| (node.key, i64::from(node.vertex))).collect::<Vec<_>>());
+                    let mut hits: Vec<Hit> = hits.map(|node| (node.key, i64::from(node.vertex))).collect();
+                    // Of equal keys, which the pool has in any order.
+                    hits.sort_by(order);
+                    out.write(q, &hits);
                 }
                 Some(sel) => {
                     let mut found = Reservoir::new(k);

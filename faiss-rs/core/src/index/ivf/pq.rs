@@ -11,11 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use faiss_derive::{Object, methods};
 
 use super::{IndexIVF, InvertedFile, Scanner, Searcher, codec, format};
+use crate::base::memory::filled;
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
 use crate::distance::DistanceComputer;
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
+use crate::index::multi_index::MultiIndexQuantizer;
 use crate::index::stats::INDEX_IVFPQ_STATS;
 use crate::index::tuning::Tuned;
 use crate::quantize::hamming::hamming;
@@ -50,9 +52,9 @@ pub struct IndexIVFPQ {
     pub scan_table_threshold: usize,
     /// Codes that differ from the query's in so many bits or more are passed over; 0 for off.
     pub polysemous_ht: i32,
-    /// -1: make no precomputed table; 0: decide when it is made; 1: it is there.
+    /// -1: make no precomputed table; 0: decide when it is made; 1: there is one, of the lists; 2: of the centroids of a MultiIndexQuantizer's parts.
     pub use_precomputed_table: i32,
-    /// The parts of distances that do not depend on the query, `nlist * M * ksub` numbers.
+    /// The parts of distances that do not depend on the query: `nlist * M * ksub` numbers, or as many for each centroid of the parts.
     pub precomputed_table: Vec<f32>,
 }
 
@@ -102,38 +104,55 @@ impl IndexIVFPQ {
         Ok(IndexIVFPQ { ivf, pq, ..Default::default() })
     }
 
-    /// Makes the precomputed table where residuals are compared by L2 and it is not too large.
+    /// Makes the precomputed table that `use_precomputed_table` asks for; with 0, one where residuals are compared by L2 and it is not too large.
     pub fn precompute_table(&mut self) -> Result<()> {
         codec::check(self, &self.pq)?;
         self.precomputed_table = Vec::new();
         let quantizer = self.quantizer()?.clone();
         let quantizer = quantizer.read();
-        if self.use_precomputed_table == -1 {
-            return Ok(());
-        }
+        let parts = self.parts_of(&*quantizer);
         let size = self.pq.M * self.pq.ksub;
-        let numbers = size.saturating_mul(self.nlist);
-        let l2 = self.metric_type == MetricType::L2 && quantizer.base().metric_type == MetricType::L2;
-        let fits = numbers.saturating_mul(size_of::<f32>()) <= PRECOMPUTED_TABLE_MAX_BYTES.load(Ordering::Relaxed);
-        if !(self.by_residual && l2 && fits) || quantizer.base().ntotal != self.nlist as i64 {
-            self.use_precomputed_table = 0;
-            return Ok(());
+        if self.use_precomputed_table == 0 {
+            let l2 = self.metric_type == MetricType::L2 && quantizer.base().metric_type == MetricType::L2;
+            if !(self.by_residual && l2) || quantizer.base().ntotal != self.nlist as i64 {
+                return Ok(());
+            }
+            let rows = parts.map_or(self.nlist, |parts| parts.ksub);
+            let bytes = size.saturating_mul(rows).saturating_mul(size_of::<f32>());
+            if bytes > PRECOMPUTED_TABLE_MAX_BYTES.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            self.use_precomputed_table = if parts.is_some() { BY_PARTS } else { BY_LIST };
         }
+        let rows = match (self.use_precomputed_table, parts) {
+            (BY_LIST, _) => self.nlist,
+            (BY_PARTS, Some(parts)) => parts.ksub,
+            (BY_PARTS, None) => {
+                return Err(Error::failed("miq", "the quantizer is no MultiIndexQuantizer of parts that fit"));
+            }
+            _ => return Ok(()),
+        };
         let (norms, transposed) = (self.norms(), self.pq.transposed());
-        let mut table = vec![0f32; numbers];
+        let mut table = filled(&[rows, size], 0f32)?;
         threads::parallel_rows(&mut table, size, 4, |first, rows| {
             let mut centroid = vec![0f32; self.pq.d];
             for (i, row) in rows.chunks_exact_mut(size).enumerate() {
-                quantizer.reconstruct((first + i) as i64, &mut centroid)?;
+                match parts.filter(|_| self.use_precomputed_table == BY_PARTS) {
+                    Some(parts) => parts.write_centroids(first + i, &mut centroid),
+                    None => quantizer.reconstruct((first + i) as i64, &mut centroid)?,
+                }
                 self.list_table(&centroid, &norms, &transposed, row);
             }
             Ok(())
         })?;
         self.precomputed_table = table;
-        self.use_precomputed_table = 1;
         Ok(())
     }
 }
+
+/// Values of `use_precomputed_table`.
+const BY_LIST: i32 = 1;
+const BY_PARTS: i32 = 2;
 
 impl IndexIVFPQ {
     /// What files have of it and of [`IndexIVFPQR`](super::pqr::IndexIVFPQR).
@@ -154,6 +173,13 @@ impl IndexIVFPQ {
 
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexIVFPQ { ivf: self.ivf.deep_copy()?, ..self.clone() })
+    }
+
+    /// The product quantizer of a [`MultiIndexQuantizer`], if those of the codes' parts lie within its.
+    fn parts_of<'a>(&self, quantizer: &'a dyn Index) -> Option<&'a ProductQuantizer> {
+        let parts = &cast::<MultiIndexQuantizer>(quantizer)?.pq;
+        let fit = parts.M > 0 && self.pq.M.is_multiple_of(parts.M) && parts.d == self.pq.d && parts.check().is_ok();
+        fit.then_some(parts)
     }
 
     /// Squared norms of the product quantizer's centroids.
@@ -217,7 +243,12 @@ impl InvertedFile for IndexIVFPQ {
         let size = self.pq.M * self.pq.ksub;
         let similarity = self.metric_type.is_similarity();
         let residual_l2 = self.by_residual && !similarity;
-        let has_table = self.use_precomputed_table == 1 && self.precomputed_table.len() == size * self.nlist;
+        let parts = self.parts_of(quantizer).filter(|_| self.use_precomputed_table == BY_PARTS);
+        let has_table = match self.use_precomputed_table {
+            BY_LIST => self.precomputed_table.len() == size * self.nlist,
+            BY_PARTS => parts.is_some_and(|parts| self.precomputed_table.len() == size * parts.ksub),
+            _ => false,
+        };
         // The quantizer's distance is that of the formula only if it is of the same metric, and between the same vectors.
         let other_metric = quantizer.base().metric_type != self.metric_type;
         let own_coarse = self.by_residual && (other_metric || self.use_precomputed_table == -1);
@@ -236,6 +267,7 @@ impl InvertedFile for IndexIVFPQ {
             norms,
             terms,
             has_table,
+            parts,
             own_coarse,
             residual_l2,
             similarity,
@@ -254,6 +286,8 @@ struct PqSearcher<'a> {
     /// For each list and each of its codes, what does not depend on the query. Empty where lists are hardly visited twice.
     terms: Vec<OnceLock<Vec<f32>>>,
     has_table: bool,
+    /// Those that the table is of, if it is not of the lists.
+    parts: Option<&'a ProductQuantizer>,
     own_coarse: bool,
     residual_l2: bool,
     similarity: bool,
@@ -274,9 +308,17 @@ impl Drop for PqSearcher<'_> {
 impl PqSearcher<'_> {
     /// The list's part of the distances, by table or made in `buffer`.
     fn list_table<'b>(&'b self, list: usize, centroid: &mut [f32], buffer: &'b mut [f32]) -> Result<&'b [f32]> {
-        let size = buffer.len();
+        let (size, table) = (buffer.len(), &self.index.precomputed_table);
+        if let (true, Some(parts)) = (self.has_table, self.parts) {
+            let own = size / parts.M;
+            for (m, row) in buffer.chunks_exact_mut(own).enumerate() {
+                let number = list >> (m * parts.nbits) & (parts.ksub - 1);
+                row.copy_from_slice(&table[number * size + m * own..][..own]);
+            }
+            return Ok(buffer);
+        }
         if self.has_table {
-            return Ok(&self.index.precomputed_table[list * size..(list + 1) * size]);
+            return Ok(&table[list * size..(list + 1) * size]);
         }
         self.quantizer.reconstruct(list as i64, centroid)?;
         self.index.list_table(centroid, &self.norms, &self.transposed, buffer);
@@ -388,7 +430,7 @@ impl Scanner for PqScanner<'_> {
         if !shared.terms.is_empty() {
             self.terms = shared.list_terms(list, &mut self.centroid, &mut self.table)?;
         } else if shared.residual_l2 {
-            if shared.has_table {
+            if shared.has_table && shared.parts.is_none() {
                 let size = self.table.len();
                 let own = &shared.index.precomputed_table[list * size..(list + 1) * size];
                 simd::fvec_madd(&mut self.table, own, 1.0, &self.query_table);

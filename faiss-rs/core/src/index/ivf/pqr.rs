@@ -1,11 +1,12 @@
 //! Inverted file of product-quantized codes, and of codes of what they leave, by which the nearest are ordered anew.
 
 use faiss_derive::{Object, methods};
+use rustc_hash::FxHashMap;
 
 use super::edit::{self, to_encode};
 use super::pq::IndexIVFPQ;
 use super::{IndexIVF, InvertedFile, Searcher, format, search};
-use crate::base::object::{FieldMut, Object, receiver};
+use crate::base::object::{FieldMut, Object, cast_mut, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::cluster::ClusteringParameters;
 use crate::distance::collect::order;
@@ -47,6 +48,7 @@ pub const ROW: Row = Row::of::<IndexIVFPQR>()
             return Ok(None);
         };
         let (Some(m), Some(refine)) = (number(m), number(refine)) else { return Ok(None) };
+        Error::check(over.metric == MetricType::L2, "metric == METRIC_L2")?;
         let (quantizer, d, nlist) = (over.quantizer.clone(), over.d, over.nlist);
         Ok(Some(Handle::new(IndexIVFPQR::new(quantizer, d, nlist, m as usize, 8, refine as usize, 8, true)?)))
     }))
@@ -115,6 +117,36 @@ impl IndexIVFPQR {
         Ok(firsts.iter().zip(&decoded).map(|(r, c)| r - c).collect())
     }
 
+    /// Adds what the second code of a vector says.
+    fn refine(&self, id: i64, x: &mut [f32]) -> Result<()> {
+        let size = self.refine_pq.code_size;
+        let code = usize::try_from(id).ok().and_then(|id| self.refine_codes.get(id * size..(id + 1) * size));
+        let code = code.ok_or_else(|| Error::failed("id < refine_codes.size()", format!("id {id}")))?;
+        let mut rest = vec![0f32; x.len()];
+        self.refine_pq.decode_one(code, &mut rest);
+        x.iter_mut().zip(&rest).for_each(|(x, rest)| *x += rest);
+        Ok(())
+    }
+
+    /// Writes the vectors with these ids, NaN where there is none.
+    fn write_vectors(&self, ids: &[i64], out: &mut [f32]) -> Result<()> {
+        let (d, lists) = (self.dim(), self.lists()?);
+        let mut wanted: FxHashMap<i64, Vec<usize>> = FxHashMap::default();
+        let known = ids.iter().enumerate().filter(|(_, id)| **id >= 0);
+        known.for_each(|(row, id)| wanted.entry(*id).or_default().push(row));
+        out.fill(f32::NAN);
+        let mut x = vec![0f32; d];
+        for list in 0..self.nlist {
+            for (offset, id) in lists.ids(list).iter().enumerate() {
+                let Some(rows) = wanted.get(id) else { continue };
+                self.first.decode_vectors(&lists.single_code(list, offset)?, &[list as i64], &mut x)?;
+                self.refine(*id, &mut x)?;
+                rows.iter().for_each(|row| out[row * d..(row + 1) * d].copy_from_slice(&x));
+            }
+        }
+        Ok(())
+    }
+
     fn add_both(&mut self, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
         Error::check(self.is_trained, "is_trained")?;
         let n = self.rows(x)?;
@@ -157,24 +189,21 @@ impl Index for IndexIVFPQR {
         search::search(&self.first, x, wide, params, &mut found, &mut places, true)?;
         let lists = self.lists()?;
         let quantizer = self.quantizer()?.read();
-        let (d, size) = (self.dim(), self.refine_pq.code_size);
+        let d = self.dim();
         let out = TopK::new(self.metric_type, k, distances, labels);
         threads::parallel_for(n, |q| {
             let query = &x[q * d..(q + 1) * d];
-            let (mut residual, mut one, mut two) = (vec![0f32; d], vec![0f32; d], vec![0f32; d]);
+            let (mut residual, mut one) = (vec![0f32; d], vec![0f32; d]);
             let mut hits = Vec::with_capacity(wide);
             for place in places[q * wide..(q + 1) * wide].iter().filter(|place| **place >= 0) {
                 let (list, offset) = (lo_listno(*place), lo_offset(*place));
                 let id = lists.ids(list)[offset];
-                let code = usize::try_from(id).ok().and_then(|id| self.refine_codes.get(id * size..(id + 1) * size));
-                let code = code.ok_or_else(|| Error::failed("id < refine_codes.size()", format!("id {id}")))?;
                 residual.copy_from_slice(query);
                 if self.by_residual {
                     quantizer.compute_residual(query, &mut residual, list as i64)?;
                 }
                 self.pq.decode_one(&lists.single_code(list, offset)?, &mut one);
-                self.refine_pq.decode_one(code, &mut two);
-                one.iter_mut().zip(&two).for_each(|(a, b)| *a += b);
+                self.refine(id, &mut one)?;
                 hits.push((simd::fvec_L2sqr(&residual, &one), id));
             }
             hits.sort_unstable_by(order);
@@ -190,8 +219,35 @@ impl Index for IndexIVFPQR {
     fn remove_ids(&mut self, _sel: &dyn IDSelector) -> Result<usize> {
         Err(Error::failed("", "not implemented"))
     }
-    fn merge_from(&mut self, _other: &mut dyn Index, _add_id: i64) -> Result<()> {
-        Err(Error::failed("", "not implemented"))
+    fn merge_from(&mut self, other: &mut dyn Index, add_id: i64) -> Result<()> {
+        let not_same = || Error::failed("other", "the other index is no IndexIVFPQR");
+        let other = cast_mut::<IndexIVFPQR>(other).ok_or_else(not_same)?;
+        let same = other.refine_pq.M == self.refine_pq.M && other.refine_pq.nbits == self.refine_pq.nbits;
+        Error::check(same, "other->refine_pq.M == refine_pq.M && other->refine_pq.nbits == refine_pq.nbits")?;
+        edit::merge_from(&mut self.first, &mut other.first, add_id)?;
+        self.refine_codes.append(&mut other.refine_codes);
+        Ok(())
+    }
+    fn reconstruct(&self, key: i64, out: &mut [f32]) -> Result<()> {
+        self.first.reconstruct(key, out)?;
+        self.refine(key, out)
+    }
+    fn reconstruct_n(&self, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
+        self.checked_range(i0, ni, out)?;
+        self.write_vectors(&(i0..i0 + ni as i64).collect::<Vec<_>>(), out)
+    }
+    fn search_and_reconstruct(
+        &self,
+        x: &[f32],
+        k: usize,
+        params: Option<&dyn Object>,
+        distances: &mut [f32],
+        labels: &mut [i64],
+        recons: &mut [f32],
+    ) -> Result<()> {
+        self.search(x, k, params, distances, labels)?;
+        Error::check(labels.len().checked_mul(self.dim()) == Some(recons.len()), "recons.size() == n * k * d")?;
+        self.write_vectors(labels, recons)
     }
 }
 

@@ -235,7 +235,7 @@ impl LocalSearchQuantizer {
         let norms: Vec<f32> = decoded.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
         debug_assert_eq!(numbers.len(), n * m);
         made.aq.train_norm(&norms)?;
-        made.aq.compute_codebook_tables()?;
+        made.aq.compute_needed_tables()?;
         Ok(made)
     }
 
@@ -391,7 +391,9 @@ impl LocalSearchQuantizer {
         let few = rounds.is_some_and(|rounds| rounds <= MAX_ROUNDS);
         Error::check(few, "encode_ils_iters * (icm_iters + nperts) <= 2^20")?;
         let mut lsq = lsq;
-        lsq.aq.restore_codebook_tables()?;
+        if lsq.aq.needs_tables() {
+            lsq.aq.restore_codebook_tables()?;
+        }
         Ok(lsq)
     }
 }

@@ -378,6 +378,16 @@ impl AdditiveQuantizer {
         Ok(())
     }
 
+    /// Whether distances are computed from the tables of products.
+    pub fn needs_tables(&self) -> bool {
+        self.search_type == ST_NORM_FROM_LUT
+    }
+
+    /// As [`Self::compute_codebook_tables`], where distances are computed from them.
+    pub fn compute_needed_tables(&mut self) -> Result<()> {
+        if self.needs_tables() { self.compute_codebook_tables() } else { Ok(()) }
+    }
+
     /// Squared norms of all vectors that codes of `tot_bits` bits decode to, by the codes' numbers.
     pub fn compute_centroid_norms(&self) -> Result<Vec<f32>> {
         self.check_trained()?;

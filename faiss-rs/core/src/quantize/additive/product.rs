@@ -111,7 +111,7 @@ macro_rules! product {
                 made.product.aq.decode_unpacked(&made.compute_unpacked_codes(x)?, &mut decoded);
                 let norms: Vec<f32> = decoded.chunks_exact(d).map(simd::fvec_norm_L2sqr).collect();
                 made.product.aq.train_norm(&norms)?;
-                made.product.aq.compute_codebook_tables()?;
+                made.product.aq.compute_needed_tables()?;
                 Ok(made)
             }
 
@@ -138,7 +138,9 @@ macro_rules! product {
                     quantizers.push(Shared::new(part));
                 }
                 let mut made = $name { product, quantizers };
-                made.product.aq.restore_codebook_tables()?;
+                if made.product.aq.needs_tables() {
+                    made.product.aq.restore_codebook_tables()?;
+                }
                 Ok(made)
             }
         }
