@@ -7,15 +7,13 @@
 // while it is split: what is far from all others, or tiny, makes nothing worse but itself. X = scale * (x - center) is h + e, h
 // being the halves and |e| measured, and likewise Y; then |<X, Y> - <h, h'>| <= |e||Y| + |X||e'| and what the sum rounds. Split
 // into two halves, h + l + e, three products are summed and |l||l'| is added.
+#include "halved.cuh"
 #include "keys.cuh"
-#include "split.cuh"
 
 namespace faiss {
 
 // What rows are at most, for the columns' bounds: |X|, |e|, |l|, and their scales.
 constexpr u32 MOST_LENGTH = 0, MOST_ERROR = 1, MOST_LOW = 2, MOST_SCALE = 3;
-// A bound that is beyond f32 with what it is multiplied by says nothing: its column is a candidate of every row.
-constexpr float BEYOND = 1e37f, UNIT = 1.0f / 16777216.0f;
 // Rows are scaled by no more than this, so that a tiny one leaves room for the norms of columns.
 constexpr float MOST_ROW_SCALE = 1099511627776.0f;
 // A number of a column, and above it that of a row of a tile.
@@ -24,73 +22,6 @@ constexpr u32 COLUMN_BITS = 25;
 // The place of the i-th vector that is met: `step` has no common divisor with `total`, so that each comes once and any run of
 // them is spread over all.
 __device__ __forceinline__ i64 met(u64 i, u64 step, u64 total) { return (i64)(i * step % total); }
-
-__device__ __forceinline__ float warp_max(float x) {
-#pragma unroll
-    for (u32 lanes = 16; lanes > 0; lanes /= 2) x = fmaxf(x, __shfl_xor_sync(FULL_WARP, x, lanes));
-    return x;
-}
-
-// A row as halves. Lengths are those of the scaled row, rounded up.
-struct Halved {
-    float scale, square, length, error, low;
-    bool nan, finite; // a number of it is NaN; all numbers, and their differences to the center, are finite
-};
-
-template <typename T, u32 LOW>
-__device__ __forceinline__ Halved halve_row(const T* x, const float* center, u32 d, u32 chunks, float most_scale, __half* halves, u32 at) {
-    const u32 lane = threadIdx.x % 32;
-    float most = 0;
-    bool nan = false;
-#pragma unroll 4
-    for (u32 i = lane; i < d; i += 32) {
-        const float value = fabsf(to_float(x[i]) - (center ? center[i] : 0.0f));
-        nan |= isnan(value);
-        most = fmaxf(most, value);
-    }
-    most = warp_max(most);
-    Halved row;
-    row.nan = __any_sync(FULL_WARP, nan);
-    row.finite = !row.nan && most <= LARGEST;
-    row.scale = row.finite ? fminf(scale_for(most), most_scale) : 1.0f;
-    __half* to = split_at(halves, at, chunks);
-    float square = 0, error = 0, low = 0;
-    constexpr u32 WIDTH = LOW ? CHUNK_DIMS : CHUNK_HALVES, EACH = WIDTH / 32;
-    for (u32 chunk = 0; chunk < chunks; ++chunk) {
-        __half high[EACH], rest[EACH];
-#pragma unroll
-        for (u32 j = 0; j < EACH; ++j) {
-            const u32 i = chunk * WIDTH + lane * EACH + j;
-            const float value = row.finite && i < d ? (to_float(x[i]) - (center ? center[i] : 0.0f)) * row.scale : 0.0f;
-            high[j] = __float2half_rn(value);
-            const float left = value - __half2float(high[j]);
-            rest[j] = __float2half_rn(left);
-            const float kept = __half2float(rest[j]), lost = LOW ? left - kept : left;
-            square = fmaf(value, value, square);
-            error = fmaf(lost, lost, error);
-            if (LOW) low = fmaf(kept, kept, low);
-        }
-        if constexpr (LOW) {
-            to[chunk * TILE_HALVES + split_place(at, lane)] = high[0];
-            to[chunk * TILE_HALVES + split_place(at, CHUNK_DIMS + lane)] = rest[0];
-        } else {
-            *reinterpret_cast<__half2*>(to + chunk * TILE_HALVES + split_place(at, 2 * lane)) = __halves2half2(high[0], high[EACH - 1]);
-        }
-    }
-    // The sums are off by a step a number of a lane, and the differences to the center by half a unit each.
-    const float up = 1.0001f + 4 * UNIT * (float)(d / 32);
-    row.square = warp_sum(square);
-    row.length = sqrtf(row.square) * up;
-    row.error = sqrtf(warp_sum(error)) * up + row.length * UNIT;
-    row.low = sqrtf(warp_sum(low)) * up;
-    return row;
-}
-
-// A row that is none, behind the last one.
-__device__ __forceinline__ void fill_row(u32 chunks, __half* halves, u32 at) {
-    __half2* to = reinterpret_cast<__half2*>(split_at(halves, at, chunks));
-    for (u32 chunk = 0; chunk < chunks; ++chunk) to[chunk * TILE_HALVES / 2 + threadIdx.x % 32] = __float2half2_rn(0.0f);
-}
 
 // Queries as halves, with their scales, their squared lengths (of the scaled; infinite where nothing can be near them, NaN where
 // only exact values tell) and, for inner products, theirs with the center as two numbers. `most` begins as zeros. One warp a row.
@@ -145,8 +76,7 @@ __device__ void found_vectors(const T* rows, const float* center, const unsigned
     const u32 first = (u32)(grid_thread() / 32), warps = (u32)(grid_threads() / 32);
     const u64 further = (u64)warps * step % total;
     u64 place = (u64)met(begin + first, step, total);
-    // Each product of 16 numbers and the sum so far may be cut at 24 bits of the largest, and so may the end.
-    const float rounding = (19.0f * products + 8.0f) * UNIT;
+    const float rounding = product_rounding(products);
     for (u32 at = first; at < padded; at += warps, place = place + further >= total ? place + further - total : place + further) {
         float norm = 0, error = -LARGEST, undo = 0;
         if (at < count) {
@@ -161,7 +91,7 @@ __device__ void found_vectors(const T* rows, const float* center, const unsigned
                 if (inner || !__any_sync(FULL_WARP, infinite)) error = LARGEST;
             } else {
                 undo = 1.0f / row.scale;
-                norm = inner ? 0.0f : 0.5f * (row.square * undo) * undo * (1.0f - (d / 32 + 16) * UNIT);
+                norm = inner ? 0.0f : 0.5f * (row.square * undo) * undo * (1.0f - square_rounding(d));
                 error = most[MOST_ERROR] * row.length + most[MOST_LENGTH] * row.error + most[MOST_LOW] * row.low +
                         rounding * most[MOST_LENGTH] * row.length;
                 error *= undo * 1.001f;
@@ -237,7 +167,7 @@ __device__ inline void found_proof(const u64* best, u32 wide, const float* squar
             if (inner) {
                 proven = kth > (double)centers[2 * row] + (double)centers[2 * row + 1] - value / scale;
             } else {
-                const double low = square * (1.0 - (d / 32 + 16) * (double)UNIT);
+                const double low = square * (1.0 - (double)square_rounding(d));
                 proven = kth < (low / scale + 2 * value) / scale;
             }
         }
@@ -284,7 +214,7 @@ __device__ void found_filter(const __half* rows, const __half* columns, const fl
     const auto give = [&](u32 to, u32 place, u32 value, u32 from) {
         if (place < capacity) my_found[to * capacity + place] = (u64)value << 32 | from;
     };
-    u64* queue = reinterpret_cast<u64*>(tile_memory + split_shared(chunks, resident, 3));
+    u64* queue = reinterpret_cast<u64*>(tile_memory + split_shared<DEEP>(chunks, resident, 3));
     __shared__ u32 queued;
     if (threadIdx.x == 0) queued = 0; // seen by all behind the first barrier
     bool full = false;
@@ -361,7 +291,7 @@ __device__ void found_filter(const __half* rows, const __half* columns, const fl
             }
         }
     };
-    split_products<LOW != 0, 3>(rows, columns, terms, padded, blockIdx.x % row_blocks, tile, end, chunks, resident, tile_memory, meet, finish);
+    split_products<LOW != 0, 3, DEEP>(rows, columns, terms, padded, blockIdx.x % row_blocks, tile, end, chunks, resident, tile_memory, meet, finish);
     __syncthreads();
     flush();
 }

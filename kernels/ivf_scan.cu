@@ -177,22 +177,23 @@ __device__ void ivf_tile(const float* queries, u32 d, const Tiles& tiles, const 
     }
 }
 
-// Keys of the exact values of each query's candidates, given by their places in the query's row: k best so far, and what the filter found. One warp a
-// candidate; NO_KEY behind them up to `size`. Squared distances by differences, or with `inner` products.
+// Keys of the exact values of each query's candidates, given by their places in the query's row: k best so far, and what the filter found;
+// NO_KEY behind them up to `size`, a power of two from 32 up. Squared distances by differences, or with `inner` products. A warp has 32
+// places of a query's keys: a lane finds where the candidate of each is, and all of them compute it.
 template <u32 CODE>
 __device__ void ivf_keys(const float* queries, u32 d, u32 inner, u32 query_count, u32 k, u32 size, const i64* best, const u32* counts,
                          const u32* candidates, u32 capacity, const Probes& probes, const Codes& codes, u64* keys) {
     const u32 lane = threadIdx.x % 32, nprobe = probes.nprobe;
     const Decoder<CODE> decoder(codes);
-    for (i64 at = grid_thread() / 32; at < (i64)query_count * size; at += grid_threads() / 32) {
+    for (i64 at = grid_thread(); at < (i64)query_count * size; at += grid_threads()) {
         const i64 query = at / size;
-        const u32 number = at % size;
+        const u32 number = (u32)(at % size);
         // A query of more candidates than there is room for is done in another way, and one without a limit has none.
         const u32 found = counts[query] > capacity ? 0 : counts[query];
-        i64 position = -1;
+        i64 position = -1, entry = 0;
         if (number < k) position = best[query * k + number];
         else if (number - k < found) position = candidates[query * capacity + number - k];
-        u64 key = NO_KEY;
+        int list = 0;
         if (position >= 0) {
             const u32* row = probes.places + query * (nprobe + 1);
             u32 low = 0, high = nprobe;
@@ -201,10 +202,16 @@ __device__ void ivf_keys(const float* queries, u32 d, u32 inner, u32 query_count
                 if (row[middle] <= position) low = middle;
                 else high = middle;
             }
-            const int list = probes.lists[query * nprobe + low];
-            const float* x = queries + query * d;
-            const float* center = CODE != 32 && codes.residual ? codes.centroids + (i64)list * d : nullptr;
-            const u8* y = decoder.row(codes.starts[list] + position - row[low]);
+            list = probes.lists[query * nprobe + low];
+            entry = codes.starts[list] + position - row[low];
+        }
+        u64 key = NO_KEY;
+        const float* x = queries + query * d;
+        for (u32 left = __ballot_sync(FULL_WARP, position >= 0); left; left &= left - 1) {
+            const u32 turn = __ffs(left) - 1;
+            const int its_list = __shfl_sync(FULL_WARP, list, turn);
+            const u8* y = decoder.row(__shfl_sync(FULL_WARP, entry, turn));
+            const float* center = CODE != 32 && codes.residual ? codes.centroids + (i64)its_list * d : nullptr;
             float sum = 0;
 #pragma unroll 4
             for (u32 i = lane; i < d; i += 32) {
@@ -216,9 +223,10 @@ __device__ void ivf_keys(const float* queries, u32 d, u32 inner, u32 query_count
                     sum = fmaf(difference, difference, sum);
                 }
             }
-            key = make_key(warp_sum(sum), (u32)position, inner != 0);
+            sum = warp_sum(sum);
+            if (lane == turn) key = make_key(sum, (u32)position, inner != 0);
         }
-        if (lane == 0) keys[at] = key;
+        keys[at] = key;
     }
 }
 
@@ -245,7 +253,8 @@ __device__ inline void rest_lists(const int* lists, u32 nprobe, u32 part, const 
 // |a - b|^2 = |a|^2 + |b|^2 - 2 <a, b>, and a product of two numbers rounded to 9 bits is off by 2^-8 of |a||b| at most.
 #if __CUDA_ARCH__ >= 800
 
-constexpr u32 FILTER_Q = 64, FILTER_V = 128, FILTER_D = 32, FILTER_PITCH = FILTER_D + 8;
+// A thread has four numbers of LOADS vectors at a time, LOAD_ROWS apart.
+constexpr u32 FILTER_Q = 128, FILTER_V = 128, FILTER_D = 32, FILTER_PITCH = FILTER_D + 8, LOAD_ROWS = FILTER_Q / 2, LOADS = FILTER_V / LOAD_ROWS;
 constexpr float BF16_ERROR = 1.01f / 256;
 // Sums of d numbers, each rounded; a generous bound.
 __device__ __forceinline__ float sum_error(u32 d) { return (float)(d + 64) / 16777216.0f; }
@@ -272,10 +281,10 @@ template <u32 LANES> __device__ __forceinline__ float lanes_sum(float x) {
 }
 
 // Positions in their rows of the candidates of each query, in any order, as many as `counts` says; those beyond `capacity` are counted only. A tile is
-// up to 64 pairs of one list, whose queries are in shared memory as bf16; the list's vectors go by, 128 at a time, in pieces of 32 numbers. A warp
+// up to 128 pairs of one list, whose queries are in shared memory as bf16; the list's vectors go by, 128 at a time, in pieces of 32 numbers. A warp
 // has 32 queries and 32 vectors.
 //
-// Shared memory: 128 * (d rounded up to a multiple of 32, and 8) bytes.
+// Shared memory: 256 * (d rounded up to a multiple of 32, and 8) bytes.
 template <u32 CODE>
 __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& tiles, const Probes& probes, const Codes& codes,
                            const float* best_values, u32 k, const u8* allowed, u32 splits, u32 capacity, u32* counts,
@@ -329,12 +338,12 @@ __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& 
     }
 
     const u32 row = thread / 8, column = thread % 8 * 4;
-    Four next[4], c = {};
+    Four next[LOADS], c = {};
     const auto load = [&](u32 v0, u32 base) {
         if (center) c = staged_row(center, base + column, d, aligned);
 #pragma unroll
-        for (u32 j = 0; j < 4; ++j)
-            next[j] = decoder.staged(decoder.row(list_first + min(v0 + row + 32 * j, count - 1)), base + column, d, aligned);
+        for (u32 j = 0; j < LOADS; ++j)
+            next[j] = decoder.staged(decoder.row(list_first + min(v0 + row + LOAD_ROWS * j, count - 1)), base + column, d, aligned);
     };
     load(v0, base);
     const u32 warp_q = warp / 4 * 32, warp_v = warp % 4 * 32;
@@ -342,26 +351,26 @@ __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& 
     const u32 a_address = (u32)__cvta_generic_to_shared(filter_memory) + ((warp_q + lane % 16) * pitch + lane / 16 * 8) * 2;
     const u32 b_address = (u32)__cvta_generic_to_shared(pieces) +
                           ((warp_v + lane % 8 + lane / 16 * 8) * FILTER_PITCH + lane / 8 % 2 * 8) * 2;
-    float sums[2][4][4] = {}, squares[4] = {};
+    float sums[2][4][4] = {}, squares[LOADS] = {};
     u32 piece = 0, side = 0;
     while (true) {
 #pragma unroll
-        for (u32 j = 0; j < 4; ++j) {
+        for (u32 j = 0; j < LOADS; ++j) {
             if (center && inner) next[j] = plus(next[j], c);
             else if (center && !residual) next[j] = minus(next[j], c);
             squares[j] += square(next[j]);
-            *reinterpret_cast<uint2*>(&pieces[piece][row + 32 * j][column / 2]) =
+            *reinterpret_cast<uint2*>(&pieces[piece][row + LOAD_ROWS * j][column / 2]) =
                 make_uint2(bf16_pair(next[j].x, next[j].y), bf16_pair(next[j].z, next[j].w));
         }
         const u32 now_v0 = v0, now_base = base;
         const bool last = base + FILTER_D >= d;
         if (last) {
 #pragma unroll
-            for (u32 j = 0; j < 4; ++j) {
+            for (u32 j = 0; j < LOADS; ++j) {
                 const float own = lanes_sum<8>(squares[j]);
                 if (column == 0) {
-                    v_terms[side][row + 32 * j] = inner ? 0.0f : own * (1 - slack);
-                    v_lengths[side][row + 32 * j] = sqrtf(own) * (1 + slack) * product_error;
+                    v_terms[side][row + LOAD_ROWS * j] = inner ? 0.0f : own * (1 - slack);
+                    v_lengths[side][row + LOAD_ROWS * j] = sqrtf(own) * (1 + slack) * product_error;
                 }
                 squares[j] = 0;
             }

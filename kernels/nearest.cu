@@ -1,7 +1,9 @@
-// The nearest centroid of each row by matrix units, fused with the choice, so that the products are never written. Each f32
-// is centred, scaled by a power of two and split into two f16 that together hold 22 bits of it; three of the four products of
-// halves, summed in f32, are then about as exact as f32 products.
-#include "split.cuh"
+// The nearest centroid of each row by matrix units, fused with the choice, so that the products are never written.
+//
+// First one product of f16, whose error is known: a row is proven where no other centroid can be as near as the one that seems to be the
+// nearest. For the rest, each f32 is centred, scaled by a power of two and split into two f16 that together hold 22 bits of it; three
+// of the four products of halves, summed in f32, are then about as exact as f32 products.
+#include "halved.cuh"
 
 namespace faiss {
 
@@ -101,21 +103,36 @@ __device__ inline void largest_centred(const float* rows, const float* center, i
     if (threadIdx.x % 32 == 0) atomicMax(reinterpret_cast<int*>(largest), __float_as_int(most));
 }
 
+// Of the rows that are listed in `chosen`, those from `first` on, `count` at most; all of them where it is null.
+struct Chosen {
+    const u32 *rows, *listed;
+    u32 first;
+
+    __device__ __forceinline__ u32 left(u32 count) const {
+        return !rows ? count : *listed > first ? min(count, *listed - first) : 0;
+    }
+    __device__ __forceinline__ u32 operator[](u32 row) const { return rows ? rows[first + row] : row; }
+};
+
 // Rows less the center as scaled halves. Where `norms` is not null: half of their squared norms, scaled as their products with rows
-// of `other` are, or 0 for inner products; those from `count` to `padded` get a value that is above all others, and zeros. One warp a row.
-__device__ inline void split_rows(const float* rows, const float* center, const float* largest, const float* other, u32 count,
-                                  u32 padded, u32 d, u32 inner, __half* out, float* norms) {
+// of `other` are, or 0 for inner products; behind the last to the end of its tile, a value that is above all others, and zeros. One warp a row.
+__device__ inline void split_rows(const float* rows, const float* center, const float* largest, const float* other, const u32* chosen,
+                                  const u32* listed, u32 first, u32 count, u32 d, u32 inner, __half* out, float* norms) {
     const u32 lane = threadIdx.x % 32, chunks = (d + CHUNK_DIMS - 1) / CHUNK_DIMS;
     const float scale = scale_for(*largest);
+    const Chosen from = {chosen, listed, first};
+    count = from.left(count);
+    const u32 padded = (count + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
     for (u32 row = (u32)(grid_thread() / 32); row < padded; row += (u32)(grid_threads() / 32)) {
         float sum = 0;
+        const float* x = rows + (i64)(row < count ? from[row] : 0) * d;
         __half* to = split_at(out, row, chunks);
         const u32 high_at = split_place(row, lane), low_at = split_place(row, CHUNK_DIMS + lane);
 #pragma unroll 4
         for (u32 chunk = 0; chunk < chunks; ++chunk) {
             const u32 column = chunk * CHUNK_DIMS + lane;
             const bool inside = column < d && row < count;
-            const float centred = inside ? rows[(i64)row * d + column] - (center ? center[column] : 0.0f) : 0.0f;
+            const float centred = inside ? x[column] - (center ? center[column] : 0.0f) : 0.0f;
             const float value = centred * scale;
             const __half high = __float2half_rn(value);
             to[chunk * TILE_HALVES + high_at] = high;
@@ -128,13 +145,173 @@ __device__ inline void split_rows(const float* rows, const float* center, const 
     }
 }
 
+// Rows less the center as halves, scaled by one power of two for all. reach[row] is how long the scaled row and its halves are at
+// most, infinite where one product is to tell nothing of it. `ratio`, which begins as 0, becomes what the error of the others is of
+// their length, at most. One warp a row.
+__device__ inline void nearest_rows(const float* rows, const float* center, const float* largest, u32 count, u32 d, __half* out,
+                                    float* reach, float* ratio) {
+    // Halves of numbers that are no smaller than f16's smallest are off by a 2048th.
+    constexpr float COARSE = 1.0f / 1024.0f;
+    const u32 lane = threadIdx.x % 32, chunks = (d + CHUNK_HALVES - 1) / CHUNK_HALVES;
+    const u32 padded = (count + TILE_ROWS - 1) / TILE_ROWS * TILE_ROWS;
+    const float scale = scale_for(*largest);
+    float most = 0;
+    for (u32 at = (u32)(grid_thread() / 32); at < padded; at += (u32)(grid_threads() / 32)) {
+        if (at >= count) {
+            fill_row(chunks, out, at);
+            continue;
+        }
+        const Halved row = halve_row<float, 0>(rows + (i64)at * d, center, d, chunks, scale, out, at);
+        const bool fine = row.finite && row.error <= COARSE * row.length;
+        if (fine && row.length > 0) most = fmaxf(most, row.error / row.length * (1 + 4 * UNIT));
+        if (lane == 0) reach[at] = fine ? row.length + row.error : __int_as_float(0x7f800000);
+    }
+    // Positive floats are in the order of their bits.
+    if (lane == 0) atomicMax(reinterpret_cast<int*>(ratio), __float_as_int(most));
+}
+
+// Centroids less the center as halves, each scaled by a power of two of its own, with terms[0][i], [1][i] and [2][i], `padded` apart, by
+// which rows that `largest` scaled are compared with it: half of its squared length, or 0 for inner products, less what that is off by;
+// what a product with a row of length 1 is off by; what undoes its scale. One warp a centroid.
+__device__ inline void nearest_columns(const float* centroids, const float* center, const float* largest, const float* ratio,
+                                       u32 count, u32 padded, u32 d, u32 inner, u32 products, __half* out, float* terms) {
+    // With these, lengths of rows of f16 stay within f32.
+    constexpr float FAR = 1e28f;
+    const u32 lane = threadIdx.x % 32, chunks = (d + CHUNK_HALVES - 1) / CHUNK_HALVES;
+    const float scale = scale_for(*largest), rows_error = *ratio, rounding = product_rounding(products);
+    for (u32 at = (u32)(grid_thread() / 32); at < padded; at += (u32)(grid_threads() / 32)) {
+        float norm = LARGEST, error = 0, undo = 0;
+        if (at < count) {
+            const Halved row = halve_row<float, 0>(centroids + (i64)at * d, center, d, chunks, LARGEST, out, at);
+            undo = 1.0f / row.scale;
+            norm = inner ? 0.0f : 0.5f * (row.square * undo) * undo * scale * (1.0f - square_rounding(d));
+            error = (rows_error + rounding) * row.length + (1.0f + rows_error + rounding) * row.error;
+            error *= undo * 1.001f;
+            // What can't be told is nearest to all rows, and below what proves.
+            if (!(row.finite && norm <= BEYOND && error <= FAR && undo * row.length <= FAR)) {
+                norm = -LARGEST;
+                error = undo = 0;
+            }
+        } else {
+            fill_row(chunks, out, at);
+        }
+        if (lane == 0) {
+            terms[at] = norm;
+            terms[padded + at] = error;
+            terms[2 * padded + at] = undo;
+        }
+    }
+}
+
 #if __CUDA_ARCH__ >= 800
 
-// The nearest of `tiles` * 128 centroids for each row. Blocks: ceil(count / 128); shared memory: see above.
-__device__ inline void nearest_split(const __half* rows, const __half* centroids, const float* norms, i64 count, u32 k, u32 tiles,
-                                     u32 chunks, u32 resident, int* labels) {
+// The nearest of `tiles` * 128 centroids for each row that one product proves; the others are listed. Blocks: ceil(count / 128); shared
+// memory: split_shared.
+__device__ inline void nearest_proven(const __half* rows, const __half* centroids, const float* terms, const float* reach, u32 count,
+                                      u32 tiles, u32 chunks, u32 resident, u32 d, int* labels, u32* listed, u32* unproven) {
     extern __shared__ __align__(TILE_ALIGNMENT) unsigned char tile_memory[];
-    const i64 first = (i64)blockIdx.x * TILE_ROWS;
+    const u32 first = blockIdx.x * TILE_ROWS, padded = tiles * TILE_ROWS, lane = threadIdx.x % 32;
+    // How long the rows of this tile are at most, of those that can be proven.
+    const float mine = first + threadIdx.x < count ? reach[first + threadIdx.x] : 0.0f;
+    __shared__ float reaches[TILE_ROWS / 32];
+    const float longest_here = warp_max(mine <= LARGEST ? mine : 0.0f);
+    if (lane == 0) reaches[threadIdx.x / 32] = longest_here;
+    __syncthreads();
+    const float longest = fmaxf(fmaxf(reaches[0], reaches[1]), fmaxf(reaches[2], reaches[3]));
+    // The lowest bound of each row, whose it is, and the lowest of all others. The last bits of a bound are the number of its column among
+    // those of the thread: a number kept beside it costs more than all else.
+    constexpr u32 OWN = 2 * SUM_COLUMNS - 1;
+    constexpr float CUT = 1.01f * (OWN + 1) / 8388608.0f;
+    constexpr u32 ROWS = 2 * SUM_ROWS;
+    float best[ROWS], second[ROWS];
+    u32 number[ROWS];
+#pragma unroll
+    for (u32 i = 0; i < ROWS; ++i) {
+        best[i] = second[i] = LARGEST;
+        number[i] = 0;
+    }
+    const auto finish = [&](u32 column, const float* terms_here, Sums& sum) {
+        float before[ROWS];
+#pragma unroll
+        for (u32 i = 0; i < ROWS; ++i) before[i] = best[i];
+#pragma unroll
+        for (u32 j = 0; j < SUM_COLUMNS; ++j) {
+            const float* term = terms_here + split_column(j);
+            const float2 norm = *reinterpret_cast<const float2*>(term);
+            const float2 error = *reinterpret_cast<const float2*>(term + TILE_ROWS);
+            const float2 undo = *reinterpret_cast<const float2*>(term + 2 * TILE_ROWS);
+            const float low[2] = {fmaf(-longest, error.x, norm.x), fmaf(-longest, error.y, norm.y)};
+#pragma unroll
+            for (u32 i = 0; i < SUM_ROWS; ++i)
+#pragma unroll
+                for (u32 l = 0; l < 4; ++l) {
+                    const float bound = fmaf(-(l % 2 ? undo.y : undo.x), sum[i][j][l], low[l % 2]);
+                    const float value = __uint_as_float((__float_as_uint(bound) & ~OWN) | (2 * j + l % 2));
+                    const u32 row = 2 * i + l / 2;
+                    second[row] = fminf(second[row], fmaxf(value, best[row]));
+                    best[row] = fminf(best[row], value);
+                }
+        }
+#pragma unroll
+        for (u32 i = 0; i < ROWS; ++i) {
+            const u32 own = __float_as_uint(best[i]) & OWN;
+            if (best[i] < before[i]) number[i] = column + split_column(own / 2) + own % 2;
+        }
+    };
+    split_products<false, 3, SHALLOW>(rows, centroids, terms, padded, blockIdx.x, 0, tiles, chunks, resident, tile_memory,
+                                      [] { __syncthreads(); }, finish);
+    // Over the four lanes that share rows, then over the warps that do.
+    __syncthreads();
+    float* shared_best = reinterpret_cast<float*>(tile_memory);
+    float* shared_second = shared_best + ROW_WARPS * TILE_ROWS;
+    u32* shared_number = reinterpret_cast<u32*>(shared_second + ROW_WARPS * TILE_ROWS);
+#pragma unroll
+    for (u32 i = 0; i < ROWS; ++i) {
+#pragma unroll
+        for (u32 other = 1; other < 4; other *= 2) {
+            const float value = __shfl_xor_sync(FULL_WARP, best[i], other);
+            const float its_second = __shfl_xor_sync(FULL_WARP, second[i], other);
+            const u32 its_number = __shfl_xor_sync(FULL_WARP, number[i], other);
+            second[i] = fminf(fminf(second[i], its_second), fmaxf(value, best[i]));
+            if (value < best[i]) {
+                best[i] = value;
+                number[i] = its_number;
+            }
+        }
+        if (threadIdx.x % 4 == 0) {
+            const u32 at = threadIdx.x / 32 % ROW_WARPS * TILE_ROWS + split_row(i / 2, i % 2);
+            shared_best[at] = best[i];
+            shared_second[at] = second[i];
+            shared_number[at] = number[i];
+        }
+    }
+    __syncthreads();
+    const u32 row = threadIdx.x, other = (ROW_WARPS - 1) * TILE_ROWS + row;
+    const bool inside = first + row < count;
+    const float left = shared_best[row], right = shared_best[other], lowest = fminf(left, right);
+    const u32 nearest = right < left ? shared_number[other] : shared_number[row];
+    float next = fminf(shared_second[row], shared_second[other]);
+    if (ROW_WARPS > 1) next = fminf(next, fmaxf(left, right));
+    // Its own value is at most this: the bound, and twice what it may be off by.
+    const float off = longest * terms[padded + nearest] + 2 * square_rounding(d) * fabsf(terms[nearest]);
+    const bool apart = next - CUT * fabsf(next) > lowest + CUT * fabsf(lowest) + 2.0001f * off + 1e-30f;
+    const bool proven = inside && mine <= LARGEST && lowest > -BEYOND && apart;
+    if (proven) labels[first + row] = (int)nearest;
+    const u32 mask = __ballot_sync(FULL_WARP, inside && !proven);
+    u32 start = 0;
+    if (lane == 0 && mask) start = atomicAdd(listed, __popc(mask));
+    start = __shfl_sync(FULL_WARP, start, 0);
+    if (inside && !proven) unproven[start + __popc(mask & ((1u << lane) - 1))] = first + row;
+}
+
+// The nearest of `tiles` * 128 centroids for each row, or for those in `chosen`. Blocks: ceil(count / 128); shared memory: split_shared.
+__device__ inline void nearest_split(const __half* rows, const __half* centroids, const float* norms, const u32* chosen,
+                                     const u32* listed, u32 first_chosen, u32 count, u32 tiles, u32 chunks, u32 resident, int* labels) {
+    extern __shared__ __align__(TILE_ALIGNMENT) unsigned char tile_memory[];
+    const u32 first = blockIdx.x * TILE_ROWS;
+    const Chosen from = {chosen, listed, first_chosen};
+    count = from.left(count);
+    if (first >= count) return;
     constexpr u32 ROWS = 2 * SUM_ROWS;
     float best[ROWS];
     u32 number[ROWS];
@@ -161,7 +338,7 @@ __device__ inline void nearest_split(const __half* rows, const __half* centroids
                 }
         }
     };
-    split_products<true, 1>(rows, centroids, norms, 0, blockIdx.x, 0, tiles, chunks, resident, tile_memory, [] { __syncthreads(); },
+    split_products<true, 1, DEEP>(rows, centroids, norms, 0, blockIdx.x, 0, tiles, chunks, resident, tile_memory, [] { __syncthreads(); },
                             finish);
     // Over the four lanes that share rows, then over the warps that do.
     __syncthreads();
@@ -190,7 +367,7 @@ __device__ inline void nearest_split(const __half* rows, const __half* centroids
         const u32 other = (ROW_WARPS - 1) * TILE_ROWS + row;
         const float left = shared_best[row], right = shared_best[other];
         const u32 a = shared_number[row], b = shared_number[other];
-        labels[first + row] = (int)(right < left || (right == left && b < a) ? b : a);
+        labels[from[first + row]] = (int)(right < left || (right == left && b < a) ? b : a);
     }
 }
 

@@ -28,7 +28,8 @@ __device__ __forceinline__ float scale_for(float largest) {
 
 #if __CUDA_ARCH__ >= 800
 
-constexpr u32 STAGES = 3;
+// Tiles on their way to the multiprocessor: as many as hide it, or so few that more blocks share one.
+constexpr u32 DEEP = 3, SHALLOW = 2;
 
 // What a thread has of a tile's sums: sum[i][j][l] is that of row split_row(i, l / 2) and column split_column(j) + l % 2. On Hopper
 // the block's four warps multiply as one, and each has 32 whole rows of a tile; elsewhere a warp has 64 x 64 of it.
@@ -127,7 +128,7 @@ template <bool LOW> __device__ __forceinline__ void multiply_chunk(Sums& sum, u3
 }
 
 // Bytes of shared memory that split_products takes.
-__device__ __forceinline__ u32 split_shared(u32 chunks, u32 resident, u32 terms) {
+template <u32 STAGES> __device__ __forceinline__ u32 split_shared(u32 chunks, u32 resident, u32 terms) {
     return ((resident ? chunks : STAGES) + STAGES) * TILE_BYTES + 4 * TILE_ROWS * terms * (chunks < STAGES ? STAGES : 1);
 }
 
@@ -136,7 +137,7 @@ __device__ __forceinline__ u32 split_shared(u32 chunks, u32 resident, u32 terms)
 // arrays of all columns that are `padded` apart. With `resident` the rows' chunks stay in shared memory, else they come again with
 // each tile. Shared memory: split_shared. With LOW a chunk is the high and the low halves of 32 numbers, else 64 numbers that are f16
 // as they are. meet() is a barrier of the block; between it and the next one, the threads may be at the end of one tile.
-template <bool LOW, u32 TERMS, typename Meet, typename Finish>
+template <bool LOW, u32 TERMS, u32 STAGES, typename Meet, typename Finish>
 __device__ __forceinline__ void split_products(const __half* rows, const __half* columns, const float* terms, u32 padded,
                                                u32 row_tile, u32 tile, u32 end, u32 chunks, u32 resident,
                                                unsigned char* tile_memory, Meet meet, Finish finish) {

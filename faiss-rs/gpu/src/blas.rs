@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use half::f16;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, note};
 use crate::memory::{Element, Ptr, PtrMut};
 use crate::sys::{
     self, CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT, CUBLAS_OP_N, CUBLAS_OP_T, CublasHandle, CudaType, Stream,
@@ -99,7 +99,8 @@ impl Drop for Blas {
     fn drop(&mut self) {
         if let (Some(handle), Ok(cuda)) = (self.handle.get(), sys::cuda()) {
             // SAFETY: the handle was made by cublasCreate and is destroyed once.
-            unsafe { (cuda.cublas.destroy)(*handle) };
+            let status = unsafe { (cuda.cublas.destroy)(*handle) };
+            note(check("cublasDestroy", status));
         }
     }
 }

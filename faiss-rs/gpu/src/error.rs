@@ -65,9 +65,11 @@ impl Error {
 /// The first error of something that was given back, which has nobody to tell it to.
 static LATE: Mutex<Option<Error>> = Mutex::new(None);
 
-/// Keeps an error for the next call.
-pub(crate) fn note(error: Error) {
-    LATE.lock().get_or_insert(error);
+/// Keeps the error of something that was given back, if it is one, for the next call.
+pub(crate) fn note(given_back: Result<()>) {
+    if let Err(error) = given_back {
+        LATE.lock().get_or_insert(error);
+    }
 }
 
 /// The error that was kept, if any.
@@ -98,5 +100,20 @@ pub struct CudaVersion(pub i32);
 impl std::fmt::Display for CudaVersion {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}.{}", self.0 / 1000, self.0 % 1000 / 10)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_what_was_given_back_is_told_once_by_the_next_call() {
+        note(Ok(()));
+        assert!(check_noted().is_ok());
+        note(Err(Error::invalid("the first")));
+        note(Err(Error::invalid("the second")));
+        assert_eq!(check_noted().unwrap_err().to_string(), "the first");
+        assert!(check_noted().is_ok());
     }
 }

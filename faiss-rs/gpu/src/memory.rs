@@ -140,9 +140,7 @@ impl<T> Drop for DeviceBuffer<T> {
         if let (Ok(_current), Ok(cuda)) = (DeviceGuard::new(self.device), sys::cuda()) {
             // SAFETY: the address came from cudaMalloc and is freed once; freeing waits for the work that uses it.
             let status = unsafe { (cuda.runtime.free)(self.address.cast()) };
-            if let Err(error) = cuda.runtime.check("cudaFree", status) {
-                note(error);
-            }
+            note(cuda.runtime.check("cudaFree", status));
         }
     }
 }
@@ -198,9 +196,7 @@ impl Drop for PinnedBuffer {
         if let (false, Ok(cuda)) = (self.address.is_null(), sys::cuda()) {
             // SAFETY: the address came from cudaHostAlloc and is freed once.
             let status = unsafe { (cuda.runtime.free_host)(self.address.cast()) };
-            if let Err(error) = cuda.runtime.check("cudaFreeHost", status) {
-                note(error);
-            }
+            note(cuda.runtime.check("cudaFreeHost", status));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Streams and events of the current device, owned.
 
-use crate::error::Result;
+use crate::error::{Result, note};
 use crate::sys::{self, Event, Stream};
 
 /// A stream that waits for no other, not even the legacy one.
@@ -28,7 +28,8 @@ impl Drop for OwnedStream {
     fn drop(&mut self) {
         if let Ok(cuda) = sys::cuda() {
             // SAFETY: the stream was made by this crate and is destroyed once.
-            unsafe { (cuda.runtime.stream_destroy)(self.0) };
+            let status = unsafe { (cuda.runtime.stream_destroy)(self.0) };
+            note(cuda.runtime.check("cudaStreamDestroy", status));
         }
     }
 }
@@ -75,7 +76,8 @@ impl Drop for OwnedEvent {
     fn drop(&mut self) {
         if let Ok(cuda) = sys::cuda() {
             // SAFETY: the event was made by this crate and is destroyed once.
-            unsafe { (cuda.runtime.event_destroy)(self.0) };
+            let status = unsafe { (cuda.runtime.event_destroy)(self.0) };
+            note(cuda.runtime.check("cudaEventDestroy", status));
         }
     }
 }

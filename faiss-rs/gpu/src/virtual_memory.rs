@@ -100,9 +100,7 @@ impl Drop for VirtualBuffer {
     fn drop(&mut self) {
         let (Ok(_current), Ok(cuda)) = (DeviceGuard::new(self.device), sys::cuda()) else { return };
         let check = |call, status| {
-            if let Err(error) = cuda.driver.check(call, status) {
-                note(error);
-            }
+            note(cuda.driver.check(call, status));
         };
         let mut at = self.base;
         // SAFETY: every call that used the memory has waited for its stream; the pieces and the range are this buffer's alone.

@@ -208,6 +208,50 @@ fn equal_centroids_and_rows_that_are_near_to_none() {
     }
 }
 
+/// Hard inputs for one product: it must leave to three what it can't tell, and say the same where it can.
+#[test]
+fn what_one_product_proves_three_find() {
+    let Some(resources) = gpu() else { return };
+    if !strategies(&resources).contains(&Strategy::Proven) {
+        return;
+    }
+    let mut random = Random(15);
+    let (n, k, d) = (if small() { 300 } else { 5000 }, 200, 40);
+    let x = random.vector(n * d, -1.0, 1.0);
+    let c = random.vector(k * d, -1.0, 1.0);
+    let scaled = |of: &[f32], scale: &dyn Fn(usize) -> f32| -> Vec<f32> {
+        of.iter().enumerate().map(|(i, v)| v * scale(i / d)).collect()
+    };
+    let mut odd = x.clone();
+    (odd[5 * d], odd[7 * d + 1]) = (f32::NAN, f32::INFINITY);
+    let mut none = c.clone();
+    none[3 * d + 2] = f32::NAN;
+    let inputs: [(&str, Vec<f32>, Vec<f32>); 10] = [
+        ("plain", x.clone(), c.clone()),
+        ("rows far from all", scaled(&x, &|i| if i % 100 == 7 { 1e6 } else { 1.0 }), c.clone()),
+        ("a centroid far from all", x.clone(), scaled(&c, &|i| if i == 11 { 1e9 } else { 1.0 })),
+        ("tiny", scaled(&x, &|_| 1e-30), scaled(&c, &|_| 1e-30)),
+        ("huge", scaled(&x, &|_| 1e15), scaled(&c, &|_| 1e15)),
+        ("centroids in pairs", x.clone(), c.chunks(2 * d).flat_map(|two| two[..d].repeat(2)).collect()),
+        ("almost in pairs", x.clone(), c.chunks(2 * d).flat_map(|two| {
+            let near: Vec<f32> = two[..d].iter().map(|v| v * 1.0005).collect();
+            [&two[..d], &near].concat()
+        }).collect()),
+        ("rows that are centroids", c.repeat(n / k + 1), c.clone()),
+        ("not finite", odd, c.clone()),
+        ("a centroid that is none", x.clone(), none),
+    ];
+    for (name, x, c) in &inputs {
+        for metric in [MetricType::L2, MetricType::InnerProduct] {
+            let by = |strategy| assigned(&resources, strategy, x, c, d, metric);
+            let ((three, its_values), (one, values)) = (by(Strategy::Split), by(Strategy::Proven));
+            let same = |a: &[f32], b: &[f32]| a.iter().map(|v| v.to_bits()).eq(b.iter().map(|v| v.to_bits()));
+            assert!(same(&its_values, &values), "{name}, {metric:?}: distances differ");
+            assert_eq!(one, three, "{name}, {metric:?}");
+        }
+    }
+}
+
 /// Rows around some centres.
 fn blobs(random: &mut Random, n: usize, d: usize, centres: usize, spread: f32) -> Vec<f32> {
     let centres_at = random.vector(centres * d, -1.0, 1.0);

@@ -119,7 +119,9 @@ pub fn maybe_subsample(x: &[f32], d: usize, most: usize, seed: i64) -> Result<st
         return Ok(x.into());
     }
     i32::try_from(n).map_err(|_| Error::overflow(format!("{n} vectors are more than can be sampled from")))?;
-    let mut perm = vec![0; n];
-    crate::random::rand_perm(&mut perm, seed);
-    Ok(perm[..most].iter().flat_map(|p| &x[*p as usize * d..(*p as usize + 1) * d]).copied().collect())
+    let mut sample = Vec::with_capacity(most * d);
+    for p in crate::random::rand_perm_prefix(n, most, seed) {
+        sample.extend_from_slice(&x[p as usize * d..(p as usize + 1) * d]);
+    }
+    Ok(sample.into())
 }

@@ -246,8 +246,12 @@ impl GpuIndexFlat {
                     })
                 };
                 let key = self.recorded_as(vectors, n, k);
-                if n > 0 && context.replay(&key, host, (&mut **distances, &mut **labels), work)? {
-                    return self.search_left(context, &searched, host, search, (distances, labels));
+                // What it leaves open is rare: then all is searched again, by what leaves nothing.
+                if n > 0
+                    && context.replay(&key, host, (&mut **distances, &mut **labels), work)?
+                    && few::unproven(labels, k).is_empty()
+                {
+                    return Ok(());
                 }
             }
             for first in (0..n).step_by(page) {
@@ -264,37 +268,6 @@ impl GpuIndexFlat {
             }
             Ok(())
         })
-    }
-
-    /// The queries whose results a recording left open are searched otherwise.
-    fn search_left(
-        &self,
-        context: &Context<'_>,
-        searched: &Vectors,
-        x: &[f32],
-        search: Search,
-        (distances, labels): (&mut [f32], &mut [i64]),
-    ) -> crate::Result<()> {
-        let (d, k) = (self.dim(), search.k);
-        let left = few::unproven(labels, k);
-        if left.is_empty() {
-            return Ok(());
-        }
-        let x: Vec<f32> = left.iter().flat_map(|q| &x[q * d..][..d]).copied().collect();
-        let (n, queries) = (left.len(), context.upload(&x)?);
-        let strategy = Strategy::beside_few(context.properties, search.metric, n, k);
-        let (mut values, mut ids) = (context.take(n * k)?, context.take(n * k)?);
-        let best = Best { values: values.ptr_mut(), ids: ids.ptr_mut() };
-        self.with_queries(context, queries.ptr(), n, |queries| {
-            knn::knn(context, queries, n, searched, Search { strategy, ..search }, 0, best)
-        })?;
-        let (mut found, mut found_ids) = (vec![0f32; n * k], vec![0i64; n * k]);
-        context.download_both((values.ptr(), &mut found), (ids.ptr(), &mut found_ids))?;
-        for (i, q) in left.into_iter().enumerate() {
-            distances[q * k..][..k].copy_from_slice(&found[i * k..][..k]);
-            labels[q * k..][..k].copy_from_slice(&found_ids[i * k..][..k]);
-        }
-        Ok(())
     }
 
     /// Work with queries as the vectors' type: f32 as they are, or rounded to f16.

@@ -8,7 +8,7 @@ use crate::launchers;
 use crate::memory::{Ptr, PtrMut};
 use crate::ops::knn::Vectors;
 use crate::ops::rows::{self, Rows};
-use crate::ops::split::SplitRows;
+use crate::ops::split::{ProvenRows, SplitRows};
 use crate::resources::Context;
 
 /// How the nearest are found. One chooser, [`Strategy::choose`]; the tests run all of them against each other.
@@ -20,6 +20,8 @@ pub enum Strategy {
     Product,
     /// Products of split numbers by matrix units, never written; from compute capability 8.0 on.
     Split,
+    /// One product of rounded numbers, proven, and those of split ones for rows that it does not prove.
+    Proven,
 }
 
 /// From this many numbers a row on, matrix products pay.
@@ -28,19 +30,23 @@ const PRODUCT_FROM: usize = 16;
 const SPLIT_FROM: usize = 32;
 
 impl Strategy {
-    pub const ALL: [Strategy; 3] = [Strategy::Differences, Strategy::Product, Strategy::Split];
+    pub const ALL: [Strategy; 4] = [Strategy::Differences, Strategy::Product, Strategy::Split, Strategy::Proven];
 
     /// Whether a device has what it takes.
     pub fn runs_on(self, properties: &DeviceProperties) -> bool {
-        self != Strategy::Split || launchers::available::nearest_split(properties.capability())
+        !self.splits() || launchers::available::nearest_split(properties.capability())
+    }
+
+    fn splits(self) -> bool {
+        matches!(self, Strategy::Split | Strategy::Proven)
     }
 
     /// The fastest for `k` centroids.
     pub fn choose(context: &Context<'_>, of: Parts, k: usize) -> Strategy {
         if of.parts > 1 || of.stride != of.d || of.d < PRODUCT_FROM {
             Strategy::Differences
-        } else if k >= SPLIT_FROM && Strategy::Split.runs_on(context.properties) {
-            Strategy::Split
+        } else if k >= SPLIT_FROM && Strategy::Proven.runs_on(context.properties) {
+            Strategy::Proven
         } else {
             Strategy::Product
         }
@@ -96,7 +102,7 @@ pub fn nearest_by(
     let (wide, _wide) = rows::as_f32(context, centroids.rows, centroids.count, centroids.d)?;
     let k = centroids.count / of.parts.max(1);
     // The split is a copy of the rows: of so many at a time.
-    let most = if strategy == Strategy::Split { (SPLIT_ROWS / of.d.max(1)).max(1) } else { of.count.max(1) };
+    let most = if strategy.splits() { (SPLIT_ROWS / of.d.max(1)).max(1) } else { of.count.max(1) };
     for first in (0..of.count).step_by(most) {
         let now = Parts { rows: of.rows.at(first * of.stride), count: most.min(of.count - first), ..of };
         let points = Points::new(context, strategy, now, k, metric)?;
@@ -115,7 +121,14 @@ pub struct Points<'a> {
     of: Parts,
     k: usize,
     metric: MetricType,
-    split: Option<SplitRows<'a>>,
+    made: Made<'a>,
+}
+
+/// What the rows are made into once.
+enum Made<'a> {
+    Nothing,
+    Split(SplitRows<'a>),
+    Proven(ProvenRows<'a>),
 }
 
 impl<'a> Points<'a> {
@@ -139,9 +152,13 @@ impl<'a> Points<'a> {
         if strategy != Strategy::Differences && (parts != 1 || of.stride != of.d) {
             return Err(Error::invalid("only differences assign parts of rows"));
         }
-        let split = strategy == Strategy::Split && count > 0 && k > 0;
-        let split = split.then(|| SplitRows::new(context, of.rows, count, of.d, metric)).transpose()?;
-        Ok(Points { context, strategy, of, k, metric, split })
+        let made = match strategy {
+            _ if count == 0 || k == 0 => Made::Nothing,
+            Strategy::Split => Made::Split(SplitRows::new(context, of.rows, count, of.d, metric)?),
+            Strategy::Proven => Made::Proven(ProvenRows::new(context, of.rows, count, of.d, metric)?),
+            Strategy::Differences | Strategy::Product => Made::Nothing,
+        };
+        Ok(Points { context, strategy, of, k, metric, made })
     }
 
     /// The numbers of the nearest, those of each part together and counted over all parts.
@@ -150,10 +167,13 @@ impl<'a> Points<'a> {
         if self.k == 0 {
             rows::fill(context, labels, -1, of.parts * of.count)?;
         } else {
-            match (self.strategy, &self.split) {
-                (Strategy::Differences, _) => return self.by_differences(centroids, metric, labels, distances),
-                (Strategy::Split, Some(split)) => split.nearest(context, centroids, self.k, labels)?,
-                _ => self.by_products(centroids, metric, labels)?,
+            match &self.made {
+                Made::Split(rows) => rows.nearest(context, centroids, self.k, labels)?,
+                Made::Proven(rows) => rows.nearest(context, centroids, self.k, labels)?,
+                Made::Nothing if self.strategy == Strategy::Differences => {
+                    return self.by_differences(centroids, metric, labels, distances);
+                }
+                Made::Nothing => self.by_products(centroids, metric, labels)?,
             }
         }
         let Some(distances) = distances else { return Ok(()) };

@@ -249,7 +249,7 @@ fn batch(
             split_vectors(context, plan, from, &split, (met, now), halves.ptr_mut(), terms.ptr_mut())?;
             // Two blocks share a multiprocessor: not quite so many as fill all of them four times.
             let splits = (context.properties.multiprocessors as usize * 8 / row_blocks).clamp(1, tiles);
-            let (shared, resident) = split::shared(context, plan.chunks, 3);
+            let (shared, resident) = split::shared(context, plan.chunks, 3, split::DEEP);
             let mut launch = context.launch(row_blocks * splits);
             // A queue of what is found, where there is room beside.
             let queued = shared as usize + 8 * QUEUE + split::STATIC_SHARED <= context.properties.shared_bytes;

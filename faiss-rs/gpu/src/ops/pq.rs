@@ -234,8 +234,8 @@ const TABLE_BYTES: usize = 64 << 20;
 const ALL: usize = u32::MAX as usize;
 /// Blocks that one multiprocessor holds at a time, about.
 const BLOCKS_TOGETHER: usize = 4;
-/// Codes that are worth a block of their own.
-const VISITS_PER_SPLIT: usize = 1024;
+/// Codes that are worth a block of their own, beside the query's table, which it makes again.
+const VISITS_PER_SPLIT: usize = 256;
 
 impl PqScan<'_> {
     pub(super) fn table(&self) -> Table {

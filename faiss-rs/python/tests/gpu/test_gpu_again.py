@@ -88,7 +88,8 @@ def test_counts_its_kernels(resources, rng):
         before = faiss.gpu_launch_count()
         index.search(x[:5], 7)
         counts.append(faiss.gpu_launch_count() - before)
-    assert len(set(counts)) == 1, counts
+    # A recording copies queries and results by kernels.
+    assert counts[1:] == [counts[0] + 2] * 7, counts
 
 
 def test_of_several_threads(resources, rng):
