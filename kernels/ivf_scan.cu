@@ -253,8 +253,7 @@ __device__ inline void rest_lists(const int* lists, u32 nprobe, u32 part, const 
 // |a - b|^2 = |a|^2 + |b|^2 - 2 <a, b>, and a product of two numbers rounded to 9 bits is off by 2^-8 of |a||b| at most.
 #if __CUDA_ARCH__ >= 800
 
-// A thread has four numbers of LOADS vectors at a time, LOAD_ROWS apart.
-constexpr u32 FILTER_Q = 128, FILTER_V = 128, FILTER_D = 32, FILTER_PITCH = FILTER_D + 8, LOAD_ROWS = FILTER_Q / 2, LOADS = FILTER_V / LOAD_ROWS;
+constexpr u32 FILTER_Q = 64, FILTER_V = 128, FILTER_D = 32, FILTER_PITCH = FILTER_D + 8;
 constexpr float BF16_ERROR = 1.01f / 256;
 // Sums of d numbers, each rounded; a generous bound.
 __device__ __forceinline__ float sum_error(u32 d) { return (float)(d + 64) / 16777216.0f; }
@@ -281,10 +280,11 @@ template <u32 LANES> __device__ __forceinline__ float lanes_sum(float x) {
 }
 
 // Positions in their rows of the candidates of each query, in any order, as many as `counts` says; those beyond `capacity` are counted only. A tile is
-// up to 128 pairs of one list, whose queries are in shared memory as bf16; the list's vectors go by, 128 at a time, in pieces of 32 numbers. A warp
+// up to 64 pairs of one list, whose queries are in shared memory as bf16; the list's vectors go by, 128 at a time, in pieces of 32 numbers, of which
+// two are on their way while one is worked on. A warp
 // has 32 queries and 32 vectors.
 //
-// Shared memory: 256 * (d rounded up to a multiple of 32, and 8) bytes.
+// Shared memory: 128 * (d rounded up to a multiple of 32, and 8) bytes.
 template <u32 CODE>
 __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& tiles, const Probes& probes, const Codes& codes,
                            const float* best_values, u32 k, const u8* allowed, u32 splits, u32 capacity, u32* counts,
@@ -338,52 +338,62 @@ __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& 
     }
 
     const u32 row = thread / 8, column = thread % 8 * 4;
-    Four next[LOADS], c = {};
-    const auto load = [&](u32 v0, u32 base) {
-        if (center) c = staged_row(center, base + column, d, aligned);
+    // Four numbers of four vectors, and of the center.
+    struct Piece {
+        Four vectors[4], center;
+    } even, odd;
+    u32 load_v0 = v0, load_base = 0;
+    const auto load = [&](Piece& next) {
+        if (load_v0 >= count) return;
+        if (center) next.center = staged_row(center, load_base + column, d, aligned);
 #pragma unroll
-        for (u32 j = 0; j < LOADS; ++j)
-            next[j] = decoder.staged(decoder.row(list_first + min(v0 + row + LOAD_ROWS * j, count - 1)), base + column, d, aligned);
+        for (u32 j = 0; j < 4; ++j)
+            next.vectors[j] = decoder.staged(decoder.row(list_first + min(load_v0 + row + 32 * j, count - 1)), load_base + column, d, aligned);
+        load_base += FILTER_D;
+        if (load_base >= d) {
+            load_base = 0;
+            load_v0 += splits * FILTER_V;
+        }
     };
-    load(v0, base);
+    load(even);
+    load(odd);
     const u32 warp_q = warp / 4 * 32, warp_v = warp % 4 * 32;
     const bool working = warp_q < pairs;
     const u32 a_address = (u32)__cvta_generic_to_shared(filter_memory) + ((warp_q + lane % 16) * pitch + lane / 16 * 8) * 2;
     const u32 b_address = (u32)__cvta_generic_to_shared(pieces) +
                           ((warp_v + lane % 8 + lane / 16 * 8) * FILTER_PITCH + lane / 8 % 2 * 8) * 2;
-    float sums[2][4][4] = {}, squares[LOADS] = {};
+    float sums[2][4][4] = {}, squares[4] = {};
     u32 piece = 0, side = 0;
-    while (true) {
+    // Works on a piece, for which a later one comes; false where it was the last.
+    const auto work = [&](Piece& next) {
 #pragma unroll
-        for (u32 j = 0; j < LOADS; ++j) {
-            if (center && inner) next[j] = plus(next[j], c);
-            else if (center && !residual) next[j] = minus(next[j], c);
-            squares[j] += square(next[j]);
-            *reinterpret_cast<uint2*>(&pieces[piece][row + LOAD_ROWS * j][column / 2]) =
-                make_uint2(bf16_pair(next[j].x, next[j].y), bf16_pair(next[j].z, next[j].w));
+        for (u32 j = 0; j < 4; ++j) {
+            Four& x = next.vectors[j];
+            if (center && inner) x = plus(x, next.center);
+            else if (center && !residual) x = minus(x, next.center);
+            squares[j] += square(x);
+            *reinterpret_cast<uint2*>(&pieces[piece][row + 32 * j][column / 2]) = make_uint2(bf16_pair(x.x, x.y), bf16_pair(x.z, x.w));
         }
         const u32 now_v0 = v0, now_base = base;
         const bool last = base + FILTER_D >= d;
         if (last) {
 #pragma unroll
-            for (u32 j = 0; j < LOADS; ++j) {
+            for (u32 j = 0; j < 4; ++j) {
                 const float own = lanes_sum<8>(squares[j]);
                 if (column == 0) {
-                    v_terms[side][row + LOAD_ROWS * j] = inner ? 0.0f : own * (1 - slack);
-                    v_lengths[side][row + LOAD_ROWS * j] = sqrtf(own) * (1 + slack) * product_error;
+                    v_terms[side][row + 32 * j] = inner ? 0.0f : own * (1 - slack);
+                    v_lengths[side][row + 32 * j] = sqrtf(own) * (1 + slack) * product_error;
                 }
                 squares[j] = 0;
             }
         }
         __syncthreads();
-        // What comes next is on its way while this is worked on.
+        load(next);
         base += FILTER_D;
         if (last) {
             base = 0;
             v0 += splits * FILTER_V;
         }
-        const bool more = v0 < count;
-        if (more) load(v0, base);
         if (working) {
 #pragma unroll
             for (u32 step = 0; step < FILTER_D; step += 16) {
@@ -439,9 +449,10 @@ __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& 
 #pragma unroll
                     for (u32 i = 0; i < 4; ++i) sums[m][n][i] = 0;
         }
-        if (!more) break;
         piece ^= 1;
-    }
+        return v0 < count;
+    };
+    while (work(even) && work(odd)) {}
 }
 
 #endif

@@ -4,6 +4,7 @@
 // nearest. For the rest, each f32 is centred, scaled by a power of two and split into two f16 that together hold 22 bits of it; three
 // of the four products of halves, summed in f32, are then about as exact as f32 products.
 #include "halved.cuh"
+#include "keys.cuh"
 
 namespace faiss {
 
@@ -304,71 +305,87 @@ __device__ inline void nearest_proven(const __half* rows, const __half* centroid
     if (inside && !proven) unproven[start + __popc(mask & ((1u << lane) - 1))] = first + row;
 }
 
-// The nearest of `tiles` * 128 centroids for each row, or for those in `chosen`. Blocks: ceil(count / 128); shared memory: split_shared.
+// The nearest of `tiles` * 128 centroids for each row. With `chosen`, those of the rows that it lists, as keys, which begin as NO_KEY; where these
+// are few, up to `splits` blocks share 128 of them. Blocks: any number, which go through the work; shared memory: split_shared.
 __device__ inline void nearest_split(const __half* rows, const __half* centroids, const float* norms, const u32* chosen,
-                                     const u32* listed, u32 first_chosen, u32 count, u32 tiles, u32 chunks, u32 resident, int* labels) {
+                                     const u32* listed, u32 first_chosen, u32 count, u32 tiles, u32 chunks, u32 resident, u32 splits,
+                                     int* labels, u64* keys) {
     extern __shared__ __align__(TILE_ALIGNMENT) unsigned char tile_memory[];
-    const u32 first = blockIdx.x * TILE_ROWS;
-    const Chosen from = {chosen, listed, first_chosen};
-    count = from.left(count);
-    if (first >= count) return;
-    constexpr u32 ROWS = 2 * SUM_ROWS;
-    float best[ROWS];
-    u32 number[ROWS];
+    count = Chosen{chosen, listed, first_chosen}.left(count);
+    const u32 row_tiles = (count + TILE_ROWS - 1) / TILE_ROWS, sharing = min(splits, max(1u, gridDim.x / max(1u, row_tiles)));
+    const u32 share = (tiles + sharing - 1) / sharing;
+#pragma unroll 1
+    for (u32 work = blockIdx.x; work < row_tiles * sharing; work += gridDim.x) {
+        const u32 row_tile = work / sharing, first = row_tile * TILE_ROWS;
+        const u32 tile = min(work % sharing * share, tiles), end = min(tile + share, tiles);
+        __syncthreads(); // the last work's results are read
+        constexpr u32 ROWS = 2 * SUM_ROWS;
+        float best[ROWS];
+        u32 number[ROWS];
 #pragma unroll
-    for (u32 i = 0; i < ROWS; ++i) {
-        best[i] = LARGEST;
-        number[i] = 0xffffffffu;
-    }
-    // Columns ascend, so that the first of equal ones stays.
-    const auto finish = [&](u32 column, const float* norms_here, Sums& sum) {
-#pragma unroll
-        for (u32 j = 0; j < SUM_COLUMNS; ++j) {
-            const float2 norm = *reinterpret_cast<const float2*>(norms_here + split_column(j));
-#pragma unroll
-            for (u32 i = 0; i < SUM_ROWS; ++i)
-#pragma unroll
-                for (u32 l = 0; l < 4; ++l) {
-                    const float value = (l % 2 ? norm.y : norm.x) - sum[i][j][l];
-                    const u32 row = 2 * i + l / 2;
-                    if (value < best[row]) {
-                        best[row] = value;
-                        number[row] = column + split_column(j) + l % 2;
-                    }
-                }
+        for (u32 i = 0; i < ROWS; ++i) {
+            best[i] = LARGEST;
+            number[i] = 0xffffffffu;
         }
-    };
-    split_products<true, 1, DEEP>(rows, centroids, norms, 0, blockIdx.x, 0, tiles, chunks, resident, tile_memory, [] { __syncthreads(); },
-                            finish);
-    // Over the four lanes that share rows, then over the warps that do.
-    __syncthreads();
-    float* shared_best = reinterpret_cast<float*>(tile_memory);
-    u32* shared_number = reinterpret_cast<u32*>(shared_best + ROW_WARPS * TILE_ROWS);
+        // Columns ascend, so that the first of equal ones stays.
+        const auto finish = [&](u32 column, const float* norms_here, Sums& sum) {
 #pragma unroll
-    for (u32 i = 0; i < ROWS; ++i) {
+            for (u32 j = 0; j < SUM_COLUMNS; ++j) {
+                const float2 norm = *reinterpret_cast<const float2*>(norms_here + split_column(j));
 #pragma unroll
-        for (u32 other = 1; other < 4; other *= 2) {
-            const float value = __shfl_xor_sync(FULL_WARP, best[i], other);
-            const u32 its_number = __shfl_xor_sync(FULL_WARP, number[i], other);
-            if (value < best[i] || (value == best[i] && its_number < number[i])) {
-                best[i] = value;
-                number[i] = its_number;
+                for (u32 i = 0; i < SUM_ROWS; ++i)
+#pragma unroll
+                    for (u32 l = 0; l < 4; ++l) {
+                        const float value = (l % 2 ? norm.y : norm.x) - sum[i][j][l];
+                        const u32 row = 2 * i + l / 2;
+                        if (value < best[row]) {
+                            best[row] = value;
+                            number[row] = column + split_column(j) + l % 2;
+                        }
+                    }
+            }
+        };
+        split_products<true, 1, DEEP>(rows, centroids, norms, 0, row_tile, tile, end, chunks, resident, tile_memory, [] { __syncthreads(); },
+                                finish);
+        // Over the four lanes that share rows, then over the warps that do.
+        __syncthreads();
+        float* shared_best = reinterpret_cast<float*>(tile_memory);
+        u32* shared_number = reinterpret_cast<u32*>(shared_best + ROW_WARPS * TILE_ROWS);
+#pragma unroll
+        for (u32 i = 0; i < ROWS; ++i) {
+#pragma unroll
+            for (u32 other = 1; other < 4; other *= 2) {
+                const float value = __shfl_xor_sync(FULL_WARP, best[i], other);
+                const u32 its_number = __shfl_xor_sync(FULL_WARP, number[i], other);
+                if (value < best[i] || (value == best[i] && its_number < number[i])) {
+                    best[i] = value;
+                    number[i] = its_number;
+                }
+            }
+            if (threadIdx.x % 4 == 0) {
+                const u32 at = threadIdx.x / 32 % ROW_WARPS * TILE_ROWS + split_row(i / 2, i % 2);
+                shared_best[at] = best[i];
+                shared_number[at] = number[i];
             }
         }
-        if (threadIdx.x % 4 == 0) {
-            const u32 at = threadIdx.x / 32 % ROW_WARPS * TILE_ROWS + split_row(i / 2, i % 2);
-            shared_best[at] = best[i];
-            shared_number[at] = number[i];
+        __syncthreads();
+        const u32 row = threadIdx.x;
+        if (first + row < count) {
+            const u32 other = (ROW_WARPS - 1) * TILE_ROWS + row;
+            const float left = shared_best[row], right = shared_best[other];
+            const u32 a = shared_number[row], b = shared_number[other];
+            const bool other_wins = right < left || (right == left && b < a);
+            if (keys) atomicMin(&keys[first + row], make_key(other_wins ? right : left, other_wins ? b : a, false));
+            else labels[first + row] = (int)(other_wins ? b : a);
         }
     }
-    __syncthreads();
-    const u32 row = threadIdx.x;
-    if (first + row < count) {
-        const u32 other = (ROW_WARPS - 1) * TILE_ROWS + row;
-        const float left = shared_best[row], right = shared_best[other];
-        const u32 a = shared_number[row], b = shared_number[other];
-        labels[from[first + row]] = (int)(right < left || (right == left && b < a) ? b : a);
-    }
+}
+
+// The labels of chosen rows from their keys; -1 where there is none.
+__device__ inline void chosen_labels(const u64* keys, const u32* chosen, const u32* listed, u32 first, u32 count, int* labels) {
+    const Chosen from = {chosen, listed, first};
+    count = from.left(count);
+    for (u32 i = (u32)grid_thread(); i < count; i += (u32)grid_threads()) labels[from[i]] = keys[i] == NO_KEY ? -1 : (int)(u32)keys[i];
 }
 
 #endif

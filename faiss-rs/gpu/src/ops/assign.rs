@@ -112,7 +112,7 @@ pub fn nearest_by(
 }
 
 /// Numbers of the rows that are split at a time.
-const SPLIT_ROWS: usize = 16 << 20;
+const SPLIT_ROWS: usize = 32 << 20;
 
 /// Rows that are assigned again and again to other centroids, `k` of each part.
 pub struct Points<'a> {

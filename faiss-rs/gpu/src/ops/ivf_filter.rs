@@ -10,7 +10,7 @@ use crate::ops::select::{self, BLOCK_K, Best};
 use crate::resources::Context;
 
 /// Queries of a tile, and vectors that a block looks at at once.
-const TILE_QUERIES: usize = 128;
+const TILE_QUERIES: usize = 64;
 const TILE_VECTORS: usize = 128;
 /// The lists that give a limit: one in `PART_OF`, within these bounds; more where they would have fewer than `ENTRIES` for each result.
 const PART_OF: usize = 16;

@@ -105,16 +105,21 @@ impl<'a> SplitCentroids<'a> {
         Ok(SplitCentroids { halves, norms, tiles, chunks })
     }
 
-    /// The nearest of `count` split rows, or of those that `chosen` tells, at most `count`.
+    /// The nearest of `count` split rows; or, as keys, those of the chosen, of which these are at most `count`.
     fn nearest(
         &self,
         context: &Context<'_>,
         rows: Ptr<f16>,
         count: usize,
         chosen: Option<Chosen>,
-        labels: PtrMut<i32>,
+        (labels, keys): (PtrMut<i32>, PtrMut<u64>),
     ) -> Result<()> {
-        let mut launch = context.launch(count.div_ceil(TILE));
+        let row_tiles = count.div_ceil(TILE);
+        let (blocks, splits) = match chosen {
+            None => (row_tiles, 1),
+            Some(_) => (BLOCKS_TOGETHER * context.properties.multiprocessors as usize, MOST_SPLITS.min(self.tiles)),
+        };
+        let mut launch = context.launch(blocks);
         let (shared, resident) = shared(context, self.chunks, 1, DEEP);
         launch.shared = shared;
         let (numbers, listed, first) = Chosen::parameters(chosen);
@@ -130,7 +135,9 @@ impl<'a> SplitCentroids<'a> {
             self.tiles as u32,
             self.chunks as u32,
             resident,
+            splits as u32,
             labels,
+            keys,
         )
     }
 }
@@ -159,7 +166,7 @@ impl<'a> SplitRows<'a> {
     pub fn nearest(&self, context: &Context<'_>, centroids: Ptr<f32>, k: usize, labels: PtrMut<i32>) -> Result<()> {
         let centroids = Centroids::new(context, &self.of, centroids, k)?;
         let split = SplitCentroids::new(context, &self.of, &centroids)?;
-        split.nearest(context, self.halves.ptr(), self.of.count, None, labels)
+        split.nearest(context, self.halves.ptr(), self.of.count, None, (labels, PtrMut::null()))
     }
 }
 
@@ -174,6 +181,9 @@ pub struct ProvenRows<'a> {
 
 /// The rows that are not proven are split in so many parts, of which only those that there are cost more than a launch.
 const UNPROVEN_PARTS: usize = 4;
+/// Blocks that one multiprocessor holds at a time, and those that share 128 such rows where there are few.
+const BLOCKS_TOGETHER: usize = 2;
+const MOST_SPLITS: usize = 16;
 
 impl<'a> ProvenRows<'a> {
     pub fn new(
@@ -244,10 +254,16 @@ impl<'a> ProvenRows<'a> {
         let split_centroids = SplitCentroids::new(context, &self.of, &centroids)?;
         let page = count.div_ceil(UNPROVEN_PARTS).next_multiple_of(TILE);
         let mut halves = context.take::<f16>(halves_len(page, split_centroids.chunks))?;
+        let mut keys = context.take::<i64>(page)?;
+        let keys = PtrMut::<u64>::new(keys.ptr_mut().raw().cast());
         for first in (0..count).step_by(page) {
-            let chosen = Some(Chosen { rows: unproven.ptr(), listed: listed.read(), first });
-            split(context, self.of.source(), chosen, page, halves.ptr_mut(), None)?;
-            split_centroids.nearest(context, halves.ptr(), page, chosen, labels)?;
+            let chosen = Chosen { rows: unproven.ptr(), listed: listed.read(), first };
+            split(context, self.of.source(), Some(chosen), page, halves.ptr_mut(), None)?;
+            rows::fill(context, PtrMut::<i64>::new(keys.raw().cast()), -1, page)?;
+            split_centroids.nearest(context, halves.ptr(), page, Some(chosen), (labels, keys))?;
+            let launch = context.stride(page, 256);
+            let (rows, listed) = (chosen.rows, chosen.listed);
+            launchers::chosen_labels(launch, keys.read(), rows, listed, first as u32, page as u32, labels)?;
         }
         Ok(())
     }

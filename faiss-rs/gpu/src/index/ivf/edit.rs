@@ -14,7 +14,7 @@ use crate::ops::assign;
 use crate::resources::{Context, Held};
 
 /// Bytes of vectors that are on their way through the device at a time.
-const BATCH_BYTES: usize = 48 << 20;
+const BATCH_BYTES: usize = 96 << 20;
 
 pub fn train(index: &mut dyn GpuInvertedFile, x: &[f32]) -> Result<()> {
     let ivf = index.ivf();
