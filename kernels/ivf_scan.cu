@@ -280,8 +280,7 @@ template <u32 LANES> __device__ __forceinline__ float lanes_sum(float x) {
 }
 
 // Positions in their rows of the candidates of each query, in any order, as many as `counts` says; those beyond `capacity` are counted only. A tile is
-// up to 64 pairs of one list, whose queries are in shared memory as bf16; the list's vectors go by, 128 at a time, in pieces of 32 numbers, of which
-// two are on their way while one is worked on. A warp
+// up to 64 pairs of one list, whose queries are in shared memory as bf16; the list's vectors go by, 128 at a time, in pieces of 32 numbers. A warp
 // has 32 queries and 32 vectors.
 //
 // Shared memory: 128 * (d rounded up to a multiple of 32, and 8) bytes.
@@ -338,25 +337,14 @@ __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& 
     }
 
     const u32 row = thread / 8, column = thread % 8 * 4;
-    // Four numbers of four vectors, and of the center.
-    struct Piece {
-        Four vectors[4], center;
-    } even, odd;
-    u32 load_v0 = v0, load_base = 0;
-    const auto load = [&](Piece& next) {
-        if (load_v0 >= count) return;
-        if (center) next.center = staged_row(center, load_base + column, d, aligned);
+    Four next[4], c = {};
+    const auto load = [&](u32 v0, u32 base) {
+        if (center) c = staged_row(center, base + column, d, aligned);
 #pragma unroll
         for (u32 j = 0; j < 4; ++j)
-            next.vectors[j] = decoder.staged(decoder.row(list_first + min(load_v0 + row + 32 * j, count - 1)), load_base + column, d, aligned);
-        load_base += FILTER_D;
-        if (load_base >= d) {
-            load_base = 0;
-            load_v0 += splits * FILTER_V;
-        }
+            next[j] = decoder.staged(decoder.row(list_first + min(v0 + row + 32 * j, count - 1)), base + column, d, aligned);
     };
-    load(even);
-    load(odd);
+    load(v0, base);
     const u32 warp_q = warp / 4 * 32, warp_v = warp % 4 * 32;
     const bool working = warp_q < pairs;
     const u32 a_address = (u32)__cvta_generic_to_shared(filter_memory) + ((warp_q + lane % 16) * pitch + lane / 16 * 8) * 2;
@@ -364,15 +352,14 @@ __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& 
                           ((warp_v + lane % 8 + lane / 16 * 8) * FILTER_PITCH + lane / 8 % 2 * 8) * 2;
     float sums[2][4][4] = {}, squares[4] = {};
     u32 piece = 0, side = 0;
-    // Works on a piece, for which a later one comes; false where it was the last.
-    const auto work = [&](Piece& next) {
+    while (true) {
 #pragma unroll
         for (u32 j = 0; j < 4; ++j) {
-            Four& x = next.vectors[j];
-            if (center && inner) x = plus(x, next.center);
-            else if (center && !residual) x = minus(x, next.center);
-            squares[j] += square(x);
-            *reinterpret_cast<uint2*>(&pieces[piece][row + 32 * j][column / 2]) = make_uint2(bf16_pair(x.x, x.y), bf16_pair(x.z, x.w));
+            if (center && inner) next[j] = plus(next[j], c);
+            else if (center && !residual) next[j] = minus(next[j], c);
+            squares[j] += square(next[j]);
+            *reinterpret_cast<uint2*>(&pieces[piece][row + 32 * j][column / 2]) =
+                make_uint2(bf16_pair(next[j].x, next[j].y), bf16_pair(next[j].z, next[j].w));
         }
         const u32 now_v0 = v0, now_base = base;
         const bool last = base + FILTER_D >= d;
@@ -388,12 +375,14 @@ __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& 
             }
         }
         __syncthreads();
-        load(next);
+        // What comes next is on its way while this is worked on.
         base += FILTER_D;
         if (last) {
             base = 0;
             v0 += splits * FILTER_V;
         }
+        const bool more = v0 < count;
+        if (more) load(v0, base);
         if (working) {
 #pragma unroll
             for (u32 step = 0; step < FILTER_D; step += 16) {
@@ -449,10 +438,9 @@ __device__ void ivf_filter(const float* queries, u32 d, u32 inner, const Tiles& 
 #pragma unroll
                     for (u32 i = 0; i < 4; ++i) sums[m][n][i] = 0;
         }
+        if (!more) break;
         piece ^= 1;
-        return v0 < count;
-    };
-    while (work(even) && work(odd)) {}
+    }
 }
 
 #endif
