@@ -233,10 +233,16 @@ fn what_one_product_proves_three_find() {
         ("tiny", scaled(&x, &|_| 1e-30), scaled(&c, &|_| 1e-30)),
         ("huge", scaled(&x, &|_| 1e15), scaled(&c, &|_| 1e15)),
         ("centroids in pairs", x.clone(), c.chunks(2 * d).flat_map(|two| two[..d].repeat(2)).collect()),
-        ("almost in pairs", x.clone(), c.chunks(2 * d).flat_map(|two| {
-            let near: Vec<f32> = two[..d].iter().map(|v| v * 1.0005).collect();
-            [&two[..d], &near].concat()
-        }).collect()),
+        (
+            "almost in pairs",
+            x.clone(),
+            c.chunks(2 * d)
+                .flat_map(|two| {
+                    let near: Vec<f32> = two[..d].iter().map(|v| v * 1.0005).collect();
+                    [&two[..d], &near].concat()
+                })
+                .collect(),
+        ),
         ("rows that are centroids", c.repeat(n / k + 1), c.clone()),
         ("not finite", odd, c.clone()),
         ("a centroid that is none", x.clone(), none),
