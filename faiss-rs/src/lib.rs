@@ -7,6 +7,7 @@
 //! | another object, pointed to | [`Shared`]: clones are aliases | raw pointers and `own_fields` |
 //! | which ids count | [`IDSelector`], inside [`SearchParameters`] | `faiss::IDSelector` |
 //! | distances without an index | [`knn`], [`pairwise_distances`], module [`distance`] | `faiss/utils/distances.h` |
+//! | functions on memory | [`distance::vectors`], [`distance::by_number`], [`quantize::bit_vectors`], [`index::ivf::within`], ...: all are listed by [`registry::functions`] | free functions |
 //! | files | [`io`]: [`read_index_file`], [`write_index_file`], [`serialize_index`] | `index_io.h` |
 //! | a type of one's own | `#[derive(Object)]` ([`Object`](derive@Object)) and the trait: [`Index`], [`IDSelector`], ...; see `examples/own_types.rs` | a subclass |
 //! | types as data | [`registry`], [`TypeInfo`]: fields, methods, constructors, formats | the SWIG layer |
@@ -101,7 +102,7 @@ pub use faiss_core::quantize::scalar::{ScalarQuantizer, kind as scalar_quantizer
 pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr, IDSelectorXOr};
 pub use faiss_core::selector::sets::{IDSelectorArray, IDSelectorBatch, IDSelectorBitmap};
 pub use faiss_core::selector::{IDSelector, IDSelectorAll, IDSelectorFn, IDSelectorRange};
-pub use faiss_core::{random, registry, selector, simd, storage, stream, transform};
+pub use faiss_core::{quantize, random, registry, selector, simd, storage, stream, transform};
 pub use faiss_derive::{FacadeObject as Object, facade_methods as methods};
 
 #[cfg(feature = "gpu")]

@@ -1,8 +1,10 @@
 //! One row a type. Adding a type is one file, which ends in its row, and one line here; Python, stubs, docs, files and clones read the rows.
 
+use crate::base::declare::Method;
 use crate::base::{Described, Error, Handle, Object, Result, TypeInfo};
 use crate::binary;
 use crate::cluster;
+use crate::distance;
 use crate::factory;
 use crate::grammar::Grammar;
 use crate::graph;
@@ -119,8 +121,8 @@ pub static REGISTRY: &[Row] = &[
     index::multi_index::ROW,
     index::multi_index_2::ROW,
     index::shards::PARTS,
-    index::shards::ROW,
-    index::shards::REPLICAS_ROW,
+    index::shards::SHARDS,
+    index::shards::REPLICAS,
     index::shards_ivf::ROW,
     index::split_vectors::ROW,
     index::ivf::independent::ROW,
@@ -181,8 +183,8 @@ pub static REGISTRY: &[Row] = &[
     binary::list_scanner::ROW,
     binary::multi_hash::ROW,
     binary::shards::PARTS,
-    binary::shards::SHARDS_ROW,
-    binary::shards::REPLICAS_ROW,
+    binary::shards::SHARDS,
+    binary::shards::REPLICAS,
     cluster::PARAMETERS,
     cluster::ROW,
     cluster::initialization::ROW,
@@ -269,6 +271,34 @@ pub static REGISTRY: &[Row] = &[
     stream::file::WRITER,
 ];
 
+/// The functions of Faiss's module, by the files that declare them.
+pub static FUNCTIONS: &[&[Method]] = &[
+    distance::vectors::FUNCTIONS,
+    distance::by_number::FUNCTIONS,
+    distance::heap_array::FUNCTIONS,
+    distance::results_in_place::FUNCTIONS,
+    cluster::super_kmeans::FUNCTIONS,
+    cluster::thresholds::FUNCTIONS,
+    index::ivf::residual_levels::FUNCTIONS,
+    index::ivf::within::FUNCTIONS,
+    quantize::additive::beam::FUNCTIONS,
+    quantize::bit_vectors::FUNCTIONS,
+    quantize::eden::FUNCTIONS,
+    quantize::rabitq::functions::FUNCTIONS,
+    quantize::rounding::FUNCTIONS,
+    storage::hashtable::FUNCTIONS,
+    stream::checksum::FUNCTIONS,
+];
+
+pub fn functions() -> impl Iterator<Item = &'static Method> {
+    FUNCTIONS.iter().copied().flatten()
+}
+
+/// The function that Faiss calls so.
+pub fn function(name: &str) -> Option<&'static Method> {
+    functions().find(|function| function.name == name)
+}
+
 /// The row of a type.
 pub fn row(info: &'static TypeInfo) -> Option<&'static Row> {
     row_named(info.name)
@@ -313,6 +343,16 @@ pub fn write_nested(object: &dyn Object, out: &mut Writer<'_>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_have_names_of_their_own() {
+        let mut names: Vec<_> = functions().map(|function| function.name).collect();
+        let before = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(before, names.len());
+        assert!(functions().all(|function| !function.doc.is_empty()));
+    }
 
     #[test]
     fn names_and_fourccs_are_unique_and_concrete_types_build() {

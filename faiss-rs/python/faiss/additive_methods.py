@@ -7,7 +7,6 @@ import numpy as np
 
 import faiss
 from faiss.arrays import elements
-from faiss.beam_search import beam_search_encode_step_tab
 from faiss.classes import Items, Object, wrap
 from faiss.quantizer_methods import QuantizerMethods
 from faiss.statistics import set_state, state_of
@@ -125,39 +124,10 @@ class ResidualQuantizerMethods(AdditiveQuantizerMethods):
 
         Needs compute_codebook_tables. All are pointers; new_distances may be None.
         """
-        size = self.total_codebook_size
-        products = elements(query_cp, n * size, "float32").reshape(n, size)
-        offsets = faiss.vector_to_array(self.codebook_offsets)
-        cross, norms = faiss.vector_to_array(self.codebook_cross_products), faiss.vector_to_array(self.centroid_norms)
-        if len(norms) != size:
-            raise RuntimeError(
-                "Error: 'centroid_norms.size() == total_codebook_size' failed: compute_codebook_tables comes first"
-            )
-        codes, beam, at = np.zeros((n, 1, 0), "int32"), 1, 0
-        distances = elements(query_norms, n, "float32").copy()
-        for m in range(self.M):
-            first, end = int(offsets[m]), int(offsets[m + 1])
-            own, wanted = end - first, min(beam * (end - first), new_beam_size)
-            made, made_distances = np.empty((n, wanted, m + 1), "int32"), np.empty(n * wanted, "float32")
-            beam_search_encode_step_tab(
-                own,
-                n,
-                beam,
-                cross[at : at + first * own],
-                own,
-                offsets,
-                np.ascontiguousarray(products[:, first:end]),
-                own,
-                norms[first:end],
-                m,
-                codes,
-                distances,
-                wanted,
-                made,
-                made_distances,
-            )
-            codes, distances, beam, at = made, made_distances, wanted, at + first * own
-        elements(new_codes, codes.size, "int32")[...] = codes.ravel()
+        norms = elements(query_norms, n, "float32")
+        products = elements(query_cp, n * self.total_codebook_size, "float32")
+        codes, distances = self.this.call("refine_beam_LUT", norms, products, new_beam_size)
+        elements(new_codes, codes.size, "int32")[...] = codes
         if new_distances is not None:
             elements(new_distances, distances.size, "float32")[...] = distances
 

@@ -51,8 +51,8 @@ def rev_swig_ptr(pointer: Any, n: int) -> np.ndarray:
     return pointer.view(n)
 
 
-def elements(pointer: Pointer | np.ndarray | None, n: int, dtype: str) -> np.ndarray:
-    """The n numbers of an argument that is a pointer in C++; None stands for no numbers."""
+def elements(pointer: Pointer | np.ndarray | None, n: int | None, dtype: str) -> np.ndarray:
+    """The n numbers of an argument that is a pointer in C++, all that are known where n is None; a pointer that is None leads to no numbers."""
     if pointer is None:
         if n:
             raise ValueError(f"a null pointer where {n} elements are wanted")
@@ -61,7 +61,7 @@ def elements(pointer: Pointer | np.ndarray | None, n: int, dtype: str) -> np.nda
         pointer = swig_ptr(pointer)
     if not isinstance(pointer, Pointer):
         raise TypeError(f"a pointer to {C_NAMES[dtype]} is wanted, not {type(pointer).__name__}")
-    return pointer.view(n, dtype)
+    return pointer.view(pointer.known_size() if n is None else n, dtype)
 
 
 def output(array: np.ndarray | None, shape: tuple[int, ...], dtype: str) -> np.ndarray:

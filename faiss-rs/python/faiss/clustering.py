@@ -152,22 +152,11 @@ def super_kmeans_assign_iteration(
             raise ValueError(f"{name} must be C-contiguous")
         if array.shape != shapes[name]:
             raise ValueError(f"{name} must have shape {shapes[name]}, got {array.shape}")
-    if not 0 < d_prime < d:
-        raise RuntimeError(f"Error: '!(d_prime < d)' failed: d_prime is {d_prime} of {d} dimensions")
-    ends = [*range(d_prime, d, max(cp.pdx_block_size, 1)), d]
-    passed = 0
-    for j, centroid in enumerate(Y_tilde):
-        rows, distances, first = np.arange(n), np.zeros(n, "float32"), 0
-        for end in ends:
-            distances = distances + ((X_tilde[rows, first:end] - centroid[first:end]) ** 2).sum(axis=1)
-            if end < d:
-                kept = ~(distances > tau[rows] * ad_coeff[end])
-                passed += len(rows) - int(kept.sum()) if end == d_prime else 0
-                rows, distances = rows[kept], distances[kept]
-            first = end
-        nearer = distances < tau[rows]
-        tau[rows[nearer]], assignments[rows[nearer]] = distances[nearer], j
-    return n * k, passed
+    counts = np.zeros(2, "int64")
+    super_kmeans_assign_iteration_c(
+        X_tilde, n, d, Y_tilde, k, tau, assignments, d_prime, ad_coeff, cp, counts[:1], counts[1:]
+    )
+    return int(counts[0]), int(counts[1])
 
 
 def super_kmeans_assign_iteration_c(
@@ -185,19 +174,9 @@ def super_kmeans_assign_iteration_c(
     pruned_at_gemm: Any = None,
     scratch: Any = None,
 ) -> None:
-    """As super_kmeans_assign_iteration, with pointers; the two counts are int64."""
-    counts = super_kmeans_assign_iteration(
-        elements(X_tilde, n * d, "float32").reshape(n, d),
-        elements(Y_tilde, k * d, "float32").reshape(k, d),
-        elements(tau, n, "float32"),
-        elements(assignments, n, "int32"),
-        d_prime,
-        elements(ad_coeff, d + 1, "float32"),
-        cp,
-    )
-    for out, count in zip((total_pairs, pruned_at_gemm), counts, strict=True):
-        if out is not None:
-            elements(out, 1, "int64")[0] = count
+    """As super_kmeans_assign_iteration, with pointers; the two counts are int64, and None where they are not wanted."""
+    given = X_tilde, n, d, Y_tilde, k, tau, assignments, d_prime, ad_coeff, cp, total_pairs, pruned_at_gemm
+    _faiss.call_function("_super_kmeans_assign_iteration", *given)
 
 
 class ProgressiveDimMethods(RoundsMethods):

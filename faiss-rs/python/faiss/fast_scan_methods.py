@@ -8,50 +8,8 @@ import faiss
 from faiss.arrays import elements, swig_ptr
 from faiss.classes import Object
 from faiss.index_methods import IndexMethods
-from faiss.vector_functions import quantize_LUT_and_bias, rounded, tell
 
-__all__ = ["FastScanDistancePostProcessing", "aq_estimate_norm_scale", "aq_quantize_LUT_and_bias"]
-
-
-def _spans(tables: np.ndarray) -> np.ndarray:
-    spans: np.ndarray = tables.max(1) - tables.min(1)
-    return spans
-
-
-def aq_estimate_norm_scale(M: int, ksub: int, M_norm: int, LUT: Any) -> float:
-    """The widest of the last M_norm of M tables, which are of norms, over the widest of the others."""
-    spans = _spans(elements(LUT, M * ksub, "float32").reshape(M, ksub))
-    return float(spans[M - M_norm :].max() / spans[: M - M_norm].max())
-
-
-def aq_quantize_LUT_and_bias(
-    nprobe: int,
-    M: int,
-    ksub: int,
-    LUT: Any,
-    bias: Any,
-    M_norm: int,
-    norm_scale: int,
-    LUTq: Any,
-    M2: int,
-    biasq: Any,
-    a_out: Any,
-    b_out: Any,
-) -> None:
-    """As quantize_LUT_and_bias, for one set of M tables of which the last M_norm count norm_scale times in sums of 16 bits."""
-    tables = elements(LUT, M * ksub, "float32").reshape(M, ksub)
-    least, spans = tables.min(1), _spans(tables)
-    biases = np.zeros(1, "float32") if bias is None else elements(bias, nprobe, "float32")
-    longest = spans.sum(dtype="float32") + spans[M - M_norm :].sum(dtype="float32") * np.float32(norm_scale - 1)
-    longest += biases.max() - biases.min()
-    scale = min(np.float32(255) / spans.max(), np.float32(65535) / longest)
-    out = elements(LUTq, M2 * ksub, "uint8").reshape(M2, ksub)
-    out[...] = 0
-    out[:M] = rounded(tables, scale, least[:, None])
-    if bias is not None:
-        elements(biasq, nprobe, "uint16")[...] = rounded(biases, scale, biases.min())
-    tell(a_out, scale)
-    tell(b_out, least.sum(dtype="float32") + biases.min())
+__all__ = ["FastScanDistancePostProcessing"]
 
 
 class FastScanDistancePostProcessing:
@@ -96,7 +54,7 @@ class FastScanMethods(IndexMethods):
         out = elements(lut, n * self.M2 * self.ksub, "uint8").reshape(n, self.M2 * self.ksub)
         for table, own, ab in zip(tables, out, scales, strict=True):
             a, b = (swig_ptr(ab[i:]) for i in (0, 1))
-            quantize_LUT_and_bias(
+            faiss.quantize_LUT_and_bias(
                 1, self.M, self.ksub, False, swig_ptr(table), None, swig_ptr(own), self.M2, None, a, b
             )
 

@@ -1,4 +1,4 @@
-"""Sets and maps by hash: of codes, of integers in memory of the caller's, and of what a search of a graph has visited."""
+"""Sets: of codes, and of what a search of a graph has visited."""
 
 from typing import Any
 
@@ -12,9 +12,6 @@ __all__ = [
     "VisitedTable",
     "VisitedTableSet",
     "VisitedTableVector",
-    "hashtable_int64_to_int64_add",
-    "hashtable_int64_to_int64_init",
-    "hashtable_int64_to_int64_lookup",
 ]
 
 
@@ -43,49 +40,6 @@ class CodeSet:
     def insert_c(self, n: int, codes: Any, inserted: Any) -> None:
         flags = self.insert(elements(codes, n * self.d, "uint8").reshape(n, self.d))
         elements(inserted, n, "bool")[...] = flags
-
-
-def _table(log2_capacity: int, tab: Any) -> np.ndarray:
-    """Pairs of key and value, which are -1 where there is room."""
-    if not 0 <= log2_capacity < 48:
-        raise ValueError(f"a table of 2^{log2_capacity} entries is not possible")
-    return elements(tab, 2 << log2_capacity, "int64").reshape(-1, 2)
-
-
-def _place(table: np.ndarray, key: int) -> int:
-    """Where a key is or, where it is not, the place for it; -1 where there is none."""
-    mask = len(table) - 1
-    # An odd number, so that keys that differ in their lowest bits begin at different places.
-    first = key * 8955327411143 & mask
-    for step in range(len(table)):
-        at = (first + step) & mask
-        if table[at, 0] == key or table[at, 0] == -1:
-            return at
-    return -1
-
-
-def hashtable_int64_to_int64_init(log2_capacity: int, tab: Any) -> None:
-    """Makes a hash table of 2^log2_capacity entries empty: a pointer to two int64 for each."""
-    _table(log2_capacity, tab)[...] = -1
-
-
-def hashtable_int64_to_int64_add(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
-    """Adds n keys with their values; a later value takes an earlier one's place. RuntimeError where the table is full."""
-    table = _table(log2_capacity, tab)
-    pairs = zip(elements(keys, n, "int64").tolist(), elements(vals, n, "int64").tolist(), strict=True)
-    for key, value in pairs:
-        at = _place(table, key)
-        if at < 0:
-            raise RuntimeError("Error: '!(num_errors == 0)' failed: hashtable capacity exhausted")
-        table[at] = key, value
-
-
-def hashtable_int64_to_int64_lookup(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
-    """Writes the values of n keys, -1 for those that are not there."""
-    table, out = _table(log2_capacity, tab), elements(vals, n, "int64")
-    for i, key in enumerate(elements(keys, n, "int64").tolist()):
-        at = _place(table, key)
-        out[i] = table[at, 1] if at >= 0 and table[at, 0] == key else -1
 
 
 class VisitedTable:

@@ -4,20 +4,16 @@ from typing import Any
 
 import numpy as np
 
+from faiss import _faiss
 from faiss.arrays import elements
-from faiss.hashing import hashtable_int64_to_int64_add, hashtable_int64_to_int64_init
 
 __all__ = [
     "MapInt64ToInt64",
     "MapLong2Long",
     "bucket_sort",
-    "fvec_argsort",
-    "fvec_argsort_parallel",
     "imbalance_factor",
-    "ivec_hist",
     "matrix_bucket_sort_inplace",
     "pack_bitstrings",
-    "ranklist_intersection_size",
     "unpack_bitstrings",
 ]
 
@@ -60,16 +56,16 @@ def matrix_bucket_sort_inplace(tab: np.ndarray, nbucket: int | None = None, nt: 
 def _widths(columns: int, nbit: Any) -> np.ndarray:
     widths: np.ndarray = np.full(columns, nbit) if np.ndim(nbit) == 0 else np.asarray(nbit)
     assert widths.shape == (columns,), f"{len(widths)} numbers of bits for {columns} columns"
-    return widths.astype("int64")
+    return widths.astype("int32")
 
 
 def pack_bitstrings(a: np.ndarray, nbit: Any) -> np.ndarray:
     """Packs integers of shape (n, m), column j into nbit[j] bits, or all into nbit: uint8, shape (n, code_size)."""
     n, columns = a.shape
     widths = _widths(columns, nbit)
-    bits = [((a[:, j, None].astype("int64") >> np.arange(w)) & 1).astype("uint8") for j, w in enumerate(widths)]
-    packed: np.ndarray = np.packbits(
-        np.concatenate([np.empty((n, 0), "uint8"), *bits], axis=1), axis=1, bitorder="little"
+    packed = np.empty((n, (int(widths.sum()) + 7) // 8), "uint8")
+    _faiss.call_function(
+        "_pack_bitstrings", n, columns, widths, np.ascontiguousarray(a, "int64"), packed, packed.shape[1]
     )
     return packed
 
@@ -78,22 +74,11 @@ def unpack_bitstrings(b: np.ndarray, M_or_nbits: Any, nbit: int | None = None) -
     """The reverse of pack_bitstrings, for M columns of nbit bits, or columns of nbits[j] bits each: int32, shape (n, m)."""
     widths = _widths(len(M_or_nbits), M_or_nbits) if nbit is None else _widths(int(M_or_nbits), nbit)
     n, size = b.shape
-    ends = np.cumsum(widths)
-    total = int(ends[-1]) if len(ends) else 0
+    total = int(widths.sum())
     assert size >= -(-total // 8), f"codes of {size} bytes can't hold {total} bits"
-    bits = np.unpackbits(b, axis=1, bitorder="little").astype("int64")
-    out = np.zeros((n, len(widths)), "int32")
-    for j, (end, width) in enumerate(zip(ends, widths, strict=True)):
-        out[:, j] = (bits[:, end - width : end] << np.arange(width)).sum(axis=1)
+    out = np.empty((n, len(widths)), "int32")
+    _faiss.call_function("_unpack_bitstrings", n, len(widths), widths, np.ascontiguousarray(b), size, out)
     return out
-
-
-def ivec_hist(n: int, v: Any, vmax: int, hist: Any) -> int:
-    """Counts n integers below vmax; returns how many lay outside."""
-    values = elements(v, n, "int32")
-    inside = values[(values >= 0) & (values < vmax)]
-    elements(hist, vmax, "int32")[...] = np.bincount(inside, minlength=vmax)
-    return n - len(inside)
 
 
 def imbalance_factor(*args: Any) -> float:
@@ -107,21 +92,6 @@ def imbalance_factor(*args: Any) -> float:
     else:
         raise TypeError("imbalance_factor() takes (n, k, assign) or (k, hist)")
     return float((counts**2).sum() * k / counts.sum() ** 2)
-
-
-def ranklist_intersection_size(k1: int, v1: Any, k2: int, v2: Any) -> int:
-    """Number of different ids that two lists have in common."""
-    return len(np.intersect1d(elements(v1, k1, "int64"), elements(v2, k2, "int64")))
-
-
-def fvec_argsort(n: int, vals: Any, perm: Any) -> None:
-    """Writes the order of n numbers, the smallest first."""
-    elements(perm, n, "uint64")[...] = np.argsort(elements(vals, n, "float32"), kind="stable")
-
-
-def fvec_argsort_parallel(n: int, vals: Any, perm: Any) -> None:
-    """As fvec_argsort."""
-    fvec_argsort(n, vals, perm)
 
 
 class MapInt64ToInt64:
@@ -138,8 +108,8 @@ class MapInt64ToInt64:
         """The pairs of key and value as a hash table has them, int64, shape (capacity, 2); -1 where there is room. A copy."""
         table = np.empty((self.capacity, 2), "int64")
         keys, vals = (np.fromiter(each, "int64", len(self._map)) for each in (self._map.keys(), self._map.values()))
-        hashtable_int64_to_int64_init(self.log2_capacity, table)
-        hashtable_int64_to_int64_add(self.log2_capacity, table, len(keys), keys, vals)
+        _faiss.call_function("hashtable_int64_to_int64_init", self.log2_capacity, table)
+        _faiss.call_function("hashtable_int64_to_int64_add", self.log2_capacity, table, len(keys), keys, vals)
         return table
 
     def add(self, keys: np.ndarray, vals: np.ndarray) -> None:

@@ -1,6 +1,6 @@
 """Finds what a name of the package stands for, when it is first asked for.
 
-Looked for in this order: classes described by the extension, constants, functions and classes written in Python (the modules of MODULES),
+Looked for in this order: classes and functions described by the extension, constants, what is written in Python (the modules of MODULES),
 and at last the names of Faiss that are not here, which resolve to placeholders that say so when used.
 """
 
@@ -77,6 +77,10 @@ def find(name: str) -> Any:
             from faiss import classes
 
             return classes.make(name)
+        if name in functions():
+            from faiss import declared
+
+            return declared.make(name)
         if name in upstream()["constants"]:
             return upstream()["constants"][name]
         for module in MODULES:
@@ -111,13 +115,21 @@ def names() -> list[str]:
     """Every name that is here, and every name of Faiss that is not."""
     written = [n for module in MODULES for n in importlib.import_module(f"faiss.{module}").__all__]
     listed = upstream()
-    return sorted({*described(), *written, *listed["constants"], *placeholder_classes(), *listed["functions"]})
+    return sorted(
+        {*described(), *functions(), *written, *listed["constants"], *placeholder_classes(), *listed["functions"]}
+    )
 
 
 @lru_cache(maxsize=1)
 def described() -> frozenset[str]:
     """The names of the classes that the extension describes."""
     return frozenset(_faiss.type_names())
+
+
+@lru_cache(maxsize=1)
+def functions() -> frozenset[str]:
+    """The names of the functions that the extension declares."""
+    return frozenset(name for name in _faiss.function_names() if not name.startswith("_"))
 
 
 @lru_cache(maxsize=1)

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 import faiss
-from faiss import _faiss
 from faiss.arrays import contiguous, elements
 from faiss.classes import Object, copy_fields
 from faiss.index_methods import IndexMethods
@@ -103,8 +102,8 @@ class ProductQuantizerMethods(QuantizerMethods):
 
     def compute_code_from_distance_table(self, tab: Any, code: Any) -> None:
         """The code of the vector whose distances to all centroids are given: M * ksub."""
-        nearest = elements(tab, self.M * self.ksub, "float32").reshape(self.M, self.ksub).argmin(axis=1)
-        elements(code, self.code_size, "uint8")[...] = faiss.pack_bitstrings(nearest[None], self.nbits)[0]
+        made = self.this.call("_code_of_table", elements(tab, self.M * self.ksub, "float32"))
+        elements(code, self.code_size, "uint8")[...] = made
 
     def get_centroids(self, m: int, i: int) -> Pointer:
         """A pointer to centroid i of part m, and those that follow it."""
@@ -136,10 +135,9 @@ class ProductQuantizerMethods(QuantizerMethods):
     def _search(self, metric: int, x: np.ndarray, codes: Any, ncodes: int, res: Any, begin: bool) -> None:
         if res.nh != len(x):
             raise RuntimeError(f"Error: 'res->nh == nx' failed: {res.nh} heaps for {len(x)} queries")
-        vectors = self.decode(elements(codes, ncodes * self.code_size, "uint8").reshape(ncodes, self.code_size))
+        D, ids = self.this.call("_search", metric, x, elements(codes, ncodes * self.code_size, "uint8"), res.k)
         if begin:
             res.heapify()
-        D, ids = faiss.knn(x, vectors, res.k, metric=metric)
         res.merge(D, ids)
         if begin:
             res.reorder()
@@ -170,26 +168,19 @@ class PQIndexMethods(IndexMethods):
     code_size: int
     codes: Any
 
-    def _own_codes(self) -> np.ndarray:
-        return faiss.vector_to_array(self.codes).reshape(self.ntotal, self.code_size)
-
     def hamming_distance_table(self, n: int, x: Any, dis: Any) -> None:
         """The Hamming distances of the codes of n vectors to those of the index: n * ntotal int32. All are pointers."""
-        out = elements(dis, n * self.ntotal, "int32").reshape(n, self.ntotal)
-        _faiss.hammings(self.sa_encode(self._pointed(n, x)), self._own_codes(), out)
+        made = self.this.call("_hamming_distance_table", self._pointed(n, x))
+        elements(dis, n * self.ntotal, "int32")[...] = made.ravel()
 
     def hamming_distance_histogram(self, n: int, x: Any, nb: int, xb: Any, dist_histogram: Any) -> None:
         """How often each Hamming distance is between the codes of n vectors and those of nb others, or of the index where nb is 0: int64.
 
         All are pointers. dist_histogram: a count for each distance from 0 to the number of bits of a code.
         """
-        bits = self.pq.M * self.pq.nbits
-        if self.code_size % 8:
-            raise RuntimeError("Error: 'pq.code_size % 8 == 0' failed")
-        others = self.sa_encode(self._pointed(nb, xb)) if nb else self._own_codes()
-        distances = np.empty((n, len(others)), "int32")
-        _faiss.hammings(self.sa_encode(self._pointed(n, x)), others, distances)
-        elements(dist_histogram, bits + 1, "int64")[...] = np.bincount(distances.ravel(), minlength=bits + 1)
+        others = self._pointed(nb, xb) if nb else None
+        made = self.this.call("_hamming_distance_histogram", self._pointed(n, x), others)
+        elements(dist_histogram, len(made), "int64")[...] = made
 
     def search_core_polysemous(
         self, n: int, x: Any, k: int, distances: Any, labels: Any, polysemous_ht: int, generalized_hamming: bool

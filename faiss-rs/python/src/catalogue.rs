@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::own_types::is_vector;
+use faiss_core::base::declare::Method;
 use faiss_core::base::object::ElementKind;
 use faiss_core::base::{Kind, TypeInfo};
 use faiss_core::registry::Row;
@@ -85,8 +86,9 @@ pub fn describe<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>
         let (kind, detail) = kind_name(f.kind);
         (f.name, kind, detail, f.doc, f.readonly)
     });
-    let methods = info.methods.iter().flat_map(|m| m.overloads.iter().map(|o| (m.name, o.signature(info), m.doc)));
-    let signatures = info.constructors.iter().map(|o| o.signature(info));
+    let methods =
+        info.methods.iter().flat_map(|m| m.overloads.iter().map(|o| (m.name, o.signature(Some(info)), m.doc)));
+    let signatures = info.constructors.iter().map(|o| o.signature(Some(info)));
     let described = PyDict::new(py);
     described.set_item("doc", info.doc)?;
     described.set_item("parent", info.parent.map(|p| p.name))?;
@@ -96,4 +98,25 @@ pub fn describe<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyDict>
     described.set_item("fields", PyList::new(py, fields.collect::<Vec<_>>())?)?;
     described.set_item("methods", PyList::new(py, methods.collect::<Vec<_>>())?)?;
     Ok(described)
+}
+
+/// The names of all declared functions.
+#[pyfunction]
+pub fn function_names(py: Python<'_>) -> PyResult<Bound<'_, PyList>> {
+    PyList::new(py, faiss_core::registry::functions().map(|function| function.name))
+}
+
+/// A way to call a function: its signature, and its parameters' names and defaults.
+type Way = (String, Vec<(&'static str, Option<&'static str>)>);
+
+/// The ways to call a declared function, and its help. Raises KeyError for a name that is not one's.
+#[pyfunction]
+pub fn describe_function(name: &str) -> PyResult<(Vec<Way>, &'static str)> {
+    let function = find_function(name)?;
+    let ways = function.overloads.iter().map(|way| (way.signature(None), way.names().collect()));
+    Ok((ways.collect(), function.doc))
+}
+
+pub fn find_function(name: &str) -> PyResult<&'static Method> {
+    faiss_core::registry::function(name).ok_or_else(|| PyKeyError::new_err(name.to_owned()))
 }

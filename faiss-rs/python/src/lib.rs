@@ -6,6 +6,7 @@
 //! | interrupt, lock | Ctrl-C, also while another thread has the object |
 //! | catalogue | the descriptions of all types, as Python data |
 //! | value | arguments and results |
+//! | declared | calls of the library's functions |
 //! | object, vector | handles to objects, their parts and their vectors |
 //! | index, io, functions, clustering | the methods that every index has, files, functions on arrays, k-means |
 //! | gpu | GPUs, cloners, search without an index |
@@ -17,6 +18,7 @@ mod binary;
 mod callbacks;
 mod catalogue;
 mod clustering;
+mod declared;
 mod doorway;
 mod functions;
 mod gpu;
@@ -39,9 +41,11 @@ mod _faiss {
     #[pymodule_export]
     use callbacks::{callback_selector, callback_stream};
     #[pymodule_export]
-    use catalogue::{describe, type_names};
+    use catalogue::{describe, describe_function, function_names, type_names};
     #[pymodule_export]
     use clustering::{clustering_train, kmeans_clustering};
+    #[pymodule_export]
+    use declared::call_function;
     #[pymodule_export]
     use functions::{
         avx512_split, byte_rand, detected_simd_level, dispatched_simd_level, float_rand, float_randn,

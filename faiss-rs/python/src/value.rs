@@ -112,6 +112,7 @@ pub fn to_python(py: Python<'_>, value: Value) -> PyResult<Py<PyAny>> {
         Value::None => py.None(),
         Value::Bool(v) => PyBool::new(py, v).to_owned().into_any().unbind(),
         Value::Int(v) => PyInt::new(py, v).into_any().unbind(),
+        Value::Unsigned(v) => PyInt::new(py, v).into_any().unbind(),
         Value::Float(v) => PyFloat::new(py, v).into_any().unbind(),
         Value::Str(v) => PyString::new(py, &v).into_any().unbind(),
         Value::Bytes(v) => PyBytes::new(py, &v).into_any().unbind(),
@@ -146,13 +147,28 @@ impl<'py> Given<'py> {
         Ok(Given { args, keywords })
     }
 
+    /// As [`new`](Given::new), for a function: arrays are pointers, and so may be what no other argument can be.
+    pub fn pointing(args: &Bound<'py, PyTuple>, keywords: Option<&Bound<'py, PyDict>>) -> PyResult<Self> {
+        let args = args.iter().map(|arg| Held::pointing(&arg)).collect();
+        let named = |(name, arg): (Bound<'py, PyAny>, Bound<'py, PyAny>)| Ok((name.extract()?, Held::pointing(&arg)));
+        let keywords = keywords.into_iter().flat_map(|k| k.iter()).map(named).collect::<PyResult<_>>()?;
+        Ok(Given { args, keywords })
+    }
+
     pub fn args(&self) -> PyResult<Lent<'_>> {
-        let args = self.args.iter().map(Held::arg).collect::<PyResult<_>>()?;
+        let args = self.args.iter().enumerate().map(|(i, held)| held.arg(i)).collect::<PyResult<_>>()?;
         let mut keywords = Vec::with_capacity(self.keywords.len());
-        for (name, held) in &self.keywords {
-            keywords.push((name.as_str(), held.arg()?));
+        for (i, (name, held)) in self.keywords.iter().enumerate() {
+            keywords.push((name.as_str(), held.arg(self.args.len() + i)?));
         }
         Ok((args, keywords))
+    }
+
+    /// The pointer that is said to be at a place among the arguments.
+    pub fn pointer(&self, at: usize) -> &Bound<'py, PyAny> {
+        let held = self.args.get(at).unwrap_or_else(|| &self.keywords[at - self.args.len()].1);
+        let Held::Pointer(pointer) = held else { unreachable!("a pointer's place is a pointer's") };
+        pointer
     }
 
     /// The objects among them.
@@ -177,9 +193,16 @@ enum Held<'py> {
     U8(PyReadonlyArrayDyn<'py, u8>),
     Object(Handle, Vec<&'static str>),
     List(Vec<Held<'py>>),
+    Pointer(Bound<'py, PyAny>),
 }
 
 impl<'py> Held<'py> {
+    fn pointing(object: &Bound<'py, PyAny>) -> Self {
+        let array = object.cast::<PyUntypedArray>().is_ok_and(|array| array.ndim() > 0);
+        let other = if array { None } else { Held::new(object).ok() };
+        other.unwrap_or_else(|| Held::Pointer(object.clone()))
+    }
+
     fn new(object: &Bound<'py, PyAny>) -> PyResult<Self> {
         if let Ok(text) = object.cast::<PyString>() {
             return Ok(Held::Str(text.clone()));
@@ -253,7 +276,8 @@ impl<'py> Held<'py> {
         Err(PyTypeError::new_err(format!("an array of dtype {} can't be passed to faiss", array.dtype().str()?)))
     }
 
-    fn arg(&self) -> PyResult<Arg<'_>> {
+    /// `place`: among all arguments.
+    fn arg(&self, place: usize) -> PyResult<Arg<'_>> {
         Ok(match self {
             Held::None => Arg::None,
             Held::Bool(v) => Arg::Bool(*v),
@@ -267,7 +291,8 @@ impl<'py> Held<'py> {
             Held::I32(array) => Arg::I32(array.as_slice()?, array.shape()),
             Held::U8(array) => Arg::U8(array.as_slice()?, array.shape()),
             Held::Object(object, path) => Arg::Object(object.clone(), path.clone()),
-            Held::List(items) => Arg::List(items.iter().map(Held::arg).collect::<PyResult<_>>()?),
+            Held::List(items) => Arg::List(items.iter().map(|item| item.arg(place)).collect::<PyResult<_>>()?),
+            Held::Pointer(_) => Arg::Pointer(place),
         })
     }
 }

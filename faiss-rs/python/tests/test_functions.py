@@ -199,3 +199,76 @@ def test_small_functions(oracle):
     assert (len(thresholds), thresholds[0]) == (21, 0)
     assert thresholds[16] == pytest.approx(faiss.chi2_quantile_wh(16, 0.9) / 20)
     assert faiss.get_cycles() <= faiss.get_cycles()
+
+
+def test_functions_on_pointers_check_them(rng):
+    a, b, c = (rng.random(6, dtype="f4") for _ in range(3))
+    wanted = a[:4] + np.float32(2) * b[:4]
+    faiss.fvec_madd(4, a, 2, faiss.swig_ptr(b), c)
+    np.testing.assert_allclose(c[:4], wanted, rtol=1e-6)
+    # What is read is what was there before the call.
+    faiss.fvec_madd(n=4, a=a, bf=2.0, b=b, c=a)
+    np.testing.assert_allclose(a[:4], wanted, rtol=1e-6)
+    shifted = np.arange(5, dtype="f4")
+    faiss.fvec_add(4, shifted, 1.0, shifted[1:])
+    assert shifted.tolist() == [0, 1, 2, 3, 4]
+    faiss.fvec_add(4, shifted, shifted, shifted)
+    assert shifted.tolist() == [0, 2, 4, 6, 4]
+    frozen = c.copy()
+    frozen.flags.writeable = False
+    for arguments, exception in (
+        ((7, a, 2.0, b, c), ValueError),
+        ((4, a, 2.0, b, c[::2]), ValueError),
+        ((4, a, 2.0, b.astype("f8"), c), TypeError),
+        ((4, a, 2.0, "b", c), TypeError),
+        ((4, a, 2.0, None, c), ValueError),
+        ((4, a, 2.0, b, frozen), ValueError),
+        ((-1, a, 2.0, b, c), OverflowError),
+        ((2**63 - 1, a, 2.0, b, c), (ValueError, MemoryError, OverflowError)),
+        ((4, a, 2.0, b), TypeError),
+    ):
+        before = c.copy()
+        with pytest.raises(exception):
+            faiss.fvec_madd(*arguments)
+        np.testing.assert_array_equal(c, before)
+    with pytest.raises(TypeError, match="fvec_madd"):
+        faiss.fvec_madd(4, a, 2.0, b, c, d=1)
+    faiss.fvec_madd(0, None, 2.0, None, None)
+    # Two results in the same memory would be neither.
+    with pytest.raises(ValueError, match="same memory"):
+        faiss.fvec_L2sqr_batch_4(a, b, b, b, b, 4, c[:1], c[1:2], c[:1], c[3:4])
+    assert "fvec_madd(n: int" in faiss.fvec_madd.__doc__
+    assert faiss.fvec_madd.__name__ == "fvec_madd"
+
+
+def test_functions_by_number_and_in_place(rng):
+    x, y = rng.random((3, 5), dtype="f4"), rng.random((20, 5), dtype="f4")
+    ids = np.array([[1, -1, 7, 19], [0, 0, 3, 2], [9, 8, -1, -1]])
+    distances, labels = np.zeros((3, 6), "f4"), np.zeros((3, 6), "int64")
+    faiss.knn_L2sqr_by_idx(x, y, ids, 5, 3, 20, 4, 6, distances, labels)
+    for i in range(3):
+        known = ids[i][ids[i] >= 0]
+        exact = ((x[i].astype("f8") - y[known]) ** 2).sum(1)
+        order = np.lexsort((known, exact))
+        assert labels[i].tolist() == known[order].tolist() + [-1] * (6 - len(known))
+        np.testing.assert_allclose(distances[i, : len(known)], exact[order], rtol=1e-5)
+    # Rows of numbers may be apart, and the best inner products are the largest.
+    wide = np.full((3, 7), -1)
+    wide[:, :4] = ids
+    faiss.knn_inner_products_by_idx(x, y, wide, 5, 3, 20, 4, 6, distances, labels, 7)
+    assert (labels[0, :3] == ids[0][[0, 2, 3]][np.argsort(-(y[ids[0][[0, 2, 3]]] @ x[0]))]).all()
+    with pytest.raises(RuntimeError):
+        faiss.knn_L2sqr_by_idx(x, y, ids + 10, 5, 3, 20, 4, 6, distances, labels)
+    with pytest.raises(RuntimeError):
+        faiss.pairwise_indexed_L2sqr(5, 1, x, np.array([3]), y, np.array([0]), distances)
+    matrix = rng.random((4, 9), dtype="f4")
+    before = matrix.copy()
+    faiss.matrix_qr(9, 4, matrix)
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(4), atol=1e-5)
+    # The rows span what they spanned.
+    np.testing.assert_allclose(before @ matrix.T @ matrix, before, atol=1e-5)
+    numbers = rng.integers(0, 2**20, (7, 3))
+    for bits in (20, [20, 31, 23]):
+        packed = faiss.pack_bitstrings(numbers, bits)
+        back = faiss.unpack_bitstrings(packed, 3, bits) if bits == 20 else faiss.unpack_bitstrings(packed, bits)
+        np.testing.assert_array_equal(back, numbers)

@@ -223,6 +223,13 @@ def described_classes() -> Iterator[list[str]]:
         yield from emit(name)
 
 
+def declared_functions() -> Iterator[list[str]]:
+    for name in sorted(loader.functions()):
+        ways, doc = _faiss.describe_function(name)
+        decorators = ("overload",) if len(ways) > 1 else ()
+        yield [line for s, _ in ways for line in function_lines(name, s, doc, "", decorators)]
+
+
 def written_module(module: str) -> Iterator[list[str]]:
     """What a module of loader.MODULES adds: classes and functions from their source, other names by the type of their value."""
     import importlib
@@ -307,7 +314,12 @@ def _value_type(value: object) -> str:
 
 def generate() -> str:
     constants = [f"{name}: int" for name in sorted(loader.upstream()["constants"])]
-    blocks = [constants, *described_classes(), *(b for m in loader.MODULES for b in written_module(m))]
+    blocks = [
+        constants,
+        *described_classes(),
+        *declared_functions(),
+        *(b for m in loader.MODULES for b in written_module(m)),
+    ]
     text = "__version__: str\n" + ITEMS
     for block in blocks:
         text += "\n" + "\n".join(block) + "\n"

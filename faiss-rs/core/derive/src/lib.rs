@@ -20,6 +20,8 @@
 //! `fn(&self) -> Result<Self>` that does. On a field: `parent`, `skip`, `readonly`, `name = "..."`.
 //! The type must implement `Default`: a default-constructed object gives each field's default value.
 
+mod functions;
+mod memory;
 mod methods;
 
 use proc_macro::TokenStream;
@@ -134,6 +136,27 @@ pub fn methods(options: TokenStream, input: TokenStream) -> TokenStream {
     let default = options.to_string() == "new";
     let block = parse_macro_input!(input as syn::ItemImpl);
     methods::expand(default, block).unwrap_or_else(|e| e.to_compile_error()).into()
+}
+
+/// Makes the declarations of the public functions of a module, as [`macro@methods`] does of methods: `registry::FUNCTIONS` has them.
+///
+/// ```ignore
+/// pub use declared::*;
+///
+/// #[functions]
+/// mod declared {
+///     /// c = a + bf * b.                                // the help text
+///     pub fn fvec_madd(n: usize, #[len = n] a: &[f32], bf: f32, #[len = n] b: &[f32], #[len = n] c: &mut [f32]) -> Result<()> { ... }
+/// }
+/// ```
+///
+/// `#[len = ...]` says how long a slice is: a caller from outside passes a pointer, which is to lead that far, and one in Rust a slice of just that
+/// length, which the function checks first. Numbers in it are those of other parameters. With `#[len]` alone, the slice is all that the pointer is
+/// known to lead to. An `Option` of a slice may be a null pointer.
+#[proc_macro_attribute]
+pub fn functions(_: TokenStream, input: TokenStream) -> TokenStream {
+    let module = parse_macro_input!(input as syn::ItemMod);
+    functions::expand(module).unwrap_or_else(|e| e.to_compile_error()).into()
 }
 
 /// Implements `Object`, `Described` and `Field` (and `Deref` to the parent) for a struct with named fields.

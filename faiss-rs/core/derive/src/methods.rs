@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Expr, FnArg, ImplItem, ImplItemFn, ItemImpl, Lit, Pat, PatType, ReturnType, Type};
+use syn::{Attribute, Expr, FnArg, ImplItem, ItemImpl, Lit, Pat, PatType, ReturnType, Signature, Type};
 
-use crate::doc;
+use crate::{doc, memory};
 
 /// What a parameter's type says of how its argument is passed.
 enum Passed<'a> {
@@ -25,43 +25,27 @@ pub fn expand(default: bool, mut block: ItemImpl) -> syn::Result<TokenStream> {
     if default {
         constructors.push(without_arguments(&block.self_ty));
     }
-    // In the order of their first overload.
-    let mut names: Vec<String> = Vec::new();
-    let mut methods: BTreeMap<String, (String, Vec<TokenStream>)> = BTreeMap::new();
+    let mut methods = Methods::default();
     let this = (*block.self_ty).clone();
     for item in &mut block.items {
         let ImplItem::Fn(function) = item else { continue };
-        let is_new = take(function, "new").is_some();
-        let name = match take(function, "name") {
-            Some(attr) => text(&attr.meta.require_name_value()?.value)?,
-            None => function.sig.ident.to_string().trim_start_matches("r#").to_owned(),
-        };
-        let overload = self::overload(function, &this, is_new)?;
+        let is_new = take(&mut function.attrs, "new").is_some();
+        let name = name_of(&mut function.attrs, &function.sig)?;
+        let of = if is_new { Of::Constructor(&this) } else { Of::Method(&this) };
+        let overload = self::overload(&mut function.sig, of)?;
         if is_new {
             constructors.push(overload);
             continue;
         }
-        let (doc, overloads) = methods.entry(name.clone()).or_insert_with(|| {
-            names.push(name.clone());
-            (doc(&function.attrs), Vec::new())
-        });
-        if doc.is_empty() {
-            *doc = self::doc(&function.attrs);
-        }
-        overloads.push(overload);
+        methods.add(name, &function.attrs, overload);
     }
-    let declared = names.iter().map(|name| {
-        let (doc, overloads) = &methods[name];
-        quote! {
-            ::faiss_core::base::declare::Method { name: #name, doc: #doc, overloads: &[#(#overloads),*] }
-        }
-    });
+    let declared = methods.declared();
     let (generics, _, clause) = block.generics.split_for_impl();
     Ok(quote! {
         #block
         impl #generics #this #clause {
             /// What Python sees of the methods.
-            pub const METHODS: &'static [::faiss_core::base::declare::Method] = &[#(#declared),*];
+            pub const METHODS: &'static [::faiss_core::base::declare::Method] = #declared;
             /// What Python sees of the constructors.
             pub const CONSTRUCTORS: &'static [::faiss_core::base::declare::Overload] = &[#(#constructors),*];
         }
@@ -81,10 +65,58 @@ pub fn without_arguments(ty: &Type) -> TokenStream {
     }
 }
 
-/// Takes an attribute of this name away from a function.
-fn take(function: &mut ImplItemFn, name: &str) -> Option<syn::Attribute> {
-    let at = function.attrs.iter().position(|attr| attr.path().is_ident(name))?;
-    Some(function.attrs.remove(at))
+/// Functions by name, in the order of their first overloads.
+#[derive(Default)]
+pub struct Methods {
+    names: Vec<String>,
+    /// Their docs and overloads.
+    found: BTreeMap<String, (String, Vec<TokenStream>)>,
+}
+
+impl Methods {
+    pub fn add(&mut self, name: String, attrs: &[Attribute], overload: TokenStream) {
+        let (known, overloads) = self.found.entry(name.clone()).or_insert_with(|| {
+            self.names.push(name);
+            Default::default()
+        });
+        if known.is_empty() {
+            *known = doc(attrs);
+        }
+        overloads.push(overload);
+    }
+
+    /// The slice of all declarations.
+    pub fn declared(&self) -> TokenStream {
+        let declared = self.names.iter().map(|name| {
+            let (doc, overloads) = &self.found[name];
+            quote! {
+                ::faiss_core::base::declare::Method { name: #name, doc: #doc, overloads: &[#(#overloads),*] }
+            }
+        });
+        quote!(&[#(#declared),*])
+    }
+}
+
+/// Takes an attribute of this name away.
+pub fn take(attrs: &mut Vec<Attribute>, name: &str) -> Option<Attribute> {
+    let at = attrs.iter().position(|attr| attr.path().is_ident(name))?;
+    Some(attrs.remove(at))
+}
+
+/// What Python calls a function.
+pub fn name_of(attrs: &mut Vec<Attribute>, function: &Signature) -> syn::Result<String> {
+    match take(attrs, "name") {
+        Some(attr) => text(&attr.meta.require_name_value()?.value),
+        None => Ok(function.ident.to_string().trim_start_matches("r#").to_owned()),
+    }
+}
+
+/// Whose a function is.
+#[derive(Clone, Copy)]
+pub enum Of<'a> {
+    Constructor(&'a Type),
+    Method(&'a Type),
+    Nobody,
 }
 
 fn text(expr: &Expr) -> syn::Result<String> {
@@ -96,98 +128,152 @@ fn text(expr: &Expr) -> syn::Result<String> {
     }
 }
 
-/// One way to call a constructor or method.
-fn overload(function: &mut ImplItemFn, this: &Type, is_new: bool) -> syn::Result<TokenStream> {
-    let ident = function.sig.ident.clone();
-    let wanted = "the first parameter is to be `&self`, `&mut self`, or `this: &T` or `this: &mut T`";
-    let mut inputs = function.sig.inputs.iter_mut().collect::<Vec<_>>().into_iter();
-    // The receiver: its type, and whether it is changed.
-    let receiver = if is_new {
-        None
-    } else {
-        match inputs.next() {
-            Some(FnArg::Receiver(own)) => Some((this.clone(), own.mutability.is_some())),
-            Some(FnArg::Typed(PatType { ty, .. })) => match &**ty {
-                Type::Reference(reference) => Some(((*reference.elem).clone(), reference.mutability.is_some())),
-                other => return Err(syn::Error::new_spanned(other, wanted)),
-            },
-            None => return Err(syn::Error::new_spanned(&ident, wanted)),
+/// What attributes say of a parameter.
+#[derive(Default)]
+pub struct Said {
+    default: Option<Expr>,
+    class: Option<String>,
+    /// Whether a slice is memory that a pointer leads to, and how many elements it has, by the other parameters.
+    pub len: Option<Option<Expr>>,
+}
+
+/// A parameter of a function.
+pub struct Given {
+    pub name: syn::Ident,
+    pub ty: Type,
+    pub said: Said,
+}
+
+impl Given {
+    /// The expression that takes its argument from the variable of its name.
+    pub fn taken(&self, take: &TokenStream) -> TokenStream {
+        let name = &self.name;
+        match &self.said.default {
+            Some(value) => {
+                quote!(if matches!(#name, ::faiss_core::base::declare::Arg::Missing) { #value } else { #take })
+            }
+            None => take.clone(),
         }
-    };
-    let (mut parameters, mut names, mut taken) = (Vec::new(), Vec::new(), Vec::new());
+    }
+}
+
+/// Takes the parameters and what attributes say of them.
+pub fn given<'a>(inputs: impl Iterator<Item = &'a mut FnArg>) -> syn::Result<Vec<Given>> {
+    let mut found = Vec::new();
     for input in inputs {
-        let FnArg::Typed(parameter) = input else { return Err(syn::Error::new_spanned(input, wanted)) };
+        let FnArg::Typed(parameter) = input else {
+            return Err(syn::Error::new_spanned(input, "only methods have a self"));
+        };
         let Pat::Ident(name) = &*parameter.pat else {
             return Err(syn::Error::new_spanned(&parameter.pat, "a parameter has a name"));
         };
-        let name = name.ident.clone();
-        let mut default = None;
-        let mut class = None;
+        let mut said = Said::default();
         let mut kept = Vec::new();
         for attr in std::mem::take(&mut parameter.attrs) {
+            let value = || attr.meta.require_name_value().map(|pair| pair.value.clone());
             if attr.path().is_ident("default") {
-                default = Some(attr.meta.require_name_value()?.value.clone());
+                said.default = Some(value()?);
             } else if attr.path().is_ident("class") {
-                class = Some(text(&attr.meta.require_name_value()?.value)?);
+                said.class = Some(text(&value()?)?);
+            } else if attr.path().is_ident("len") {
+                said.len = Some(if matches!(attr.meta, syn::Meta::Path(_)) { None } else { Some(value()?) });
             } else {
                 kept.push(attr);
             }
         }
         parameter.attrs = kept;
-        let (described, take) = parameter_of(&name, &parameter.ty, default.as_ref(), class.as_deref())?;
+        found.push(Given { name: name.ident.clone(), ty: (*parameter.ty).clone(), said });
+    }
+    Ok(found)
+}
+
+/// One way to call a function.
+fn overload(function: &mut Signature, of: Of<'_>) -> syn::Result<TokenStream> {
+    let wanted = "the first parameter is to be `&self`, `&mut self`, or `this: &T` or `this: &mut T`";
+    let mut inputs = function.inputs.iter_mut().collect::<Vec<_>>().into_iter();
+    // The receiver: its type, and whether it is changed.
+    let receiver = match of {
+        Of::Constructor(_) | Of::Nobody => None,
+        Of::Method(this) => match inputs.next() {
+            Some(FnArg::Receiver(own)) => Some((this.clone(), own.mutability.is_some())),
+            Some(FnArg::Typed(PatType { ty, .. })) => match &**ty {
+                Type::Reference(reference) => Some(((*reference.elem).clone(), reference.mutability.is_some())),
+                other => return Err(syn::Error::new_spanned(other, wanted)),
+            },
+            None => return Err(syn::Error::new_spanned(&function.ident, wanted)),
+        },
+    };
+    let given = given(inputs)?;
+    overload_of(function, of, receiver, &given)
+}
+
+/// As [`overload`], of parameters that are taken already.
+pub fn overload_of(
+    function: &Signature,
+    of: Of<'_>,
+    receiver: Option<(Type, bool)>,
+    given: &[Given],
+) -> syn::Result<TokenStream> {
+    let ident = &function.ident;
+    let (mut parameters, mut taken) = (Vec::new(), Vec::new());
+    for own in given {
+        let (described, take) = parameter_of(own, given)?;
         parameters.push(described);
         taken.push(take);
-        names.push(name);
     }
+    let names: Vec<_> = given.iter().map(|own| &own.name).collect();
     let declare = quote!(::faiss_core::base::declare);
     let unpack = quote! {
         let [#(#names),*] = args else { unreachable!("arguments are bound to the parameters") };
         #(let #names = #taken;)*
     };
-    let returned = match &function.sig.output {
+    let returned = match &function.output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => quote!(#ty),
     };
-    let call = match &receiver {
-        None => {
-            let fallible = matches!(&function.sig.output, ReturnType::Type(_, ty) if is_result(ty));
+    let call = match (of, &receiver) {
+        (Of::Constructor(this), _) => {
+            let fallible = matches!(&function.output, ReturnType::Type(_, ty) if is_result(ty));
             let made = quote!(<#this>::#ident(#(#names),*));
             let made = if fallible { quote!(#made?) } else { made };
             quote! { #declare::Call::New(|args| { #unpack Ok(::faiss_core::base::Handle::new(#made)) }) }
         }
-        Some((ty, true)) => quote! {
+        (Of::Method(this), Some((ty, true))) => quote! {
             #declare::Call::Write(|object, args| {
                 #unpack
                 let answer: #returned = <#this>::#ident(::faiss_core::base::view::view_mut::<#ty>(object)?, #(#names),*);
                 #declare::Answer::answer(answer)
             })
         },
-        Some((ty, false)) => quote! {
+        (Of::Method(this), Some((ty, false))) => quote! {
             #declare::Call::Read(|object, args| {
                 #unpack
                 let answer: #returned = <#this>::#ident(::faiss_core::base::view::view::<#ty>(object)?, #(#names),*);
                 #declare::Answer::answer(answer)
             })
         },
+        _ => quote! {
+            #declare::Call::Function(|args| {
+                #unpack
+                let answer: #returned = #ident(#(#names),*);
+                #declare::Answer::answer(answer)
+            })
+        },
     };
-    let returns = match receiver {
-        None => quote!("None"),
-        Some(_) => quote!(<#returned as #declare::Answer>::PYTHON),
+    let returns = match of {
+        Of::Constructor(_) => quote!("None"),
+        _ => quote!(<#returned as #declare::Answer>::PYTHON),
     };
     Ok(quote! { #declare::Overload { parameters: &[#(#parameters),*], returns: || #returns, call: #call } })
 }
 
 /// The description of a parameter, and the expression that takes its argument.
-fn parameter_of(
-    ident: &syn::Ident,
-    ty: &Type,
-    default: Option<&Expr>,
-    class: Option<&str>,
-) -> syn::Result<(TokenStream, TokenStream)> {
+fn parameter_of(own: &Given, given: &[Given]) -> syn::Result<(TokenStream, TokenStream)> {
     let declare = quote!(::faiss_core::base::declare);
+    let (ident, ty) = (&own.name, &own.ty);
     let name = ident.to_string();
     let name = name.trim_start_matches("r#").trim_start_matches("_");
-    let shown = match default {
+    let shown = match &own.said.default {
         Some(value) => {
             let python = python_of(value);
             quote!(Some(#python))
@@ -225,19 +311,22 @@ fn parameter_of(
         }
     };
     let optional = matches!(passed(ty), Passed::Object { optional: true, .. }) || is_option(ty).is_some();
-    let python = match class {
+    let (memory, fits) = match memory::described(own, given)? {
+        Some(memory) => (quote!(Some(#memory)), quote!(#declare::fits_memory)),
+        None => (quote!(None), fits),
+    };
+    let python = match &own.said.class {
         Some(class) => quote!(#class),
+        None if own.said.len.is_some() => quote!("Pointer"),
         None => python,
     };
     let described = quote! {
         #declare::Parameter {
             name: #name, python: || #python, optional: #optional, default: #shown, access: #declare::Access::#access, fits: #fits,
+            memory: #memory,
         }
     };
-    let take = match default {
-        Some(value) => quote!(if matches!(#ident, #declare::Arg::Missing) { #value } else { #take }),
-        None => take,
-    };
+    let take = own.taken(&take);
     Ok((described, take))
 }
 
@@ -272,7 +361,7 @@ fn is_result(ty: &Type) -> bool {
 }
 
 /// The type inside an `Option`.
-fn is_option(ty: &Type) -> Option<&Type> {
+pub fn is_option(ty: &Type) -> Option<&Type> {
     inside(ty, "Option")
 }
 

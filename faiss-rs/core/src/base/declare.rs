@@ -7,7 +7,7 @@
 use super::handle::{Handle, ReadGuard, Shared, WriteGuard};
 use super::link::link;
 use super::lock::{read, write};
-use super::object::{ElementKind, Kind, Object, TypeInfo, Value};
+use super::object::{Element, ElementKind, Kind, Object, TypeInfo, Value};
 use super::view::{View, view, view_mut};
 use super::{Error, FieldRef, MetricType, Result};
 
@@ -38,6 +38,11 @@ pub enum Arg<'a> {
     Seen(&'a dyn Object),
     SeenMut(&'a mut dyn Object),
     List(Vec<Arg<'a>>),
+    /// A pointer, by its place among the arguments that were given, before it is known how far it is to lead.
+    Pointer(usize),
+    /// The memory that it leads to.
+    Memory(&'a [u8]),
+    MemoryMut(&'a mut [u8]),
 }
 
 /// What a call does with the object that a parameter takes.
@@ -59,9 +64,20 @@ pub struct Parameter {
     pub access: Access,
     /// Whether an argument is of the right kind; its value may still be refused.
     pub fits: fn(&Arg<'_>) -> bool,
+    /// What a pointer is to lead to.
+    pub memory: Option<Memory>,
 }
 
-/// A method, with all ways to call it.
+/// The memory of a parameter whose length other arguments tell.
+pub struct Memory {
+    pub element: ElementKind,
+    /// Whether the call changes it.
+    pub writes: bool,
+    /// How many elements it has; without this, all that the pointer is known to lead to.
+    pub len: Option<fn(&mut [Arg<'_>]) -> Result<usize>>,
+}
+
+/// A method or a function, with all ways to call it.
 pub struct Method {
     pub name: &'static str,
     pub doc: &'static str,
@@ -84,15 +100,22 @@ pub enum Call {
     Read(fn(&dyn Object, &mut [Arg<'_>]) -> Result<Value>),
     /// Changes the object; runs alone.
     Write(fn(&mut dyn Object, &mut [Arg<'_>]) -> Result<Value>),
+    /// Has no object of its own.
+    Function(fn(&mut [Arg<'_>]) -> Result<Value>),
 }
 
 impl Overload {
-    /// As in `(self, list_no: int, sel: IDSelector | None = None) -> int`, for a type of this description.
-    pub fn signature(&self, info: &'static TypeInfo) -> String {
-        if let Call::Fields(_) = self.call {
+    /// The parameters' names and defaults.
+    pub fn names(&self) -> impl Iterator<Item = (&'static str, Option<&'static str>)> {
+        self.parameters.iter().map(|parameter| (parameter.name, parameter.default))
+    }
+
+    /// As in `(self, list_no: int, sel: IDSelector | None = None) -> int`, for a type of this description, or of no type.
+    pub fn signature(&self, info: Option<&'static TypeInfo>) -> String {
+        if let (Call::Fields(_), Some(info)) = (&self.call, info) {
             return fields_signature(info);
         }
-        let own = (!matches!(self.call, Call::New(_))).then(|| "self".to_owned());
+        let own = matches!(self.call, Call::Read(_) | Call::Write(_)).then(|| "self".to_owned());
         let parameters = self.parameters.iter().map(|p| {
             let none = if p.optional { " | None" } else { "" };
             let default = p.default.map(|default| format!(" = {default}")).unwrap_or_default();
@@ -195,7 +218,7 @@ fn set_field(object: &mut dyn Object, name: &str, arg: Arg<'_>) -> Result<()> {
 /// parameters.
 fn choose<'a, 'o>(
     name: &str,
-    info: &'static TypeInfo,
+    info: Option<&'static TypeInfo>,
     overloads: &'o [Overload],
     mut args: Vec<Arg<'a>>,
     keywords: Vec<(&str, Arg<'a>)>,
@@ -244,7 +267,7 @@ pub fn construct(info: &'static TypeInfo, args: Vec<Arg<'_>>, keywords: Vec<(&st
         keywords.into_iter().try_for_each(|(name, arg)| set_field(&mut *object.write(), name, arg))?;
         return Ok(object);
     }
-    let (overload, mut args) = choose(&format!("new_{}", info.name), info, info.constructors, args, keywords)?;
+    let (overload, mut args) = choose(&format!("new_{}", info.name), Some(info), info.constructors, args, keywords)?;
     let Call::New(make) = overload.call else { unreachable!("a constructor makes an object") };
     locked(info.name, None, overload.parameters, &mut args, |_, args| make(args))
 }
@@ -257,7 +280,7 @@ pub fn call(
     args: Vec<Arg<'_>>,
     keywords: Vec<(&str, Arg<'_>)>,
 ) -> Result<Value> {
-    let (overload, mut args) = choose(method.name, object.info(), method.overloads, args, keywords)?;
+    let (overload, mut args) = choose(method.name, Some(object.info()), method.overloads, args, keywords)?;
     let access = if matches!(overload.call, Call::Write(_)) { Access::Write } else { Access::Read };
     // A handle that a method keeps must not lead back to the object.
     let mut kept: Vec<Handle> = Vec::new();
@@ -273,6 +296,22 @@ pub fn call(
         (Call::Write(work), Arg::SeenMut(object)) => work(*object, args),
         _ => unreachable!("the receiver was locked for its method"),
     })
+}
+
+/// The way in which a function takes these arguments, and the arguments in the order of its parameters. Pointers among them are to become
+/// [`Arg::Memory`] or [`Arg::MemoryMut`] as the parameters say, before [`run`].
+pub fn bind<'a>(
+    function: &'static Method,
+    args: Vec<Arg<'a>>,
+    keywords: Vec<(&str, Arg<'a>)>,
+) -> Result<(&'static Overload, Vec<Arg<'a>>)> {
+    choose(function.name, None, function.overloads, args, keywords)
+}
+
+/// Calls a function with arguments that were bound.
+pub fn run(function: &Method, overload: &Overload, args: &mut [Arg<'_>]) -> Result<Value> {
+    let Call::Function(work) = overload.call else { unreachable!("a function has no object") };
+    locked(function.name, None, overload.parameters, args, |_, args| work(args))
 }
 
 /// The objects that an argument is or holds.
@@ -412,7 +451,7 @@ macro_rules! integers {
         }
     )*};
 }
-integers! { i64, "int64"; i32, "int"; u32, "uint32"; u8, "uint8"; usize, "size_t"; }
+integers! { i64, "int64"; i32, "int"; u32, "uint32"; u16, "uint16"; u8, "uint8"; usize, "size_t"; }
 
 macro_rules! floats {
     ($($ty:ty),*) => {$(
@@ -504,7 +543,10 @@ macro_rules! arrays {
                 matches!(arg, Arg::$variant(..))
             }
             fn take(arg: &'a mut Arg<'_>) -> Result<Self> {
-                Array::<$ty>::take(arg).map(|array| array.items)
+                match arg {
+                    Arg::Memory(bytes) => elements(bytes),
+                    arg => Array::<$ty>::take(arg).map(|array| array.items),
+                }
             }
         }
         /// An array of one axis.
@@ -532,6 +574,57 @@ macro_rules! arrays {
     )*};
 }
 arrays! { f32 => F32; f64 => F64; i64 => I64; i32 => I32; u8 => U8; }
+
+/// A slice that a pointer leads to: `Argument` for elements that no argument is an array of.
+macro_rules! pointed {
+    ($($ty:ty),*) => {$(
+        impl<'a> Argument<'a> for &'a [$ty] {
+            const PYTHON: &'static str = "Pointer";
+            fn fits(arg: &Arg<'_>) -> bool {
+                fits_memory(arg)
+            }
+            fn take(arg: &'a mut Arg<'_>) -> Result<Self> {
+                match arg {
+                    Arg::Memory(bytes) => elements(bytes),
+                    _ => unfit("a pointer"),
+                }
+            }
+        }
+    )*};
+}
+pointed! { u16, u32, usize }
+
+/// A slice that a pointer leads to, to be changed.
+impl<'a, T: Element + bytemuck::Pod> Argument<'a> for &'a mut [T] {
+    const PYTHON: &'static str = "Pointer";
+    fn fits(arg: &Arg<'_>) -> bool {
+        fits_memory(arg)
+    }
+    fn take(arg: &'a mut Arg<'_>) -> Result<Self> {
+        match arg {
+            // Nowhere is no place that anything could begin at.
+            Arg::MemoryMut(bytes) if bytes.is_empty() => Ok(&mut []),
+            Arg::MemoryMut(bytes) => bytemuck::try_cast_slice_mut(bytes).map_err(unaligned),
+            _ => unfit("a pointer"),
+        }
+    }
+}
+
+/// A pointer, or a null one.
+pub fn fits_memory(arg: &Arg<'_>) -> bool {
+    matches!(arg, Arg::Pointer(_) | Arg::None)
+}
+
+fn elements<T: bytemuck::Pod>(bytes: &[u8]) -> Result<&[T]> {
+    if bytes.is_empty() {
+        return Ok(&[]);
+    }
+    bytemuck::try_cast_slice(bytes).map_err(unaligned)
+}
+
+fn unaligned(_: bytemuck::PodCastError) -> Error {
+    Error::value("the memory of an argument does not begin where its elements may")
+}
 
 /// An array of any shape.
 pub struct Shaped<T>(pub Vec<T>, pub Vec<usize>);
@@ -663,6 +756,13 @@ answers! {
     bool, "bool", v => Value::Bool(v);
     String, "str", v => Value::Str(v);
     Value, "Any", v => v;
+}
+
+impl Answer for u64 {
+    const PYTHON: &'static str = "int";
+    fn answer(self) -> Result<Value> {
+        Ok(Value::Unsigned(self))
+    }
 }
 
 impl<T: ?Sized + View> Answer for Shared<T> {

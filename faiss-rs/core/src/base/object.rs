@@ -52,6 +52,8 @@ pub enum Value {
     None,
     Bool(bool),
     Int(i64),
+    /// A number that may be too large for `Int`.
+    Unsigned(u64),
     Float(f64),
     Str(String),
     Bytes(Vec<u8>),
@@ -282,6 +284,11 @@ macro_rules! float_fields {
     )*};
 }
 float_fields! { f32 => F32; f64 => F64; }
+
+// SAFETY: as that of the other primitive numbers.
+unsafe impl Element for u16 {
+    const ELEMENT: ElementKind = ElementKind::U16;
+}
 
 impl Field for bool {
     const KIND: Kind = Kind::Bool;

@@ -1,312 +1,82 @@
-//! Several binary indexes as one: each with a part of the vectors, or all with the same ones.
-
-use faiss_derive::{Object, methods};
+//! Shards and replicas of binary indexes.
 
 use super::{IndexBinary, IndexBinaryBase, WORST, binary_base};
 use crate::base::object::{Object, receiver, receiver_mut};
-use crate::base::{Error, Result, Shared};
-use crate::index::shards::ids_to_add;
-use crate::registry::Row;
+use crate::base::{Error, Result};
 
-type Part = Shared<dyn IndexBinary>;
-
-/// The binary indexes that others are made of.
-#[derive(Object, Default, Clone)]
-#[object(name = "ThreadedIndexBaseBinary", abstract, methods(PartsMethods))]
-pub struct Parts {
-    #[object(parent)]
-    pub base: IndexBinaryBase,
-    /// Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says.
-    pub own_indices: bool,
-    parts: Vec<Part>,
-}
-
-pub const PARTS: Row = Row::of::<Parts>();
-
-/// The methods of all that are made of other binary indexes.
-pub struct PartsMethods;
-
-#[methods]
-impl PartsMethods {
-    /// Number of indexes.
-    fn count(this: &Parts) -> usize {
-        this.parts.len()
-    }
-
-    /// One of the indexes.
-    fn at(this: &Parts, i: i64) -> Result<Part> {
-        let part = usize::try_from(i).ok().and_then(|i| this.parts.get(i));
-        part.cloned().ok_or_else(|| Error::failed("i < indices_.size()", format!("there is no index {i}")))
-    }
-
-    /// Takes one more index, of the same dimension.
-    #[name = "addIndex"]
-    fn add_index(this: &mut dyn Object, index: Part) -> Result<()> {
-        add_part(this, index)
-    }
-
-    /// Lets go of an index.
-    #[name = "removeIndex"]
-    fn remove_index(this: &mut dyn Object, index: Part) -> Result<()> {
-        remove_part(this, &index)
-    }
-
-    /// Takes notice of changes that the indexes went through by themselves.
-    #[name = "syncWithSubIndexes"]
-    fn sync_with_sub_indexes(this: &mut dyn Object) -> Result<()> {
-        sync(this)
-    }
-}
-
-impl Parts {
-    /// Of indexes of that dimension; 0 for that of the first that is added.
-    fn new(d: i64) -> Result<Self> {
-        Ok(Parts { base: IndexBinaryBase::new(d)?, ..Default::default() })
-    }
-
-    fn check_new(&self, part: &Part) -> Result<()> {
-        let new = part.read().base().d;
-        let d = self.parts.first().map_or(self.base.d, |first| first.read().base().d);
-        if d != 0 && d != new {
-            let message = format!(
-                "addIndex: dimension mismatch for newly added index; expecting dim {d}, new index has dim {new}"
-            );
-            return Err(Error::failed("this->d == index->d", message));
+/// The `k` nearest of several shards' results, `n * k` each; of equal distances, those of the first shard come first.
+fn merge(
+    n: usize,
+    k: usize,
+    nshard: usize,
+    all_distances: &[i32],
+    all_labels: &[i64],
+    _keep_max: bool,
+    distances: &mut [i32],
+    labels: &mut [i64],
+) -> Result<()> {
+    for q in 0..n {
+        let places = (0..nshard).flat_map(|shard| (0..k).map(move |i| (shard * n + q) * k + i));
+        let known = places.filter(|at| all_labels[*at] >= 0);
+        let mut row: Vec<(i32, i64)> = known.map(|at| (all_distances[at], all_labels[at])).collect();
+        row.sort_by_key(|(distance, _)| *distance);
+        for i in 0..k {
+            (distances[q * k + i], labels[q * k + i]) = row.get(i).copied().unwrap_or((WORST, -1));
         }
-        let known = self.parts.iter().any(|own| own.same(part));
-        Error::check(!known, "addIndex: attempting to add index that is already in the collection")
     }
-
-    /// What all have in common, and how many vectors they have: all together, or each.
-    fn sync(&mut self, together: bool) {
-        let Some(first) = self.parts.first() else {
-            self.base.ntotal = 0;
-            return;
-        };
-        let first = first.read().base().clone();
-        let ntotals = self.parts.iter().map(|part| part.read().base().ntotal);
-        let ntotal = if together { ntotals.sum() } else { first.ntotal };
-        let is_trained = self.parts.iter().all(|part| part.read().base().is_trained);
-        self.base = IndexBinaryBase { ntotal, is_trained, verbose: self.base.verbose, ..first };
-    }
-
-    fn first(&self) -> Result<&Part> {
-        self.parts.first().ok_or_else(|| Error::failed("count() > 0", "there are no indexes"))
-    }
-
-    fn each(&self, change: impl Fn(&mut dyn IndexBinary) -> Result<()>) -> Result<()> {
-        self.first()?;
-        self.parts.iter().try_for_each(|part| change(&mut *part.write()))
-    }
-}
-
-fn sync(object: &mut dyn Object) -> Result<()> {
-    let together = receiver::<IndexBinaryShards>(object).is_ok();
-    receiver_mut::<Parts>(object)?.sync(together);
     Ok(())
 }
 
-fn add_part(object: &mut dyn Object, part: Part) -> Result<()> {
-    let replicas = receiver::<IndexBinaryReplicas>(object).is_ok();
-    let parts = receiver_mut::<Parts>(object)?;
-    parts.check_new(&part)?;
-    if let (true, Some(first)) = (replicas, parts.parts.first()) {
-        let same = first.read().base().ntotal == part.read().base().ntotal;
-        Error::check(same, "IndexReplicas: newly added index does not have same number of vectors")?;
-    }
-    parts.parts.push(part);
-    sync(object)
+crate::made_of_indexes! {
+    IndexBinary over IndexBinaryBase = IndexBinaryBase::new,
+    number: u8, distance: i32, size: bytes, merge: merge,
+    base: { binary_base!(); },
+    parts: "ThreadedIndexBaseBinary",
+    shards: IndexBinaryShards, replicas: IndexBinaryReplicas
 }
 
-fn remove_part(object: &mut dyn Object, index: &Part) -> Result<()> {
-    let parts = &mut receiver_mut::<Parts>(object)?.parts;
-    let at = parts.iter().position(|part| part.same(index));
-    parts.remove(at.ok_or_else(|| Error::failed("", "removeIndex: index not found"))?);
-    sync(object)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Shared;
+    use crate::binary::flat::IndexBinaryFlat;
 
-/// Several binary indexes, each with a part of the vectors.
-#[derive(Object, Default, Clone)]
-#[object(methods, implements(IndexBinary))]
-pub struct IndexBinaryShards {
-    #[object(parent)]
-    pub parts: Parts,
-    /// Ids of an index count on from those of the indexes before it; else they are as the indexes say.
-    pub successive_ids: bool,
-}
-
-pub const SHARDS_ROW: Row = Row::of::<IndexBinaryShards>();
-
-#[methods]
-impl IndexBinaryShards {
-    /// Of indexes of `d` bits; 0 for the dimension of the first that is added. `threaded` is accepted for compatibility.
-    #[new]
-    pub fn new(d: i64, #[default = false] _threaded: bool, #[default = true] successive_ids: bool) -> Result<Self> {
-        Ok(IndexBinaryShards { parts: Parts::new(d)?, successive_ids })
-    }
-
-    #[new]
-    fn of_any_dimension(#[default = false] threaded: bool, #[default = true] successive_ids: bool) -> Result<Self> {
-        Self::new(0, threaded, successive_ids)
-    }
-
-    /// Takes one more index, of the same dimension.
-    pub fn add_shard(&mut self, index: Part) -> Result<()> {
-        add_part(self, index)
-    }
-
-    /// Lets go of an index.
-    pub fn remove_shard(&mut self, index: Part) -> Result<()> {
-        remove_part(self, &index)
-    }
-}
-
-impl IndexBinaryShards {
-    fn add_parts(&mut self, x: &[u8], ids: Option<&[i64]>) -> Result<()> {
-        self.first()?;
-        let (n, size) = (self.rows(x)?, self.bytes());
-        let counted = ids_to_add(self.ntotal, self.successive_ids, n, ids)?;
-        let ids = ids.or(counted.as_deref());
-        let count = self.parts.parts.len();
-        for (i, part) in self.parts.parts.iter().enumerate() {
-            let rows = i * n / count..(i + 1) * n / count;
-            let x = &x[rows.start * size..rows.end * size];
-            match ids {
-                Some(ids) => part.write().add_with_ids(x, &ids[rows])?,
-                None => part.write().add(x)?,
-            }
+    /// Shards and replicas find what one index of all vectors finds.
+    #[test]
+    fn several_are_one_index() {
+        let (bits, n, k) = (64, 90, 5);
+        let mut x = vec![0u8; n * 8];
+        crate::random::byte_rand(&mut x, 3).unwrap();
+        let flat = || -> Part { Shared::new(IndexBinaryFlat::new(bits).unwrap()) };
+        let mut one = IndexBinaryFlat::new(bits).unwrap();
+        one.add(&x).unwrap();
+        let search = |index: &dyn IndexBinary| {
+            let (mut distances, mut labels) = (vec![0i32; 10 * k], vec![0i64; 10 * k]);
+            index.search(&x[..80], k, None, &mut distances, &mut labels).map(|()| (distances, labels))
+        };
+        let mut shards = IndexBinaryShards::new(bits, false, true).unwrap();
+        let mut replicas = IndexBinaryReplicas::new(0, true).unwrap();
+        assert!(search(&shards).is_err() && search(&replicas).is_err());
+        for _ in 0..3 {
+            shards.add_shard(flat()).unwrap();
+            replicas.add_replica(flat()).unwrap();
         }
-        Ok(())
-    }
-}
-
-impl IndexBinary for IndexBinaryShards {
-    binary_base!();
-
-    fn train(&mut self, x: &[u8]) -> Result<()> {
-        self.parts.each(|part| part.train(x))?;
-        self.parts.sync(true);
-        Ok(())
-    }
-    fn add(&mut self, x: &[u8]) -> Result<()> {
-        let added = self.add_parts(x, None);
-        self.parts.sync(true);
-        added
-    }
-    fn add_with_ids(&mut self, x: &[u8], ids: &[i64]) -> Result<()> {
-        let added = self.add_parts(x, Some(ids));
-        self.parts.sync(true);
-        added
-    }
-    fn search(
-        &self,
-        x: &[u8],
-        k: usize,
-        params: Option<&dyn Object>,
-        distances: &mut [i32],
-        labels: &mut [i64],
-    ) -> Result<()> {
-        let n = self.queries(x, k, distances, labels)?;
-        self.first()?;
-        let mut found: Vec<Vec<(i32, i64)>> = vec![Vec::new(); n];
-        let (mut own_distances, mut own_labels, mut first) = (vec![0; n * k], vec![-1; n * k], 0);
-        for part in &self.parts.parts {
-            let part = part.read();
-            part.search(x, k, params, &mut own_distances, &mut own_labels)?;
-            for (q, row) in found.iter_mut().enumerate() {
-                let hits = own_distances[q * k..(q + 1) * k].iter().zip(&own_labels[q * k..(q + 1) * k]);
-                row.extend(hits.filter(|(_, id)| **id >= 0).map(|(distance, id)| (*distance, *id + first)));
-            }
-            if self.successive_ids {
-                first += part.base().ntotal;
-            }
+        assert!(shards.add_shard(Shared::new(IndexBinaryFlat::new(32).unwrap())).is_err());
+        shards.add(&x).unwrap();
+        replicas.add(&x).unwrap();
+        assert_eq!((shards.ntotal, replicas.ntotal), (90, 90));
+        for threaded in [false, true] {
+            (shards.threaded, replicas.threaded) = (threaded, threaded);
+            assert_eq!(search(&shards).unwrap(), search(&one).unwrap());
+            assert_eq!(search(&replicas).unwrap(), search(&one).unwrap());
         }
-        for (q, mut row) in found.into_iter().enumerate() {
-            // Of equal distances, those of the first index come first.
-            row.sort_by_key(|(distance, _)| *distance);
-            for i in 0..k {
-                (distances[q * k + i], labels[q * k + i]) = row.get(i).copied().unwrap_or((WORST, -1));
-            }
-        }
-        Ok(())
-    }
-    fn reset(&mut self) -> Result<()> {
-        self.parts.each(|part| part.reset())?;
-        self.parts.sync(true);
-        Ok(())
-    }
-}
-
-/// Several binary indexes with the same vectors, which share the queries.
-#[derive(Object, Default, Clone)]
-#[object(methods, implements(IndexBinary))]
-pub struct IndexBinaryReplicas {
-    #[object(parent)]
-    pub parts: Parts,
-}
-
-pub const REPLICAS_ROW: Row = Row::of::<IndexBinaryReplicas>();
-
-#[methods]
-impl IndexBinaryReplicas {
-    /// Of indexes of `d` bits; 0 for the dimension of the first that is added. `threaded` is accepted for compatibility.
-    #[new]
-    pub fn new(d: i64, #[default = true] _threaded: bool) -> Result<Self> {
-        Ok(IndexBinaryReplicas { parts: Parts::new(d)? })
-    }
-
-    #[new]
-    fn of_any_dimension(#[default = true] threaded: bool) -> Result<Self> {
-        Self::new(0, threaded)
-    }
-
-    /// Takes one more index, which has as many vectors as the others.
-    pub fn add_replica(&mut self, index: Part) -> Result<()> {
-        add_part(self, index)
-    }
-
-    /// Lets go of an index.
-    pub fn remove_replica(&mut self, index: Part) -> Result<()> {
-        remove_part(self, &index)
-    }
-}
-
-impl IndexBinaryReplicas {
-    /// Does the same to all.
-    fn change(&mut self, change: impl Fn(&mut dyn IndexBinary) -> Result<()>) -> Result<()> {
-        let done = self.parts.each(change);
-        self.parts.sync(false);
-        done
-    }
-}
-
-impl IndexBinary for IndexBinaryReplicas {
-    binary_base!();
-
-    fn train(&mut self, x: &[u8]) -> Result<()> {
-        self.change(|part| part.train(x))
-    }
-    fn add(&mut self, x: &[u8]) -> Result<()> {
-        self.change(|part| part.add(x))
-    }
-    fn add_with_ids(&mut self, x: &[u8], ids: &[i64]) -> Result<()> {
-        self.change(|part| part.add_with_ids(x, ids))
-    }
-    fn search(
-        &self,
-        x: &[u8],
-        k: usize,
-        params: Option<&dyn Object>,
-        distances: &mut [i32],
-        labels: &mut [i64],
-    ) -> Result<()> {
-        self.queries(x, k, distances, labels)?;
-        self.first()?.read().search(x, k, params, distances, labels)
-    }
-    fn reset(&mut self) -> Result<()> {
-        self.change(|part| part.reset())
-    }
-    fn reconstruct(&self, key: i64, out: &mut [u8]) -> Result<()> {
-        self.first()?.read().reconstruct(key, out)
+        assert!(replicas.add_replica(flat()).is_err());
+        let (mut out, first) = ([0; 8], shards.parts.parts()[0].clone());
+        replicas.reconstruct(7, &mut out).unwrap();
+        assert_eq!(out, x[56..64]);
+        shards.remove_shard(first).unwrap();
+        assert_eq!(shards.ntotal, 60);
+        shards.reset().unwrap();
+        assert_eq!(shards.ntotal, 0);
     }
 }

@@ -5,6 +5,7 @@ pub mod initialization;
 mod parameters;
 pub mod progressive;
 pub mod super_kmeans;
+pub mod thresholds;
 mod update;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -8,18 +8,23 @@
 //! | [`merge_knn_results`] | one result from several shards' |
 //! | [`extra`] | a distance by metric |
 //! | [`computer`] | distances to stored vectors one by one, behind a trait |
+//! | [`vectors`], [`by_number`], [`results_in_place`], [`heap_array`] | Faiss's functions on memory, with its argument lists |
 
+pub mod by_number;
 pub(crate) mod collect;
 pub mod computer;
 pub mod extra;
 pub(crate) mod heap;
+pub mod heap_array;
 mod merge;
 mod nearest;
 mod norms;
 mod pairwise;
 mod panels;
 pub(crate) mod results;
+pub mod results_in_place;
 mod scan;
+pub mod vectors;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 

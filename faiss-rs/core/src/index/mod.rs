@@ -24,6 +24,7 @@ pub mod multi_index_2;
 pub mod neural;
 pub mod nn_descent;
 pub mod nsg;
+pub mod parts;
 pub mod pq;
 pub mod pretransform;
 pub mod rabitq;

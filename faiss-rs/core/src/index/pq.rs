@@ -4,10 +4,11 @@ use std::sync::atomic::AtomicUsize;
 
 use faiss_derive::{Object, methods};
 
-use super::flat_codes::{FlatCodes, IndexFlatCodes};
+use super::flat_codes::{FlatCodes, IndexFlatCodes, encode};
 use super::flat_scan::Scan;
 use super::stats::{INDEX_PQ_STATS, IndexPQStats};
 use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
+use crate::base::declare::Rows;
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::distance::results::{InRadius, TopK};
@@ -124,9 +125,58 @@ impl IndexPQ {
         let polysemous_ht = i32::try_from(M * nbits + 1).unwrap_or(i32::MAX);
         Ok(IndexPQ { flat_codes, pq, polysemous_ht, ..Default::default() })
     }
+
+    /// The Hamming distances of the codes of vectors (n, d) to the stored ones: (n, ntotal).
+    #[name = "_hamming_distance_table"]
+    fn distance_table(&self, x: &[f32]) -> Result<Rows<i32>> {
+        Ok(Rows(self.hamming_distance_table(x)?, self.count()?))
+    }
+
+    /// How often each Hamming distance is between the codes of vectors (n, d) and those of others, or of the stored ones.
+    #[name = "_hamming_distance_histogram"]
+    fn distance_histogram(&self, x: &[f32], others: Option<&[f32]>) -> Result<Vec<i64>> {
+        self.hamming_distance_histogram(x, others)
+    }
 }
 
 impl IndexPQ {
+    /// The Hamming distances of the codes of vectors to those of others, or to the stored ones: `each` gets those of one vector after the other.
+    fn hamming_distances(&self, x: &[f32], others: Option<&[f32]>, mut each: impl FnMut(&[u8], &[u8])) -> Result<()> {
+        self.check_codes()?;
+        let encoded;
+        let codes = match others {
+            Some(others) => {
+                encoded = encode(self, others)?;
+                &encoded[..]
+            }
+            None => self.codes.as_slice(),
+        };
+        encode(self, x)?.chunks_exact(self.code_size.max(1)).for_each(|query| each(query, codes));
+        Ok(())
+    }
+
+    /// The Hamming distances of the codes of `n` vectors to the stored ones, `n * ntotal`.
+    pub fn hamming_distance_table(&self, x: &[f32]) -> Result<Vec<i32>> {
+        let mut table = Vec::new();
+        self.hamming_distances(x, None, |query, codes| {
+            table.extend(codes.chunks_exact(query.len()).map(|code| hamming(query, code) as i32));
+        })?;
+        Ok(table)
+    }
+
+    /// How often each Hamming distance, from 0 to the number of bits of a code, is between the codes of vectors and those of others, or of the
+    /// stored ones.
+    pub fn hamming_distance_histogram(&self, x: &[f32], others: Option<&[f32]>) -> Result<Vec<i64>> {
+        Error::check(self.code_size.is_multiple_of(8), "pq.code_size % 8 == 0")?;
+        let mut counts = vec![0i64; self.pq.M * self.pq.nbits + 1];
+        self.hamming_distances(x, others, |query, codes| {
+            for code in codes.chunks_exact(query.len()) {
+                counts[hamming(query, code) as usize] += 1;
+            }
+        })?;
+        Ok(counts)
+    }
+
     fn count_search(&self, nq: usize, n_hamming_pass: usize) {
         let ncode = nq * self.ntotal.max(0) as usize;
         INDEX_PQ_STATS.write().add(&IndexPQStats { nq, ncode, n_hamming_pass });
@@ -217,5 +267,35 @@ impl Tuned for IndexPQ {
     }
     fn parameter_ranges(&self) -> Vec<(&'static str, Vec<f64>)> {
         vec![("ht", self.pq.hamming_thresholds())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_compared_by_bits() {
+        let (n, d) = (300, 16);
+        let mut x = vec![0f32; n * d];
+        crate::random::float_rand(&mut x, 1).unwrap();
+        let mut index = IndexPQ::new(d as i64, 8, 8, MetricType::L2).unwrap();
+        index.train(&x).unwrap();
+        index.add(&x[..50 * d]).unwrap();
+        let table = index.hamming_distance_table(&x[..3 * d]).unwrap();
+        assert_eq!(table.len(), 150);
+        // A vector is stored too, and its code is the same.
+        assert!((0..3).all(|i| table[i * 50 + i] == 0));
+        let ones: u32 = index.codes.as_slice()[..8]
+            .iter()
+            .zip(&index.codes.as_slice()[8..])
+            .map(|(a, b)| (a ^ b).count_ones())
+            .sum();
+        assert_eq!(table[1], ones as i32);
+        let counts = index.hamming_distance_histogram(&x[..3 * d], None).unwrap();
+        assert_eq!((counts.len(), counts.iter().sum::<i64>()), (65, 150));
+        assert_eq!(counts[0], table.iter().filter(|distance| **distance == 0).count() as i64);
+        assert_eq!(index.hamming_distance_histogram(&x[..3 * d], Some(&x[..50 * d])).unwrap(), counts);
+        assert!(index.hamming_distance_table(&x[..3]).is_err());
     }
 }

@@ -5,6 +5,7 @@ use faiss_derive::{Object, methods};
 use super::Index;
 use super::ivf::train::Level1;
 use super::ivf::{InvertedFile, edit, search};
+use super::parts::ids_to_add;
 use super::shards::{IndexShards, add_part};
 use crate::base::object::Object;
 use crate::base::{Error, Result, Shared};
@@ -89,7 +90,7 @@ impl IndexShardsIVF {
     fn add_lists(&mut self, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
         let files = self.files()?;
         let n = self.rows(x)?;
-        let counted = self.shards.ids_to_add(n, ids)?;
+        let counted = ids_to_add(self.ntotal, self.shards.successive_ids, n, ids)?;
         let ids = ids.or(counted.as_deref());
         let mut list_nos = vec![-1i64; n];
         self.quantizer()?.read().assign(x, 1, &mut list_nos)?;

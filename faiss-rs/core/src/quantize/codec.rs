@@ -2,8 +2,10 @@
 //! are encoded, decoded and compared with codes, so that a quantizer is written once for all of them.
 
 use super::QuantizerBase;
-use crate::base::{Error, MetricType, Result};
+use crate::base::{Error, MetricType, Result, interrupt, threads};
 use crate::distance::DistanceComputer;
+use crate::distance::collect::{Collector, Reservoir};
+use crate::distance::results::TopK;
 use crate::simd;
 
 /// Vectors of `d` numbers to codes of `code_size` bytes and back.
@@ -104,6 +106,52 @@ impl DistanceComputer for CodeComputer<'_> {
     fn prefetch(&self, i: usize) {
         simd::prefetch(self.code(i));
     }
+}
+
+/// Codes that a query is compared with in one go.
+const BLOCK: usize = 1024;
+
+/// The `k` best of codes for each query, best first: what a search of an index of these codes finds. `x` holds `n * d` numbers, `distances` and
+/// `labels` `n * k`.
+pub fn knn(
+    quantizer: &dyn Quantizer,
+    metric: MetricType,
+    x: &[f32],
+    codes: &[u8],
+    k: usize,
+    distances: &mut [f32],
+    labels: &mut [i64],
+) -> Result<()> {
+    let base = quantizer.quantizer_base();
+    let (d, size) = (base.d, base.code_size);
+    quantizer.check()?;
+    let n = x.len().checked_div(d).unwrap_or(0);
+    Error::check(n * d == x.len(), "x.size() % d == 0")?;
+    Error::check(size > 0 && codes.len().is_multiple_of(size), "codes.size() % code_size == 0")?;
+    let fits = n.checked_mul(k) == Some(labels.len()) && labels.len() == distances.len();
+    Error::check(fits, "labels.size() == n * k")?;
+    if labels.is_empty() {
+        return Ok(());
+    }
+    let out = TopK::new(metric, k, distances, labels);
+    let share = n.div_ceil(threads::available()).max(1);
+    threads::parallel_for(n.div_ceil(share), |task| {
+        let (mut compare, mut keys) = (quantizer.code_distances(metric)?, [0f32; BLOCK]);
+        for q in task * share..((task + 1) * share).min(n) {
+            compare.set_query(&x[q * d..(q + 1) * d])?;
+            let mut best = Reservoir::new(k);
+            for (block, codes) in codes.chunks(BLOCK * size).enumerate() {
+                let keys = &mut keys[..codes.len() / size];
+                compare.keys(codes, keys);
+                for (i, key) in keys.iter().enumerate().filter(|(_, key)| **key < f32::MAX) {
+                    best.push(*key, (block * BLOCK + i) as i64);
+                }
+            }
+            out.write(q, &best.finish());
+            interrupt::check()?;
+        }
+        Ok(())
+    })
 }
 
 /// An error for a metric other than L2 and inner product, which most quantizers are limited to.

@@ -2,7 +2,7 @@
 //! scale by which what is decoded has the right length (Vargaftik et al., "EDEN: communication-efficient and robust distributed mean estimation for
 //! federated learning", 2022).
 
-use faiss_derive::Object;
+use faiss_derive::{Object, functions};
 
 use super::codec::{CodeDistances, Quantizer, check_metric, check_sizes};
 use super::scalar::ScalarQuantizer;
@@ -11,6 +11,8 @@ use crate::base::{Error, MetricType, Result, threads};
 use crate::registry::Row;
 use crate::simd;
 use crate::stream::{Reader, Writer};
+
+pub use declared::*;
 
 /// The scale with which the product of a vector and its code is right; and the one with which the code is nearest to the vector.
 pub const UNBIASED: i32 = 1;
@@ -195,5 +197,125 @@ impl EdenDistances<'_> {
             return f32::NAN;
         }
         if self.similarity { -simd::fvec_inner_product(&x, &y) } else { simd::fvec_L2sqr(&x, &y) }
+    }
+}
+
+/// A centroid's numbers, all 0 without one.
+fn centroid_of(sq: &ScalarQuantizer, centroid: Option<&[f32]>) -> Result<Vec<f32>> {
+    let Some(centroid) = centroid else { return Ok(vec![0.0; sq.d]) };
+    let own = centroid.get(..sq.d).ok_or_else(|| Error::value(format!("a centroid has {} numbers", sq.d)))?;
+    Ok(own.to_vec())
+}
+
+/// The beginning of memory that is to be as long at least.
+fn start<T>(memory: &[T], len: Option<usize>) -> Result<&[T]> {
+    let wanted = memory.get(..len.unwrap_or(usize::MAX));
+    wanted.ok_or_else(|| Error::value(format!("the pointer leads to {} elements, too few", memory.len())))
+}
+
+fn start_mut<T>(memory: &mut [T], len: Option<usize>) -> Result<&mut [T]> {
+    let known = memory.len();
+    let wanted = memory.get_mut(..len.unwrap_or(usize::MAX));
+    wanted.ok_or_else(|| Error::value(format!("the pointer leads to {known} elements, too few")))
+}
+
+#[functions]
+mod declared {
+    use super::*;
+
+    /// Whether a type of scalar quantizer is EDEN's.
+    pub fn is_eden_quantizer_type(qtype: i32) -> bool {
+        (QT_1bit_eden..=QT_8bit_eden).contains(&qtype)
+    }
+
+    /// Bits of a coordinate of a type of EDEN's.
+    pub fn nb_bits_for_qtype(qtype: i32) -> Result<usize> {
+        Error::check(is_eden_quantizer_type(qtype), "is_eden_quantizer_type(qtype)")?;
+        Ok((qtype - QT_1bit_eden) as usize + 1)
+    }
+
+    /// The type of EDEN's with so many bits a coordinate.
+    pub fn quantizer_type_for_bits(nb_bits: usize) -> Result<i32> {
+        let known = (1..=8).contains(&nb_bits);
+        if known {
+            Ok(QT_1bit_eden + nb_bits as i32 - 1)
+        } else {
+            Err(Error::failed("", "EDEN nb_bits must be in [1, 8]"))
+        }
+    }
+
+    /// Bytes of the coordinates of a code.
+    pub fn packed_code_size(d: usize, nb_bits: usize) -> usize {
+        d.saturating_mul(nb_bits).div_ceil(8)
+    }
+
+    /// Bytes of a code.
+    pub fn code_size(d: usize, nb_bits: usize) -> usize {
+        packed_code_size(d, nb_bits) + FACTORS
+    }
+
+    /// Encodes n vectors, less a centroid or 0, with the levels of a scalar quantizer of EDEN's.
+    pub fn compute_codes(
+        sq: &ScalarQuantizer,
+        _metric_type: MetricType,
+        scale_type: i32,
+        #[len] x: &[f32],
+        #[len] codes: &mut [u8],
+        n: usize,
+        #[len]
+        #[default = None]
+        centroid: Option<&[f32]>,
+    ) -> Result<()> {
+        let eden = Eden::new(sq, scale_type)?;
+        let codes = start_mut(codes, n.checked_mul(eden.code_size()))?;
+        eden.encode(start(x, n.checked_mul(sq.d))?, &centroid_of(sq, centroid)?, codes)
+    }
+
+    /// The reverse of compute_codes.
+    pub fn decode(
+        sq: &ScalarQuantizer,
+        #[len] codes: &[u8],
+        #[len] x: &mut [f32],
+        n: usize,
+        #[len]
+        #[default = None]
+        centroid: Option<&[f32]>,
+    ) -> Result<()> {
+        let eden = Eden::new(sq, UNBIASED)?;
+        let codes = start(codes, n.checked_mul(eden.code_size()))?;
+        eden.decode(codes, &centroid_of(sq, centroid)?, start_mut(x, n.checked_mul(sq.d))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_bits_decode_better() {
+        let (n, d) = (30, 24);
+        let (mut x, mut centroid) = (vec![0f32; n * d], vec![0f32; d]);
+        crate::random::float_randn(&mut x, 1).unwrap();
+        crate::random::float_randn(&mut centroid, 2).unwrap();
+        let mut before = f32::INFINITY;
+        for bits in [1, 2, 4, 8] {
+            let sq = levels(d, bits).unwrap();
+            assert_eq!(
+                (nb_bits_for_qtype(sq.qtype).unwrap(), quantizer_type_for_bits(bits).unwrap()),
+                (bits, sq.qtype)
+            );
+            let size = code_size(d, bits);
+            // There may be more memory than is wanted.
+            let (mut codes, mut back) = (vec![7u8; n * size + 3], vec![0f32; n * d]);
+            compute_codes(&sq, MetricType::L2, UNBIASED, &x, &mut codes, n, Some(&centroid)).unwrap();
+            assert_eq!(codes[n * size..], [7; 3]);
+            decode(&sq, &codes, &mut back, n, Some(&centroid)).unwrap();
+            let error = simd::fvec_L2sqr(&x, &back);
+            assert!(error < before, "{bits} bits: {error}, {before} with fewer");
+            before = error;
+            assert!(compute_codes(&sq, MetricType::L2, UNBIASED, &x, &mut codes[..n * size - 1], n, None).is_err());
+            assert!(decode(&sq, &codes, &mut back[1..], n, None).is_err());
+        }
+        assert!(nb_bits_for_qtype(0).is_err() && quantizer_type_for_bits(9).is_err() && !is_eden_quantizer_type(0));
     }
 }

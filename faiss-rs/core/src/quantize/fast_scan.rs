@@ -21,7 +21,8 @@ pub struct Tables {
 }
 
 #[inline(always)]
-fn round(v: f32, scale: f32) -> f32 {
+/// To the nearest whole number, a half up, in steps of `1 / scale`.
+pub(super) fn round(v: f32, scale: f32) -> f32 {
     (v * scale + 0.5).floor()
 }
 

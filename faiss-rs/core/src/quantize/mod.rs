@@ -2,6 +2,7 @@
 //! trait `Index`.
 
 pub mod additive;
+pub mod bit_vectors;
 pub mod bits;
 pub mod codec;
 pub mod decoded;
@@ -16,6 +17,7 @@ mod product_distances;
 pub mod product_methods;
 mod product_train;
 pub mod rabitq;
+pub mod rounding;
 pub mod scalar;
 
 use faiss_derive::Object;

@@ -7,6 +7,7 @@ use super::bits::{Unpacker, pack};
 use crate::base::memory::filled;
 use crate::base::{Error, Result, Shared, threads};
 use crate::cluster::ClusteringParameters;
+use crate::distance::vectors::argmin;
 use crate::index::Index;
 use crate::simd;
 use crate::stream::{Reader, Writer};
@@ -408,5 +409,61 @@ impl ProductQuantizer {
         let norms = self.centroids.chunks_exact(self.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect();
         (self.transposed_centroids, self.centroids_sq_lengths) = (transposed, norms);
         Ok(())
+    }
+
+    /// The code of a vector that is known by its distances to all centroids, `M * ksub`: of each part the nearest, the first of equals.
+    pub fn compute_code_from_distance_table(&self, tab: &[f32]) -> Result<Vec<u8>> {
+        Error::check(self.ksub > 0 && tab.len() == self.M * self.ksub, "tab.size() == M * ksub")?;
+        let mut code = vec![0; self.code_size];
+        let nearest = tab.chunks_exact(self.ksub).map(|part| argmin(part).unwrap_or(0) as u32);
+        pack(nearest, self.nbits, &mut code);
+        Ok(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::MetricType;
+    use crate::quantize::Quantizer;
+    use crate::quantize::codec::knn;
+
+    #[test]
+    fn tables_lead_to_codes_and_codes_to_neighbours() {
+        let (n, d, m) = (600, 12, 3);
+        let mut x = vec![0f32; n * d];
+        crate::random::float_rand(&mut x, 1).unwrap();
+        for nbits in [3, 8] {
+            let mut pq = ProductQuantizer::new(d, m, nbits).unwrap();
+            pq.train(&x).unwrap();
+            let mut codes = vec![0; n * pq.code_size];
+            pq.compute_codes(&x, &mut codes).unwrap();
+            let mut table = vec![0f32; m * pq.ksub];
+            pq.tables(&x[..d], false, &mut table).unwrap();
+            assert_eq!(pq.compute_code_from_distance_table(&table).unwrap(), codes[..pq.code_size]);
+            assert!(pq.compute_code_from_distance_table(&table[1..]).is_err());
+            let mut decoded = vec![0f32; n * d];
+            Quantizer::decode(&pq, &codes, &mut decoded).unwrap();
+            let (nq, k) = (5, 4);
+            let (mut distances, mut labels) = (vec![0f32; nq * k], vec![0i64; nq * k]);
+            for metric in [MetricType::L2, MetricType::InnerProduct] {
+                knn(&pq, metric, &x[..nq * d], &codes, k, &mut distances, &mut labels).unwrap();
+                for (i, (distance, label)) in distances.iter().zip(&labels).enumerate() {
+                    let own = |j: usize| {
+                        let pairs = x[i / k * d..(i / k + 1) * d].iter().zip(&decoded[j * d..(j + 1) * d]);
+                        match metric {
+                            MetricType::L2 => pairs.map(|(a, b)| (a - b) * (a - b)).sum::<f32>(),
+                            _ => pairs.map(|(a, b)| -a * b).sum::<f32>(),
+                        }
+                    };
+                    let sign = if metric == MetricType::L2 { 1.0 } else { -1.0 };
+                    assert!((own(*label as usize) - sign * distance).abs() < 1e-4);
+                    let better = (0..n).filter(|j| own(*j) < sign * distance - 1e-4).count();
+                    assert!(better <= i % k, "{better} are better than number {}", i % k);
+                }
+            }
+            assert!(knn(&pq, MetricType::L2, &x[..d], &codes[1..], 1, &mut [0.0], &mut [0]).is_err());
+            knn(&pq, MetricType::L2, &[], &codes, 3, &mut [], &mut []).unwrap();
+        }
     }
 }

@@ -2,10 +2,11 @@
 
 use faiss_derive::methods;
 
+use super::codec;
 use super::product::ProductQuantizer;
-use crate::base::Result;
 use crate::base::declare::{Array, Rows, Shaped};
 use crate::base::memory::filled;
+use crate::base::{MetricType, Result};
 use crate::registry::Row;
 
 pub const ROW: Row = Row::of::<ProductQuantizer>();
@@ -63,6 +64,27 @@ impl ProductQuantizerMethods {
     /// Inner products of the parts of vectors (n, d) with all centroids: (n, M, ksub).
     fn compute_inner_prod_tables(this: &ProductQuantizer, x: Array<'_, f32>) -> Result<Shaped<f32>> {
         Self::tables(this, x, true)
+    }
+
+    /// The k nearest of codes (ncodes, code_size) to vectors (n, d), or the most similar ones: distances and positions (n, k).
+    #[name = "_search"]
+    fn search(
+        this: &ProductQuantizer,
+        metric: MetricType,
+        x: &[f32],
+        codes: &[u8],
+        k: usize,
+    ) -> Result<(Rows<f32>, Rows<i64>)> {
+        let n = x.len() / this.d.max(1);
+        let (mut distances, mut labels) = (filled(&[n, k], 0f32)?, filled(&[n, k], -1i64)?);
+        codec::knn(this, metric, x, codes, k, &mut distances, &mut labels)?;
+        Ok((Rows(distances, k), Rows(labels, k)))
+    }
+
+    /// The code of the vector whose distances to all centroids are given, (M, ksub).
+    #[name = "_code_of_table"]
+    fn code_of_table(this: &ProductQuantizer, tab: &[f32]) -> Result<Vec<u8>> {
+        this.compute_code_from_distance_table(tab)
     }
 
     /// Sets what follows from d, M and nbits.

@@ -4,6 +4,7 @@ pub mod block_lists;
 pub mod capped;
 pub mod codes;
 pub mod direct_map;
+pub mod hashtable;
 pub mod ids;
 pub mod lists;
 mod lists_format;

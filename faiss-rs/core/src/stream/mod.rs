@@ -3,6 +3,7 @@
 //! Little-endian, no padding, no checksum; vectors are a u64 count and the elements.
 
 pub mod buffered;
+pub mod checksum;
 pub mod file;
 pub mod memory;
 mod reader;

@@ -9,6 +9,8 @@
 //! | `format.rs` | the shared parts of files |
 //! | `codec.rs` | what follows from a quantizer of the codes |
 //! | `computer.rs` | distances to entries by id |
+//! | `residual_levels.rs` | lists by the first codebooks of a residual quantizer |
+//! | `within.rs` | functions on the inverted file inside an index |
 //! | `list_scanner.rs` | a scanner in the caller's hands |
 //! | `additive.rs`, `eden.rs`, `flat.rs`, `pq.rs`, `rabitq.rs`, `scalar.rs`, ... | one kind each |
 
@@ -33,11 +35,13 @@ pub mod pq_fast_scan;
 pub mod pqr;
 pub mod rabitq;
 pub mod rabitq_fast_scan;
+pub mod residual_levels;
 pub mod scalar;
 pub mod scan;
 pub mod search;
 pub mod spectral_hash;
 pub mod train;
+pub mod within;
 
 use std::borrow::Cow;
 

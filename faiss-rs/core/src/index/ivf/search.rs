@@ -64,7 +64,7 @@ pub fn nprobe_of(params: Option<&dyn Object>) -> Result<Option<usize>> {
 }
 
 /// The lists nearest to each query and the distances to their centroids.
-fn probe(
+pub(super) fn probe(
     index: &dyn InvertedFile,
     x: &[f32],
     nprobe: usize,

@@ -9,8 +9,10 @@
 //! | `packed.rs` | tables for FastScan |
 //! | `residual.rs`, `local_search.rs`, `product.rs` | one kind each |
 //! | `icm.rs` | the passes of a local search, on the CPU or where a factory says |
+//! | `beam.rs` | single steps of the search of residual quantizers |
 //! | `methods.rs` | what all kinds offer to Python |
 
+pub mod beam;
 mod distances;
 pub mod icm;
 pub mod local_search;

@@ -151,7 +151,7 @@ impl Beams {
 }
 
 /// The places of the `count` smallest keys, ascending.
-fn best(keys: &[f32], count: usize, order: &mut Vec<u32>) {
+pub(super) fn best(keys: &[f32], count: usize, order: &mut Vec<u32>) {
     order.clear();
     order.extend(0..keys.len() as u32);
     let compare = |a: &u32, b: &u32| keys[*a as usize].total_cmp(&keys[*b as usize]).then(a.cmp(b));
@@ -415,6 +415,13 @@ impl ResidualQuantizer {
         let beam = if beam_size < 0 { self.max_beam_size } else { beam_size }.max(1) as usize;
         // Residuals before and after a step; for each of them the distances and numbers of as many entries.
         (2 * self.aq.base.d * 4).saturating_add(beam.saturating_mul(4 + 8)).saturating_mul(beam)
+    }
+
+    /// The best sums for vectors by their squared norms (n,) and their products with all entries (n, total_codebook_size): numbers of entries
+    /// (n, out_beam_size, M) and squared distances (n, out_beam_size).
+    #[name = "refine_beam_LUT"]
+    fn refine_by_tables(&self, norms: &[f32], products: &[f32], out_beam_size: usize) -> Result<(Vec<i32>, Vec<f32>)> {
+        self.refine_beam_LUT(norms, products, out_beam_size)
     }
 
     /// The best sums of vectors (n, beam_size, d): numbers of entries (n, out_beam_size, M), what is left (n, out_beam_size, d) and its squared

@@ -8,10 +8,11 @@
 //! | `encode.rs` | vectors to codes |
 //! | `estimate.rs` | queries against codes |
 //! | `planes.rs` | the loops over bits behind that |
-//! | `utils.rs` | the parts of both that Faiss has names for |
+//! | `utils.rs`, `functions.rs` | the parts of both that Faiss has names for: objects, and functions |
 
 mod encode;
 mod estimate;
+pub mod functions;
 mod planes;
 pub mod utils;
 

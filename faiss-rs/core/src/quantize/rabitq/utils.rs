@@ -2,7 +2,6 @@
 
 use faiss_derive::{Object, methods};
 
-use super::encode::Sums;
 use super::estimate::{QueryFactors, Rounding};
 use crate::base::{Error, MetricType, Result};
 use crate::registry::Row;
@@ -19,7 +18,7 @@ pub struct SignBitFactors {
 
 /// As [`SignBitFactors`], with an error.
 #[derive(Object, Default, Clone)]
-#[object(methods, copy)]
+#[object(new, copy)]
 pub struct SignBitFactorsWithError {
     #[object(parent)]
     pub factors: SignBitFactors,
@@ -61,36 +60,6 @@ pub const SIGN_BITS: Row = Row::of::<SignBitFactors>();
 pub const SIGN_BITS_WITH_ERROR: Row = Row::of::<SignBitFactorsWithError>();
 pub const EXTRA_BITS: Row = Row::of::<ExtraBitsFactors>();
 pub const QUERY: Row = Row::of::<QueryFactorsData>();
-
-#[methods(new)]
-impl SignBitFactorsWithError {
-    /// From the squared length of the vector less the centroid, that of the vector, and the sum of the former's absolute coordinates.
-    #[name = "_from_sums"]
-    fn set_from_sums(
-        &mut self,
-        norm_L2sqr: f32,
-        or_L2sqr: f32,
-        dp_oO: f32,
-        d: usize,
-        metric_type: MetricType,
-        compute_error: bool,
-    ) {
-        let sums = Sums { length: norm_L2sqr, own: or_L2sqr, product: dp_oO };
-        let [length, multiplier, error] = sums.factors(d, metric_type.is_similarity(), compute_error);
-        (self.factors.or_minus_c_l2sqr, self.factors.dp_multiplier, self.f_error) = (length, multiplier, error);
-    }
-
-    /// Those sums of a vector (d,) and a centroid (d,), or 0.
-    #[name = "_sums"]
-    fn sums(&self, x: &[f32], centroid: Option<&[f32]>) -> Result<Vec<f32>> {
-        Error::check(centroid.is_none_or(|c| c.len() == x.len()), "centroid.size() == d")?;
-        let sums = match centroid {
-            Some(centroid) => Sums::of(x, centroid.iter().copied()),
-            None => Sums::of(x, std::iter::repeat(0.0)),
-        };
-        Ok(vec![sums.length, sums.own, sums.product])
-    }
-}
 
 #[methods(new)]
 impl QueryFactorsData {
