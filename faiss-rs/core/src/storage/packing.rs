@@ -103,7 +103,8 @@ impl Layout {
         let numbers = Layout { aux: 0, ..*self };
         Error::check(numbers.size(n) == Some(blocks.len()), "codes.size() == ntotal2 * M2 / 2")?;
         let size = self.size(n).ok_or_else(|| Error::Memory("too many codes".into()))?;
-        let (mut packed, mut code) = (Codes::zeroed(size)?, vec![0; self.code_size()]);
+        let (mut packed, mut code) = (Codes::default(), vec![0; self.code_size()]);
+        packed.try_resize(size)?;
         for i in 0..n {
             numbers.unpack_1(blocks, i, &mut code[..self.parts / 2]);
             code[self.parts / 2..].copy_from_slice(behind(i)?);
