@@ -110,6 +110,7 @@ async fn all(context: &Context, values: &Values) -> Result<()> {
             // Some of these tests work with what the wheels left in the cache.
             built.cancelled().await;
             run.crates().await?;
+            run.blas64().await?;
         }
         Ok(())
     };
@@ -285,6 +286,25 @@ impl Run<'_> {
             }
         };
         self.tally.part("cargo test", work).await?;
+        Ok(())
+    }
+
+    /// The library's own tests over a BLAS whose integers have 64 bits.
+    async fn blas64(&self) -> Result<()> {
+        let interpreter = python::for_pip(self.versions.python_floor())?;
+        let environment = environment::locked(self.context, self.versions, "blas64", &interpreter)?;
+        let packages = environment.folder.join(format!("lib/python{}/site-packages", interpreter.python));
+        let folder: OsString = packages.join("scipy_openblas64/lib").into();
+        let mut command = self.cargo(&["test", "--package", "faiss-core", "--lib", "--features", "blas64", "--locked"]);
+        // Its symbols are as `scipy_sgemm_64_`.
+        command.envs([
+            ("FAISS_BLAS_DIR", folder.clone()),
+            ("FAISS_BLAS_LIB", "scipy_openblas64_".into()),
+            ("FAISS_BLAS_PREFIX", "scipy_".into()),
+            ("FAISS_BLAS_SUFFIX", "64_".into()),
+            ("LD_LIBRARY_PATH", folder),
+        ]);
+        self.command("cargo test of blas64", command).await?;
         Ok(())
     }
 
