@@ -121,7 +121,7 @@ def test_coarse_quantizers(oracle, rng):
     lists = faiss.index_factory(8, "IVF256(RCQ2x4),Flat")
     lists.train(x)
     lists.add(x)
-    assert lists.quantizer_trains_alone == 1
+    assert ord(lists.quantizer_trains_alone) == 1
     assert (lists.search(x[:50], 1)[1].ravel() == np.arange(50)).mean() > 0.9
     local = faiss.LocalSearchCoarseQuantizer(8, 2, 4)
     local.train(x)

@@ -548,7 +548,7 @@ result['n'] = np.array([index.nlist, ord(index.quantizer_trains_alone)])
     index.train(x)
     index.add(x)
     index.nprobe = 8
-    assert [index.nlist, index.quantizer_trains_alone] == theirs["n"].tolist()
+    assert [index.nlist, ord(index.quantizer_trains_alone)] == theirs["n"].tolist()
     assert (index.search(x[:50], 5)[1] == theirs["I"]).mean() > 0.97
 
 
