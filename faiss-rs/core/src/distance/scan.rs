@@ -19,11 +19,9 @@ const TILE_BYTES: usize = 1 << 20;
 const DIRECT_BYTES: usize = 128 << 10;
 /// A database up to here stays in a second-level cache from one search to the next; a larger one comes from memory, and is hinted at.
 const NEAR_BYTES: usize = 384 << 10;
-/// From how many queries on, or below which dimension, vectors are laid out in panels: it costs as much as two or three queries do. One query by itself
-/// goes by rows from a lower dimension on.
+/// From how many queries on, or for several below which dimension, vectors are laid out in panels: it costs as much as two or three queries do.
 const MIN_PANEL_QUERIES: usize = 8;
 const MAX_PANEL_DIMENSION: usize = 16;
-const MAX_PANEL_DIMENSION_1: usize = 8;
 /// Fewer vectors than this are not worth a task of their own.
 const MIN_PART: usize = 4096;
 
@@ -51,7 +49,7 @@ impl Plan {
         let limits = Thresholds::get();
         let threads = threads::available();
         let has_matrix_path = matches!(metric, MetricType::L2 | MetricType::InnerProduct) && db.d > 0;
-        let few = nq < MIN_PANEL_QUERIES && db.d >= MAX_PANEL_DIMENSION || nq == 1 && db.d >= MAX_PANEL_DIMENSION_1;
+        let few = nq == 1 || nq < MIN_PANEL_QUERIES && db.d >= MAX_PANEL_DIMENSION;
         let way = match metric {
             _ if has_matrix_path && nq.saturating_mul(db.d) >= limits.blas_threshold => Way::Blas,
             MetricType::L2 | MetricType::InnerProduct | MetricType::L1 if db.d > 0 && !few => Way::Panels,
