@@ -226,6 +226,8 @@ def described_classes() -> Iterator[list[str]]:
 def declared_functions() -> Iterator[list[str]]:
     for name in sorted(loader.functions()):
         ways, doc = _faiss.describe_function(name)
+        # A pointer is anything to type checkers, which want the narrower form first.
+        ways = sorted(ways, key=lambda way: way[0].count("Pointer"))
         decorators = ("overload",) if len(ways) > 1 else ()
         yield [line for s, _ in ways for line in function_lines(name, s, doc, "", decorators)]
 
