@@ -1621,7 +1621,7 @@ class IDSelectorAnd(IDSelector):
     """One selector."""
     rhs: IDSelector | Any
     """The other."""
-    def __init__(self, lhs: IDSelector | None, rhs: IDSelector | None) -> None: ...
+    def __init__(self, lhs: Any, rhs: Any) -> None: ...
 
 class IDSelectorArray(IDSelector):
     """The ids of an array, looked up one after the other: for small sets."""
@@ -1676,7 +1676,7 @@ class IDSelectorOr(IDSelector):
     """One selector."""
     rhs: IDSelector | Any
     """The other."""
-    def __init__(self, lhs: IDSelector | None, rhs: IDSelector | None) -> None: ...
+    def __init__(self, lhs: Any, rhs: Any) -> None: ...
 
 class IDSelectorRange(IDSelector):
     """Ids in `[imin, imax)`."""
@@ -1710,7 +1710,7 @@ class IDSelectorXOr(IDSelector):
     """One selector."""
     rhs: IDSelector | Any
     """The other."""
-    def __init__(self, lhs: IDSelector | None, rhs: IDSelector | None) -> None: ...
+    def __init__(self, lhs: Any, rhs: Any) -> None: ...
 
 class LinearTransform(VectorTransform):
     """The transform `A x + b`.
@@ -2110,7 +2110,7 @@ class IndexBinaryHashStats:
     nq: int
     """Number of queries."""
     n0: int
-    """Number of lookups that found nothing."""
+    """Number of lookups in several tables that found nothing. As in Faiss, those in a single table are not counted."""
     nlist: int
     """Number of lists that were looked into."""
     ndis: int
@@ -2239,7 +2239,7 @@ class IndexBinaryMultiHash(IndexBinary):
         """The number of hashes that have vectors, over all tables."""
 
 class ThreadedIndexBaseBinary(IndexBinary):
-    """The binary indexes that others are made of."""
+    """The indexes that others are made of."""
 
     own_indices: bool
     """Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says."""
@@ -2250,14 +2250,17 @@ class ThreadedIndexBaseBinary(IndexBinary):
     def at(self, i: int) -> IndexBinary:
         """One of the indexes."""
     def addIndex(self, index: IndexBinary) -> None:
-        """Takes one more index, of the same dimension."""
+        """Takes one more index, of the same dimension and metric."""
     def removeIndex(self, index: IndexBinary) -> None:
         """Lets go of an index."""
     def syncWithSubIndexes(self) -> None:
         """Takes notice of changes that the indexes went through by themselves."""
 
 class IndexBinaryReplicas(ThreadedIndexBaseBinary):
-    """Several binary indexes with the same vectors, which share the queries."""
+    """Several indexes with the same vectors, which share the queries."""
+
+    threaded: bool
+    """Whether all take part in a search, each with some of the queries and by a thread of its own; else the first answers."""
     @overload
     def __init__(self, d: int, threaded: bool = True) -> None: ...
     @overload
@@ -2268,8 +2271,13 @@ class IndexBinaryReplicas(ThreadedIndexBaseBinary):
         """Lets go of an index."""
 
 class IndexBinaryShards(ThreadedIndexBaseBinary):
-    """Several binary indexes, each with a part of the vectors."""
+    """Several indexes, each with a part of the vectors.
 
+    `add` gives each an equal part of the vectors; a search asks all and merges what they find. `add_shard` takes an index.
+    """
+
+    threaded: bool
+    """Whether indexes are asked at the same time, by a thread each; else one after the other, each by all threads."""
     successive_ids: bool
     """Ids of an index count on from those of the indexes before it; else they are as the indexes say."""
     @overload
@@ -2277,7 +2285,7 @@ class IndexBinaryShards(ThreadedIndexBaseBinary):
     @overload
     def __init__(self, threaded: bool = False, successive_ids: bool = True) -> None: ...
     def add_shard(self, index: IndexBinary) -> None:
-        """Takes one more index, of the same dimension."""
+        """Takes one more index, of the same dimension and metric."""
     def remove_shard(self, index: IndexBinary) -> None:
         """Lets go of an index."""
 
@@ -2935,9 +2943,9 @@ class IndexIVFPQ(IndexIVF):
     polysemous_ht: int
     """Codes that differ from the query's in so many bits or more are passed over; 0 for off."""
     use_precomputed_table: int
-    """-1: make no precomputed table; 0: decide when it is made; 1: it is there."""
+    """-1: make no precomputed table; 0: decide when it is made; 1: there is one, of the lists; 2: of the centroids of a MultiIndexQuantizer's parts."""
     precomputed_table: Float32Vector
-    """The parts of distances that do not depend on the query, `nlist * M * ksub` numbers."""
+    """The parts of distances that do not depend on the query: `nlist * M * ksub` numbers, or as many for each centroid of the parts."""
     def encode(self, key: int, x: Any, code: Any) -> None:
         """Encodes one vector for list `key`."""
     def encode_multiple(self, n: int, keys: Any, x: Any, codes: Any, compute_keys: bool = False) -> None:
@@ -2973,7 +2981,7 @@ class IndexIVFPQ(IndexIVF):
         own_invlists: bool = True,
     ) -> None: ...
     def precompute_table(self) -> None:
-        """Makes the precomputed table where residuals are compared by L2 and it is not too large."""
+        """Makes the precomputed table that `use_precomputed_table` asks for; with 0, one where residuals are compared by L2 and it is not too large."""
 
 class IndexIVFPQFastScan(IndexIVFFastScan):
     """Stores packed product-quantized codes of four bits, of vectors or of their residuals, in the lists of a coarse quantizer.
@@ -3612,6 +3620,10 @@ class IndexPQ(IndexFlatCodes):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int, metric: int = ...) -> None: ...
+    def _hamming_distance_table(self, x: np.ndarray) -> np.ndarray:
+        """The Hamming distances of the codes of vectors (n, d) to the stored ones: (n, ntotal)."""
+    def _hamming_distance_histogram(self, x: np.ndarray, others: np.ndarray | None) -> np.ndarray:
+        """How often each Hamming distance is between the codes of vectors (n, d) and those of others, or of the stored ones."""
 
 class IndexPQFastScan(IndexFastScan):
     """Stores product-quantized codes of four bits, packed, and searches them exhaustively.
@@ -4710,6 +4722,8 @@ class ProductQuantizer(Quantizer):
     def __init__(self) -> None: ...
     @overload
     def __init__(self, d: int, M: int, nbits: int) -> None: ...
+    def _code_of_table(self, tab: np.ndarray) -> np.ndarray:
+        """The code of the vector whose distances to all centroids are given, (M, ksub)."""
     def set_derived_values(self) -> None:
         """Sets what follows from d, M and nbits."""
     def compute_sdc_table(self) -> None:
@@ -5125,12 +5139,6 @@ class SignBitFactorsWithError(SignBitFactors):
     f_error: float
     """How far off the estimate may be, for a query at distance 1 from the centroid."""
     def __init__(self) -> None: ...
-    def _from_sums(
-        self, norm_L2sqr: float, or_L2sqr: float, dp_oO: float, d: int, metric_type: int, compute_error: bool
-    ) -> None:
-        """From the squared length of the vector less the centroid, that of the vector, and the sum of the former's absolute coordinates."""
-    def _sums(self, x: np.ndarray, centroid: np.ndarray | None) -> np.ndarray:
-        """Those sums of a vector (d,) and a centroid (d,), or 0."""
 
 class SimulatedAnnealingOptimizer(SimulatedAnnealingParameters):
     """Looks for the permutation of the least cost."""
@@ -5485,6 +5493,439 @@ class ZnSphereSearch:
     @overload
     def __init__(self, dim: int, r2: int) -> None: ...
 
+def approx_topk_by_mode(
+    mode: int, beam_size: int, n_per_beam: int, distances: Any, k: int, bh_val: Any, bh_ids: Any
+) -> None:
+    """Puts the smallest of beam_size * n_per_beam distances, with their positions, into a heap of k; exactly, whatever the mode."""
+
+def aq_estimate_norm_scale(M: int, ksub: int, M_norm: int, LUT: Any) -> float:
+    """The widest of the last M_norm of M tables, which are of norms, over the widest of the others."""
+
+def aq_quantize_LUT_and_bias(
+    nprobe: int,
+    M: int,
+    ksub: int,
+    LUT: Any,
+    bias: Any | None,
+    M_norm: int,
+    norm_scale: int,
+    LUTq: Any,
+    M2: int,
+    biasq: Any | None,
+    a_out: Any | None,
+    b_out: Any | None,
+) -> None:
+    """As quantize_LUT_and_bias, for one set of M tables of which the last M_norm count norm_scale times in sums of 16 bits."""
+
+def beam_search_encode_step(
+    d: int,
+    K: int,
+    cent: Any,
+    n: int,
+    beam_size: int,
+    residuals: Any,
+    m: int,
+    codes: Any,
+    new_beam_size: int,
+    new_codes: Any | None,
+    new_residuals: Any | None,
+    new_distances: Any | None,
+    assign_index: Index | None = None,
+    approx_topk_mode: int = 0,
+) -> None:
+    """From n * beam_size residuals and their codes of m numbers to the new_beam_size best ones, with one number more.
+
+    cent: K centroids. Outputs may be null. The search is exact, whatever assign_index and the mode are.
+    """
+
+def beam_search_encode_step_tab(
+    K: int,
+    n: int,
+    beam_size: int,
+    codebook_cross_norms: Any,
+    ldc: int,
+    codebook_offsets: Any,
+    query_cp: Any,
+    ldqc: int,
+    cent_norms_i: Any,
+    m: int,
+    codes: Any,
+    distances: Any,
+    new_beam_size: int,
+    new_codes: Any | None,
+    new_distances: Any | None,
+    approx_topk_mode: int = 0,
+) -> None:
+    """As beam_search_encode_step, by tables: products of the K centroids with those before, row codebook_offsets[j] + code of number j, and with
+    each query, and their squared norms; distances are those of the n * beam_size sums so far. Rows are ldc and ldqc apart.
+    """
+
+def bincode_hist(n: int, nbits: int, codes: Any, hist: Any) -> None:
+    """How often each bit of n codes is 1: nbits numbers."""
+
+def bitvec_shuffle(n: int, da: int, db: int, order: Any, a: Any, b: Any) -> None:
+    """For n codes: bit j of b is bit order[j] of a; they have da and db bits."""
+
+def bitvecs2fvecs(b: Any, x: Any, d: int, n: int) -> None:
+    """Bits as numbers: 1 and -1."""
+
+def bvec_checksum(n: int, a: Any) -> int:
+    """The checksum of n bytes."""
+
+def bvecs_checksum(n: int, d: int, a: Any, cs: Any) -> None:
+    """The checksums of n rows of d bytes."""
+
+def chi2_quantile_wh(p: int, alpha: float) -> float:
+    """What a chi-squared variable of p degrees of freedom is less than with probability alpha, to 2% (Wilson and Hilferty, 1931)."""
+
+def code_size(d: int, nb_bits: int) -> int:
+    """Bytes of a code."""
+
+def compute_1bit_adjusted_distance(
+    normalized_distance: float,
+    db_factors: SignBitFactors,
+    query_factors: QueryFactorsData,
+    centered: bool,
+    qb: int,
+    d: int,
+) -> float:
+    """The distance that signs say, from the sum of FastScan's tables."""
+
+def compute_PQ_dis_tables_dsub2(
+    d: int, ksub: int, centroids: Any, nx: int, x: Any, is_inner_product: bool, dis_tables: Any
+) -> None:
+    """Distances of the parts of nx vectors, two numbers each, to the ksub centroids of each part: nx * d / 2 * ksub."""
+
+def compute_codes(
+    sq: ScalarQuantizer, metric_type: int, scale_type: int, x: Any, codes: Any, n: int, centroid: Any | None = None
+) -> None:
+    """Encodes n vectors, less a centroid or 0, with the levels of a scalar quantizer of EDEN's."""
+
+def compute_factors_from_intermediates(
+    norm_L2sqr: float, or_L2sqr: float, dp_oO: float, d: int, metric_type: int, compute_error: bool = True
+) -> SignBitFactorsWithError:
+    """The numbers beside a code's signs, from those sums."""
+
+def compute_full_multibit_distance(
+    sign_bits: Any,
+    ex_code: Any,
+    ex_fac: ExtraBitsFactors,
+    rotated_q: Any,
+    qr_base: float,
+    d: int,
+    ex_bits: int,
+    metric_type: int,
+) -> float:
+    """The distance that a whole code says. qr_base: the squared length of the query less the centroid; of similarities, query times centroid."""
+
+def compute_per_vector_storage_size(nb_bits: int, d: int) -> int:
+    """Bytes of a code of nb_bits bits a coordinate behind its signs."""
+
+def compute_vector_factors(
+    x: Any, d: int, centroid: Any | None, metric_type: int, compute_error: bool = True
+) -> SignBitFactorsWithError:
+    """The numbers beside the signs of a vector."""
+
+def compute_vector_intermediate_values(
+    x: Any, d: int, centroid: Any | None, norm_L2sqr: Any, or_L2sqr: Any, dp_oO: Any
+) -> None:
+    """Writes the squared length of x less the centroid, that of x, and the sum of the former's absolute coordinates."""
+
+def decode(sq: ScalarQuantizer, codes: Any, x: Any, n: int, centroid: Any | None = None) -> None:
+    """The reverse of compute_codes."""
+
+def extract_bit_fastscan(code: Any, bit_index: int) -> bool:
+    """As extract_bit_standard: numbers of four signs lie in the order of the signs."""
+
+def extract_bit_standard(code: Any, bit_index: int) -> bool:
+    """Whether the sign of a coordinate is positive."""
+
+def extract_code(codes: Any, index: int, nb_bits: int) -> int:
+    """As extract_code_inline."""
+
+def extract_code_inline(ex_code: Any, index: int, ex_bits: int) -> int:
+    """A coordinate's number of ex_bits bits in the second part of a code."""
+
+def fvec2bitvec(x: Any, b: Any, d: int) -> None:
+    """The signs of d numbers as bits, lowest first: 1 for those that are not negative."""
+
+def fvec_L1(x: Any, y: Any, d: int) -> float:
+    """L1 distance of two vectors."""
+
+def fvec_L2sqr(x: Any, y: Any, d: int) -> float:
+    """Squared L2 distance of two vectors."""
+
+def fvec_L2sqr_batch_4(
+    x: Any, y0: Any, y1: Any, y2: Any, y3: Any, d: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
+) -> None:
+    """Squared L2 distances of x to four vectors, one number each."""
+
+def fvec_L2sqr_by_idx(dis: Any, x: Any, y: Any, ids: Any, d: int, nx: int, ny: int) -> None:
+    """Squared L2 distances of each of nx vectors to the ny vectors of y that ids names for it; inf for negative ids."""
+
+def fvec_L2sqr_ny(dis: Any, x: Any, y: Any, d: int, ny: int) -> None:
+    """Squared L2 distances of x to ny vectors."""
+
+def fvec_L2sqr_ny_nearest(distances_tmp_buffer: Any, x: Any, y: Any, d: int, ny: int) -> int:
+    """Squared L2 distances of x to ny vectors, which go to the buffer. Returns the number of the nearest, 0 where there is none."""
+
+def fvec_L2sqr_ny_nearest_y_transposed(
+    distances_tmp_buffer: Any, x: Any, y: Any, y_sqlen: Any, d: int, d_offset: int, ny: int
+) -> int:
+    """As fvec_L2sqr_ny_transposed. Returns the number of the nearest vector, 0 where there is none."""
+
+def fvec_L2sqr_ny_transposed(dis: Any, x: Any, y: Any, y_sqlen: Any, d: int, d_offset: int, ny: int) -> None:
+    """Squared L2 distances of x to ny vectors that are the columns of y: number j of vector i is at y[i + j * d_offset]. y_sqlen: their squared
+    norms.
+    """
+
+def fvec_Linf(x: Any, y: Any, d: int) -> float:
+    """Largest difference of two vectors."""
+
+@overload
+def fvec_add(d: int, a: Any, b: float, c: Any) -> None:
+    """c = a + b."""
+
+@overload
+def fvec_add(d: int, a: Any, b: Any, c: Any) -> None:
+    """c = a + b."""
+
+def fvec_argsort(n: int, vals: Any, perm: Any) -> None:
+    """The positions of n numbers in ascending order."""
+
+def fvec_argsort_parallel(n: int, vals: Any, perm: Any) -> None:
+    """As fvec_argsort."""
+
+def fvec_inner_product(x: Any, y: Any, d: int) -> float:
+    """Inner product of two vectors."""
+
+def fvec_inner_product_batch_4(
+    x: Any, y0: Any, y1: Any, y2: Any, y3: Any, d: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
+) -> None:
+    """Inner products of x with four vectors, one number each."""
+
+def fvec_inner_products_by_idx(ip: Any, x: Any, y: Any, ids: Any, d: int, nx: int, ny: int) -> None:
+    """Inner products of each of nx vectors with the ny vectors of y that ids names for it; -inf for negative ids."""
+
+def fvec_inner_products_ny(ip: Any, x: Any, y: Any, d: int, ny: int) -> None:
+    """Inner products of x with ny vectors."""
+
+def fvec_madd(n: int, a: Any, bf: float, b: Any, c: Any) -> None:
+    """c = a + bf * b."""
+
+def fvec_madd_and_argmin(n: int, a: Any, bf: float, b: Any, c: Any) -> int:
+    """c = a + bf * b. Returns the position of the smallest number of c, -1 where there is none below 1e20."""
+
+def fvec_norm_L2sqr(x: Any, d: int) -> float:
+    """Squared L2 norm of a vector."""
+
+def fvec_norms_L2(norms: Any, x: Any, d: int, nx: int) -> None:
+    """L2 norms of nx vectors."""
+
+def fvec_norms_L2sqr(norms: Any, x: Any, d: int, nx: int) -> None:
+    """Squared L2 norms of nx vectors."""
+
+def fvec_renorm_L2(d: int, nx: int, x: Any) -> None:
+    """Divides nx vectors by their L2 norms; those of zeros stay."""
+
+def fvec_sub(d: int, a: Any, b: Any, c: Any) -> None:
+    """c = a - b."""
+
+def fvecs2bitvecs(x: Any, b: Any, d: int, n: int) -> None:
+    """As fvec2bitvec, for n vectors."""
+
+def get_invlist_range(index: Index, i0: int, i1: int) -> ArrayInvertedLists:
+    """A copy of the lists i0 to before i1."""
+
+def hashtable_int64_to_int64_add(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
+    """Adds n keys with their values; a later value takes an earlier one's place. RuntimeError where the table is full."""
+
+def hashtable_int64_to_int64_init(log2_capacity: int, tab: Any) -> None:
+    """Makes a hash table of 2^log2_capacity entries empty: two int64 for each."""
+
+def hashtable_int64_to_int64_lookup(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
+    """Writes the values of n keys, -1 for those that are not there."""
+
+def inner_product_to_L2sqr(dis: Any, nr1: Any, nr2: Any, n1: int, n2: int) -> None:
+    """Makes squared distances of inner products, n1 rows of n2, by the squared norms of what was multiplied."""
+
+def is_eden_quantizer_type(qtype: int) -> bool:
+    """Whether a type of scalar quantizer is EDEN's."""
+
+def ivec_checksum(n: int, a: Any) -> int:
+    """The checksum of n integers."""
+
+def ivec_hist(n: int, v: Any, vmax: int, hist: Any) -> int:
+    """Counts n integers below vmax; returns how many lie outside."""
+
+def ivf_residual_add_from_flat_codes(
+    ivfrq: IndexIVFResidualQuantizer, ncode: int, codes: Any, code_size: int = -1
+) -> None:
+    """Adds codes of the quantizer that ivf_residual_from_quantizer was given to what it made. Norms behind codes of code_size bytes are not looked
+    at; a negative size stands for that of the quantizer's codes.
+    """
+
+def ivf_residual_from_quantizer(rq: ResidualQuantizer, nlevel: int) -> IndexIVFResidualQuantizer:
+    """An inverted file whose lists are the codes of the first nlevel codebooks of a trained quantizer, and whose codes are those of the others."""
+
+def knn_L2sqr_by_idx(
+    x: Any,
+    y: Any,
+    subset: Any,
+    d: int,
+    nx: int,
+    ny: int,
+    nsubset: int,
+    k: int,
+    vals: Any,
+    ids: Any,
+    ld_subset: int = -1,
+) -> None:
+    """The k nearest of nsubset vectors of y that are named for each query, whose rows are ld_subset apart; negative numbers are none."""
+
+def knn_inner_products_by_idx(
+    x: Any, y: Any, subset: Any, d: int, nx: int, ny: int, nsubset: int, k: int, vals: Any, ids: Any, ld_ids: int = -1
+) -> None:
+    """The k most similar of nsubset vectors of y that are named for each query, whose rows are ld_ids apart; negative numbers are none."""
+
+def matrix_qr(m: int, n: int, a: Any) -> None:
+    """Makes the rows of a, n of m numbers each, orthonormal; they span what they spanned before. m is at least n."""
+
+def merge_into(index0: Index, index1: Index, shift_ids: bool) -> None:
+    """Moves the vectors of index1 to index0; both are inverted files, behind the same transforms perhaps.
+
+    shift_ids: whether ntotal of index0 is added to the ids of index1.
+    """
+
+def merge_result_table_with(
+    n: int, k: int, I0: Any, D0: Any, I1: Any, D1: Any, keep_min: bool = True, translation: int = 0
+) -> int:
+    """Merges results of n queries, k each and sorted, into the first ones; `translation` is added to the second ones' ids. Returns how many of
+    those came in.
+    """
+
+def nb_bits_for_qtype(qtype: int) -> int:
+    """Bits of a coordinate of a type of EDEN's."""
+
+def normal_quantile(p: float) -> float:
+    """What a standard normal variable is less than with probability p; NaN unless 0 < p < 1."""
+
+def packed_code_size(d: int, nb_bits: int) -> int:
+    """Bytes of the coordinates of a code."""
+
+def pairwise_L2sqr(
+    d: int, nq: int, xq: Any, nb: int, xb: Any, dis: Any, ldq: int = -1, ldb: int = -1, ldd: int = -1
+) -> None:
+    """Squared L2 distances of nq to nb vectors. Rows are ldq, ldb and ldd numbers apart; -1 for no gaps."""
+
+def pairwise_extra_distances(
+    d: int,
+    nq: int,
+    xq: Any,
+    nb: int,
+    xb: Any,
+    mt: int,
+    metric_arg: float,
+    dis: Any,
+    ldq: int = -1,
+    ldb: int = -1,
+    ldd: int = -1,
+) -> None:
+    """Distances of nq to nb vectors by a metric. Rows are ldq, ldb and ldd numbers apart; -1 for no gaps."""
+
+def pairwise_indexed_L2sqr(d: int, n: int, x: Any, ix: Any, y: Any, iy: Any, dis: Any) -> None:
+    """Squared L2 distances of n pairs of vectors, ix of x and iy of y."""
+
+def pairwise_indexed_inner_product(d: int, n: int, x: Any, ix: Any, y: Any, iy: Any, dis: Any) -> None:
+    """Inner products of n pairs of vectors, ix of x and iy of y."""
+
+def quantize_LUT_and_bias(
+    nprobe: int,
+    M: int,
+    ksub: int,
+    lut_is_3d: bool,
+    LUT: Any,
+    bias: Any | None,
+    LUTq: Any,
+    M2: int,
+    biasq: Any | None,
+    a_out: Any | None = None,
+    b_out: Any | None = None,
+) -> None:
+    """Rounds a query's tables to bytes and its biases to 16 bits, by one scale: a distance is `b + sum / a`. M2: rows of a table that is written."""
+
+def quantizer_type_for_bits(nb_bits: int) -> int:
+    """The type of EDEN's with so many bits a coordinate."""
+
+def ranklist_handle_ties(k: int, idx: Any, dis: Any) -> None:
+    """Sorts the ids of equal distances."""
+
+def ranklist_intersection_size(k1: int, v1: Any, k2: int, v2: Any) -> int:
+    """Number of different ids that two lists have in common."""
+
+def reflection(u: Any, x: Any, n: int, d: int, nu: int) -> None:
+    """Reflects n vectors at nu planes, one after the other, whose normals are the rows of u."""
+
+def round_clamped_to_uint8(x: float, max_code: int) -> int:
+    """The nearest whole number from 0 to max_code."""
+
+def round_nonnegative_to_uint16(x: float) -> int:
+    """The nearest whole number from 0 to 65535."""
+
+def round_nonnegative_to_uint8(x: float) -> int:
+    """The nearest whole number from 0 to 255."""
+
+def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any | None = None, b_out: Any | None = None) -> None:
+    """Rounds n rows of d numbers to whole ones from 0 to 255, each row from its smallest on, all by one scale: `tab / a + b`."""
+
+def round_uint8_per_column_multi(
+    tab: Any, m: int, n: int, d: int, a_out: Any | None = None, b_out: Any | None = None
+) -> None:
+    """As round_uint8_per_column, for m tables whose rows have their smallest number in common."""
+
+def search_and_return_centroids(
+    index: Index,
+    n: int,
+    xin: Any,
+    k: int,
+    distances: Any,
+    labels: Any,
+    query_centroid_ids: Any | None,
+    result_centroid_ids: Any | None,
+) -> None:
+    """The k best of each of n vectors, with the list nearest to the vector (n) and the list of each result (n * k), where they are wanted."""
+
+def search_centroid(index: Index, x: Any, n: int, centroid_ids: Any) -> None:
+    """The list that each of n vectors belongs to."""
+
+def set_bit_fastscan(code: Any, bit_index: int) -> None:
+    """As set_bit_standard."""
+
+def set_bit_standard(code: Any, bit_index: int) -> None:
+    """Makes the sign of a coordinate positive."""
+
+def set_invlist_range(index: Index, i0: int, i1: int, src: InvertedLists) -> None:
+    """Replaces the lists i0 to before i1 by copies of others."""
+
+def should_refine_candidate(
+    est_distance: float, f_error: float, g_error: float, threshold: float, is_similarity: bool
+) -> bool:
+    """Whether a code may be better than the threshold, by its signs and their error."""
+
+def simd_histogram_16(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
+    """As simd_histogram_8, for 16 bins."""
+
+def simd_histogram_8(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
+    """How many of n numbers of 16 bits fall into each of 8 bins of 2^shift, from min on; shift -1: numbers are bins."""
+
+def smawk(nrows: int, ncols: int, x: Any, argmins: Any) -> None:
+    """The column of the smallest number of each row of a matrix."""
+
+def unpack_sign_bits_from_packed(
+    block: Any, bbs: int, nsq: int, offset: int, block_stride: int, sign_bits_out: Any
+) -> None:
+    """Writes the signs of the vector at a place of packed codes, nsq numbers of four signs, one after the other."""
+
 class IcmEncoder:
     """Improves codes for a LocalSearchQuantizer. Made from one, or by IcmEncoderFactory.get."""
 
@@ -5588,10 +6029,11 @@ def downcast_index(index: Any) -> Any:
 def extract_index_ivf(index: Any) -> Any:
     """As try_extract_index_ivf; RuntimeError where there is none."""
 
-def index_factory(d: int, description: str, metric: int = 1) -> Any:
+def index_factory(d: int, description: str, metric: int = 1, own_invlists: bool = True) -> Any:
     """An empty index over d-dimensional vectors, as a description has it; it is to be trained where its `is_trained` is False.
 
     metric: how vectors are compared: METRIC_L2 (squared distances), METRIC_INNER_PRODUCT, ...
+    own_invlists: whether an inverted file gets lists; without, `replace_invlists` gives it some.
     description: parts with commas between, as in 'OPQ16,IVF1024,PQ16,RFlat':
     transforms  PCA64, PCAR64, OPQ16, OPQ16_64, RR64, ITQ64, L2norm, Pad128
     lists       IVF1024, IVF65536_HNSW32, IVF1024(PQ8x4fs), IMI2x8
@@ -5995,7 +6437,7 @@ def super_kmeans_assign_iteration_c(
     pruned_at_gemm: Any = None,
     scratch: Any = None,
 ) -> None:
-    """As super_kmeans_assign_iteration, with pointers; the two counts are int64."""
+    """As super_kmeans_assign_iteration, with pointers; the two counts are int64, and None where they are not wanted."""
 
 class IndexIVFInterface(Level1Quantizer):
     """What all inverted files have, each in its own way."""
@@ -6017,25 +6459,6 @@ IVFSearchParameters = SearchParametersIVF
 def check_compatible_for_merge(index1: Any, index2: Any) -> None:
     """RuntimeError unless both indexes are of the same type and trained in the same way."""
 
-def get_invlist_range(index: Any, i0: int, i1: int) -> Any:
-    """A copy of the lists i0 to before i1."""
-
-def ivf_residual_add_from_flat_codes(ivfrq: Any, ncode: int, codes: Any, code_size: int = -1) -> None:
-    """Adds codes of the quantizer that ivf_residual_from_quantizer was given to what it made. Norms that stand behind codes of code_size bytes
-    are not looked at.
-    """
-
-def ivf_residual_from_quantizer(rq: Any, nlevel: int) -> Any:
-    """An IndexIVFResidualQuantizer whose lists are the codes of the first nlevel codebooks of a trained quantizer, and whose codes are those of
-    the others.
-    """
-
-def merge_into(index0: Any, index1: Any, shift_ids: bool) -> None:
-    """Moves the vectors of index1 to index0; both are inverted files, behind the same transforms perhaps.
-
-    shift_ids: whether ntotal of index0 is added to the ids of index1.
-    """
-
 def range_search_with_parameters(
     index: Any, x: np.ndarray, radius: float, params: Any = None, output_stats: bool = False
 ) -> Any:
@@ -6045,14 +6468,6 @@ def range_search_with_parameters_c(
     index: Any, n: int, x: Any, radius: float, result: Any, params: Any, nb_dis: Any = None, ms_per_stage: Any = None
 ) -> None:
     """As range_search_with_parameters, into a RangeSearchResult; otherwise as search_with_parameters_c."""
-
-def search_and_return_centroids(
-    index: Any, n: int, xin: Any, k: int, distances: Any, labels: Any, query_centroid_ids: Any, result_centroid_ids: Any
-) -> None:
-    """As search_c, with the list nearest to each query (n) and the list of each result (n * k); None for what is not wanted."""
-
-def search_centroid(index: Any, x: Any, n: int, centroid_ids: Any) -> None:
-    """The list that each of n vectors belongs to; x and centroid_ids are pointers."""
 
 def search_with_parameters(index: Any, x: np.ndarray, k: int, params: Any = None, output_stats: bool = False) -> Any:
     """As the index's search, for an inverted file behind transforms too, with SearchParametersIVF.
@@ -6072,9 +6487,6 @@ def search_with_parameters_c(
     ms_per_stage: Any = None,
 ) -> None:
     """As search_with_parameters, with pointers: the number of distances (uint64) and the milliseconds of the three stages are written too."""
-
-def set_invlist_range(index: Any, i0: int, i1: int, src: Any) -> None:
-    """Replaces the lists i0 to before i1 by copies of others."""
 
 class MatrixStats:
     """What vectors of shape (n, d) are like, and what of it may trouble an index: in words in `comments`."""
@@ -6243,10 +6655,14 @@ class ParameterRangeVector:
         """Exchanges contents with another vector of the same class."""
 
 class MapInt64ToInt64:
-    """A map from integers to integers for at most `capacity` keys, with arrays."""
+    """A map from integers to integers for at most `capacity` keys, a power of two, with arrays."""
 
+    log2_capacity: Any
     capacity: Any
     def __init__(self, capacity: int) -> None: ...
+    @property
+    def tab(self) -> np.ndarray:
+        """The pairs of key and value as a hash table has them, int64, shape (capacity, 2); -1 where there is room. A copy."""
     def add(self, keys: np.ndarray, vals: np.ndarray) -> None:
         """Adds keys and values, shape (n,)."""
     def lookup(self, keys: np.ndarray) -> np.ndarray:
@@ -6274,17 +6690,8 @@ def bucket_sort(tab: np.ndarray, nbucket: int | None = None, nt: int = 0) -> tup
     Returns the offsets of the buckets (int64, shape (nbucket + 1,)) and the positions of the elements, bucket after bucket.
     """
 
-def fvec_argsort(n: int, vals: Any, perm: Any) -> None:
-    """Writes the order of n numbers, the smallest first."""
-
-def fvec_argsort_parallel(n: int, vals: Any, perm: Any) -> None:
-    """As fvec_argsort."""
-
 def imbalance_factor(*args: Any) -> float:
     """How far from equal an assignment of n points to k clusters is, (n, k, assign), or a histogram, (k, hist): 1 is balanced, k the worst."""
-
-def ivec_hist(n: int, v: Any, vmax: int, hist: Any) -> int:
-    """Counts n integers below vmax; returns how many lay outside."""
 
 def matrix_bucket_sort_inplace(tab: np.ndarray, nbucket: int | None = None, nt: int = 0) -> np.ndarray:
     """Sorts the row numbers of a matrix into the buckets that its elements name.
@@ -6295,9 +6702,6 @@ def matrix_bucket_sort_inplace(tab: np.ndarray, nbucket: int | None = None, nt: 
 
 def pack_bitstrings(a: np.ndarray, nbit: Any) -> np.ndarray:
     """Packs integers of shape (n, m), column j into nbit[j] bits, or all into nbit: uint8, shape (n, code_size)."""
-
-def ranklist_intersection_size(k1: int, v1: Any, k2: int, v2: Any) -> int:
-    """Number of different ids that two lists have in common."""
 
 def unpack_bitstrings(b: np.ndarray, M_or_nbits: Any, nbit: int | None = None) -> np.ndarray:
     """The reverse of pack_bitstrings, for M columns of nbit bits, or columns of nbits[j] bits each: int32, shape (n, m)."""
@@ -6322,7 +6726,7 @@ class float_maxheap_array_t:
     def addn_with_ids(
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
-        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before; without it 0, 1, ..."""
     def addn_query_subset_with_ids(
         self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
     ) -> None:
@@ -6354,7 +6758,7 @@ class float_minheap_array_t:
     def addn_with_ids(
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
-        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before; without it 0, 1, ..."""
     def addn_query_subset_with_ids(
         self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
     ) -> None:
@@ -6386,7 +6790,7 @@ class int_maxheap_array_t:
     def addn_with_ids(
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
-        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before; without it 0, 1, ..."""
     def addn_query_subset_with_ids(
         self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
     ) -> None:
@@ -6418,7 +6822,7 @@ class int_minheap_array_t:
     def addn_with_ids(
         self, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0, i0: int = 0, ni: int = -1
     ) -> None:
-        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before."""
+        """As addn, with ids that a pointer leads to, those of a row id_stride after those of the row before; without it 0, 1, ..."""
     def addn_query_subset_with_ids(
         self, nsubset: int, subset: Any, nj: int, vin: Any, id_in: Any = None, id_stride: int = 0
     ) -> None:
@@ -6911,54 +7315,6 @@ class RefineBeamMemoryPool:
     new_residuals: Any
     distances: Any
 
-def approx_topk_by_mode(
-    mode: int, beam_size: int, n_per_beam: int, distances: Any, k: int, bh_val: Any, bh_ids: Any
-) -> None:
-    """Puts the smallest of beam_size * n_per_beam distances, with their positions, into a heap of k; here exactly, whatever the mode."""
-
-def beam_search_encode_step(
-    d: int,
-    K: int,
-    cent: Any,
-    n: int,
-    beam_size: int,
-    residuals: Any,
-    m: int,
-    codes: Any,
-    new_beam_size: int,
-    new_codes: Any,
-    new_residuals: Any,
-    new_distances: Any,
-    assign_index: Any = None,
-    approx_topk_mode: int = 0,
-) -> None:
-    """One step: from n * beam_size residuals and their codes of m numbers to the new_beam_size best ones, with one number more.
-
-    cent: K centroids. All are pointers; the outputs may be None. The search is exact, whatever the mode and assign_index.
-    """
-
-def beam_search_encode_step_tab(
-    K: int,
-    n: int,
-    beam_size: int,
-    codebook_cross_norms: Any,
-    ldc: int,
-    codebook_offsets: Any,
-    query_cp: Any,
-    ldqc: int,
-    cent_norms_i: Any,
-    m: int,
-    codes: Any,
-    distances: Any,
-    new_beam_size: int,
-    new_codes: Any,
-    new_distances: Any,
-    approx_topk_mode: int = 0,
-) -> None:
-    """As beam_search_encode_step, by tables: products of the K centroids with those before, row codebook_offsets[j] + code of number j, and with
-    each query, and their squared norms; distances are those of the n * beam_size sums so far.
-    """
-
 def compute_codes_add_centroids_mp_lut0(rq: Any, x: Any, codes_out: Any, n: int, centroids: Any, pool: Any) -> None:
     """As ResidualQuantizer.compute_codes_add_centroids; the pool, which C++ reuses memory in, is not needed."""
 
@@ -7269,34 +7625,6 @@ def get_extra_distance_computer(d: int, mt: int, metric_arg: float, xb: Any) -> 
 def storage_distance_computer(storage: Any) -> DistanceComputer:
     """A DistanceComputer of an index, of which the smaller is the better whatever the metric."""
 
-def bitvec_shuffle(n: int, da: int, db: int, order: Any, a: Any, b: Any) -> None:
-    """For n codes: bit j of b is bit order[j] of a; they have da and db bits."""
-
-def compute_PQ_dis_tables_dsub2(
-    d: int, ksub: int, centroids: Any, nx: int, x: Any, is_inner_product: bool, dis_tables: Any
-) -> None:
-    """Distances of the parts of nx vectors, two numbers each, to the ksub centroids of each part: nx * d / 2 * ksub."""
-
-def fvec_L2sqr_batch_4(
-    x: Any, y0: Any, y1: Any, y2: Any, y3: Any, d: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
-) -> None:
-    """Squared distances of x to four vectors."""
-
-def fvec_L2sqr_ny_nearest_y_transposed(
-    distances_tmp_buffer: Any, x: Any, y: Any, y_sqlen: Any, d: int, d_offset: int, ny: int
-) -> int:
-    """The number of the nearest of ny vectors; arguments as for fvec_L2sqr_ny_transposed."""
-
-def fvec_L2sqr_ny_transposed(dis: Any, x: Any, y: Any, y_sqlen: Any, d: int, d_offset: int, ny: int) -> None:
-    """Squared distances of x to ny vectors that are the columns of y: number j of vector i is at y[i + j * d_offset]. y_sqlen: their squared
-    norms.
-    """
-
-def fvec_inner_product_batch_4(
-    x: Any, y0: Any, y1: Any, y2: Any, y3: Any, d: int, dis0: Any, dis1: Any, dis2: Any, dis3: Any
-) -> None:
-    """Inner products of x with four vectors."""
-
 def fvecs_maybe_subsample(d: int, n: Any, nmax: int, x: Any, verbose: bool = False, seed: int = 1234) -> Any:
     """At most nmax of n vectors, chosen by the seed. n: a pointer to their number (uint64), which becomes that of those that are left.
 
@@ -7318,9 +7646,6 @@ def knn_extra_metrics(
 ) -> None:
     """The k best of ny vectors for each of nx, by a metric, among those that a selector has."""
 
-def matrix_qr(m: int, n: int, a: Any) -> None:
-    """Makes the rows of a, n of m numbers each, orthonormal; they span what they spanned before. m is at least n."""
-
 def merge_knn_results_CMax(
     n: int, k: int, nshard: int, all_distances: Any, all_labels: Any, distances: Any, labels: Any
 ) -> None:
@@ -7330,24 +7655,6 @@ def merge_knn_results_CMin(
     n: int, k: int, nshard: int, all_distances: Any, all_labels: Any, distances: Any, labels: Any
 ) -> None:
     """Merges the results of several shards, the smallest distances first: nshard * n * k float32 or int32, and ids, into n * k."""
-
-def pairwise_extra_distances(
-    d: int,
-    nq: int,
-    xq: Any,
-    nb: int,
-    xb: Any,
-    mt: int,
-    metric_arg: float,
-    dis: Any,
-    ldq: int = -1,
-    ldb: int = -1,
-    ldd: int = -1,
-) -> None:
-    """Distances of nq to nb vectors by a metric. Rows are ldq, ldb and ldd numbers apart; -1 for no gaps."""
-
-def smawk(nrows: int, ncols: int, x: Any, argmins: Any) -> None:
-    """The column of the smallest number of each row of a matrix."""
 
 class CodeSet:
     """A set of codes of d bytes."""
@@ -7402,15 +7709,6 @@ class VisitedTableVector(VisitedTable):
         """Makes room for vertices below `size`."""
     def advance(self) -> None:
         """Makes no vertex visited."""
-
-def hashtable_int64_to_int64_add(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
-    """Adds n keys with their values; a later value takes an earlier one's place. RuntimeError where the table is full."""
-
-def hashtable_int64_to_int64_init(log2_capacity: int, tab: Any) -> None:
-    """Makes a hash table of 2^log2_capacity entries empty: a pointer to two int64 for each."""
-
-def hashtable_int64_to_int64_lookup(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
-    """Writes the values of n keys, -1 for those that are not there."""
 
 class DefaultShardingFunction(ShardingFunction):
     """Deals the centroids out in turn."""
@@ -7506,12 +7804,6 @@ class TimeoutCallback(InterruptCallback):
     def reset(timeout_in_seconds: float) -> None:
         """Work that goes on for longer than this, from now on, ends with a RuntimeError."""
 
-def bvec_checksum(n: int, a: Any) -> int:
-    """The checksum of n bytes."""
-
-def bvecs_checksum(n: int, d: int, a: Any, cs: Any) -> None:
-    """The checksums of n rows of d bytes."""
-
 def byte_rand(x: Any, n: int, seed: int) -> None:
     """n bytes."""
 
@@ -7521,53 +7813,11 @@ def float_rand(x: Any, n: int, seed: int) -> None:
 def float_randn(x: Any, n: int, seed: int) -> None:
     """n numbers of the standard normal distribution."""
 
-def fvec_L1(x: Any, y: Any, d: int) -> float:
-    """L1 distance of two vectors."""
-
-def fvec_L2sqr(x: Any, y: Any, d: int) -> float:
-    """Squared L2 distance of two vectors."""
-
-def fvec_L2sqr_ny(dis: Any, x: Any, y: Any, d: int, ny: int) -> None:
-    """Squared L2 distances of x to ny vectors."""
-
-def fvec_Linf(x: Any, y: Any, d: int) -> float:
-    """Largest difference of two vectors."""
-
-def fvec_add(d: int, a: Any, b: Any, c: Any) -> None:
-    """c = a + b, where b is a vector or a number."""
-
-def fvec_inner_product(x: Any, y: Any, d: int) -> float:
-    """Inner product of two vectors."""
-
-def fvec_inner_products_ny(ip: Any, x: Any, y: Any, d: int, ny: int) -> None:
-    """Inner products of x with ny vectors."""
-
-def fvec_madd(n: int, a: Any, bf: float, b: Any, c: Any) -> None:
-    """c = a + bf * b."""
-
-def fvec_norm_L2sqr(x: Any, d: int) -> float:
-    """Squared L2 norm of a vector."""
-
-def fvec_norms_L2(norms: Any, x: Any, d: int, nx: int) -> None:
-    """L2 norms of nx vectors."""
-
-def fvec_norms_L2sqr(norms: Any, x: Any, d: int, nx: int) -> None:
-    """Squared L2 norms of nx vectors."""
-
-def fvec_renorm_L2(d: int, nx: int, x: Any) -> None:
-    """Divides nx vectors by their L2 norms."""
-
-def fvec_sub(d: int, a: Any, b: Any, c: Any) -> None:
-    """c = a - b."""
-
 def int64_rand(x: Any, n: int, seed: int) -> None:
     """n non-negative integers."""
 
 def int64_rand_max(x: Any, n: int, max: int, seed: int) -> None:
     """n integers in [0, max)."""
-
-def ivec_checksum(n: int, a: Any) -> int:
-    """The checksum of n integers."""
 
 def knn_L2sqr(x: Any, y: Any, d: int, nx: int, ny: int, k: Any, *rest: Any, **named: Any) -> None:
     """The k nearest of ny vectors to each of nx, by squared L2 distance. After k: vals, ids, y_norm2, sel, of which the last two can be
@@ -7578,11 +7828,6 @@ def knn_inner_product(x: Any, y: Any, d: int, nx: int, ny: int, k: Any, *rest: A
     """The k of ny vectors with the largest inner product with each of nx. After k: vals, ids, sel, of which the last can be left out; or,
     with a float_minheap_array_t in the place of k, sel.
     """
-
-def pairwise_L2sqr(
-    d: int, nq: int, xq: Any, nb: int, xb: Any, dis: Any, ldq: int = -1, ldb: int = -1, ldd: int = -1
-) -> None:
-    """Squared L2 distances of nq to nb vectors. Rows are ldq, ldb and ldd numbers apart; -1 for no gaps."""
 
 def range_search_L2sqr(
     x: Any, y: Any, d: int, nx: int, ny: int, radius: float, result: RangeSearchResult, sel: Any = None
@@ -7616,32 +7861,8 @@ class BitstringWriter:
     def write(self, x: int, nbit: int) -> None:
         """Writes the lowest nbit bits of x."""
 
-def bincode_hist(n: int, nbits: int, codes: Any, hist: Any) -> None:
-    """How often each bit of n codes is 1: nbits numbers."""
-
 def bitvec_print(b: Any, d: int) -> None:
     """Prints d bits, in groups of eight."""
-
-def bitvecs2fvecs(b: Any, x: Any, d: int, n: int) -> None:
-    """Bits as numbers: 1 and -1."""
-
-def fvec2bitvec(x: Any, b: Any, d: int) -> None:
-    """The signs of d numbers as bits, lowest first: 1 for those that are not negative."""
-
-def fvec_L2sqr_by_idx(dis: Any, x: Any, y: Any, ids: Any, d: int, nx: int, ny: int) -> None:
-    """Squared distances of each of nx vectors to the ny vectors of y that ids names for it; inf for negative ids."""
-
-def fvec_L2sqr_ny_nearest(distances_tmp_buffer: Any, x: Any, y: Any, d: int, ny: int) -> int:
-    """The number of the nearest of ny vectors; squared distances go to the buffer."""
-
-def fvec_inner_products_by_idx(ip: Any, x: Any, y: Any, ids: Any, d: int, nx: int, ny: int) -> None:
-    """Inner products of each of nx vectors with the ny vectors of y that ids names for it; -inf for negative ids."""
-
-def fvec_madd_and_argmin(n: int, a: Any, bf: float, b: Any, c: Any) -> int:
-    """c = a + bf * b; the position of the smallest number, -1 where there is none."""
-
-def fvecs2bitvecs(x: Any, b: Any, d: int, n: int) -> None:
-    """As fvec2bitvec, for n vectors."""
 
 def generalized_hamming_64(a: int) -> int:
     """The number of bytes of 64 bits that are not 0."""
@@ -7649,31 +7870,8 @@ def generalized_hamming_64(a: int) -> int:
 def generalized_hammings_knn_hc(ha: Any, a: Any, b: Any, nb: int, code_size: int, ordered: int = 1) -> None:
     """The nearest of nb codes for each of the codes a, as many as the heaps `ha` are: by the number of bytes that differ."""
 
-def inner_product_to_L2sqr(dis: Any, nr1: Any, nr2: Any, n1: int, n2: int) -> None:
-    """From inner products, n1 rows of n2, to squared distances, by squared norms."""
-
 def kmeans1d(x: Any, n: int, nclusters: int, centroids: Any) -> float:
     """The nclusters centroids of n numbers that are best of all, in ascending order. Returns the imbalance factor."""
-
-def knn_L2sqr_by_idx(
-    x: Any,
-    y: Any,
-    subset: Any,
-    d: int,
-    nx: int,
-    ny: int,
-    nsubset: int,
-    k: int,
-    vals: Any,
-    ids: Any,
-    ld_subset: int = -1,
-) -> None:
-    """The k nearest of nsubset vectors of y that are named for each query; negative numbers are none."""
-
-def knn_inner_products_by_idx(
-    x: Any, y: Any, subset: Any, d: int, nx: int, ny: int, nsubset: int, k: int, vals: Any, ids: Any, ld_ids: int = -1
-) -> None:
-    """The k most similar of nsubset vectors of y that are named for each query; negative numbers are none."""
 
 def lo_build(list_id: int, offset: int) -> int:
     """The number that stands for an entry of a list."""
@@ -7684,55 +7882,11 @@ def lo_listno(lo: int) -> int:
 def lo_offset(lo: int) -> int:
     """Where in its list an entry is."""
 
-def merge_result_table_with(
-    n: int, k: int, I0: Any, D0: Any, I1: Any, D1: Any, keep_min: bool = True, translation: int = 0
-) -> int:
-    """Merges results of n queries, k each, into the first ones; `translation` is added to the second ones' ids. How many of those came in."""
-
-def pairwise_indexed_L2sqr(d: int, n: int, x: Any, ix: Any, y: Any, iy: Any, dis: Any) -> None:
-    """Squared distances of n pairs of vectors, ix of x and iy of y."""
-
-def pairwise_indexed_inner_product(d: int, n: int, x: Any, ix: Any, y: Any, iy: Any, dis: Any) -> None:
-    """Inner products of n pairs of vectors, ix of x and iy of y."""
-
 def popcount32(x: int) -> int:
     """The number of bits that are set."""
 
 def popcount64(x: int) -> int:
     """The number of bits that are set."""
-
-def quantize_LUT_and_bias(
-    nprobe: int,
-    M: int,
-    ksub: int,
-    lut_is_3d: bool,
-    LUT: Any,
-    bias: Any,
-    LUTq: Any,
-    M2: int,
-    biasq: Any,
-    a_out: Any = None,
-    b_out: Any = None,
-) -> None:
-    """Rounds a query's tables to bytes and its biases to 16 bits, by one scale: a distance is `b + sum / a`. M2: rows of a table that is written."""
-
-def ranklist_handle_ties(k: int, idx: Any, dis: Any) -> None:
-    """Sorts the ids of equal distances."""
-
-def reflection(u: Any, x: Any, n: int, d: int, nu: int) -> None:
-    """Reflects n vectors at nu planes, one after the other, whose normals are the rows of u."""
-
-def round_uint8_per_column(tab: Any, n: int, d: int, a_out: Any = None, b_out: Any = None) -> None:
-    """Rounds n rows of d numbers to whole ones from 0 to 255, each row from its smallest on, all by one scale: `tab / a + b`."""
-
-def round_uint8_per_column_multi(tab: Any, m: int, n: int, d: int, a_out: Any = None, b_out: Any = None) -> None:
-    """As round_uint8_per_column, for m tables whose rows have their smallest number in common."""
-
-def simd_histogram_16(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
-    """As simd_histogram_8, for 16 bins."""
-
-def simd_histogram_8(data: Any, n: int, min: int, shift: int, hist: Any) -> None:
-    """How many of n numbers of 16 bits fall into each of 8 bins of 2^shift, from min on; shift -1: numbers are bins."""
 
 def greedy_update_nearest(hnsw: Any, qdis: Any, level: int, nearest: Any, d_nearest: Any) -> Any:
     """Walks at a level of an HNSW from the vertex that `nearest` points to, int32, at the distance that `d_nearest` points to, to nearer and nearer
@@ -8002,48 +8156,10 @@ class RaBitQDistanceComputer(FlatCodesDistanceComputer):
     def symmetric_dis(self, i: int, j: int) -> float:
         """The distance between the stored vectors i and j."""
 
-def compute_1bit_adjusted_distance(
-    normalized_distance: float, db_factors: Any, query_factors: Any, centered: bool, qb: int, d: int
-) -> float:
-    """The distance that signs say, from the sum of FastScan's tables."""
-
-def compute_factors_from_intermediates(
-    norm_L2sqr: float, or_L2sqr: float, dp_oO: float, d: int, metric_type: int, compute_error: bool = True
-) -> Any:
-    """The numbers beside a code's signs, from those sums."""
-
-def compute_full_multibit_distance(
-    sign_bits: Any, ex_code: Any, ex_fac: Any, rotated_q: Any, qr_base: float, d: int, ex_bits: int, metric_type: int
-) -> float:
-    """The distance that a whole code says. qr_base: the squared length of the query less the centroid; of similarities, query times centroid."""
-
-def compute_per_vector_storage_size(nb_bits: int, d: int) -> int:
-    """Bytes of a code of nb_bits bits a coordinate behind its signs."""
-
 def compute_query_factors(
     query: Any, d: int, centroid: Any, qb: int, centered: bool, metric_type: int, rotated_q: Any, rotated_qq: Any
 ) -> Any:
     """The numbers of a query rounded to qb bits; rotated_q and rotated_qq, vectors, become the query less the centroid, and that rounded."""
-
-def compute_vector_factors(x: Any, d: int, centroid: Any, metric_type: int, compute_error: bool = True) -> Any:
-    """The numbers beside the signs of the vector that x leads to."""
-
-def compute_vector_intermediate_values(
-    x: Any, d: int, centroid: Any, norm_L2sqr: Any, or_L2sqr: Any, dp_oO: Any
-) -> None:
-    """Writes the squared length of x less the centroid, that of x, and the sum of the former's absolute coordinates to where pointers lead."""
-
-def extract_bit_fastscan(code: Any, bit_index: int) -> bool:
-    """As extract_bit_standard: numbers of four signs lie in the order of the signs."""
-
-def extract_bit_standard(code: Any, bit_index: int) -> bool:
-    """Whether the sign of a coordinate is positive, in a code that a pointer leads to."""
-
-def extract_code(codes: Any, index: int, nb_bits: int) -> int:
-    """As extract_code_inline."""
-
-def extract_code_inline(ex_code: Any, index: int, ex_bits: int) -> int:
-    """A coordinate's number of ex_bits bits in the second part of a code."""
 
 def populate_block_aux_from_flat_storage(
     flat_storage: Any,
@@ -8060,31 +8176,6 @@ def populate_block_aux_from_flat_storage(
     UInt8Vector: storage_size bytes a vector, by id, which id_map has for each place, or by place.
     """
 
-def round_clamped_to_uint8(x: float, max_code: int) -> int:
-    """The nearest whole number from 0 to max_code."""
-
-def round_nonnegative_to_uint16(x: float) -> int:
-    """The nearest whole number from 0 to 65535."""
-
-def round_nonnegative_to_uint8(x: float) -> int:
-    """The nearest whole number from 0 to 255."""
-
-def set_bit_fastscan(code: Any, bit_index: int) -> None:
-    """As set_bit_standard."""
-
-def set_bit_standard(code: Any, bit_index: int) -> None:
-    """Makes the sign of a coordinate positive, in a code that a pointer leads to."""
-
-def should_refine_candidate(
-    est_distance: float, f_error: float, g_error: float, threshold: float, is_similarity: bool
-) -> bool:
-    """Whether a code may be better than the threshold, by its signs and their error."""
-
-def unpack_sign_bits_from_packed(
-    block: Any, bbs: int, nsq: int, offset: int, block_stride: int, sign_bits_out: Any
-) -> None:
-    """Writes the signs of the vector at a place of packed codes, nsq numbers of four signs, one after the other."""
-
 class EDENFlatCodesDistanceComputer(FlatCodesDistanceComputer):
     """Distances of a query to codes. Made by get_distance_computer."""
     def __init__(self, *_: Any) -> None: ...
@@ -8095,35 +8186,8 @@ class EDENFlatCodesDistanceComputer(FlatCodesDistanceComputer):
     def consecutive_distances_batch_16(self, first: int, distances: Any) -> None:
         """The distances of the query to sixteen stored codes, from one on."""
 
-def code_size(d: int, nb_bits: int) -> int:
-    """Bytes of a code."""
-
-def compute_codes(sq: Any, metric_type: int, scale_type: int, x: Any, codes: Any, n: int, centroid: Any = None) -> None:
-    """Encodes n vectors that x leads to, less a centroid, with the levels of a scalar quantizer of EDEN's."""
-
-def decode(sq: Any, codes: Any, x: Any, n: int, centroid: Any = None) -> None:
-    """The reverse of compute_codes."""
-
 def get_distance_computer(sq: Any, metric_type: int, centroid: Any = None) -> EDENFlatCodesDistanceComputer:
     """What compares a query with codes of compute_codes."""
-
-def is_eden_quantizer_type(qtype: int) -> bool:
-    """Whether a type of scalar quantizer is EDEN's."""
-
-def nb_bits_for_qtype(qtype: int) -> int:
-    """Bits of a coordinate of a type of EDEN's."""
-
-def packed_code_size(d: int, nb_bits: int) -> int:
-    """Bytes of the coordinates of a code."""
-
-def quantizer_type_for_bits(nb_bits: int) -> int:
-    """The type of EDEN's with so many bits a coordinate."""
-
-def chi2_quantile_wh(p: int, alpha: float) -> float:
-    """What a chi-squared variable of p degrees of freedom is less than with probability alpha, to 2% (Wilson and Hilferty, 1931)."""
-
-def normal_quantile(p: float) -> float:
-    """What a standard normal variable is less than with probability p; NaN unless 0 < p < 1."""
 
 def precompute_ad_thresholds(d: int, epsilon: float) -> Any:
     """The part of a squared length of d dimensions that p of them have with probability 1 - epsilon at most, for p from 0 to d, as a Float32Vector."""
@@ -8140,25 +8204,6 @@ class FastScanDistancePostProcessing:
         """Whether the last two parts of codes are norms that are scaled."""
     def has_query_processing(self) -> bool:
         """Whether numbers of the queries are given."""
-
-def aq_estimate_norm_scale(M: int, ksub: int, M_norm: int, LUT: Any) -> float:
-    """The widest of the last M_norm of M tables, which are of norms, over the widest of the others."""
-
-def aq_quantize_LUT_and_bias(
-    nprobe: int,
-    M: int,
-    ksub: int,
-    LUT: Any,
-    bias: Any,
-    M_norm: int,
-    norm_scale: int,
-    LUTq: Any,
-    M2: int,
-    biasq: Any,
-    a_out: Any,
-    b_out: Any,
-) -> None:
-    """As quantize_LUT_and_bias, for one set of M tables of which the last M_norm count norm_scale times in sums of 16 bits."""
 
 def binary_to_real(d: int, x_in: Any, x_out: Any) -> None:
     """A binary vector of d bits as +1 and -1; pointers."""
@@ -8344,7 +8389,7 @@ def set_deserialization_vector_byte_limit(value: int) -> None:
 sizeof_long: int
 
 def supported_instruction_sets() -> set[str]:
-    """The instruction sets of this processor that make a difference here."""
+    """The instruction sets of this processor, by numpy's names for them."""
 
 IndexProxy = IndexReplicas
 IndexResidual = IndexResidualQuantizer

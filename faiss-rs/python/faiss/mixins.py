@@ -99,7 +99,7 @@ MIXINS = {
     "IDSelectorAnd": ("parameters", "SelectorOfTwo"),
     "IDSelectorOr": ("parameters", "SelectorOfTwo"),
     "IDSelectorXOr": ("parameters", "SelectorOfTwo"),
-    "IDSelectorArray": ("parameters", "SelectorOfIdsInPlace"),
+    "IDSelectorArray": ("parameters", "SelectorOfIds"),
     "IDSelectorBatch": ("parameters", "SelectorOfIds"),
     "IDSelectorBitmap": ("parameters", "SelectorOfBits"),
     "PyCallbackIDSelector": ("parameters", "CallbackMethods"),

@@ -71,21 +71,16 @@ class SelectorOfIds(Object):
         else:
             raise TypeError(f"{self._faiss_name}() takes ids, or their number and a pointer, not {len(args)} arguments")
         construct(self, ids)
-
-
-class SelectorOfIdsInPlace(SelectorOfIds):
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        # The library has a copy; programs look here for the array that they passed.
-        if len(args) == 1:
-            self.referenced_objects = [np.ascontiguousarray(args[0], dtype="int64")]
+        # The library has a copy; programs look here for the array that Faiss keeps.
+        if len(args) == 1 and self._faiss_name == "IDSelectorArray":
+            self.referenced_objects = [ids]
 
 
 class SelectorOfTwo(SelectorMethods):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, lhs: Any, rhs: Any) -> None:
+        super().__init__(lhs, rhs)
         # As one, as in Faiss.
-        self.referenced_objects = [(*args, *kwargs.values())]
+        self.referenced_objects = [(lhs, rhs)]
 
 
 class SelectorOfPlaces(SelectorMethods):
