@@ -8,9 +8,10 @@ mod parameters;
 
 use crate::base::object::cast_mut;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
-use crate::grammar::{Around, Coarse, Grammar, number};
+use crate::grammar::{Around, Coarse, Grammar, number, number_after};
 use crate::index::Index;
 use crate::index::ivf::IndexIVF;
+use crate::index::multi_index::MultiIndexQuantizer;
 use crate::index::pretransform::IndexPreTransform;
 use crate::registry::REGISTRY;
 use crate::transform::VectorTransform;
@@ -73,11 +74,13 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
     let again = |parts: &[&str], d: i64| parse(d, &parts.join(","), metric, depth + 1);
     let (first, rest) = (parts[0], &parts[1..]);
     if let Some((last, before)) = parts.split_last().filter(|(_, before)| !before.is_empty()) {
-        // What leads goes around all that follows.
-        if let Some((kind, None)) = around(first).filter(|(kind, _)| kind.leads) {
+        let trailing = around(last).filter(|(kind, _)| kind.trails);
+        // What leads goes around all that follows, but for a last part that could lead as well.
+        let outermost = trailing.is_some_and(|(kind, _)| kind.leads);
+        if let Some((kind, None)) = around(first).filter(|(kind, _)| kind.leads && !outermost) {
             return handle((kind.make)(again(rest, d)?, None)?);
         }
-        if let Some((kind, nested)) = around(last).filter(|(kind, _)| kind.trails) {
+        if let Some((kind, nested)) = trailing {
             let nested = nested.map(|nested| parse(d, nested, metric, depth + 1)).transpose()?;
             return handle((kind.make)(again(before, d)?, nested)?);
         }
@@ -103,11 +106,8 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
     if let Some(lists) = first.strip_prefix("IVF") {
         return inverted_file(d, lists, rest, metric, depth)?.ok_or_else(|| unknown(description));
     }
-    if let (true, [part]) = (first.starts_with("IMI"), rest) {
-        let quantizer = parse(d, first, metric, depth + 1)?;
-        // It has all its centroids once it is trained, which it does by itself.
-        let over = Coarse { quantizer, d, nlist: multi_index_lists(first), metric };
-        return over_lists(&over, part, 1)?.ok_or_else(|| unknown(description));
+    if let (Some(nbits), 1 | 2) = (number_after(first, "IMI2x"), rest.len()) {
+        return multi_index(d, nbits as usize, &rest.join(","), metric)?.ok_or_else(|| unknown(description));
     }
     // The storage of such a graph may stand behind a comma too, and the codes of two layers do.
     let joins = ["NSG", "Residual"].iter().any(|name| first.starts_with(name)) && rest.len() == 1;
@@ -183,9 +183,10 @@ fn inverted_file(
         Some(at) => (&count[..at], Some(&count[at + 1..])),
         None => (count, None),
     };
-    // A graph that is a quantizer is one of full vectors.
+    // A graph that is a quantizer is one of full vectors; the links of an NSG are not left open there.
     if graph.is_some_and(|graph| {
         nested.is_some()
+            || graph == "NSG"
             || graph.trim_start_matches(|c: char| c.is_ascii_uppercase()).chars().any(|c| !c.is_ascii_digit())
     }) {
         return Ok(None);
@@ -204,11 +205,13 @@ fn inverted_file(
     over_lists(&over, &rest.join(","), trains_alone)
 }
 
-/// The number of combinations of `IMI2x8`.
-fn multi_index_lists(part: &str) -> usize {
-    let sizes = part.strip_prefix("IMI").and_then(|sizes| sizes.split_once('x'));
-    let bits = sizes.and_then(|(m, nbits)| number(m)?.checked_mul(number(nbits)?));
-    bits.and_then(|bits| 1usize.checked_shl(u32::try_from(bits).ok()?)).unwrap_or(0)
+/// What `IMI2x8` and the part behind it describe.
+fn multi_index(d: i64, nbits: usize, part: &str, metric: MetricType) -> Result<Option<Shared<dyn Index>>> {
+    Error::check(metric == MetricType::L2, "MultiIndex not implemented for inner prod search")?;
+    let quantizer = MultiIndexQuantizer::new(d, 2, nbits)?;
+    // It has all its centroids once it is trained, which it does by itself.
+    let over = Coarse { quantizer: Shared::new(quantizer), d, nlist: 1 << (2 * nbits), metric };
+    over_lists(&over, part, 1)
 }
 
 /// The inverted file that a part describes.

@@ -61,6 +61,12 @@ of_part!(LocalSearchQuantizer, LocalSearch { m, nbits, norm });
 of_part!(ProductResidualQuantizer, ProductResidual { nsplits, m, nbits, norm });
 of_part!(ProductLocalSearchQuantizer, ProductLocalSearch { nsplits, m, nbits, norm });
 
+/// Descriptions are of the metrics that codes can be searched by.
+fn check_metric(metric: MetricType) -> Result<()> {
+    let known = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
+    Error::check(known, "metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT")
+}
+
 macro_rules! additive_index {
     ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourccs:expr, $read:expr) => {
         $(#[$doc])*
@@ -77,6 +83,7 @@ macro_rules! additive_index {
             .grammar(Grammar::Index(|d, part, metric| {
                 let Some(part) = AdditivePart::parse(part, metric) else { return Ok(None) };
                 let Some($field) = $quantizer::of_part(d, part)? else { return Ok(None) };
+                check_metric(metric)?;
                 Ok(Some(Handle::new($name::over(d, $field, metric)?)))
             }))
             .format(Format {

@@ -12,7 +12,6 @@ use super::{Index, IndexBase, header};
 use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, MetricType, Result, threads};
 use crate::distance::results::TopK;
-use crate::grammar::{Grammar, number};
 use crate::quantize::ProductQuantizer;
 use crate::registry::{Format, Row};
 
@@ -28,30 +27,23 @@ pub struct MultiIndexQuantizer {
     pub pq: ProductQuantizer,
 }
 
-pub const ROW: Row = Row::of::<MultiIndexQuantizer>()
-    .grammar(Grammar::Index(|d, part, metric| {
-        let sizes = part.strip_prefix("IMI").and_then(|sizes| sizes.split_once('x'));
-        let Some((m, nbits)) = sizes.and_then(|(m, nbits)| Some((number(m)?, number(nbits)?))) else { return Ok(None) };
-        Error::check(metric == MetricType::L2, "MultiIndex not implemented for inner prod search")?;
-        Ok(Some(Handle::new(MultiIndexQuantizer::new(d, m as usize, nbits as usize)?)))
-    }))
-    .format(Format {
-        fourccs: &["Imiq"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let pq = ProductQuantizer::read(input)?;
-            let index = MultiIndexQuantizer { base, pq };
-            Error::check(index.ntotal == centroids(&index.pq)? || index.ntotal == 0, "ntotal == 1 << (M * nbits)")?;
-            index.check()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<MultiIndexQuantizer>(object)?;
-            out.fourcc("Imiq")?;
-            header::write(index, out)?;
-            index.pq.write(out)
-        },
-    });
+pub const ROW: Row = Row::of::<MultiIndexQuantizer>().format(Format {
+    fourccs: &["Imiq"],
+    read: |input, _| {
+        let base = header::read(input)?;
+        let pq = ProductQuantizer::read(input)?;
+        let index = MultiIndexQuantizer { base, pq };
+        Error::check(index.ntotal == centroids(&index.pq)? || index.ntotal == 0, "ntotal == 1 << (M * nbits)")?;
+        index.check()?;
+        Ok(Handle::new(index))
+    },
+    write: |object, out| {
+        let index = receiver::<MultiIndexQuantizer>(object)?;
+        out.fourcc("Imiq")?;
+        header::write(index, out)?;
+        index.pq.write(out)
+    },
+});
 
 /// The number of combinations.
 pub(super) fn centroids(pq: &ProductQuantizer) -> Result<i64> {

@@ -3,7 +3,6 @@
 use faiss_derive::{Object, methods};
 
 use super::flat::IndexFlat;
-use super::flat_l2::IndexFlatL2;
 use super::ivf::format::{read_index, write_index};
 use super::pq::IndexPQ;
 use super::scalar::IndexScalarQuantizer;
@@ -386,11 +385,7 @@ fn owning(storage: Shared<dyn Index>, links: i32) -> Result<IndexNSG> {
 impl IndexNSGFlat {
     #[new]
     pub fn new(d: i64, R: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
-        let storage: Shared<dyn Index> = match metric {
-            MetricType::L2 => Shared::new(IndexFlatL2::new(d)?),
-            other => Shared::new(IndexFlat::new(d, other)?),
-        };
-        Ok(IndexNSGFlat { graph: owning(storage, R)? })
+        Ok(IndexNSGFlat { graph: owning(Shared::new(IndexFlat::new(d, metric)?), R)? })
     }
 }
 

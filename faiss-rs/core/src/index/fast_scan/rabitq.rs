@@ -3,6 +3,7 @@
 use faiss_derive::{Object, methods};
 
 use super::{FastScan, IndexFastScan};
+use crate::base::memory::zeroed;
 use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, MetricType, Result, interrupt, threads};
 use crate::distance::collect::{Collector, Heap};
@@ -126,7 +127,9 @@ impl IndexRaBitQFastScan {
     fn over(d: i64, metric: MetricType, bbs: i64, rabitq: RaBitQuantizer) -> Result<Self> {
         let aux = rabitq.parts().aux();
         let fast_scan = IndexFastScan::new(d, rabitq.d.div_ceil(4), metric, bbs)?.with_aux(aux);
-        Ok(IndexRaBitQFastScan { fast_scan, rabitq, ..Default::default() })
+        // Of zeros until training; so files have it too.
+        let center = zeroed(rabitq.d)?;
+        Ok(IndexRaBitQFastScan { fast_scan, rabitq, center, ..Default::default() })
     }
 }
 
