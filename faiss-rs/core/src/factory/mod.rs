@@ -110,8 +110,12 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
         return multi_index(d, nbits as usize, &rest.join(","), metric)?.ok_or_else(|| unknown(description));
     }
     // The storage of such a graph may stand behind a comma too, and the codes of two layers do.
-    let joins = ["NSG", "Residual"].iter().any(|name| first.starts_with(name)) && rest.len() == 1;
-    let joined = if joins { parts.join("_") } else { String::new() };
+    let joint = match rest.len() {
+        1 if first.starts_with("NSG") => Some("_"),
+        1 if first.starts_with("Residual") => Some(","),
+        _ => None,
+    };
+    let joined = joint.map(|joint| parts.join(joint)).unwrap_or_default();
     let (first, rest) = if joined.is_empty() { (first, rest) } else { (joined.as_str(), &rest[1..]) };
     if !rest.is_empty() {
         return Err(unknown(description));

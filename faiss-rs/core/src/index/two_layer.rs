@@ -114,9 +114,9 @@ pub struct Index2Layer {
 }
 
 pub const ROW: Row = Row::of::<Index2Layer>()
-    // `Residual100_PQ8`; the factory has joined what stands behind the comma.
+    // `Residual100,PQ8`, which the factory leaves together.
     .grammar(Grammar::Index(|d, part, metric| {
-        let parts = part.strip_prefix("Residual").and_then(|parts| parts.split_once('_'));
+        let parts = part.strip_prefix("Residual").and_then(|parts| parts.split_once(','));
         let Some((layer, pq)) = parts.and_then(|(layer, pq)| Some((layer, PqPart::parse(pq)?))) else {
             return Ok(None);
         };
