@@ -3,7 +3,7 @@
 use faiss_derive::{Object, methods};
 
 use super::{FastScan, IndexFastScan};
-use crate::base::memory::zeroed;
+use crate::base::memory::filled;
 use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, MetricType, Result, interrupt, threads};
 use crate::distance::collect::{Collector, Heap};
@@ -128,7 +128,7 @@ impl IndexRaBitQFastScan {
         let aux = rabitq.parts().aux();
         let fast_scan = IndexFastScan::new(d, rabitq.d.div_ceil(4), metric, bbs)?.with_aux(aux);
         // Of zeros until training; so files have it too.
-        let center = zeroed(rabitq.d)?;
+        let center = filled(&[rabitq.d], 0f32)?;
         Ok(IndexRaBitQFastScan { fast_scan, rabitq, center, ..Default::default() })
     }
 }
