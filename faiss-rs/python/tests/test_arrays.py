@@ -185,7 +185,7 @@ def test_bytes_of_streams():
 def test_referenced_objects():
     low, high = faiss.IDSelectorRange(0, 3), faiss.IDSelectorRange(3, 5)
     both = faiss.IDSelectorOr(low, high)
-    assert both.referenced_objects == [low, high]
+    assert both.referenced_objects == [(low, high)]
     assert not hasattr(low, "referenced_objects")
     faiss.add_to_referenced_objects(both, high)
-    assert both.referenced_objects == [low, high, high]
+    assert both.referenced_objects == [(low, high), high]

@@ -603,7 +603,7 @@ impl<'a, T: Element + bytemuck::Pod> Argument<'a> for &'a mut [T] {
     fn take(arg: &'a mut Arg<'_>) -> Result<Self> {
         match arg {
             // Nowhere is no place that anything could begin at.
-            Arg::MemoryMut(bytes) if bytes.is_empty() => Ok(&mut []),
+            Arg::MemoryMut([]) => Ok(&mut []),
             Arg::MemoryMut(bytes) => bytemuck::try_cast_slice_mut(bytes).map_err(unaligned),
             _ => unfit("a pointer"),
         }
