@@ -233,7 +233,13 @@ def works():
 
         return prepare
 
-    files = (("PQ64x4fs", 100_000), ("SQ8", 100_000), ("HNSW16", 10_000), ("IVF256,Flat", 50_000), ("IVF256,PQ32", 50_000))
+    files = (
+        ("PQ64x4fs", 100_000),
+        ("SQ8", 100_000),
+        ("HNSW16", 10_000),
+        ("IVF256,Flat", 50_000),
+        ("IVF256,PQ32", 50_000),
+    )
     for key, n in files:
         table[f"file write {key}"], table[f"file read {key}"] = file(key, n, False), file(key, n, True)
 
@@ -254,7 +260,11 @@ def works():
 
     def calls(what):
         def prepare(faiss, np):
-            flat, lists, graph = faiss.IndexFlatL2(8), faiss.IndexIVFFlat(faiss.IndexFlatL2(8), 8, 4), faiss.IndexHNSWFlat(8, 16)
+            flat, lists, graph = (
+                faiss.IndexFlatL2(8),
+                faiss.IndexIVFFlat(faiss.IndexFlatL2(8), 8, 4),
+                faiss.IndexHNSWFlat(8, 16),
+            )
             x = randn(np, 10, 8, 19)
             flat.add(x)
             search, train, times = flat.search, graph.train, range(100)
@@ -263,7 +273,12 @@ def works():
             def put():
                 lists.nprobe = 4
 
-            call = {"search": lambda: search(one, 3), "nprobe": lambda: lists.nprobe, "nprobe = 4": put, "train": lambda: train(x)}[what]
+            call = {
+                "search": lambda: search(one, 3),
+                "nprobe": lambda: lists.nprobe,
+                "nprobe = 4": put,
+                "train": lambda: train(x),
+            }[what]
             return lambda: [call() for _ in times]
 
         return prepare

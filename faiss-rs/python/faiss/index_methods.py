@@ -86,7 +86,9 @@ class IndexMethods(CommonMethods):
         """
         if D is None and I is None and not numeric_type and k > 0:
             # Most calls are plain: one step for all that is below.
-            found: Results | None = _faiss.search_few(self.this, x, k, None if params is None else native_params(params))
+            found: Results | None = _faiss.search_few(
+                self.this, x, k, None if params is None else native_params(params)
+            )
             if found is not None:
                 return found
         x = self._vectors(x)
