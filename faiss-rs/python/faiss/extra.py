@@ -153,7 +153,8 @@ def eval_intersection(I1: np.ndarray, I2: np.ndarray) -> int:
 
 def _order(keys: np.ndarray, ids: np.ndarray, sign: float) -> np.ndarray:
     """By keys; of equal ones the smaller id comes first or, where sign is negative and the largest values are kept, the larger one."""
-    return np.lexsort((sign * ids, keys), axis=1)
+    order: np.ndarray = np.lexsort((sign * ids, keys), axis=1)
+    return order
 
 
 def _best(array: np.ndarray, k: int, sign: float) -> tuple[np.ndarray, np.ndarray]:
