@@ -92,8 +92,8 @@ pub fn read_index_binary(data: &[u8]) {
 pub fn index_factory(data: &[u8]) {
     let Some((first, description)) = data.split_first() else { return };
     let Ok(description) = std::str::from_utf8(description) else { return };
-    // Millions of lists take their time, and rightly so; more than there is memory for must be refused at once.
-    let many = |n: &str| (6..=9).contains(&n.trim_start_matches('0').len());
+    // Millions of lists and rotations of thousands of numbers take their time, and rightly so; more than there is memory for must be refused at once.
+    let many = |n: &str| (4..=9).contains(&n.trim_start_matches('0').len());
     let number = |word: &str| word.ends_with(|c: char| c.is_ascii_digit());
     if description.split(|c: char| !c.is_ascii_digit()).any(many) || description.split('M').rev().skip(1).any(number) {
         return;

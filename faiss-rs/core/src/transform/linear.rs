@@ -4,6 +4,7 @@ use faiss_derive::{Object, methods};
 
 use super::{VectorTransform, VectorTransformBase};
 use crate::base::declare::Rows;
+use crate::base::memory::filled;
 use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, Result, threads};
 use crate::blas::{Product, orthonormal_columns};
@@ -175,7 +176,7 @@ impl VectorTransform for LinearTransform {
 /// A matrix of `d_out` orthonormal rows of `d_in` numbers at random; with `d_out > d_in` its columns are orthonormal.
 pub fn random_rotation(d_in: usize, d_out: usize, seed: i64) -> Result<Vec<f32>> {
     let wide = d_in.max(d_out);
-    let mut a = vec![0f32; wide * d_out];
+    let mut a = filled(&[wide, d_out], 0f32)?;
     float_randn(&mut a, seed)?;
     orthonormal_columns(wide, d_out, &mut a)?;
     if d_out > d_in {
