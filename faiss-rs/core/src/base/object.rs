@@ -250,7 +250,9 @@ macro_rules! scalar_fields {
         unsafe impl Element for $ty { const ELEMENT: ElementKind = ElementKind::$element; }
         impl Field for $ty {
             const KIND: Kind = Kind::$kind;
-            fn get(&self) -> FieldRef<'_> { FieldRef::Value(Value::Int(*self as i64)) }
+            fn get(&self) -> FieldRef<'_> {
+                FieldRef::Value(i64::try_from(*self).map_or(Value::Unsigned(*self as u64), Value::Int))
+            }
         }
         impl FieldMut for $ty {
             fn set(&mut self, value: Value) -> Result<()> {

@@ -7,6 +7,7 @@
 //! | [`pairwise_distances`] | all distances |
 //! | [`merge_knn_results`] | one result from several shards' |
 //! | [`extra`] | a distance by metric |
+//! | [`matrix_stats`] | what vectors are like, in words |
 //! | [`computer`] | distances to stored vectors one by one, behind a trait |
 //! | [`vectors`], [`by_number`], [`results_in_place`], [`heap_array`] | Faiss's functions on memory, with its argument lists |
 
@@ -16,6 +17,7 @@ pub mod computer;
 pub mod extra;
 pub(crate) mod heap;
 pub mod heap_array;
+pub mod matrix_stats;
 mod merge;
 mod nearest;
 mod norms;

@@ -10,6 +10,7 @@ pub mod eden;
 pub mod fast_scan;
 pub mod hamming;
 pub mod lattice;
+pub mod neural;
 pub mod polysemous;
 pub mod polysemous_distances;
 pub mod product;
