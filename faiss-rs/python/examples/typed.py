@@ -115,6 +115,69 @@ def factory_and_tuning() -> None:
     assert type(downcast).__name__ == "IndexIVFFlat"
 
 
+def codecs() -> None:
+    additive = faiss.IndexResidualQuantizer(D, 2, 4)
+    additive.rq.max_beam_size = 3
+    additive.train(XT)
+    additive.add(XB)
+    assert additive.rq.code_size == additive.sa_code_size() == additive.sa_encode(XQ).shape[1]
+    rounded = faiss.IndexRaBitQ(D)
+    rounded.train(XT)
+    rounded.add(XB)
+    signs = faiss.RaBitQSearchParameters(qb=8, sel=faiss.IDSelectorRange(0, 100))
+    assert rounded.search(XQ, 3, params=signs)[1].max() < 100
+    packed = faiss.IndexPQFastScan(D, 8, 4)
+    packed.train(XT)
+    packed.add(XB)
+    assert packed.bbs == 32
+    scalar = faiss.ScalarQuantizer(D, faiss.ScalarQuantizer.QT_8bit)
+    scalar.train(XT)
+    assert np.abs(scalar.decode(scalar.compute_codes(XB)) - XB).max() < 0.01
+    hashed = faiss.IndexLSH(D, 32)
+    hashed.add(XB)
+    assert hashed.sa_decode(hashed.sa_encode(XQ)).shape == XQ.shape
+    bits: npt.NDArray[np.int32] = RNG.integers(0, 8, (5, 3), dtype=np.int32)
+    assert np.array_equal(faiss.unpack_bitstrings(faiss.pack_bitstrings(bits, 3), 3, 3), bits)
+
+
+def transforms() -> None:
+    centering = faiss.CenteringTransform(D)
+    centering.train(XT)
+    assert np.abs(centering.apply(XT).mean(axis=0)).max() < 1e-5
+    turned = faiss.RandomRotationMatrix(D, D)
+    turned.init(3)
+    assert turned.is_orthonormal
+    assert np.allclose(turned.reverse_transform(turned.apply(XQ)), XQ, atol=1e-5)
+    assert faiss.vector_to_array(turned.A).size == D * D
+    chained = faiss.index_factory(D, "PCA8,IVF4,Flat")
+    chained.train(XT)
+    chained.add(XB)
+    inside = faiss.SearchParametersIVF(nprobe=4)
+    parameters = faiss.SearchParametersPreTransform(index_params=inside)
+    assert chained.search(XQ, 3, params=parameters)[1].shape == (5, 3)
+
+
+def inverted_lists(folder: Path) -> None:
+    index = faiss.IndexIVFFlat(faiss.IndexFlatL2(D), D, 4)
+    index.train(XT)
+    trained = faiss.clone_index(index)
+    index.add(XB[:200])
+    trained.add(XB[200:])
+    index.check_compatible_for_merge(trained)
+    index.merge_from(trained, 200)
+    assert (index.ntotal, trained.ntotal) == (400, 0)
+    index.set_direct_map_type(faiss.DirectMap.Hashtable)
+    index.update_vectors(np.arange(3), XB[3:6])
+    assert np.array_equal(index.reconstruct(2), XB[5])
+    on_disk = faiss.OnDiskInvertedLists(index.nlist, index.code_size, str(folder / "lists"))
+    parts = faiss.InvertedListsPtrVector()
+    parts.push_back(index.invlists)
+    assert on_disk.merge_from_multiple(parts.data(), parts.size()) == 400
+    index.replace_invlists(on_disk, False)
+    _, ids, vectors_found = index.search_and_reconstruct(XQ, 2)
+    assert vectors_found.shape == (*ids.shape, D)
+
+
 def binary() -> None:
     codes: npt.NDArray[np.uint8] = RNG.integers(0, 256, (100, 8), dtype=np.uint8)
     index = faiss.IndexBinaryFlat(64)
@@ -181,6 +244,11 @@ def files(folder: Path) -> None:
     assert again.ntotal == 400
     blob = faiss.serialize_index(index)
     assert faiss.deserialize_index(blob).ntotal == 400
+    with path.open("wb") as to:
+        faiss.write_index(index, faiss.BufferedIOWriter(faiss.PyCallbackIOWriter(to.write)))
+    with path.open("rb") as source:
+        assert faiss.read_index(faiss.PyCallbackIOReader(source.read)).ntotal == 400
+    assert faiss.read_index(str(path), faiss.IO_FLAG_MMAP).d == D
 
 
 def selectors() -> None:
@@ -221,6 +289,8 @@ def main() -> None:
         graphs,
         around_others,
         factory_and_tuning,
+        codecs,
+        transforms,
         binary,
         training,
         functions,
@@ -232,6 +302,7 @@ def main() -> None:
         part()
     with tempfile.TemporaryDirectory() as folder:
         files(Path(folder))
+        inverted_lists(Path(folder))
     print("all parts ran")
 
 

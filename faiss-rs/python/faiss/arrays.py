@@ -134,6 +134,10 @@ def memcpy(dest: Pointer, src: Pointer, n: int) -> Pointer:
 
 
 def _vector(v: Any) -> Any:
+    kind = type(v).__name__
+    if kind.endswith("Vector") and not isinstance(v, Object):
+        # One of objects; Faiss looks its elements up among the types of numbers.
+        raise KeyError(kind.removesuffix("Vector"))
     assert isinstance(v, Object), "not a vector"
     assert isinstance(v.this, _faiss.Vector), "not a vector"
     return v.this

@@ -1,5 +1,6 @@
 """What every binary index does, with numpy arrays of uint8, shape (n, d / 8). A method that C++ has with pointers is there with `_c` appended."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -74,7 +75,7 @@ class IndexBinaryMethods(CommonMethods):
         x = self._vectors(x)
         if len(x) == 0:
             return np.zeros(1, "uint64"), np.empty(0, "float32"), np.empty(0, "int64")
-        return _faiss.binary_range_search(self.this, x, int(thresh), native_params(params))
+        return _faiss.binary_range_search(self.this, x, operator.index(thresh), native_params(params))
 
     def reconstruct(self, key: int) -> np.ndarray:
         """The vector with this id, shape (d / 8,)."""
@@ -134,7 +135,7 @@ class IndexBinaryIVFMethods(IndexBinaryMethods):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """As range_search, in lists that the caller chose; see search_preassigned."""
         x = self._vectors(x)
-        found = self.this.call("range_search_preassigned", x, int(thresh), self._probes(len(x), Iq, Dq))
+        found = self.this.call("range_search_preassigned", x, operator.index(thresh), self._probes(len(x), Iq, Dq))
         return found[0].astype("uint64"), found[1], found[2]
 
     def range_search_preassigned_c(

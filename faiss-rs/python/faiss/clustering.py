@@ -39,14 +39,16 @@ class ClusteringIterationStatsVector(ObjectVector):
 
     _class = "ClusteringIterationStats"
 
-    def __init__(self, table: np.ndarray | None = None) -> None:
+    @classmethod
+    def of(cls, table: np.ndarray) -> "ClusteringIterationStatsVector":
         """table: a row of obj, time, time_search, imbalance_factor and nsplit for each round."""
-        super().__init__()
-        for row in [] if table is None else table.tolist():
+        made = cls()
+        for row in table.tolist():
             stats = ClusteringIterationStats()
             stats.obj, stats.time, stats.time_search, stats.imbalance_factor = row[:4]
             stats.nsplit = int(row[4])
-            self._items.append(stats)
+            made._items.append(stats)
+        return made
 
 
 class RoundsMethods(Object):
@@ -55,7 +57,7 @@ class RoundsMethods(Object):
     @property
     def iteration_stats(self) -> ClusteringIterationStatsVector:
         """What each round was like."""
-        return ClusteringIterationStatsVector(self.this.call("iteration_stats_table"))
+        return ClusteringIterationStatsVector.of(self.this.call("iteration_stats_table"))
 
 
 class ClusteringMethods(RoundsMethods):
@@ -274,7 +276,8 @@ class Kmeans:
     def _gpus(asked: bool | int) -> bool | int:
         """How many GPUs do the work."""
         there = faiss.get_num_gpus()
-        if asked is True or asked == -1:
+        # Faiss does not tell 1 from True.
+        if asked is True or asked == -1 or (asked == 1 and not there):
             if not there:
                 try:
                     _faiss.gpu_check()

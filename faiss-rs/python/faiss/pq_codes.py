@@ -123,9 +123,11 @@ class PQDecoder8(PQDecoderGeneric):
     """Reads bytes."""
 
     _WIDTHS = range(8, 9)
+    nbits = 8
 
 
 class PQDecoder16(PQDecoderGeneric):
     """Reads numbers of two bytes."""
 
     _WIDTHS = range(16, 17)
+    nbits = 16

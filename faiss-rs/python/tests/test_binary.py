@@ -340,3 +340,12 @@ def test_functions_on_codes(rng: np.random.Generator) -> None:
     result = faiss.RangeSearchResult(30)
     faiss.hamming_range_search(p(a), p(b), 30, 50, ht, 8, result)
     assert faiss.rev_swig_ptr(result.lims, 31)[-1] == (distances < ht).sum()
+
+
+@pytest.mark.parametrize("radius", [20.0, 20.5, np.float32(20), "20", None])
+def test_a_radius_is_a_whole_number(radius):
+    index, queries = faiss.IndexBinaryFlat(16), np.zeros((2, 2), "u1")
+    index.add(np.arange(40, dtype="u1").reshape(20, 2))
+    with pytest.raises(TypeError):
+        index.range_search(queries, radius)
+    assert index.range_search(queries, np.int64(20))[0][-1] == 40

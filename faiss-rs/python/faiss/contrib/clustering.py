@@ -279,24 +279,27 @@ def two_level_clustering(
 ) -> tuple[np.ndarray, list[Any]]:
     """nc2 centroids, shape (nc2, d), by clustering into nc1 clusters and each of these again, which costs much less than all at once.
 
-    rebalance: a cluster gets centroids by its size, else all get as many. Other arguments are Kmeans's.
+    rebalance: a cluster gets centroids by its size, else all get as many. clustering_niter: rounds of the first clustering, which takes 2,000
+    points for each cluster. Other arguments are Kmeans's.
     Returns the centroids, and what the rounds of each clustering were like (Kmeans.iteration_stats), that of the first ones first.
     """
     n, d = xt.shape
-    assert nc2 > nc1, f"{nc2} centroids can't come from {nc1} clusters"
-    first = faiss.Kmeans(d, nc1, niter=clustering_niter, **args)
+    assert nc2 >= nc1, f"{nc2} centroids can't come from {nc1} clusters"
+    first = faiss.Kmeans(d, nc1, niter=clustering_niter, max_points_per_centroid=2000, **args)
     first.train(xt)
     _, assign = first.assign(xt)
     sizes = np.bincount(assign, minlength=nc1)
     shares = np.cumsum(sizes) * nc2 // n if rebalance else (np.arange(nc1) + 1) * nc2 // nc1
     counts = np.diff(np.concatenate([[0], shares]))
+    # Where clusters are sampled their points' order matters: it is Faiss's, which numpy's sorting makes.
+    order = np.split(np.argsort(assign), np.cumsum(sizes)[:-1])
     made, stats = [], [first.iteration_stats]
     for c, k in enumerate(counts.tolist()):
-        points = xt[assign == c]
+        points = xt[order[c]]
         if k > len(points):
             raise RuntimeError(f"a cluster of {len(points)} points can't make {k}; rebalance=True gives it fewer")
         if k:
-            second = faiss.Kmeans(d, k, niter=clustering_niter, **args)
+            second = faiss.Kmeans(d, k, **args)
             second.train(points)
             made.append(second.centroids)
             stats.append(second.iteration_stats)

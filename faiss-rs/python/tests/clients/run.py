@@ -17,7 +17,14 @@ import venv
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-QUIET = ["--quiet", "--no-input", "--disable-pip-version-check"]
+
+
+def install(python: Path, *asked: str | Path) -> None:
+    """Installs into the environment of an interpreter, by our own pip: one of its own takes longer than the packages of many a client.
+    What is imported of them gets its bytecode then."""
+    quiet = ["--quiet", "--no-input", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "--python", python, "install", *quiet, "--no-deps", "--no-compile"]
+    subprocess.run([*command, *asked], check=True)
 
 
 def environment(folder: Path, lock: Path) -> Path:
@@ -27,18 +34,15 @@ def environment(folder: Path, lock: Path) -> Path:
     python, mark = home / "bin/python", home / "complete"
     if not mark.exists():
         shutil.rmtree(home, ignore_errors=True)
-        venv.create(home, with_pip=True)
-        hashed = ["--require-hashes", "--no-deps", "--only-binary", ":all:", "-r", lock]
-        subprocess.run([python, "-m", "pip", "install", *QUIET, *hashed], check=True)
+        venv.create(home, with_pip=False)
+        install(python, "--require-hashes", "--only-binary", ":all:", "-r", lock)
         mark.touch()
     return python
 
 
 def passed(python: Path, wheel: Path, name: str) -> int | None:
     """How many tests of the program passed; None where one failed."""
-    subprocess.run(
-        [python, "-m", "pip", "install", *QUIET, "--no-deps", "--no-index", "--force-reinstall", wheel], check=True
-    )
+    install(python, "--no-index", "--force-reinstall", wheel)
     own = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON") and key != "LD_LIBRARY_PATH"}
     own["FAISS_DISTRIBUTION"] = wheel.name.split("-")[0].replace("_", "-")
     command = [
