@@ -27,6 +27,8 @@
 //! # Ok::<(), faiss::Error>(())
 //! ```
 
+#![deny(missing_docs)]
+
 pub use faiss_core::base::object::copy as clone_index;
 pub use faiss_core::base::{self, Error, Handle, MetricType, Object, Result, Shared, TypeInfo, Value};
 pub use faiss_core::cluster::super_kmeans::{SuperKMeans, SuperKMeansParameters};

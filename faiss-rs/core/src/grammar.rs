@@ -60,7 +60,7 @@ pub struct PqPart {
 }
 
 impl PqPart {
-    pub fn parse(part: &str) -> Option<PqPart> {
+    pub(crate) fn parse(part: &str) -> Option<PqPart> {
         let sizes = part.strip_prefix("PQ")?;
         let (sizes, polysemous) = sizes.strip_suffix("np").map_or((sizes, true), |sizes| (sizes, false));
         let (m, nbits) = sizes.split_once('x').unwrap_or((sizes, "8"));
@@ -78,7 +78,7 @@ pub enum AdditivePart {
 }
 
 impl AdditivePart {
-    pub fn parse(part: &str, metric: MetricType) -> Option<AdditivePart> {
+    pub(crate) fn parse(part: &str, metric: MetricType) -> Option<AdditivePart> {
         let (sizes, norm) = match part.split_once("_N") {
             Some((sizes, name)) => {
                 let names = ["", "none", "", "float", "qint8", "qint4", "cqint8", "cqint4", "lsq2x4", "rq2x4"];
@@ -122,7 +122,7 @@ pub struct AdditiveFastScanPart {
 }
 
 impl AdditiveFastScanPart {
-    pub fn parse(part: &str, metric: MetricType) -> Option<AdditiveFastScanPart> {
+    pub(crate) fn parse(part: &str, metric: MetricType) -> Option<AdditiveFastScanPart> {
         let (sizes, rest) = part.split_once("x4fs").filter(|(sizes, _)| !sizes.contains('_'))?;
         let form = rest.split_once("_N").map_or(rest, |(form, _)| form);
         let (by_residual, bbs) = fast_scan_form(form)?;
@@ -186,7 +186,7 @@ pub struct RaBitQPart {
 }
 
 impl RaBitQPart {
-    pub fn parse(part: &str) -> Option<RaBitQPart> {
+    pub(crate) fn parse(part: &str) -> Option<RaBitQPart> {
         let form = part.strip_prefix("RaBitQ")?;
         let (form, packed) = form.strip_prefix("fs").map_or((form, false), |form| (form, true));
         let (bits, bbs) = match form.split_once('_') {

@@ -101,6 +101,7 @@ impl RandomGenerator {
 pub struct StandardTwister(Twister);
 
 impl StandardTwister {
+    /// The generator of a seed.
     pub fn new(seed: u32) -> Self {
         StandardTwister(Twister::new(seed))
     }
@@ -110,6 +111,7 @@ impl StandardTwister {
         Twister::of_numbers(numbers).map(StandardTwister)
     }
 
+    /// The 624 numbers of the state, and how many of them were used.
     pub fn state(&self) -> Vec<i64> {
         self.0.to_numbers()
     }
@@ -153,6 +155,7 @@ pub struct StandardTwister64 {
 }
 
 impl StandardTwister64 {
+    /// The generator of a seed.
     pub fn new(seed: u64) -> Self {
         let mut state = [seed; N64];
         for i in 1..N64 {
@@ -200,6 +203,7 @@ impl StandardTwister64 {
 pub struct SplitMix64RandomGenerator(u64);
 
 impl SplitMix64RandomGenerator {
+    /// The generator of a seed.
     pub fn new(seed: i64) -> Self {
         SplitMix64RandomGenerator(seed as u64)
     }
@@ -210,18 +214,23 @@ impl SplitMix64RandomGenerator {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+    /// A number from 0 to 2^31 - 1.
     pub fn rand_int(&mut self) -> i32 {
         (self.next() & 0x7fff_ffff) as i32
     }
+    /// A number from 0 to 2^63 - 1.
     pub fn rand_int64(&mut self) -> i64 {
         (self.next() & 0x7fff_ffff_ffff_ffff) as i64
     }
+    /// A number from 0 to `max - 1`.
     pub fn rand_int_max(&mut self, max: i32) -> i32 {
         (self.next() % max as u64) as i32
     }
+    /// A number from 0 to 1.
     pub fn rand_float(&mut self) -> f32 {
         self.next() as f32 / u64::MAX as f32
     }
+    /// A number from 0 to 1.
     pub fn rand_double(&mut self) -> f64 {
         self.next() as f64 / u64::MAX as f64
     }

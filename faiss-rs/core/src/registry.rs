@@ -19,11 +19,12 @@ use crate::transform;
 /// What the rest of the library knows of a type.
 #[derive(Clone, Copy)]
 pub struct Row {
+    /// The description.
     pub info: &'static TypeInfo,
     /// How files hold the type; without one, the nearest ancestor's is used.
     pub format: Option<Format>,
     /// Its part of an index description, where it has one.
-    pub grammar: Option<Grammar>,
+    pub(crate) grammar: Option<Grammar>,
 }
 
 /// How files hold a type.
@@ -38,15 +39,18 @@ pub struct Format {
 }
 
 impl Row {
+    /// A type without a form in files and a part of descriptions.
     pub const fn of<T: Described>() -> Row {
         Row { info: T::INFO, format: None, grammar: None }
     }
 
-    pub const fn grammar(mut self, grammar: Grammar) -> Row {
+    /// The same with a part of descriptions.
+    pub(crate) const fn grammar(mut self, grammar: Grammar) -> Row {
         self.grammar = Some(grammar);
         self
     }
 
+    /// The same with a form in files.
     pub const fn format(mut self, format: Format) -> Row {
         self.format = Some(format);
         self
@@ -299,6 +303,7 @@ pub static FUNCTIONS: &[&[Method]] = &[
     stream::checksum::FUNCTIONS,
 ];
 
+/// All functions of Faiss's module.
 pub fn functions() -> impl Iterator<Item = &'static Method> {
     FUNCTIONS.iter().copied().flatten()
 }

@@ -383,3 +383,82 @@ def test_odd_vectors(given, kind):
     D, I = index.search(given["x"][1:2, : x.shape[1]].copy(), 5)  # noqa: E741
     assert I[0, 0] == (0 if kind == "one vector" else 1)
     assert np.isfinite(D[0, 0])
+
+
+STAGED = """
+index = faiss.deserialize_index(given["bytes"])
+graph, stats, steps = index.hnsw, faiss.cvar.rabitq_stats, faiss.cvar.hnsw_stats
+pointer = faiss.swig_ptr
+counts, labels, distances, errors = [], [], [], []
+
+
+def note(found):
+    counts.append([stats.n_1bit, stats.n_refine, steps.n1, steps.n2, steps.ndis, steps.nhops])
+    distances.append(np.sort(found[-2], axis=None))
+    labels.append(np.sort(found[-1], axis=None))
+    stats.reset()
+    steps.reset()
+
+
+def note_error():
+    try:
+        index.search(given["q"], 3)
+        errors.append("none")
+    except Exception as e:
+        errors.append(str(e).split("staged RaBitQ search ")[-1])
+
+
+stats.reset()
+steps.reset()
+methods = [graph.search_method, faiss.HNSW.SM_RABITQ, faiss.IndexHNSWRaBitQ(8, 4).hnsw.search_method]
+methods += [faiss.IndexHNSWRaBitQ(8, 4, 2).hnsw.search_method, faiss.IndexHNSWFlatPanorama(8, 4, 2).hnsw.search_method]
+for graph.efSearch in (4, 16, 50):
+    for k in (1, 5, 20):
+        note(index.search(given["q"], k))
+    sel = faiss.IDSelectorRange(0, 150)
+    note(index.search(given["q"], 5, params=faiss.SearchParametersHNSW(efSearch=graph.efSearch, sel=sel)))
+    for radius in (5.0, 15.0):
+        note(index.range_search(given["q"], radius))
+    for search_type in (1, 2):
+        starts, keys = np.array([3, 7, 11], "i4"), np.array([30, 20, 25], "f4")
+        D, I = np.empty((1, 5), "f4"), np.empty((1, 5), "i8")
+        index.search_level_0(1, pointer(given["q"][:1].copy()), 5, pointer(starts), pointer(keys), pointer(D), pointer(I), 3, search_type)
+        note((D, I))
+graph.check_relative_distance = False
+note(index.search(given["q"], 5))
+graph.check_relative_distance, graph.search_method = True, faiss.HNSW.SM_DEFAULT
+note(index.search(given["q"], 5))
+graph.search_method, graph.search_bounded_queue = faiss.HNSW.SM_RABITQ, False
+note_error()
+graph.search_bounded_queue = True
+for index in (faiss.IndexHNSWRaBitQ(16, 4, 1), faiss.IndexHNSWFlat(16, 4)):
+    index.hnsw.search_method = faiss.HNSW.SM_RABITQ
+    index.train(given["x"])
+    index.add(given["x"])
+    note_error()
+result["counts"], result["methods"], result["errors"] = np.array(counts), np.array(methods), np.array(errors)
+result["distances"], result["labels"] = np.concatenate(distances), np.concatenate(labels)
+"""
+
+
+@pytest.mark.parametrize("nb_bits", [2, 4])
+def test_signs_are_looked_at_first_as_often_as_in_faiss(oracle, here, nb_bits):
+    rng = np.random.default_rng(nb_bits)
+    x, q = (rng.standard_normal((n, 16)).astype("f4") for n in (400, 7))
+    made = oracle(
+        """
+index = faiss.IndexHNSWRaBitQ(16, 8, int(given["nb_bits"]))
+index.train(given["x"])
+index.add(given["x"])
+result["bytes"] = faiss.serialize_index(index)
+""",
+        x=x,
+        nb_bits=np.array(nb_bits),
+    )
+    theirs, mine = (run(STAGED, x=x, q=q, bytes=made["bytes"]) for run in (oracle, here))
+    for name in ("methods", "errors", "labels", "counts"):
+        np.testing.assert_array_equal(mine[name], theirs[name], err_msg=name)
+    np.testing.assert_allclose(mine["distances"], theirs["distances"], rtol=1e-5, atol=1e-5)
+    assert (mine["counts"][:-1, :2] > 0).all()
+    # All of a code is looked at where nothing says otherwise.
+    assert (mine["counts"][-1, :2] == 0).all()

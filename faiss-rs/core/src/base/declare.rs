@@ -20,28 +20,41 @@ pub enum Arg<'a> {
     /// Not given: the default holds.
     #[default]
     Missing,
+    /// Python's None.
     None,
+    /// A bool.
     Bool(bool),
+    /// A whole number.
     Int(i64),
+    /// A number.
     Float(f64),
+    /// A string.
     Str(&'a str),
+    /// Bytes.
     Bytes(&'a [u8]),
     /// An array with its shape, row-major.
     F32(&'a [f32], &'a [usize]),
+    /// An array of f64.
     F64(&'a [f64], &'a [usize]),
+    /// An array of i64.
     I64(&'a [i64], &'a [usize]),
+    /// An array of i32.
     I32(&'a [i32], &'a [usize]),
+    /// An array of bytes.
     U8(&'a [u8], &'a [usize]),
     /// An object, or the part of it that the path leads to.
     Object(Handle, Path),
     /// An object that this call has locked.
     Seen(&'a dyn Object),
+    /// An object that this call has locked to change it.
     SeenMut(&'a mut dyn Object),
+    /// A list or tuple.
     List(Vec<Arg<'a>>),
     /// A pointer, by its place among the arguments that were given, before it is known how far it is to lead.
     Pointer(usize),
     /// The memory that it leads to.
     Memory(&'a [u8]),
+    /// The memory that it leads to, to be written.
     MemoryMut(&'a mut [u8]),
 }
 
@@ -50,17 +63,23 @@ pub enum Arg<'a> {
 pub enum Access {
     /// Nothing, or what it does by itself with a handle.
     Unlocked,
+    /// Reads it.
     Read,
+    /// Changes it.
     Write,
 }
 
+/// A parameter of a method or a function.
 pub struct Parameter {
+    /// The name, as keywords have it.
     pub name: &'static str,
     /// The type, as Python's annotations have it: a function, as a type's own methods may name it while it is described.
     pub python: fn() -> &'static str,
+    /// Whether None is taken too.
     pub optional: bool,
     /// The default, as Python shows it.
     pub default: Option<&'static str>,
+    /// What the call does with an object.
     pub access: Access,
     /// Whether an argument is of the right kind; its value may still be refused.
     pub fits: fn(&Arg<'_>) -> bool,
@@ -70,6 +89,7 @@ pub struct Parameter {
 
 /// The memory of a parameter whose length other arguments tell.
 pub struct Memory {
+    /// What the pointer points to.
     pub element: ElementKind,
     /// Whether the call changes it.
     pub writes: bool,
@@ -79,18 +99,25 @@ pub struct Memory {
 
 /// A method or a function, with all ways to call it.
 pub struct Method {
+    /// The name.
     pub name: &'static str,
+    /// The help text.
     pub doc: &'static str,
+    /// The ways to call it: the first whose parameters fit is taken.
     pub overloads: &'static [Overload],
 }
 
 /// One way to call a method or a constructor.
 pub struct Overload {
+    /// What it takes.
     pub parameters: &'static [Parameter],
+    /// The type of what comes back, as Python's annotations have it.
     pub returns: fn() -> &'static str,
+    /// The function behind it.
     pub call: Call,
 }
 
+/// The function behind a method, a constructor or a function.
 pub enum Call {
     /// Makes an object whose fields are then set by keywords.
     Fields(fn() -> Handle),
@@ -398,6 +425,7 @@ pub fn descend<'a>(object: &'a dyn Object, path: &[&'static str]) -> Result<&'a 
     })
 }
 
+/// The part of an object that the fields of a path lead to, to be changed. An error where there is no such part.
 pub fn descend_mut<'a>(object: &'a mut dyn Object, path: &[&'static str]) -> Result<&'a mut dyn Object> {
     path.iter().try_fold(object, |at, step| {
         let info = at.info();
@@ -405,6 +433,7 @@ pub fn descend_mut<'a>(object: &'a mut dyn Object, path: &[&'static str]) -> Res
     })
 }
 
+/// An error for a field that a type does not have.
 pub fn no_field(info: &TypeInfo, name: &str) -> Error {
     Error::type_error(format!("{} has no field '{name}' of that kind", info.name))
 }
@@ -419,8 +448,11 @@ pub fn part_info(info: &'static TypeInfo, path: &[&'static str]) -> Option<&'sta
 
 /// A type that a parameter can have.
 pub trait Argument<'a>: Sized {
+    /// The type, as Python's annotations have it.
     const PYTHON: &'static str;
+    /// Whether an argument is of the right kind.
     fn fits(arg: &Arg<'_>) -> bool;
+    /// The argument as this type; an error where its value is refused.
     fn take(arg: &'a mut Arg<'_>) -> Result<Self>;
 }
 
@@ -519,7 +551,9 @@ impl<'a> Argument<'a> for &'a str {
 /// An array of a certain number of axes is asked for with its shape; a plain slice takes any.
 #[derive(Clone, Copy)]
 pub struct Array<'a, T> {
+    /// The numbers, row-major.
     pub items: &'a [T],
+    /// The size along each axis.
     pub shape: &'a [usize],
 }
 
@@ -736,7 +770,9 @@ pub fn seen_or_none<'a, T: ?Sized + View>(arg: &'a Arg<'_>) -> Result<Option<&'a
 
 /// A type that a method can return.
 pub trait Answer {
+    /// The type, as Python's annotations have it.
     const PYTHON: &'static str;
+    /// The value that goes back to the caller.
     fn answer(self) -> Result<Value>;
 }
 

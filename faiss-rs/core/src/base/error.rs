@@ -5,7 +5,12 @@
 pub enum Error {
     /// A condition of the library does not hold. Either part may be empty. Python: `RuntimeError`.
     #[error("{}", failed_text(condition, message))]
-    Failed { condition: String, message: String },
+    Failed {
+        /// What should hold, as Faiss writes it.
+        condition: String,
+        /// What that means.
+        message: String,
+    },
     /// An argument has a value that can't be used. Python: `ValueError`.
     #[error("{0}")]
     Value(String),
@@ -41,9 +46,11 @@ fn failed_text(condition: &str, message: &str) -> String {
     }
 }
 
+/// What may fail.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// A condition that does not hold, as Faiss writes it, and what that means.
     pub fn failed(condition: impl Into<String>, message: impl Into<String>) -> Self {
         Error::Failed { condition: condition.into(), message: message.into() }
     }
@@ -55,18 +62,23 @@ impl Error {
     pub fn unsupported(operation: &str, type_name: &str) -> Self {
         Error::failed("", format!("{operation} not implemented for this type of index ({type_name})"))
     }
+    /// An argument of the right type that has no sense.
     pub fn value(message: impl Into<String>) -> Self {
         Error::Value(message.into())
     }
+    /// An argument of the wrong type.
     pub fn type_error(message: impl Into<String>) -> Self {
         Error::Type(message.into())
     }
+    /// A number that is too large for its type.
     pub fn overflow(message: impl Into<String>) -> Self {
         Error::Overflow(message.into())
     }
+    /// A file or stream that can't be read or written.
     pub fn io(message: impl Into<String>) -> Self {
         Error::Io(message.into())
     }
+    /// What Faiss has and this library does not.
     pub fn not_implemented(message: impl Into<String>) -> Self {
         Error::NotImplemented(message.into())
     }

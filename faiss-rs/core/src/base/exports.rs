@@ -23,8 +23,11 @@ pub struct Export {
     locate: Locate,
     /// The memory, once the object has let go of it.
     kept: Mutex<Option<Box<dyn Any + Send + Sync>>>,
+    /// What it holds.
     pub element: ElementKind,
+    /// Where it begins.
     pub address: usize,
+    /// Its size in bytes.
     pub bytes: usize,
 }
 

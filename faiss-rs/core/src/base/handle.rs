@@ -23,7 +23,9 @@ pub struct Shared<T: ?Sized + 'static> {
 /// A handle to any object that can stand alone; see [`Shared::view`].
 pub type Handle = Shared<dyn Object>;
 
+/// A lock that others may have too.
 pub type ReadGuard<'a, T> = MappedRwLockReadGuard<'a, T>;
+/// A lock that nobody else has.
 pub type WriteGuard<'a, T> = MappedRwLockWriteGuard<'a, T>;
 
 impl<T: ?Sized + View> Shared<T> {
@@ -33,6 +35,7 @@ impl<T: ?Sized + View> Shared<T> {
         Shared { object: Arc::new(RwLock::new(value)), info: V::INFO, casts }
     }
 
+    /// Waits until nobody changes the object.
     pub fn read(&self) -> ReadGuard<'_, T> {
         self.seen(self.object.read_recursive())
     }

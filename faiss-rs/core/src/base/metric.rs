@@ -7,23 +7,33 @@ use super::object::{Field, FieldMut, FieldRef, Kind, Value};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(i32)]
 pub enum MetricType {
+    /// The inner product, a similarity: larger is nearer.
     InnerProduct = 0,
     /// Squared L2.
     #[default]
     L2 = 1,
+    /// Sum of absolute differences.
     L1 = 2,
+    /// Largest absolute difference.
     Linf = 3,
     /// Sum of |x - y|^metric_arg.
     Lp = 4,
+    /// Canberra distance.
     Canberra = 20,
+    /// Bray-Curtis distance.
     BrayCurtis = 21,
+    /// Jensen-Shannon divergence.
     JensenShannon = 22,
+    /// Jaccard similarity: larger is nearer.
     Jaccard = 23,
+    /// Squared L2 distance over the coordinates that neither vector lacks, scaled to all.
     NaNEuclidean = 24,
+    /// Gower's distance.
     Gower = 25,
 }
 
 impl MetricType {
+    /// All of them.
     pub const ALL: [MetricType; 11] = [
         MetricType::InnerProduct,
         MetricType::L2,

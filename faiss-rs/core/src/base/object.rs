@@ -13,14 +13,23 @@ use super::view::View;
 /// The kind of a field's value, in C++'s terms where Python shows them.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
+    /// A bool.
     Bool,
+    /// An i32.
     I32,
+    /// A u32.
     U32,
+    /// An i64.
     I64,
+    /// A u8.
     U8,
+    /// A usize.
     USize,
+    /// An f32.
     F32,
+    /// An f64.
     F64,
+    /// A string.
     Str,
     /// `std::vector` of these elements.
     Vector(ElementKind),
@@ -32,38 +41,61 @@ pub enum Kind {
     List(&'static str),
 }
 
+/// What a vector holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElementKind {
+    /// u8.
     U8,
+    /// i8.
     I8,
+    /// u16.
     U16,
+    /// i16.
     I16,
+    /// u32.
     U32,
+    /// i32.
     I32,
+    /// u64.
     U64,
+    /// i64.
     I64,
+    /// f32.
     F32,
+    /// f64.
     F64,
 }
 
 /// A value that crosses the border of the crate: an argument, a result, or what a field holds.
 #[derive(Clone, Debug)]
 pub enum Value {
+    /// Nothing.
     None,
+    /// A bool.
     Bool(bool),
+    /// A whole number.
     Int(i64),
     /// A number that may be too large for `Int`.
     Unsigned(u64),
+    /// A number.
     Float(f64),
+    /// A string.
     Str(String),
+    /// Bytes.
     Bytes(Vec<u8>),
+    /// An object.
     Handle(Handle),
     /// An array with its shape, row-major.
     F32(Vec<f32>, Vec<usize>),
+    /// An array of f64 with its shape.
     F64(Vec<f64>, Vec<usize>),
+    /// An array of i64 with its shape.
     I64(Vec<i64>, Vec<usize>),
+    /// An array of i32 with its shape.
     I32(Vec<i32>, Vec<usize>),
+    /// An array of bytes with its shape.
     U8(Vec<u8>, Vec<usize>),
+    /// A list.
     List(Vec<Value>),
     /// A pointer into the object itself: its vector field of this name, seen as elements of this kind (`get_xb`).
     View(&'static str, ElementKind),
@@ -72,9 +104,13 @@ pub enum Value {
 /// One public field.
 #[derive(Debug)]
 pub struct FieldInfo {
+    /// The name.
     pub name: &'static str,
+    /// The type.
     pub kind: Kind,
+    /// The help text.
     pub doc: &'static str,
+    /// Whether it is only read.
     pub readonly: bool,
 }
 
@@ -82,8 +118,11 @@ pub struct FieldInfo {
 pub struct TypeInfo {
     /// The name in Faiss and in Python.
     pub name: &'static str,
+    /// The help text.
     pub doc: &'static str,
+    /// The type that it extends.
     pub parent: Option<&'static TypeInfo>,
+    /// Whether there are no objects of this type itself.
     pub is_abstract: bool,
     /// Own fields, without the parent's.
     pub fields: &'static [FieldInfo],
@@ -95,6 +134,7 @@ pub struct TypeInfo {
     pub views: &'static [&'static (dyn Any + Send + Sync)],
     /// A deep copy: objects that this one refers to are copied too.
     pub copy: Option<fn(&dyn Object) -> Result<Handle>>,
+    /// Makes an object as it is without arguments.
     pub default: fn() -> Box<dyn Object>,
 }
 
@@ -104,20 +144,25 @@ impl TypeInfo {
         std::iter::successors(Some(self), |t| t.parent)
     }
 
+    /// Whether it is the type of that name or extends it.
     pub fn is_a(&'static self, name: &str) -> bool {
         self.lineage().any(|t| t.name == name)
     }
 
+    /// The method of that name, of this type or of one that it extends.
     pub fn method(&'static self, name: &str) -> Option<&'static Method> {
         self.lineage().find_map(|t| t.methods.iter().find(|m| m.name == name))
     }
 
+    /// The field of that name, of this type or of one that it extends.
     pub fn field(&'static self, name: &str) -> Option<&'static FieldInfo> {
         self.lineage().find_map(|t| t.fields.iter().find(|f| f.name == name))
     }
 }
 
+/// A type that has a description.
 pub trait Described {
+    /// The description.
     const INFO: &'static TypeInfo;
 }
 
@@ -125,13 +170,17 @@ pub trait Described {
 pub trait Object: Any + Send + Sync {
     /// The description of the most derived type.
     fn info(&self) -> &'static TypeInfo;
+    /// The object for a cast to its type.
     fn as_any(&self) -> &dyn Any;
+    /// The same, to be changed.
     fn as_any_mut(&mut self) -> &mut dyn Any;
     /// The field of that name, the parent's included.
     fn field(&self, name: &str) -> Option<FieldRef<'_>>;
+    /// The field of that name, to be changed.
     fn field_mut(&mut self, name: &str) -> Option<&mut dyn FieldMut>;
     /// The embedded parent: what this object is as its base class.
     fn parent_object(&self) -> Option<&dyn Object>;
+    /// The parent, to be changed.
     fn parent_object_mut(&mut self) -> Option<&mut dyn Object>;
 }
 
@@ -196,25 +245,33 @@ pub fn copy_fields(from: &dyn Object, to: &mut dyn Object) -> Result<()> {
 
 /// What a field shows when read.
 pub enum FieldRef<'a> {
+    /// A value.
     Value(Value),
+    /// A vector, where it lies.
     Vector(&'a dyn VectorField),
+    /// An object inside this one.
     Part(&'a dyn Object),
 }
 
 /// A type that a public field can have.
 pub trait Field: FieldMut {
+    /// The type.
     const KIND: Kind;
+    /// The value, or where it lies.
     fn get(&self) -> FieldRef<'_>;
 }
 
 /// How a field is changed from outside. The defaults refuse.
 pub trait FieldMut {
+    /// Sets the value; an error where its type is another.
     fn set(&mut self, _value: Value) -> Result<()> {
         Err(Error::type_error("this field can't be assigned"))
     }
+    /// The vector, to be changed, if it is one.
     fn vector_mut(&mut self) -> Option<&mut dyn VectorField> {
         None
     }
+    /// The object inside, to be changed, if it is one.
     fn part_mut(&mut self) -> Option<&mut dyn Object> {
         None
     }
@@ -222,13 +279,17 @@ pub trait FieldMut {
 
 /// A `std::vector` as Python sees it.
 pub trait VectorField: Send + Sync {
+    /// What it holds.
     fn element(&self) -> ElementKind;
+    /// How many there are.
     fn len(&self) -> usize;
+    /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
     /// The elements' bytes, native byte order.
     fn bytes(&self) -> &[u8];
+    /// The elements as bytes, to be changed.
     fn bytes_mut(&mut self) -> &mut [u8];
     /// Changes the number of elements; new ones are zero.
     fn resize(&mut self, n: usize) -> Result<()>;
@@ -241,6 +302,7 @@ pub trait VectorField: Send + Sync {
 /// # Safety
 /// The type has no padding, no invalid bit pattern, and `ELEMENT` names its size and meaning.
 pub unsafe trait Element: Copy + Default + Send + Sync + 'static {
+    /// What it is.
     const ELEMENT: ElementKind;
 }
 

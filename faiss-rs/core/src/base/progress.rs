@@ -9,11 +9,15 @@ use parking_lot::RwLock;
 /// One step of a long piece of work: `done` of `total` units of `what`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step<'a> {
+    /// The work.
     pub what: &'a str,
+    /// Steps that are done.
     pub done: usize,
+    /// Steps of the whole.
     pub total: usize,
 }
 
+/// Who is told.
 pub type Callback = Arc<dyn Fn(Step<'_>) + Send + Sync>;
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);

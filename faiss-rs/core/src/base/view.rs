@@ -13,7 +13,9 @@ use super::{Error, Result};
 
 /// The way from an object to a view of it. `None` for an object of another type.
 pub struct Casts<T: ?Sized + 'static> {
+    /// Sees an object as a `T`, if its type can be seen so.
     pub get: fn(&dyn Object) -> Option<&T>,
+    /// The same, to be changed.
     pub get_mut: fn(&mut dyn Object) -> Option<&mut T>,
 }
 

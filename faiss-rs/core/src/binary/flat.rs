@@ -16,6 +16,7 @@ use crate::selector::IDSelector;
 #[derive(Object, Clone)]
 #[object(methods, implements(IndexBinary), copy)]
 pub struct IndexBinaryFlat {
+    /// What every binary index has.
     #[object(parent)]
     pub base: IndexBinaryBase,
     /// The vectors, `ntotal * code_size` bytes.
@@ -40,7 +41,7 @@ impl Default for IndexBinaryFlat {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryFlat>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexBinaryFlat>().format(Format {
     fourccs: &["IBxF"],
     read: |input, _| {
         let base = header::read(input)?;

@@ -16,6 +16,7 @@ const BLOCK: usize = 4096;
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryFromFloat {
+    /// What every binary index has.
     #[object(parent)]
     pub base: IndexBinaryBase,
     /// The index over floats.
@@ -24,7 +25,7 @@ pub struct IndexBinaryFromFloat {
     pub own_fields: bool,
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryFromFloat>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexBinaryFromFloat>().format(Format {
     fourccs: &["IBFf"],
     read: |input, _| {
         let base = header::read(input)?;

@@ -64,6 +64,7 @@ struct List {
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(IndexBinary), copy)]
 pub struct IndexBinaryHash {
+    /// What every binary index has.
     #[object(parent)]
     pub base: IndexBinaryBase,
     lists: FxHashMap<u64, List>,
@@ -110,13 +111,13 @@ pub(super) fn check_bits(b: i64) -> Result<i32> {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryHash>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexBinaryHash>().format(Format {
     fourccs: &["IBHh"],
     read: |input, _| Ok(Handle::new(IndexBinaryHash::read(input)?)),
     write: |object, out| receiver::<IndexBinaryHash>(object)?.write(out),
 });
 
-pub const STATS: Row = Row::of::<IndexBinaryHashStats>();
+pub(crate) const STATS: Row = Row::of::<IndexBinaryHashStats>();
 
 #[methods(new)]
 impl IndexBinaryHash {
@@ -159,7 +160,7 @@ impl IndexBinaryHash {
             let agree = list.ids.len() as u64 == n && list.codes.len() == list.ids.len() * base.bytes();
             Error::check(agree, "il.ids.size() == ilsz && il.vecs.size() == ilsz * code_size")?;
             total += n;
-            lists.insert(hash, list);
+            Error::check(lists.insert(hash, list).is_none(), "a hash has one list")?;
         }
         Error::check(total == base.ntotal as u64, "the lists of the hash table hold ntotal vectors")?;
         Ok(IndexBinaryHash { base, lists, b, nflip })

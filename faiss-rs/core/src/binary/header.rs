@@ -8,6 +8,7 @@ use crate::stream::{Reader, Writer};
 /// The largest dimension of a file, in bits.
 const MAX_D: i32 = 1 << 20;
 
+/// Writes the header.
 pub fn write(base: &IndexBinaryBase, out: &mut Writer<'_>) -> Result<()> {
     out.i32(base.d)?;
     out.i32(base.code_size)?;
@@ -16,6 +17,7 @@ pub fn write(base: &IndexBinaryBase, out: &mut Writer<'_>) -> Result<()> {
     out.i32(base.metric_type as i32)
 }
 
+/// Reads it; an error where its numbers make no sense.
 pub fn read(input: &mut Reader<'_>) -> Result<IndexBinaryBase> {
     let (d, code_size, ntotal) = (input.i32()?, input.i32()?, input.i64()?);
     let whole = (0..=MAX_D).contains(&d) && d % 8 == 0 && code_size == d / 8;
@@ -34,6 +36,7 @@ pub fn read_index(input: &mut Reader<'_>, d: i32) -> Result<Option<Shared<dyn In
     Ok(Some(index))
 }
 
+/// Writes an index inside another's file, or that there is none.
 pub fn write_index(index: Option<&Shared<dyn IndexBinary>>, out: &mut Writer<'_>) -> Result<()> {
     match index {
         Some(index) => write_nested(&*index.read(), out),

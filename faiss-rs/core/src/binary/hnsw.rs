@@ -25,6 +25,7 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Clone)]
 #[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryHNSW {
+    /// What every binary index has.
     #[object(parent)]
     pub base: IndexBinaryBase,
     /// The graph.
@@ -52,7 +53,7 @@ impl Default for IndexBinaryHNSW {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryHNSW>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexBinaryHNSW>().format(Format {
     fourccs: &["IBHf"],
     read: |input, _| {
         let base = header::read(input)?;
@@ -284,6 +285,7 @@ impl IndexBinary for IndexBinaryHNSW {
 #[derive(Object, Clone)]
 #[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryHNSWCagra {
+    /// The graph and its storage.
     #[object(parent)]
     pub graph: IndexBinaryHNSW,
     /// There is no level but the lowest, and nothing can be added.
@@ -302,7 +304,7 @@ impl Default for IndexBinaryHNSWCagra {
     }
 }
 
-pub const CAGRA: Row = Row::of::<IndexBinaryHNSWCagra>().format(Format {
+pub(crate) const CAGRA: Row = Row::of::<IndexBinaryHNSWCagra>().format(Format {
     fourccs: &["IBHc"],
     read: |input, _| {
         let base = header::read(input)?;

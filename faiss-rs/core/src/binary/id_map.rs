@@ -17,6 +17,7 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryIDMap {
+    /// What every binary index has.
     #[object(parent)]
     pub base: IndexBinaryBase,
     /// The index whose ids count up.
@@ -27,7 +28,7 @@ pub struct IndexBinaryIDMap {
     pub id_map: SharedIds,
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryIDMap>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexBinaryIDMap>().format(Format {
     fourccs: &["IBMp"],
     read: |input, _| Ok(Handle::new(IndexBinaryIDMap::read(input)?)),
     write: |object, out| receiver::<IndexBinaryIDMap>(object)?.write("IBMp", out),
@@ -180,12 +181,13 @@ fn merge(this: &mut IndexBinaryIDMap, other: &mut dyn IndexBinary, add_id: i64) 
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryIDMap2 {
+    /// The index inside and its ids.
     #[object(parent)]
     pub map: IndexBinaryIDMap,
     rev_map: Places,
 }
 
-pub const ROW2: Row = Row::of::<IndexBinaryIDMap2>().format(Format {
+pub(crate) const ROW2: Row = Row::of::<IndexBinaryIDMap2>().format(Format {
     fourccs: &["IBM2"],
     read: |input, _| {
         let mut index = IndexBinaryIDMap2 { map: IndexBinaryIDMap::read(input)?, ..Default::default() };

@@ -32,6 +32,7 @@ const SCAN_BLOCK: usize = 512;
 #[derive(Object, Clone)]
 #[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryIVF {
+    /// What every binary index has.
     #[object(parent)]
     pub base: IndexBinaryBase,
     /// The lists.
@@ -80,7 +81,7 @@ impl Default for IndexBinaryIVF {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryIVF>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexBinaryIVF>().format(Format {
     fourccs: &["IBwF"],
     read: |input, _| Ok(Handle::new(IndexBinaryIVF::read(input)?)),
     write: |object, out| receiver::<IndexBinaryIVF>(object)?.write(out),
@@ -234,6 +235,7 @@ impl IndexBinaryIVF {
         }
     }
 
+    /// The quantizer; an error where there is none.
     pub fn quantizer(&self) -> Result<&Shared<dyn IndexBinary>> {
         self.quantizer.as_ref().ok_or_else(|| Error::failed("quantizer", "the index has no quantizer"))
     }

@@ -18,7 +18,7 @@ pub struct BinaryInvertedListScanner {
     query: Vec<u8>,
 }
 
-pub const ROW: Row = Row::of::<BinaryInvertedListScanner>();
+pub(crate) const ROW: Row = Row::of::<BinaryInvertedListScanner>();
 
 #[methods]
 impl BinaryInvertedListScanner {

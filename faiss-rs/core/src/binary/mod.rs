@@ -43,7 +43,7 @@ pub struct IndexBinaryBase {
     pub metric_type: MetricType,
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryBase>();
+pub(crate) const ROW: Row = Row::of::<IndexBinaryBase>();
 
 impl Default for IndexBinaryBase {
     fn default() -> Self {
@@ -103,7 +103,9 @@ impl IndexBinaryBase {
 /// `params` is a [`SearchParameters`](crate::index::SearchParameters) or a type derived from it. Results are ordered by Hamming distance, nearest
 /// first; where fewer than `k` exist, the label is -1 and the distance [`WORST`].
 pub trait IndexBinary: Object {
+    /// What every binary index has.
     fn base(&self) -> &IndexBinaryBase;
+    /// The same, to be changed.
     fn base_mut(&mut self) -> &mut IndexBinaryBase;
 
     /// Learns from `x` what the index needs before vectors can be added.
@@ -112,6 +114,7 @@ pub trait IndexBinary: Object {
     }
     /// Adds vectors; their ids count up from `ntotal`.
     fn add(&mut self, x: &[u8]) -> Result<()>;
+    /// Adds vectors (n, d / 8) with ids of their own.
     fn add_with_ids(&mut self, _x: &[u8], _ids: &[i64]) -> Result<()> {
         Err(Error::unsupported("add_with_ids", self.info().name))
     }

@@ -20,6 +20,7 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(IndexBinary), copy = deep_copy)]
 pub struct IndexBinaryMultiHash {
+    /// What every binary index has.
     #[object(parent)]
     pub base: IndexBinaryBase,
     /// The vectors.
@@ -37,7 +38,7 @@ pub struct IndexBinaryMultiHash {
     pub nflip: i32,
 }
 
-pub const ROW: Row = Row::of::<IndexBinaryMultiHash>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexBinaryMultiHash>().format(Format {
     fourccs: &["IBHm"],
     read: |input, _| Ok(Handle::new(IndexBinaryMultiHash::read(input)?)),
     write: |object, out| receiver::<IndexBinaryMultiHash>(object)?.write(out),
@@ -110,7 +111,7 @@ impl IndexBinaryMultiHash {
                 let list: Option<Vec<i64>> = (0..n).map(|_| bits.read(id_bits).map(|id| id as i64)).collect();
                 let list = list.ok_or_else(short)?;
                 Error::check(list.iter().all(|id| (0..base.ntotal).contains(id)), "id < ntotal")?;
-                map.insert(hash, list);
+                Error::check(map.insert(hash, list).is_none(), "a hash has one list in a table")?;
             }
             maps.push(map);
         }

@@ -19,11 +19,17 @@ fn workspace(answer: f64) -> (Vec<f32>, Vec<f64>, usize) {
 
 /// `c = alpha * op(a) * op(b) + beta * c`, where `op` is the matrix or, if so marked, its transpose.
 pub struct Product<'a> {
+    /// The left matrix, row-major.
     pub a: &'a [f32],
+    /// Whether the left matrix is given by columns.
     pub transpose_a: bool,
+    /// The right matrix.
     pub b: &'a [f32],
+    /// Whether the right matrix is given by columns.
     pub transpose_b: bool,
+    /// By what the product is multiplied.
     pub alpha: f32,
+    /// By what the result is multiplied before the product is added.
     pub beta: f32,
 }
 
@@ -216,6 +222,7 @@ pub fn orthonormal_columns(m: usize, n: usize, matrix: &mut [f32]) -> Result<()>
 /// Principal components of vectors, strongest first.
 #[derive(Clone, Debug, Default)]
 pub struct Components {
+    /// The mean of the vectors, which is subtracted.
     pub mean: Vec<f32>,
     /// Sums of squares along the components; 0 beyond the last.
     pub eigenvalues: Vec<f32>,

@@ -11,11 +11,12 @@ use crate::registry::Row;
 #[derive(Object, Clone)]
 #[object(methods, copy)]
 pub struct Clustering1D {
+    /// The parameters and centroids.
     #[object(parent)]
     pub clustering: Clustering,
 }
 
-pub const ROW: Row = Row::of::<Clustering1D>();
+pub(crate) const ROW: Row = Row::of::<Clustering1D>();
 
 impl Default for Clustering1D {
     fn default() -> Self {

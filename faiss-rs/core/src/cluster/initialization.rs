@@ -37,7 +37,7 @@ pub struct ClusteringInitialization {
     pub afkmc2_chain_length: i32,
 }
 
-pub const ROW: Row = Row::of::<ClusteringInitialization>();
+pub(crate) const ROW: Row = Row::of::<ClusteringInitialization>();
 
 impl Default for ClusteringInitialization {
     fn default() -> Self {
@@ -47,6 +47,7 @@ impl Default for ClusteringInitialization {
 
 #[methods]
 impl ClusteringInitialization {
+    /// `k` centroids of `d` numbers.
     #[new]
     pub fn new(d: usize, k: usize) -> Self {
         ClusteringInitialization { d, k, method: RANDOM, seed: 1234, afkmc2_chain_length: 50 }

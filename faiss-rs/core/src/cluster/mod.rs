@@ -21,9 +21,11 @@ use crate::random::{SplitMix64RandomGenerator, rand_perm_prefix};
 use crate::registry::Row;
 use crate::simd;
 
-pub use exact::{Clustering1D, ROW as ONE_DIMENSION, kmeans1d};
+pub(crate) use exact::ROW as ONE_DIMENSION;
+pub use exact::{Clustering1D, kmeans1d};
 pub use initialization::ClusteringInitialization;
-pub use parameters::{ClusteringParameters, ROW as PARAMETERS};
+pub use parameters::ClusteringParameters;
+pub(crate) use parameters::ROW as PARAMETERS;
 pub use update::{imbalance_factor, split_clusters};
 
 /// What one round of the clustering was like.
@@ -33,6 +35,7 @@ pub struct ClusteringIterationStats {
     pub obj: f32,
     /// Seconds since the clustering began, and of them in searches.
     pub time: f64,
+    /// Seconds of them in searches.
     pub time_search: f64,
     /// 1 where all clusters are of one size, larger where they are not.
     pub imbalance_factor: f64,
@@ -55,6 +58,7 @@ fn stats_table(stats: &[ClusteringIterationStats]) -> Rows<f64> {
 #[derive(Object, Default, Clone)]
 #[object(methods, copy)]
 pub struct Clustering {
+    /// What all clusterings take.
     #[object(parent)]
     pub cp: ClusteringParameters,
     /// Dimension of the vectors.
@@ -68,7 +72,7 @@ pub struct Clustering {
     pub iteration_stats: Vec<ClusteringIterationStats>,
 }
 
-pub const ROW: Row = Row::of::<Clustering>();
+pub(crate) const ROW: Row = Row::of::<Clustering>();
 
 #[methods(new)]
 impl Clustering {
@@ -91,6 +95,7 @@ impl Clustering {
 }
 
 impl Clustering {
+    /// `k` clusters of vectors of `d` numbers.
     pub fn new(d: usize, k: usize) -> Self {
         Clustering { d, k, ..Default::default() }
     }

@@ -88,4 +88,4 @@ impl ClusteringParameters {
     }
 }
 
-pub const ROW: Row = Row::of::<ClusteringParameters>();
+pub(crate) const ROW: Row = Row::of::<ClusteringParameters>();

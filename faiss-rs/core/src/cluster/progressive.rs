@@ -15,6 +15,7 @@ use crate::registry::Row;
 #[derive(Object, Clone)]
 #[object(new, copy)]
 pub struct ProgressiveDimClusteringParameters {
+    /// What all clusterings take.
     #[object(parent)]
     pub cp: ClusteringParameters,
     /// Number of steps from one dimension to all.
@@ -23,7 +24,7 @@ pub struct ProgressiveDimClusteringParameters {
     pub apply_pca: bool,
 }
 
-pub const PARAMETERS: Row = Row::of::<ProgressiveDimClusteringParameters>();
+pub(crate) const PARAMETERS: Row = Row::of::<ProgressiveDimClusteringParameters>();
 
 impl Default for ProgressiveDimClusteringParameters {
     fn default() -> Self {
@@ -45,7 +46,7 @@ crate::view!(DimIndexFactory, "ProgressiveDimIndexFactory");
 #[object(methods, implements(DimIndexFactory), copy)]
 pub struct ProgressiveDimIndexFactory {}
 
-pub const FACTORY: Row = Row::of::<ProgressiveDimIndexFactory>();
+pub(crate) const FACTORY: Row = Row::of::<ProgressiveDimIndexFactory>();
 
 #[methods(new)]
 impl ProgressiveDimIndexFactory {}
@@ -60,6 +61,7 @@ impl DimIndexFactory for ProgressiveDimIndexFactory {
 #[derive(Object, Default, Clone)]
 #[object(methods, copy)]
 pub struct ProgressiveDimClustering {
+    /// The parameters.
     #[object(parent)]
     pub parameters: ProgressiveDimClusteringParameters,
     /// Dimension of the vectors.
@@ -73,7 +75,7 @@ pub struct ProgressiveDimClustering {
     pub iteration_stats: Vec<ClusteringIterationStats>,
 }
 
-pub const ROW: Row = Row::of::<ProgressiveDimClustering>();
+pub(crate) const ROW: Row = Row::of::<ProgressiveDimClustering>();
 
 #[methods]
 impl ProgressiveDimClustering {

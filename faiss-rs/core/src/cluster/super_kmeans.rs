@@ -19,6 +19,7 @@ pub use declared::*;
 #[derive(Object, Clone)]
 #[object(new, copy)]
 pub struct SuperKMeansParameters {
+    /// What all clusterings take.
     #[object(parent)]
     pub cp: ClusteringParameters,
     /// First dimensions whose products are computed for all pairs, as a part of all.
@@ -43,7 +44,7 @@ pub struct SuperKMeansParameters {
     pub omp_chunk: i32,
 }
 
-pub const PARAMETERS: Row = Row::of::<SuperKMeansParameters>();
+pub(crate) const PARAMETERS: Row = Row::of::<SuperKMeansParameters>();
 
 impl Default for SuperKMeansParameters {
     fn default() -> Self {
@@ -77,14 +78,16 @@ pub struct SuperKMeans {
     pub centroids: Vec<f32>,
     /// The part of pairs left out in each round: 0.
     pub gemm_pruning_rates: Vec<f32>,
+    /// What each iteration did.
     #[object(skip)]
     pub iteration_stats: Vec<ClusteringIterationStats>,
 }
 
-pub const ROW: Row = Row::of::<SuperKMeans>();
+pub(crate) const ROW: Row = Row::of::<SuperKMeans>();
 
 #[methods]
 impl SuperKMeans {
+    /// `k` clusters of vectors of `d` numbers.
     #[new]
     pub fn new(d: i32, k: i32, #[default = None] cp: Option<&SuperKMeansParameters>) -> Result<Self> {
         let cp = cp.cloned().unwrap_or_default();

@@ -24,6 +24,12 @@ pub trait DistanceComputer: Send {
     fn prefetch(&self, _i: usize) {}
 }
 
+/// Compares in two steps, of which the first costs less. Distances are keys, of which the smaller is the better.
+pub trait StagedComputer: DistanceComputer {
+    /// An estimate of the distance of the query to vector `i`, which must exist, and what that distance is, all but certainly, not below.
+    fn estimate(&self, i: usize) -> (f32, f32);
+}
+
 impl<T: DistanceComputer + ?Sized> DistanceComputer for Box<T> {
     fn set_query(&mut self, x: &[f32]) -> Result<()> {
         (**self).set_query(x)
@@ -88,6 +94,7 @@ pub struct FlatDistanceComputer<'a> {
 }
 
 impl<'a> FlatDistanceComputer<'a> {
+    /// Over vectors `y` of `d` numbers; `arg` is the metric's, for those that have one.
     pub fn new(y: &'a [f32], d: usize, metric: MetricType, arg: f32) -> Self {
         FlatDistanceComputer { y, d, pairs: Pairs::new(metric, arg), query: vec![0.0; d] }
     }

@@ -11,8 +11,11 @@ pub use declared::*;
 
 /// What results are compared by.
 pub trait Score: Copy + PartialEq {
+    /// The smallest value.
     const LEAST: Self;
+    /// The largest value.
     const LARGEST: Self;
+    /// How two compare.
     fn order(&self, other: &Self) -> Ordering;
 }
 
@@ -34,8 +37,11 @@ impl Score for i32 {
 
 /// Rows of `k` values and ids; an id of -1 is no result.
 pub struct HeapArray<'a, T> {
+    /// Entries of a heap.
     pub k: usize,
+    /// The values of all heaps, one heap after the other.
     pub val: &'a mut [T],
+    /// The ids beside them.
     pub ids: &'a mut [i64],
     /// Whether the largest values are kept.
     pub keep_max: bool,
@@ -44,8 +50,11 @@ pub struct HeapArray<'a, T> {
 /// Ids of results: of row `i` those at `i * stride`, or without any 0, 1, ... plus `first`.
 #[derive(Clone, Copy)]
 pub struct Ids<'a> {
+    /// The ids; without them, numbers from `first` on.
     pub given: Option<&'a [i64]>,
+    /// Ids of a row.
     pub stride: usize,
+    /// The first id, where none are given.
     pub first: i64,
 }
 

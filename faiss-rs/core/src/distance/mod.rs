@@ -69,8 +69,11 @@ impl Thresholds {
 /// `n` vectors to search in, row-major, `d` wide.
 #[derive(Clone, Copy)]
 pub struct Database<'a> {
+    /// The vectors.
     pub y: &'a [f32],
+    /// How many there are.
     pub n: usize,
+    /// Numbers of a vector.
     pub d: usize,
     /// Squared norms, if they are known already.
     pub norms: Option<&'a [f32]>,
@@ -79,6 +82,7 @@ pub struct Database<'a> {
 }
 
 impl<'a> Database<'a> {
+    /// `n` vectors of `d` numbers; an error where `y` is not so long.
     pub fn new(y: &'a [f32], n: usize, d: usize) -> Result<Self> {
         if n.checked_mul(d).is_none_or(|size| size > y.len()) {
             return Err(Error::failed(
@@ -100,8 +104,11 @@ impl<'a> Database<'a> {
 /// The result of a range search over `nq` queries: query i's results are at `lims[i]..lims[i + 1]`, in ascending order of ids.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RangeSearchResult {
+    /// Where the results of each query begin in the other two, and where the last one's end: one more than there are queries.
     pub lims: Vec<usize>,
+    /// The distances.
     pub distances: Vec<f32>,
+    /// The ids.
     pub labels: Vec<i64>,
 }
 

@@ -16,7 +16,8 @@ use crate::index::pretransform::IndexPreTransform;
 use crate::registry::REGISTRY;
 use crate::transform::VectorTransform;
 
-pub use parameters::{ParameterSpace, ROW as PARAMETER_SPACE};
+pub use parameters::ParameterSpace;
+pub(crate) use parameters::ROW as PARAMETER_SPACE;
 
 /// How deep descriptions may be nested.
 const MAX_DEPTH: usize = 16;

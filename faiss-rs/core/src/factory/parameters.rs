@@ -23,7 +23,7 @@ impl Default for ParameterSpace {
     }
 }
 
-pub const ROW: Row = Row::of::<ParameterSpace>();
+pub(crate) const ROW: Row = Row::of::<ParameterSpace>();
 
 #[methods(new)]
 impl ParameterSpace {

@@ -2,6 +2,7 @@
 
 use crate::base::{Error, MetricType, Result};
 use crate::distance::DistanceComputer;
+use crate::distance::computer::StagedComputer;
 use crate::index::Index;
 
 /// A query, compared with stored vectors: similarities are negated. One for each thread.
@@ -11,6 +12,7 @@ pub struct Keys<C> {
 }
 
 impl<C: DistanceComputer> Keys<C> {
+    /// The keys are the computer's distances by this metric.
     pub fn new(computer: C, metric: MetricType) -> Self {
         Keys { computer, sign: if metric.is_similarity() { -1.0 } else { 1.0 } }
     }
@@ -25,11 +27,22 @@ impl<C: DistanceComputer> Keys<C> {
         &mut self.computer
     }
 
+    /// The key of a vertex, which must exist.
     #[inline]
     pub fn key(&self, i: u32) -> f32 {
         self.sign * self.computer.distance(i as usize)
     }
 
+    /// See [`StagedComputer::estimate`].
+    #[inline]
+    pub fn estimate(&self, i: u32) -> (f32, f32)
+    where
+        C: StagedComputer,
+    {
+        self.computer.estimate(i as usize)
+    }
+
+    /// The keys of four.
     #[inline]
     pub fn key_4(&self, ids: [u32; 4]) -> [f32; 4] {
         self.computer.batch_4(ids.map(|i| i as usize)).map(|distance| self.sign * distance)
@@ -41,6 +54,7 @@ impl<C: DistanceComputer> Keys<C> {
         self.sign * self.computer.symmetric_distance(i as usize, j as usize)
     }
 
+    /// Hints that a vertex is compared soon.
     #[inline]
     pub fn prefetch(&self, i: u32) {
         self.computer.prefetch(i as usize);
@@ -90,10 +104,12 @@ impl<C: DistanceComputer> Keys<C> {
 pub struct Given<'a> {
     storage: &'a dyn Index,
     metric: MetricType,
+    /// How many there are.
     pub n: usize,
 }
 
 impl<'a> Given<'a> {
+    /// The first `n` vectors of an index; an error where there are not so many.
     pub fn new(storage: &'a dyn Index, negated: bool, n: i32) -> Result<Self> {
         let stored = storage.base().ntotal;
         let count = usize::try_from(n).ok().filter(|_| i64::from(n) <= stored);

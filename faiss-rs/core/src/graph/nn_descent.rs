@@ -56,7 +56,7 @@ pub struct NNDescent {
     scratch: Shelf<Scratch>,
 }
 
-pub const ROW: Row = Row::of::<NNDescent>();
+pub(crate) const ROW: Row = Row::of::<NNDescent>();
 
 impl Default for NNDescent {
     fn default() -> Self {
@@ -344,7 +344,7 @@ impl NNDescent {
         Ok(found)
     }
 
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         for v in [self.ntotal, self.d, self.K, self.S, self.R, self.L, self.iter, self.search_L, self.random_seed] {
             out.i32(v)?;
         }
@@ -352,7 +352,7 @@ impl NNDescent {
         out.vec(&self.final_graph)
     }
 
-    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
         let (ntotal, d, k) = (input.i32()?, input.i32()?, input.i32()?);
         let mut made = NNDescent { ntotal, ..NNDescent::new(d, k) };
         for field in [&mut made.S, &mut made.R, &mut made.L, &mut made.iter, &mut made.search_L, &mut made.random_seed]

@@ -41,7 +41,7 @@ pub struct NSG {
     tables: Shelf<VisitedTable>,
 }
 
-pub const ROW: Row = Row::of::<NSG>();
+pub(crate) const ROW: Row = Row::of::<NSG>();
 
 impl Default for NSG {
     fn default() -> Self {
@@ -434,7 +434,7 @@ impl NSG {
         found.into_iter().take(k).map(|(key, id)| (key, i64::from(id))).collect()
     }
 
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         for v in [self.ntotal, self.R, self.L, self.C, self.search_L, self.enterpoint] {
             out.i32(v)?;
         }
@@ -446,7 +446,7 @@ impl NSG {
         Ok(())
     }
 
-    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
         let mut made = NSG { ntotal: input.i32()?, R: input.i32()?, L: input.i32()?, C: input.i32()?, ..NSG::new(1) };
         (made.search_L, made.enterpoint) = (input.i32()?, input.i32()?);
         made.is_built = input.bool("is_built")?;

@@ -6,7 +6,9 @@ use std::collections::BinaryHeap;
 /// A vertex and its key, ordered by key alone. Keys that can't be compared, NaNs, count as equal, so that heaps arrange them as Faiss's do.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
+    /// The smaller, the nearer.
     pub key: f32,
+    /// Its number.
     pub vertex: u32,
 }
 

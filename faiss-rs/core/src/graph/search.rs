@@ -6,15 +6,18 @@
 use std::cmp::Reverse;
 
 use super::Keys;
-use super::queue::{Farthest, Nearest, Node};
+use super::queue::{Farthest, Nearest, Node, Pool};
 use super::visited::{Scratch, VisitedTable};
 use crate::base::{Error, Result, interrupt};
 use crate::distance::DistanceComputer;
+use crate::distance::collect::Collector;
+use crate::distance::computer::StagedComputer;
 
 /// Who is linked with whom, at one level of a graph.
 pub trait Links: Sync {
     /// The number of vertices.
     fn len(&self) -> usize;
+    /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -35,14 +38,21 @@ pub struct Stats {
     pub ndis: usize,
     /// Vertices whose links were looked at.
     pub nhops: usize,
+    /// Distances estimated, in searches of two steps, and those of them that were computed.
+    pub estimated: usize,
+    /// Estimated distances that were then computed.
+    pub refined: usize,
 }
 
 impl Stats {
+    /// Adds what another search did.
     pub fn add(&mut self, other: &Stats) {
         self.n1 += other.n1;
         self.n2 += other.n2;
         self.ndis += other.ndis;
         self.nhops += other.nhops;
+        self.estimated += other.estimated;
+        self.refined += other.refined;
     }
 }
 
@@ -130,13 +140,66 @@ pub fn nearest<C: DistanceComputer>(
     stats: &mut Stats,
     mut seen: impl FnMut(u32, f32),
 ) -> Result<()> {
+    starts.iter().for_each(|node| seen(node.vertex, node.key));
+    walk(links, starts, limits, scratch, stats, |fresh, pool, _| {
+        keys.for_each(fresh, |vertex, key| {
+            pool.push(vertex, key);
+            seen(vertex, key);
+        });
+    })
+}
+
+/// As [`nearest`], by two looks at each vertex. The second is taken, and the vertex offered to `found` if it is `wanted`, where the first says that it
+/// may be better than what is there; of the others the estimate stands among the candidates.
+pub fn nearest_staged<C: StagedComputer>(
+    links: &impl Links,
+    keys: &Keys<C>,
+    starts: &[Node],
+    limits: Limits,
+    scratch: &mut Scratch,
+    stats: &mut Stats,
+    found: &mut impl Collector,
+    wanted: impl Fn(i64) -> bool,
+) -> Result<()> {
+    starts.iter().for_each(|node| offer(found, node.vertex, node.key, &wanted));
+    walk(links, starts, limits, scratch, stats, |fresh, pool, stats| {
+        for vertex in fresh {
+            let (mut key, bound) = keys.estimate(*vertex);
+            if bound < found.threshold() {
+                key = keys.key(*vertex);
+                offer(found, *vertex, key, &wanted);
+                stats.refined += 1;
+                stats.ndis += 1;
+            }
+            pool.push(*vertex, key);
+        }
+        stats.estimated += fresh.len();
+    })
+}
+
+/// Gives a vertex to a collector, if it is wanted and good enough.
+fn offer(found: &mut impl Collector, vertex: u32, key: f32, wanted: impl Fn(i64) -> bool) {
+    if key < found.threshold() && wanted(i64::from(vertex)) {
+        found.push(key, i64::from(vertex));
+    }
+}
+
+/// Fills `scratch.pool` from `starts` on; `compare` pushes the vertices that it is given.
+#[inline(always)]
+fn walk(
+    links: &impl Links,
+    starts: &[Node],
+    limits: Limits,
+    scratch: &mut Scratch,
+    stats: &mut Stats,
+    mut compare: impl FnMut(&[u32], &mut Pool, &mut Stats),
+) -> Result<()> {
     let n = links.len();
     let Scratch { visited, pool, fresh } = scratch;
     pool.start(limits.capacity);
     for node in starts {
         visited.set(node.vertex);
         pool.push(node.vertex, node.key);
-        seen(node.vertex, node.key);
     }
     let mut steps = 0;
     let mut exhausted = true;
@@ -151,10 +214,7 @@ pub fn nearest<C: DistanceComputer>(
         if let Some(next) = pool.peek() {
             links.prefetch(next);
         }
-        keys.for_each(fresh, |vertex, key| {
-            pool.push(vertex, key);
-            seen(vertex, key);
-        });
+        compare(fresh, pool, stats);
         stats.ndis += fresh.len();
         if !limits.relative && steps as i64 > limits.ef {
             exhausted = pool.peek().is_none();

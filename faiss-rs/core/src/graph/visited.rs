@@ -31,6 +31,7 @@ impl VisitedTable {
         self.marks.get_mut(vertex as usize).is_some_and(|mark| std::mem::replace(mark, current) != current)
     }
 
+    /// Whether a vertex is marked.
     pub fn get(&self, vertex: u32) -> bool {
         self.marks.get(vertex as usize).is_some_and(|mark| *mark == self.current)
     }
@@ -39,7 +40,9 @@ impl VisitedTable {
 /// What a search needs beside the graph.
 #[derive(Default)]
 pub struct Scratch {
+    /// Which vertices were seen.
     pub visited: VisitedTable,
+    /// The candidates.
     pub pool: Pool,
     /// Vertices that are to be compared.
     pub fresh: Vec<u32>,
@@ -67,10 +70,12 @@ impl<T> Shelf<T> {
         self.0.lock().pop()
     }
 
+    /// Keeps a thing for others.
     pub fn put(&self, thing: T) {
         self.0.lock().push(thing);
     }
 
+    /// Lets go of all.
     pub fn clear(&self) {
         self.0.lock().clear();
     }

@@ -20,11 +20,12 @@ use crate::stream::FourCC;
 #[derive(Object, Default, Clone)]
 #[object(abstract, implements(Index))]
 pub struct IndexAdditiveQuantizer {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
 }
 
-pub const ROW: Row = Row::of::<IndexAdditiveQuantizer>();
+pub(crate) const ROW: Row = Row::of::<IndexAdditiveQuantizer>();
 
 impl Index for IndexAdditiveQuantizer {
     crate::inherit_index!(flat_codes);
@@ -73,13 +74,14 @@ macro_rules! additive_index {
         #[derive(Object, Default, Clone)]
         #[object(methods, implements(Index), copy = deep_copy)]
         pub struct $name {
+            /// The codes.
             #[object(parent)]
             pub additive: IndexAdditiveQuantizer,
             /// Makes the codes.
             pub $field: $quantizer,
         }
 
-        pub const $row: Row = Row::of::<$name>()
+        pub(crate) const $row: Row = Row::of::<$name>()
             .grammar(Grammar::Index(|d, part, metric| {
                 let Some(part) = AdditivePart::parse(part, metric) else { return Ok(None) };
                 let Some($field) = $quantizer::of_part(d, part)? else { return Ok(None) };
@@ -149,6 +151,7 @@ additive_index! {
 
 #[methods(new)]
 impl IndexResidualQuantizer {
+    /// `M` codebooks of `nbits` bits.
     #[new]
     pub fn new(
         d: i64,
@@ -160,6 +163,7 @@ impl IndexResidualQuantizer {
         Self::over(d, ResidualQuantizer::new(dim_of(d), equal_bits(M, nbits)?, search_type)?, metric)
     }
 
+    /// Codebooks of so many bits each.
     #[new]
     pub fn of_bits(
         d: i64,
@@ -173,6 +177,7 @@ impl IndexResidualQuantizer {
 
 #[methods(new)]
 impl IndexLocalSearchQuantizer {
+    /// `M` codebooks of `nbits` bits.
     #[new]
     pub fn new(
         d: i64,
@@ -187,6 +192,7 @@ impl IndexLocalSearchQuantizer {
 
 #[methods(new)]
 impl IndexProductResidualQuantizer {
+    /// `nsplits` parts of a vector, each with `Msub` codebooks of `nbits` bits.
     #[new]
     pub fn new(
         d: i64,
@@ -202,6 +208,7 @@ impl IndexProductResidualQuantizer {
 
 #[methods(new)]
 impl IndexProductLocalSearchQuantizer {
+    /// `nsplits` parts of a vector, each with `Msub` codebooks of `nbits` bits.
     #[new]
     pub fn new(
         d: i64,

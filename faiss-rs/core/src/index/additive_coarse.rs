@@ -3,6 +3,7 @@
 use faiss_derive::{Object, methods};
 
 use super::{Index, IndexBase, SearchParameters, dim_of, header};
+use crate::base::memory::filled;
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, threads};
 use crate::distance::collect::{Collector, Reservoir};
@@ -18,13 +19,14 @@ use crate::simd;
 #[derive(Object, Default, Clone)]
 #[object(abstract, implements(Index))]
 pub struct AdditiveCoarseQuantizer {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// Squared norms of all centroids.
     pub centroid_norms: Vec<f32>,
 }
 
-pub const ROW: Row = Row::of::<AdditiveCoarseQuantizer>();
+pub(crate) const ROW: Row = Row::of::<AdditiveCoarseQuantizer>();
 
 impl AdditiveCoarseQuantizer {
     fn new(d: i64, metric: MetricType) -> Result<Self> {
@@ -51,9 +53,10 @@ impl AdditiveCoarseQuantizer {
         distances: &mut [f32],
         labels: &mut [i64],
     ) -> Result<()> {
-        let aq = aq.aq();
+        let (total, aq) = (count(aq)? as usize, aq.aq());
+        aq.check_trained()?;
+        Error::check(self.base.ntotal as usize == total, "ntotal == 1 << tot_bits")?;
         let (d, similarity) = (self.base.dim(), self.base.metric_type == MetricType::InnerProduct);
-        let total = self.base.ntotal as usize;
         Error::check(similarity || self.centroid_norms.len() == total, "centroid_norms.size() == ntotal")?;
         let n = self.base.queries(x, k, distances, labels)?;
         let out = TopK::new(self.base.metric_type, k, distances, labels);
@@ -62,10 +65,17 @@ impl AdditiveCoarseQuantizer {
             let mut table = vec![0.0; aq.total_codebook_size];
             aq.compute_LUT(x, if similarity { -1.0 } else { -2.0 }, &mut table)?;
             // Sums of the tables of the first codebooks, by the numbers of their codes.
-            let mut sums = vec![if similarity { 0.0 } else { simd::fvec_norm_L2sqr(x) }];
+            let mut sums = filled(&[total], 0f32)?;
+            sums[0] = if similarity { 0.0 } else { simd::fvec_norm_L2sqr(x) };
+            let mut known = 1;
             for m in 0..aq.M {
                 let entries = &table[aq.codebook_offsets[m]..aq.codebook_offsets[m + 1]];
-                sums = entries.iter().flat_map(|entry| sums.iter().map(move |sum| sum + entry)).collect();
+                let (before, after) = sums[..known * entries.len()].split_at_mut(known);
+                for (sums, entry) in after.chunks_exact_mut(known).zip(&entries[1..]) {
+                    sums.iter_mut().zip(&*before).for_each(|(sum, before)| *sum = before + entry);
+                }
+                before.iter_mut().for_each(|sum| *sum += entries[0]);
+                known *= entries.len();
             }
             if !similarity {
                 sums.iter_mut().zip(&self.centroid_norms).for_each(|(sum, norm)| *sum += norm);
@@ -84,6 +94,7 @@ impl AdditiveCoarseQuantizer {
 
 /// The number of codes.
 fn count(aq: &dyn Additive) -> Result<i64> {
+    aq.aq().check()?;
     let bits = aq.aq().tot_bits - aq.aq().norm_bits;
     Error::check(bits < 32, "tot_bits < 32")?;
     Ok(1 << bits)
@@ -131,6 +142,7 @@ macro_rules! coarse {
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct ResidualCoarseQuantizer {
+    /// What coarse quantizers over sums have.
     #[object(parent)]
     pub coarse: AdditiveCoarseQuantizer,
     /// The quantizer.
@@ -153,6 +165,7 @@ impl Default for ResidualCoarseQuantizer {
 #[derive(Object, Clone)]
 #[object(fields)]
 pub struct SearchParametersResidualCoarseQuantizer {
+    /// What all searches take.
     #[object(parent)]
     pub base: SearchParameters,
     /// As the index's.
@@ -165,9 +178,9 @@ impl Default for SearchParametersResidualCoarseQuantizer {
     }
 }
 
-pub const PARAMETERS: Row = Row::of::<SearchParametersResidualCoarseQuantizer>();
+pub(crate) const PARAMETERS: Row = Row::of::<SearchParametersResidualCoarseQuantizer>();
 
-pub const RESIDUAL: Row = Row::of::<ResidualCoarseQuantizer>()
+pub(crate) const RESIDUAL: Row = Row::of::<ResidualCoarseQuantizer>()
     .grammar(Grammar::Index(|d, part, metric| {
         let part =
             part.strip_prefix("RCQ").and_then(|sizes| AdditivePart::parse(&format!("RQ{sizes}"), MetricType::L2));
@@ -187,7 +200,10 @@ pub const RESIDUAL: Row = Row::of::<ResidualCoarseQuantizer>()
             Error::check(index.rq.aq.base.d == index.dim(), "rq.d == d")?;
             if index.is_trained {
                 Error::check(index.ntotal == count(&index.rq)?, "ntotal == 1 << rq.tot_bits")?;
-                index.set_beam_factor(index.beam_factor)?;
+                check_beam_factor(index.beam_factor)?;
+                if index.restores_norms() {
+                    index.set_beam_factor(index.beam_factor)?;
+                }
             }
             Ok(Handle::new(index))
         },
@@ -200,7 +216,24 @@ pub const RESIDUAL: Row = Row::of::<ResidualCoarseQuantizer>()
         },
     });
 
+/// Centroids whose norms reading makes unasked, and numbers to add up for them where searches can do without.
+const MAX_RESTORED_NORMS: usize = 1 << 24;
+const MAX_UNASKED_SUMS: usize = 1 << 28;
+
+fn check_beam_factor(beam_factor: f32) -> Result<()> {
+    let fits = !beam_factor.is_nan() && !(0.0..1.0).contains(&beam_factor);
+    Error::check(fits, "new_beam_factor >= 1.0")
+}
+
 impl ResidualCoarseQuantizer {
+    /// Whether an index that was read gets its centroids' norms at once. So many that no small file should bring them about are left to
+    /// `set_beam_factor`; a search that needs them says so.
+    fn restores_norms(&self) -> bool {
+        let (total, sums) = (self.ntotal as usize, self.dim() * self.rq.aq.M);
+        let few = total.checked_mul(sums).is_some_and(|n| n <= MAX_UNASKED_SUMS);
+        total <= MAX_RESTORED_NORMS && (self.beam_factor < 0.0 || few)
+    }
+
     fn over(d: i64, rq: ResidualQuantizer, metric: MetricType) -> Result<Self> {
         Ok(ResidualCoarseQuantizer { coarse: AdditiveCoarseQuantizer::new(d, metric)?, rq, beam_factor: 4.0 })
     }
@@ -208,11 +241,13 @@ impl ResidualCoarseQuantizer {
 
 #[methods(new)]
 impl ResidualCoarseQuantizer {
+    /// `M` codebooks of `nbits` bits: `2^(M * nbits)` centroids.
     #[new]
     pub fn new(d: i64, M: usize, nbits: usize, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         Self::over(d, ResidualQuantizer::new(dim_of(d), equal_bits(M, nbits)?, 0)?, metric)
     }
 
+    /// Codebooks of so many bits each.
     #[new]
     pub fn of_bits(d: i64, nbits: &[i64], #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         Self::over(d, ResidualQuantizer::new(dim_of(d), bits_of(nbits)?, 0)?, metric)
@@ -220,7 +255,7 @@ impl ResidualCoarseQuantizer {
 
     /// Sets `beam_factor`: at least 1, or negative to look at all centroids.
     pub fn set_beam_factor(&mut self, new_beam_factor: f32) -> Result<()> {
-        Error::check(!(0.0..1.0).contains(&new_beam_factor), "new_beam_factor >= 1.0")?;
+        check_beam_factor(new_beam_factor)?;
         self.beam_factor = new_beam_factor;
         if self.metric_type == MetricType::L2 && self.coarse.centroid_norms.len() as i64 != self.ntotal {
             self.coarse.centroid_norms = self.rq.aq.compute_centroid_norms()?;
@@ -282,20 +317,24 @@ impl Index for ResidualCoarseQuantizer {
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct LocalSearchCoarseQuantizer {
+    /// What coarse quantizers over sums have.
     #[object(parent)]
     pub coarse: AdditiveCoarseQuantizer,
     /// The quantizer.
     pub lsq: LocalSearchQuantizer,
 }
 
-pub const LOCAL_SEARCH: Row = Row::of::<LocalSearchCoarseQuantizer>().grammar(Grammar::Index(|d, part, metric| {
-    let part = part.strip_prefix("LSCQ").and_then(|sizes| AdditivePart::parse(&format!("LSQ{sizes}"), MetricType::L2));
-    let Some(AdditivePart::LocalSearch { m, nbits, norm: 0 }) = part else { return Ok(None) };
-    Ok(Some(Handle::new(LocalSearchCoarseQuantizer::new(d, m, nbits, metric)?)))
-}));
+pub(crate) const LOCAL_SEARCH: Row =
+    Row::of::<LocalSearchCoarseQuantizer>().grammar(Grammar::Index(|d, part, metric| {
+        let part =
+            part.strip_prefix("LSCQ").and_then(|sizes| AdditivePart::parse(&format!("LSQ{sizes}"), MetricType::L2));
+        let Some(AdditivePart::LocalSearch { m, nbits, norm: 0 }) = part else { return Ok(None) };
+        Ok(Some(Handle::new(LocalSearchCoarseQuantizer::new(d, m, nbits, metric)?)))
+    }));
 
 #[methods(new)]
 impl LocalSearchCoarseQuantizer {
+    /// `M` codebooks of `nbits` bits: `2^(M * nbits)` centroids.
     #[new]
     pub fn new(d: i64, M: usize, nbits: usize, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         let lsq = LocalSearchQuantizer::new(dim_of(d), M, nbits, 0)?;

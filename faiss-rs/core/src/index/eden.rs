@@ -17,6 +17,7 @@ use crate::registry::{Format, Row};
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexEDEN {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
     /// The levels, of one of the types `QT_1bit_eden` to `QT_8bit_eden`.
@@ -42,7 +43,7 @@ impl Default for IndexEDEN {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexEDEN>()
+pub(crate) const ROW: Row = Row::of::<IndexEDEN>()
     .grammar(Grammar::Index(|d, part, metric| match part.strip_prefix("EDEN").and_then(|bits| bits_of(bits, 8)) {
         Some(nb_bits) => Ok(Some(Handle::new(IndexEDEN::new(d, metric, nb_bits, eden::UNBIASED)?))),
         None => Ok(None),

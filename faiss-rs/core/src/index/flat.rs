@@ -18,11 +18,12 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlat {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
 }
 
-pub const ROW: Row = Row::of::<IndexFlat>()
+pub(crate) const ROW: Row = Row::of::<IndexFlat>()
     .grammar(Grammar::Index(|d, part, metric| match part {
         "Flat" => Ok(Some(Handle::new(IndexFlat::new(d, metric)?))),
         _ => Ok(None),
@@ -43,6 +44,7 @@ pub const ROW: Row = Row::of::<IndexFlat>()
 
 #[methods(new)]
 impl IndexFlat {
+    /// Over `d`-dimensional vectors.
     #[new]
     pub fn new(d: i64, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         let base = IndexBase::new(d, metric)?;

@@ -13,6 +13,7 @@ use crate::selector::IDSelector;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlat1D {
+    /// The numbers.
     #[object(parent)]
     pub flat_l2: IndexFlatL2,
     /// Whether every addition updates the order; else `update_permutation` is to be called before a search.
@@ -22,7 +23,7 @@ pub struct IndexFlat1D {
 }
 
 // Files hold it as an IndexFlatL2: the order is not stored.
-pub const ROW: Row = Row::of::<IndexFlat1D>();
+pub(crate) const ROW: Row = Row::of::<IndexFlat1D>();
 
 impl Default for IndexFlat1D {
     fn default() -> Self {
@@ -33,6 +34,7 @@ impl Default for IndexFlat1D {
 
 #[methods]
 impl IndexFlat1D {
+    /// Over single numbers; they are put in order after each `add` if `continuous_update` is set.
     #[new]
     pub fn new(#[default = true] continuous_update: bool) -> Self {
         IndexFlat1D { continuous_update, ..Default::default() }

@@ -18,6 +18,7 @@ use crate::storage::codes::Codes;
 #[derive(Object, Default, Clone)]
 #[object(abstract, methods, implements(Index))]
 pub struct IndexFlatCodes {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// Bytes of one code.
@@ -26,7 +27,7 @@ pub struct IndexFlatCodes {
     pub codes: Codes,
 }
 
-pub const ROW: Row = Row::of::<IndexFlatCodes>();
+pub(crate) const ROW: Row = Row::of::<IndexFlatCodes>();
 
 /// The most vectors whose codes have no bytes.
 const MAX_WITHOUT_CODES: usize = 1 << 24;
@@ -53,6 +54,7 @@ impl IndexFlatCodes {
 }
 
 impl IndexFlatCodes {
+    /// Empty, of codes of so many bytes.
     pub fn new(base: IndexBase, code_size: usize) -> Self {
         IndexFlatCodes { base, code_size, codes: Codes::default() }
     }
@@ -151,12 +153,16 @@ pub fn check_same_type(this: &dyn Index, other: &dyn Index) -> Result<()> {
 
 /// An index of the codes of one quantizer. What is not here follows from the quantizer.
 pub trait FlatCodes: Index {
+    /// The codes.
     fn flat_codes(&self) -> &IndexFlatCodes;
+    /// The same, to be changed.
     fn flat_codes_mut(&mut self) -> &mut IndexFlatCodes;
     /// Makes and compares the codes.
     fn codec(&self) -> &dyn Quantizer;
+    /// What makes codes, to be trained.
     fn codec_mut(&mut self) -> &mut dyn Quantizer;
 
+    /// Trains what makes codes on vectors (n, d).
     fn train_codec(&mut self, x: &[f32]) -> Result<()> {
         self.codec_mut().train(x)
     }
@@ -310,7 +316,7 @@ pub fn reconstruct_n(index: &dyn FlatCodes, i0: i64, ni: usize, out: &mut [f32])
     index.codec().decode(&own.codes.as_slice()[first * own.code_size..(first + ni) * own.code_size], out)
 }
 
-pub fn get_distance_computer(index: &dyn FlatCodes) -> Result<Box<dyn DistanceComputer + '_>> {
+pub(crate) fn get_distance_computer(index: &dyn FlatCodes) -> Result<Box<dyn DistanceComputer + '_>> {
     index.check_codes()?;
     let own = index.flat_codes();
     Ok(Box::new(CodeComputer::new(index.codec(), own.metric_type, own.codes.as_slice())?))

@@ -14,11 +14,12 @@ use crate::registry::{Format, Row};
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlatIP {
+    /// The vectors.
     #[object(parent)]
     pub flat: IndexFlat,
 }
 
-pub const ROW: Row = Row::of::<IndexFlatIP>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexFlatIP>().format(Format {
     fourccs: &["IxFI"],
     read: |input, _| Ok(Handle::new(IndexFlatIP { flat: IndexFlat::read(input)? })),
     write: |object, out| IndexFlat::write(object, "IxFI", out),
@@ -26,6 +27,7 @@ pub const ROW: Row = Row::of::<IndexFlatIP>().format(Format {
 
 #[methods(new)]
 impl IndexFlatIP {
+    /// Over `d`-dimensional vectors.
     #[new]
     pub fn new(d: i64) -> Result<Self> {
         Ok(IndexFlatIP { flat: IndexFlat::new(d, MetricType::InnerProduct)? })

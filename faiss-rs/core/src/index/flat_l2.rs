@@ -14,13 +14,14 @@ use crate::selector::IDSelector;
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlatL2 {
+    /// The vectors.
     #[object(parent)]
     pub flat: IndexFlat,
     /// Squared norms of the stored vectors, if `sync_l2norms` was called; a change of the vectors drops them.
     pub cached_l2norms: Vec<f32>,
 }
 
-pub const ROW: Row = Row::of::<IndexFlatL2>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexFlatL2>().format(Format {
     fourccs: &["IxF2"],
     read: |input, _| Ok(Handle::new(IndexFlatL2 { flat: IndexFlat::read(input)?, cached_l2norms: Vec::new() })),
     write: |object, out| IndexFlat::write(object, "IxF2", out),
@@ -28,6 +29,7 @@ pub const ROW: Row = Row::of::<IndexFlatL2>().format(Format {
 
 #[methods(new)]
 impl IndexFlatL2 {
+    /// Over `d`-dimensional vectors.
     #[new]
     pub fn new(d: i64) -> Result<Self> {
         Ok(IndexFlatL2 { flat: IndexFlat::new(d, MetricType::L2)?, cached_l2norms: Vec::new() })

@@ -31,6 +31,7 @@ const MIN_PART: usize = 1 << 14;
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlatPanorama {
+    /// The vectors.
     #[object(parent)]
     pub flat: IndexFlat,
     /// Vectors of a batch, which lie level by level.
@@ -44,7 +45,7 @@ pub struct IndexFlatPanorama {
     pano: Panorama,
 }
 
-pub const ROW: Row = Row::of::<IndexFlatPanorama>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexFlatPanorama>().format(Format {
     fourccs: &["IxFP", "IxFp"],
     read: |input, code| {
         let similarity = code.is("IxFp");
@@ -61,6 +62,7 @@ pub const ROW: Row = Row::of::<IndexFlatPanorama>().format(Format {
 
 #[methods]
 impl IndexFlatPanorama {
+    /// With vectors in `n_levels` levels, and `batch_size` vectors beside each other; by L2 or inner product.
     #[new]
     pub fn new(d: i64, metric: MetricType, n_levels: usize, batch_size: usize) -> Result<Self> {
         let known = matches!(metric, MetricType::L2 | MetricType::InnerProduct);
@@ -369,11 +371,12 @@ macro_rules! by_metric {
         #[derive(Object, Clone, Default)]
         #[object(methods, implements(Index), copy)]
         pub struct $ty {
+            /// The vectors and their norms.
             #[object(parent)]
             pub panorama: IndexFlatPanorama,
         }
 
-        pub const $row: Row = Row::of::<$ty>().grammar(Grammar::Index(|d, part, metric| {
+        pub(crate) const $row: Row = Row::of::<$ty>().grammar(Grammar::Index(|d, part, metric| {
             let Some(sizes) = part.strip_prefix($name) else { return Ok(None) };
             let (levels, batch) = sizes.split_once('_').unwrap_or((sizes, ""));
             let batch = if sizes.contains('_') { number(batch) } else { Some(DEFAULT_BATCH_SIZE as i64) };
@@ -384,6 +387,7 @@ macro_rules! by_metric {
 
         #[methods]
         impl $ty {
+            /// With vectors in `n_levels` levels, and `batch_size` vectors beside each other.
             #[new]
             pub fn new(d: i64, n_levels: usize, #[default = DEFAULT_BATCH_SIZE] batch_size: usize) -> Result<Self> {
                 Ok($ty { panorama: IndexFlatPanorama::new(d, $metric, n_levels, batch_size)? })

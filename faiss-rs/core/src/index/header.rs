@@ -8,7 +8,7 @@ use crate::stream::{Reader, Writer};
 const DUMMY: i64 = 1 << 20;
 const MAX_D: i32 = 1 << 20;
 
-pub fn write(base: &IndexBase, out: &mut Writer<'_>) -> Result<()> {
+pub(crate) fn write(base: &IndexBase, out: &mut Writer<'_>) -> Result<()> {
     out.i32(base.d)?;
     out.i64(base.ntotal)?;
     out.i64(DUMMY)?;
@@ -21,7 +21,7 @@ pub fn write(base: &IndexBase, out: &mut Writer<'_>) -> Result<()> {
     Ok(())
 }
 
-pub fn read(input: &mut Reader<'_>) -> Result<IndexBase> {
+pub(crate) fn read(input: &mut Reader<'_>) -> Result<IndexBase> {
     let d = input.i32()?;
     if !(0..=MAX_D).contains(&d) {
         let condition = format!("(int64_t)(idx.d) >= (int64_t)(0) && (int64_t)(idx.d) < (int64_t)({})", MAX_D + 1);

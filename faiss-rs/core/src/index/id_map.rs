@@ -22,6 +22,7 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexIDMap {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// The index whose ids count up.
@@ -32,7 +33,7 @@ pub struct IndexIDMap {
     pub id_map: SharedIds,
 }
 
-pub const ROW: Row = Row::of::<IndexIDMap>()
+pub(crate) const ROW: Row = Row::of::<IndexIDMap>()
     .grammar(Grammar::Around(Around {
         name: "IDMap",
         leads: true,
@@ -214,12 +215,13 @@ fn merge(this: &mut IndexIDMap, other: &mut dyn Index, add_id: i64) -> Result<()
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexIDMap2 {
+    /// The index inside and its ids.
     #[object(parent)]
     pub map: IndexIDMap,
     rev_map: Places,
 }
 
-pub const ROW2: Row = Row::of::<IndexIDMap2>()
+pub(crate) const ROW2: Row = Row::of::<IndexIDMap2>()
     .grammar(Grammar::Around(Around {
         name: "IDMap2",
         leads: true,
@@ -239,6 +241,7 @@ pub const ROW2: Row = Row::of::<IndexIDMap2>()
 
 #[methods(new)]
 impl IndexIDMap2 {
+    /// Around an empty index.
     #[new]
     pub fn new(index: Shared<dyn Index>) -> Result<Self> {
         Ok(IndexIDMap2 { map: IndexIDMap::new(index)?, ..Default::default() })
@@ -261,6 +264,7 @@ impl IndexIDMap2 {
         Ok(IndexIDMap2 { map: self.map.deep_copy()?, rev_map: self.rev_map.clone() })
     }
 
+    /// Makes the map back from ids to places.
     pub fn construct_rev_map(&mut self) {
         self.rev_map = Places::of(&self.map.id_map);
     }

@@ -58,6 +58,7 @@ pub fn add(ids: &mut SharedIds, new: &[i64], ntotal: i64) {
 pub struct Places(FxHashMap<i64, i64>);
 
 impl Places {
+    /// Of ids by place; of ids that are there twice, the last place counts.
     pub fn of(ids: &SharedIds) -> Self {
         Places(ids.iter().enumerate().map(|(i, id)| (*id, i as i64)).collect())
     }
@@ -67,10 +68,12 @@ impl Places {
         self.0.extend(ids.iter().enumerate().skip(first).map(|(i, id)| (*id, i as i64)));
     }
 
+    /// Forgets all.
     pub fn clear(&mut self) {
         self.0.clear();
     }
 
+    /// The place of an id; an error where it is not there.
     pub fn get(&self, id: i64) -> Result<i64> {
         self.0.get(&id).copied().ok_or_else(|| Error::failed("", format!("key {id} not found")))
     }

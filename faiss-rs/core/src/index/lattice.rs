@@ -19,6 +19,7 @@ use crate::stream::get_deserialization_lattice_r2_limit;
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexLattice {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
     /// Number of parts.
@@ -40,7 +41,7 @@ pub struct IndexLattice {
     sizes: QuantizerBase,
 }
 
-pub const ROW: Row = Row::of::<IndexLattice>()
+pub(crate) const ROW: Row = Row::of::<IndexLattice>()
     .grammar(Grammar::Index(|d, part, _| {
         // `ZnLattice3x10_6`: three parts, squared radius 10, six bits for lengths.
         let sizes = part.strip_prefix("ZnLattice").and_then(|sizes| sizes.split_once('x'));

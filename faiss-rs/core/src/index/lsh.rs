@@ -29,6 +29,7 @@ const WORST: f32 = i32::MAX as f32;
 #[derive(Object, Default, Clone)]
 #[object(implements(Index), copy, methods)]
 pub struct IndexLSH {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
     /// Bits of a code.
@@ -44,7 +45,7 @@ pub struct IndexLSH {
     sizes: QuantizerBase,
 }
 
-pub const ROW: Row = Row::of::<IndexLSH>()
+pub(crate) const ROW: Row = Row::of::<IndexLSH>()
     .grammar(Grammar::Index(|d, part, metric| {
         let Some(rest) = part.strip_prefix("LSH") else { return Ok(None) };
         let (bits, options) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));

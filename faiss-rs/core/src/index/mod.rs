@@ -75,7 +75,7 @@ pub(crate) fn dim_of(d: i64) -> usize {
     usize::try_from(d).unwrap_or(0)
 }
 
-pub const INDEX: Row = Row::of::<IndexBase>();
+pub(crate) const INDEX: Row = Row::of::<IndexBase>();
 
 impl Default for IndexBase {
     fn default() -> Self {
@@ -143,7 +143,7 @@ pub struct SearchParameters {
     pub sel: Option<Shared<dyn IDSelector>>,
 }
 
-pub const SEARCH_PARAMETERS: Row = Row::of::<SearchParameters>();
+pub(crate) const SEARCH_PARAMETERS: Row = Row::of::<SearchParameters>();
 
 /// The selector of some search parameters, whatever their type.
 pub fn selector(params: Option<&dyn Object>) -> Option<Shared<dyn IDSelector>> {
@@ -171,12 +171,15 @@ pub fn params_with_selector(params: &dyn Object, sel: Handle) -> Result<Box<dyn 
 ///
 /// What a type does not define itself is its parent's, as [`Index::parent_index`] names it; see [`inherit_index`].
 pub trait Index: Object + AsIndex {
+    /// What every index has.
     fn base(&self) -> &IndexBase;
+    /// The same, to be changed.
     fn base_mut(&mut self) -> &mut IndexBase;
     /// The embedded index that this one extends.
     fn parent_index(&self) -> Option<&dyn Index> {
         None
     }
+    /// The parent, if it is an index too, to be changed.
     fn parent_index_mut(&mut self) -> Option<&mut dyn Index> {
         None
     }
@@ -195,6 +198,7 @@ pub trait Index: Object + AsIndex {
             None => Err(Error::unsupported("add", self.info().name)),
         }
     }
+    /// Adds vectors (n, d) with ids of their own.
     fn add_with_ids(&mut self, x: &[f32], ids: &[i64]) -> Result<()> {
         match self.parent_index_mut() {
             Some(parent) => parent.add_with_ids(x, ids),
@@ -358,6 +362,7 @@ pub trait Index: Object + AsIndex {
 
 /// Any index as the trait's object: how a method that all have by default calls what is compiled once for all.
 pub trait AsIndex {
+    /// As an index.
     fn as_index(&self) -> &dyn Index;
 }
 

@@ -21,13 +21,14 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index, Tuned), copy)]
 pub struct MultiIndexQuantizer {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// The parts and their centroids.
     pub pq: ProductQuantizer,
 }
 
-pub const ROW: Row = Row::of::<MultiIndexQuantizer>().format(Format {
+pub(crate) const ROW: Row = Row::of::<MultiIndexQuantizer>().format(Format {
     fourccs: &["Imiq"],
     read: |input, _| {
         let base = header::read(input)?;
@@ -53,6 +54,7 @@ pub(super) fn centroids(pq: &ProductQuantizer) -> Result<i64> {
 
 #[methods(new)]
 impl MultiIndexQuantizer {
+    /// `M` parts of a vector, with `2^nbits` centroids each.
     #[new]
     pub fn new(d: i64, M: usize, nbits: usize) -> Result<Self> {
         let base = IndexBase { is_trained: false, ..IndexBase::new(d, MetricType::L2)? };

@@ -13,6 +13,7 @@ use crate::registry::Row;
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct MultiIndexQuantizer2 {
+    /// The parts of vectors.
     #[object(parent)]
     pub multi: MultiIndexQuantizer,
     /// An index over each part, which gets the part's centroids in training.
@@ -22,7 +23,7 @@ pub struct MultiIndexQuantizer2 {
     pub own_fields: bool,
 }
 
-pub const ROW: Row = Row::of::<MultiIndexQuantizer2>();
+pub(crate) const ROW: Row = Row::of::<MultiIndexQuantizer2>();
 
 #[methods]
 impl MultiIndexQuantizer2 {

@@ -22,6 +22,7 @@ const BLOCK: usize = 4096;
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexNeuralNetCodec {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
     /// Makes the codes.
@@ -35,12 +36,13 @@ pub struct IndexNeuralNetCodec {
     sizes: QuantizerBase,
 }
 
-pub const ROW: Row = Row::of::<IndexNeuralNetCodec>();
+pub(crate) const ROW: Row = Row::of::<IndexNeuralNetCodec>();
 
 /// As IndexNeuralNetCodec, of a residual quantizer whose codebooks networks make.
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexQINCo {
+    /// The codes.
     #[object(parent)]
     pub neural: IndexNeuralNetCodec,
     /// The network, which `net` is too.
@@ -48,7 +50,7 @@ pub struct IndexQINCo {
     pub qinco: Option<Shared<QINCo>>,
 }
 
-pub const QINCO: Row = Row::of::<IndexQINCo>();
+pub(crate) const QINCO: Row = Row::of::<IndexQINCo>();
 
 #[methods(new)]
 impl IndexNeuralNetCodec {

@@ -22,6 +22,7 @@ use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexNNDescent {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// The graph.
@@ -32,7 +33,7 @@ pub struct IndexNNDescent {
     pub storage: Option<Shared<dyn Index>>,
 }
 
-pub const ROW: Row = Row::of::<IndexNNDescent>();
+pub(crate) const ROW: Row = Row::of::<IndexNNDescent>();
 
 #[methods(new)]
 impl IndexNNDescent {
@@ -141,11 +142,12 @@ impl Index for IndexNNDescent {
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexNNDescentFlat {
+    /// The graph and its storage.
     #[object(parent)]
     pub graph: IndexNNDescent,
 }
 
-pub const FLAT: Row = Row::of::<IndexNNDescentFlat>().format(Format {
+pub(crate) const FLAT: Row = Row::of::<IndexNNDescentFlat>().format(Format {
     fourccs: &["INNf"],
     read: |input, _| Ok(Handle::new(IndexNNDescentFlat { graph: IndexNNDescent::read(input)? })),
     write: |object, out| receiver::<IndexNNDescent>(object)?.write("INNf", out),

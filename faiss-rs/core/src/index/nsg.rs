@@ -33,6 +33,7 @@ const BLOCK: usize = 4096;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexNSG {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// The graph.
@@ -75,7 +76,7 @@ impl Default for IndexNSG {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexNSG>();
+pub(crate) const ROW: Row = Row::of::<IndexNSG>();
 
 #[methods(new)]
 impl IndexNSG {
@@ -328,11 +329,12 @@ macro_rules! kind {
         #[derive(Object, Default)]
         #[object(methods, implements(Index), copy = deep_copy)]
         pub struct $ty {
+            /// The graph and its storage.
             #[object(parent)]
             pub graph: IndexNSG,
         }
 
-        pub const $row: Row = Row::of::<$ty>().grammar(Grammar::Index($grammar)).format(Format {
+        pub(crate) const $row: Row = Row::of::<$ty>().grammar(Grammar::Index($grammar)).format(Format {
             fourccs: &[$code],
             read: |input, _| Ok(Handle::new($ty { graph: IndexNSG::read(input)? })),
             write: |object, out| receiver::<IndexNSG>(object)?.write($code, out),
@@ -383,6 +385,7 @@ fn owning(storage: Shared<dyn Index>, links: i32) -> Result<IndexNSG> {
 
 #[methods(new)]
 impl IndexNSGFlat {
+    /// Over vectors as they are, with `R` links each.
     #[new]
     pub fn new(d: i64, R: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         Ok(IndexNSGFlat { graph: owning(Shared::new(IndexFlat::new(d, metric)?), R)? })
@@ -391,6 +394,7 @@ impl IndexNSGFlat {
 
 #[methods(new)]
 impl IndexNSGPQ {
+    /// Over product-quantized codes of `pq_M` parts and `pq_nbits` bits, with `M` links each.
     #[new]
     pub fn new(d: i64, pq_M: usize, M: i32, #[default = 8] pq_nbits: usize) -> Result<Self> {
         let storage = IndexPQ::new(d, pq_M, pq_nbits, MetricType::L2)?;
@@ -400,6 +404,7 @@ impl IndexNSGPQ {
 
 #[methods(new)]
 impl IndexNSGSQ {
+    /// Over scalar-quantized codes, with `M` links each; `qtype` is one of the `QT_` constants.
     #[new]
     pub fn new(d: i64, qtype: i32, M: i32, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         let storage = IndexScalarQuantizer::new(d, qtype, metric)?;

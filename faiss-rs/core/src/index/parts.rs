@@ -40,6 +40,7 @@ macro_rules! made_of_indexes {
         #[derive(::faiss_derive::Object, Default, Clone)]
         #[object(name = $parts, abstract, $(implements($view),)? methods(PartsMethods))]
         pub struct Parts {
+            /// What every index has.
             #[object(parent)]
             pub base: $fields,
             /// Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says.
@@ -47,7 +48,7 @@ macro_rules! made_of_indexes {
             pub(crate) parts: Vec<Part>,
         }
 
-        pub const PARTS: $crate::registry::Row = $crate::registry::Row::of::<Parts>();
+        pub(crate) const PARTS: $crate::registry::Row = $crate::registry::Row::of::<Parts>();
 
         /// The methods of all that are made of other indexes.
         pub struct PartsMethods;
@@ -167,6 +168,7 @@ macro_rules! made_of_indexes {
         #[derive(::faiss_derive::Object, Default, Clone)]
         #[object(methods, implements($index))]
         pub struct $shards {
+            /// The indexes.
             #[object(parent)]
             pub parts: Parts,
             /// Whether indexes are asked at the same time, by a thread each; else one after the other, each by all threads.
@@ -175,7 +177,7 @@ macro_rules! made_of_indexes {
             pub successive_ids: bool,
         }
 
-        pub const SHARDS: $crate::registry::Row = $crate::registry::Row::of::<$shards>();
+        pub(crate) const SHARDS: $crate::registry::Row = $crate::registry::Row::of::<$shards>();
 
         #[::faiss_derive::methods]
         impl $shards {
@@ -284,13 +286,14 @@ macro_rules! made_of_indexes {
         #[derive(::faiss_derive::Object, Default, Clone)]
         #[object(methods, implements($index))]
         pub struct $replicas {
+            /// The indexes.
             #[object(parent)]
             pub parts: Parts,
             /// Whether all take part in a search, each with some of the queries and by a thread of its own; else the first answers.
             pub threaded: bool,
         }
 
-        pub const REPLICAS: $crate::registry::Row = $crate::registry::Row::of::<$replicas>();
+        pub(crate) const REPLICAS: $crate::registry::Row = $crate::registry::Row::of::<$replicas>();
 
         #[::faiss_derive::methods]
         impl $replicas {

@@ -41,6 +41,7 @@ pub const ST_POLYSEMOUS_GENERALIZE: i32 = 5;
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index, Tuned), copy)]
 pub struct IndexPQ {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
     /// Makes the codes.
@@ -62,6 +63,7 @@ pub struct IndexPQ {
 #[derive(Object, Default, Clone)]
 #[object(fields)]
 pub struct SearchParametersPQ {
+    /// What all searches take.
     #[object(parent)]
     pub base: SearchParameters,
     /// As the index's.
@@ -70,9 +72,9 @@ pub struct SearchParametersPQ {
     pub polysemous_ht: i32,
 }
 
-pub const PARAMETERS: Row = Row::of::<SearchParametersPQ>();
+pub(crate) const PARAMETERS: Row = Row::of::<SearchParametersPQ>();
 
-pub const ROW: Row = Row::of::<IndexPQ>()
+pub(crate) const ROW: Row = Row::of::<IndexPQ>()
     .grammar(Grammar::Index(|d, part, metric| {
         let Some(part) = PqPart::parse(part) else { return Ok(None) };
         let mut index = IndexPQ::new(d, part.m, part.nbits, metric)?;
@@ -117,6 +119,7 @@ pub const ROW: Row = Row::of::<IndexPQ>()
 
 #[methods(new)]
 impl IndexPQ {
+    /// `M` parts of a vector, each as a number of `nbits` bits.
     #[new]
     pub fn new(d: i64, M: usize, nbits: usize, #[default = MetricType::L2] metric: MetricType) -> Result<Self> {
         let base = IndexBase { is_trained: false, ..IndexBase::new(d, metric)? };

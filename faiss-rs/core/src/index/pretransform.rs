@@ -35,6 +35,7 @@ impl FieldMut for Chain {}
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexPreTransform {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// The transforms, in the order in which they are applied.
@@ -46,7 +47,7 @@ pub struct IndexPreTransform {
     pub own_fields: bool,
 }
 
-pub const ROW: Row = Row::of::<IndexPreTransform>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexPreTransform>().format(Format {
     fourccs: &["IxPT"],
     read: |input, _| {
         let base = header::read(input)?;
@@ -77,13 +78,14 @@ pub const ROW: Row = Row::of::<IndexPreTransform>().format(Format {
 #[derive(Object, Default, Clone)]
 #[object(fields)]
 pub struct SearchParametersPreTransform {
+    /// What all searches take.
     #[object(parent)]
     pub base: SearchParameters,
     /// The parameters of that index.
     pub index_params: Option<Shared<SearchParameters>>,
 }
 
-pub const PARAMETERS: Row = Row::of::<SearchParametersPreTransform>();
+pub(crate) const PARAMETERS: Row = Row::of::<SearchParametersPreTransform>();
 
 /// The inner index's parameters: those within, or any others as they are.
 fn with_params<T>(params: Option<&dyn Object>, search: impl FnOnce(Option<&dyn Object>) -> Result<T>) -> Result<T> {
@@ -95,6 +97,7 @@ fn with_params<T>(params: Option<&dyn Object>, search: impl FnOnce(Option<&dyn O
 
 #[methods(new)]
 impl IndexPreTransform {
+    /// Around an index, without a transform yet.
     #[new]
     pub fn new(index: Shared<dyn Index>) -> Self {
         let base = index.read().base().clone();

@@ -24,6 +24,7 @@ use crate::registry::{Format, Row};
 #[derive(Object, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexRaBitQ {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
     /// Makes the codes.
@@ -40,6 +41,7 @@ pub struct IndexRaBitQ {
 #[derive(Object, Clone)]
 #[object(fields)]
 pub struct RaBitQSearchParameters {
+    /// What all searches take.
     #[object(parent)]
     pub base: SearchParameters,
     /// Bits that queries are rounded to when they are compared with signs, up to 8; 0 for no rounding.
@@ -54,7 +56,7 @@ impl Default for RaBitQSearchParameters {
     }
 }
 
-pub const PARAMETERS: Row = Row::of::<RaBitQSearchParameters>();
+pub(crate) const PARAMETERS: Row = Row::of::<RaBitQSearchParameters>();
 
 impl Default for IndexRaBitQ {
     fn default() -> Self {
@@ -63,7 +65,7 @@ impl Default for IndexRaBitQ {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexRaBitQ>()
+pub(crate) const ROW: Row = Row::of::<IndexRaBitQ>()
     .grammar(Grammar::Index(|d, part, metric| match RaBitQPart::parse(part) {
         Some(RaBitQPart { nb_bits, bbs: None }) => Ok(Some(Handle::new(IndexRaBitQ::new(d, metric, nb_bits)?))),
         _ => Ok(None),
@@ -99,6 +101,7 @@ const MORE_BITS: &str = "Ixrr";
 
 #[methods(new)]
 impl IndexRaBitQ {
+    /// With codes of `nb_bits` bits a coordinate, 1 to 9.
     #[new]
     pub fn new(d: i64, #[default = MetricType::L2] metric: MetricType, #[default = 1] nb_bits: usize) -> Result<Self> {
         let base = IndexBase { is_trained: false, ..IndexBase::new(d, metric)? };

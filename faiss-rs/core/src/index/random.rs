@@ -17,13 +17,14 @@ const FIRST_VECTOR: i64 = 123_332;
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexRandom {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// Gives the results, with the query.
     pub seed: i64,
 }
 
-pub const ROW: Row = Row::of::<IndexRandom>();
+pub(crate) const ROW: Row = Row::of::<IndexRandom>();
 
 #[methods]
 impl IndexRandom {

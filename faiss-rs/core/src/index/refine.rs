@@ -24,6 +24,7 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexRefine {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// Gives the candidates.
@@ -51,7 +52,7 @@ impl Default for IndexRefine {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexRefine>()
+pub(crate) const ROW: Row = Row::of::<IndexRefine>()
     .grammar(Grammar::Around(Around {
         name: "Refine",
         leads: false,
@@ -78,6 +79,7 @@ pub const ROW: Row = Row::of::<IndexRefine>()
 #[derive(Object, Clone)]
 #[object(fields)]
 pub struct IndexRefineSearchParameters {
+    /// What all searches take.
     #[object(parent)]
     pub base: SearchParameters,
     /// How many candidates there are for each result.
@@ -93,7 +95,7 @@ impl Default for IndexRefineSearchParameters {
     }
 }
 
-pub const PARAMETERS: Row = Row::of::<IndexRefineSearchParameters>();
+pub(crate) const PARAMETERS: Row = Row::of::<IndexRefineSearchParameters>();
 
 #[methods(new)]
 impl IndexRefine {
@@ -289,11 +291,12 @@ impl Index for IndexRefine {
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexRefineFlat {
+    /// The index and the one that refines.
     #[object(parent)]
     pub refine: IndexRefine,
 }
 
-pub const FLAT: Row = Row::of::<IndexRefineFlat>().grammar(Grammar::Around(Around {
+pub(crate) const FLAT: Row = Row::of::<IndexRefineFlat>().grammar(Grammar::Around(Around {
     name: "RFlat",
     leads: false,
     trails: true,
@@ -335,11 +338,12 @@ impl IndexRefineFlat {
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexRefinePanorama {
+    /// The index and the one that refines.
     #[object(parent)]
     pub refine: IndexRefine,
 }
 
-pub const PANORAMA: Row = Row::of::<IndexRefinePanorama>()
+pub(crate) const PANORAMA: Row = Row::of::<IndexRefinePanorama>()
     .grammar(Grammar::Around(Around {
         name: "RefinePanorama",
         leads: false,

@@ -17,6 +17,7 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Default, Clone)]
 #[object(abstract, implements(Index))]
 pub struct IndexRowwiseMinMaxBase {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// Encodes the scaled vectors.
@@ -29,6 +30,7 @@ pub struct IndexRowwiseMinMaxBase {
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexRowwiseMinMax {
+    /// The index inside.
     #[object(parent)]
     pub minmax: IndexRowwiseMinMaxBase,
 }
@@ -37,11 +39,12 @@ pub struct IndexRowwiseMinMax {
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexRowwiseMinMaxFP16 {
+    /// The index inside.
     #[object(parent)]
     pub minmax: IndexRowwiseMinMaxBase,
 }
 
-pub const BASE: Row = Row::of::<IndexRowwiseMinMaxBase>();
+pub(crate) const BASE: Row = Row::of::<IndexRowwiseMinMaxBase>();
 
 /// The row of a type that is a `minmax` and nothing else.
 macro_rules! row {
@@ -62,8 +65,8 @@ macro_rules! row {
     };
 }
 
-pub const ROW: Row = row!(IndexRowwiseMinMax, "MinMax", "IRMf");
-pub const FP16: Row = row!(IndexRowwiseMinMaxFP16, "MinMaxFP16", "IRMh");
+pub(crate) const ROW: Row = row!(IndexRowwiseMinMax, "MinMax", "IRMf");
+pub(crate) const FP16: Row = row!(IndexRowwiseMinMaxFP16, "MinMaxFP16", "IRMh");
 
 impl IndexRowwiseMinMaxBase {
     /// Around an index, whose dimension and metric are taken over.
@@ -105,6 +108,7 @@ macro_rules! constructors {
     ($($ty:ident),*) => {$(
         #[methods(new)]
         impl $ty {
+            /// Around an index, whose dimension and metric are taken over.
             #[new]
             pub fn new(index: Shared<dyn Index>) -> Self {
                 $ty { minmax: IndexRowwiseMinMaxBase::new(index) }

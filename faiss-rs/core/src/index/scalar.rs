@@ -19,13 +19,14 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy)]
 pub struct IndexScalarQuantizer {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
     /// Makes the codes.
     pub sq: ScalarQuantizer,
 }
 
-pub const ROW: Row = Row::of::<IndexScalarQuantizer>()
+pub(crate) const ROW: Row = Row::of::<IndexScalarQuantizer>()
     .grammar(Grammar::Index(|d, part, metric| match sq_part(part) {
         Some(qtype) => Ok(Some(Handle::new(IndexScalarQuantizer::new(d, qtype, metric)?))),
         None => Ok(None),

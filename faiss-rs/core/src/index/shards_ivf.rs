@@ -17,6 +17,7 @@ use crate::registry::Row;
 #[derive(Object, Default, Clone)]
 #[object(implements(Index), methods)]
 pub struct IndexShardsIVF {
+    /// The indexes.
     #[object(parent)]
     pub shards: IndexShards,
     /// Assigns vectors to lists, for all indexes.
@@ -33,7 +34,7 @@ pub struct IndexShardsIVF {
     pub clustering_index: Option<Shared<dyn Index>>,
 }
 
-pub const ROW: Row = Row::of::<IndexShardsIVF>();
+pub(crate) const ROW: Row = Row::of::<IndexShardsIVF>();
 
 #[methods]
 impl IndexShardsIVF {

@@ -12,6 +12,7 @@ use crate::registry::Row;
 #[derive(Object, Default, Clone)]
 #[object(implements(Index), methods)]
 pub struct IndexSplitVectors {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// Whether the indexes belong to this one. Memory is managed by reference counts, whatever this says.
@@ -26,7 +27,7 @@ pub struct IndexSplitVectors {
     pub parts: Vec<Shared<dyn Index>>,
 }
 
-pub const ROW: Row = Row::of::<IndexSplitVectors>();
+pub(crate) const ROW: Row = Row::of::<IndexSplitVectors>();
 
 #[methods]
 impl IndexSplitVectors {

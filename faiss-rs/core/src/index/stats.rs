@@ -34,7 +34,7 @@ macro_rules! statistics {
             $($method)*
         }
 
-        pub const $row: Row = Row::of::<$name>();
+        pub(crate) const $row: Row = Row::of::<$name>();
 
         /// Those of this process.
         pub static $static: LazyLock<Shared<$name>> = LazyLock::new(|| Shared::new($name::default()));
@@ -140,7 +140,7 @@ impl PanoramaStats {
     }
 }
 
-pub const PANORAMA: Row = Row::of::<PanoramaStats>();
+pub(crate) const PANORAMA: Row = Row::of::<PanoramaStats>();
 
 /// Those of this process.
 pub static PANORAMA_STATS: LazyLock<Shared<PanoramaStats>> = LazyLock::new(|| Shared::new(PanoramaStats::default()));

@@ -54,10 +54,11 @@ impl Default for Level1Quantizer {
     }
 }
 
-pub const LEVEL_1: Row = Row::of::<Level1Quantizer>();
+pub(crate) const LEVEL_1: Row = Row::of::<Level1Quantizer>();
 
 #[methods(new)]
 impl Level1Quantizer {
+    /// `nlist` centroids of `quantizer`.
     #[new]
     pub fn new(quantizer: Shared<dyn Index>, nlist: usize) -> Self {
         Level1Quantizer { quantizer: Some(quantizer), nlist, ..Default::default() }
@@ -100,6 +101,7 @@ impl Level1Quantizer {
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct Index2Layer {
+    /// The codes.
     #[object(parent)]
     pub flat_codes: IndexFlatCodes,
     /// The centroids.
@@ -113,7 +115,7 @@ pub struct Index2Layer {
     sizes: QuantizerBase,
 }
 
-pub const ROW: Row = Row::of::<Index2Layer>()
+pub(crate) const ROW: Row = Row::of::<Index2Layer>()
     // `Residual100,PQ8`, which the factory leaves together.
     .grammar(Grammar::Index(|d, part, metric| {
         let parts = part.strip_prefix("Residual").and_then(|parts| parts.split_once(','));

@@ -27,6 +27,7 @@ pub struct Unpacker<'a> {
 }
 
 impl<'a> Unpacker<'a> {
+    /// Numbers of `nbits` bits, one after the other.
     pub fn new(code: &'a [u8], nbits: usize) -> Self {
         Unpacker { code, nbits, buffer: 0, filled: 0 }
     }
@@ -92,6 +93,7 @@ pub struct BitstringReader<'a> {
 }
 
 impl<'a> BitstringReader<'a> {
+    /// From the first bit of a code on.
     pub fn new(code: &'a [u8]) -> Self {
         BitstringReader { code, at: 0 }
     }

@@ -16,6 +16,7 @@ pub use declared::*;
 
 /// The scale with which the product of a vector and its code is right; and the one with which the code is nearest to the vector.
 pub const UNBIASED: i32 = 1;
+/// The scale with which the code is nearest to the vector.
 pub const BIASED: i32 = 2;
 /// Bytes of the two numbers behind the levels of a code.
 pub const FACTORS: usize = 8;
@@ -30,7 +31,7 @@ pub struct EDENCodeFactors {
     pub scale: f32,
 }
 
-pub const ROW: Row = Row::of::<EDENCodeFactors>();
+pub(crate) const ROW: Row = Row::of::<EDENCodeFactors>();
 
 /// The scalar quantizer of so many bits, with its levels.
 pub fn levels(d: usize, nb_bits: usize) -> Result<ScalarQuantizer> {
@@ -48,7 +49,9 @@ pub fn check_scale(scale_type: i32) -> Result<()> {
 /// Makes and compares codes with the levels of a scalar quantizer.
 #[derive(Clone, Copy)]
 pub struct Eden<'a> {
+    /// Rounds coordinates to levels.
     pub sq: &'a ScalarQuantizer,
+    /// How the scale of a code is chosen: `UNBIASED` or `BIASED`.
     pub scale_type: i32,
 }
 
@@ -67,6 +70,7 @@ impl<'a> Eden<'a> {
         Ok(Eden { sq, scale_type })
     }
 
+    /// Bytes of a code.
     pub fn code_size(&self) -> usize {
         self.sq.code_size + FACTORS
     }
@@ -125,7 +129,7 @@ impl<'a> Eden<'a> {
         Ok(())
     }
 
-    pub fn write(&self, metric: MetricType, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, metric: MetricType, out: &mut Writer<'_>) -> Result<()> {
         out.usize(self.sq.d)?;
         out.usize(self.code_size())?;
         out.i32(metric as i32)?;
@@ -171,6 +175,7 @@ pub struct EdenDistances<'a> {
 }
 
 impl EdenDistances<'_> {
+    /// Takes a query, and the centroid that codes are differences to.
     pub fn set(&mut self, x: &[f32], centroid: &[f32]) -> Result<()> {
         if self.similarity {
             self.base = -simd::fvec_inner_product(x, centroid);
@@ -181,6 +186,7 @@ impl EdenDistances<'_> {
         self.products.set_query(&self.rest)
     }
 
+    /// Keys of codes, as many as `keys` has room for.
     pub fn keys(&self, codes: &[u8], keys: &mut [f32]) {
         for (code, key) in codes.chunks_exact(self.eden.code_size()).zip(keys) {
             let (numbers, term, scale) = factors(code);

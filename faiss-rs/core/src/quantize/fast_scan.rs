@@ -16,7 +16,9 @@ pub struct Tables {
     pub bytes: Vec<u8>,
     /// What each list's sums begin with.
     pub first: Vec<u16>,
+    /// By what sums are multiplied.
     pub scale: f32,
+    /// What is added then.
     pub offset: f32,
 }
 

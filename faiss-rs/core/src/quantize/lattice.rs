@@ -44,7 +44,7 @@ pub struct Repeats {
     repeats: Vec<(f32, usize)>,
 }
 
-pub const REPEATS: Row = Row::of::<Repeats>();
+pub(crate) const REPEATS: Row = Row::of::<Repeats>();
 
 #[methods]
 impl Repeats {
@@ -91,6 +91,7 @@ impl Repeats {
 }
 
 impl Repeats {
+    /// How many vectors there are.
     pub fn count(&self) -> Result<u64> {
         let mut free = self.dim as usize;
         let mut count = 1u64;
@@ -101,6 +102,7 @@ impl Repeats {
         Ok(count)
     }
 
+    /// The number of a vector.
     pub fn encode(&self, c: &[f32]) -> Result<u64> {
         let mut free: Vec<usize> = (0..c.len()).collect();
         let (mut code, mut unit) = (0u64, 1u64);
@@ -125,6 +127,7 @@ impl Repeats {
         Ok(code)
     }
 
+    /// The vector of a number.
     pub fn decode(&self, mut code: u64, c: &mut [f32]) -> Result<()> {
         let mut free: Vec<usize> = (0..c.len()).collect();
         for (value, n) in &self.repeats {
@@ -149,11 +152,13 @@ impl Repeats {
 
 /// A set of vectors that have numbers.
 pub trait EnumeratedVectors: Object {
+    /// Coordinates of a vector.
     fn dim(&self) -> usize;
     /// How many they are.
     fn nv(&self) -> u64;
     /// The number of the vector nearest to `x`.
     fn encode(&self, x: &[f32]) -> Result<u64>;
+    /// Writes the vector of a number.
     fn decode(&self, code: u64, c: &mut [f32]) -> Result<()>;
 }
 
@@ -168,7 +173,7 @@ pub struct EnumeratedVectorsBase {
     pub dim: i32,
 }
 
-pub const ROW: Row = Row::of::<EnumeratedVectorsBase>();
+pub(crate) const ROW: Row = Row::of::<EnumeratedVectorsBase>();
 
 /// What Python sees of all sets.
 pub struct VectorsMethods;
@@ -221,10 +226,11 @@ pub struct ZnSphereSearch {
     pub voc: Vec<f32>,
 }
 
-pub const SEARCH: Row = Row::of::<ZnSphereSearch>();
+pub(crate) const SEARCH: Row = Row::of::<ZnSphereSearch>();
 
 #[methods(new)]
 impl ZnSphereSearch {
+    /// Vectors of `dim` whole numbers whose squares sum up to `r2`.
     #[new]
     pub fn new(dim: i32, r2: i32) -> Result<Self> {
         let sizes = (1..=MAX_DIM).contains(&dim) && (0..=MAX_R2).contains(&r2);
@@ -306,6 +312,7 @@ struct Segment {
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(EnumeratedVectors), copy)]
 pub struct ZnSphereCodec {
+    /// What all enumerations have.
     #[object(parent)]
     pub base: EnumeratedVectorsBase,
     /// Dimension of the vectors.
@@ -327,10 +334,11 @@ pub struct ZnSphereCodec {
     count: u64,
 }
 
-pub const CODEC: Row = Row::of::<ZnSphereCodec>();
+pub(crate) const CODEC: Row = Row::of::<ZnSphereCodec>();
 
 #[methods(new)]
 impl ZnSphereCodec {
+    /// Vectors of `dim` whole numbers whose squares sum up to `r2`.
     #[new]
     pub fn new(dim: i32, r2: i32) -> Result<Self> {
         let search = ZnSphereSearch::new(dim, r2)?;
@@ -407,6 +415,7 @@ impl EnumeratedVectors for ZnSphereCodec {
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(EnumeratedVectors), copy)]
 pub struct ZnSphereCodecRec {
+    /// What all enumerations have.
     #[object(parent)]
     pub base: EnumeratedVectorsBase,
     /// Squared radius of the sphere.
@@ -422,10 +431,11 @@ pub struct ZnSphereCodecRec {
     counts: Vec<Vec<u64>>,
 }
 
-pub const RECURSIVE: Row = Row::of::<ZnSphereCodecRec>();
+pub(crate) const RECURSIVE: Row = Row::of::<ZnSphereCodecRec>();
 
 #[methods(new)]
 impl ZnSphereCodecRec {
+    /// Vectors of `dim` whole numbers whose squares sum up to `r2`; `dim` is a power of two.
     #[new]
     pub fn new(dim: i32, r2: i32) -> Result<Self> {
         let power = (1..=MAX_DIM).contains(&dim) && (dim as u32).is_power_of_two();
@@ -523,6 +533,7 @@ impl EnumeratedVectors for ZnSphereCodecRec {
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(EnumeratedVectors), copy)]
 pub struct ZnSphereCodecAlt {
+    /// The sphere.
     #[object(parent)]
     pub codec: ZnSphereCodec,
     /// Whether it is half by half.
@@ -532,10 +543,11 @@ pub struct ZnSphereCodecAlt {
     pub znc_rec: ZnSphereCodecRec,
 }
 
-pub const ALTERNATIVE: Row = Row::of::<ZnSphereCodecAlt>();
+pub(crate) const ALTERNATIVE: Row = Row::of::<ZnSphereCodecAlt>();
 
 #[methods(new)]
 impl ZnSphereCodecAlt {
+    /// Vectors of `dim` whole numbers whose squares sum up to `r2`.
     #[new]
     pub fn new(dim: i32, r2: i32) -> Result<Self> {
         let codec = ZnSphereCodec::new(dim, r2)?;

@@ -30,6 +30,10 @@ pub use polysemous::PolysemousTraining;
 pub use product::ProductQuantizer;
 pub use scalar::ScalarQuantizer;
 
+/// Numbers of a table, over all parts, that a quantizer of vectors without coordinates may ask for. Of others the codebooks are in the file, or in
+/// memory.
+const MAX_TABLE: usize = 1 << 24;
+
 /// What all quantizers have.
 #[derive(Object, Default, Clone, Debug)]
 #[object(name = "Quantizer", abstract)]
@@ -40,4 +44,4 @@ pub struct QuantizerBase {
     pub code_size: usize,
 }
 
-pub const ROW: Row = Row::of::<QuantizerBase>();
+pub(crate) const ROW: Row = Row::of::<QuantizerBase>();

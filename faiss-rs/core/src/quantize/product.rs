@@ -2,8 +2,8 @@
 
 use faiss_derive::Object;
 
-use super::QuantizerBase;
 use super::bits::{Unpacker, pack};
+use super::{MAX_TABLE, QuantizerBase};
 use crate::base::memory::filled;
 use crate::base::{Error, Result, Shared, threads};
 use crate::cluster::ClusteringParameters;
@@ -35,6 +35,7 @@ const BLOCK: usize = 256;
 #[derive(Object, Clone)]
 #[object(copy, methods(super::product_methods::ProductQuantizerMethods))]
 pub struct ProductQuantizer {
+    /// What every quantizer has.
     #[object(parent)]
     pub base: QuantizerBase,
     /// Number of parts.
@@ -184,6 +185,7 @@ impl ProductQuantizer {
         }
     }
 
+    /// The centroids as the kernels want them.
     pub fn transposed(&self) -> Transposed {
         let (dsub, ksub) = (self.dsub, self.ksub);
         let mut y = vec![0.0; self.centroids.len()];
@@ -326,14 +328,14 @@ impl ProductQuantizer {
         self.tables(x, true, tables)
     }
 
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         out.usize(self.d)?;
         out.usize(self.M)?;
         out.usize(self.nbits)?;
         out.vec(&self.centroids)
     }
 
-    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
         let (d, m, nbits) = (input.usize()?, input.usize()?, input.usize()?);
         if !(1..=24).contains(&nbits) {
             return Err(Error::failed("nbits >= 1 && nbits <= 24", format!("invalid PQ nbits {nbits}")));
@@ -343,6 +345,8 @@ impl ProductQuantizer {
         let centroids: Vec<f32> = input.vec()?;
         let size = d.checked_mul(1 << nbits);
         Error::check(size == Some(centroids.len()), "pq->centroids.size() == pq->d * pq->ksub")?;
+        let table = m.checked_mul(1 << nbits);
+        Error::check(table.is_some_and(|n| n <= centroids.len().max(MAX_TABLE)), "pq->M * pq->ksub <= 1 << 24")?;
         let mut pq = ProductQuantizer::new(d, m, nbits)?;
         pq.centroids = centroids;
         Ok(pq)

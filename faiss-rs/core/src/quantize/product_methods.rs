@@ -9,7 +9,7 @@ use crate::base::memory::filled;
 use crate::base::{MetricType, Result};
 use crate::registry::Row;
 
-pub const ROW: Row = Row::of::<ProductQuantizer>();
+pub(crate) const ROW: Row = Row::of::<ProductQuantizer>();
 
 /// The constructors and methods of [`ProductQuantizer`].
 pub struct ProductQuantizerMethods;

@@ -33,6 +33,7 @@ pub struct IDSelectorNot {
 
 #[methods]
 impl IDSelectorNot {
+    /// Which ids another selector does not have.
     #[new]
     pub fn new(sel: Option<Shared<dyn IDSelector>>) -> Self {
         IDSelectorNot { base: IDSelectorBase {}, sel }
@@ -49,7 +50,7 @@ impl IDSelector for IDSelectorNot {
     }
 }
 
-pub const NOT: Row = Row::of::<IDSelectorNot>();
+pub(crate) const NOT: Row = Row::of::<IDSelectorNot>();
 
 macro_rules! binary_selector {
     ($(#[$doc:meta])* $name:ident, $row:ident, $combine:expr) => {
@@ -67,6 +68,7 @@ macro_rules! binary_selector {
 
         #[methods]
         impl $name {
+            /// Of two selectors.
             #[new]
             pub fn new(lhs: Option<Shared<dyn IDSelector>>, rhs: Option<Shared<dyn IDSelector>>) -> Self {
                 $name { base: IDSelectorBase {}, lhs, rhs }
@@ -87,7 +89,7 @@ macro_rules! binary_selector {
             }
         }
 
-        pub const $row: Row = Row::of::<$name>();
+        pub(crate) const $row: Row = Row::of::<$name>();
     };
 }
 

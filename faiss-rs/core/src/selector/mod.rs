@@ -14,6 +14,7 @@ use shared_ids::SharedIds;
 
 /// Decides by id. Called from several threads at once.
 pub trait IDSelector: Object {
+    /// Whether an id counts.
     fn is_member(&self, id: i64) -> bool;
 
     /// Where all members are among `ids`, if this selector knows that those are in ascending order and where its own are.
@@ -36,7 +37,7 @@ crate::view!(IDSelector, "IDSelector");
 #[object(name = "IDSelector", abstract)]
 pub struct IDSelectorBase {}
 
-pub const ROW: Row = Row::of::<IDSelectorBase>();
+pub(crate) const ROW: Row = Row::of::<IDSelectorBase>();
 
 /// Ids in `[imin, imax)`.
 #[derive(Object, Default, Clone)]
@@ -61,6 +62,7 @@ impl IDSelectorRange {
 }
 
 impl IDSelectorRange {
+    /// The ids from `imin` to `imax - 1`.
     pub fn new(imin: i64, imax: i64) -> Self {
         IDSelectorRange { imin, imax, ..Default::default() }
     }
@@ -82,7 +84,7 @@ impl IDSelector for IDSelectorRange {
     }
 }
 
-pub const RANGE: Row = Row::of::<IDSelectorRange>();
+pub(crate) const RANGE: Row = Row::of::<IDSelectorRange>();
 
 /// Every id.
 #[derive(Object, Default, Clone)]
@@ -98,7 +100,7 @@ impl IDSelector for IDSelectorAll {
     }
 }
 
-pub const ALL: Row = Row::of::<IDSelectorAll>();
+pub(crate) const ALL: Row = Row::of::<IDSelectorAll>();
 
 /// The ids that a function of the program holds for members: a selector of one's own. It is called by several threads at once.
 ///
@@ -118,6 +120,7 @@ pub struct IDSelectorFn {
 }
 
 impl IDSelectorFn {
+    /// The ids for which the function is true.
     pub fn new(function: impl Fn(i64) -> bool + Send + Sync + 'static) -> Self {
         IDSelectorFn { function: Some(Box::new(function)), ..Default::default() }
     }
@@ -158,7 +161,7 @@ impl IDSelectorTranslated {
     }
 }
 
-pub const TRANSLATED: Row = Row::of::<IDSelectorTranslated>();
+pub(crate) const TRANSLATED: Row = Row::of::<IDSelectorTranslated>();
 
 impl IDSelector for IDSelectorTranslated {
     fn is_member(&self, id: i64) -> bool {

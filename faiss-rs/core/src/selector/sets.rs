@@ -36,6 +36,7 @@ impl IDSelectorArray {
 }
 
 impl IDSelectorArray {
+    /// These ids.
     pub fn new(ids: Vec<i64>) -> Self {
         IDSelectorArray { n: ids.len(), ids, ..Default::default() }
     }
@@ -83,6 +84,7 @@ impl IDSelectorBatch {
 }
 
 impl IDSelectorBatch {
+    /// These ids.
     pub fn new(ids: &[i64]) -> Self {
         // 32 bits of filter an id: a non-member passes at most once in 32 times.
         let nbits = ids.len().max(1).next_power_of_two().trailing_zeros() as i32 + 5;
@@ -130,6 +132,7 @@ impl IDSelectorBitmap {
 }
 
 impl IDSelectorBitmap {
+    /// The ids below `8 * n` whose bits are set, the lowest of each byte first.
     pub fn new(n: usize, bitmap: Vec<u8>) -> Self {
         // A caller who counts bits has 8 times the bytes: both readings of `n` are safe, because no byte beyond the vector is looked at.
         IDSelectorBitmap { base: IDSelectorBase {}, n, bitmap }
@@ -149,6 +152,6 @@ fn first<T: Copy>(n: usize, given: &[T]) -> Result<Vec<T>> {
     stated.ok_or_else(|| Error::value(format!("{n} elements are stated, {} given", given.len())))
 }
 
-pub const ARRAY: Row = Row::of::<IDSelectorArray>();
-pub const BATCH: Row = Row::of::<IDSelectorBatch>();
-pub const BITMAP: Row = Row::of::<IDSelectorBitmap>();
+pub(crate) const ARRAY: Row = Row::of::<IDSelectorArray>();
+pub(crate) const BATCH: Row = Row::of::<IDSelectorBatch>();
+pub(crate) const BITMAP: Row = Row::of::<IDSelectorBitmap>();

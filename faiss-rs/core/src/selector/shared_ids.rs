@@ -12,10 +12,12 @@ use crate::base::object::{ElementKind, Field, FieldMut, FieldRef, Kind, VectorFi
 pub struct SharedIds(Arc<Vec<i64>>);
 
 impl SharedIds {
+    /// These ids.
     pub fn new(ids: Vec<i64>) -> Self {
         SharedIds(Arc::new(ids))
     }
 
+    /// The ids, to be changed: copied before if others have them too.
     pub fn to_mut(&mut self) -> &mut Vec<i64> {
         Arc::make_mut(&mut self.0)
     }

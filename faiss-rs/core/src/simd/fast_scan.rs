@@ -15,7 +15,9 @@ pub const QUERIES: usize = 4;
 /// each other, 32 bytes: 16 of the one part, 16 of the other.
 #[derive(Clone, Copy)]
 pub struct Packed<'a> {
+    /// The blocks.
     pub codes: &'a [u8],
+    /// Vectors of a block.
     pub block: usize,
     /// Parts of a code, an even number.
     pub parts: usize,
@@ -35,11 +37,15 @@ impl Packed<'_> {
 /// For each query its tables, `parts * 16` bytes, a threshold and a sum to begin with, and where the positions and sums below the threshold
 /// go.
 pub struct Lane<'a> {
+    /// The tables, 16 numbers for each four bits of a code.
     pub tables: &'a [u8],
+    /// What sums begin with.
     pub first: u16,
+    /// Sums below it count.
     pub below: u16,
     /// Where larger sums are better: sums count from the largest number down.
     pub flip: bool,
+    /// Where those go: the sum, and the vector's place.
     pub hits: &'a mut Vec<(u16, u32)>,
 }
 

@@ -9,6 +9,7 @@ pub trait Lanes: Copy {
     /// Whether `madd` rounds once.
     const FUSED: bool;
 
+    /// All 0.
     fn zero() -> Self;
     /// The same number in every lane.
     fn splat(v: f32) -> Self;
@@ -24,11 +25,15 @@ pub trait Lanes: Copy {
     /// To the first `WIDTH` places of `out`.
     fn store(self, out: &mut [f32]);
 
+    /// The sums.
     fn add(self, other: Self) -> Self;
+    /// The differences.
     fn sub(self, other: Self) -> Self;
+    /// The products.
     fn mul(self, other: Self) -> Self;
     /// `self * a + b`.
     fn madd(self, a: Self, b: Self) -> Self;
+    /// The numbers without their signs.
     fn abs(self) -> Self;
     /// The larger of each pair; `other`'s number where one of them is a NaN.
     fn max(self, other: Self) -> Self;
@@ -47,6 +52,7 @@ pub trait Lanes: Copy {
     fn totals(four: [Self; 4]) -> [f32; 4];
     /// Of sixteen lanes, the upper half added to the lower; else itself.
     type Half: Lanes;
+    /// The sums of the lower and the upper half.
     fn half(self) -> Self::Half;
     /// Writes number `j` of row `i` of `from`, whose rows are `stride` apart, to `to[j * to_stride + i]`: of eight rows, `width` numbers, at most
     /// eight.
@@ -88,21 +94,27 @@ pub trait Lanes: Copy {
 
     /// Unsigned bytes.
     fn load_u8(bytes: &[u8]) -> Self;
+    /// Up to as many bytes as there are lanes, as numbers; 0 beyond.
     fn load_u8_part(bytes: &[u8]) -> Self;
     /// Signed bytes.
     fn load_i8(bytes: &[u8]) -> Self;
+    /// The same of signed bytes.
     fn load_i8_part(bytes: &[u8]) -> Self;
     /// Two numbers a byte, the lower four bits first: `WIDTH / 2` bytes.
     fn load_u4(bytes: &[u8]) -> Self;
+    /// The same of four bits each.
     fn load_u4_part(bytes: &[u8]) -> Self;
     /// Four numbers in three bytes, lower bits first: `WIDTH * 3 / 4` bytes.
     fn load_u6(bytes: &[u8]) -> Self;
+    /// The same of six bits each.
     fn load_u6_part(bytes: &[u8]) -> Self;
     /// Half precision, two bytes each, little-endian.
     fn load_f16(bytes: &[u8]) -> Self;
+    /// The same of IEEE's 16 bits each.
     fn load_f16_part(bytes: &[u8]) -> Self;
     /// bfloat16, two bytes each, little-endian.
     fn load_bf16(bytes: &[u8]) -> Self;
+    /// The same of bf16.
     fn load_bf16_part(bytes: &[u8]) -> Self;
 }
 
@@ -121,8 +133,11 @@ pub trait Bytes: Copy {
     fn splat(v: u8) -> Self;
     /// To the first `WIDTH` places of `out`.
     fn store(self, out: &mut [u8]);
+    /// Bits that are set in both.
     fn and(self, other: Self) -> Self;
+    /// Bits that are set in one or both.
     fn or(self, other: Self) -> Self;
+    /// Bits that are set in one.
     fn xor(self, other: Self) -> Self;
     /// The upper four bits of each byte.
     fn high_nibbles(self) -> Self;
@@ -133,6 +148,7 @@ pub trait Bytes: Copy {
     /// The sums of two bytes, at most 255.
     fn add_saturating(self, other: Self) -> Self;
 
+    /// No sums yet.
     fn no_sums() -> Self::Sums;
     /// Adds the number of bits that are set.
     fn add_ones(self, sums: Self::Sums) -> Self::Sums;

@@ -19,9 +19,11 @@ pub trait Isa: Copy + 'static {
 /// `run` and all that it calls in its inner loop are `#[inline(always)]`, so that they become part of a function that enables the instruction
 /// set. A closure or an iterator's body is not sure to be inlined, and would then be compiled without it: loops are written out.
 pub trait Kernel: Sized {
+    /// What it gives back.
     type Out;
     /// Whether it counts bits or multiplies bytes: then it is compiled for AVX-512 with VPOPCNTDQ and VNNI too, where those are one instruction.
     const INTEGER: bool = false;
+    /// The work, compiled for the instructions of `R`.
     fn run<R: Isa>(self) -> Self::Out;
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Level {
+    /// What every processor has.
     Portable = 1,
     /// On 64-bit ARM, where it is always there.
     Neon,

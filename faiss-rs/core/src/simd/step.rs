@@ -5,7 +5,9 @@ use super::nearest::fused;
 
 /// What a kernel does with a pair of numbers and what it has so far; a pair of zeros must leave that as it is.
 pub trait Step {
+    /// The next partial sums.
     fn step<R: Lanes>(x: R, y: R, sum: R) -> R;
+    /// The same of single numbers.
     fn scalar<R: Lanes>(x: f32, y: f32, sum: f32) -> f32;
 }
 

@@ -44,7 +44,7 @@ pub struct BlockInvertedLists {
     lists: Vec<List>,
 }
 
-pub const ROW: Row = Row::of::<BlockInvertedLists>().format(Format {
+pub(crate) const ROW: Row = Row::of::<BlockInvertedLists>().format(Format {
     fourccs: &["ilbl"],
     read: |input, _| Ok(Handle::new(BlockInvertedLists::read(input)?)),
     write: |object, out| receiver::<BlockInvertedLists>(object)?.write(out),

@@ -21,10 +21,11 @@ pub struct CappedInvertedLists {
     pub maxsize: usize,
 }
 
-pub const ROW: Row = Row::of::<CappedInvertedLists>();
+pub(crate) const ROW: Row = Row::of::<CappedInvertedLists>();
 
 #[methods]
 impl CappedInvertedLists {
+    /// The first `maxsize` entries of each list of `il0`.
     #[new]
     pub fn new(il0: Shared<dyn InvertedLists>, maxsize: usize) -> Result<Self> {
         let base = {

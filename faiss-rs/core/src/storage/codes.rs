@@ -32,10 +32,12 @@ pub(super) fn viewed() -> Error {
 }
 
 impl Codes {
+    /// The number of bytes.
     pub fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
@@ -55,6 +57,7 @@ impl Codes {
         if self.view.is_some() { Err(viewed()) } else { Ok(()) }
     }
 
+    /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         if let Some(view) = &self.view {
             return view.as_slice();
@@ -88,6 +91,7 @@ impl Codes {
         unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast(), self.len / 4) }
     }
 
+    /// The bytes as numbers, to be changed.
     pub fn as_f32_mut(&mut self) -> &mut [f32] {
         self.own();
         // SAFETY: as above.
@@ -107,6 +111,7 @@ impl Codes {
         Ok(())
     }
 
+    /// Room for so many bytes more; an error where there is no memory.
     pub fn try_reserve_exact(&mut self, bytes: usize) -> Result<()> {
         self.reserve_words(bytes.div_ceil(WIDTH), true)
     }
@@ -142,6 +147,7 @@ impl Codes {
         }
     }
 
+    /// Adds bytes; an error where there is no memory.
     pub fn extend_from_slice(&mut self, bytes: &[u8]) -> Result<()> {
         let old = self.len;
         let total =
@@ -160,6 +166,7 @@ impl Codes {
         Ok(())
     }
 
+    /// Adds numbers; an error where there is no memory.
     pub fn extend_from_f32(&mut self, x: &[f32]) -> Result<()> {
         // SAFETY: floats have no padding; the slice covers exactly theirs.
         self.extend_from_slice(unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), size_of_val(x)) })

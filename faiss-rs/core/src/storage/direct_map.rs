@@ -10,6 +10,7 @@ use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::selector::sets::IDSelectorArray;
 
+/// No map.
 pub const NO_MAP: i32 = 0;
 /// Ids count up from 0.
 pub const ARRAY: i32 = 1;
@@ -20,9 +21,11 @@ pub const HASHTABLE: i32 = 2;
 pub fn lo_build(list: usize, offset: usize) -> i64 {
     (list as i64) << 32 | offset as i64
 }
+/// The list of an entry's number.
 pub fn lo_listno(lo: i64) -> usize {
     (lo >> 32) as usize
 }
+/// The place in its list.
 pub fn lo_offset(lo: i64) -> usize {
     (lo & 0xffff_ffff) as usize
 }
@@ -39,7 +42,7 @@ pub struct DirectMap {
     pub(crate) hashtable: FxHashMap<i64, i64>,
 }
 
-pub const ROW: Row = Row::of::<DirectMap>();
+pub(crate) const ROW: Row = Row::of::<DirectMap>();
 
 /// The constructors and methods of [`DirectMap`].
 pub struct DirectMapMethods;
@@ -108,6 +111,7 @@ fn failed<T>(message: impl Into<String>) -> Result<T> {
 }
 
 impl DirectMap {
+    /// Whether there is no map.
     pub fn no(&self) -> bool {
         self.kind == NO_MAP
     }
@@ -191,6 +195,7 @@ impl DirectMap {
         }
     }
 
+    /// Forgets all.
     pub fn clear(&mut self) {
         self.array.clear();
         self.hashtable.clear();

@@ -13,7 +13,9 @@ const WIDTH: usize = size_of::<i64>();
 /// Ids, owned or seen where they lie.
 #[derive(Clone, Debug)]
 pub enum Ids {
+    /// In memory of its own.
     Owned(Vec<i64>),
+    /// Where a file is mapped.
     Viewed(SharedBytes),
 }
 
@@ -24,6 +26,7 @@ impl Default for Ids {
 }
 
 impl Ids {
+    /// How many there are.
     pub fn len(&self) -> usize {
         match self {
             Ids::Owned(ids) => ids.len(),
@@ -31,6 +34,7 @@ impl Ids {
         }
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -38,7 +38,7 @@ pub struct InvertedListsBase {
     pub use_iterator: bool,
 }
 
-pub const ROW: Row = Row::of::<InvertedListsBase>();
+pub(crate) const ROW: Row = Row::of::<InvertedListsBase>();
 
 /// How the codes of a list lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,12 @@ pub enum Layout {
     /// One after the other, `code_size` bytes each.
     Rows,
     /// Packed in blocks of `n_per_block` codes, `block_size` bytes each; the last may not be full.
-    Blocks { n_per_block: usize, block_size: usize },
+    Blocks {
+        /// Codes of a block.
+        n_per_block: usize,
+        /// Bytes of a block.
+        block_size: usize,
+    },
 }
 
 impl Layout {
@@ -61,20 +66,27 @@ impl Layout {
 
 /// A list as it lies in memory or in a file that is mapped; copied where it does not lie as it must.
 pub struct ListView<'a> {
+    /// The ids.
     pub ids: Cow<'a, [i64]>,
+    /// The codes.
     pub codes: Cow<'a, [u8]>,
+    /// How codes lie.
     pub layout: Layout,
 }
 
 /// Lists of ids and codes. List numbers are below `nlist`; anything else is an error of the caller that the `check_` methods find.
 pub trait InvertedLists: Object {
+    /// What all lists have.
     fn base(&self) -> &InvertedListsBase;
+    /// Entries of a list.
     fn list_size(&self, list: usize) -> usize;
+    /// How codes lie.
     fn layout(&self) -> Layout {
         Layout::Rows
     }
     /// The codes as they lie.
     fn codes(&self, list: usize) -> Cow<'_, [u8]>;
+    /// The ids of a list.
     fn ids(&self, list: usize) -> Cow<'_, [i64]>;
     /// Appends entries and returns where the first of them is.
     fn add_entries(&mut self, list: usize, ids: &[i64], codes: &[u8]) -> Result<usize>;
@@ -83,6 +95,7 @@ pub trait InvertedLists: Object {
     /// Changes the number of entries; new ones are zero.
     fn resize(&mut self, list: usize, n: usize) -> Result<()>;
 
+    /// The ids and codes of a list.
     fn view(&self, list: usize) -> ListView<'_> {
         ListView { ids: self.ids(list), codes: self.codes(list), layout: self.layout() }
     }
@@ -141,9 +154,11 @@ pub trait InvertedLists: Object {
         }
         Ok(())
     }
+    /// Empties all lists.
     fn reset(&mut self) -> Result<()> {
         (0..self.base().nlist).try_for_each(|list| self.resize(list, 0))
     }
+    /// Entries of all lists.
     fn compute_ntotal(&self) -> usize {
         (0..self.base().nlist).map(|list| self.list_size(list)).sum()
     }
@@ -232,7 +247,7 @@ pub struct ArrayInvertedLists {
     pub(in crate::storage) lists: Vec<List>,
 }
 
-pub const ARRAY: Row = Row::of::<ArrayInvertedLists>().format(Format {
+pub(crate) const ARRAY: Row = Row::of::<ArrayInvertedLists>().format(Format {
     fourccs: &["ilar"],
     read: lists_format::read_array,
     write: lists_format::write_array,

@@ -72,7 +72,7 @@ pub struct OnDiskInvertedLists {
     map: Option<SharedBytes>,
 }
 
-pub const ROW: Row = Row::of::<OnDiskInvertedLists>().format(Format {
+pub(crate) const ROW: Row = Row::of::<OnDiskInvertedLists>().format(Format {
     fourccs: &["ilod"],
     read: |input, _| Ok(Handle::new(OnDiskInvertedLists::read(input)?)),
     write: |object, out| receiver::<OnDiskInvertedLists>(object)?.write(out),

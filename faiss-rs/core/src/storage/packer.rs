@@ -24,15 +24,18 @@ pub struct CodePackerBase {
     pub block_size: usize,
 }
 
-pub const ROW: Row = Row::of::<CodePackerBase>();
+pub(crate) const ROW: Row = Row::of::<CodePackerBase>();
 
 /// Puts codes into blocks. `i` counts over all blocks.
 pub trait CodePacker: Object {
+    /// The sizes.
     fn base(&self) -> &CodePackerBase;
     /// The code's place must be there.
     fn pack_1(&self, code: &[u8], i: usize, blocks: &mut [u8]);
+    /// Writes the code of vector `i` of the blocks.
     fn unpack_1(&self, blocks: &[u8], i: usize, code: &mut [u8]);
 
+    /// The place of a vector; an error where the blocks have none such.
     fn check_place(&self, i: i64, blocks: &[u8]) -> Result<usize> {
         let base = self.base();
         let n = blocks.len().checked_div(base.block_size).unwrap_or(0).saturating_mul(base.nvec);
@@ -70,14 +73,16 @@ impl PackerMethods {
 #[derive(Object, Default, Clone, Debug)]
 #[object(methods, implements(CodePacker), copy)]
 pub struct CodePackerFlat {
+    /// The sizes.
     #[object(parent)]
     pub base: CodePackerBase,
 }
 
-pub const FLAT: Row = Row::of::<CodePackerFlat>();
+pub(crate) const FLAT: Row = Row::of::<CodePackerFlat>();
 
 #[methods]
 impl CodePackerFlat {
+    /// Codes of so many bytes, one after the other.
     #[new]
     pub fn new(code_size: usize) -> Self {
         CodePackerFlat { base: CodePackerBase { code_size, nvec: 1, block_size: code_size } }
@@ -100,6 +105,7 @@ impl CodePacker for CodePackerFlat {
 #[derive(Object, Default, Clone, Debug)]
 #[object(methods, implements(CodePacker), copy)]
 pub struct CodePackerPQ4 {
+    /// The sizes.
     #[object(parent)]
     pub base: CodePackerBase,
     /// Parts of a code, an even number.
@@ -110,7 +116,7 @@ pub struct CodePackerPQ4 {
     pub layout: Layout,
 }
 
-pub const PQ4: Row = Row::of::<CodePackerPQ4>();
+pub(crate) const PQ4: Row = Row::of::<CodePackerPQ4>();
 
 #[methods]
 impl CodePackerPQ4 {

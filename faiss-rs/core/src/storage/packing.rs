@@ -10,8 +10,11 @@ use crate::simd::fast_scan::{GROUP, PLACES};
 /// come `aux` more bytes a vector, one vector after the other. A code by itself has `parts / 2` bytes for the numbers, and those behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
+    /// Vectors of a block.
     pub block: usize,
+    /// Parts of a code.
     pub parts: usize,
+    /// Bytes of each vector behind its block's codes.
     pub aux: usize,
 }
 

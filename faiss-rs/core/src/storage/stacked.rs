@@ -12,11 +12,12 @@ use crate::registry::Row;
 #[derive(Object, Default, Clone)]
 #[object(name = "ReadOnlyInvertedLists", abstract)]
 pub struct ReadOnlyInvertedListsBase {
+    /// What all lists have.
     #[object(parent)]
     pub base: InvertedListsBase,
 }
 
-pub const READ_ONLY: Row = Row::of::<ReadOnlyInvertedListsBase>();
+pub(crate) const READ_ONLY: Row = Row::of::<ReadOnlyInvertedListsBase>();
 
 /// Other lists, as they are shared.
 type Lists = Shared<dyn InvertedLists>;
@@ -148,6 +149,7 @@ pub struct VStackInvertedLists {
 
 #[methods]
 impl VStackInvertedLists {
+    /// The lists of several, one after the other.
     #[new]
     pub fn new(#[class = "list[InvertedLists]"] ils: Vec<Lists>) -> Result<Self> {
         let code_size = common_code_size(&ils)?;
@@ -186,6 +188,7 @@ pub struct SliceInvertedLists {
 
 #[methods]
 impl SliceInvertedLists {
+    /// The lists `i0` to `i1 - 1`.
     #[new]
     pub fn new(il: Lists, i0: i64, i1: i64) -> Result<Self> {
         let code_size = common_code_size(std::slice::from_ref(&il))?;
@@ -217,6 +220,7 @@ pub struct MaskedInvertedLists {
 
 #[methods]
 impl MaskedInvertedLists {
+    /// The entries of `il0`, or of `il1` where it has none.
     #[new]
     pub fn new(il0: Lists, il1: Lists) -> Result<Self> {
         let HStackInvertedLists { base, .. } = HStackInvertedLists::new(vec![il0.clone(), il1.clone()])?;
@@ -246,6 +250,7 @@ pub struct StopWordsInvertedLists {
 
 #[methods]
 impl StopWordsInvertedLists {
+    /// The lists of up to `maxsize` entries; others are empty.
     #[new]
     pub fn new(il: Lists, maxsize: usize) -> Result<Self> {
         let code_size = common_code_size(std::slice::from_ref(&il))?;
@@ -260,12 +265,12 @@ impl StopWordsInvertedLists {
     }
 }
 
-pub const HSTACK: Row = Row::of::<HStackInvertedLists>();
+pub(crate) const HSTACK: Row = Row::of::<HStackInvertedLists>();
 
-pub const VSTACK: Row = Row::of::<VStackInvertedLists>();
+pub(crate) const VSTACK: Row = Row::of::<VStackInvertedLists>();
 
-pub const SLICE: Row = Row::of::<SliceInvertedLists>();
+pub(crate) const SLICE: Row = Row::of::<SliceInvertedLists>();
 
-pub const MASKED: Row = Row::of::<MaskedInvertedLists>();
+pub(crate) const MASKED: Row = Row::of::<MaskedInvertedLists>();
 
-pub const STOP_WORDS: Row = Row::of::<StopWordsInvertedLists>();
+pub(crate) const STOP_WORDS: Row = Row::of::<StopWordsInvertedLists>();

@@ -53,6 +53,7 @@ impl BufferedIOReader {
 }
 
 impl BufferedIOReader {
+    /// Reads ahead, `bsz` bytes at a time.
     pub fn new(inner: Shared<dyn Object>, as_source: AsSource, bsz: usize) -> Result<Self> {
         let buffer = buffer(bsz)?;
         Ok(BufferedIOReader { bsz: bsz.max(1), inner: Some((inner, as_source)), buffer, ..Default::default() })
@@ -125,6 +126,7 @@ impl BufferedIOWriter {
 }
 
 impl BufferedIOWriter {
+    /// Collects up to `bsz` bytes before they are written.
     pub fn new(inner: Shared<dyn Object>, as_sink: AsSink, bsz: usize) -> Result<Self> {
         let mut made = BufferedIOWriter::default();
         (made.bsz, made.buffer, made.inner) = (bsz.max(1), buffer(bsz)?, Some((inner, as_sink)));
@@ -176,9 +178,9 @@ impl Drop for BufferedIOWriter {
     }
 }
 
-pub const READER: Row = Row::of::<BufferedIOReader>();
+pub(crate) const READER: Row = Row::of::<BufferedIOReader>();
 
-pub const WRITER: Row = Row::of::<BufferedIOWriter>();
+pub(crate) const WRITER: Row = Row::of::<BufferedIOWriter>();
 
 #[cfg(test)]
 mod tests {

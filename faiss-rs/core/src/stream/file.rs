@@ -63,6 +63,7 @@ pub struct FileIOReader {
 
 #[methods]
 impl FileIOReader {
+    /// Opens a file to read it.
     #[new]
     pub fn open(fname: &str) -> Result<Self> {
         let failed = |e| Error::failed("f", format!("could not open {fname} for reading: {}", reason(&e)));
@@ -190,6 +191,7 @@ pub struct FileIOWriter {
 
 #[methods]
 impl FileIOWriter {
+    /// Opens a file to write it anew.
     #[new]
     pub fn create(fname: &str) -> Result<Self> {
         let file = File::create(fname)
@@ -256,9 +258,9 @@ impl Drop for FileIOWriter {
     }
 }
 
-pub const READER: Row = Row::of::<FileIOReader>();
+pub(crate) const READER: Row = Row::of::<FileIOReader>();
 
-pub const WRITER: Row = Row::of::<FileIOWriter>();
+pub(crate) const WRITER: Row = Row::of::<FileIOWriter>();
 
 #[cfg(test)]
 mod tests {

@@ -52,6 +52,7 @@ pub struct VectorIOReader {
 }
 
 impl VectorIOReader {
+    /// Reads these bytes.
     pub fn new(data: Vec<u8>) -> Self {
         VectorIOReader { data, ..Default::default() }
     }
@@ -97,9 +98,9 @@ impl Sink for VectorIOWriter {
     }
 }
 
-pub const READER: Row = Row::of::<VectorIOReader>();
+pub(crate) const READER: Row = Row::of::<VectorIOReader>();
 
-pub const WRITER: Row = Row::of::<VectorIOWriter>();
+pub(crate) const WRITER: Row = Row::of::<VectorIOWriter>();
 
 /// Reads from bytes that stay where they are: an index read from it sees its codes there, and they can then be read only.
 #[derive(Object, Default, Clone)]
@@ -131,6 +132,7 @@ impl ZeroCopyIOReader {
 }
 
 impl ZeroCopyIOReader {
+    /// Reads bytes where they lie.
     pub fn new(data: SharedBytes) -> Self {
         ZeroCopyIOReader { total_: data.len(), data: Some(data), ..Default::default() }
     }
@@ -166,4 +168,4 @@ impl Source for ZeroCopyIOReader {
     }
 }
 
-pub const ZERO_COPY: Row = Row::of::<ZeroCopyIOReader>();
+pub(crate) const ZERO_COPY: Row = Row::of::<ZeroCopyIOReader>();

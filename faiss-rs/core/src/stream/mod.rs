@@ -82,8 +82,8 @@ pub struct IOWriterBase {
     pub name: String,
 }
 
-pub const READER: Row = Row::of::<IOReaderBase>();
-pub const WRITER: Row = Row::of::<IOWriterBase>();
+pub(crate) const READER: Row = Row::of::<IOReaderBase>();
+pub(crate) const WRITER: Row = Row::of::<IOWriterBase>();
 
 /// The reader that an object is, if it is one.
 pub fn as_source(object: &mut dyn Object) -> Option<&mut dyn Source> {
@@ -117,8 +117,10 @@ pub fn as_sink(object: &mut dyn Object) -> Option<&mut dyn Sink> {
 pub struct FourCC(pub [u8; 4]);
 
 impl FourCC {
+    /// Stands where an index could be and is none.
     pub const NULL: FourCC = FourCC(*b"null");
 
+    /// Whether it is this code.
     pub fn is(self, code: &str) -> bool {
         self.0 == code.as_bytes()
     }
@@ -139,6 +141,7 @@ impl fmt::Display for FourCC {
 
 /// Writing: leave out the storage of graph indexes.
 pub const IO_FLAG_SKIP_STORAGE: i32 = 1;
+/// The file is only read.
 pub const IO_FLAG_READ_ONLY: i32 = 2;
 /// The files of on-disk lists are beside the index, wherever they were when it was written.
 pub const IO_FLAG_ONDISK_SAME_DIR: i32 = 4;
@@ -164,6 +167,7 @@ static LATTICE_R2_LIMIT: AtomicUsize = AtomicUsize::new(0);
 pub fn get_deserialization_vector_byte_limit() -> usize {
     VECTOR_BYTE_LIMIT.load(Ordering::Relaxed)
 }
+/// Sets it; what is not below it is refused.
 pub fn set_deserialization_vector_byte_limit(bytes: usize) {
     VECTOR_BYTE_LIMIT.store(bytes, Ordering::Relaxed);
 }
@@ -171,6 +175,7 @@ pub fn set_deserialization_vector_byte_limit(bytes: usize) {
 pub fn get_deserialization_loop_limit() -> usize {
     LOOP_LIMIT.load(Ordering::Relaxed)
 }
+/// Sets it; 0 for no limit.
 pub fn set_deserialization_loop_limit(rounds: usize) {
     LOOP_LIMIT.store(rounds, Ordering::Relaxed);
 }
@@ -178,6 +183,7 @@ pub fn set_deserialization_loop_limit(rounds: usize) {
 pub fn get_deserialization_lattice_r2_limit() -> usize {
     LATTICE_R2_LIMIT.load(Ordering::Relaxed)
 }
+/// Sets it.
 pub fn set_deserialization_lattice_r2_limit(r2: usize) {
     LATTICE_R2_LIMIT.store(r2, Ordering::Relaxed);
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 /// Without a known end, a vector grows by this many bytes at a time as its bytes arrive.
 const STEP: usize = 16 << 20;
 
+/// Reads the primitives of files, with errors that say what is missing.
 pub struct Reader<'a> {
     source: &'a mut dyn Source,
     /// The caller's flags (`IO_FLAG_*`).
@@ -21,10 +22,12 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// From a source; `flags` are the caller's.
     pub fn new(source: &'a mut dyn Source, flags: i32) -> Self {
         Reader { source, flags, depth: 0 }
     }
 
+    /// Whether the caller set it.
     pub fn has_flag(&self, flag: i32) -> bool {
         self.flags & flag == flag
     }
@@ -66,24 +69,31 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
+    /// Four letters.
     pub fn fourcc(&mut self) -> Result<FourCC> {
         Ok(FourCC(self.array()?))
     }
+    /// A byte.
     pub fn u8(&mut self) -> Result<u8> {
         Ok(self.array::<1>()?[0])
     }
+    /// A whole number of 32 bits.
     pub fn i32(&mut self) -> Result<i32> {
         Ok(i32::from_le_bytes(self.array()?))
     }
+    /// A whole number of 64 bits.
     pub fn i64(&mut self) -> Result<i64> {
         Ok(i64::from_le_bytes(self.array()?))
     }
+    /// A number of 32 bits.
     pub fn f32(&mut self) -> Result<f32> {
         Ok(f32::from_le_bytes(self.array()?))
     }
+    /// A number of 64 bits.
     pub fn f64(&mut self) -> Result<f64> {
         Ok(f64::from_le_bytes(self.array()?))
     }
+    /// A size.
     pub fn usize(&mut self) -> Result<usize> {
         usize::try_from(u64::from_le_bytes(self.array()?))
             .map_err(|_| Error::failed("size fits", "a 64-bit size does not fit"))

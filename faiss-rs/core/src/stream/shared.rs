@@ -60,14 +60,17 @@ impl SharedBytes {
         Ok(SharedBytes::of(Arc::new(map)))
     }
 
+    /// The bytes.
     pub fn as_slice(&self) -> &[u8] {
         &self.owner.bytes()[self.range.clone()]
     }
 
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.range.len()
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }

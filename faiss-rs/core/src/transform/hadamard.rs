@@ -19,6 +19,7 @@ const MIN_ROWS: usize = 64;
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct HadamardRotation {
+    /// What every transform has.
     #[object(parent)]
     pub base: VectorTransformBase,
     /// Gives the signs.
@@ -31,7 +32,7 @@ pub struct HadamardRotation {
     pub signs3: Vec<f32>,
 }
 
-pub const ROW: Row = Row::of::<HadamardRotation>()
+pub(crate) const ROW: Row = Row::of::<HadamardRotation>()
     // `HR`, or with a seed, `HR123`.
     .grammar(Grammar::Transform(|d, part| {
         let seed = match part {
@@ -60,6 +61,7 @@ pub const ROW: Row = Row::of::<HadamardRotation>()
 
 #[methods(new)]
 impl HadamardRotation {
+    /// A rotation of `d` dimensions, by signs that are drawn from the seed.
     #[new]
     pub fn new(d: i64, #[default = 12345] seed: u32) -> Result<Self> {
         let size = usize::try_from(d).ok().filter(|d| *d <= 1 << 24);

@@ -19,6 +19,7 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct ITQMatrix {
+    /// The matrix.
     #[object(parent)]
     pub linear: LinearTransform,
     /// Rounds of training.
@@ -37,7 +38,7 @@ impl Default for ITQMatrix {
     }
 }
 
-pub const MATRIX: Row = Row::of::<ITQMatrix>().format(Format {
+pub(crate) const MATRIX: Row = Row::of::<ITQMatrix>().format(Format {
     fourccs: &["Viqm"],
     read: |input, _| Ok(Handle::new(ITQMatrix::read(input)?)),
     write: |object, out| receiver::<ITQMatrix>(object)?.write(out),
@@ -45,6 +46,7 @@ pub const MATRIX: Row = Row::of::<ITQMatrix>().format(Format {
 
 #[methods]
 impl ITQMatrix {
+    /// A rotation of `d` dimensions.
     #[new]
     pub fn new(#[default = 0] d: i64) -> Result<Self> {
         Ok(ITQMatrix { linear: LinearTransform::new(d, d, false)?, ..Default::default() })
@@ -133,6 +135,7 @@ impl VectorTransform for ITQMatrix {
 #[derive(Object, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct ITQTransform {
+    /// What every transform has.
     #[object(parent)]
     pub base: VectorTransformBase,
     /// The mean that is subtracted.
@@ -160,7 +163,7 @@ impl Default for ITQTransform {
     }
 }
 
-pub const ROW: Row = Row::of::<ITQTransform>()
+pub(crate) const ROW: Row = Row::of::<ITQTransform>()
     .grammar(Grammar::Transform(|d, part| {
         if part == "ITQ" {
             return Ok(Some(Handle::new(ITQTransform::new(d, d, false)?)));

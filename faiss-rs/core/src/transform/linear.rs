@@ -22,6 +22,7 @@ const MIN_ROWS: usize = 256;
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct LinearTransform {
+    /// What every transform has.
     #[object(parent)]
     pub base: VectorTransformBase,
     /// Whether there is a bias.
@@ -36,7 +37,7 @@ pub struct LinearTransform {
     pub verbose: bool,
 }
 
-pub const ROW: Row = Row::of::<LinearTransform>().format(Format {
+pub(crate) const ROW: Row = Row::of::<LinearTransform>().format(Format {
     fourccs: &["LTra"],
     read: |input, _| Ok(Handle::new(LinearTransform::read(input)?.finish(input)?)),
     write: |object, out| {
@@ -69,6 +70,7 @@ impl LinearTransform {
 }
 
 impl LinearTransform {
+    /// An untrained map of `d_in` numbers to `d_out`.
     pub fn new(d_in: i64, d_out: i64, have_bias: bool) -> Result<Self> {
         Ok(LinearTransform { base: VectorTransformBase::new(d_in, d_out, false)?, have_bias, ..Default::default() })
     }
@@ -87,6 +89,7 @@ impl LinearTransform {
         Ok((d_in, d_out))
     }
 
+    /// Finds out whether the rows of `A` are of length 1 and at right angles.
     pub fn set_is_orthonormal(&mut self) -> Result<()> {
         let (d_in, d_out) = self.dims();
         if d_out > d_in || self.A.len() != d_in * d_out {
@@ -192,11 +195,12 @@ pub fn random_rotation(d_in: usize, d_out: usize, seed: i64) -> Result<Vec<f32>>
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct RandomRotationMatrix {
+    /// The matrix.
     #[object(parent)]
     pub linear: LinearTransform,
 }
 
-pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
+pub(crate) const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
     .grammar(Grammar::Transform(|d, part| {
         let d_out = if part == "RR" { Some(d) } else { number_after(part, "RR") };
         let Some(d_out) = d_out else { return Ok(None) };
@@ -213,6 +217,7 @@ pub const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
 
 #[methods]
 impl RandomRotationMatrix {
+    /// A rotation of `d_in` numbers to `d_out`.
     #[new]
     pub fn new(#[default = 0] d_in: i64, #[default = 0] d_out: i64) -> Result<Self> {
         Ok(RandomRotationMatrix { linear: LinearTransform::new(d_in, d_out, false)? })

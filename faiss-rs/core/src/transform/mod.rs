@@ -39,7 +39,7 @@ pub struct VectorTransformBase {
     pub is_trained: bool,
 }
 
-pub const ROW: Row = Row::of::<VectorTransformBase>();
+pub(crate) const ROW: Row = Row::of::<VectorTransformBase>();
 
 impl Default for VectorTransformBase {
     fn default() -> Self {
@@ -48,6 +48,7 @@ impl Default for VectorTransformBase {
 }
 
 impl VectorTransformBase {
+    /// Of `d_in` numbers to `d_out`.
     pub fn new(d_in: i64, d_out: i64, is_trained: bool) -> Result<Self> {
         let size = |d: i64| i32::try_from(d).ok().filter(|d| (0..=1 << 24).contains(d));
         let (Some(d_in), Some(d_out)) = (size(d_in), size(d_out)) else {
@@ -56,6 +57,7 @@ impl VectorTransformBase {
         Ok(VectorTransformBase { d_in, d_out, is_trained })
     }
 
+    /// Numbers of a vector before and after.
     pub fn dims(&self) -> (usize, usize) {
         (self.d_in.max(0) as usize, self.d_out.max(0) as usize)
     }
@@ -89,9 +91,12 @@ impl VectorTransformBase {
 
 /// From vectors of `d_in` numbers to vectors of `d_out`. Arrays are row-major.
 pub trait VectorTransform: Object {
+    /// What every transform has.
     fn base(&self) -> &VectorTransformBase;
+    /// The same, to be changed.
     fn base_mut(&mut self) -> &mut VectorTransformBase;
 
+    /// Learns from vectors (n, d_in).
     fn train(&mut self, _x: &[f32]) -> Result<()> {
         Ok(())
     }
@@ -102,6 +107,7 @@ pub trait VectorTransform: Object {
         Err(Error::failed("", "reverse transform not implemented"))
     }
 
+    /// The transformed vectors (n, d_out).
     fn apply(&self, x: &[f32]) -> Result<Vec<f32>> {
         let (d_in, d_out) = self.base().dims();
         let mut xt = vec![0.0; VectorTransformBase::rows(x, d_in)? * d_out];

@@ -18,6 +18,7 @@ use crate::registry::Row;
 #[derive(Object, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct OPQMatrix {
+    /// The matrix.
     #[object(parent)]
     pub linear: LinearTransform,
     /// Number of parts of the product quantizer.

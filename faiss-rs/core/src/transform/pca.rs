@@ -17,6 +17,7 @@ use crate::stream::{FourCC, Reader};
 #[derive(Object, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct PCAMatrix {
+    /// The matrix.
     #[object(parent)]
     pub linear: LinearTransform,
     /// Components are scaled by the eigenvalue to this power: -0.5 whitens.
@@ -53,7 +54,7 @@ impl Default for PCAMatrix {
     }
 }
 
-pub const ROW: Row = Row::of::<PCAMatrix>()
+pub(crate) const ROW: Row = Row::of::<PCAMatrix>()
     .grammar(Grammar::Transform(|d, part| {
         // The longer names first: a shorter one would take them for a number.
         let kinds = [("PCAWR", -0.5, true), ("PCAW", -0.5, false), ("PCAR", 0.0, true), ("PCA", 0.0, false)];
@@ -80,6 +81,7 @@ pub const ROW: Row = Row::of::<PCAMatrix>()
 
 #[methods]
 impl PCAMatrix {
+    /// The `d_out` main directions of `d_in` numbers, divided by their deviation to the power of `-2 * eigen_power`.
     #[new]
     pub fn new(
         #[default = 0] d_in: i64,

@@ -13,13 +13,14 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct RemapDimensionsTransform {
+    /// What every transform has.
     #[object(parent)]
     pub base: VectorTransformBase,
     /// For each coordinate that goes out, the one that comes in, or -1.
     pub map: Vec<i32>,
 }
 
-pub const REMAP: Row = Row::of::<RemapDimensionsTransform>()
+pub(crate) const REMAP: Row = Row::of::<RemapDimensionsTransform>()
     .grammar(Grammar::Transform(|d, part| {
         let Some(d_out) = number_after(part, "Pad") else { return Ok(None) };
         Ok(Some(Handle::new(RemapDimensionsTransform::new(d, d_out.max(d), false)?)))
@@ -70,6 +71,7 @@ impl RemapDimensionsTransform {
         Ok(RemapDimensionsTransform { base, map })
     }
 
+    /// Coordinate i of the result is coordinate `map[i]`, or 0 where that is negative.
     pub fn with_map(d_in: i64, d_out: i64, map: Vec<i32>) -> Result<Self> {
         let base = VectorTransformBase::new(d_in, d_out, true)?;
         let vt = RemapDimensionsTransform { base, map };
@@ -112,6 +114,7 @@ impl VectorTransform for RemapDimensionsTransform {
 #[derive(Object, Clone)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct NormalizationTransform {
+    /// What every transform has.
     #[object(parent)]
     pub base: VectorTransformBase,
     /// Which norm; only 2 is known.
@@ -124,7 +127,7 @@ impl Default for NormalizationTransform {
     }
 }
 
-pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
+pub(crate) const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
     .grammar(Grammar::Transform(|d, part| match part {
         "L2norm" | "L2Norm" => Ok(Some(Handle::new(NormalizationTransform::new(d, 2.0)?))),
         _ => Ok(None),
@@ -145,6 +148,7 @@ pub const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
 
 #[methods(new)]
 impl NormalizationTransform {
+    /// Makes vectors of `d` numbers of length 1.
     #[new]
     pub fn new(d: i64, #[default = 2.0] norm: f32) -> Result<Self> {
         Ok(NormalizationTransform { base: VectorTransformBase::new(d, d, true)?, norm })
@@ -178,13 +182,14 @@ impl VectorTransform for NormalizationTransform {
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(VectorTransform), copy)]
 pub struct CenteringTransform {
+    /// What every transform has.
     #[object(parent)]
     pub base: VectorTransformBase,
     /// The mean, `d_in` numbers.
     pub mean: Vec<f32>,
 }
 
-pub const CENTERING: Row = Row::of::<CenteringTransform>().format(Format {
+pub(crate) const CENTERING: Row = Row::of::<CenteringTransform>().format(Format {
     fourccs: &["VCnt"],
     read: |input, _| {
         let mean: Vec<f32> = input.vec()?;
@@ -202,6 +207,7 @@ pub const CENTERING: Row = Row::of::<CenteringTransform>().format(Format {
 
 #[methods]
 impl CenteringTransform {
+    /// Of vectors of `d` numbers.
     #[new]
     pub fn new(#[default = -1] d: i64) -> Result<Self> {
         let base = match d {

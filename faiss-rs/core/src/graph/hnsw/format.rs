@@ -5,7 +5,7 @@ use crate::base::{Error, Result, interrupt};
 use crate::stream::{Reader, Writer};
 
 impl HNSW {
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         out.vec(&self.assign_probas)?;
         out.vec(&self.cum_nneighbor_per_level)?;
         out.vec(&self.levels)?;

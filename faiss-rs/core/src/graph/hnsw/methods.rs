@@ -11,7 +11,7 @@ use crate::index::Index;
 use crate::random::RandomGenerator;
 use crate::registry::Row;
 
-pub const ROW: Row = Row::of::<HNSW>();
+pub(crate) const ROW: Row = Row::of::<HNSW>();
 
 /// The constructors and methods of [`HNSW`].
 pub struct HNSWMethods;

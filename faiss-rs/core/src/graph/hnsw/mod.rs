@@ -17,11 +17,18 @@ use crate::base::{Error, Result};
 use crate::random::RandomGenerator;
 
 pub use build::AddOptions;
-pub use methods::ROW;
+pub(crate) use methods::ROW;
 pub use search::SearchOptions;
 
 /// The generator of levels begins with this seed.
 const SEED: i64 = 12345;
+/// Values of `search_method`.
+pub const SM_DEFAULT: i32 = 0;
+/// Vectors that Panorama gives up early: found as with `SM_DEFAULT` here.
+pub const SM_PANORAMA: i32 = 1;
+/// RaBitQ codes of several bits: by their signs, and by all that they say only where that may be good enough.
+pub const SM_RABITQ: i32 = 2;
+
 /// More links a vertex than this are a mistake.
 const MAX_M: i32 = 1 << 20;
 
@@ -55,7 +62,7 @@ pub struct HNSW {
     pub prune_headroom: f32,
     /// Larger distances are better. Set by the index.
     pub is_similarity: bool,
-    /// Accepted for compatibility.
+    /// How vertices of the lowest level are compared: `SM_RABITQ` by their signs first, where the index says so. `SM_PANORAMA` searches as `SM_DEFAULT`.
     pub search_method: i32,
     rng: RandomGenerator,
     scratch: Shelf<Scratch>,
@@ -95,7 +102,7 @@ impl HNSW {
             search_bounded_queue: true,
             prune_headroom: 0.2,
             is_similarity: false,
-            search_method: 0,
+            search_method: SM_DEFAULT,
             rng: RandomGenerator::new(SEED),
             scratch: Shelf::default(),
         }

@@ -49,6 +49,7 @@ pub fn norm_factor(rescale_norm: bool, norm_scale: i32, metric: MetricType) -> u
 #[derive(Object, Clone)]
 #[object(abstract)]
 pub struct IndexAdditiveQuantizerFastScan {
+    /// The packed codes.
     #[object(parent)]
     pub fast_scan: IndexFastScan,
     /// Divide the tables of norms by `norm_scale` before they are rounded, and multiply what is found in them.
@@ -59,7 +60,7 @@ pub struct IndexAdditiveQuantizerFastScan {
     pub max_train_points: usize,
 }
 
-pub const ROW: Row = Row::of::<IndexAdditiveQuantizerFastScan>();
+pub(crate) const ROW: Row = Row::of::<IndexAdditiveQuantizerFastScan>();
 
 impl Default for IndexAdditiveQuantizerFastScan {
     fn default() -> Self {
@@ -117,13 +118,14 @@ macro_rules! additive_fast_scan {
         #[derive(Object, Default, Clone)]
         #[object(methods, implements(Index, FastScan), copy = deep_copy)]
         pub struct $name {
+            /// The packed codes.
             #[object(parent)]
             pub additive: IndexAdditiveQuantizerFastScan,
             /// Makes the codes.
             pub $field: $quantizer,
         }
 
-        pub const $row: Row = Row::of::<$name>()
+        pub(crate) const $row: Row = Row::of::<$name>()
             .grammar(Grammar::Index(|d, part, metric| {
                 let part = AdditiveFastScanPart::parse(part, metric);
                 let Some(AdditiveFastScanPart { quantizer, by_residual: false, bbs }) = part else { return Ok(None) };

@@ -31,6 +31,7 @@ use crate::storage::packing::Layout;
 #[derive(Object, Clone, Default)]
 #[object(abstract, methods(FastScanMethods))]
 pub struct IndexFastScan {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// How a search goes: 0 by itself, 2 by floats, 3 by sums as they are, 4 by rounded tables one code at a time, 12 to 15 by packed codes. All but 2 and 3
@@ -70,7 +71,7 @@ pub struct IndexFastScan {
     pub aux: usize,
 }
 
-pub const ROW: Row = Row::of::<IndexFastScan>();
+pub(crate) const ROW: Row = Row::of::<IndexFastScan>();
 
 /// The number of vectors of a block, where it is one that FastScan can have.
 pub fn check_block(bbs: i64) -> Result<i32> {
@@ -157,6 +158,7 @@ impl IndexFastScan {
         IndexFastScan { aux, code_size: self.M.div_ceil(2) + aux, ..self }
     }
 
+    /// Vectors of a block.
     pub fn block(&self) -> usize {
         self.bbs.max(0) as usize
     }
@@ -249,10 +251,13 @@ impl Index for IndexFastScan {
 
 /// What a kind of packed codes defines; the rest is the same for all.
 pub trait FastScan: Index {
+    /// The packed codes.
     fn fast_scan(&self) -> &IndexFastScan;
+    /// The same, to be changed.
     fn fast_scan_mut(&mut self) -> &mut IndexFastScan;
     /// Makes the codes.
     fn codec(&self) -> &dyn Quantizer;
+    /// What makes codes, to be trained.
     fn codec_mut(&mut self) -> &mut dyn Quantizer;
     /// Learns from vectors `(n, d)`.
     fn train_codec(&mut self, x: &[f32]) -> Result<()> {
@@ -265,6 +270,7 @@ pub trait FastScan: Index {
     /// The tables of queries, `n * M * 16` numbers.
     fn tables(&self, x: &[f32], tables: &mut [f32]) -> Result<()>;
 
+    /// The number of vectors; an error where the codes are not so many.
     fn check_codes(&self) -> Result<usize> {
         let (own, codec) = (self.fast_scan(), self.codec());
         codec.check()?;
@@ -276,7 +282,7 @@ pub trait FastScan: Index {
 
 crate::view!(FastScan, "IndexFastScan");
 
-pub fn train(index: &mut dyn FastScan, x: &[f32]) -> Result<()> {
+pub(crate) fn train(index: &mut dyn FastScan, x: &[f32]) -> Result<()> {
     if index.base().is_trained {
         return Ok(());
     }
@@ -286,12 +292,12 @@ pub fn train(index: &mut dyn FastScan, x: &[f32]) -> Result<()> {
     Ok(())
 }
 
-pub fn sa_encode(index: &dyn FastScan, x: &[f32], codes: &mut [u8]) -> Result<()> {
+pub(crate) fn sa_encode(index: &dyn FastScan, x: &[f32], codes: &mut [u8]) -> Result<()> {
     Error::check(index.base().is_trained, "is_trained")?;
     index.codec().compute_codes(x, codes)
 }
 
-pub fn add(index: &mut dyn FastScan, x: &[f32]) -> Result<()> {
+pub(crate) fn add(index: &mut dyn FastScan, x: &[f32]) -> Result<()> {
     index.check_codes()?;
     let n = index.base().rows(x)?;
     let mut codes = vec![0; n * index.fast_scan().code_size];
@@ -299,23 +305,23 @@ pub fn add(index: &mut dyn FastScan, x: &[f32]) -> Result<()> {
     index.fast_scan_mut().append(&codes)
 }
 
-pub fn add_sa_codes(index: &mut dyn FastScan, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
+pub(crate) fn add_sa_codes(index: &mut dyn FastScan, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
     Error::check(ids.is_none(), "ids of added codes count up and can't be given")?;
     index.check_codes()?;
     index.fast_scan_mut().append(codes)
 }
 
-pub fn reconstruct_n(index: &dyn FastScan, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
+pub(crate) fn reconstruct_n(index: &dyn FastScan, i0: i64, ni: usize, out: &mut [f32]) -> Result<()> {
     index.check_codes()?;
     let first = index.base().checked_range(i0, ni, out)?;
     index.codec().decode(&index.fast_scan().unpacked(first, ni), out)
 }
 
-pub fn remove_ids(index: &mut dyn FastScan, sel: &dyn IDSelector) -> Result<usize> {
+pub(crate) fn remove_ids(index: &mut dyn FastScan, sel: &dyn IDSelector) -> Result<usize> {
     index.fast_scan_mut().remove(sel)
 }
 
-pub fn reset(index: &mut dyn FastScan) -> Result<()> {
+pub(crate) fn reset(index: &mut dyn FastScan) -> Result<()> {
     let own = index.fast_scan_mut();
     own.codes.clear();
     own.original.clear();
@@ -323,14 +329,14 @@ pub fn reset(index: &mut dyn FastScan) -> Result<()> {
     Ok(())
 }
 
-pub fn check_compatible_for_merge(index: &dyn Index, other: &dyn Index) -> Result<()> {
+pub(crate) fn check_compatible_for_merge(index: &dyn Index, other: &dyn Index) -> Result<()> {
     check_same_type(index, other)?;
     let (ours, theirs) = (receiver::<IndexFastScan>(index)?, receiver::<IndexFastScan>(other)?);
     Error::check(theirs.M == ours.M, "other->M == M")?;
     Error::check(theirs.bbs == ours.bbs, "other->bbs == bbs")
 }
 
-pub fn merge_from(index: &mut dyn FastScan, other: &mut dyn Index, add_id: i64) -> Result<()> {
+pub(crate) fn merge_from(index: &mut dyn FastScan, other: &mut dyn Index, add_id: i64) -> Result<()> {
     Error::check(add_id == 0, "cannot set ids in FastScan index")?;
     check_compatible_for_merge(index, other)?;
     let other: &mut dyn FastScan = view_mut(other)?;

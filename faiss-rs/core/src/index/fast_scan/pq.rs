@@ -18,13 +18,14 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(Index, FastScan), copy)]
 pub struct IndexPQFastScan {
+    /// The packed codes.
     #[object(parent)]
     pub fast_scan: IndexFastScan,
     /// Makes the codes.
     pub pq: ProductQuantizer,
 }
 
-pub const ROW: Row = Row::of::<IndexPQFastScan>()
+pub(crate) const ROW: Row = Row::of::<IndexPQFastScan>()
     .grammar(Grammar::Index(|d, part, metric| {
         let Some(part) = FastScanPart::parse(part, "PQ").filter(|part| !part.by_residual) else { return Ok(None) };
         Ok(Some(Handle::new(IndexPQFastScan::new(d, part.m, 4, metric, part.bbs)?)))

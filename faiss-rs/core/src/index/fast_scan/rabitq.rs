@@ -25,6 +25,7 @@ const PIECE: usize = 64;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, FastScan), copy)]
 pub struct IndexRaBitQFastScan {
+    /// The packed codes.
     #[object(parent)]
     pub fast_scan: IndexFastScan,
     /// Makes the codes.
@@ -44,7 +45,7 @@ impl Default for IndexRaBitQFastScan {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexRaBitQFastScan>()
+pub(crate) const ROW: Row = Row::of::<IndexRaBitQFastScan>()
     .grammar(Grammar::Index(|d, part, metric| match RaBitQPart::parse(part) {
         Some(RaBitQPart { nb_bits, bbs: Some(bbs) }) => {
             Ok(Some(Handle::new(IndexRaBitQFastScan::new(d, metric, bbs, nb_bits)?)))

@@ -19,6 +19,7 @@ use crate::registry::{Format, Row};
 #[derive(Object)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWCagra {
+    /// The graph and its storage.
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
     /// There is no level but the lowest, and nothing can be added.
@@ -41,7 +42,7 @@ impl Default for IndexHNSWCagra {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexHNSWCagra>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexHNSWCagra>().format(Format {
     fourccs: &["IHc2", "IHNc"],
     read: |input, code| {
         let base = header::read(input)?;

@@ -18,11 +18,12 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWFlat {
+    /// The graph and its storage.
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
 }
 
-pub const ROW: Row = Row::of::<IndexHNSWFlat>()
+pub(crate) const ROW: Row = Row::of::<IndexHNSWFlat>()
     .grammar(Grammar::Graph(|d, m, storage, metric| match storage {
         "" | "Flat" => Ok(Some(Handle::new(IndexHNSWFlat::new(d, m, metric)?))),
         _ => Ok(None),

@@ -7,6 +7,7 @@ use super::flat::IndexHNSWFlat;
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{Grammar, number};
+use crate::graph::hnsw::SM_PANORAMA;
 use crate::index::{Index, header};
 use crate::registry::{Format, Row};
 use crate::storage::panorama::Panorama;
@@ -18,6 +19,7 @@ const DEFAULT_LEVELS: i32 = 8;
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWFlatPanorama {
+    /// The graph and the vectors.
     #[object(parent)]
     pub hnsw_flat: IndexHNSWFlat,
     /// For each vector the L2 norms of what is left of it from each level on, and a 0.
@@ -29,7 +31,7 @@ pub struct IndexHNSWFlatPanorama {
     pub num_panorama_levels: usize,
 }
 
-pub const ROW: Row = Row::of::<IndexHNSWFlatPanorama>()
+pub(crate) const ROW: Row = Row::of::<IndexHNSWFlatPanorama>()
     .grammar(Grammar::Graph(|d, m, storage, metric| {
         let Some(levels) = storage.strip_prefix("FlatPanorama") else { return Ok(None) };
         let levels =
@@ -44,7 +46,8 @@ pub const ROW: Row = Row::of::<IndexHNSWFlatPanorama>()
             let num_panorama_levels = input.usize()?;
             let cum_sums = input.vec()?;
             let pano = Panorama::new(base.dim() * size_of::<f32>(), num_panorama_levels, 1)?;
-            let hnsw_flat = IndexHNSWFlat { hnsw_index: IndexHNSW::read_rest(input, base)? };
+            let mut hnsw_flat = IndexHNSWFlat { hnsw_index: IndexHNSW::read_rest(input, base)? };
+            hnsw_flat.hnsw.search_method = SM_PANORAMA;
             let index = IndexHNSWFlatPanorama { hnsw_flat, cum_sums, pano, num_panorama_levels };
             index.check()?;
             Ok(Handle::new(index))
@@ -71,7 +74,8 @@ impl IndexHNSWFlatPanorama {
         #[default = MetricType::L2] metric: MetricType,
     ) -> Result<Self> {
         Error::check(metric == MetricType::L2, "metric == METRIC_L2")?;
-        let hnsw_flat = IndexHNSWFlat::new(d, M, metric)?;
+        let mut hnsw_flat = IndexHNSWFlat::new(d, M, metric)?;
+        hnsw_flat.hnsw.search_method = SM_PANORAMA;
         let num_panorama_levels = usize::try_from(num_panorama_levels).unwrap_or(0);
         let pano = Panorama::new(hnsw_flat.dim() * size_of::<f32>(), num_panorama_levels, 1)?;
         Ok(IndexHNSWFlatPanorama { hnsw_flat, cum_sums: Vec::new(), pano, num_panorama_levels })

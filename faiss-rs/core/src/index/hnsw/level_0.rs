@@ -43,22 +43,28 @@ impl IndexHNSW {
         Error::check(nearest.iter().all(|v| i64::from(*v) < vertices as i64), "nearest[i] < ntotal")?;
         let sign = if self.metric_type.is_similarity() { -1.0 } else { 1.0 };
         let (options, sel) = (self.options(params), selector(params));
-        let sel = sel.as_ref().map(|sel| sel.read());
-        let out = TopK::new(self.metric_type, k, distances, labels);
-        over!(&*storage, |make| self.each_query(x, n, make, |q, keys, stats| {
+        let starts = |q: usize| -> Vec<Node> {
             let given = q * nprobe..(q + 1) * nprobe;
-            let starts: Vec<Node> = nearest[given.clone()]
-                .iter()
-                .zip(&nearest_d[given])
-                .filter(|(vertex, _)| **vertex >= 0)
-                .map(|(vertex, distance)| Node { key: sign * distance, vertex: *vertex as u32 })
-                .collect();
+            let nodes = nearest[given.clone()].iter().zip(&nearest_d[given]).filter(|(vertex, _)| **vertex >= 0);
+            nodes.map(|(vertex, distance)| Node { key: sign * distance, vertex: *vertex as u32 }).collect()
+        };
+        let each = |starts: &[Node]| if search_type == 1 { 1 } else { starts.len().max(1) };
+        let out = TopK::new(self.metric_type, k, distances, labels);
+        if self.is_staged(&*storage, options.bounded)? {
+            let searches = |q: usize| {
+                let starts = starts(q);
+                starts.chunks(each(&starts)).map(<[Node]>::to_vec).collect()
+            };
+            return self.search_signs_first(&*storage, x, k, params, Some(&searches), &out);
+        }
+        let sel = sel.as_ref().map(|sel| sel.read());
+        over!(&*storage, |make| self.each_query(x, n, make, |q, keys, stats| {
+            let starts = starts(q);
             let mut scratch = self.hnsw.scratch();
             scratch.visited.start(vertices);
             let mut found = Reservoir::new(k);
             let mut best = Vec::new();
-            let each = if search_type == 1 { 1 } else { starts.len().max(1) };
-            for starts in starts.chunks(each) {
+            for starts in starts.chunks(each(&starts)) {
                 if search_type == 1 && scratch.visited.get(starts[0].vertex) {
                     continue;
                 }

@@ -10,6 +10,7 @@ pub mod params;
 pub mod pq;
 pub mod rabitq;
 pub mod sq;
+mod staged;
 pub mod two_level;
 
 use faiss_derive::{Object, methods};
@@ -18,7 +19,7 @@ use super::flat::IndexFlat;
 use super::flat_codes::IndexFlatCodes;
 use super::ivf::format::{read_index, write_index};
 use super::ivf::methods::{Found, preassigned};
-use super::stats::{HNSW_STATS, HNSWStats};
+use super::stats::{HNSW_STATS, HNSWStats, RABITQ_STATS, RaBitQStats};
 use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selector};
 use crate::base::declare::Array;
 use crate::base::object::{FieldMut, Object, cast, cast_mut, receiver};
@@ -44,6 +45,7 @@ use params::SearchParametersHNSW;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, Tuned), copy = deep_copy)]
 pub struct IndexHNSW {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// The graph.
@@ -71,7 +73,7 @@ impl Default for IndexHNSW {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexHNSW>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexHNSW>().format(Format {
     fourccs: &["IH00"],
     read: |input, _| Ok(Handle::new(IndexHNSW::read(input)?)),
     write: |object, out| receiver::<IndexHNSW>(object)?.write("IH00", out),
@@ -238,9 +240,13 @@ impl IndexHNSW {
             computers.put((keys, stats));
             Ok(())
         })?;
-        let mut total = HNSW_STATS.write();
+        let mut sum = Stats::default();
         while let Some((_, stats)) = computers.take() {
-            total.add(&HNSWStats { n1: stats.n1, n2: stats.n2, ndis: stats.ndis, nhops: stats.nhops });
+            sum.add(&stats);
+        }
+        HNSW_STATS.write().add(&HNSWStats { n1: sum.n1, n2: sum.n2, ndis: sum.ndis, nhops: sum.nhops });
+        if sum.estimated > 0 {
+            RABITQ_STATS.write().add(&RaBitQStats { n_1bit: sum.estimated, n_refine: sum.refined });
         }
         Ok(())
     }
@@ -257,6 +263,9 @@ impl IndexHNSW {
         let storage = self.storage()?.read();
         let vertices = self.vertices(&*storage)?;
         let (options, sel) = (self.options(params), selector(params));
+        if self.is_staged(&*storage, options.bounded)? {
+            return self.range_search_signs_first(&*storage, x, radius, params);
+        }
         let sel = sel.as_ref().map(|sel| sel.read());
         let out = InRadius::new(self.metric_type, n);
         let limit = out.limit(radius);
@@ -366,8 +375,11 @@ impl Index for IndexHNSW {
         let storage = self.storage()?.read();
         self.vertices(&*storage)?;
         let (options, sel) = (self.options(params), selector(params));
-        let sel = sel.as_ref().map(|sel| sel.read());
         let out = TopK::new(self.metric_type, k, distances, labels);
+        if self.is_staged(&*storage, options.bounded)? {
+            return self.search_signs_first(&*storage, x, k, params, None, &out);
+        }
+        let sel = sel.as_ref().map(|sel| sel.read());
         over!(&*storage, |make| self.each_query(x, n, make, |q, keys, stats| {
             let mut scratch = self.hnsw.scratch();
             match &sel {

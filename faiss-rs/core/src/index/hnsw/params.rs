@@ -11,6 +11,7 @@ use crate::registry::Row;
 #[derive(Object, Clone)]
 #[object(fields)]
 pub struct SearchParametersHNSW {
+    /// What all searches take.
     #[object(parent)]
     pub base: SearchParameters,
     /// Candidates kept.
@@ -32,4 +33,4 @@ impl Default for SearchParametersHNSW {
     }
 }
 
-pub const ROW: Row = Row::of::<SearchParametersHNSW>();
+pub(crate) const ROW: Row = Row::of::<SearchParametersHNSW>();

@@ -14,11 +14,12 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWPQ {
+    /// The graph and its storage.
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
 }
 
-pub const ROW: Row = Row::of::<IndexHNSWPQ>()
+pub(crate) const ROW: Row = Row::of::<IndexHNSWPQ>()
     // As in Faiss, by L2 whatever the metric.
     .grammar(Grammar::Graph(|d, m, storage, _| {
         let Some(part) = PqPart::parse(storage) else { return Ok(None) };

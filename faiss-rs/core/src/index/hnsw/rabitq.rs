@@ -6,21 +6,24 @@ use super::IndexHNSW;
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, RaBitQPart};
+use crate::graph::hnsw::SM_RABITQ;
 use crate::index::Index;
 use crate::index::rabitq::IndexRaBitQ;
 use crate::registry::{Format, Row};
 
-/// Stores RaBitQ codes and searches them along the links of a hierarchical graph, by L2.
+/// Stores RaBitQ codes and searches them along the links of a hierarchical graph, by L2. Of codes of several bits, searches look at the signs first, and at
+/// the rest where the vector may be among the best.
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWRaBitQ {
+    /// The graph and its storage.
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
-    /// What files say of how searches go: whether signs alone are looked at first.
+    /// What files say: whether searches look at signs first, which `hnsw.search_method` then says.
     staged: bool,
 }
 
-pub const ROW: Row = Row::of::<IndexHNSWRaBitQ>()
+pub(crate) const ROW: Row = Row::of::<IndexHNSWRaBitQ>()
     .grammar(Grammar::Graph(|d, m, storage, metric| match RaBitQPart::parse(storage) {
         Some(RaBitQPart { nb_bits, bbs: None }) => Ok(Some(Handle::new(IndexHNSWRaBitQ::new(d, m, nb_bits, metric)?))),
         _ => Ok(None),
@@ -29,8 +32,7 @@ pub const ROW: Row = Row::of::<IndexHNSWRaBitQ>()
         fourccs: &["IHNr"],
         read: |input, _| {
             let hnsw_index = IndexHNSW::read(input)?;
-            let staged = input.bool("staged")?;
-            Ok(Handle::new(IndexHNSWRaBitQ { hnsw_index, staged }))
+            Ok(Handle::new(IndexHNSWRaBitQ::staged(hnsw_index, input.bool("staged")?)))
         },
         write: |object, out| {
             let index = receiver::<IndexHNSWRaBitQ>(object)?;
@@ -55,11 +57,18 @@ impl IndexHNSWRaBitQ {
         let storage = IndexRaBitQ::new(d, metric, nb_bits)?;
         let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), M)? };
         hnsw_index.is_trained = false;
-        Ok(IndexHNSWRaBitQ { hnsw_index, staged: nb_bits > 1 })
+        Ok(IndexHNSWRaBitQ::staged(hnsw_index, nb_bits > 1))
     }
 }
 
 impl IndexHNSWRaBitQ {
+    fn staged(mut hnsw_index: IndexHNSW, staged: bool) -> Self {
+        if staged {
+            hnsw_index.hnsw.search_method = SM_RABITQ;
+        }
+        IndexHNSWRaBitQ { hnsw_index, staged }
+    }
+
     fn deep_copy(&self) -> Result<Self> {
         Ok(IndexHNSWRaBitQ { hnsw_index: self.hnsw_index.deep_copy()?, staged: self.staged })
     }

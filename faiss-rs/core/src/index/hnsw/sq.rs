@@ -14,11 +14,12 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSWSQ {
+    /// The graph and its storage.
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
 }
 
-pub const ROW: Row = Row::of::<IndexHNSWSQ>()
+pub(crate) const ROW: Row = Row::of::<IndexHNSWSQ>()
     .grammar(Grammar::Graph(|d, m, storage, metric| match sq_part(storage) {
         Some(qtype) => Ok(Some(Handle::new(IndexHNSWSQ::new(d, qtype, m, metric)?))),
         None => Ok(None),

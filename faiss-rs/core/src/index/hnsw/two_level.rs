@@ -16,11 +16,12 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexHNSW2Level {
+    /// The graph and its storage.
     #[object(parent)]
     pub hnsw_index: IndexHNSW,
 }
 
-pub const ROW: Row = Row::of::<IndexHNSW2Level>()
+pub(crate) const ROW: Row = Row::of::<IndexHNSW2Level>()
     // `100+PQ8`: 100 centroids; `2x8+PQ8`: those of a multi-index. As in Faiss, by L2 whatever the metric.
     .grammar(Grammar::Graph(|d, m, storage, _| {
         let parts = storage.split_once("+PQ");

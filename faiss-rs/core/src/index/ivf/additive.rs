@@ -20,13 +20,14 @@ use crate::registry::{Format, Row};
 #[derive(Object, Default, Clone)]
 #[object(abstract)]
 pub struct IndexIVFAdditiveQuantizer {
+    /// The inverted file.
     #[object(parent)]
     pub ivf: IndexIVF,
     /// Kept for programs that set it: there are no precomputed tables.
     pub use_precomputed_table: i32,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFAdditiveQuantizer>();
+pub(crate) const ROW: Row = Row::of::<IndexIVFAdditiveQuantizer>();
 
 macro_rules! additive_inverted_file {
     ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal) => {
@@ -34,13 +35,14 @@ macro_rules! additive_inverted_file {
         #[derive(Object, Clone, Default)]
         #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
         pub struct $name {
+            /// The lists of codes.
             #[object(parent)]
             pub additive: IndexIVFAdditiveQuantizer,
             /// Makes the codes.
             pub $field: $quantizer,
         }
 
-        pub const $row: Row = Row::of::<$name>()
+        pub(crate) const $row: Row = Row::of::<$name>()
             .grammar(Grammar::InvertedFile(|over, part| {
                 let Some(part) = AdditivePart::parse(part, over.metric) else { return Ok(None) };
                 let Some($field) = $quantizer::of_part(over.d, part)? else { return Ok(None) };
@@ -136,6 +138,7 @@ additive_inverted_file! {
 
 #[methods(new)]
 impl IndexIVFResidualQuantizer {
+    /// Over `nlist` lists of `quantizer`, with `M` codebooks of `nbits` bits.
     #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,
@@ -151,6 +154,7 @@ impl IndexIVFResidualQuantizer {
         Self::over(quantizer, d, nlist, rq, metric, own_invlists)
     }
 
+    /// Over `nlist` lists of `quantizer`, with codebooks of so many bits each.
     #[new]
     pub fn of_bits(
         quantizer: Shared<dyn Index>,
@@ -168,6 +172,7 @@ impl IndexIVFResidualQuantizer {
 
 #[methods(new)]
 impl IndexIVFLocalSearchQuantizer {
+    /// Over `nlist` lists of `quantizer`, with `M` codebooks of `nbits` bits.
     #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,
@@ -186,6 +191,7 @@ impl IndexIVFLocalSearchQuantizer {
 
 #[methods(new)]
 impl IndexIVFProductResidualQuantizer {
+    /// Over `nlist` lists of `quantizer`, with `Msub` codebooks of `nbits` bits for each of `nsplits` parts of a vector.
     #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,
@@ -205,6 +211,7 @@ impl IndexIVFProductResidualQuantizer {
 
 #[methods(new)]
 impl IndexIVFProductLocalSearchQuantizer {
+    /// Over `nlist` lists of `quantizer`, with `Msub` codebooks of `nbits` bits for each of `nsplits` parts of a vector.
     #[new]
     pub fn new(
         quantizer: Shared<dyn Index>,

@@ -37,6 +37,7 @@ use crate::stream::{Reader, Writer};
 #[derive(Object, Clone)]
 #[object(abstract)]
 pub struct IndexIVFAdditiveQuantizerFastScan {
+    /// The packed lists.
     #[object(parent)]
     pub fast_scan: IndexIVFFastScan,
     /// Divide the tables of norms by `norm_scale` before they are rounded, and multiply what is found in them.
@@ -47,7 +48,7 @@ pub struct IndexIVFAdditiveQuantizerFastScan {
     pub max_train_points: usize,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFAdditiveQuantizerFastScan>();
+pub(crate) const ROW: Row = Row::of::<IndexIVFAdditiveQuantizerFastScan>();
 
 impl Default for IndexIVFAdditiveQuantizerFastScan {
     fn default() -> Self {
@@ -187,13 +188,14 @@ macro_rules! additive_fast_scan_file {
         #[derive(Object, Clone, Default)]
         #[object(methods, implements(Index, InvertedFile, FastScanFile), copy = deep_copy)]
         pub struct $name {
+            /// The packed lists.
             #[object(parent)]
             pub additive: IndexIVFAdditiveQuantizerFastScan,
             /// Makes the codes.
             pub $field: $quantizer,
         }
 
-        pub const $row: Row = Row::of::<$name>()
+        pub(crate) const $row: Row = Row::of::<$name>()
             .grammar(Grammar::InvertedFile(|over, part| {
                 let Some(part) = AdditiveFastScanPart::parse(part, over.metric) else { return Ok(None) };
                 let Some($field) = $quantizer::of_part(over.d, part.quantizer)? else { return Ok(None) };

@@ -17,6 +17,7 @@ use crate::storage::lists::InvertedLists;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFEDEN {
+    /// The inverted file.
     #[object(parent)]
     pub ivf: IndexIVF,
     /// The levels, of one of the types `QT_1bit_eden` to `QT_8bit_eden`.
@@ -32,7 +33,7 @@ impl Default for IndexIVFEDEN {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexIVFEDEN>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFEDEN>()
     .grammar(Grammar::InvertedFile(|over, part| match part.strip_prefix("EDEN").and_then(|bits| bits_of(bits, 8)) {
         Some(nb_bits) => {
             let quantizer = over.quantizer.clone();

@@ -21,7 +21,7 @@ pub fn assign(ivf: &IndexIVF, x: &[f32]) -> Result<Vec<i64>> {
     Ok(list_nos)
 }
 
-pub fn check_list_nos(ivf: &IndexIVF, list_nos: &[i64]) -> Result<()> {
+pub(crate) fn check_list_nos(ivf: &IndexIVF, list_nos: &[i64]) -> Result<()> {
     match list_nos.iter().find(|list| **list >= ivf.nlist as i64) {
         Some(list) => Err(Error::failed("list_no < nlist", format!("there is no list {list} among {}", ivf.nlist))),
         None => Ok(()),
@@ -128,7 +128,7 @@ pub fn append(ivf: &mut IndexIVF, ids: Option<&[i64]>, list_nos: &[i64], codes: 
     Ok(())
 }
 
-pub fn reset(index: &mut dyn InvertedFile) -> Result<()> {
+pub(crate) fn reset(index: &mut dyn InvertedFile) -> Result<()> {
     let ivf = index.ivf_mut();
     ivf.lists_handle()?.write().reset()?;
     ivf.direct_map.clear();
@@ -152,7 +152,7 @@ pub fn reconstruct_from_offset(index: &dyn InvertedFile, list: i64, offset: i64,
     index.decode_vectors(&lists.single_code(at, offset)?, &[list], out)
 }
 
-pub fn reconstruct(index: &dyn InvertedFile, key: i64, out: &mut [f32]) -> Result<()> {
+pub(crate) fn reconstruct(index: &dyn InvertedFile, key: i64, out: &mut [f32]) -> Result<()> {
     let lo = index.ivf().direct_map.get(key)?;
     reconstruct_from_offset(index, direct_map::lo_listno(lo) as i64, direct_map::lo_offset(lo) as i64, out)
 }
@@ -177,7 +177,7 @@ pub fn reconstruct_n(index: &dyn InvertedFile, i0: i64, ni: usize, out: &mut [f3
     Ok(())
 }
 
-pub fn remove_ids(index: &mut dyn InvertedFile, sel: &dyn IDSelector) -> Result<usize> {
+pub(crate) fn remove_ids(index: &mut dyn InvertedFile, sel: &dyn IDSelector) -> Result<usize> {
     let ivf = index.ivf_mut();
     let lists = ivf.lists_handle()?.clone();
     lists.read().check_can_write()?;
@@ -212,7 +212,7 @@ pub fn update_vectors(index: &mut dyn InvertedFile, ids: &[i64], x: &[f32]) -> R
     }
 }
 
-pub fn sa_encode(index: &dyn InvertedFile, x: &[f32], codes: &mut [u8]) -> Result<()> {
+pub(crate) fn sa_encode(index: &dyn InvertedFile, x: &[f32], codes: &mut [u8]) -> Result<()> {
     let ivf = index.ivf();
     Error::check(ivf.is_trained, "is_trained")?;
     let list_nos = assign(ivf, x)?;
@@ -244,13 +244,13 @@ fn split_codes(ivf: &IndexIVF, codes: &[u8]) -> Result<(Vec<i64>, Vec<u8>)> {
     Ok((list_nos, fine))
 }
 
-pub fn sa_decode(index: &dyn InvertedFile, codes: &[u8], x: &mut [f32]) -> Result<()> {
+pub(crate) fn sa_decode(index: &dyn InvertedFile, codes: &[u8], x: &mut [f32]) -> Result<()> {
     let (list_nos, fine) = split_codes(index.ivf(), codes)?;
     Error::check(x.len() == list_nos.len() * index.ivf().dim(), "x.size() == n * d")?;
     index.decode_vectors(&fine, &list_nos, x)
 }
 
-pub fn add_sa_codes(index: &mut dyn InvertedFile, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
+pub(crate) fn add_sa_codes(index: &mut dyn InvertedFile, codes: &[u8], ids: Option<&[i64]>) -> Result<()> {
     let ivf = index.ivf_mut();
     let (list_nos, fine) = split_codes(ivf, codes)?;
     Error::check(ids.is_none_or(|ids| ids.len() == list_nos.len()), "ids.size() == n")?;
@@ -258,7 +258,7 @@ pub fn add_sa_codes(index: &mut dyn InvertedFile, codes: &[u8], ids: Option<&[i6
     append(ivf, ids, &list_nos, &fine)
 }
 
-pub fn check_compatible_for_merge(index: &dyn InvertedFile, other: &dyn Index) -> Result<()> {
+pub(crate) fn check_compatible_for_merge(index: &dyn InvertedFile, other: &dyn Index) -> Result<()> {
     check_same_type(index, other)?;
     let not_ivf = || Error::type_error(format!("{} is no inverted file", other.info().name));
     let theirs = seen_as::<dyn InvertedFile>(other).ok_or_else(not_ivf)?;
@@ -299,7 +299,7 @@ fn check_same_centroids(ours: &IndexIVF, theirs: &IndexIVF) -> Result<()> {
     Ok(())
 }
 
-pub fn merge_from(index: &mut dyn InvertedFile, other: &mut dyn Index, add_id: i64) -> Result<()> {
+pub(crate) fn merge_from(index: &mut dyn InvertedFile, other: &mut dyn Index, add_id: i64) -> Result<()> {
     check_compatible_for_merge(index, other)?;
     let not_ivf = Error::type_error("the other index is no inverted file");
     let theirs = seen_as_mut::<dyn InvertedFile>(other).ok_or(not_ivf)?.ivf_mut();

@@ -33,6 +33,7 @@ const PREFETCH: usize = 2048;
 #[derive(Object, Clone, Default)]
 #[object(abstract, methods)]
 pub struct IndexIVFFastScan {
+    /// The inverted file.
     #[object(parent)]
     pub ivf: IndexIVF,
     /// Vectors of a block, a multiple of 32.
@@ -66,7 +67,7 @@ pub struct IndexIVFFastScan {
     pub aux: usize,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFFastScan>();
+pub(crate) const ROW: Row = Row::of::<IndexIVFFastScan>();
 
 #[methods]
 impl IndexIVFFastScan {
@@ -156,11 +157,12 @@ impl IndexIVFFastScan {
         Ok(self)
     }
 
+    /// How blocks of codes are laid out.
     pub fn packer(&self) -> Result<CodePackerPQ4> {
         CodePackerPQ4::with_aux(self.M, usize::try_from(self.bbs).unwrap_or(0), self.aux)
     }
 
-    pub fn deep_copy(&self) -> Result<Self> {
+    pub(crate) fn deep_copy(&self) -> Result<Self> {
         Ok(IndexIVFFastScan { ivf: self.ivf.deep_copy()?, ..self.clone() })
     }
 
@@ -203,7 +205,9 @@ pub struct QueryTables {
 
 /// What a kind of inverted file of packed codes defines.
 pub trait FastScanFile: InvertedFile {
+    /// The packed lists.
     fn fast_scan(&self) -> &IndexIVFFastScan;
+    /// The same, to be changed.
     fn fast_scan_mut(&mut self) -> &mut IndexIVFFastScan;
     /// What the sums of the last two parts are multiplied by, where they are norms whose tables were divided by it.
     fn norm_factor(&self) -> u16 {

@@ -22,6 +22,7 @@ use crate::storage::lists::InvertedLists;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFFlat {
+    /// The inverted file.
     #[object(parent)]
     pub ivf: IndexIVF,
 }
@@ -32,7 +33,7 @@ impl Default for IndexIVFFlat {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexIVFFlat>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFFlat>()
     .grammar(Grammar::InvertedFile(|over, part| match part {
         "Flat" => {
             Ok(Some(Handle::new(IndexIVFFlat::new(over.quantizer.clone(), over.d, over.nlist, over.metric, true)?)))
@@ -125,8 +126,11 @@ impl InvertedFile for IndexIVFFlat {
 
 /// Compares with vectors as they are.
 pub struct FlatSearcher {
+    /// The metric.
     pub metric: MetricType,
+    /// Its argument, for metrics that have one.
     pub arg: f32,
+    /// Numbers of a vector.
     pub d: usize,
 }
 

@@ -18,13 +18,14 @@ use crate::storage::lists::InvertedLists;
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFFlatDedup {
+    /// The lists of vectors.
     #[object(parent)]
     pub flat: IndexIVFFlat,
     /// For ids that are stored, the others of equal vectors, as they were added.
     instances: BTreeMap<i64, Vec<i64>>,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFFlatDedup>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFFlatDedup>()
     .grammar(Grammar::InvertedFile(|over, part| match part {
         "FlatDedup" => {
             let quantizer = over.quantizer.clone();

@@ -24,6 +24,7 @@ const DEFAULT_LEVELS: i64 = 8;
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFFlatPanorama {
+    /// The lists of vectors.
     #[object(parent)]
     pub flat: IndexIVFFlat,
     /// Number of levels.
@@ -34,7 +35,7 @@ pub struct IndexIVFFlatPanorama {
     pub batch_size: usize,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFFlatPanorama>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFFlatPanorama>()
     .grammar(Grammar::InvertedFile(|over, part| {
         let Some(sizes) = part.strip_prefix("FlatPanorama") else { return Ok(None) };
         let (levels, batch) = sizes.split_once('_').unwrap_or((sizes, ""));

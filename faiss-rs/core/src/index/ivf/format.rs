@@ -17,14 +17,14 @@ pub fn read_index(input: &mut Reader<'_>) -> Result<Option<Shared<dyn Index>>> {
     }
 }
 
-pub fn write_index(index: Option<&Shared<dyn Index>>, out: &mut Writer<'_>) -> Result<()> {
+pub(crate) fn write_index(index: Option<&Shared<dyn Index>>, out: &mut Writer<'_>) -> Result<()> {
     match index {
         Some(index) => write_nested(&*index.read(), out),
         None => out.fourcc("null"),
     }
 }
 
-pub fn write_header(ivf: &IndexIVF, out: &mut Writer<'_>) -> Result<()> {
+pub(crate) fn write_header(ivf: &IndexIVF, out: &mut Writer<'_>) -> Result<()> {
     header::write(ivf, out)?;
     out.usize(ivf.nlist)?;
     out.usize(ivf.nprobe)?;
@@ -32,7 +32,7 @@ pub fn write_header(ivf: &IndexIVF, out: &mut Writer<'_>) -> Result<()> {
     write_direct_map(&ivf.direct_map, out)
 }
 
-pub fn read_header(input: &mut Reader<'_>) -> Result<IndexIVF> {
+pub(crate) fn read_header(input: &mut Reader<'_>) -> Result<IndexIVF> {
     Ok(read_header_and(input, |_, _| Ok(()))?.0)
 }
 
@@ -101,7 +101,7 @@ pub fn write_lists(ivf: &IndexIVF, out: &mut Writer<'_>) -> Result<()> {
     }
 }
 
-pub fn write_inverted_lists(lists: &dyn InvertedLists, out: &mut Writer<'_>) -> Result<()> {
+pub(crate) fn write_inverted_lists(lists: &dyn InvertedLists, out: &mut Writer<'_>) -> Result<()> {
     let name = lists.info().name;
     let format = registry::row(lists.info()).and_then(|row| row.format);
     let format = format.ok_or_else(|| {

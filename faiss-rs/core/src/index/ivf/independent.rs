@@ -17,6 +17,7 @@ use crate::transform::VectorTransform;
 #[derive(Object, Default)]
 #[object(methods, implements(Index), copy = deep_copy)]
 pub struct IndexIVFIndependentQuantizer {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// Assigns vectors to lists, before the transform.
@@ -29,7 +30,7 @@ pub struct IndexIVFIndependentQuantizer {
     pub own_fields: bool,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFIndependentQuantizer>().format(Format {
+pub(crate) const ROW: Row = Row::of::<IndexIVFIndependentQuantizer>().format(Format {
     fourccs: &["IwIQ"],
     read: |input, _| {
         let base = header::read(input)?;

@@ -23,7 +23,7 @@ pub struct InvertedListScannerStats {
     pub nheap_updates: usize,
 }
 
-pub const STATS: Row = Row::of::<InvertedListScannerStats>();
+pub(crate) const STATS: Row = Row::of::<InvertedListScannerStats>();
 
 /// Compares a query with codes of an inverted file, list by list.
 #[derive(Object, Clone)]
@@ -64,7 +64,7 @@ impl Default for InvertedListScanner {
     }
 }
 
-pub const ROW: Row = Row::of::<InvertedListScanner>();
+pub(crate) const ROW: Row = Row::of::<InvertedListScanner>();
 
 #[methods]
 impl InvertedListScanner {

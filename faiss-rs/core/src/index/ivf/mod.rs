@@ -68,6 +68,7 @@ pub use search::Pairs;
 #[derive(Object, Clone)]
 #[object(implements(Tuned), abstract, methods(methods::IVFMethods))]
 pub struct IndexIVF {
+    /// What every index has.
     #[object(parent)]
     pub base: IndexBase,
     /// Assigns vectors to lists.
@@ -103,7 +104,7 @@ pub struct IndexIVF {
 /// The flag of `parallel_mode` that what the arrays of a search hold counts among the results: distances of labels that are not negative.
 pub const PARALLEL_MODE_NO_HEAP_INIT: i32 = 1024;
 
-pub const ROW: Row = Row::of::<IndexIVF>();
+pub(crate) const ROW: Row = Row::of::<IndexIVF>();
 
 impl Default for IndexIVF {
     fn default() -> Self {
@@ -128,6 +129,7 @@ impl Default for IndexIVF {
 }
 
 impl IndexIVF {
+    /// Over `nlist` lists of `quantizer`, of codes of `code_size` bytes.
     pub fn new(
         quantizer: Shared<dyn Index>,
         d: i64,
@@ -177,6 +179,7 @@ impl IndexIVF {
         Ok(lists)
     }
 
+    /// An error where lists are not as many, or their codes not as long, as the index says.
     pub fn check_lists(&self, lists: &dyn InvertedLists) -> Result<()> {
         let base = lists.base();
         Error::check(base.nlist == self.nlist, "invlists->nlist == nlist")?;
@@ -195,6 +198,7 @@ impl IndexIVF {
         (usize::BITS - most.leading_zeros()).div_ceil(8) as usize
     }
 
+    /// Writes a list's number as the beginning of a stand-alone code.
     pub fn encode_listno(&self, list: usize, code: &mut [u8]) {
         code.iter_mut().enumerate().for_each(|(i, byte)| *byte = (list >> (8 * i)) as u8);
     }
@@ -236,12 +240,15 @@ impl IndexIVF {
 
 /// What a kind of inverted file defines; the rest is the same for all.
 pub trait InvertedFile: Index {
+    /// The inverted file.
     fn ivf(&self) -> &IndexIVF;
+    /// The same, to be changed.
     fn ivf_mut(&mut self) -> &mut IndexIVF;
     /// Makes and compares the codes. A type that has one needs no more than its training; one that has none defines the rest itself.
     fn codec(&self) -> Result<&dyn Quantizer> {
         Err(Error::unsupported("codec", self.info().name))
     }
+    /// What makes codes, to be trained.
     fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
         Err(Error::unsupported("codec", self.info().name))
     }

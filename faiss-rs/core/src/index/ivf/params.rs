@@ -13,6 +13,7 @@ use crate::registry::Row;
 #[derive(Object, Clone)]
 #[object(fields)]
 pub struct SearchParametersIVF {
+    /// What all searches take.
     #[object(parent)]
     pub base: SearchParameters,
     /// Number of lists to look into.
@@ -43,12 +44,13 @@ impl Default for SearchParametersIVF {
     }
 }
 
-pub const ROW: Row = Row::of::<SearchParametersIVF>();
+pub(crate) const ROW: Row = Row::of::<SearchParametersIVF>();
 
 /// Parameters of one search in an inverted file of product-quantized codes.
 #[derive(Object, Clone, Default)]
 #[object(fields)]
 pub struct IVFPQSearchParameters {
+    /// What searches in inverted files take.
     #[object(parent)]
     pub ivf: SearchParametersIVF,
     /// Accepted for compatibility.
@@ -57,12 +59,13 @@ pub struct IVFPQSearchParameters {
     pub polysemous_ht: i32,
 }
 
-pub const PQ_ROW: Row = Row::of::<IVFPQSearchParameters>();
+pub(crate) const PQ_ROW: Row = Row::of::<IVFPQSearchParameters>();
 
 /// Parameters of one search in an inverted file of TurboQuant's codes.
 #[derive(Object, Clone, Default)]
 #[object(fields)]
 pub struct IVFSQTurboQSearchParameters {
+    /// What searches in inverted files take.
     #[object(parent)]
     pub ivf: SearchParametersIVF,
     /// Bits that the query's coordinates are rounded to where levels have one bit, and its projections if `int_qjl`; 0 for no rounding.
@@ -71,7 +74,7 @@ pub struct IVFSQTurboQSearchParameters {
     pub int_qjl: bool,
 }
 
-pub const TURBOQ_ROW: Row = Row::of::<IVFSQTurboQSearchParameters>();
+pub(crate) const TURBOQ_ROW: Row = Row::of::<IVFSQTurboQSearchParameters>();
 
 /// The parameters as those of an inverted file.
 pub fn of_search(params: Option<&dyn Object>) -> Result<Option<&SearchParametersIVF>> {

@@ -40,6 +40,7 @@ pub static PRECOMPUTED_TABLE_MAX_BYTES: AtomicUsize = AtomicUsize::new(2 << 30);
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
 pub struct IndexIVFPQ {
+    /// The inverted file.
     #[object(parent)]
     pub ivf: IndexIVF,
     /// Makes the codes.
@@ -58,7 +59,7 @@ pub struct IndexIVFPQ {
     pub precomputed_table: Vec<f32>,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFPQ>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFPQ>()
     .grammar(Grammar::InvertedFile(|over, part| {
         let Some(part) = PqPart::parse(part) else { return Ok(None) };
         let quantizer = over.quantizer.clone();

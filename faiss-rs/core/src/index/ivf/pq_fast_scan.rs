@@ -28,6 +28,7 @@ const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
 #[derive(Object, Clone, Default)]
 #[object(implements(Index, InvertedFile, FastScanFile), methods, copy = deep_copy)]
 pub struct IndexIVFPQFastScan {
+    /// The packed lists.
     #[object(parent)]
     pub fast_scan: IndexIVFFastScan,
     /// Makes the codes.
@@ -38,7 +39,7 @@ pub struct IndexIVFPQFastScan {
     pub precomputed_table: Vec<f32>,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFPQFastScan>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFPQFastScan>()
     .grammar(Grammar::InvertedFile(|over, part| {
         let Some(part) = FastScanPart::parse(part, "PQ") else { return Ok(None) };
         let quantizer = over.quantizer.clone();

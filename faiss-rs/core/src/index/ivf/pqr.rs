@@ -25,6 +25,7 @@ use crate::storage::lists::InvertedLists;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
 pub struct IndexIVFPQR {
+    /// The lists of codes.
     #[object(parent)]
     pub first: IndexIVFPQ,
     /// Makes the second codes.
@@ -42,7 +43,7 @@ impl Default for IndexIVFPQR {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexIVFPQR>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFPQR>()
     .grammar(Grammar::InvertedFile(|over, part| {
         let Some((m, refine)) = part.strip_prefix("PQ").and_then(|sizes| sizes.split_once('+')) else {
             return Ok(None);

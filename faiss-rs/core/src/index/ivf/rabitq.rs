@@ -22,6 +22,7 @@ use crate::storage::lists::InvertedLists;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFRaBitQ {
+    /// The inverted file.
     #[object(parent)]
     pub ivf: IndexIVF,
     /// Makes the codes.
@@ -40,6 +41,7 @@ impl Default for IndexIVFRaBitQ {
 #[derive(Object, Clone)]
 #[object(fields)]
 pub struct IVFRaBitQSearchParameters {
+    /// What searches in inverted files take.
     #[object(parent)]
     pub ivf: SearchParametersIVF,
     /// Bits that queries are rounded to; 0 for no rounding.
@@ -54,9 +56,9 @@ impl Default for IVFRaBitQSearchParameters {
     }
 }
 
-pub const PARAMETERS: Row = Row::of::<IVFRaBitQSearchParameters>();
+pub(crate) const PARAMETERS: Row = Row::of::<IVFRaBitQSearchParameters>();
 
-pub const ROW: Row = Row::of::<IndexIVFRaBitQ>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFRaBitQ>()
     .grammar(Grammar::InvertedFile(|over, part| match RaBitQPart::parse(part) {
         Some(RaBitQPart { nb_bits, bbs: None }) => {
             let quantizer = over.quantizer.clone();
@@ -189,9 +191,13 @@ pub fn rounding(params: Option<&dyn Object>, qb: u8, centered: bool) -> Result<R
 
 /// Estimates the distances of codes of `rabitq` that are in lists and not packed.
 pub struct Estimates<'a> {
+    /// The lists.
     pub ivf: &'a IndexIVF,
+    /// What the codes are of.
     pub rabitq: &'a RaBitQuantizer,
+    /// Knows the lists' centroids.
     pub quantizer: &'a dyn Index,
+    /// How queries are rounded.
     pub rounding: Rounding,
 }
 

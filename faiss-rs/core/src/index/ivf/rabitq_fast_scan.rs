@@ -30,6 +30,7 @@ const PIECE: usize = 64;
 #[derive(Object, Clone)]
 #[object(implements(Index, InvertedFile, FastScanFile), methods, copy = deep_copy)]
 pub struct IndexIVFRaBitQFastScan {
+    /// The packed lists.
     #[object(parent)]
     pub fast_scan: IndexIVFFastScan,
     /// Makes the codes.
@@ -47,7 +48,7 @@ impl Default for IndexIVFRaBitQFastScan {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexIVFRaBitQFastScan>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFRaBitQFastScan>()
     .grammar(Grammar::InvertedFile(|over, part| match RaBitQPart::parse(part) {
         Some(RaBitQPart { nb_bits, bbs: Some(bbs) }) => {
             let quantizer = over.quantizer.clone();

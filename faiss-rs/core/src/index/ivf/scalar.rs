@@ -26,13 +26,14 @@ const MAX_TRAINING_VECTORS: usize = 100_000;
 #[derive(Object, Clone, Default)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFScalarQuantizer {
+    /// The inverted file.
     #[object(parent)]
     pub ivf: IndexIVF,
     /// Makes the codes.
     pub sq: ScalarQuantizer,
 }
 
-pub const ROW: Row = Row::of::<IndexIVFScalarQuantizer>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFScalarQuantizer>()
     .grammar(Grammar::InvertedFile(|over, part| {
         let Some(qtype) = sq_part(part) else { return Ok(None) };
         let quantizer = over.quantizer.clone();

@@ -32,6 +32,7 @@ pub trait Searcher: Send + Sync {
 
 /// Computes keys of codes for one query and one list at a time. The smaller key is the better: a similarity is negated.
 pub trait Scanner {
+    /// `x` has as many numbers as a vector.
     fn set_query(&mut self, x: &[f32]) -> Result<()>;
     /// The list that comes next, and the distance of the query to its centroid as the quantizer gave it.
     fn set_list(&mut self, list: usize, coarse: f32) -> Result<()>;
@@ -56,7 +57,9 @@ pub trait Scanner {
 
 /// The lists, and which entries of them count as what.
 pub struct Lists<'a> {
+    /// The lists.
     pub lists: &'a dyn InvertedLists,
+    /// Which ids count; without it, all do.
     pub sel: Option<&'a dyn IDSelector>,
     /// Results are places in lists instead of ids.
     pub store_pairs: bool,

@@ -28,7 +28,9 @@ const MIN_SHARED_BYTES: usize = 1 << 20;
 
 /// What a search was asked for, by parameters or by the index itself.
 pub struct Plan {
+    /// Lists that a query looks into.
     pub nprobe: usize,
+    /// Codes that it looks at, at most.
     pub max_codes: usize,
     /// Lists without results after which a range search ends.
     pub max_empty: usize,
@@ -255,11 +257,15 @@ pub fn search_and_reconstruct(
 pub struct Pairs<'a> {
     /// `n` queries of `d` numbers.
     pub x: &'a [f32],
+    /// How many queries there are.
     pub n: usize,
+    /// What limits them.
     pub plan: &'a Plan,
     /// The lists of each query and the distances to their centroids, `n * plan.nprobe` each; a negative number is no list.
     pub list_nos: &'a [i64],
+    /// The distances to the lists' centroids.
     pub coarse: &'a [f32],
+    /// The parameters that the search was given.
     pub params: Option<&'a dyn Object>,
     /// Results are places in lists instead of ids.
     pub store_pairs: bool,
@@ -355,6 +361,7 @@ impl Pairs<'_> {
         Ok(())
     }
 
+    /// A query of `d` numbers.
     pub fn query(&self, d: usize, q: usize) -> &[f32] {
         &self.x[q * d..(q + 1) * d]
     }

@@ -37,6 +37,7 @@ const SIGNS: f32 = -1e10;
 #[derive(Object, Clone)]
 #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
 pub struct IndexIVFSpectralHash {
+    /// The inverted file.
     #[object(parent)]
     pub ivf: IndexIVF,
     /// Makes the coordinates, one a bit.
@@ -68,7 +69,7 @@ impl Default for IndexIVFSpectralHash {
     }
 }
 
-pub const ROW: Row = Row::of::<IndexIVFSpectralHash>()
+pub(crate) const ROW: Row = Row::of::<IndexIVFSpectralHash>()
     .grammar(Grammar::InvertedFile(|over, part| {
         let Some((transform, hash)) = part.split_once(",SH") else { return Ok(None) };
         let (period, threshold_type) = match hash.strip_suffix(['g', 'c', 'm']) {

@@ -7,7 +7,7 @@ use crate::index::flat_l2::IndexFlatL2;
 use crate::index::{Index, IndexBase};
 use crate::transform::maybe_subsample;
 
-pub fn train(index: &mut dyn InvertedFile, x: &[f32]) -> Result<()> {
+pub(crate) fn train(index: &mut dyn InvertedFile, x: &[f32]) -> Result<()> {
     let ivf = index.ivf();
     let (d, verbose) = (ivf.dim(), ivf.verbose);
     ivf.rows(x)?;
@@ -72,10 +72,13 @@ pub fn train_quantizer(index: &mut dyn InvertedFile, x: &[f32]) -> Result<()> {
 
 /// A coarse quantizer and how it is trained: the part of an inverted file that is the same on every device.
 pub struct Level1<'a> {
+    /// What finds the lists.
     pub quantizer: &'a Shared<dyn Index>,
+    /// How many lists there are.
     pub nlist: usize,
     /// As [`IndexIVF::quantizer_trains_alone`](super::IndexIVF::quantizer_trains_alone).
     pub trains_alone: u8,
+    /// How they are found.
     pub cp: &'a ClusteringParameters,
     /// Assigns points to centroids in place of the quantizer.
     pub clustering_index: Option<&'a Shared<dyn Index>>,
@@ -84,6 +87,7 @@ pub struct Level1<'a> {
 }
 
 impl Level1<'_> {
+    /// Trains the quantizer on vectors (n, d), unless it has its centroids.
     pub fn train(&self, x: &[f32]) -> Result<()> {
         let n = self.base.rows(x)?;
         let (d, nlist, metric, verbose) = (self.base.dim(), self.nlist, self.base.metric_type, self.base.verbose);

@@ -20,6 +20,7 @@ pub struct AdditiveDistances<'a> {
 }
 
 impl<'a> AdditiveDistances<'a> {
+    /// By the quantizer's `search_type`; an error where it does not suit the metric.
     pub fn new(aq: &'a AdditiveQuantizer, metric: MetricType) -> Result<Self> {
         check_metric(metric)?;
         aq.check_trained()?;

@@ -10,8 +10,11 @@ use crate::registry::Row;
 /// Codebooks as passes need them: `M` of `K` entries of `d` numbers.
 #[derive(Clone, Copy)]
 pub struct IcmTables<'a> {
+    /// Dimension of the vectors.
     pub d: usize,
+    /// Number of codebooks.
     pub M: usize,
+    /// Entries of a codebook.
     pub K: usize,
     /// Passes over the codebooks.
     pub icm_iters: usize,
@@ -31,6 +34,7 @@ pub trait Icm {
 
 /// Gives an encoder for a state of the codebooks.
 pub trait IcmFactory: Object {
+    /// An encoder for a state of the codebooks.
     fn encoder<'a>(&self, tables: IcmTables<'a>) -> Result<Box<dyn Icm + 'a>>;
 }
 
@@ -41,7 +45,7 @@ crate::view!(IcmFactory, "IcmEncoderFactory");
 #[object(methods, implements(IcmFactory), copy)]
 pub struct IcmEncoderFactory {}
 
-pub const ROW: Row = Row::of::<IcmEncoderFactory>();
+pub(crate) const ROW: Row = Row::of::<IcmEncoderFactory>();
 
 #[methods(new)]
 impl IcmEncoderFactory {}

@@ -22,6 +22,7 @@ const MAX_ROUNDS: usize = 1 << 20;
 #[derive(Object, Clone)]
 #[object(methods, implements(Additive), copy)]
 pub struct LocalSearchQuantizer {
+    /// The codebooks.
     #[object(parent)]
     pub aq: AdditiveQuantizer,
     /// Entries of a codebook.
@@ -30,6 +31,7 @@ pub struct LocalSearchQuantizer {
     pub train_iters: usize,
     /// Beginnings of a search: in encoding and in training.
     pub encode_ils_iters: usize,
+    /// The same in training.
     pub train_ils_iters: usize,
     /// Passes over the codebooks from each beginning.
     pub icm_iters: usize,
@@ -49,7 +51,7 @@ pub struct LocalSearchQuantizer {
     pub icm_encoder_factory: Option<Shared<dyn IcmFactory>>,
 }
 
-pub const ROW: Row = Row::of::<LocalSearchQuantizer>();
+pub(crate) const ROW: Row = Row::of::<LocalSearchQuantizer>();
 
 impl Default for LocalSearchQuantizer {
     fn default() -> Self {
@@ -73,6 +75,7 @@ impl Default for LocalSearchQuantizer {
 
 #[methods(new)]
 impl LocalSearchQuantizer {
+    /// `M` codebooks of `nbits` bits.
     #[new]
     pub fn new(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
         let aq = AdditiveQuantizer::new(d, equal_bits(M, nbits)?, search_type, 1)?;
@@ -184,7 +187,7 @@ impl LocalSearchQuantizer {
 }
 
 impl LocalSearchQuantizer {
-    pub fn deep_copy(&self) -> Result<Self> {
+    pub(crate) fn deep_copy(&self) -> Result<Self> {
         Ok(self.clone())
     }
 
@@ -294,7 +297,7 @@ impl LocalSearchQuantizer {
             Some(factory) => factory.read().encoder(tables)?,
             None => Box::new(OnCpu(tables)),
         };
-        let chunk = self.chunk_size.max(1);
+        let chunk = self.chunk_size.clamp(1, numbers.len().max(m) / m);
         for (numbers, x) in numbers.chunks_mut(chunk * m).zip(x.chunks(chunk * d)) {
             let mut best = numbers.to_vec();
             let mut errors = self.errors(&best, x);
@@ -347,7 +350,7 @@ impl LocalSearchQuantizer {
             .collect()
     }
 
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         self.aq.write(out)?;
         for size in [self.K, self.train_iters, self.encode_ils_iters, self.train_ils_iters, self.icm_iters] {
             out.usize(size)?;
@@ -360,7 +363,7 @@ impl LocalSearchQuantizer {
         out.bool(self.update_codebooks_with_double)
     }
 
-    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
         let lsq = LocalSearchQuantizer {
             aq: AdditiveQuantizer::read(input, |_| Ok(1))?,
             K: input.usize()?,

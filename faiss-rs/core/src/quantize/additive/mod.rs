@@ -25,7 +25,8 @@ pub mod residual;
 use faiss_derive::Object;
 
 use super::codec::check_sizes;
-use super::{Quantizer, QuantizerBase};
+use super::{MAX_TABLE, Quantizer, QuantizerBase};
+use crate::base::memory::filled;
 use crate::base::{Error, Object, Result, threads};
 use crate::blas::Product;
 use crate::index::flat_1d::IndexFlat1D;
@@ -48,12 +49,15 @@ pub const ST_NORM_FROM_LUT: i32 = 2;
 pub const ST_NORM_FLOAT: i32 = 3;
 /// Norms of 8 or 4 bits, evenly spread.
 pub const ST_NORM_QINT8: i32 = 4;
+/// Norms of 4 bits, evenly spread.
 pub const ST_NORM_QINT4: i32 = 5;
 /// Norms of 8 or 4 bits, spread by k-means.
 pub const ST_NORM_CQINT8: i32 = 6;
+/// Norms of 4 bits, spread by k-means.
 pub const ST_NORM_CQINT4: i32 = 7;
 /// Norms as sums of two numbers of 4 bits, found by local search or one after the other.
 pub const ST_NORM_LSQ2X4: i32 = 8;
+/// Norms as sums of two numbers of 4 bits, found one after the other.
 pub const ST_NORM_RQ2X4: i32 = 9;
 
 /// The most bits of a codebook's number.
@@ -67,6 +71,7 @@ const MIN_ROWS: usize = 64;
 #[derive(Object, Clone)]
 #[object(abstract, methods(methods::AdditiveMethods))]
 pub struct AdditiveQuantizer {
+    /// What every quantizer has.
     #[object(parent)]
     pub base: QuantizerBase,
     /// Number of codebooks.
@@ -103,13 +108,14 @@ pub struct AdditiveQuantizer {
     pub search_type: i32,
     /// The range of norms.
     pub norm_min: f32,
+    /// The largest norm.
     pub norm_max: f32,
     /// Parts that vectors are cut into, each with codebooks of its own.
     #[object(skip)]
     pub parts: usize,
 }
 
-pub const ROW: Row = Row::of::<AdditiveQuantizer>();
+pub(crate) const ROW: Row = Row::of::<AdditiveQuantizer>();
 
 impl Default for AdditiveQuantizer {
     fn default() -> Self {
@@ -147,7 +153,9 @@ pub fn equal_bits(m: usize, nbits: usize) -> Result<Vec<usize>> {
 
 /// A quantizer whose codes name entries of codebooks.
 pub trait Additive: Object + Quantizer {
+    /// The codebooks.
     fn aq(&self) -> &AdditiveQuantizer;
+    /// The same, to be changed.
     fn aq_mut(&mut self) -> &mut AdditiveQuantizer;
     /// The numbers of the entries for `n * d` numbers, `M` a vector.
     fn compute_unpacked_codes(&self, x: &[f32]) -> Result<Vec<u32>>;
@@ -214,6 +222,7 @@ impl AdditiveQuantizer {
     /// An error where the public fields do not fit together.
     pub fn check(&self) -> Result<()> {
         let sized = self.nbits.len() == self.M
+            && self.nbits.iter().all(|b| *b <= MAX_NBITS)
             && self.codebook_offsets.len() == self.M + 1
             && self.nbits.iter().zip(self.codebook_offsets.windows(2)).all(|(b, o)| o[1] == o[0] + (1 << b))
             && self.codebook_offsets.last() == Some(&self.total_codebook_size)
@@ -229,8 +238,9 @@ impl AdditiveQuantizer {
         if !self.is_trained {
             return Err(Error::failed("is_trained", "The additive quantizer is not trained yet."));
         }
-        let size = self.total_codebook_size.checked_mul(self.book_d());
-        Error::check(size == Some(self.codebooks.len()), "codebooks.size() == total_codebook_size * d")
+        let (total, there) = (self.total_codebook_size, self.codebooks.len());
+        Error::check(total.checked_mul(self.book_d()) == Some(there), "codebooks.size() == total_codebook_size * d")?;
+        Error::check(total <= there.max(MAX_TABLE), "total_codebook_size <= 1 << 24")
     }
 
     /// The numbers of the entries that a code names, and the bits of its norm.
@@ -395,7 +405,7 @@ impl AdditiveQuantizer {
         self.check_trained()?;
         let bits = self.tot_bits - self.norm_bits;
         Error::check(bits < 32, "tot_bits < 32")?;
-        let mut norms = vec![0.0; 1 << bits];
+        let mut norms = filled(&[1 << bits], 0f32)?;
         threads::parallel_rows(&mut norms, 1, 256, |first, norms| {
             let mut x = vec![0.0; self.base.d];
             for (i, norm) in norms.iter_mut().enumerate() {
@@ -407,7 +417,7 @@ impl AdditiveQuantizer {
         Ok(norms)
     }
 
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         out.usize(self.base.d)?;
         out.usize(self.M)?;
         out.vec(&self.nbits)?;

@@ -11,13 +11,14 @@ use crate::base::Shared;
 #[derive(Object, Default, Clone)]
 #[object(abstract)]
 pub struct ProductAdditiveQuantizer {
+    /// The codebooks.
     #[object(parent)]
     pub aq: AdditiveQuantizer,
     /// Number of parts.
     pub nsplits: usize,
 }
 
-pub const ROW: Row = Row::of::<ProductAdditiveQuantizer>();
+pub(crate) const ROW: Row = Row::of::<ProductAdditiveQuantizer>();
 
 impl ProductAdditiveQuantizer {
     /// `nbits` has an entry for each codebook of all parts.
@@ -44,6 +45,7 @@ macro_rules! product {
         #[derive(Object, Default, Clone)]
         #[object(methods, implements(Additive), copy = deep_copy)]
         pub struct $name {
+            /// The codebooks of all parts.
             #[object(parent)]
             pub product: ProductAdditiveQuantizer,
             /// The quantizers of the parts.
@@ -51,10 +53,11 @@ macro_rules! product {
             pub quantizers: Vec<Shared<$part>>,
         }
 
-        pub const $row: Row = Row::of::<$name>();
+        pub(crate) const $row: Row = Row::of::<$name>();
 
         #[methods(new)]
         impl $name {
+            /// `nsplits` parts of a vector, each with `Msub` codebooks of `nbits` bits.
             #[new]
             pub fn new(d: usize, nsplits: usize, Msub: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
                 let codebooks = nsplits.checked_mul(Msub).ok_or_else(|| Error::overflow("nsplits * Msub is too large"))?;
@@ -86,7 +89,7 @@ macro_rules! product {
         }
 
         impl $name {
-            pub fn deep_copy(&self) -> Result<Self> {
+            pub(crate) fn deep_copy(&self) -> Result<Self> {
                 let quantizers = self.quantizers.iter().map(Shared::copy).collect::<Result<_>>()?;
                 Ok($name { product: self.product.clone(), quantizers })
             }
@@ -115,13 +118,13 @@ macro_rules! product {
                 Ok(made)
             }
 
-            pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+            pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
                 self.product.aq.write(out)?;
                 out.usize(self.product.nsplits)?;
                 self.quantizers.iter().try_for_each(|part| part.read().write(out))
             }
 
-            pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+            pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
                 let aq = AdditiveQuantizer::read(input, |input| {
                     let nsplits = input.usize()?;
                     input.check_loop(nsplits, "nsplits")?;

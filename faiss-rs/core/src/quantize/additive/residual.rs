@@ -16,12 +16,17 @@ use crate::cluster::progressive::{
 
 /// Flags of `train_type`.
 pub const TRAIN_PROGRESSIVE_DIM: i32 = 1;
+/// Codebooks are solved for again after all are there.
 pub const TRAIN_REFINE_CODEBOOK: i32 = 2;
+/// Only the best sum of each vector is looked at in training.
 pub const TRAIN_TOP_BEAM: i32 = 1024;
+/// Tables of products are not made.
 pub const SKIP_CODEBOOK_TABLES: i32 = 2048;
 
 /// Distances of one task of encoding.
 const BLOCK: usize = 1 << 18;
+/// Sums of a vector that a file may ask for: far more than anyone waits for.
+const MAX_BEAM: i32 = 1 << 16;
 
 /// Encodes by the best of `max_beam_size` sums of entries, found codebook by codebook.
 ///
@@ -30,6 +35,7 @@ const BLOCK: usize = 1 << 18;
 #[derive(Object, Clone)]
 #[object(methods, implements(Additive), copy)]
 pub struct ResidualQuantizer {
+    /// The codebooks.
     #[object(parent)]
     pub aq: AdditiveQuantizer,
     /// How training works, a sum: 1 clusters in growing dimensions, 2 refines the codebooks at the end, 1024 takes the best sum of each vector only,
@@ -49,7 +55,7 @@ pub struct ResidualQuantizer {
     pub assign_index_factory: Option<Shared<dyn DimIndexFactory>>,
 }
 
-pub const ROW: Row = Row::of::<ResidualQuantizer>();
+pub(crate) const ROW: Row = Row::of::<ResidualQuantizer>();
 
 impl Default for ResidualQuantizer {
     fn default() -> Self {
@@ -86,16 +92,19 @@ impl Beams {
     /// Adds an entry of a codebook, with the entries' squared norms, to every sum and keeps the best `most` of each vector.
     fn advance(&mut self, book: &[f32], norms: &[f32], most: usize) -> Result<()> {
         let (d, k, size, m) = (self.d, norms.len(), self.size, self.m);
-        let (n, new) = (self.residuals.len() / (size * d).max(1), most.min(size * k));
+        // Places of sums are numbers of 32 bits.
+        let sums = size.checked_mul(k).filter(|sums| u32::try_from(*sums).is_ok());
+        let sums = sums.ok_or_else(|| Error::Memory(format!("{size} sums of each vector by {k} entries")))?;
+        let (n, new) = (self.residuals.len() / (size * d).max(1), most.min(sums));
         let mut next = Beams {
             d,
             m: m + 1,
             size: new,
-            numbers: vec![0; n * new * (m + 1)],
-            residuals: vec![0.0; n * new * d],
-            distances: vec![0.0; n * new],
+            numbers: filled(&[n, new, m + 1], 0)?,
+            residuals: filled(&[n, new, d], 0.0)?,
+            distances: filled(&[n, new], 0.0)?,
         };
-        let rows = (BLOCK / (size * k)).max(1);
+        let rows = (BLOCK / sums).max(1);
         let outs: Vec<_> = next
             .numbers
             .chunks_mut(rows * new * (m + 1))
@@ -110,14 +119,14 @@ impl Beams {
             let first = task * rows;
             let count = distances.len() / new;
             let own = &self.residuals[first * size * d..(first + count) * size * d];
-            let mut keys = vec![0.0; count * size * k];
+            let mut keys = filled(&[count, size, k], 0.0)?;
             sgemm_nt(count * size, k, d, -2.0, own, book, &mut keys);
             for (row, residual) in keys.chunks_exact_mut(k).zip(own.chunks_exact(d)) {
                 let norm = simd::fvec_norm_L2sqr(residual);
                 row.iter_mut().zip(norms).for_each(|(key, c)| *key = (norm + *key + c).max(0.0));
             }
-            let mut order: Vec<u32> = Vec::with_capacity(size * k);
-            for (i, keys) in keys.chunks_exact(size * k).enumerate() {
+            let mut order: Vec<u32> = Vec::with_capacity(sums);
+            for (i, keys) in keys.chunks_exact(sums).enumerate() {
                 best(keys, new, &mut order);
                 for (j, at) in order[..new].iter().map(|at| *at as usize).enumerate() {
                     let (from, entry, to) = (at / k, at % k, i * new + j);
@@ -167,7 +176,7 @@ impl ResidualQuantizer {
         Ok(ResidualQuantizer { aq: AdditiveQuantizer::new(d, nbits, search_type, 1)?, ..Default::default() })
     }
 
-    pub fn deep_copy(&self) -> Result<Self> {
+    pub(crate) fn deep_copy(&self) -> Result<Self> {
         Ok(self.clone())
     }
 
@@ -279,13 +288,13 @@ impl ResidualQuantizer {
         Ok(clustering.centroids)
     }
 
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         self.aq.write(out)?;
         out.i32(self.train_type)?;
         out.i32(self.max_beam_size)
     }
 
-    pub fn read(input: &mut Reader<'_>) -> Result<Self> {
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
         let aq = AdditiveQuantizer::read(input, |_| Ok(1))?;
         let (train_type, max_beam_size) = (input.i32()?, input.i32()?);
         ResidualQuantizer { aq, train_type, max_beam_size, ..Default::default() }.with_tables()
@@ -300,6 +309,7 @@ impl ResidualQuantizer {
     }
 
     fn with_tables(mut self) -> Result<Self> {
+        Error::check(self.max_beam_size <= MAX_BEAM, "max_beam_size <= 1 << 16")?;
         if !self.has(SKIP_CODEBOOK_TABLES) {
             self.aq.restore_codebook_tables()?;
         }
@@ -380,6 +390,7 @@ pub fn bits_of(nbits: &[i64]) -> Result<Vec<usize>> {
 
 #[methods(new)]
 impl ResidualQuantizer {
+    /// `M` codebooks of `nbits` bits.
     #[new]
     pub fn of(d: usize, M: usize, nbits: usize, #[default = 0] search_type: i32) -> Result<Self> {
         ResidualQuantizer::new(d, equal_bits(M, nbits)?, search_type)

@@ -45,7 +45,7 @@ impl Default for SimulatedAnnealingParameters {
     }
 }
 
-pub const PARAMETERS: Row = Row::of::<SimulatedAnnealingParameters>();
+pub(crate) const PARAMETERS: Row = Row::of::<SimulatedAnnealingParameters>();
 
 /// A permutation of 0 to n - 1 and what it costs.
 pub(super) trait Permutation {
@@ -119,6 +119,7 @@ impl SimulatedAnnealingParameters {
 #[derive(Object)]
 #[object(methods)]
 pub struct SimulatedAnnealingOptimizer {
+    /// How orders are looked for.
     #[object(parent)]
     pub parameters: SimulatedAnnealingParameters,
     /// What is to be minimized.
@@ -136,7 +137,7 @@ impl Default for SimulatedAnnealingOptimizer {
     }
 }
 
-pub const OPTIMIZER: Row = Row::of::<SimulatedAnnealingOptimizer>();
+pub(crate) const OPTIMIZER: Row = Row::of::<SimulatedAnnealingOptimizer>();
 
 #[methods]
 impl SimulatedAnnealingOptimizer {

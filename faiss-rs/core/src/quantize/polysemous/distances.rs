@@ -15,12 +15,13 @@ pub struct PermutationObjective {
     pub n: i32,
 }
 
-pub const OBJECTIVE: Row = Row::of::<PermutationObjective>();
+pub(crate) const OBJECTIVE: Row = Row::of::<PermutationObjective>();
 
 /// The sum over all pairs (i, j) of `weights * (target_dis(i, j) - source_dis(perm(i), perm(j)))²`.
 #[derive(Object, Clone, Default)]
 #[object(methods)]
 pub struct ReproduceDistancesObjective {
+    /// What an order is worth.
     #[object(parent)]
     pub objective: PermutationObjective,
     /// A pair counts by exp(-this * its target distance).
@@ -33,7 +34,7 @@ pub struct ReproduceDistancesObjective {
     target_dis: Vec<f64>,
 }
 
-pub const REPRODUCE: Row = Row::of::<ReproduceDistancesObjective>();
+pub(crate) const REPRODUCE: Row = Row::of::<ReproduceDistancesObjective>();
 
 #[methods]
 impl ReproduceDistancesObjective {

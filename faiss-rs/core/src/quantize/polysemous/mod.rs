@@ -37,6 +37,7 @@ pub const OT_RANKING_WEIGHTED_DIFF: i32 = 2;
 #[derive(Object, Clone)]
 #[object(methods)]
 pub struct PolysemousTraining {
+    /// How orders are looked for.
     #[object(parent)]
     pub annealing: SimulatedAnnealingParameters,
     /// 0: not at all; 1: after the distances between centroids; 2: after rankings, slowly and for 8 bits only.
@@ -64,7 +65,7 @@ impl Default for PolysemousTraining {
     }
 }
 
-pub const ROW: Row = Row::of::<PolysemousTraining>();
+pub(crate) const ROW: Row = Row::of::<PolysemousTraining>();
 
 #[methods(new)]
 impl PolysemousTraining {

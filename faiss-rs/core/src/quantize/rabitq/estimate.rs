@@ -33,6 +33,7 @@ pub struct Rounding {
 }
 
 impl Rounding {
+    /// To `qb` bits, 8 at most.
     pub fn new(qb: u8, centered: bool) -> Result<Self> {
         Error::check(qb <= 8, "qb <= 8")?;
         Ok(Rounding { qb, centered })
@@ -45,11 +46,15 @@ pub struct QueryFactors {
     /// For the sum of the rounded coordinates of positive signs, and for how many they are: their product with the signs is
     /// `c1 * sum + c2 * ones - c34`.
     pub c1: f32,
+    /// By what the number of positive signs is multiplied.
     pub c2: f32,
+    /// What is subtracted.
     pub c34: f32,
     /// The squared length of the query less the centroid, and of the query; their product with the centroid.
     pub to_centroid: f32,
+    /// The squared length of the query.
     pub norm: f32,
+    /// The product of the query with the centroid.
     pub dot: f32,
     /// Of centered rounding: what a step of the product of signs and odd numbers is.
     pub scale: f32,
@@ -62,6 +67,7 @@ pub struct QueryFactors {
 }
 
 impl QueryFactors {
+    /// Takes a query, and the centroid that codes are differences to.
     pub fn set(&mut self, x: &[f32], centroid: &[f32], rounding: Rounding) {
         let d = x.len();
         self.rest.resize(d, 0.0);
@@ -140,6 +146,7 @@ impl QueryFactors {
 pub struct Estimate {
     parts: CodeParts,
     similarity: bool,
+    /// What follows from the query.
     pub factors: QueryFactors,
     c1: f32,
     c2: f32,
@@ -151,6 +158,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// For the codes of a quantizer.
     pub fn new(quantizer: &RaBitQuantizer) -> Result<Self> {
         quantizer.check()?;
         Ok(Estimate {
@@ -171,6 +179,7 @@ impl Estimate {
         self.parts.extra_bits > 0
     }
 
+    /// Takes a query, and the centroid that codes are differences to.
     pub fn set(&mut self, x: &[f32], centroid: &[f32], rounding: Rounding) {
         self.factors.set(x, centroid, rounding);
         let own = &self.factors;
@@ -237,6 +246,14 @@ impl Estimate {
         sum
     }
 
+    /// The key of a code by its signs alone, and what the key by all that it says is, all but certainly, not below.
+    pub fn key_of_signs(&self, code: &[u8]) -> (f32, f32) {
+        let mut key = [0.0];
+        self.keys_of_signs(code, false, &mut key);
+        let error = number(&code[self.parts.signs()..], 2) * self.factors.error;
+        (key[0], key[0] - error)
+    }
+
     /// The key of a code of several bits, by all that it says.
     pub fn key(&self, code: &[u8]) -> f32 {
         let (signs, aux) = code.split_at(self.parts.signs());
@@ -298,9 +315,13 @@ pub fn key_of_numbers(parts: &CodeParts, signs: &[u8], extra: &[u8], query: &Que
 
 /// Codes that are packed for FastScan, with all but their signs behind them.
 pub struct PackedCodes<'a> {
+    /// Where the parts of a code lie.
     pub parts: CodeParts,
+    /// How blocks are laid out.
     pub layout: Layout,
+    /// The blocks.
     pub packed: &'a [u8],
+    /// Whether larger distances are nearer.
     pub similarity: bool,
 }
 

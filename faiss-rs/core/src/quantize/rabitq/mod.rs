@@ -37,6 +37,7 @@ const EXTRA_FACTORS: usize = 8;
 #[derive(Object, Clone)]
 #[object(methods, copy)]
 pub struct RaBitQuantizer {
+    /// What every quantizer has.
     #[object(parent)]
     pub base: QuantizerBase,
     /// What is subtracted from vectors, d numbers; empty for nothing. Indexes have centroids of their own.
@@ -48,7 +49,7 @@ pub struct RaBitQuantizer {
     pub nb_bits: usize,
 }
 
-pub const ROW: Row = Row::of::<RaBitQuantizer>();
+pub(crate) const ROW: Row = Row::of::<RaBitQuantizer>();
 
 impl Default for RaBitQuantizer {
     fn default() -> Self {
@@ -65,6 +66,7 @@ impl Default for RaBitQuantizer {
 /// Where in a code everything is: signs, their numbers, and of more than one bit a coordinate the second part and its numbers.
 #[derive(Clone, Copy)]
 pub struct CodeParts {
+    /// Coordinates of a vector.
     pub d: usize,
     /// Bits of the second part of a coordinate.
     pub extra_bits: usize,
@@ -76,6 +78,7 @@ fn number(bytes: &[u8], i: usize) -> f32 {
 }
 
 impl CodeParts {
+    /// Of codes of `nb_bits` bits a coordinate.
     pub fn new(d: usize, nb_bits: usize) -> Self {
         CodeParts { d, extra_bits: nb_bits.saturating_sub(1) }
     }
@@ -94,6 +97,7 @@ impl CodeParts {
     pub fn aux(&self) -> usize {
         self.sign_factors() + if self.extra_bits == 0 { 0 } else { self.extra() + EXTRA_FACTORS }
     }
+    /// Bytes of a code.
     pub fn code_size(&self) -> usize {
         self.signs() + self.aux()
     }
@@ -105,6 +109,7 @@ impl CodeParts {
 
 #[methods(new)]
 impl RaBitQuantizer {
+    /// Codes of `nb_bits` bits a coordinate, 1 to 9.
     #[new]
     pub fn new(
         d: usize,
@@ -180,6 +185,7 @@ impl RaBitQuantizer {
 }
 
 impl RaBitQuantizer {
+    /// Where the parts of a code lie.
     pub fn parts(&self) -> CodeParts {
         CodeParts::new(self.d, self.nb_bits)
     }
@@ -191,6 +197,7 @@ impl RaBitQuantizer {
         Ok(if centroid.is_empty() { vec![0.0; self.d] } else { centroid.to_vec() })
     }
 
+    /// An error where the public fields do not fit together.
     pub fn check(&self) -> Result<()> {
         let sizes = (1..=9).contains(&self.nb_bits) && self.code_size == self.parts().code_size();
         Error::check(sizes, "code_size == compute_code_size(d, nb_bits)")?;

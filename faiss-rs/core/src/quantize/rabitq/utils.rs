@@ -20,6 +20,7 @@ pub struct SignBitFactors {
 #[derive(Object, Default, Clone)]
 #[object(new, copy)]
 pub struct SignBitFactorsWithError {
+    /// What stands beside the signs of a code of one bit.
     #[object(parent)]
     pub factors: SignBitFactors,
     /// How far off the estimate may be, for a query at distance 1 from the centroid.
@@ -31,7 +32,9 @@ pub struct SignBitFactorsWithError {
 #[derive(Object, Default, Clone)]
 #[object(new, copy)]
 pub struct ExtraBitsFactors {
+    /// What is added to a distance.
     pub f_add_ex: f32,
+    /// By what the product with a code is multiplied.
     pub f_rescale_ex: f32,
 }
 
@@ -41,12 +44,15 @@ pub struct ExtraBitsFactors {
 pub struct QueryFactorsData {
     /// The product with signs is `c1` times the sum of the rounded coordinates of positive ones, plus `c2` times their number, less `c34`.
     pub c1: f32,
+    /// By what the number of positive signs is multiplied.
     pub c2: f32,
+    /// What is subtracted.
     pub c34: f32,
     /// The squared length of the query less the centroid.
     pub qr_to_c_L2sqr: f32,
     /// The squared length of the query, and its product with the centroid; 0 where vectors are compared by L2.
     pub qr_norm_L2sqr: f32,
+    /// The product of the query with the centroid.
     pub q_dot_c: f32,
     /// What a step of the product of signs and centered numbers is.
     pub int_dot_scale: f32,
@@ -56,10 +62,10 @@ pub struct QueryFactorsData {
     pub rotated_q: Vec<f32>,
 }
 
-pub const SIGN_BITS: Row = Row::of::<SignBitFactors>();
-pub const SIGN_BITS_WITH_ERROR: Row = Row::of::<SignBitFactorsWithError>();
-pub const EXTRA_BITS: Row = Row::of::<ExtraBitsFactors>();
-pub const QUERY: Row = Row::of::<QueryFactorsData>();
+pub(crate) const SIGN_BITS: Row = Row::of::<SignBitFactors>();
+pub(crate) const SIGN_BITS_WITH_ERROR: Row = Row::of::<SignBitFactorsWithError>();
+pub(crate) const EXTRA_BITS: Row = Row::of::<ExtraBitsFactors>();
+pub(crate) const QUERY: Row = Row::of::<QueryFactorsData>();
 
 #[methods(new)]
 impl QueryFactorsData {

@@ -14,6 +14,7 @@ use crate::simd;
 /// Codes that are decoded at a time, where they are.
 const BLOCK: usize = 64;
 
+/// What compares a query with codes, by the kind of codes.
 pub fn new(sq: &ScalarQuantizer, metric: MetricType) -> Result<Box<dyn CodeDistances + '_>> {
     let kind = sq.trained_kind()?;
     let similarity = metric.is_similarity();

@@ -9,7 +9,7 @@ use crate::base::memory::filled;
 use crate::quantize::codec::Quantizer;
 use crate::registry::Row;
 
-pub const ROW: Row = Row::of::<ScalarQuantizer>();
+pub(crate) const ROW: Row = Row::of::<ScalarQuantizer>();
 
 /// The constructors and methods of [`ScalarQuantizer`].
 pub struct ScalarMethods;

@@ -45,6 +45,7 @@ const MIN_ROWS: usize = 64;
 #[derive(Object, Default, Clone)]
 #[object(copy, methods(methods::ScalarMethods))]
 pub struct ScalarQuantizer {
+    /// What every quantizer has.
     #[object(parent)]
     pub base: QuantizerBase,
     /// What becomes of a coordinate: one of the `QT_` constants.
@@ -123,7 +124,7 @@ impl ScalarQuantizer {
         Turbo::new(self.d, bits, &self.trained)
     }
 
-    pub fn write(&self, out: &mut Writer<'_>) -> Result<()> {
+    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         out.i32(self.qtype)?;
         out.i32(self.rangestat)?;
         out.f32(self.rangestat_arg)?;

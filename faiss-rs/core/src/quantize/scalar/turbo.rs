@@ -38,13 +38,18 @@ pub struct Turbo {
 /// A code taken apart, its signs as -1 and 1.
 #[derive(Default)]
 pub struct Parts {
+    /// The level of each coordinate.
     pub levels: Vec<f32>,
+    /// The signs of what is left.
     pub signs: Vec<f32>,
+    /// The length of the vector.
     pub norm: f32,
+    /// The length of what is left.
     pub rest: f32,
 }
 
 impl Turbo {
+    /// For vectors of `d` numbers and codes of `bits` bits.
     pub fn new(d: usize, bits: usize, trained: &[f32]) -> Result<Self> {
         let k = 1 << bits;
         let (levels, rest) = trained.split_at(k);
@@ -85,6 +90,7 @@ impl Turbo {
         std::f32::consts::FRAC_PI_2.sqrt() / self.d as f32
     }
 
+    /// Writes the code of a vector.
     pub fn encode(&self, x: &[f32], code: &mut [u8], buffer: &mut Vec<f32>) {
         code.fill(0);
         let (plane, root) = (self.plane(), (self.d as f32).sqrt());

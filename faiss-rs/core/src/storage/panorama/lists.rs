@@ -30,7 +30,7 @@ pub struct ArrayInvertedListsPanorama {
     sums: Vec<Vec<f32>>,
 }
 
-pub const ROW: Row = Row::of::<ArrayInvertedListsPanorama>().format(Format {
+pub(crate) const ROW: Row = Row::of::<ArrayInvertedListsPanorama>().format(Format {
     fourccs: &["ilp2", "ilpn"],
     read: |input, code| Ok(Handle::new(ArrayInvertedListsPanorama::read(input, code)?)),
     write: |object, out| receiver::<ArrayInvertedListsPanorama>(object)?.write(out),

@@ -49,7 +49,7 @@ pub struct Panorama {
     pub batch_size: usize,
 }
 
-pub const ROW: Row = Row::of::<Panorama>();
+pub(crate) const ROW: Row = Row::of::<Panorama>();
 
 impl Default for Panorama {
     fn default() -> Self {

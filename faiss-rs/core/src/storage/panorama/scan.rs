@@ -12,7 +12,9 @@ const ROUNDING: f32 = 4e-6;
 /// Levels of vectors: looked at, and all there were.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Scanned {
+    /// Levels that were looked at.
     pub levels: u64,
+    /// Levels that there were.
     pub of: u64,
 }
 
@@ -24,10 +26,12 @@ pub struct PanoramaQuery<'a> {
     sums: Vec<f32>,
     active: Vec<u32>,
     products: Vec<f32>,
+    /// What was looked at.
     pub scanned: Scanned,
 }
 
 impl<'a> PanoramaQuery<'a> {
+    /// For vectors that are laid out so.
     pub fn new(pano: &'a Panorama, similarity: bool) -> Self {
         PanoramaQuery {
             pano,
@@ -40,6 +44,7 @@ impl<'a> PanoramaQuery<'a> {
         }
     }
 
+    /// Takes a query.
     pub fn set(&mut self, x: &[f32]) -> Result<()> {
         Error::check(x.len() == self.pano.d, "x.size() == d")?;
         self.query.copy_from_slice(x);
