@@ -27,7 +27,7 @@
 //! # Ok::<(), faiss::Error>(())
 //! ```
 
-#![deny(missing_docs)]
+#![warn(missing_docs)]
 
 pub use faiss_core::base::object::copy as clone_index;
 pub use faiss_core::base::{self, Error, Handle, MetricType, Object, Result, Shared, TypeInfo, Value};

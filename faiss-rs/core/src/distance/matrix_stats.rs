@@ -19,22 +19,29 @@ const TOO_LARGE: f64 = 1e38;
 pub struct PerDimStats {
     /// Number of vectors.
     pub n: usize,
+    /// Number of NaNs.
     pub n_nan: usize,
+    /// Number of infinities.
     pub n_inf: usize,
     /// Number of zeros.
     pub n0: usize,
+    /// The smallest finite value.
     pub min: f32,
+    /// The largest finite value.
     pub max: f32,
+    /// Their sum.
     pub sum: f64,
     /// Sum of squares.
     pub sum2: f64,
     /// Number of finite values.
     pub n_valid: usize,
+    /// Their mean.
     pub mean: f64,
+    /// Their standard deviation.
     pub stddev: f64,
 }
 
-pub const PER_DIM: Row = Row::of::<PerDimStats>();
+pub(crate) const PER_DIM: Row = Row::of::<PerDimStats>();
 
 impl PerDimStats {
     fn of(column: impl Iterator<Item = f32> + Clone) -> Self {
@@ -84,6 +91,7 @@ pub struct MatrixStats {
     pub n0: usize,
     /// The smallest norm of a vector that is not 0.
     pub min_norm2: f64,
+    /// The largest norm.
     pub max_norm2: f64,
     /// A hash of all numbers.
     pub hash_value: usize,
@@ -91,7 +99,7 @@ pub struct MatrixStats {
     pub per_dim_stats: Vec<Shared<PerDimStats>>,
 }
 
-pub const ROW: Row = Row::of::<MatrixStats>();
+pub(crate) const ROW: Row = Row::of::<MatrixStats>();
 
 #[methods]
 impl MatrixStats {

@@ -45,10 +45,11 @@ pub struct Linear {
     pub bias: Vec<f32>,
 }
 
-pub const LINEAR: Row = Row::of::<Linear>();
+pub(crate) const LINEAR: Row = Row::of::<Linear>();
 
 #[methods]
 impl Linear {
+    /// Weights of 0, for rows of `in_features` numbers that become `out_features`; with or without a bias.
     #[new]
     pub fn new(in_features: i64, out_features: i64, #[default = true] bias: bool) -> Result<Self> {
         let (inputs, outputs) = (size(in_features, "in_features")?, size(out_features, "out_features")?);
@@ -102,10 +103,11 @@ pub struct Embedding {
     pub weight: Vec<f32>,
 }
 
-pub const EMBEDDING: Row = Row::of::<Embedding>();
+pub(crate) const EMBEDDING: Row = Row::of::<Embedding>();
 
 #[methods]
 impl Embedding {
+    /// Vectors of zeros.
     #[new]
     pub fn new(num_embeddings: i64, embedding_dim: i64) -> Result<Self> {
         let (n, d) = (size(num_embeddings, "num_embeddings")?, size(embedding_dim, "embedding_dim")?);
@@ -151,7 +153,7 @@ pub struct FFN {
     pub linear2: Linear,
 }
 
-pub const FEED_FORWARD: Row = Row::of::<FFN>();
+pub(crate) const FEED_FORWARD: Row = Row::of::<FFN>();
 
 #[methods]
 impl FFN {
@@ -181,12 +183,16 @@ impl FFN {
 #[derive(Object, Clone, Default)]
 #[object(methods, copy = deep_copy)]
 pub struct QINCoStep {
+    /// Dimension of the vectors.
     #[object(readonly)]
     pub d: i32,
+    /// Entries of a codebook.
     #[object(readonly)]
     pub K: i32,
+    /// Layers of a step.
     #[object(readonly)]
     pub L: i32,
+    /// Hidden numbers of a layer.
     #[object(readonly)]
     pub h: i32,
     /// The entries.
@@ -197,10 +203,11 @@ pub struct QINCoStep {
     pub residual_blocks: Vec<Shared<FFN>>,
 }
 
-pub const STEP: Row = Row::of::<QINCoStep>();
+pub(crate) const STEP: Row = Row::of::<QINCoStep>();
 
 #[methods]
 impl QINCoStep {
+    /// A step for vectors of `d` numbers, with `K` entries and `L` layers of `h` hidden numbers; weights of 0.
     #[new]
     pub fn new(d: i32, K: i32, L: i32, h: i32) -> Result<Self> {
         let (wide, blocks) = (i64::from(d), size(i64::from(L), "L")?);
@@ -316,10 +323,11 @@ pub struct NeuralNetCodecBase {
     pub M: i32,
 }
 
-pub const CODEC: Row = Row::of::<NeuralNetCodecBase>();
+pub(crate) const CODEC: Row = Row::of::<NeuralNetCodecBase>();
 
 /// A codec that is a neural network: of vectors of `d` numbers, codes of `M` numbers.
 pub trait NeuralNetCodec: Object {
+    /// What every codec has.
     fn codec_base(&self) -> &NeuralNetCodecBase;
     /// The codes of vectors, `M` numbers each.
     fn encode(&self, x: &[f32]) -> Result<Vec<i32>>;
@@ -333,12 +341,16 @@ crate::view!(NeuralNetCodec, "NeuralNetCodec");
 #[derive(Object, Default, Clone)]
 #[object(methods, implements(NeuralNetCodec), copy = deep_copy)]
 pub struct QINCo {
+    /// What every codec has.
     #[object(parent)]
     pub base: NeuralNetCodecBase,
+    /// Entries of a codebook.
     #[object(readonly)]
     pub K: i32,
+    /// Layers of a step.
     #[object(readonly)]
     pub L: i32,
+    /// Hidden numbers of a layer.
     #[object(readonly)]
     pub h: i32,
     /// The first codebook.
@@ -347,10 +359,11 @@ pub struct QINCo {
     pub steps: Vec<Shared<QINCoStep>>,
 }
 
-pub const QINCO: Row = Row::of::<QINCo>();
+pub(crate) const QINCO: Row = Row::of::<QINCo>();
 
 #[methods]
 impl QINCo {
+    /// `M` steps for vectors of `d` numbers, with `K` entries and `L` layers of `h` hidden numbers each; weights of 0.
     #[new]
     pub fn new(d: i32, K: i32, L: i32, M: i32, h: i32) -> Result<Self> {
         size(i64::from(M), "M")?;
