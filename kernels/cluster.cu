@@ -1,5 +1,5 @@
 // k-means: the nearest centroid of each row, and from assignments to centroids.
-#include "common.cuh"
+#include "lanes.cuh"
 
 namespace faiss {
 
@@ -73,6 +73,25 @@ __device__ void assigned_distances(const float* rows, const T* centroids, const 
         sum = warp_sum(sum);
         if (label < 0) sum = inner ? -WORST_VALUE : WORST_VALUE;
         if (lane == 0) distances[row] = sum;
+    }
+}
+
+// Labels of rows that have none, by inner products of all numbers: those of rows with infinite ones can't be told from sums of parts. NaN is
+// never best; -1 where nothing is. One warp a row.
+__device__ inline void label_rest(const float* rows, const float* centroids, u32 k, u32 d, int* labels, i64 count) {
+    const u32 lane = threadIdx.x % 32;
+    for (i64 row = grid_thread() / 32; row < count; row += grid_threads() / 32) {
+        if (labels[row] >= 0) continue;
+        float best = -WORST_VALUE;
+        u32 number = NO_LABEL;
+        for (u32 i = 0; i < k; ++i) {
+            const float value = warp_value(rows + row * d, centroids + (i64)i * d, d, 1, lane);
+            if (value > best) {
+                best = value;
+                number = i;
+            }
+        }
+        if (lane == 0) labels[row] = (int)number;
     }
 }
 

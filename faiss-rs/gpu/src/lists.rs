@@ -3,9 +3,12 @@
 //! One arena for the codes and one for the ids. A list is one piece of both, from entry `starts[list]` on, with room to grow; when
 //! one has no room left, all of them move to larger arenas at once. The host knows the lengths and starts, too.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use faiss_core::storage::codes::Codes;
+use faiss_core::storage::ids::Ids as ListIds;
 use faiss_core::storage::lists::{ArrayInvertedLists, InvertedLists};
 
 use crate::config::IndicesOptions;
@@ -73,9 +76,6 @@ pub struct ListsView {
     /// Another number whenever entries or their places changed; that of no other lists. For what families derive from entries.
     pub generation: u64,
 }
-
-/// Bytes that go to or from the host at a time.
-const PAGE_BYTES: usize = 32 << 20;
 
 /// Lists begin at 16 bytes in every arena.
 fn alignment(code_size: usize) -> usize {
@@ -468,33 +468,65 @@ impl DeviceLists {
         marks
     }
 
-    /// Ranges of lists of about as many entries' room, at least one list each.
-    fn pages(&self, entries: usize) -> impl Iterator<Item = Range<usize>> {
-        let (starts, mut next) = (&self.arena.starts, 0);
-        std::iter::from_fn(move || {
-            let first = next;
-            while next + 1 < starts.len() && (next == first || (starts[next + 1] - starts[first]) as usize <= entries) {
-                next += 1;
-            }
-            (next > first).then_some(first..next)
-        })
-    }
-
     /// The same lists on the CPU.
     pub fn download(&self, context: &Context<'_>) -> faiss_core::base::Result<ArrayInvertedLists> {
         self.check_ids()?;
+        let (codes, ids) = (self.codes_on_host(context)?, self.ids_on_host(context)?);
         let mut lists = ArrayInvertedLists::new(self.nlist(), self.code_size)?;
-        for page in self.pages(PAGE_BYTES / self.code_size.max(8)) {
-            let first = self.arena.starts[page.start] as usize;
-            let count = self.arena.starts[page.end] as usize - first;
-            let mut codes = vec![0u8; count * self.code_size];
-            context.download(self.arena.codes.ptr().at(first * self.code_size), &mut codes)?;
-            let ids = self.read_ids(context, first, count)?;
-            for list in page {
-                let (at, length) = (self.arena.starts[list] as usize - first, self.lengths[list] as usize);
-                let ids = if self.has_host_ids() { &self.host_ids[list][..] } else { &ids[at..at + length] };
-                lists.add_entries(list, ids, &codes[at * self.code_size..(at + length) * self.code_size])?;
+        for (list, (codes, ids)) in codes.into_iter().zip(ids).enumerate() {
+            lists.set_list(list, ListIds::Owned(ids), codes)?;
+        }
+        Ok(lists)
+    }
+
+    /// The codes of all lists, written where they will stay: new memory costs more than the copy, and less by several threads.
+    fn codes_on_host(&self, context: &Context<'_>) -> faiss_core::base::Result<Vec<Codes>> {
+        let mut lists: Vec<Codes> = Vec::new();
+        lists.resize_with(self.nlist(), Codes::default);
+        let bytes = |list: usize| self.lengths[list] as usize * self.code_size;
+        for (list, codes) in lists.iter_mut().enumerate() {
+            codes.try_reserve_exact(bytes(list))?;
+        }
+        let place = |list: usize| self.arena.starts[list] as usize * self.code_size;
+        let pieces = lists.iter_mut().enumerate();
+        let pieces = pieces.map(|(list, codes)| (place(list), &mut codes.room()[..bytes(list)]));
+        context.download_pieces(self.arena.codes.ptr(), pieces)?;
+        for (list, codes) in lists.iter_mut().enumerate() {
+            // SAFETY: as many bytes of the room were written.
+            unsafe { codes.take_from_room(bytes(list)) };
+        }
+        Ok(lists)
+    }
+
+    /// The ids of all lists, where anybody keeps them.
+    fn ids_on_host(&self, context: &Context<'_>) -> faiss_core::base::Result<Vec<Vec<i64>>> {
+        match &self.arena.ids {
+            Ids::I64(ids) => self.numbers_on_host(context, ids.ptr()),
+            Ids::I32(ids) => {
+                let narrow = self.numbers_on_host(context, ids.ptr())?;
+                Ok(narrow.into_iter().map(|list| list.into_iter().map(i64::from).collect()).collect())
             }
+            Ids::None => Ok(self.host_ids.clone()),
+        }
+    }
+
+    /// One number an entry, of all lists.
+    fn numbers_on_host<T: Element>(
+        &self,
+        context: &Context<'_>,
+        numbers: Ptr<T>,
+    ) -> faiss_core::base::Result<Vec<Vec<T>>> {
+        let mut lists: Vec<Vec<T>> = vec![Vec::new(); self.nlist()];
+        for (list, length) in lists.iter_mut().zip(&self.lengths) {
+            let reserved = list.try_reserve_exact(*length as usize);
+            reserved.map_err(|e| faiss_core::base::Error::Memory(format!("{length} ids: {e}")))?;
+        }
+        let places = lists.iter_mut().zip(self.arena.starts.iter().zip(&self.lengths));
+        let pieces = places.map(|(list, (start, n))| (*start as usize, &mut list.spare_capacity_mut()[..*n as usize]));
+        context.download_pieces(numbers, pieces)?;
+        for (list, length) in lists.iter_mut().zip(&self.lengths) {
+            // SAFETY: as many numbers were written.
+            unsafe { list.set_len(*length as usize) };
         }
         Ok(lists)
     }
@@ -513,19 +545,23 @@ impl DeviceLists {
         let lengths = lengths.ok_or_else(|| Error::invalid("a list has more than 2^32 entries"))?;
         made.arena = Arena::new(context, space, code_size, indices, &sizes)?;
         let starts = &made.arena.starts;
-        let place = |list: usize| starts[list] as usize;
+        let room = *starts.last().unwrap_or(&0) as usize;
         let codes = made.arena.codes.ptr_mut();
-        upload_pages(context, codes, nlist, |list| (place(list) * code_size, lists.codes(list)))?;
+        context.upload_filled(room * code_size, codes, &|first, slot| {
+            write_lists(starts, code_size, first, slot, |list| lists.codes(list));
+        })?;
         match &mut made.arena.ids {
-            Ids::I64(ids) => upload_pages(context, ids.ptr_mut(), nlist, |list| (place(list), lists.ids(list)))?,
+            Ids::I64(ids) => context.upload_filled(room, ids.ptr_mut(), &|first, slot| {
+                write_lists(starts, 1, first, slot, |list| lists.ids(list));
+            })?,
             Ids::I32(ids) => {
-                let narrow: Vec<Vec<i32>> = (0..nlist)
-                    .map(|list| {
-                        let narrow = |id: &i64| i32::try_from(*id).map_err(|_| too_wide(*id));
-                        lists.ids(list).iter().map(narrow).collect()
-                    })
-                    .collect::<Result<_>>()?;
-                upload_pages(context, ids.ptr_mut(), nlist, |list| (place(list), (&narrow[list]).into()))?;
+                for list in 0..nlist {
+                    let ids = lists.ids(list);
+                    ids.iter().find(|id| i32::try_from(**id).is_err()).map_or(Ok(()), |id| Err(too_wide(*id)))?;
+                }
+                context.upload_filled(room, ids.ptr_mut(), &|first, slot| {
+                    write_lists(starts, 1, first, slot, |list| lists.ids(list).iter().map(|id| *id as i32).collect());
+                })?;
             }
             Ids::None => {}
         }
@@ -541,26 +577,27 @@ fn too_wide(id: i64) -> Error {
     Error::invalid(format!("id {id} needs more than the 32 bits of INDICES_32_BIT"))
 }
 
-/// Uploads the pieces of all lists, which are given with their places, in ascending order and with small gaps, a page at a time.
-fn upload_pages<'a, T: Element>(
-    context: &Context<'_>,
-    target: PtrMut<T>,
-    nlist: usize,
-    piece: impl Fn(usize) -> (usize, std::borrow::Cow<'a, [T]>),
-) -> Result<()> {
-    let page_len = PAGE_BYTES / size_of::<T>();
-    let (mut page, mut first) = (Vec::with_capacity(page_len), 0);
-    for list in 0..nlist {
-        let (at, piece) = piece(list);
-        page.resize(at - first, T::default());
-        page.extend_from_slice(&piece);
-        if page.len() >= page_len {
-            context.upload_to(&page, target.at(first))?;
-            first += page.len();
-            page.clear();
-        }
+/// Writes what an arena has from element `first` on, `width` elements an entry: the lists' own, and zeros behind each up to where the next begins.
+fn write_lists<'a, T: Element>(
+    starts: &[i64],
+    width: usize,
+    first: usize,
+    slot: &mut [T],
+    elements: impl Fn(usize) -> Cow<'a, [T]>,
+) {
+    let place = |list: usize| starts[list] as usize * width;
+    // The last list that begins there or before.
+    let mut list = starts.partition_point(|start| *start as usize * width <= first).saturating_sub(1);
+    let (mut at, mut left) = (first, slot);
+    while !left.is_empty() {
+        let (own, rest) = left.split_at_mut((place(list + 1) - at).min(left.len()));
+        let all = elements(list);
+        let there = all.get(at - place(list)..).unwrap_or_default();
+        let (full, gap) = own.split_at_mut(there.len().min(own.len()));
+        full.copy_from_slice(&there[..full.len()]);
+        gap.fill(T::default());
+        (at, list, left) = (at + full.len() + gap.len(), list + 1, rest);
     }
-    context.upload_to(&page, target.at(first))
 }
 
 fn bytes<T>(address: Ptr<T>) -> Ptr<u8> {
@@ -569,4 +606,26 @@ fn bytes<T>(address: Ptr<T>) -> Ptr<u8> {
 
 fn bytes_mut<T>(address: PtrMut<T>) -> PtrMut<u8> {
     PtrMut::new(address.raw().cast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_written_from_any_element_on() {
+        // Lists of 2, 0, 3 and 0 entries of three bytes, with room for 4, 0, 4 and 4.
+        let starts = [0, 4, 4, 8, 12];
+        let lists: [Vec<u8>; 4] = [(1..7).collect(), vec![], (11..20).collect(), vec![]];
+        let mut whole = [0u8; 36];
+        whole[..6].copy_from_slice(&lists[0]);
+        whole[12..21].copy_from_slice(&lists[2]);
+        for first in 0..36 {
+            for end in first..=36 {
+                let mut slot = vec![99; end - first];
+                write_lists(&starts, 3, first, &mut slot, |list| Cow::Borrowed(&lists[list][..]));
+                assert_eq!(slot, whole[first..end], "{first}..{end}");
+            }
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::{CStr, c_void};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
@@ -131,6 +132,9 @@ struct Slot {
     launches: AtomicU64,
 }
 
+/// A family's module, once it is loaded. Its own lock, as the driver may compile it for seconds.
+type Family = Arc<Mutex<Option<usize>>>;
+
 static ALL: Mutex<Vec<&'static Modules>> = Mutex::new(Vec::new());
 
 /// The kernels of one device.
@@ -138,7 +142,7 @@ pub struct Modules {
     cuda: &'static Cuda,
     device: i32,
     functions: Vec<Slot>,
-    loaded: Mutex<HashMap<&'static str, usize>>,
+    loaded: Mutex<HashMap<&'static str, Family>>,
 }
 
 /// The kernels of a device, shared by everything in this process.
@@ -174,9 +178,10 @@ impl Modules {
     }
 
     fn module(&self, family: &'static str) -> Result<Module> {
-        let mut loaded = self.loaded.lock();
-        if let Some(module) = loaded.get(family) {
-            return Ok(*module as Module);
+        let slot = self.loaded.lock().entry(family).or_default().clone();
+        let mut loaded = slot.lock();
+        if let Some(module) = *loaded {
+            return Ok(module as Module);
         }
         let path = sys::library_dir()?.join("kernels").join(format!("{family}.fatbin"));
         let image = std::fs::read(&path).map_err(|e| Error::KernelFile {
@@ -197,14 +202,8 @@ impl Modules {
         if image.len() <= CONTAINER_HEADER {
             return none();
         }
-        let mut module = std::ptr::null_mut();
-        // SAFETY: the image is a fatbin of the wheel and lives through the call, which copies it.
-        let status = unsafe { (self.cuda.driver.module_load_data)(&mut module, image.as_ptr().cast()) };
-        if status == sys::NO_BINARY_FOR_GPU {
-            return none();
-        }
-        self.cuda.driver.check("cuModuleLoadData", status)?;
-        loaded.insert(family, module as usize);
+        let Some(module) = self.cuda.driver.load(&image)? else { return none() };
+        *loaded = Some(module as usize);
         Ok(module)
     }
 }

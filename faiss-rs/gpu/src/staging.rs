@@ -1,6 +1,7 @@
 //! Host memory to the device, and back, at the bus's speed. The driver copies pageable memory by one thread; here several threads fill
 //! pinned slots while those filled before are copied by a stream of their own, beside the kernels.
 
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Condvar, Mutex};
@@ -19,6 +20,10 @@ const SLOTS: usize = 16;
 const MAX_THREADS: usize = SLOTS / 2;
 /// From this many slots on, several threads are worth their start.
 const THREADS_FROM_SLOTS: usize = 3;
+/// Bytes that are copied between two looks at whether to stop.
+const ROUND_BYTES: usize = 1 << 30;
+/// Bytes that go to or from the host at a time where there is no pinned memory, or another call has it.
+const PAGE_BYTES: usize = 32 << 20;
 
 pub(crate) struct Staging {
     buffer: PinnedBuffer,
@@ -92,31 +97,44 @@ impl Staging {
             return Ok(false);
         }
         let Some(ring) = self.ring.try_lock() else { return Ok(false) };
+        // SAFETY: both are as large and lie alike, and what is written is whole elements.
+        let target = unsafe { std::slice::from_raw_parts_mut(target.as_mut_ptr().cast(), target.len()) };
+        self.receive(context, &ring, source, gathered(std::iter::once((0, target)), slot_len))?;
+        Ok(true)
+    }
+
+    /// Does copies to the host, each of at most a slot, by several threads, and waits.
+    fn receive<T: Element>(
+        &self,
+        context: &Context<'_>,
+        ring: &Ring,
+        source: Ptr<T>,
+        copies: Vec<Copied<'_, T>>,
+    ) -> Result<()> {
         ring.used[0].record(context.stream)?;
         ring.used[0].hold(ring.stream.raw())?;
-        let workers = threads::available().min(MAX_THREADS);
-        let mut shares: Vec<Vec<(usize, &mut [T])>> = (0..workers).map(|_| Vec::new()).collect();
-        for (i, piece) in target.chunks_mut(slot_len).enumerate() {
-            shares[i % workers].push((i * slot_len, piece));
-        }
-        let (ring, device) = (&*ring, context.device);
-        let receive = |worker: usize, pieces: Vec<(usize, &mut [T])>| -> Result<()> {
+        let workers = threads::available().min(MAX_THREADS).min(copies.len());
+        let (device, left) = (context.device, Mutex::new(copies.into_iter()));
+        let receive = |worker: usize| -> Result<()> {
             let _current = DeviceGuard::new(device)?;
             let stream = ring.stream.raw();
-            // One piece comes while the one before is copied on.
-            let mut before: Option<(usize, &mut [T])> = None;
-            let finish = |(slot, piece): (usize, &mut [T])| -> Result<()> {
+            let finish = |(slot, copy): (usize, Copied<'_, T>)| -> Result<()> {
                 self.copied[slot].wait()?;
                 // SAFETY: the slot is this thread's alone, and its copy, of as many elements, is done.
-                piece.copy_from_slice(unsafe { std::slice::from_raw_parts(self.slot::<T>(slot), piece.len()) });
+                let all = unsafe { std::slice::from_raw_parts(self.slot::<T>(slot), copy.len) };
+                copy.put(all);
                 Ok(())
             };
-            for (turn, (first, piece)) in pieces.into_iter().enumerate() {
+            // One comes while the one before is copied on.
+            let mut before: Option<(usize, Copied<'_, T>)> = None;
+            for turn in 0.. {
+                let next = left.lock().next();
+                let Some(copy) = next else { break };
                 let slot = 2 * worker + turn % 2;
                 self.copied[slot].wait()?;
-                copy_async(self.slot(slot), source.at(first).raw(), piece.len(), CopyKind::DeviceToHost, stream)?;
+                copy_async(self.slot(slot), source.at(copy.first).raw(), copy.len, CopyKind::DeviceToHost, stream)?;
                 self.copied[slot].record(stream)?;
-                if let Some(before) = before.replace((slot, piece)) {
+                if let Some(before) = before.replace((slot, copy)) {
                     finish(before)?;
                 }
             }
@@ -124,12 +142,10 @@ impl Staging {
         };
         let receive = &receive;
         std::thread::scope(|scope| {
-            let started: Vec<_> =
-                shares.into_iter().enumerate().map(|(w, pieces)| scope.spawn(move || receive(w, pieces))).collect();
+            let started: Vec<_> = (0..workers).map(|worker| scope.spawn(move || receive(worker))).collect();
             let failed = || Error::invalid("a thread that copies results failed");
             started.into_iter().try_for_each(|thread| thread.join().unwrap_or_else(|_| Err(failed())))
-        })?;
-        Ok(true)
+        })
     }
 
     /// Where a slot begins.
@@ -243,6 +259,51 @@ impl Staging {
     }
 }
 
+/// A copy of elements of the device that follow each other, and where on the host each part of them goes.
+struct Copied<'a, T> {
+    first: usize,
+    len: usize,
+    /// Where a part begins, counted from `first`, and its place. Between parts are elements that nobody wants.
+    parts: Vec<(usize, &'a mut [MaybeUninit<T>])>,
+}
+
+impl<T: Element> Copied<'_, T> {
+    fn put(self, all: &[T]) {
+        for (at, place) in self.parts {
+            place.write_copy_of_slice(&all[at..at + place.len()]);
+        }
+    }
+}
+
+/// Elements that nobody wants, in bytes, up to which one copy is better than two.
+const GAP_BYTES: usize = 16 << 10;
+
+/// Pieces, given in ascending order by their first elements, as copies of at most `most` elements.
+fn gathered<'a, T: Element>(
+    pieces: impl Iterator<Item = (usize, &'a mut [MaybeUninit<T>])>,
+    most: usize,
+) -> Vec<Copied<'a, T>> {
+    let mut copies: Vec<Copied<'a, T>> = Vec::new();
+    for (mut first, mut place) in pieces {
+        while !place.is_empty() {
+            let joins = copies.last().is_some_and(|last| {
+                (first - last.first - last.len) * size_of::<T>() <= GAP_BYTES && first - last.first < most
+            });
+            if !joins {
+                copies.push(Copied { first, len: 0, parts: Vec::new() });
+            }
+            let Some(copy) = copies.last_mut() else { break };
+            let at = first - copy.first;
+            let (part, rest) = place.split_at_mut(place.len().min(most - at));
+            copy.len = at + part.len();
+            first += part.len();
+            copy.parts.push((at, part));
+            place = rest;
+        }
+    }
+    copies
+}
+
 /// Lets the threads of an upload end when it is dropped.
 struct Stop<'a>(&'a Mutex<Progress>, &'a Condvar);
 
@@ -292,16 +353,64 @@ impl Context<'_> {
 
     /// Copies the rows that `chosen` names, in its order, from the host, which may reuse `x` when this returns.
     pub fn upload_chosen_rows(&self, x: &[f32], d: usize, chosen: &[i32], target: PtrMut<f32>) -> Result<()> {
-        let fill = chosen_rows(x, d, chosen)?;
-        let total = chosen.len() * d;
-        if let Some((staging, ring)) = self.staging.and_then(|s| Some((s, s.ring.try_lock()?)))
-            && total > 0
-        {
-            return staging.stream(self, &ring, total, total, [target; 2], &fill, |_, _, _| Ok(()));
+        self.upload_filled(chosen.len() * d, target, &chosen_rows(x, d, chosen)?)
+    }
+
+    /// Copies `total` elements from the host, which `fill` writes from a given one on.
+    pub fn upload_filled<T: Element>(
+        &self,
+        total: usize,
+        target: PtrMut<T>,
+        fill: &(dyn Fn(usize, &mut [T]) + Sync),
+    ) -> Result<()> {
+        let most = ROUND_BYTES / size_of::<T>();
+        let large = self.staging.filter(|s| total > THREADS_FROM_SLOTS * s.slot_len::<T>());
+        let ring = large.and_then(|s| Some((s, s.ring.try_lock()?)));
+        let mut page = vec![T::default(); if ring.is_some() { 0 } else { total.min(PAGE_BYTES / size_of::<T>()) }];
+        let step = if ring.is_some() { most } else { page.len().max(1) };
+        for first in (0..total).step_by(step) {
+            check_interrupt()?;
+            let (count, target) = (step.min(total - first), target.at(first));
+            match &ring {
+                Some((staging, ring)) => {
+                    let fill = |at: usize, slot: &mut [T]| fill(first + at, slot);
+                    staging.stream(self, ring, count, count, [target; 2], &fill, |_, _, _| Ok(()))?;
+                }
+                None => {
+                    fill(first, &mut page[..count]);
+                    self.upload_to(&page[..count], target)?;
+                }
+            }
         }
-        let mut host = vec![0f32; total];
-        fill(0, &mut host);
-        self.upload_to(&host, target)
+        Ok(())
+    }
+
+    /// Copies pieces of an array of the device, which are given in ascending order by their first elements, each to its place on the host, and
+    /// waits. Places are written in full, unless this is an error.
+    pub fn download_pieces<'a, T: Element>(
+        &self,
+        source: Ptr<T>,
+        pieces: impl Iterator<Item = (usize, &'a mut [MaybeUninit<T>])>,
+    ) -> Result<()> {
+        let ring = self.staging.and_then(|s| Some((s, s.ring.try_lock()?)));
+        let most = ring.as_ref().map_or(PAGE_BYTES / size_of::<T>(), |(staging, _)| staging.slot_len::<T>());
+        let mut left = gathered(pieces, most).into_iter();
+        let mut page = vec![T::default(); if ring.is_some() { 0 } else { most }];
+        while left.len() > 0 {
+            check_interrupt()?;
+            let round: Vec<_> = left.by_ref().take((ROUND_BYTES / size_of::<T>()).div_ceil(most)).collect();
+            match &ring {
+                Some((staging, ring)) => staging.receive(self, ring, source, round)?,
+                None => {
+                    for copy in round {
+                        let own = &mut page[..copy.len];
+                        self.download(source.at(copy.first), own)?;
+                        copy.put(own);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn stream_filled(
@@ -354,4 +463,33 @@ fn chosen_rows<'a>(x: &'a [f32], d: usize, chosen: &'a [i32]) -> Result<impl Fn(
             left = rest;
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_gathered_into_copies_and_come_to_their_places() {
+        let source: Vec<u8> = (0..60_000u32).map(|i| (i % 251) as u8).collect();
+        // Empty pieces, some that touch, gaps that are copied along and one that is not.
+        let pieces = [(0, 10), (10, 0), (10, 5), (16, 40), (57, 3), (30_000, 100), (30_101, 1), (59_999, 1)];
+        for most in [1, 7, 64, 1 << 20] {
+            let mut places: Vec<Vec<MaybeUninit<u8>>> =
+                pieces.iter().map(|(_, len)| vec![MaybeUninit::new(0); *len]).collect();
+            let given = pieces.iter().zip(&mut places).map(|((first, _), place)| (*first, &mut place[..]));
+            let copies = gathered(given, most);
+            assert!(copies.iter().all(|copy| (1..=most).contains(&copy.len)));
+            assert!(most < 1 << 20 || copies.len() == 3);
+            copies.into_iter().for_each(|copy| {
+                let all = &source[copy.first..copy.first + copy.len];
+                copy.put(all);
+            });
+            for ((first, len), place) in pieces.iter().zip(places) {
+                // SAFETY: every byte was set above.
+                let place: Vec<u8> = place.into_iter().map(|byte| unsafe { byte.assume_init() }).collect();
+                assert_eq!(place, source[*first..first + len]);
+            }
+        }
+    }
 }

@@ -69,6 +69,10 @@ impl StandardGpuResources {
         self.resources().set_pinned_memory(size);
     }
 
+    /// Accepted and ignored: nothing is printed; getMemoryInfo says what is held.
+    #[name = "setLogMemoryAllocations"]
+    fn set_log_memory_allocations(&self, _enable: bool) {}
+
     /// Work on a GPU goes to this cudaStream_t, given as an address.
     #[name = "setDefaultStream"]
     fn set_default_stream(&self, device: i32, stream: i64) -> Result<()> {

@@ -176,6 +176,10 @@ impl<'a> Points<'a> {
                 Made::Nothing => self.by_products(centroids, metric, labels)?,
             }
         }
+        if matches!(self.made, Made::Split(_) | Made::Proven(_)) && metric.is_similarity() {
+            let (launch, k, d) = (context.stride(of.count, 8), self.k as u32, of.d as u32);
+            launchers::label_rest(launch, of.rows, centroids, k, d, labels, of.count as i64)?;
+        }
         let Some(distances) = distances else { return Ok(()) };
         let (inner, d, n) = (u32::from(metric.is_similarity()), of.d as u32, of.count as i64);
         let launch = context.stride(of.count, 8);

@@ -143,13 +143,10 @@ pub fn best_by(
 
 /// Reads a list for every query that looks into it.
 pub fn scan_by_query(context: &Context<'_>, codec: &Codec, metric: Metric, scan: &Scan) -> Result<()> {
-    let pairs = scan.count * scan.nprobe;
     let (codes, _kept) = codec.codes(context, scan, false)?;
-    // Enough blocks to fill the GPU several times, but none without vectors.
-    let wanted = (context.properties.multiprocessors as usize * 16).div_ceil(pairs.max(1));
-    let splits = wanted.min(scan.stored.longest.div_ceil(SCAN_VECTORS)).max(1);
+    let splits = query_splits(context, scan);
     launchers::ivf_scan(
-        context.launch(pairs * splits),
+        context.launch(scan.count * scan.nprobe * splits),
         metric,
         codec.code,
         scan.queries,
@@ -160,6 +157,12 @@ pub fn scan_by_query(context: &Context<'_>, codec: &Codec, metric: Metric, scan:
         scan.stride as i64,
         splits as u32,
     )
+}
+
+/// Blocks that share a query's list: enough to fill the GPU several times, but none without vectors.
+pub(super) fn query_splits(context: &Context<'_>, scan: &Scan) -> usize {
+    let wanted = (context.properties.multiprocessors as usize * 16).div_ceil((scan.count * scan.nprobe).max(1));
+    wanted.min(scan.stored.longest.div_ceil(SCAN_VECTORS)).max(1)
 }
 
 /// Reads a list once for up to [`TILE_QUERIES`] queries that look into it.

@@ -12,6 +12,7 @@ pub mod ivf_filter;
 pub mod ivf_scan;
 pub mod kmeans;
 pub mod knn;
+pub mod list_metric;
 pub mod pq;
 mod pq_filter;
 pub mod pq_train;

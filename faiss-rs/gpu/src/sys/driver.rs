@@ -14,7 +14,7 @@ pub type Function = Pointer;
 pub type CudaContext = Pointer;
 type Status = c_int;
 
-pub const NO_BINARY_FOR_GPU: Status = 209;
+const NO_BINARY_FOR_GPU: Status = 209;
 const SHARED_SIZE_BYTES: c_int = 1;
 const PTX_VERSION: c_int = 5;
 const BINARY_VERSION: c_int = 6;
@@ -70,7 +70,8 @@ pub struct VirtualMemory {
 /// Functions of libcuda.
 pub struct Driver {
     pub virtual_memory: Option<VirtualMemory>,
-    pub module_load_data: unsafe extern "C" fn(*mut Module, *const c_void) -> Status,
+    #[allow(clippy::type_complexity)]
+    module_load_data: unsafe extern "C" fn(*mut Module, *const c_void, c_uint, *mut c_int, *mut *mut c_void) -> Status,
     pub module_get_function: unsafe extern "C" fn(*mut Function, Module, *const c_char) -> Status,
     func_get_attribute: unsafe extern "C" fn(*mut c_int, c_int, Function) -> Status,
     func_set_attribute: unsafe extern "C" fn(Function, c_int, c_int) -> Status,
@@ -161,7 +162,7 @@ impl Driver {
         unsafe {
             Ok(Driver {
                 virtual_memory,
-                module_load_data: std::mem::transmute(find(c"cuModuleLoadData")?),
+                module_load_data: std::mem::transmute(find(c"cuModuleLoadDataEx")?),
                 module_get_function: std::mem::transmute(find(c"cuModuleGetFunction")?),
                 func_get_attribute: std::mem::transmute(find(c"cuFuncGetAttribute")?),
                 func_set_attribute: std::mem::transmute(find(c"cuFuncSetAttribute")?),
@@ -188,6 +189,31 @@ impl Driver {
             (self.get_error_string)(status, &mut message);
         }
         Err(Error::Cuda { call, name: text(name), message: text(message) + lasting(status) })
+    }
+
+    /// Loads a fatbin into the current device, with PTX compiled where it has no machine code; none where it has nothing for the device.
+    pub(crate) fn load(&self, image: &[u8]) -> Result<Option<Module>> {
+        const LOG: c_int = 5;
+        const LOG_BYTES: c_int = 6;
+        let (mut module, mut log) = (std::ptr::null_mut(), vec![0u8; 4096]);
+        let mut options = [LOG, LOG_BYTES];
+        let mut values = [log.as_mut_ptr().cast(), std::ptr::without_provenance_mut(log.len())];
+        // SAFETY: the image lives through the call, which copies it; the options are two, an address and how many bytes lie there.
+        let status = unsafe {
+            (self.module_load_data)(&mut module, image.as_ptr().cast(), 2, options.as_mut_ptr(), values.as_mut_ptr())
+        };
+        if status == NO_BINARY_FOR_GPU {
+            return Ok(None);
+        }
+        self.check("cuModuleLoadDataEx", status).map(|()| Some(module)).map_err(|error| {
+            let said = CStr::from_bytes_until_nul(&log).map_or("".into(), CStr::to_string_lossy);
+            match error {
+                Error::Cuda { call, name, message } if !said.trim().is_empty() => {
+                    Error::Cuda { call, name, message: format!("{message}: {}", said.trim()) }
+                }
+                error => error,
+            }
+        })
     }
 
     /// The architectures of a kernel's machine code and of the PTX that it was compiled from, as 90 for 9.0.

@@ -17,9 +17,7 @@ use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use parking_lot::Mutex;
 
 pub use cublas::{CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT, CUBLAS_OP_N, CUBLAS_OP_T, Cublas, CublasHandle, CudaType};
-pub use driver::{
-    AccessDescription, AllocationProperties, CudaContext, Driver, Function, Module, NO_BINARY_FOR_GPU, VirtualMemory,
-};
+pub use driver::{AccessDescription, AllocationProperties, CudaContext, Driver, Function, Module, VirtualMemory};
 pub use runtime::{Attribute, CopyKind, Event, MEMORY_ALLOCATION, PointerAttributes, Runtime, Stream};
 
 use crate::error::{CudaVersion, Error, Result};

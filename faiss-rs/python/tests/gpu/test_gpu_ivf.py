@@ -153,6 +153,55 @@ def test_nan_and_inf(resources, rng):
     assert (gpu.search(np.full((2, 4), np.nan, "f4"), 3)[1] == -1).all()
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_infinite_numbers_are_assigned_as_on_the_cpu(resources, rng, metric):
+    centroids = rng.standard_normal((70, 24)).astype("f4")
+    x = rng.standard_normal((3000, 24)).astype("f4")
+    x[3, 5], x[70, 0], x[71], x[1500, 3:5] = np.inf, -np.inf, np.inf, (np.inf, -np.inf)
+    x[2000] = np.nan
+    cpu = trained(centroids, metric)
+    gpu = on_gpu(resources, cpu)
+    cpu.add(x)
+    gpu.add(x)
+    assert_same_lists(gpu, cpu)
+
+
+@pytest.mark.parametrize(
+    "metric", ["L1", "Linf", "Lp", "Canberra", "BrayCurtis", "JensenShannon", "Jaccard", "NaNEuclidean", "GOWER"]
+)
+@pytest.mark.parametrize("d", [1, 33])
+def test_every_metric(resources, rng, metric, d):
+    metric = getattr(faiss, f"METRIC_{metric}")
+    x = rng.random((3000, d), dtype="f4") + 0.001
+    cpu = faiss.IndexIVFFlat(faiss.IndexFlatL2(d), d, 20, metric)
+    cpu.metric_arg = 3.0
+    cpu.train(x)
+    gpu = on_gpu(resources, cpu)
+    assert gpu.metric_type == metric and gpu.metric_arg == 3.0
+    cpu.add(x)
+    gpu.add(x)
+    assert_same_lists(gpu, cpu)
+    for nq, k, nprobe in ((1, 5, 3), (40, 30, 7), (40, 3000, 20)):
+        cpu.nprobe = gpu.nprobe = nprobe
+        # Twice more: small searches are recorded.
+        for _ in range(3):
+            assert_same_search(gpu.search(x[:nq], k), cpu.search(x[:nq], k), rtol=1e-4)
+    gpu.nprobe = 20
+    radius = float(np.median(gpu.search(x[:9], 50)[0]))
+    wanted, found = cpu.range_search(x[:9], radius), gpu.range_search(x[:9], radius)
+    assert abs(int(found[0][-1]) - int(wanted[0][-1])) <= 2
+    own = faiss.GpuIndexIVFFlat(resources, d, 20, metric)
+    own.metric_arg = own.quantizer.metric_arg = 3.0
+    own.train(x)
+    own.add(x)
+    own.nprobe = 20
+    exact = faiss.IndexFlat(d, metric)
+    exact.metric_arg = 3.0
+    exact.add(x)
+    assert_same_search(own.search(x[:40], 10), exact.search(x[:40], 10), rtol=1e-4)
+    assert_same_search(faiss.index_gpu_to_cpu(own).search(x[:5], 4), own.search(x[:5], 4), rtol=1e-4)
+
+
 def test_selectors(resources, rng):
     x, centroids = clumps(rng, 2000, 10, 12)
     cpu = trained(centroids)
@@ -194,6 +243,10 @@ def test_preassigned_lists(resources, rng):
     assert_same_search(gpu.search_preassigned(x[:25], 9, Iq, Dq), cpu.search_preassigned(x[:25], 9, Iq, Dq))
     with pytest.raises(AssertionError):
         gpu.search_preassigned(x[:25], 9, Iq[:, :2], Dq)
+    # The longest list several times is more than any lists are that differ.
+    longest = np.full((25, 3), int(np.argmax([cpu.get_list_size(i) for i in range(12)])))
+    found = gpu.search_preassigned(x[:25], 2000, longest, Dq)
+    assert_same_search(found, cpu.search_preassigned(x[:25], 2000, longest, Dq))
     Iq[0, 0] = 12
     with pytest.raises(RuntimeError, match="Invalid key=12"):
         gpu.search_preassigned(x[:25], 9, Iq, Dq)
@@ -454,7 +507,7 @@ def test_bad_input(resources, rng):
 @pytest.mark.launches_none
 def test_bad_constructions(resources):
     with pytest.raises(RuntimeError, match="L2 or inner product"):
-        faiss.GpuIndexIVFFlat(resources, 8, 5, faiss.METRIC_L1)
+        faiss.GpuIndexIVFScalarQuantizer(resources, 8, 5, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L1)
     with pytest.raises(RuntimeError, match="the quantizer has dimension 3, the index 8"):
         faiss.GpuIndexIVFFlat(resources, faiss.IndexFlatL2(3), 8, 5, faiss.METRIC_L2)
     for args in ((8, 0), (0, 5), (-1, 5)):

@@ -27,7 +27,7 @@ impl<'a> Coarse<'a> {
         Error::check(quantizer.base().d == ivf.d, "quantizer->d == d")?;
         Error::check(quantizer.base().ntotal == ivf.nlist as i64, "quantizer->ntotal == nlist")?;
         match cast::<GpuIndexFlat>(quantizer) {
-            Some(flat) if flat.gpu.config().device == ivf.config().base.device && linear(flat.metric_type) => {
+            Some(flat) if flat.gpu.config().device == ivf.config().base.device && is_linear(flat.metric_type) => {
                 Ok(Coarse::Device(flat))
             }
             _ => Ok(Coarse::Other(quantizer)),
@@ -96,7 +96,8 @@ impl<'a> Coarse<'a> {
     }
 }
 
-fn linear(metric: MetricType) -> bool {
+/// Whether it is one of those that products of matrices tell.
+pub(super) fn is_linear(metric: MetricType) -> bool {
     matches!(metric, MetricType::L2 | MetricType::InnerProduct)
 }
 

@@ -6,7 +6,7 @@ use faiss_core::index::Index;
 use faiss_core::index::ivf::IndexIVF;
 use faiss_core::storage::lists::ArrayInvertedLists;
 
-use super::{GpuIndexIVF, check_metric};
+use super::GpuIndexIVF;
 use crate::cloner;
 use crate::config::GpuClonerOptions;
 use crate::index::GpuIndex;
@@ -16,7 +16,6 @@ use crate::lists::DeviceLists;
 impl GpuIndexIVF {
     /// This index's resources and configuration with everything else of a CPU index. `self` stays as it was.
     pub fn copied_from(&self, index: &IndexIVF) -> Result<GpuIndexIVF> {
-        check_metric(index.metric_type)?;
         let quantizer = self.quantizer_from(index.quantizer()?)?;
         let mut gpu: GpuIndex = self.gpu.clone();
         gpu.base = index.base.clone();

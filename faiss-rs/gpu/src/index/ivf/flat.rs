@@ -9,17 +9,19 @@ use faiss_core::index::ivf::flat::IndexIVFFlat;
 use faiss_core::registry::Row;
 use faiss_derive::{Object, methods};
 
+use super::coarse::is_linear;
 use super::{Batch, Codes, GpuIndexIVF, GpuInvertedFile};
 use crate::config::GpuIndexIVFFlatConfig;
 use crate::kind::{Cloner, Target};
 use crate::ops::ivf_scan::{self, Codec};
 use crate::ops::knn::kernel_metric;
-use crate::ops::probe::{Queries, Scan, Search};
+use crate::ops::list_metric;
+use crate::ops::probe::{self, Queries, Scan, Search};
 use crate::ops::select::Best;
 use crate::resources::{Context, GpuResources};
 use crate::standard::GpuResourcesProvider;
 
-/// Stores full vectors in the lists of a coarse quantizer, on a GPU.
+/// Stores full vectors in the lists of a coarse quantizer, on a GPU; by any metric.
 #[derive(Object, Default)]
 #[object(methods, implements(Index, GpuInvertedFile), copy = duplicate)]
 pub struct GpuIndexIVFFlat {
@@ -152,15 +154,21 @@ impl GpuInvertedFile for GpuIndexIVFFlat {
         Ok(())
     }
     fn scan(&self, context: &Context<'_>, scan: &Scan) -> crate::Result<()> {
+        if !is_linear(self.metric_type) {
+            return list_metric::scan(context, self.metric_type, self.metric_arg, scan);
+        }
         ivf_scan::scan(context, &Codec::floats(), kernel_metric(self.metric_type), scan)
     }
     fn same_codes(&self, _other: &dyn GpuInvertedFile) -> bool {
         true
     }
     fn scan_generation(&self) -> Option<u64> {
-        Some(0)
+        Some(self.metric_arg.to_bits().into())
     }
     fn best(&self, context: &Context<'_>, queries: &Queries, search: &Search, out: Best) -> crate::Result<()> {
+        if !is_linear(self.metric_type) {
+            return probe::best(context, queries, search, &|scan| self.scan(context, scan), out);
+        }
         ivf_scan::best(context, &Codec::floats(), kernel_metric(self.metric_type), queries, search, out)
     }
 }

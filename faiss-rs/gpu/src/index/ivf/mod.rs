@@ -104,7 +104,6 @@ impl GpuIndexIVF {
         metric: MetricType,
         config: &GpuIndexIVFConfig,
     ) -> Result<Self> {
-        check_metric(metric)?;
         Error::check(nlist > 0 && nlist < i32::MAX as usize, "nlist > 0 && nlist < INT_MAX")?;
         Error::check(d > 0, "dims > 0")?;
         let mut gpu = GpuIndex::new(resources.clone(), d, metric, config.base.clone())?;
@@ -192,14 +191,13 @@ impl GpuIndexIVF {
     }
 }
 
+/// An error for metrics by which codes are not compared.
 fn check_metric(metric: MetricType) -> Result<()> {
-    match metric {
-        MetricType::L2 | MetricType::InnerProduct => Ok(()),
-        _ => {
-            let message = format!("inverted files on a GPU compare by L2 or inner product, not by {metric:?}");
-            Err(Error::failed("metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT", message))
-        }
+    if coarse::is_linear(metric) {
+        return Ok(());
     }
+    let message = format!("codes in lists on a GPU are compared by L2 or inner product, not by {metric:?}");
+    Err(Error::failed("metric == METRIC_L2 || metric == METRIC_INNER_PRODUCT", message))
 }
 
 /// Vectors on the device that are to be encoded.

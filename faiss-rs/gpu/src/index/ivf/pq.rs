@@ -163,6 +163,7 @@ impl GpuIndexIVFPQ {
     #[name = "copyFrom"]
     pub fn copy_from(&mut self, index: &IndexIVFPQ) -> Result<()> {
         check_codes(&index.pq)?;
+        super::check_metric(index.metric_type)?;
         let same = index.pq.d == index.dim() && index.pq.code_size == index.code_size;
         Error::check(same, "pq.d == d && pq.code_size == code_size")?;
         Error::check(index.polysemous_ht == 0, "GPU: polysemous codes not supported")?;
@@ -225,6 +226,7 @@ impl GpuIndexIVFPQ {
         let width = usize::try_from(d).map_err(|_| Error::failed("d >= 0", "the dimension is out of range"))?;
         let pq = ProductQuantizer::new(width, m, nbits)?;
         check_codes(&pq)?;
+        super::check_metric(metric)?;
         let mut ivf = GpuIndexIVF::new(resources, quantizer, d, nlist, metric, &config.ivf)?;
         ivf.gpu.base.is_trained = false;
         Ok(GpuIndexIVFPQ { ivf, pq, precomputed: config.use_precomputed_tables, ..Default::default() })

@@ -139,6 +139,7 @@ impl GpuIndexIVFScalarQuantizer {
     #[name = "copyFrom"]
     pub fn copy_from(&mut self, index: &IndexIVFScalarQuantizer) -> Result<()> {
         sq::check(&index.sq)?;
+        super::check_metric(index.metric_type)?;
         let same = index.sq.d == index.dim() && index.sq.code_size == index.code_size;
         Error::check(same, "sq.d == d && sq.code_size == code_size")?;
         self.ivf = self.ivf.copied_from(index)?;
@@ -171,6 +172,7 @@ impl GpuIndexIVFScalarQuantizer {
         let width = usize::try_from(d).map_err(|_| Error::failed("d >= 0", "the dimension is out of range"))?;
         let sq = ScalarQuantizer::new(width, qtype)?;
         sq::check(&sq)?;
+        super::check_metric(metric)?;
         let mut ivf = GpuIndexIVF::new(resources, quantizer, d, nlist, metric, &config.ivf)?;
         ivf.gpu.base.is_trained = false;
         Ok(GpuIndexIVFScalarQuantizer { ivf, sq, by_residual, derived: Mutex::default() })

@@ -200,6 +200,15 @@ fn by_pages(
     Ok(())
 }
 
+/// Entries of a query's lists together, at most. Lists that are given may be the same several times.
+fn longest_row(lists: &DeviceLists, plan: &Plan, given: Option<&Given<'_>>) -> usize {
+    let Some(given) = given else { return lists.largest(plan.nprobe) };
+    let known = |list: &i64| usize::try_from(*list).ok().and_then(|list| lists.lengths().get(list));
+    let length = |list: &i64| known(list).map_or(0, |n| *n as usize);
+    let rows = given.labels.chunks(plan.nprobe.max(1)).map(|row| row.iter().map(length).sum());
+    rows.max().unwrap_or(0)
+}
+
 /// What a recording of a search of few queries depends on; none where it can't be one.
 fn recorded_as(
     index: &dyn GpuInvertedFile,
@@ -261,7 +270,7 @@ fn search_lists(
         let search = Search {
             stored: lists.view(),
             centroids,
-            longest_row: lists.largest(plan.nprobe),
+            longest_row: longest_row(lists, plan, given),
             allowed: allowed.as_ref().map(|marks| marks.ptr()),
             k,
             descending: ivf.metric_type.is_similarity(),
@@ -324,7 +333,7 @@ pub fn range_search(
         let search = Search {
             stored: lists.view(),
             centroids,
-            longest_row: lists.largest(plan.nprobe),
+            longest_row: longest_row(lists, &plan, given.as_ref()),
             allowed: allowed.as_ref().map(|marks| marks.ptr()),
             k: 1,
             descending: ivf.metric_type.is_similarity(),
