@@ -262,6 +262,7 @@ impl Drop for TakenLane<'_> {
             lanes.forget(lane.take());
         }
         if let Some(lane) = &lane {
+            lane.temp.forget_spare();
             let before = lane.temp.size();
             let all = LANES_SHARE * lanes.temp_limit(&lane.settings);
             lane.temp.grow(all.saturating_sub(lanes.temp_bytes.load(Ordering::Relaxed)));

@@ -255,12 +255,12 @@ impl<T: Element> Temp<'_, T> {
 
 impl<T> Drop for Temp<'_, T> {
     fn drop(&mut self) {
-        self.stack.release(self.address as usize, &self.place);
+        self.stack.release(self.address as usize, std::mem::replace(&mut self.place, Place::Stack(0)));
     }
 }
 
 /// Temporary device memory of one caller at a time: a block, handed out from its start, in stream order. It begins small and grows
-/// between calls to what they needed, up to a limit; what it has no place for is taken from the device for the moment.
+/// between calls to what they needed, up to a limit; what it has no place for is taken from the device until the call ends.
 pub struct TempStack {
     device: i32,
     limit: usize,
@@ -275,12 +275,20 @@ struct StackState {
     top: usize,
     /// Bytes beside the block.
     own: usize,
+    /// Pieces beside the block that nobody has any more: taking and giving back the device's memory waits for all of its work.
+    spare: Vec<DeviceBuffer<u8>>,
     /// The most that was in use at once since the block was made.
     most: usize,
     overflows: usize,
     /// Nothing may be taken from the device.
     fixed: bool,
 }
+
+/// Bytes beside the block that are kept until the call ends, at most.
+const SPARE: usize = 256 << 20;
+
+/// A block of fewer bytes grows twice as large at least; a larger one by an eighth.
+const GROWS_TWICE: usize = 64 << 20;
 
 /// Every piece starts at a multiple of this, which is what cudaMalloc itself promises.
 const ALIGNMENT: usize = 256;
@@ -307,6 +315,11 @@ impl TempStack {
         std::mem::take(&mut self.state.borrow_mut().overflows)
     }
 
+    /// Gives back to the device what was taken beside the block. Nothing may be in use.
+    pub fn forget_spare(&self) {
+        self.state.borrow_mut().spare.clear();
+    }
+
     /// Makes the block as large as what was in use at once, within its limit and `more` bytes beyond what it has. Nothing may be in use.
     pub fn grow(&self, more: usize) {
         let mut state = self.state.borrow_mut();
@@ -315,7 +328,8 @@ impl TempStack {
             return;
         }
         // Growing by small steps would take the device's memory again and again.
-        let wanted = state.most.max(2 * size).next_multiple_of(1 << 20).min(self.limit).min(size + more);
+        let step = if size < GROWS_TWICE { size } else { size / 8 };
+        let wanted = state.most.max(size + step).next_multiple_of(1 << 20).min(self.limit).min(size + more);
         if wanted <= size {
             return;
         }
@@ -351,9 +365,8 @@ impl TempStack {
             if state.fixed {
                 return Err(Error::OutOfMemory { device: self.device, bytes, free: size - state.top });
             }
-            let own = DeviceBuffer::<u8>::new(self.device, bytes, MemorySpace::Device)?;
-            state.overflows += 1;
-            state.own += bytes;
+            let own = self.beside(&mut state, bytes)?;
+            state.own += own.len();
             state.most = state.most.max(state.top + state.own);
             let address = own.address.cast();
             return Ok(Temp { stack: self, place: Place::Own(own), address, len, _element: PhantomData });
@@ -366,14 +379,34 @@ impl TempStack {
         Ok(Temp { stack: self, place: Place::Stack(bytes), address, len, _element: PhantomData })
     }
 
-    fn release(&self, address: usize, place: &Place) {
+    /// A piece of the device's memory, best one that is there and not much larger.
+    fn beside(&self, state: &mut StackState, bytes: usize) -> Result<DeviceBuffer<u8>> {
+        let fitting =
+            state.spare.iter().enumerate().filter(|(_, own)| (bytes..=bytes + bytes / 2).contains(&own.len()));
+        if let Some((at, _)) = fitting.min_by_key(|(_, own)| own.len()) {
+            return Ok(state.spare.swap_remove(at));
+        }
+        state.overflows += 1;
+        let made = DeviceBuffer::new(self.device, bytes, MemorySpace::Device);
+        if matches!(made, Err(Error::OutOfMemory { .. })) && !state.spare.is_empty() {
+            state.spare.clear();
+            return DeviceBuffer::new(self.device, bytes, MemorySpace::Device);
+        }
+        made
+    }
+
+    fn release(&self, address: usize, place: Place) {
         let mut state = self.state.borrow_mut();
         let bytes = match place {
             Place::Own(own) => {
                 state.own -= own.len();
+                let kept: usize = state.spare.iter().map(DeviceBuffer::len).sum();
+                if kept + own.len() <= SPARE {
+                    state.spare.push(own);
+                }
                 return;
             }
-            Place::Stack(bytes) => *bytes,
+            Place::Stack(bytes) => bytes,
         };
         let offset = address - self.block.borrow().address as usize;
         // Empty pieces share an offset with their neighbour, so the length takes part in the search.
