@@ -218,7 +218,6 @@ pub async fn test(
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(Failure::io("cannot remove", &folder))?;
     }
-    environment::create(interpreter, &folder)?;
     let store = context.store()?;
     let lock = context.lock()?;
     let files = lock.set(&environment_set("test", interpreter.python))?;
@@ -229,11 +228,15 @@ pub async fn test(
     if let Some(folder) = links {
         require(&store, &files, folder)?;
     }
-    let pinned = environment::fetch(&store, versions, &files, interpreter.python)?;
-    environment::install(&folder, &pinned)?;
+    let mut pinned = environment::fetch(&store, versions, &files, interpreter.python)?;
     match dependencies {
-        Dependencies::Locked => environment::install(&folder, &[wheel.to_owned()])?,
+        Dependencies::Locked => {
+            pinned.push(wheel.to_owned());
+            environment::make(context, versions, interpreter, &folder, &pinned)?;
+        }
         Dependencies::Real { extra, .. } => {
+            environment::create(interpreter, &folder)?;
+            environment::install(&folder, &pinned)?;
             let mut command = Command::new(folder.join("bin/python"));
             command.args(["-m", "pip", "install"]);
             if let Some(links) = links {
@@ -272,7 +275,8 @@ pub async fn test(
         // faiss-cpu's threads that wait are not to keep those of the other tests from working.
         command.env("OMP_WAIT_POLICY", "passive");
     }
-    let wanted = lock.set(&environment_set("oracle", interpreter.python))?;
+    let mut wanted = lock.set(&environment_set("oracle", interpreter.python))?;
+    wanted.push(lock.tool("uv")?);
     let oracle = links.map_or(Ok(()), |folder| require(&store, &wanted, folder));
     match oracle.and_then(|()| environment::locked(context, versions, "oracle", interpreter)) {
         Ok(oracle) => drop(command.env("FAISS_ORACLE_PYTHON", oracle.python())),

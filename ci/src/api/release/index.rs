@@ -8,7 +8,6 @@ use tokio::process::Command;
 
 use crate::api::table::{Argument, Type, Values, argument};
 use crate::api::{Context, environment};
-use crate::pins::lock::uv;
 use crate::run::children;
 use ci_step::failure::{Failure, Kind, Result};
 
@@ -24,7 +23,7 @@ pub const TOKEN: Argument = argument(
 pub struct Index<'a> {
     context: &'a Context,
     pub name: String,
-    /// With the program, and all that it keeps.
+    /// With all that the program keeps.
     folder: TempDir,
     program: PathBuf,
     config: Option<PathBuf>,
@@ -48,9 +47,8 @@ impl<'a> Index<'a> {
                 "Name one by a table [[index]] of uv.toml (name, url, publish-url), and say that name.",
             ));
         }
-        let lock = context.lock()?;
-        let wheel = environment::fetch(&context.store()?, versions, &[lock.tool("uv")?], versions.python_floor())?;
-        let (folder, program) = uv::unpacked(&wheel[0], lock.tool("uv")?)?;
+        let program = environment::uv(context, versions)?;
+        let folder = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
         let token = values.path(TOKEN.name).map(|path| {
             let text = std::fs::read_to_string(&path).map_err(Failure::named("cannot read", &path))?;
             Ok(text.trim().to_owned())

@@ -2,7 +2,7 @@
 //! knows where files come from, and the hash says whether they are the right ones.
 
 mod resolve;
-pub mod uv;
+mod uv;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! uv, from the wheel that versions.lock names: it resolves for a CPython and a glibc that need not be those of this machine,
 //! and leaves what was chosen before where it still fits.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -22,19 +22,13 @@ pub struct Uv {
     settings: Settings,
 }
 
-/// The program from its wheel, and the folder that it lies in.
-pub fn unpacked(wheel: &Path, file: &File) -> Result<(TempDir, PathBuf)> {
-    let folder = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
-    unpack::unpack(wheel, &["/scripts/uv".to_owned()], folder.path())?;
-    let program = folder.path().join(format!("uv-{}.data/scripts/uv", file.version));
-    Ok((folder, program))
-}
-
 impl Uv {
     pub fn provide(versions: &Versions, python: &Interpreter, store: &Store, file: &File) -> Result<Uv> {
         let (glibc, machine) = (versions.wheel.glibc, &versions.wheel.platforms[0]);
         let wheel = store.fetch(&[file], versions.python_floor(), glibc, machine, || Ok(python.clone()))?.remove(0);
-        let (folder, program) = unpacked(&wheel, file)?;
+        let folder = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
+        unpack::unpack(&wheel, &["/scripts/uv".to_owned()], folder.path())?;
+        let program = folder.path().join(format!("uv-{}.data/scripts/uv", file.version));
         Ok(Uv { folder, program, python: python.path.clone(), settings: Settings::of_pip(python)? })
     }
 

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use super::stage::Stage;
 use crate::api::environment;
-use crate::pins::lock::{environment_set, uv};
+use crate::pins::lock::environment_set;
 use crate::pins::versions::Cuda;
 use ci_step::failure::{Failure, Result};
 use ci_step::python;
@@ -31,10 +31,7 @@ const VERSIONS: &str =
 /// Each program that installs, on an environment that has numpy and nothing of ours.
 pub fn run(stage: &Stage) -> Result<()> {
     let versions = stage.context.versions()?;
-    let lock = stage.context.lock()?;
-    let wheel = lock.tool("uv")?;
-    let paths = environment::fetch(&stage.context.store()?, versions, &[wheel], versions.python_floor())?;
-    let (_kept, uv) = uv::unpacked(&paths[0], wheel)?;
+    let uv = environment::uv(stage.context, versions)?;
     let cuda = versions.cuda(12)?;
     let others = stand_ins(stage, cuda)?;
     let gpu = format!("{}=={}", cuda.distribution(&versions.wheel), stage.version);
@@ -63,11 +60,11 @@ pub fn run(stage: &Stage) -> Result<()> {
             }
             stage.expect(&stage.said(&mut command), "")
         };
-        let python = clean(stage, &format!("{number}-cpu"))?;
+        let python = clean(stage, &format!("{number}-cpu"), number == 0)?;
         install(&python, &format!("{}=={}", versions.wheel.cpu_name, stage.version))?;
         stage.expect(&asked(stage, &python, SEARCH, &[]), "found")?;
         // Only one distribution that provides the module can be in an environment.
-        let python = clean(stage, &format!("{number}-gpu"))?;
+        let python = clean(stage, &format!("{number}-gpu"), number == 0)?;
         for (wanted, newest) in [(&gpu, true), (&fixed, false)] {
             install(&python, wanted)?;
             let names: Vec<&str> = cuda.requires.iter().map(|required| required.package.as_str()).collect();
@@ -103,16 +100,20 @@ fn stand_ins(stage: &Stage, cuda: &Cuda) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// The interpreter of a new environment with what the tests need.
-fn clean(stage: &Stage, name: &str) -> Result<PathBuf> {
+/// The interpreter of a new environment with what the tests need, and pip where it is to install.
+fn clean(stage: &Stage, name: &str, pip: bool) -> Result<PathBuf> {
     let versions = stage.context.versions()?;
     let interpreter = python::for_pip(versions.python_floor())?;
     let folder = stage.folder.path().join(format!("environment-{name}"));
-    environment::create(&interpreter, &folder)?;
     let lock = stage.context.lock()?;
     let files = lock.set(&environment_set("test", interpreter.python))?;
     let pinned = environment::fetch(&stage.context.store()?, versions, &files, interpreter.python)?;
-    environment::install(&folder, &pinned)?;
+    if pip {
+        environment::create(&interpreter, &folder)?;
+        environment::install(&folder, &pinned)?;
+    } else {
+        environment::make(stage.context, versions, &interpreter, &folder, &pinned)?;
+    }
     Ok(folder.join("bin/python"))
 }
 
