@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Context;
-use crate::api::table::{Caching, Function, Group, Served, Type, Values, argument};
+use crate::api::table::{ARCH, Caching, Function, Group, Served, Type, Values, argument};
 use crate::pins::matrix::Matrix;
 use crate::plan::{Action, Plan};
 use crate::run::children;
@@ -29,6 +29,7 @@ byte, and another HOME, user name, time zone, language, umask and number of jobs
 both; what both made alike is kept, for later builds to find. Where the wheels differ, the member and the offset are named.",
     arguments: &[
         argument("cuda-major", Type::Major, "CUDA major of the wheel").required(),
+        ARCH,
         argument("keep", Type::Flag, "Keep the two folders, to look into them"),
     ],
     caching: Caching::Never,
@@ -97,7 +98,8 @@ const VARIABLES: &[(&str, &str)] = &[
 async fn reproduce(context: &Context, values: &Values) -> Result<()> {
     let versions = context.versions()?;
     let majors = values.numbers("cuda-major");
-    let matrix = Matrix::gpu(versions, &majors, &[], &versions.wheel.platforms[0])?;
+    let archs = values.list(ARCH.name);
+    let matrix = Matrix::gpu(versions, &majors, archs, &versions.wheel.platforms[0])?;
     let plan = context.plan(versions, &matrix)?;
     let store = context.store()?;
     // Both builds start from the same downloads, so that neither asks the network.
@@ -123,7 +125,7 @@ async fn reproduce(context: &Context, values: &Values) -> Result<()> {
         let cache = folder.join("cache");
         lend(&plan, &store, &cache)?;
         context.say(&format!("building in {}", folder.display()));
-        let command = command(manner, &folder, &cache, &majors)?;
+        let command = command(manner, &folder, &cache, &majors, archs)?;
         caches.push(cache);
         running.push(built(command, folder, &stop));
         places.push(place);
@@ -136,7 +138,7 @@ async fn reproduce(context: &Context, values: &Values) -> Result<()> {
         }
     }
     let sha256 = outcome?;
-    take_over(&plan, &store, &caches[0])?;
+    take_over(&store, &caches[0])?;
     let wheel = &plan.wheels[0];
     println!("{}  {sha256}", wheel.file_name);
     let verdict = Reproduced { wheel: wheel.file_name.clone(), sha256 };
@@ -186,18 +188,20 @@ fn lend(plan: &Plan, store: &Store, cache: &Path) -> Result<()> {
 }
 
 /// Gives the usual store what the first build made, now that the second made the same: no later build makes it a third time.
-fn take_over(plan: &Plan, store: &Store, cache: &Path) -> Result<()> {
+/// Images of kernels are kept by keys of their own, and are of use to a wheel for more architectures.
+fn take_over(store: &Store, cache: &Path) -> Result<()> {
     let made = Store::at(cache);
-    for step in plan.steps.iter().filter(|step| !matches!(step.action, Action::Fetch { .. })) {
-        if let (Found::Entry(entry), Found::Nothing) = (made.peek(&step.key)?, store.peek(&step.key)?) {
-            store.copy(&made, &step.key, &entry)?;
+    for kept in made.contents().iter().filter(|kept| kept.folder == "steps" && !kept.name.starts_with("fetch:")) {
+        let key = kept.path.file_name().unwrap_or_default().to_string_lossy();
+        if let (Found::Entry(entry), Found::Nothing) = (made.peek(&key)?, store.peek(&key)?) {
+            store.copy(&made, &key, &entry)?;
         }
     }
     Ok(())
 }
 
 /// The build command under another name, home, zone, language and umask.
-fn command(manner: &Manner, folder: &Path, cache: &Path, majors: &[u32]) -> Result<Command> {
+fn command(manner: &Manner, folder: &Path, cache: &Path, majors: &[u32], archs: &[String]) -> Result<Command> {
     let program = std::env::current_exe().map_err(Failure::io("cannot find", Path::new("ci")))?;
     let home = folder.join("home");
     fs::create_dir_all(&home).map_err(Failure::io("cannot create", &home))?;
@@ -219,6 +223,9 @@ fn command(manner: &Manner, folder: &Path, cache: &Path, majors: &[u32]) -> Resu
     command.arg("build-gpu-wheels");
     for major in majors {
         command.arg("--cuda-major").arg(major.to_string());
+    }
+    for arch in archs {
+        command.arg("--arch").arg(arch);
     }
     command.args(["--jobs", manner.jobs]).arg("--root").arg(folder.join("checkout")).arg("--cache").arg(cache);
     command.arg("--output").arg(folder.join("out"));

@@ -26,12 +26,13 @@ use ci_step::task::OPENBLAS;
 pub static TEST: Function = Function {
     name: "test",
     group: Group::Tests,
-    about: "Run every test that this machine can run, and say what was skipped and why",
+    about: "Run the tests that this machine can run, and say what was skipped and why",
     more: "\
 Formatting, lints and licences of the Rust code, lints and types of the Python code, the tests of every crate, the wheels
 of every CUDA major and the CPU one, what the field's own tools say of them, the Python tests against the installed
 wheel under every CPython that is found, the documentation site, and the dress rehearsal of a release on a package index
-of this machine. The last line counts: N passed, N failed, N skipped.",
+of this machine. Without --complete, the wheels of all CUDA majors but 12 have their newest architecture alone, and the
+tests over a BLAS of 64-bit integers are left out. The last line counts: N passed, N failed, N skipped.",
     arguments: &[
         argument(
             "only",
@@ -45,6 +46,7 @@ of this machine. The last line counts: N passed, N failed, N skipped.",
             "With dagger, its engine builds the GPU wheels as well, which must be the host's byte by byte",
         )
         .default("host"),
+        argument("complete", Type::Flag, "Every wheel for every architecture, and what else a single change is spared"),
         JOBS,
     ],
     caching: Caching::Never,
@@ -65,11 +67,17 @@ pub static LINT: Function = Function {
     run: |context, values| Box::pin(lint(context, values)),
 };
 
+const BLAS64: &str = "cargo test of blas64";
+
+/// The CUDA major whose wheel is always complete, and which the whole Python suite and the rehearsal use.
+const MAJOR: u32 = 12;
+
 struct Run<'a> {
     context: &'a Context,
     versions: &'a Versions,
     plan: Plan,
     jobs: usize,
+    complete: bool,
     /// What tells cargo which BLAS the crates link.
     blas: Vec<(&'static str, OsString)>,
     tally: Tally,
@@ -85,12 +93,11 @@ async fn lint(context: &Context, values: &Values) -> Result<()> {
 async fn all(context: &Context, values: &Values) -> Result<()> {
     let context = &context.in_lines();
     let versions = context.versions()?;
-    let majors: Vec<u32> = versions.cuda.iter().map(|cuda| cuda.major).collect();
-    let mut matrix = Matrix::gpu(versions, &majors, &[], &versions.wheel.platforms[0])?;
-    matrix.cpu = true;
+    let complete = values.flag("complete");
+    let matrix = Matrix::all(versions, (!complete).then_some(MAJOR))?;
     let plan = context.plan(versions, &matrix)?;
     let jobs = jobs(&values.numbers("jobs"));
-    let mut run = Run { context, versions, plan, jobs, blas: Vec::new(), tally: Tally::default() };
+    let mut run = Run { context, versions, plan, jobs, complete, blas: Vec::new(), tally: Tally::default() };
     let only = values.list("only");
     let wanted = |part: &str| only.is_empty() || only.iter().any(|name| name == part);
     if wanted("rust") || wanted("crates") {
@@ -110,13 +117,24 @@ async fn all(context: &Context, values: &Values) -> Result<()> {
             // Some of these tests work with what the wheels left in the cache.
             built.cancelled().await;
             run.crates().await?;
-            run.blas64().await?;
+            if complete {
+                run.blas64().await?;
+            } else {
+                run.spared(BLAS64).await?;
+            }
         }
         Ok(())
     };
     let wheels = async || {
         if wanted("wheels") {
             run.wheels().await?;
+            for (cuda, full) in matrix.cuda.iter().zip(&versions.cuda) {
+                let lacks = full.architectures.iter().filter(|arch| !cuda.architectures.contains(arch));
+                let lacks: Vec<String> = lacks.map(ToString::to_string).collect();
+                if !lacks.is_empty() {
+                    run.spared(&format!("kernels of CUDA {} for {}", cuda.toolkit, lacks.join(", "))).await?;
+                }
+            }
         }
         built.cancel();
         if wanted("engines") {
@@ -132,7 +150,7 @@ async fn all(context: &Context, values: &Values) -> Result<()> {
         }
         if wanted("release") {
             let work = async || match python::which("git") {
-                Some(_) => rehearsal::run(context).await.map(Ended::Passed),
+                Some(_) => rehearsal::run(context, (!complete).then_some(MAJOR)).await.map(Ended::Passed),
                 None => Ok(Ended::Skipped("there is no git".into())),
             };
             run.tally.part("the dress rehearsal of a release", work).await?;
@@ -182,6 +200,12 @@ impl Run<'_> {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(&self.context.root).args(arguments).env("CARGO_BUILD_JOBS", self.jobs.to_string());
         command
+    }
+
+    /// Names what only a complete run does.
+    async fn spared(&self, name: &str) -> Result<bool> {
+        let why = "a change is spared it (`cargo ci test --complete`)";
+        self.tally.part(name, async || Ok(Ended::Skipped(why.into()))).await
     }
 
     /// A command that passes or fails as a whole; says which.
@@ -304,7 +328,7 @@ impl Run<'_> {
             ("FAISS_BLAS_SUFFIX", "64_".into()),
             ("LD_LIBRARY_PATH", folder),
         ]);
-        self.command("cargo test of blas64", command).await?;
+        self.command(BLAS64, command).await?;
         Ok(())
     }
 
@@ -336,26 +360,8 @@ impl Run<'_> {
 
     /// NVIDIA's own program that lists the images of a fatbin.
     fn cuobjdump(&self) -> Result<PathBuf> {
-        let store = self.context.store()?;
-        let lock = self.context.lock()?;
-        let file = lock.tool("nvidia-cuda-cuobjdump")?;
-        let folder = store.root().join("environments").join(format!("cuobjdump-{}", &file.sha256[..16]));
-        let program = folder.join("nvidia/cu13/bin/cuobjdump");
-        if !program.is_file() {
-            let wheel = environment::fetch(&store, self.versions, &[file], self.versions.python_floor())?.remove(0);
-            // Moved there when it is whole: what an interruption leaves must not be taken for the program.
-            let scratch = store.scratch("cuobjdump")?;
-            ci_step::store::unpack::unpack(&wheel, &[], scratch.path())?;
-            if let Some(parent) = folder.parent() {
-                std::fs::create_dir_all(parent).map_err(Failure::io("cannot create", parent))?;
-            }
-            if let Err(error) = std::fs::rename(scratch.path(), &folder)
-                && !program.is_file()
-            {
-                return Err(Failure::io("cannot create", &folder)(error));
-            }
-        }
-        Ok(program)
+        let member = |_: &str| "nvidia/cu13/bin/cuobjdump".to_owned();
+        environment::program(self.context, self.versions, "nvidia-cuda-cuobjdump", member)
     }
 
     async fn audit(&self) -> Result<()> {
@@ -363,11 +369,16 @@ impl Run<'_> {
         for name in names {
             let (context, versions, path, cuobjdump) =
                 (self.context, self.versions, self.wheel(&name), self.cuobjdump()?);
-            let title = format!("auditwheel, abi3audit, check-wheel-contents, twine, cuobjdump on {name}");
+            // Other wheels have the same libraries, and the same package around them.
+            let whole = self.complete || name == "cpu" || name == format!("cuda{MAJOR}");
+            let tools = if whole { "auditwheel, abi3audit, check-wheel-contents, twine, " } else { "" };
+            let title = format!("{tools}cuobjdump on {name}");
             let work = async || {
                 let Some(path) = path else { return Ok(Ended::Skipped("the wheel was not built".into())) };
                 let mut report = verify::own(context, versions, &path)?;
-                verify::add_gates(context, versions, &path, &mut report)?;
+                if whole {
+                    verify::add_gates(context, versions, &path, &mut report)?;
+                }
                 if name != "cpu" {
                     let opinion = gates::second_opinion(&cuobjdump, &path).map_err(|error| {
                         Failure::check(format!("{error}."), "Read the wheel with `cargo ci verify-wheels`.")
@@ -388,9 +399,11 @@ impl Run<'_> {
     /// The whole suite under the usual Python with one wheel, smoke under the other Pythons, and the import of the other wheels.
     async fn installed(&self) -> Result<()> {
         let pythons = installed::chosen(self.versions, &[])?;
-        let mut runs: Vec<(String, usize, Suite)> = vec![("cuda12".into(), 0, Suite::Whole)];
-        runs.extend((1..pythons.len()).map(|index| ("cuda12".to_owned(), index, Suite::Smoke)));
-        runs.extend(["cuda11", "cuda13", "cpu"].map(|name| (name.to_owned(), 0, Suite::Import)));
+        let main = format!("cuda{MAJOR}");
+        let mut runs: Vec<(String, usize, Suite)> = vec![(main.clone(), 0, Suite::Whole)];
+        runs.extend((1..pythons.len()).map(|index| (main.clone(), index, Suite::Smoke)));
+        let others = self.plan.wheels.iter().filter(|wheel| wheel.name != main);
+        runs.extend(others.map(|wheel| (wheel.name.clone(), 0, Suite::Import)));
         for (name, index, suite) in runs {
             let (context, versions, interpreter, path) =
                 (self.context, self.versions, &pythons[index], self.wheel(&name));

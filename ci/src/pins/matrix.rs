@@ -28,6 +28,16 @@ impl Matrix {
         Ok(Matrix { cuda, cpu: false, machine: platform(versions, machine)? })
     }
 
+    /// Every wheel. With `whole`, that of this CUDA major is complete and the others have their newest architecture alone.
+    pub fn all(versions: &Versions, whole: Option<u32>) -> Result<Matrix> {
+        let mut cuda = versions.cuda.clone();
+        for other in cuda.iter_mut().filter(|cuda| whole.is_some_and(|major| major != cuda.major)) {
+            let newest: Vec<String> = other.architectures.iter().max().map(ToString::to_string).into_iter().collect();
+            *other = narrow(other, &newest)?;
+        }
+        Ok(Matrix { cuda, cpu: true, machine: versions.wheel.platforms[0].clone() })
+    }
+
     pub fn cpu(versions: &Versions, machine: &str) -> Result<Matrix> {
         Ok(Matrix { cuda: Vec::new(), cpu: true, machine: platform(versions, machine)? })
     }

@@ -27,10 +27,7 @@ pub fn wheels_folder(context: &Context, values: &Values) -> PathBuf {
 /// The plan of all wheels that are published together.
 pub fn plan(context: &Context) -> Result<Plan> {
     let versions = context.versions()?;
-    let majors: Vec<u32> = versions.cuda.iter().map(|cuda| cuda.major).collect();
-    let mut matrix = Matrix::gpu(versions, &majors, &[], &versions.wheel.platforms[0])?;
-    matrix.cpu = true;
-    context.plan(versions, &matrix)
+    context.plan(versions, &Matrix::all(versions, None)?)
 }
 
 /// Every wheel of the plan, wherever below `folder` it lies. All of them or none are published, so that one that is missing

@@ -159,6 +159,17 @@ impl Lock {
         lines
     }
 
+    /// What is left of it where versions.toml asks for less than it did.
+    pub fn narrowed(mut self, versions: &Versions) -> Lock {
+        let wanted = wanted(versions);
+        for set in &mut self.sets {
+            if let Some(wanted) = wanted.iter().find(|wanted| wanted.name == set.name) {
+                set.requirements.retain(|requirement| wanted.requirements.contains(requirement));
+            }
+        }
+        self
+    }
+
     pub fn require_fresh(&self, versions: &Versions) -> Result<()> {
         let lines = self.differences(versions);
         if lines.is_empty() {

@@ -100,6 +100,18 @@ pub fn pin_image(text: &str, name: &str, digest: &str) -> Result<String> {
     Ok(apply(text, vec![edit]))
 }
 
+/// versions.toml without the CUDA majors but this one.
+pub fn keep_cuda(text: &str, major: u32) -> Result<String> {
+    let file = read(text)?;
+    let others = file.cuda.iter().map(|cuda| &cuda.major).filter(|other| *other.get_ref() != major);
+    // A table goes from its header, with which a line begins, to the next one.
+    let table = |inside: usize| {
+        let start = text[..inside].rfind("\n[").map_or(0, |at| at + 1);
+        start..text[inside..].find("\n[").map_or(text.len(), |at| inside + at + 1)
+    };
+    Ok(apply(text, others.map(|other| (table(other.span().start), String::new())).collect()))
+}
+
 /// From the last place to the first, so that the earlier ones stay where they are.
 fn apply(text: &str, mut edits: Vec<(Range<usize>, String)>) -> String {
     edits.sort_by_key(|(span, _)| span.start);
@@ -152,6 +164,20 @@ mod tests {
         assert_eq!((&next, &version), (&format!("{release}.{}", count.parse::<u64>().unwrap() + 1), &next));
         assert_eq!(raise(TEXT, "99.0.1").unwrap().0, "99.0.1.0");
         assert!(raise(TEXT, "0.9.0").unwrap_err().what.contains("which is before"));
+    }
+
+    #[test]
+    fn a_copy_keeps_one_cuda_major() {
+        let second = TEXT.replace("[[cuda]]\nmajor = 12", "[[cuda]]\nmajor = 13").replace("12.1", "13.0");
+        let table = |text: &str| {
+            let start = text.find("[[cuda]]").unwrap();
+            text[start..start + text[start..].find("\n[").map_or(text.len() - start, |at| at + 1)].to_owned()
+        };
+        let both = TEXT.replacen("[[cuda]]", &(table(&second) + "[[cuda]]"), 1);
+        let majors = |text: &str| read(text).unwrap().cuda.iter().map(|cuda| *cuda.major.get_ref()).collect::<Vec<_>>();
+        assert_eq!(majors(&both), [13, 12]);
+        assert_eq!(keep_cuda(&both, 12).unwrap(), TEXT);
+        assert_eq!(majors(&keep_cuda(&both, 13).unwrap()), [13]);
     }
 
     #[test]

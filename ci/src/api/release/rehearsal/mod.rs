@@ -24,9 +24,10 @@ use stage::Stage;
 const NAME: &str = "rehearsal";
 const TOKEN: &str = "pypi-a-token-of-the-rehearsal";
 
-/// How many faults were met and refused, or gone through, besides the release itself.
-pub async fn run(context: &Context) -> Result<usize> {
-    let stage = Stage::set(context).await?;
+/// How many faults were met and refused, or gone through, besides the release itself. Of `major`, the release is one of this
+/// CUDA major and the CPU alone.
+pub async fn run(context: &Context, major: Option<u32>) -> Result<usize> {
+    let stage = Stage::set(context, major).await?;
     let mut passed = 0;
     for (name, scene) in SCENES {
         if context.stop.is_cancelled() {

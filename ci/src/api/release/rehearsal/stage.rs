@@ -14,8 +14,9 @@ use super::{NAME, TOKEN, killed};
 use crate::api::release::candidates::{self, files_below};
 use crate::api::release::proof::{OnGpu, Proof};
 use crate::api::tally::quiet;
-use crate::api::{Context, reproduce};
-use crate::pins::versions::Versions;
+use crate::api::{Context, reproduce, write_whole};
+use crate::pins::lock::Lock;
+use crate::pins::versions::{Versions, edit};
 use ci_step::digest;
 use ci_step::failure::{Failure, Result};
 
@@ -39,8 +40,8 @@ pub struct Said {
 }
 
 impl Stage<'_> {
-    pub async fn set(context: &Context) -> Result<Stage<'_>> {
-        let versions = context.versions()?;
+    pub async fn set(context: &Context, major: Option<u32>) -> Result<Stage<'_>> {
+        let mut versions = context.versions()?.clone();
         let folder = tempfile::tempdir().map_err(Failure::io("cannot write into", &std::env::temp_dir()))?;
         let checkout = folder.path().join("checkout");
         reproduce::copy_checkout(&context.root, &checkout)?;
@@ -58,6 +59,9 @@ impl Stage<'_> {
             wheels: Vec::new(),
             server: server.into(),
         };
+        if let Some(major) = major {
+            versions = stage.keep(major)?;
+        }
         stage.configure("uv.toml", stage.port())?;
         for arguments in [&["init", "--quiet"][..], &["add", "--all"], &["commit", "--quiet", "--message", "A copy"]] {
             stage.git(arguments)?;
@@ -93,6 +97,18 @@ impl Stage<'_> {
 
     pub fn port(&self) -> u16 {
         self.server.borrow().port
+    }
+
+    /// Leaves the copy this CUDA major alone.
+    fn keep(&self, major: u32) -> Result<Versions> {
+        let path = self.checkout.join("versions.toml");
+        let text = fs::read_to_string(&path).map_err(Failure::io("cannot read", &path))?;
+        let text = edit::keep_cuda(&text, major)?;
+        write_whole(&path, text.as_bytes())?;
+        let versions = Versions::parse(&text)?;
+        let lock = Lock::load(&self.checkout)?.narrowed(&versions);
+        write_whole(&self.checkout.join("versions.lock"), lock.render().as_bytes())?;
+        Ok(versions)
     }
 
     /// A configuration of uv's that finds the index at this port.
