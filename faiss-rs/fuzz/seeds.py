@@ -1,4 +1,4 @@
-"""Writes the corpora's small files anew: one of each class that files know, and the descriptions. Needs numpy and this `faiss`.
+"""Writes the corpora's small files anew: one of each class and code that files know, and the descriptions. Needs numpy, pytest and this `faiss`.
 
 usage: seeds.py [FOLDER]
 """
@@ -8,6 +8,9 @@ from pathlib import Path
 
 import faiss
 import numpy as np
+
+sys.path.append(str(Path(__file__).parents[1] / "python" / "tests"))
+from test_old_files import FILES as OLD  # noqa: E402
 
 D, N = 8, 6
 RNG = np.random.default_rng(0)
@@ -159,6 +162,13 @@ def by_hand():
         yield f"Flat-{metric}", filled(index)
     yield "FlatIPPanorama", filled(faiss.IndexFlatIPPanorama(D, 2, 4))
     yield "IVF2-FlatPanorama", filled(faiss.IndexIVFFlatPanorama(quantizer, D, 2, 2, faiss.METRIC_L2, True, 4))
+    centering = faiss.CenteringTransform(D)
+    centering.train(XT)
+    yield "VCnt-Flat", filled(faiss.IndexPreTransform(centering, faiss.IndexFlatL2(D)))
+    graph = faiss.IndexHNSW(faiss.IndexFlatL2(D), 4)
+    graph.own_fields = False
+    yield "HNSW-over", filled(graph)
+    yield "IVF20-Flat", filled(faiss.index_factory(D, "IVF20,Flat"))
     yield (
         "RefinePanorama",
         filled(faiss.IndexRefinePanorama(faiss.IndexPQ(D, 2, 4), faiss.IndexFlatL2Panorama(D, 2, 4))),
@@ -176,6 +186,10 @@ def main():
         faiss.write_index(filled(faiss.index_factory(D, text)), str(folder / "read_index" / text.replace(",", "-")))
     for name, index in by_hand():
         faiss.write_index(index, str(folder / "read_index" / name))
+    for name, data in OLD.items():
+        (folder / "read_index" / f"old-{name}").write_bytes(data)
+    lists = (folder / "read_index" / "IVF20-Flat").read_bytes()
+    (folder / "read_index" / "IVF20-without-lists").write_bytes(lists[: lists.index(b"ilar")] + b"il00")
     for text in BINARY:
         index = faiss.index_binary_factory(32, text)
         index.train(BITS)

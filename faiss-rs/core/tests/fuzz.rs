@@ -1,6 +1,7 @@
 //! The fuzz targets of `faiss-rs/fuzz`, over the corpora that are kept there and random changes of them; its README.md says how long. An input that fails is
 //! left in `target/tmp`, under the name of its target: also where the process ends, or an input takes too long.
 
+mod corpus;
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
@@ -9,14 +10,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use faiss_core::random::SplitMix64RandomGenerator;
-use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Memory that the process may ask for, beside what its threads reserve: whoever asks for more without being ready for a no ends it.
+/// Memory that the targets may ask for, all three at a time.
 const MEMORY: u64 = 3 << 30;
-const RESERVED: u64 = 192 << 20;
 /// Seconds that an input may take, on a machine with other things to do.
 const TOO_LONG: u64 = 60;
 
@@ -39,32 +38,40 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
 }
 
+/// The same inputs each time, unless other ones are asked for.
+fn seed() -> u64 {
+    let random = std::env::var("FAISS_FUZZ_SEED").is_ok_and(|seed| seed == "random");
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    if random { now() >> 8 & 0xffff_ffff } else { number("FAISS_FUZZ_SEED", 0) }
+}
+
 type Change = fn(&mut Random, &[Vec<u8>]) -> Vec<u8>;
 
 fn fuzz(name: &str, target: fn(&[u8]), change: Change) {
-    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
-    let memory = Some(MEMORY + threads * RESERVED);
-    setrlimit(Resource::As, Rlimit { current: memory, maximum: memory }).unwrap();
-    let corpus = corpus(name);
-    let time = Duration::from_secs(number("FAISS_FUZZ_SECONDS", 3));
-    let mut random = Random(SplitMix64RandomGenerator::new(number("FAISS_FUZZ_SEED", 0) as i64));
+    corpus::limit_memory(MEMORY);
+    let corpus: Vec<_> = corpus::corpus(name).into_iter().map(|(_, input)| input).collect();
+    let (time, most) = (Duration::from_secs(number("FAISS_FUZZ_SECONDS", 3)), number("FAISS_FUZZ_INPUTS", u64::MAX));
+    let seed = seed();
+    let mut random = Random(SplitMix64RandomGenerator::new(seed as i64));
     let last = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let runs = Arc::new(AtomicU64::new(0));
     watch(runs.clone(), last.clone());
     let run = |input: &[u8]| {
         fs::write(&last, input).unwrap();
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
-            eprintln!("{name} fails for {}", last.display());
+            eprintln!("{name} fails for {}, seed {seed}", last.display());
             resume_unwind(panic);
         }
         runs.fetch_add(1, Ordering::Relaxed);
     };
     corpus.iter().for_each(|input| run(input));
-    let start = Instant::now();
-    while start.elapsed() < time {
+    let (start, mut changed) = (Instant::now(), 0);
+    while start.elapsed() < time && changed < most {
         run(&change(&mut random, &corpus));
+        changed += 1;
     }
-    println!("{name}: {} inputs", runs.swap(u64::MAX, Ordering::Relaxed));
+    runs.store(u64::MAX, Ordering::Relaxed);
+    println!("{name}: {} inputs and {changed} changed ones, seed {seed}", corpus.len());
     fs::remove_file(&last).unwrap();
 }
 
@@ -83,14 +90,6 @@ fn watch(runs: Arc<AtomicU64>, last: PathBuf) {
             }
         }
     });
-}
-
-fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(name);
-    let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    paths.sort();
-    assert!(!paths.is_empty(), "{name} has no corpus");
-    paths.iter().map(|path| fs::read(path).unwrap()).collect()
 }
 
 struct Random(SplitMix64RandomGenerator);

@@ -76,9 +76,14 @@ fn parse(d: i64, description: &str, metric: MetricType, depth: usize) -> Result<
     let (first, rest) = (parts[0], &parts[1..]);
     if let Some((last, before)) = parts.split_last().filter(|(_, before)| !before.is_empty()) {
         let trailing = around(last).filter(|(kind, _)| kind.trails);
-        // What leads goes around all that follows, but for a last part that could lead as well.
-        let outermost = trailing.is_some_and(|(kind, _)| kind.leads);
-        if let Some((kind, None)) = around(first).filter(|(kind, _)| kind.leads && !outermost) {
+        let leading = around(first).filter(|(kind, nested)| kind.leads && nested.is_none());
+        // ID maps in front go around all that follows, one of one way not around one of both ways behind; other things go around what is before those
+        // behind.
+        let outermost = |kind: &Around| match &trailing {
+            Some((last, _)) => kind.trails && (kind.name, last.name) != ("IDMap", "IDMap2"),
+            None => true,
+        };
+        if let Some((kind, _)) = leading.filter(|(kind, _)| outermost(kind)) {
             return handle((kind.make)(again(rest, d)?, None)?);
         }
         if let Some((kind, nested)) = trailing {
@@ -201,11 +206,10 @@ fn inverted_file(
     let quantizer = parse(d, nested.or(graph).unwrap_or("Flat"), metric, depth + 1)?;
     let over = Coarse { quantizer, d, nlist: nlist as usize, metric };
     // A quantizer that is not flat gets its centroids when they are known; one whose centroids are sums trains by itself.
-    let of_sums = over.quantizer.read().info().is_a("AdditiveCoarseQuantizer");
-    let trains_alone = match nested.is_some() || graph.is_some() {
-        true if of_sums => 1,
-        true => 2,
-        false => 0,
+    let trains_alone = match over.quantizer.read().info() {
+        info if info.is_a("AdditiveCoarseQuantizer") => 1,
+        info if info.is_a("IndexFlat") => 0,
+        _ => 2,
     };
     over_lists(&over, &rest.join(","), trains_alone)
 }

@@ -55,7 +55,11 @@ macro_rules! row {
                 leads: true,
                 trails: false,
                 nested: false,
-                make: |index, _| Ok(Handle::new($ty::new(index))),
+                make: |index, _| {
+                    let mut made = $ty::new(index);
+                    made.minmax.own_fields = true;
+                    Ok(Handle::new(made))
+                },
             }))
             .format(Format {
                 fourccs: &[$fourcc],
