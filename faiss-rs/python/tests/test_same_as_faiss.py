@@ -8,9 +8,10 @@ from typing import Any
 
 import faiss
 import numpy as np
+import programs_of_clustering
 import pytest
 
-PROGRAMS = {
+PROGRAMS = programs_of_clustering.PROGRAMS | {
     "constructors": """
 q = faiss.IndexFlatL2(16)
 flat, pq = faiss.IndexIVFFlat(q, 16, 8, faiss.METRIC_INNER_PRODUCT), faiss.IndexIVFPQ(q, 16, 8, 4, 8)
@@ -296,6 +297,7 @@ matrices += [np.vstack([x, np.zeros((2, 16), "f4")]), np.vstack([x, np.full((1, 
 for m in matrices:
     stats = faiss.MatrixStats(np.ascontiguousarray(m))
     found += [stats.comments.splitlines()[:8], stats.n_valid, stats.n0, stats.min_norm2, stats.max_norm2, int(stats.hash_value)]
+found += [faiss.MatrixStats(np.full((5, 4), np.inf, "f4")).comments]
 """,
     "k-means": """
 weights = np.arange(2000).astype("f4")

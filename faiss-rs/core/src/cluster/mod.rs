@@ -67,7 +67,7 @@ pub struct Clustering {
     pub k: usize,
     /// The centroids, `k * d` numbers. Those present before the training are its first ones.
     pub centroids: Vec<f32>,
-    /// One entry a round, over all redos.
+    /// One entry a round, over all redos and all calls of `train`.
     #[object(skip)]
     pub iteration_stats: Vec<ClusteringIterationStats>,
 }
@@ -139,7 +139,7 @@ impl Clustering {
         if used == k {
             // Every point is a centroid. Of a larger training set Faiss takes the first points here, not the sample, and so does this.
             self.centroids = x[..k * d].to_vec();
-            self.iteration_stats = vec![ClusteringIterationStats::default()];
+            self.iteration_stats.push(ClusteringIterationStats::default());
             index.reset()?;
             return index.add(&self.centroids);
         }
@@ -159,8 +159,8 @@ impl Clustering {
         let similarity = index.base().metric_type.is_similarity();
         let (mut labels, mut distances) = (vec![0i64; nx], vec![0f32; nx]);
         let mut best: Option<(f32, Vec<f32>)> = None;
-        self.iteration_stats.clear();
-        let mut told = 0;
+        // What earlier calls of `train` told stays, as in Faiss.
+        let mut told = self.iteration_stats.len();
         let started = Instant::now();
         let mut time_search = 0.0;
         for redo in 0..self.nredo.max(1) {

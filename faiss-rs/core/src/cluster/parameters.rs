@@ -45,9 +45,10 @@ pub struct ClusteringParameters {
 }
 
 impl ClusteringParameters {
-    /// Whether a round changed the objective so little that the rest can be saved.
+    /// Whether a round changed the objective so little that the rest can be saved; never where it was 0, of which there is no share.
     pub fn converged(&self, before: f32, after: f32) -> bool {
         self.early_stop_threshold >= 0.0
+            && before != 0.0
             && f64::from((before - after).abs()) <= f64::from(before.abs()) * self.early_stop_threshold
     }
 }

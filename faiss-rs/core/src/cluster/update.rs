@@ -37,7 +37,7 @@ pub fn means(
                 let i = *i as usize;
                 simd::fvec_add_scaled(row, weight(i), &x[i * d..(i + 1) * d]);
             }
-            if sizes[c] > 0.0 {
+            if sizes[c] != 0.0 {
                 simd::fvec_scale(row, 1.0 / sizes[c]);
             }
         }
@@ -49,23 +49,27 @@ pub fn means(
 /// How far apart the halves of a split cluster are put.
 const EPS: f32 = 1.0 / 1024.0;
 
+/// How often all clusters are asked at random before the largest is taken.
+const PASSES: usize = 10;
+
 /// Gives every empty cluster a half of another, chosen at random by size. Returns how many were empty.
 pub fn split_clusters(d: usize, n: usize, sizes: &mut [f32], centroids: &mut [f32], frozen: usize) -> i32 {
+    let (sizes, centroids) = (&mut sizes[frozen..], &mut centroids[frozen * d..]);
     let k = sizes.len();
+    let surplus = n as f64 - k as f64;
     let mut rng = RandomGenerator::new(1234);
     let mut nsplit = 0;
-    for empty in frozen..k {
-        if sizes[empty] != 0.0 || k - frozen < 2 || n <= k || sizes[frozen..].iter().all(|s| *s <= 1.0) {
+    for empty in 0..k {
+        if sizes[empty] != 0.0 {
             continue;
         }
-        let mut from = frozen;
-        loop {
-            let p = (sizes[from] - 1.0) / (n - k) as f32;
-            if rng.rand_float() < p {
-                break;
-            }
-            from = if from + 1 == k { frozen } else { from + 1 };
-        }
+        let chosen = (0..PASSES * k).map(|i| i % k).find(|c| {
+            let p = (f64::from(sizes[*c]) - 1.0) / surplus;
+            rng.rand_float() < p as f32
+        });
+        // With weights no cluster may have the size of a point.
+        let from =
+            chosen.unwrap_or_else(|| (1..k).fold(0, |largest, c| if sizes[c] > sizes[largest] { c } else { largest }));
         centroids.copy_within(from * d..(from + 1) * d, empty * d);
         for j in 0..d {
             let (up, down) = if j % 2 == 0 { (empty, from) } else { (from, empty) };

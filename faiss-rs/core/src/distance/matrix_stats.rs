@@ -69,7 +69,8 @@ impl PerDimStats {
     /// Whether numbers so far from 0 lose what tells them apart when they are squared.
     fn is_far(&self) -> bool {
         let (min, max) = (f64::from(self.min), f64::from(self.max));
-        min.abs().min(max.abs()) > 1000.0 * (max - min) && max > min
+        // As in Faiss one without a number counts as well.
+        self.n_valid == 0 || (min.abs().min(max.abs()) > 1000.0 * (max - min) && max > min)
     }
 }
 

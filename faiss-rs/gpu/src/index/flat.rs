@@ -516,7 +516,8 @@ impl Index for GpuIndexFlat {
         })?;
         self.reset()?;
         self.add(&centroids)?;
-        (clustering.centroids, clustering.iteration_stats) = (centroids, stats);
+        clustering.centroids = centroids;
+        clustering.iteration_stats.extend(stats);
         Ok(true)
     }
 

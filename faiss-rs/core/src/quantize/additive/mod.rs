@@ -88,7 +88,7 @@ pub struct AdditiveQuantizer {
     pub norm_bits: usize,
     /// Number of all entries.
     pub total_codebook_size: usize,
-    /// Whether all numbers have 8 bits.
+    /// Not what its name says: as in Faiss, true only where no number has a bit.
     pub only_8bit: bool,
     /// Print what training does.
     pub verbose: bool,
@@ -193,7 +193,7 @@ impl AdditiveQuantizer {
         }
         self.total_codebook_size = total;
         self.tot_bits = self.nbits.iter().sum::<usize>() + self.norm_bits;
-        self.only_8bit = self.M > 0 && self.nbits.iter().all(|b| *b == 8);
+        self.only_8bit = self.nbits.iter().all(|b| *b == 0);
         self.base.code_size = self.tot_bits.div_ceil(8);
         Ok(())
     }
@@ -245,7 +245,7 @@ impl AdditiveQuantizer {
 
     /// The numbers of the entries that a code names, and the bits of its norm.
     fn unpack(&self, code: &[u8], numbers: &mut [u32]) -> u64 {
-        if self.only_8bit {
+        if self.nbits.iter().all(|b| *b == 8) {
             numbers.iter_mut().zip(code).for_each(|(n, c)| *n = u32::from(*c));
             return read_bits(code, 8 * self.M, self.norm_bits);
         }
