@@ -35,6 +35,7 @@ pub use faiss_core::cluster::super_kmeans::{SuperKMeans, SuperKMeansParameters};
 pub use faiss_core::cluster::{
     self, Clustering, Clustering1D, ClusteringInitialization, ClusteringParameters, kmeans_clustering,
 };
+pub use faiss_core::distance::matrix_stats::MatrixStats;
 pub use faiss_core::distance::{self, knn, merge_knn_results, pairwise_distances};
 pub use faiss_core::factory::index_factory;
 pub use faiss_core::graph::{self, HNSW};
@@ -86,6 +87,7 @@ pub use faiss_core::index::ivf::scalar::IndexIVFScalarQuantizer;
 pub use faiss_core::index::ivf::spectral_hash::IndexIVFSpectralHash;
 pub use faiss_core::index::lsh::IndexLSH;
 pub use faiss_core::index::neural::{IndexNeuralNetCodec, IndexQINCo};
+pub use faiss_core::index::neural::{IndexNeuralNetCodec, IndexQINCo};
 pub use faiss_core::index::nn_descent::{IndexNNDescent, IndexNNDescentFlat};
 pub use faiss_core::index::nsg::{IndexNSG, IndexNSGFlat, IndexNSGPQ, IndexNSGSQ};
 pub use faiss_core::index::pq::IndexPQ;
@@ -99,6 +101,7 @@ pub use faiss_core::index::{self, Index, IndexBase, RangeSearchResult, SearchPar
 pub use faiss_core::io::{
     self, deserialize_index, read_index, read_index_file, serialize_index, write_index, write_index_file,
 };
+pub use faiss_core::quantize::neural::{NeuralNetCodec, QINCo};
 pub use faiss_core::quantize::product::ProductQuantizer;
 pub use faiss_core::quantize::scalar::{ScalarQuantizer, kind as scalar_quantizer_kind};
 pub use faiss_core::selector::logic::{IDSelectorAnd, IDSelectorNot, IDSelectorOr, IDSelectorXOr};

@@ -104,7 +104,7 @@ MIXINS = {
     "IDSelectorAnd": ("parameters", "SelectorOfTwo"),
     "IDSelectorOr": ("parameters", "SelectorOfTwo"),
     "IDSelectorXOr": ("parameters", "SelectorOfTwo"),
-    "IDSelectorArray": ("parameters", "SelectorOfIds"),
+    "IDSelectorArray": ("parameters", "SelectorOfArray"),
     "IDSelectorBatch": ("parameters", "SelectorOfIds"),
     "IDSelectorBitmap": ("parameters", "SelectorOfBits"),
     "PyCallbackIDSelector": ("parameters", "CallbackMethods"),

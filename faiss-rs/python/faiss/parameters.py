@@ -57,6 +57,9 @@ class SelectorOfRange(SelectorMethods):
 
 
 class SelectorOfIds(Object):
+    # Whether programs find the array that they gave in `referenced_objects`, as Faiss keeps it. The library has a copy.
+    _keeps_array = False
+
     def original_init(self, n: int, data: Any) -> None:
         """As C++ makes it: of n elements that a pointer leads to."""
         self.__init__(n, data)  # type: ignore[misc]
@@ -71,9 +74,12 @@ class SelectorOfIds(Object):
         else:
             raise TypeError(f"{self._faiss_name}() takes ids, or their number and a pointer, not {len(args)} arguments")
         construct(self, ids)
-        # The library has a copy; programs look here for the array that Faiss keeps.
-        if len(args) == 1 and self._faiss_name == "IDSelectorArray":
+        if len(args) == 1 and self._keeps_array:
             self.referenced_objects = [ids]
+
+
+class SelectorOfArray(SelectorOfIds):
+    _keeps_array = True
 
 
 class SelectorOfTwo(SelectorMethods):

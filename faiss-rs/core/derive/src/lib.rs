@@ -16,9 +16,10 @@
 //! On the type: `#[object(name = "OtherName")]` where the Faiss name differs, `#[object(abstract)]` where no constructor exists,
 //! `#[object(methods)]` where an `impl` of the type is under [`macro@methods`], `#[object(methods(OTHER))]` where that of another type is, `#[object(implements(Index, InvertedFile))]` the traits that objects of the type can
 //! be seen as, `#[object(new)]` that it is made without arguments, by `Default`, `#[object(fields)]` that its fields can be given with keywords as
-//! well, and `#[object(copy)]` says that `Clone` makes a deep copy; where it does not, `#[object(copy = METHOD)]` names the method
-//! `fn(&self) -> Result<Self>` that does. On a field: `parent`, `skip`, `readonly`, `name = "..."`.
-//! The type must implement `Default`: a default-constructed object gives each field's default value.
+//! well, and `#[object(copy)]` says that `Clone` makes a deep copy. Where it does not, `#[object(copy(index, own_fields = true))]` says which fields are
+//! copied by their own `DeepCopy`, as handles and parents with handles are, or get a value; and `#[object(copy = METHOD)]` names a method
+//! `fn(&self) -> Result<Self>`. On a field: `parent`, `skip`, `readonly`, `name = "..."`, and `default = ...`, a value other than its type's: with one,
+//! the derive implements `Default`, which the type must have, since a default-constructed object gives each field's default value.
 
 mod functions;
 mod memory;
@@ -41,8 +42,35 @@ struct Options {
     /// The type whose `impl` declares methods and constructors.
     declares: Option<syn::Type>,
     implements: Vec<syn::Path>,
-    /// The method that makes a deep copy; `None` inside for `Clone`.
-    copy: Option<Option<syn::Ident>>,
+    copy: Option<Copied>,
+    /// A field's value in a default-constructed object.
+    default: Option<Expr>,
+}
+
+/// How a deep copy is made.
+enum Copied {
+    Clone,
+    Method(Ident),
+    /// By `Clone`, but for these fields: copied deeply, or with a value.
+    Fields(Vec<(Ident, Option<Expr>)>),
+}
+
+impl Copied {
+    /// The copy of `object`, a struct of `n` fields, as a `Result`.
+    fn of(&self, ident: &Ident, n: usize) -> proc_macro2::TokenStream {
+        match self {
+            Copied::Clone => quote!(Ok(::std::clone::Clone::clone(object))),
+            Copied::Method(method) => quote!(object.#method()),
+            Copied::Fields(fields) => {
+                let given = fields.iter().map(|(field, value)| match value {
+                    Some(value) => quote!(#field: #value),
+                    None => quote!(#field: ::faiss_core::base::object::DeepCopy::deep_copy(&object.#field)?),
+                });
+                let rest = (fields.len() < n).then(|| quote!(..::std::clone::Clone::clone(object)));
+                quote!(Ok(#ident { #(#given,)* #rest }))
+            }
+        }
+    }
 }
 
 fn options(attrs: &[syn::Attribute]) -> syn::Result<Options> {
@@ -74,12 +102,23 @@ fn options(attrs: &[syn::Attribute]) -> syn::Result<Options> {
                     found.implements.push(view.path);
                     Ok(())
                 })?;
+            } else if meta.path.is_ident("default") {
+                found.default = Some(meta.value()?.parse()?);
+            } else if meta.path.is_ident("copy") && meta.input.peek(syn::Token![=]) {
+                found.copy = Some(Copied::Method(meta.value()?.parse()?));
+            } else if meta.path.is_ident("copy") && meta.input.peek(syn::token::Paren) {
+                let mut fields = Vec::new();
+                meta.parse_nested_meta(|field| {
+                    let value = if field.input.peek(syn::Token![=]) { Some(field.value()?.parse()?) } else { None };
+                    fields.push((field.path.require_ident()?.clone(), value));
+                    Ok(())
+                })?;
+                found.copy = Some(Copied::Fields(fields));
             } else if meta.path.is_ident("copy") {
-                let named = meta.input.peek(syn::Token![=]);
-                found.copy = Some(if named { Some(meta.value()?.parse()?) } else { None });
+                found.copy = Some(Copied::Clone);
             } else {
                 return Err(meta.error(
-                    "known here: parent, skip, readonly, abstract, new, fields, name, methods, implements, copy",
+                    "known here: parent, skip, readonly, default, abstract, new, fields, name, methods, implements, copy",
                 ));
             }
             Ok(())
@@ -223,26 +262,38 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
     };
 
     let views = own.implements;
-    let copy = match own.copy {
-        None => quote!(None),
-        Some(method) => {
-            let copied = method.map_or(quote!(Ok(::std::clone::Clone::clone(object))), |m| quote!(object.#m()));
-            quote!(Some(|object| {
+    let (copy, deep_copy) = match &own.copy {
+        None => (quote!(None), quote!()),
+        Some(copied) => {
+            let copied = copied.of(ident, data.fields.len());
+            let copy = quote!(Some(|object| {
                 let object = ::faiss_core::base::object::receiver::<#ident>(object)?;
-                let copied: ::faiss_core::base::Result<#ident> = #copied;
-                Ok(::faiss_core::base::Handle::new(copied?))
-            }))
+                Ok(::faiss_core::base::Handle::new(::faiss_core::base::object::DeepCopy::deep_copy(object)?))
+            }));
+            let deep_copy = quote! {
+                impl ::faiss_core::base::object::DeepCopy for #ident {
+                    fn deep_copy(&self) -> ::faiss_core::base::Result<Self> {
+                        let object = self;
+                        #copied
+                    }
+                }
+            };
+            (copy, deep_copy)
         }
     };
 
     let mut parent = None;
     let (mut infos, mut refs, mut muts) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut defaults, mut has_default) = (Vec::new(), false);
     for field in &data.fields {
         let opts = options(&field.attrs)?;
         let Some(field_ident) = &field.ident else {
             return Err(syn::Error::new_spanned(field, "Object describes structs with named fields"));
         };
         let ty = &field.ty;
+        has_default |= opts.default.is_some();
+        let default = opts.default.as_ref().map_or(quote!(::std::default::Default::default()), |value| quote!(#value));
+        defaults.push(quote!(#field_ident: #default));
         if opts.parent {
             parent = Some((field_ident.clone(), ty.clone()));
             continue;
@@ -282,6 +333,13 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
         ),
         None => (quote!(None), quote!(None), quote!(None), quote!(None), quote!(None), quote!()),
     };
+    let default = has_default.then(|| {
+        quote! {
+            impl ::std::default::Default for #ident {
+                fn default() -> Self { #ident { #(#defaults),* } }
+            }
+        }
+    });
     Ok(quote! {
         impl ::faiss_core::base::object::Described for #ident {
             const INFO: &'static ::faiss_core::base::object::TypeInfo = {
@@ -329,5 +387,7 @@ fn expand(input: &DeriveInput) -> syn::Result<proc_macro2::TokenStream> {
             fn part_mut(&mut self) -> Option<&mut dyn ::faiss_core::base::object::Object> { Some(self) }
         }
         #deref
+        #deep_copy
+        #default
     })
 }

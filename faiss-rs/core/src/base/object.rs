@@ -212,6 +212,24 @@ fn wrong_receiver(wanted: &str, info: &TypeInfo) -> Error {
     Error::type_error(format!("a {wanted} is wanted here, not a {}", info.name))
 }
 
+/// A copy that shares nothing with the object: what it refers to is copied too. `#[object(copy)]` implements it.
+pub trait DeepCopy: Sized {
+    /// The copy.
+    fn deep_copy(&self) -> Result<Self>;
+}
+
+impl<T: ?Sized + View> DeepCopy for Option<Shared<T>> {
+    fn deep_copy(&self) -> Result<Self> {
+        self.as_ref().map(Shared::copy).transpose()
+    }
+}
+
+impl<T: ?Sized + View> DeepCopy for Vec<Shared<T>> {
+    fn deep_copy(&self) -> Result<Self> {
+        self.iter().map(Shared::copy).collect()
+    }
+}
+
 /// A deep copy, of the same type.
 pub fn copy(object: &dyn Object) -> Result<Handle> {
     let info = object.info();

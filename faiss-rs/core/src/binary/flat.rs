@@ -2,12 +2,12 @@
 
 use faiss_derive::{Object, methods};
 
-use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, header};
-use crate::base::object::{cast, cast_mut, receiver};
-use crate::base::{Error, Handle, Object, Result};
+use super::{IndexBinary, IndexBinaryBase, binary_base, hamming};
+use crate::base::object::{cast, cast_mut};
+use crate::base::{Error, Object, Result};
 use crate::distance::RangeSearchResult;
 use crate::index::selector;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 
 /// Stores binary vectors and searches them exhaustively.
@@ -22,41 +22,24 @@ pub struct IndexBinaryFlat {
     /// The vectors, `ntotal * code_size` bytes.
     pub xb: Vec<u8>,
     /// Accepted for compatibility: one way of collecting results is best here at every k.
+    #[object(default = true)]
     pub use_heap: bool,
     /// Accepted for compatibility: how many queries go through the vectors together is chosen here.
+    #[object(default = 32)]
     pub query_batch_size: usize,
     /// Accepted for compatibility: results are exact.
     pub approx_topk_mode: i32,
 }
 
-impl Default for IndexBinaryFlat {
-    fn default() -> Self {
-        IndexBinaryFlat {
-            base: IndexBinaryBase::default(),
-            xb: Vec::new(),
-            use_heap: true,
-            query_batch_size: 32,
-            approx_topk_mode: 0,
-        }
-    }
-}
-
-pub(crate) const ROW: Row = Row::of::<IndexBinaryFlat>().format(Format {
-    fourccs: &["IBxF"],
-    read: |input, _| {
-        let base = header::read(input)?;
-        let index = IndexBinaryFlat { base, xb: input.vec()?, ..Default::default() };
-        index.vectors()?;
-        Ok(Handle::new(index))
+pub(crate) const ROW: Row = Row::of::<IndexBinaryFlat>().format(crate::file_format!(
+    IndexBinaryFlat,
+    ["IBxF"],
+    |index| {
+        index.base;
+        index.xb;
     },
-    write: |object, out| {
-        let index = receiver::<IndexBinaryFlat>(object)?;
-        index.vectors()?;
-        out.fourcc("IBxF")?;
-        header::write(index, out)?;
-        out.vec(&index.xb)
-    },
-});
+    index.vectors()
+));
 
 #[methods(new)]
 impl IndexBinaryFlat {

@@ -2,19 +2,17 @@
 
 use faiss_derive::{Object, methods};
 
-use super::{IndexBinary, IndexBinaryBase, binary_base, header, no_params};
-use crate::base::object::receiver;
-use crate::base::{Error, Handle, Object, Result, Shared};
+use super::{IndexBinary, IndexBinaryBase, binary_base, no_params};
+use crate::base::{Error, Object, Result, Shared};
 use crate::index::Index;
-use crate::index::ivf::format;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Vectors that are converted at a time.
 const BLOCK: usize = 4096;
 
 /// Stores each bit as +1 or -1 in an index over floats, whose squared L2 distances are four times Hamming distances.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy(index, own_fields = true))]
 pub struct IndexBinaryFromFloat {
     /// What every binary index has.
     #[object(parent)]
@@ -25,23 +23,16 @@ pub struct IndexBinaryFromFloat {
     pub own_fields: bool,
 }
 
-pub(crate) const ROW: Row = Row::of::<IndexBinaryFromFloat>().format(Format {
-    fourccs: &["IBFf"],
-    read: |input, _| {
-        let base = header::read(input)?;
-        let index = format::read_index(input)?;
-        if let Some(index) = &index {
-            Error::check(index.read().base().d == base.d, "index->d == d")?;
+pub(crate) const ROW: Row =
+    Row::of::<IndexBinaryFromFloat>().format(crate::file_format!(IndexBinaryFromFloat, ["IBFf"], |index| {
+        index.base;
+        index.index;
+        read {
+            index.own_fields = true;
+            let same = index.index.as_ref().is_none_or(|inner| inner.read().base().d == index.d);
+            Error::check(same, "index->d == d")?;
         }
-        Ok(Handle::new(IndexBinaryFromFloat { base, index, own_fields: true }))
-    },
-    write: |object, out| {
-        let index = receiver::<IndexBinaryFromFloat>(object)?;
-        out.fourcc("IBFf")?;
-        header::write(index, out)?;
-        format::write_index(index.index.as_ref(), out)
-    },
-});
+    }));
 
 #[methods(new)]
 impl IndexBinaryFromFloat {
@@ -55,11 +46,6 @@ impl IndexBinaryFromFloat {
 }
 
 impl IndexBinaryFromFloat {
-    fn deep_copy(&self) -> Result<Self> {
-        let index = self.index.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexBinaryFromFloat { index, own_fields: true, ..self.clone() })
-    }
-
     fn inner(&self) -> Result<&Shared<dyn Index>> {
         self.index.as_ref().ok_or_else(|| Error::failed("index", "the index over floats was taken away"))
     }

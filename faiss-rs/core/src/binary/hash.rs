@@ -6,13 +6,14 @@ use faiss_derive::{Object, methods};
 use rustc_hash::FxHashMap;
 
 use super::scan::Scan;
-use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, header, no_params};
+use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, no_params};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, Object, Result, Shared, interrupt, threads};
 use crate::distance::RangeSearchResult;
 use crate::distance::collect::{Collector, Hit};
 use crate::quantize::bits::{BitstringReader, BitstringWriter};
 use crate::registry::{Format, Row};
+use crate::stream::fields::Stored;
 use crate::stream::{Reader, Writer};
 
 /// The most bits of a hash.
@@ -143,7 +144,8 @@ impl IndexBinaryHash {
 
 impl IndexBinaryHash {
     fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
+        let mut base = IndexBinaryBase::default();
+        base.read_from(input, "base")?;
         let (b, nflip, entries, list_bits) =
             (check_bits(i64::from(input.i32()?))?, input.i32()?, input.usize()?, input.i32()?);
         Error::check(nflip >= 0, "nflip >= 0")?;
@@ -168,7 +170,7 @@ impl IndexBinaryHash {
 
     fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         out.fourcc("IBHh")?;
-        header::write(self, out)?;
+        self.base.write_to(out)?;
         out.i32(self.b)?;
         out.i32(self.nflip)?;
         out.usize(self.lists.len())?;

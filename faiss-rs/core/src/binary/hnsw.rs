@@ -4,8 +4,8 @@ use faiss_derive::{Object, methods};
 
 use super::flat::IndexBinaryFlat;
 use super::{IndexBinary, IndexBinaryBase, binary_base, hamming, header};
-use crate::base::object::{Object, cast, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, interrupt, threads};
+use crate::base::object::{Object, cast};
+use crate::base::{Error, MetricType, Result, Shared, interrupt, threads};
 use crate::distance::DistanceComputer;
 use crate::distance::collect::{Collector, Reservoir};
 use crate::distance::results::TopK;
@@ -17,13 +17,14 @@ use crate::index::hnsw::params::SearchParametersHNSW;
 use crate::index::selector;
 use crate::index::stats::{HNSW_STATS, HNSWStats};
 use crate::random::RandomGenerator;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::selector::IDSelectorRange;
+use crate::stream::fields::Form;
 use crate::stream::{Reader, Writer};
 
 /// Searches the binary vectors of `storage` along the links of a hierarchical graph.
 #[derive(Object, Clone)]
-#[object(methods, implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy(storage, own_fields = true))]
 pub struct IndexBinaryHNSW {
     /// What every binary index has.
     #[object(parent)]
@@ -35,37 +36,17 @@ pub struct IndexBinaryHNSW {
     /// Holds the vectors: an IndexBinaryFlat.
     pub storage: Option<Shared<dyn IndexBinary>>,
     /// Whether `add` links the vectors that have no other level than the lowest.
+    #[object(default = true)]
     pub init_level0: bool,
     /// Whether lists of links at the lowest level are filled up with the nearest vectors.
     pub keep_max_size_level0: bool,
 }
 
-impl Default for IndexBinaryHNSW {
-    fn default() -> Self {
-        IndexBinaryHNSW {
-            base: IndexBinaryBase::default(),
-            hnsw: HNSW::default(),
-            own_fields: false,
-            storage: None,
-            init_level0: true,
-            keep_max_size_level0: false,
-        }
-    }
-}
-
-pub(crate) const ROW: Row = Row::of::<IndexBinaryHNSW>().format(Format {
-    fourccs: &["IBHf"],
-    read: |input, _| {
-        let base = header::read(input)?;
-        Ok(Handle::new(IndexBinaryHNSW::read_rest(input, base)?))
-    },
-    write: |object, out| {
-        let index = receiver::<IndexBinaryHNSW>(object)?;
-        out.fourcc("IBHf")?;
-        header::write(index, out)?;
-        index.write_rest(out)
-    },
-});
+pub(crate) const ROW: Row =
+    Row::of::<IndexBinaryHNSW>().format(crate::file_format!(IndexBinaryHNSW, ["IBHf"], |index| {
+        index.base;
+        *index => Rest;
+    }));
 
 /// Compares codes for a graph.
 struct Computer<'a> {
@@ -119,11 +100,6 @@ impl IndexBinaryHNSW {
 }
 
 impl IndexBinaryHNSW {
-    fn deep_copy(&self) -> Result<Self> {
-        let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexBinaryHNSW { storage, own_fields: true, ..self.clone() })
-    }
-
     fn storage(&self) -> Result<&Shared<dyn IndexBinary>> {
         self.storage.as_ref().ok_or_else(|| Error::failed("storage", "the index has no storage"))
     }
@@ -198,22 +174,27 @@ impl IndexBinaryHNSW {
         }
         Ok(())
     }
+}
 
-    /// What follows the header in a file.
-    fn read_rest(input: &mut Reader<'_>, base: IndexBinaryBase) -> Result<Self> {
-        let hnsw = HNSW::read(input, base.ntotal)?;
-        let storage = header::read_index(input, base.d)?;
-        if let Some(storage) = &storage {
+/// What follows the header in a file, and the fields that some kinds have behind it.
+struct Rest;
+
+impl Form<IndexBinaryHNSW> for Rest {
+    fn read(&self, index: &mut IndexBinaryHNSW, input: &mut Reader<'_>) -> Result<()> {
+        crate::read_fields!(input; index { index.hnsw; index.storage; });
+        index.hnsw.check_read(index.ntotal)?;
+        index.own_fields = true;
+        header::check_d(index.storage.as_ref(), &index.base)?;
+        if let Some(storage) = &index.storage {
             let storage = storage.read();
             Error::check(cast::<IndexBinaryFlat>(&*storage).is_some(), "dynamic_cast<IndexBinaryFlat*>(storage)")?;
-            Error::check(storage.base().ntotal == base.ntotal, "storage->ntotal == ntotal")?;
+            Error::check(storage.base().ntotal == index.ntotal, "storage->ntotal == ntotal")?;
         }
-        Ok(IndexBinaryHNSW { base, hnsw, storage, own_fields: true, ..Default::default() })
+        Ok(())
     }
-
-    fn write_rest(&self, out: &mut Writer<'_>) -> Result<()> {
-        self.hnsw.write(out)?;
-        header::write_index(self.storage.as_ref(), out)
+    fn write(&self, index: &IndexBinaryHNSW, out: &mut Writer<'_>) -> Result<()> {
+        crate::write_fields!(out; index { index.hnsw; index.storage; });
+        Ok(())
     }
 }
 
@@ -283,7 +264,7 @@ impl IndexBinary for IndexBinaryHNSW {
 
 /// A graph as GPUs make it: often with the lowest level alone, which is then entered at random vertices.
 #[derive(Object, Clone)]
-#[object(methods, implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy(graph))]
 pub struct IndexBinaryHNSWCagra {
     /// The graph and its storage.
     #[object(parent)]
@@ -291,39 +272,18 @@ pub struct IndexBinaryHNSWCagra {
     /// There is no level but the lowest, and nothing can be added.
     pub base_level_only: bool,
     /// With `base_level_only`, the number of random vectors of which the nearest begins a search.
+    #[object(default = 32)]
     pub num_base_level_search_entrypoints: i32,
 }
 
-impl Default for IndexBinaryHNSWCagra {
-    fn default() -> Self {
-        IndexBinaryHNSWCagra {
-            graph: IndexBinaryHNSW::default(),
-            base_level_only: false,
-            num_base_level_search_entrypoints: 32,
-        }
-    }
-}
-
-pub(crate) const CAGRA: Row = Row::of::<IndexBinaryHNSWCagra>().format(Format {
-    fourccs: &["IBHc"],
-    read: |input, _| {
-        let base = header::read(input)?;
-        let keep_max_size_level0 = input.bool("keep_max_size_level0")?;
-        let base_level_only = input.bool("base_level_only")?;
-        let num_base_level_search_entrypoints = input.i32()?;
-        let graph = IndexBinaryHNSW { keep_max_size_level0, ..IndexBinaryHNSW::read_rest(input, base)? };
-        Ok(Handle::new(IndexBinaryHNSWCagra { graph, base_level_only, num_base_level_search_entrypoints }))
-    },
-    write: |object, out| {
-        let index = receiver::<IndexBinaryHNSWCagra>(object)?;
-        out.fourcc("IBHc")?;
-        header::write(index, out)?;
-        out.bool(index.keep_max_size_level0)?;
-        out.bool(index.base_level_only)?;
-        out.i32(index.num_base_level_search_entrypoints)?;
-        index.write_rest(out)
-    },
-});
+pub(crate) const CAGRA: Row =
+    Row::of::<IndexBinaryHNSWCagra>().format(crate::file_format!(IndexBinaryHNSWCagra, ["IBHc"], |index| {
+        index.base;
+        index.keep_max_size_level0;
+        index.base_level_only;
+        index.num_base_level_search_entrypoints;
+        index.graph => Rest;
+    }));
 
 #[methods(new)]
 impl IndexBinaryHNSWCagra {
@@ -336,10 +296,6 @@ impl IndexBinaryHNSWCagra {
 }
 
 impl IndexBinaryHNSWCagra {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexBinaryHNSWCagra { graph: self.graph.deep_copy()?, ..*self })
-    }
-
     /// For each query the nearest of some random vectors, and its distance.
     fn entry_points(&self, x: &[u8]) -> Result<Vec<Node>> {
         let storage = self.storage()?.read();

@@ -4,18 +4,17 @@ use faiss_derive::{Object, methods};
 
 use super::ivf::IndexBinaryIVF;
 use super::{IndexBinary, IndexBinaryBase, binary_base, header};
-use crate::base::object::{cast, cast_mut, receiver};
-use crate::base::{Error, Handle, Object, Result, Shared};
+use crate::base::object::{cast, cast_mut};
+use crate::base::{Error, Object, Result, Shared};
 use crate::distance::RangeSearchResult;
 use crate::index::ids::{self, Places};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::selector::shared_ids::SharedIds;
-use crate::stream::{Reader, Writer};
 
 /// Translates the ids of another binary index to the user's.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy(index, own_fields = true))]
 pub struct IndexBinaryIDMap {
     /// What every binary index has.
     #[object(parent)]
@@ -28,11 +27,10 @@ pub struct IndexBinaryIDMap {
     pub id_map: SharedIds,
 }
 
-pub(crate) const ROW: Row = Row::of::<IndexBinaryIDMap>().format(Format {
-    fourccs: &["IBMp"],
-    read: |input, _| Ok(Handle::new(IndexBinaryIDMap::read(input)?)),
-    write: |object, out| receiver::<IndexBinaryIDMap>(object)?.write("IBMp", out),
-});
+pub(crate) const ROW: Row =
+    Row::of::<IndexBinaryIDMap>().format(crate::file_format!(IndexBinaryIDMap, ["IBMp"], |index| {
+        *index;
+    }));
 
 #[methods(new)]
 impl IndexBinaryIDMap {
@@ -48,11 +46,6 @@ impl IndexBinaryIDMap {
 }
 
 impl IndexBinaryIDMap {
-    fn deep_copy(&self) -> Result<Self> {
-        let index = self.index.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexBinaryIDMap { index, own_fields: true, ..self.clone() })
-    }
-
     fn inner(&self) -> Result<&Shared<dyn IndexBinary>> {
         self.index.as_ref().ok_or_else(|| Error::failed("index", "the index map has no index"))
     }
@@ -67,22 +60,18 @@ impl IndexBinaryIDMap {
         self.ntotal = index.base().ntotal;
         added
     }
-
-    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc(code)?;
-        header::write(self, out)?;
-        header::write_index(self.index.as_ref(), out)?;
-        out.vec(&self.id_map)
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        let index = header::read_index(input, base.d)?;
-        let id_map = SharedIds::new(input.vec()?);
-        Error::check(id_map.len() as i64 == base.ntotal, "id_map.size() == ntotal")?;
-        Ok(IndexBinaryIDMap { base, index, own_fields: true, id_map })
-    }
 }
+
+crate::stored!(IndexBinaryIDMap, |map| {
+    map.base;
+    map.index;
+    map.id_map;
+    read {
+        map.own_fields = true;
+        Error::check(map.id_map.len() as i64 == map.ntotal, "id_map.size() == ntotal")?;
+        header::check_d(map.index.as_ref(), &map.base)?;
+    }
+});
 
 impl IndexBinary for IndexBinaryIDMap {
     binary_base!();
@@ -179,7 +168,7 @@ fn merge(this: &mut IndexBinaryIDMap, other: &mut dyn IndexBinary, add_id: i64) 
 
 /// As [`IndexBinaryIDMap`], with a map back, so that vectors can be reconstructed by the user's ids.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy(map))]
 pub struct IndexBinaryIDMap2 {
     /// The index inside and its ids.
     #[object(parent)]
@@ -187,15 +176,11 @@ pub struct IndexBinaryIDMap2 {
     rev_map: Places,
 }
 
-pub(crate) const ROW2: Row = Row::of::<IndexBinaryIDMap2>().format(Format {
-    fourccs: &["IBM2"],
-    read: |input, _| {
-        let mut index = IndexBinaryIDMap2 { map: IndexBinaryIDMap::read(input)?, ..Default::default() };
-        index.construct_rev_map();
-        Ok(Handle::new(index))
-    },
-    write: |object, out| receiver::<IndexBinaryIDMap>(object)?.write("IBM2", out),
-});
+pub(crate) const ROW2: Row =
+    Row::of::<IndexBinaryIDMap2>().format(crate::file_format!(IndexBinaryIDMap2, ["IBM2"], |index| {
+        index.map;
+        read { index.construct_rev_map(); }
+    }));
 
 #[methods(new)]
 impl IndexBinaryIDMap2 {
@@ -213,12 +198,6 @@ impl IndexBinaryIDMap2 {
     /// An error where the two maps disagree.
     pub fn check_consistency(&self) -> Result<()> {
         self.rev_map.check(&self.id_map, self.ntotal)
-    }
-}
-
-impl IndexBinaryIDMap2 {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexBinaryIDMap2 { map: self.map.deep_copy()?, rev_map: self.rev_map.clone() })
     }
 }
 

@@ -4,21 +4,20 @@ use faiss_derive::{Object, methods};
 
 use super::scan::Scan;
 use super::{IndexBinary, IndexBinaryBase, binary_base, flat::IndexBinaryFlat, from_float, hamming, header};
-use crate::base::object::{cast, cast_mut, receiver};
-use crate::base::{Error, Handle, Object, Result, Shared, interrupt, threads};
+use crate::base::object::{cast, cast_mut};
+use crate::base::{Error, Object, Result, Shared, interrupt, threads};
 use crate::cluster::{Clustering, ClusteringParameters};
 use crate::distance::RangeSearchResult;
 use crate::distance::collect::{Collector, Hit};
 use crate::index::Index;
 use crate::index::flat_l2::IndexFlatL2;
-use crate::index::ivf::format;
+use crate::index::ivf::format::MaybeLists;
 use crate::index::ivf::methods::{Found, preassigned, ranges};
 use crate::index::ivf::params::{self, SearchParametersIVF};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::storage::direct_map::{DirectMap, lo_listno, lo_offset};
 use crate::storage::lists::{ArrayInvertedLists, InvertedLists};
-use crate::stream::{Reader, Writer};
 
 /// Vectors that are added at a time.
 const ADD_BLOCK: usize = 1 << 16;
@@ -30,7 +29,7 @@ const SCAN_BLOCK: usize = 512;
 /// Vectors are bits in bytes, uint8 (n, d / 8); distances are numbers of bits that differ, int32. `quantizer`: an empty `IndexBinaryFlat(d)` that
 /// will hold the centroids. `nprobe`: lists that a search looks into.
 #[derive(Object, Clone)]
-#[object(methods, implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy(quantizer, invlists, clustering_index = None, own_fields = true, own_invlists = true))]
 pub struct IndexBinaryIVF {
     /// What every binary index has.
     #[object(parent)]
@@ -38,12 +37,15 @@ pub struct IndexBinaryIVF {
     /// The lists.
     pub invlists: Option<Shared<dyn InvertedLists>>,
     /// Whether the lists belong to this index. Memory is managed by reference counts, whatever this says.
+    #[object(default = true)]
     pub own_invlists: bool,
     /// Number of lists that a search looks into.
+    #[object(default = 1)]
     pub nprobe: usize,
     /// A search looks at this many vectors at most; 0 for no limit.
     pub max_codes: usize,
     /// Accepted for compatibility: one way of collecting results is best here at every k.
+    #[object(default = true)]
     pub use_heap: bool,
     /// Accepted for compatibility: results are the same.
     pub per_invlist_search: bool,
@@ -56,36 +58,31 @@ pub struct IndexBinaryIVF {
     /// Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says.
     pub own_fields: bool,
     /// Parameters of the k-means of the quantizer.
+    #[object(default = ClusteringParameters { niter: 10, ..Default::default() })]
     pub cp: ClusteringParameters,
     /// If set, assigns points, as floats, to centroids in that k-means.
     pub clustering_index: Option<Shared<dyn Index>>,
 }
 
-impl Default for IndexBinaryIVF {
-    fn default() -> Self {
-        IndexBinaryIVF {
-            base: IndexBinaryBase::default(),
-            invlists: None,
-            own_invlists: true,
-            nprobe: 1,
-            max_codes: 0,
-            use_heap: true,
-            per_invlist_search: false,
-            direct_map: DirectMap::default(),
-            quantizer: None,
-            nlist: 0,
-            own_fields: false,
-            cp: ClusteringParameters { niter: 10, ..Default::default() },
-            clustering_index: None,
+pub(crate) const ROW: Row =
+    Row::of::<IndexBinaryIVF>().format(crate::file_format!(IndexBinaryIVF, ["IBwF"], |index, _code, file| {
+        index.base;
+        index.nlist;
+        index.nprobe;
+        read { file.check_loop(index.nlist, "nlist")?; }
+        index.quantizer;
+        read {
+            index.own_fields = true;
+            header::check_d(index.quantizer.as_ref(), &index.base)?;
         }
-    }
-}
-
-pub(crate) const ROW: Row = Row::of::<IndexBinaryIVF>().format(Format {
-    fourccs: &["IBwF"],
-    read: |input, _| Ok(Handle::new(IndexBinaryIVF::read(input)?)),
-    write: |object, out| receiver::<IndexBinaryIVF>(object)?.write(out),
-});
+        index.direct_map;
+        index.invlists => MaybeLists;
+        read {
+            if let Some(lists) = index.invlists.take() {
+                index.replace_invlists(Some(lists), true)?;
+            }
+        }
+    }));
 
 /// What a search was asked for, by parameters or by the index itself.
 struct Limits {
@@ -195,46 +192,6 @@ impl IndexBinaryIVF {
 }
 
 impl IndexBinaryIVF {
-    fn deep_copy(&self) -> Result<Self> {
-        let quantizer = self.quantizer.as_ref().map(Shared::copy).transpose()?;
-        let invlists = self.invlists.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexBinaryIVF {
-            quantizer,
-            invlists,
-            clustering_index: None,
-            own_fields: true,
-            own_invlists: true,
-            ..self.clone()
-        })
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        let (nlist, nprobe) = (input.usize()?, input.usize()?);
-        input.check_loop(nlist, "nlist")?;
-        let quantizer = header::read_index(input, base.d)?;
-        let direct_map = format::read_direct_map(input)?;
-        let mut index =
-            IndexBinaryIVF { base, nlist, nprobe, quantizer, own_fields: true, direct_map, ..Default::default() };
-        if let Some(lists) = format::read_inverted_lists(input)? {
-            index.replace_invlists(Some(lists), true)?;
-        }
-        Ok(index)
-    }
-
-    fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc("IBwF")?;
-        header::write(self, out)?;
-        out.usize(self.nlist)?;
-        out.usize(self.nprobe)?;
-        header::write_index(self.quantizer.as_ref(), out)?;
-        format::write_direct_map(&self.direct_map, out)?;
-        match &self.invlists {
-            Some(lists) => format::write_inverted_lists(&*lists.read(), out),
-            None => out.fourcc("il00"),
-        }
-    }
-
     /// The quantizer; an error where there is none.
     pub fn quantizer(&self) -> Result<&Shared<dyn IndexBinary>> {
         self.quantizer.as_ref().ok_or_else(|| Error::failed("quantizer", "the index has no quantizer"))

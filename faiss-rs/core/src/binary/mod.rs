@@ -38,18 +38,13 @@ pub struct IndexBinaryBase {
     /// Verbosity.
     pub verbose: bool,
     /// Whether the index needs no training, or has been trained.
+    #[object(default = true)]
     pub is_trained: bool,
     /// Kept for files; vectors are compared by Hamming distance.
     pub metric_type: MetricType,
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexBinaryBase>();
-
-impl Default for IndexBinaryBase {
-    fn default() -> Self {
-        IndexBinaryBase { d: 0, code_size: 0, ntotal: 0, verbose: false, is_trained: true, metric_type: MetricType::L2 }
-    }
-}
 
 impl IndexBinaryBase {
     /// An empty index over vectors of `d` bits.

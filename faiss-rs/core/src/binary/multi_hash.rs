@@ -13,12 +13,13 @@ use crate::distance::RangeSearchResult;
 use crate::distance::collect::{Collector, Hit};
 use crate::quantize::bits::{BitstringReader, BitstringWriter};
 use crate::registry::{Format, Row};
+use crate::stream::fields::Stored;
 use crate::stream::{Reader, Writer};
 
 /// Stores vectors once, and their numbers in `nhash` tables: the first by the first `b` bits, the second by the next `b`, and so on. A search
 /// compares all vectors that are near to the query in one of the tables.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(IndexBinary), copy = deep_copy)]
+#[object(methods, implements(IndexBinary), copy(storage, own_fields = true))]
 pub struct IndexBinaryMultiHash {
     /// What every binary index has.
     #[object(parent)]
@@ -66,11 +67,6 @@ impl IndexBinaryMultiHash {
 }
 
 impl IndexBinaryMultiHash {
-    fn deep_copy(&self) -> Result<Self> {
-        let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexBinaryMultiHash { storage, own_fields: true, ..self.clone() })
-    }
-
     fn storage(&self) -> Result<&Shared<dyn IndexBinary>> {
         self.storage.as_ref().ok_or_else(|| Error::failed("storage", "the index has no storage"))
     }
@@ -85,8 +81,11 @@ impl IndexBinaryMultiHash {
     }
 
     fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        let storage = header::read_index(input, base.d)?;
+        let mut base = IndexBinaryBase::default();
+        base.read_from(input, "base")?;
+        let mut storage: Option<Shared<dyn IndexBinary>> = None;
+        storage.read_from(input, "storage")?;
+        header::check_d(storage.as_ref(), &base)?;
         let (b, nhash, nflip) = (input.i32()?, input.i32()?, input.i32()?);
         check_bits(i64::from(b))?;
         let fits = (0..=base.d).contains(&nhash) && nhash.checked_mul(b).is_some_and(|bits| bits <= base.d);
@@ -120,8 +119,8 @@ impl IndexBinaryMultiHash {
 
     fn write(&self, out: &mut Writer<'_>) -> Result<()> {
         out.fourcc("IBHm")?;
-        header::write(self, out)?;
-        header::write_index(self.storage.as_ref(), out)?;
+        self.base.write_to(out)?;
+        self.storage.write_to(out)?;
         out.i32(self.b)?;
         out.i32(self.nhash)?;
         out.i32(self.nflip)?;

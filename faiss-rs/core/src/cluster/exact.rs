@@ -12,17 +12,11 @@ use crate::registry::Row;
 #[object(methods, copy)]
 pub struct Clustering1D {
     /// The parameters and centroids.
-    #[object(parent)]
+    #[object(parent, default = Clustering::new(1, 0))]
     pub clustering: Clustering,
 }
 
 pub(crate) const ROW: Row = Row::of::<Clustering1D>();
-
-impl Default for Clustering1D {
-    fn default() -> Self {
-        Clustering1D { clustering: Clustering::new(1, 0) }
-    }
-}
 
 #[methods]
 impl Clustering1D {

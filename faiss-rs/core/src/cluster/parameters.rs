@@ -9,8 +9,10 @@ use crate::registry::Row;
 #[object(new, copy)]
 pub struct ClusteringParameters {
     /// Number of rounds.
+    #[object(default = 25)]
     pub niter: i32,
     /// How often to begin anew; the best result is kept.
+    #[object(default = 1)]
     pub nredo: i32,
     /// Says on stderr how it goes.
     pub verbose: bool,
@@ -23,20 +25,26 @@ pub struct ClusteringParameters {
     /// Leaves the centroids that were given as they are.
     pub frozen_centroids: bool,
     /// With fewer points a centroid, a warning.
+    #[object(default = 39)]
     pub min_points_per_centroid: i32,
     /// With more points a centroid, only a sample is used.
+    #[object(default = 256)]
     pub max_points_per_centroid: i32,
     /// Seed of the random numbers; a negative one stands for the time.
+    #[object(default = 1234)]
     pub seed: i32,
     /// Vectors decoded at once when training on codes.
+    #[object(default = 32768)]
     pub decode_block_size: usize,
     /// Refuses points that are no finite numbers.
+    #[object(default = true)]
     pub check_input_data_for_NaNs: bool,
     /// Samples with repetition, which needs no permutation of all points.
     pub use_faster_subsampling: bool,
     /// How the first centroids are chosen: 0 at random, 1 by k-means++, 2 by AFK-MC2.
     pub init_method: i32,
     /// Length of the chain of the AFK-MC2 initialisation.
+    #[object(default = 50)]
     pub afkmc2_chain_length: i32,
     /// Ends when a round changes the objective by no more than this part of it: 0 where it does not change at all, negative for never.
     pub early_stop_threshold: f64,
@@ -50,30 +58,6 @@ impl ClusteringParameters {
         self.early_stop_threshold >= 0.0
             && before != 0.0
             && f64::from((before - after).abs()) <= f64::from(before.abs()) * self.early_stop_threshold
-    }
-}
-
-impl Default for ClusteringParameters {
-    fn default() -> Self {
-        ClusteringParameters {
-            niter: 25,
-            nredo: 1,
-            verbose: false,
-            spherical: false,
-            int_centroids: false,
-            update_index: false,
-            frozen_centroids: false,
-            min_points_per_centroid: 39,
-            max_points_per_centroid: 256,
-            seed: 1234,
-            decode_block_size: 32768,
-            check_input_data_for_NaNs: true,
-            use_faster_subsampling: false,
-            init_method: 0,
-            afkmc2_chain_length: 50,
-            early_stop_threshold: 0.0,
-            use_super_kmeans: false,
-        }
     }
 }
 

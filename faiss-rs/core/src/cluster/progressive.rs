@@ -16,22 +16,17 @@ use crate::registry::Row;
 #[object(new, copy)]
 pub struct ProgressiveDimClusteringParameters {
     /// What all clusterings take.
-    #[object(parent)]
+    #[object(parent, default = ClusteringParameters { niter: 10, ..Default::default() })]
     pub cp: ClusteringParameters,
     /// Number of steps from one dimension to all.
+    #[object(default = 10)]
     pub progressive_dim_steps: i32,
     /// Whether the dimensions are the principal components rather than the given ones.
+    #[object(default = true)]
     pub apply_pca: bool,
 }
 
 pub(crate) const PARAMETERS: Row = Row::of::<ProgressiveDimClusteringParameters>();
-
-impl Default for ProgressiveDimClusteringParameters {
-    fn default() -> Self {
-        let cp = ClusteringParameters { niter: 10, ..Default::default() };
-        ProgressiveDimClusteringParameters { cp, progressive_dim_steps: 10, apply_pca: true }
-    }
-}
 
 /// Gives the index that assigns points to centroids in each step.
 pub trait DimIndexFactory: Object {

@@ -23,46 +23,38 @@ pub struct SuperKMeansParameters {
     #[object(parent)]
     pub cp: ClusteringParameters,
     /// First dimensions whose products are computed for all pairs, as a part of all.
+    #[object(default = 0.125)]
     pub d_prime_fraction: f32,
     /// The least number of them; vectors have twice as many dimensions.
+    #[object(default = 16)]
     pub d_prime_min: i32,
     /// By which part their number changes from round to round.
+    #[object(default = 0.2)]
     pub d_prime_adjust: f32,
     /// The part of pairs that should be left out, at least.
+    #[object(default = 0.95)]
     pub pruning_target_low: f32,
     /// The same, at most.
+    #[object(default = 0.97)]
     pub pruning_target_high: f32,
     /// How sure it must be that a pair does not matter.
+    #[object(default = 1.0)]
     pub ad_epsilon_factor: f32,
     /// Centroids of a block.
+    #[object(default = 64)]
     pub pdx_block_size: i32,
     /// Vectors of a batch.
+    #[object(default = 4096)]
     pub x_batch: i32,
     /// Centroids of a batch.
+    #[object(default = 1024)]
     pub y_batch: i32,
     /// Vectors that a thread takes at a time.
+    #[object(default = 8)]
     pub omp_chunk: i32,
 }
 
 pub(crate) const PARAMETERS: Row = Row::of::<SuperKMeansParameters>();
-
-impl Default for SuperKMeansParameters {
-    fn default() -> Self {
-        SuperKMeansParameters {
-            cp: ClusteringParameters::default(),
-            d_prime_fraction: 0.125,
-            d_prime_min: 16,
-            d_prime_adjust: 0.2,
-            pruning_target_low: 0.95,
-            pruning_target_high: 0.97,
-            ad_epsilon_factor: 1.0,
-            pdx_block_size: 64,
-            x_batch: 4096,
-            y_batch: 1024,
-            omp_chunk: 8,
-        }
-    }
-}
 
 /// k-means by squared L2 distance, of vectors of many dimensions.
 #[derive(Object, Default, Clone)]

@@ -14,13 +14,8 @@ use crate::registry::Row;
 #[object(methods)]
 pub struct ParameterSpace {
     /// What `explore` prints: nothing (0), or a line for each setting.
+    #[object(default = 1)]
     pub verbose: i32,
-}
-
-impl Default for ParameterSpace {
-    fn default() -> Self {
-        ParameterSpace { verbose: 1 }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<ParameterSpace>();

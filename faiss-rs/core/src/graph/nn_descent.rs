@@ -16,7 +16,6 @@ use crate::distance::DistanceComputer;
 use crate::index::Index;
 use crate::random::RandomGenerator;
 use crate::registry::Row;
-use crate::stream::{Reader, Writer};
 
 /// A graph of fewer vertices is not built, as in Faiss.
 const MIN_VERTICES: usize = 100;
@@ -343,31 +342,6 @@ impl NNDescent {
         self.scratch.put(scratch);
         Ok(found)
     }
-
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        for v in [self.ntotal, self.d, self.K, self.S, self.R, self.L, self.iter, self.search_L, self.random_seed] {
-            out.i32(v)?;
-        }
-        out.bool(self.has_built)?;
-        out.vec(&self.final_graph)
-    }
-
-    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let (ntotal, d, k) = (input.i32()?, input.i32()?, input.i32()?);
-        let mut made = NNDescent { ntotal, ..NNDescent::new(d, k) };
-        for field in [&mut made.S, &mut made.R, &mut made.L, &mut made.iter, &mut made.search_L, &mut made.random_seed]
-        {
-            *field = input.i32()?;
-        }
-        made.has_built = input.bool("has_built")?;
-        made.final_graph = input.vec()?;
-        if made.has_built {
-            let n = made.vertices()?;
-            let inside = made.final_graph.iter().all(|id| usize::try_from(*id).is_ok_and(|id| id < n));
-            Error::check(inside, "final_graph[i] < ntotal")?;
-        }
-        Ok(made)
-    }
 }
 
 /// A graph that is being built. A copy of one is none: it belongs to the work that is under way.
@@ -475,6 +449,27 @@ impl Links for FixedLinks<'_> {
         self.graph.get(at..at + self.k).ok_or_else(|| Error::failed("v < ntotal", format!("no vertex {vertex}")))
     }
 }
+
+crate::stored!(NNDescent, |graph| {
+    graph.ntotal;
+    graph.d;
+    graph.K;
+    graph.S;
+    graph.R;
+    graph.L;
+    graph.iter;
+    graph.search_L;
+    graph.random_seed;
+    graph.has_built;
+    graph.final_graph;
+    read {
+        if graph.has_built {
+            let n = graph.vertices()?;
+            let inside = graph.final_graph.iter().all(|id| usize::try_from(*id).is_ok_and(|id| id < n));
+            Error::check(inside, "final_graph[i] < ntotal")?;
+        }
+    }
+});
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ use crate::distance::DistanceComputer;
 use crate::index::Index;
 use crate::random::RandomGenerator;
 use crate::registry::Row;
+use crate::stream::fields::Stored;
 use crate::stream::{Reader, Writer};
 
 /// Gives the first vertices of a search that has no better ones.
@@ -433,25 +434,16 @@ impl NSG {
         self.tables.put(table);
         found.into_iter().take(k).map(|(key, id)| (key, i64::from(id))).collect()
     }
+}
 
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        for v in [self.ntotal, self.R, self.L, self.C, self.search_L, self.enterpoint] {
-            out.i32(v)?;
-        }
-        out.bool(self.is_built)?;
-        for list in &self.links {
-            list.iter().try_for_each(|id| out.i32(*id as i32))?;
-            out.i32(-1)?;
-        }
-        Ok(())
-    }
-
-    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
+impl Stored for NSG {
+    fn read_from(&mut self, input: &mut Reader<'_>, _name: &str) -> Result<()> {
         let mut made = NSG { ntotal: input.i32()?, R: input.i32()?, L: input.i32()?, C: input.i32()?, ..NSG::new(1) };
         (made.search_L, made.enterpoint) = (input.i32()?, input.i32()?);
         made.is_built = input.bool("is_built")?;
         if !made.is_built {
-            return Ok(made);
+            *self = made;
+            return Ok(());
         }
         let n = usize::try_from(made.ntotal).map_err(|_| Error::failed("ntotal >= 0", ""))?;
         let (r, ..) = made.sizes()?;
@@ -470,7 +462,19 @@ impl NSG {
             made.links.push(list);
         }
         made.vertices()?;
-        Ok(made)
+        *self = made;
+        Ok(())
+    }
+    fn write_to(&self, out: &mut Writer<'_>) -> Result<()> {
+        for v in [self.ntotal, self.R, self.L, self.C, self.search_L, self.enterpoint] {
+            out.i32(v)?;
+        }
+        out.bool(self.is_built)?;
+        for list in &self.links {
+            list.iter().try_for_each(|id| out.i32(*id as i32))?;
+            out.i32(-1)?;
+        }
+        Ok(())
     }
 }
 

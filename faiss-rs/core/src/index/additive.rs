@@ -3,18 +3,18 @@
 use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
-use super::{Index, IndexBase, dim_of, header};
-use crate::base::object::receiver;
+use super::{Index, IndexBase, dim_of};
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{AdditivePart, Grammar};
 use crate::quantize::additive::equal_bits;
+use crate::quantize::additive::residual::InOrder;
 use crate::quantize::additive::residual::bits_of;
 use crate::quantize::additive::{
     LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer, ResidualQuantizer,
 };
 use crate::quantize::{Quantizer, QuantizerBase};
-use crate::registry::{Format, Row};
-use crate::stream::FourCC;
+use crate::registry::Row;
+use crate::stream::fields::Own;
 
 /// Base of the indexes of codes of additive quantizers.
 #[derive(Object, Default, Clone)]
@@ -69,10 +69,10 @@ fn check_metric(metric: MetricType) -> Result<()> {
 }
 
 macro_rules! additive_index {
-    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourccs:expr, $read:expr) => {
+    ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $codes:tt, $form:expr) => {
         $(#[$doc])*
         #[derive(Object, Default, Clone)]
-        #[object(methods, implements(Index), copy = deep_copy)]
+        #[object(methods, implements(Index), copy($field))]
         pub struct $name {
             /// The codes.
             #[object(parent)]
@@ -88,35 +88,17 @@ macro_rules! additive_index {
                 check_metric(metric)?;
                 Ok(Some(Handle::new($name::over(d, $field, metric)?)))
             }))
-            .format(Format {
-                fourccs: &$fourccs,
-                read: |input, code| {
-                    let base = header::read(input)?;
-                    let $field = $read(&mut *input, code)?;
-                    let flat_codes = IndexFlatCodes { base, code_size: input.usize()?, codes: input.codes()? };
-                    let index = $name { additive: IndexAdditiveQuantizer { flat_codes }, $field };
-                    index.check_codes()?;
-                    Ok(Handle::new(index))
-                },
-                write: |object, out| {
-                    let index = receiver::<$name>(object)?;
-                    index.check_codes()?;
-                    out.fourcc($fourccs[0])?;
-                    header::write(index, out)?;
-                    index.$field.write(out)?;
-                    out.usize(index.code_size)?;
-                    out.codes(index.codes.as_slice())
-                },
-            });
+            .format(crate::file_format!($name, $codes, |index, code| {
+                index.base;
+                index.$field => $form(code);
+                index.code_size;
+                index.codes;
+            }, index.check_codes()));
 
         impl $name {
             fn over(d: i64, $field: $quantizer, metric: MetricType) -> Result<Self> {
                 let additive = IndexAdditiveQuantizer::new(d, $field.quantizer_base(), metric)?;
                 Ok($name { additive, $field })
-            }
-
-            fn deep_copy(&self) -> Result<Self> {
-                Ok($name { additive: self.additive.clone(), $field: self.$field.deep_copy()? })
             }
         }
 
@@ -132,21 +114,19 @@ macro_rules! additive_index {
 
 additive_index! {
     /// Stores codes of a residual quantizer and searches them exhaustively.
-    IndexResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, ["IxRq", "IxRQ"], |input, code: FourCC| {
-        if code.is("IxRQ") { ResidualQuantizer::read_old(input) } else { ResidualQuantizer::read(input) }
-    }
+    IndexResidualQuantizer, rq: ResidualQuantizer, RESIDUAL, ["IxRq", "IxRQ"], InOrder
 }
 additive_index! {
     /// Stores codes of a local search quantizer and searches them exhaustively.
-    IndexLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, ["IxLS"], |input, _| LocalSearchQuantizer::read(input)
+    IndexLocalSearchQuantizer, lsq: LocalSearchQuantizer, LOCAL_SEARCH, ["IxLS"], |_| Own
 }
 additive_index! {
     /// Stores codes of a residual quantizer for each part of the vectors and searches them exhaustively.
-    IndexProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, ["IxPR"], |input, _| ProductResidualQuantizer::read(input)
+    IndexProductResidualQuantizer, prq: ProductResidualQuantizer, PRODUCT_RESIDUAL, ["IxPR"], |_| Own
 }
 additive_index! {
     /// Stores codes of a local search quantizer for each part of the vectors and searches them exhaustively.
-    IndexProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, ["IxPL"], |input, _| ProductLocalSearchQuantizer::read(input)
+    IndexProductLocalSearchQuantizer, plsq: ProductLocalSearchQuantizer, PRODUCT_LOCAL_SEARCH, ["IxPL"], |_| Own
 }
 
 #[methods(new)]

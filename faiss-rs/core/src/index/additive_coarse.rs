@@ -2,7 +2,7 @@
 
 use faiss_derive::{Object, methods};
 
-use super::{Index, IndexBase, SearchParameters, dim_of, header};
+use super::{Index, IndexBase, SearchParameters, dim_of};
 use crate::base::memory::filled;
 use crate::base::object::{Object, cast, receiver};
 use crate::base::{Error, Handle, MetricType, Result, threads};
@@ -12,7 +12,7 @@ use crate::grammar::{AdditivePart, Grammar};
 use crate::quantize::additive::equal_bits;
 use crate::quantize::additive::residual::bits_of;
 use crate::quantize::additive::{Additive, LocalSearchQuantizer, ResidualQuantizer};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::simd;
 
 /// Base of the coarse quantizers over an additive quantizer.
@@ -148,17 +148,8 @@ pub struct ResidualCoarseQuantizer {
     /// The quantizer.
     pub rq: ResidualQuantizer,
     /// Sums that are kept for each result that is wanted; negative to look at all centroids.
+    #[object(default = 4.0)]
     pub beam_factor: f32,
-}
-
-impl Default for ResidualCoarseQuantizer {
-    fn default() -> Self {
-        ResidualCoarseQuantizer {
-            coarse: AdditiveCoarseQuantizer::default(),
-            rq: ResidualQuantizer::default(),
-            beam_factor: 4.0,
-        }
-    }
 }
 
 /// Parameters of one search among the centroids of a [`ResidualCoarseQuantizer`].
@@ -169,13 +160,8 @@ pub struct SearchParametersResidualCoarseQuantizer {
     #[object(parent)]
     pub base: SearchParameters,
     /// As the index's.
+    #[object(default = 4.0)]
     pub beam_factor: f32,
-}
-
-impl Default for SearchParametersResidualCoarseQuantizer {
-    fn default() -> Self {
-        SearchParametersResidualCoarseQuantizer { base: SearchParameters::default(), beam_factor: 4.0 }
-    }
 }
 
 pub(crate) const PARAMETERS: Row = Row::of::<SearchParametersResidualCoarseQuantizer>();
@@ -188,15 +174,11 @@ pub(crate) const RESIDUAL: Row = Row::of::<ResidualCoarseQuantizer>()
         let rq = ResidualQuantizer::new(dim_of(d), nbits, 0)?;
         Ok(Some(Handle::new(ResidualCoarseQuantizer::over(d, rq, metric)?)))
     }))
-    .format(Format {
-        fourccs: &["ImRQ"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let mut index = ResidualCoarseQuantizer {
-                coarse: AdditiveCoarseQuantizer { base, centroid_norms: Vec::new() },
-                rq: ResidualQuantizer::read(input)?,
-                beam_factor: input.f32()?,
-            };
+    .format(crate::file_format!(ResidualCoarseQuantizer, ["ImRQ"], |index| {
+        index.base;
+        index.rq;
+        index.beam_factor;
+        read {
             Error::check(index.rq.aq.base.d == index.dim(), "rq.d == d")?;
             if index.is_trained {
                 Error::check(index.ntotal == count(&index.rq)?, "ntotal == 1 << rq.tot_bits")?;
@@ -205,16 +187,8 @@ pub(crate) const RESIDUAL: Row = Row::of::<ResidualCoarseQuantizer>()
                     index.set_beam_factor(index.beam_factor)?;
                 }
             }
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<ResidualCoarseQuantizer>(object)?;
-            out.fourcc("ImRQ")?;
-            header::write(index, out)?;
-            index.rq.write(out)?;
-            out.f32(index.beam_factor)
-        },
-    });
+        }
+    }));
 
 /// Centroids whose norms reading makes unasked, and numbers to add up for them where searches can do without.
 const MAX_RESTORED_NORMS: usize = 1 << 24;

@@ -4,14 +4,13 @@ use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::rabitq::mean;
-use super::{Index, IndexBase, header};
-use crate::base::object::receiver;
+use super::{Index, IndexBase};
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{Grammar, bits_of};
 use crate::quantize::codec::CodeDistances;
 use crate::quantize::eden::{self, Eden, EdenDistances};
 use crate::quantize::{Quantizer, QuantizerBase, ScalarQuantizer};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores vectors less their mean by levels of the normal distribution and a scale, and searches them exhaustively.
 #[derive(Object, Clone)]
@@ -24,6 +23,7 @@ pub struct IndexEDEN {
     #[object(readonly)]
     pub sq: ScalarQuantizer,
     /// `EDENScaleType_UNBIASED` or `EDENScaleType_BIASED`.
+    #[object(default = eden::UNBIASED)]
     pub scale_type: i32,
     /// The mean of the training vectors, which is subtracted.
     pub center: Vec<f32>,
@@ -31,45 +31,27 @@ pub struct IndexEDEN {
     sizes: QuantizerBase,
 }
 
-impl Default for IndexEDEN {
-    fn default() -> Self {
-        IndexEDEN {
-            flat_codes: IndexFlatCodes::default(),
-            sq: ScalarQuantizer::default(),
-            scale_type: eden::UNBIASED,
-            center: Vec::new(),
-            sizes: QuantizerBase::default(),
-        }
-    }
-}
-
 pub(crate) const ROW: Row = Row::of::<IndexEDEN>()
     .grammar(Grammar::Index(|d, part, metric| match part.strip_prefix("EDEN").and_then(|bits| bits_of(bits, 8)) {
         Some(nb_bits) => Ok(Some(Handle::new(IndexEDEN::new(d, metric, nb_bits, eden::UNBIASED)?))),
         None => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IxEe", "IxEd"],
-        read: |input, fourcc| {
-            let base = header::read(input)?;
-            let (sq, scale_type) = Eden::read(input, base.metric_type, fourcc.is("IxEe"))?;
-            let mut index = IndexEDEN::over(base, sq, scale_type)?;
-            index.flat_codes.codes = input.codes()?;
-            index.center = input.vec()?;
-            index.count()?;
-            Quantizer::check(&index)?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexEDEN>(object)?;
-            index.count()?;
-            out.fourcc("IxEe")?;
-            header::write(index, out)?;
-            index.eden()?.write(index.metric_type, out)?;
-            out.codes(index.codes.as_slice())?;
-            out.vec(&index.center)
-        },
-    });
+    .format(crate::file_format!(IndexEDEN, ["IxEe", "IxEd"], |index, code| {
+        index.base;
+        index.sq.d;
+        index.code_size;
+        same (index.metric_type) "the quantizer's metric_type is the index's";
+        index.sq.bits;
+        old (code.is("IxEd")) {} else { index.scale_type; }
+        index.codes;
+        index.center;
+        read {
+            index.sq = eden::read_levels(&index.sq, index.scale_type, index.code_size)?;
+            index.sizes = QuantizerBase { d: index.sq.d, code_size: index.code_size };
+            crate::quantize::codec::check_metric(index.metric_type)?;
+            Quantizer::check(index)?;
+        }
+    }, index.count()));
 
 #[methods(new)]
 impl IndexEDEN {

@@ -3,14 +3,13 @@
 use faiss_derive::{Object, methods};
 
 use super::flat_codes::{IndexFlatCodes, check_same_type};
-use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selector};
+use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, selector};
 use crate::base::declare::{Array, Inside, Shaped};
-use crate::base::object::receiver;
 use crate::base::{ElementKind, Error, Handle, MetricType, Object, Result};
 use crate::distance::{self, Database, computer::FlatDistanceComputer};
 use crate::grammar::Grammar;
-use crate::registry::{Format, Row};
-use crate::stream::{Reader, Writer};
+use crate::registry::Row;
+use crate::stream::fields::Words;
 
 /// Stores the full vectors and searches them exhaustively.
 ///
@@ -28,19 +27,32 @@ pub(crate) const ROW: Row = Row::of::<IndexFlat>()
         "Flat" => Ok(Some(Handle::new(IndexFlat::new(d, metric)?))),
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IxFl"],
-        read: |input, _| Ok(Handle::new(IndexFlat::read(input)?)),
-        write: |object, out| {
-            // As Faiss does: what is read back is an IndexFlatL2 or IndexFlatIP where the metric is theirs.
-            let code = match receiver::<IndexFlat>(object)?.metric_type {
-                MetricType::L2 => "IxF2",
-                MetricType::InnerProduct => "IxFI",
-                _ => "IxFl",
-            };
-            IndexFlat::write(object, code, out)
+    .format(crate::file_format!(
+        IndexFlat,
+        ["IxFl"; code_of(index.metric_type)],
+        |index| {
+            *index;
         },
-    });
+        index.vectors()
+    ));
+
+/// As Faiss does: what is read back is an IndexFlatL2 or IndexFlatIP where the metric is theirs.
+fn code_of(metric: MetricType) -> &'static str {
+    match metric {
+        MetricType::L2 => "IxF2",
+        MetricType::InnerProduct => "IxFI",
+        _ => "IxFl",
+    }
+}
+
+crate::stored!(IndexFlat, |index| {
+    index.base;
+    index.codes => Words;
+    read {
+        index.code_size = index.dim() * size_of::<f32>();
+        index.vectors()?;
+    }
+});
 
 #[methods(new)]
 impl IndexFlat {
@@ -131,22 +143,6 @@ impl IndexFlat {
         self.with_database(params, norms, |db| {
             distance::knn(x, n, db, self.metric_type, self.metric_arg, k, distances, labels)
         })
-    }
-
-    pub(super) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        let code_size = base.dim() * size_of::<f32>();
-        let index = IndexFlat { flat_codes: IndexFlatCodes { base, code_size, codes: input.codes_of_words()? } };
-        index.vectors()?;
-        Ok(index)
-    }
-
-    pub(super) fn write(object: &dyn Object, code: &str, out: &mut Writer<'_>) -> Result<()> {
-        let index = receiver::<IndexFlat>(object)?;
-        index.vectors()?;
-        out.fourcc(code)?;
-        header::write(index, out)?;
-        out.codes_of_words(index.codes.as_slice())
     }
 }
 

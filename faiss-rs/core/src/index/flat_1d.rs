@@ -14,9 +14,10 @@ use crate::selector::IDSelector;
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlat1D {
     /// The numbers.
-    #[object(parent)]
+    #[object(parent, default = IndexFlatL2::new(1).expect("1 is a dimension"))]
     pub flat_l2: IndexFlatL2,
     /// Whether every addition updates the order; else `update_permutation` is to be called before a search.
+    #[object(default = true)]
     pub continuous_update: bool,
     /// The order of the vectors: `perm[0]` is the number of the smallest.
     pub perm: Vec<i64>,
@@ -24,13 +25,6 @@ pub struct IndexFlat1D {
 
 // Files hold it as an IndexFlatL2: the order is not stored.
 pub(crate) const ROW: Row = Row::of::<IndexFlat1D>();
-
-impl Default for IndexFlat1D {
-    fn default() -> Self {
-        let flat_l2 = IndexFlatL2::new(1).expect("1 is a dimension");
-        IndexFlat1D { flat_l2, continuous_update: true, perm: Vec::new() }
-    }
-}
 
 #[methods]
 impl IndexFlat1D {

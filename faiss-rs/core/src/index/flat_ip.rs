@@ -5,8 +5,8 @@ use faiss_derive::{Object, methods};
 use super::Index;
 use super::flat::IndexFlat;
 use super::flat_codes::check_same_type;
-use crate::base::{Handle, MetricType, Result};
-use crate::registry::{Format, Row};
+use crate::base::{MetricType, Result};
+use crate::registry::Row;
 
 /// Exact search by inner product.
 ///
@@ -15,15 +15,18 @@ use crate::registry::{Format, Row};
 #[object(methods, implements(Index), copy)]
 pub struct IndexFlatIP {
     /// The vectors.
-    #[object(parent)]
+    #[object(parent, default = IndexFlat::new(0, MetricType::InnerProduct).expect("0 is a dimension"))]
     pub flat: IndexFlat,
 }
 
-pub(crate) const ROW: Row = Row::of::<IndexFlatIP>().format(Format {
-    fourccs: &["IxFI"],
-    read: |input, _| Ok(Handle::new(IndexFlatIP { flat: IndexFlat::read(input)? })),
-    write: |object, out| IndexFlat::write(object, "IxFI", out),
-});
+pub(crate) const ROW: Row = Row::of::<IndexFlatIP>().format(crate::file_format!(
+    IndexFlatIP,
+    ["IxFI"],
+    |index| {
+        index.flat;
+    },
+    index.vectors()
+));
 
 #[methods(new)]
 impl IndexFlatIP {
@@ -31,12 +34,6 @@ impl IndexFlatIP {
     #[new]
     pub fn new(d: i64) -> Result<Self> {
         Ok(IndexFlatIP { flat: IndexFlat::new(d, MetricType::InnerProduct)? })
-    }
-}
-
-impl Default for IndexFlatIP {
-    fn default() -> Self {
-        IndexFlatIP::new(0).expect("0 is a dimension")
     }
 }
 

@@ -5,9 +5,9 @@ use faiss_derive::{Object, methods};
 use super::Index;
 use super::flat::IndexFlat;
 use super::flat_codes::check_same_type;
-use crate::base::{Handle, MetricType, Object, Result};
+use crate::base::{MetricType, Object, Result};
 use crate::distance;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 
 /// Exact search by squared L2 distance.
@@ -21,11 +21,14 @@ pub struct IndexFlatL2 {
     pub cached_l2norms: Vec<f32>,
 }
 
-pub(crate) const ROW: Row = Row::of::<IndexFlatL2>().format(Format {
-    fourccs: &["IxF2"],
-    read: |input, _| Ok(Handle::new(IndexFlatL2 { flat: IndexFlat::read(input)?, cached_l2norms: Vec::new() })),
-    write: |object, out| IndexFlat::write(object, "IxF2", out),
-});
+pub(crate) const ROW: Row = Row::of::<IndexFlatL2>().format(crate::file_format!(
+    IndexFlatL2,
+    ["IxF2"],
+    |index| {
+        index.flat;
+    },
+    index.vectors()
+));
 
 #[methods(new)]
 impl IndexFlatL2 {

@@ -4,23 +4,22 @@ use faiss_derive::{Object, methods};
 
 use super::ids::{self, Places};
 use super::ivf::InvertedFile;
-use super::ivf::format::{read_index, write_index};
-use super::{Index, IndexBase, RangeSearchResult, header};
+use super::{Index, IndexBase, RangeSearchResult};
 use crate::base::object::{Object, receiver, receiver_mut};
 use crate::base::view::seen_as;
 use crate::base::{Error, Handle, Result, Shared};
 use crate::grammar::{Around, Grammar};
 use crate::index::flat_codes::check_same_type;
-use crate::registry::{Format, Row};
+use crate::index::header::check_d;
+use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::selector::shared_ids::SharedIds;
-use crate::stream::{Reader, Writer};
 
 /// Translates the ids of another index to the user's.
 ///
 /// `add_with_ids` takes any int64 ids; the other index counts its vectors from 0. A selector is asked for the user's ids.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(index, own_fields = true))]
 pub struct IndexIDMap {
     /// What every index has.
     #[object(parent)]
@@ -41,11 +40,9 @@ pub(crate) const ROW: Row = Row::of::<IndexIDMap>()
         nested: false,
         make: |index, _| Ok(Handle::new(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? })),
     }))
-    .format(Format {
-        fourccs: &["IxMp"],
-        read: |input, _| Ok(Handle::new(IndexIDMap::read(input)?)),
-        write: |object, out| receiver::<IndexIDMap>(object)?.write("IxMp", out),
-    });
+    .format(crate::file_format!(IndexIDMap, ["IxMp"], |index| {
+        *index;
+    }));
 
 #[methods(new)]
 impl IndexIDMap {
@@ -65,11 +62,6 @@ impl IndexIDMap {
         self.index.as_ref().ok_or_else(|| Error::failed("index", "the index map has no index"))
     }
 
-    fn deep_copy(&self) -> Result<Self> {
-        let index = self.index.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexIDMap { index, own_fields: true, ..self.clone() })
-    }
-
     /// Has the inner index add vectors with these ids, and keeps the ids of those that it has afterwards.
     fn add_to_inner(&mut self, new: &[i64], add: impl FnOnce(&mut dyn Index) -> Result<()>) -> Result<()> {
         ids::reserve(&mut self.id_map, new.len())?;
@@ -80,25 +72,18 @@ impl IndexIDMap {
         self.ntotal = index.base().ntotal;
         added
     }
-
-    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc(code)?;
-        header::write(self, out)?;
-        write_index(self.index.as_ref(), out)?;
-        out.vec(&self.id_map)
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        let index = read_index(input)?;
-        let id_map = SharedIds::new(input.vec()?);
-        Error::check(id_map.len() as i64 == base.ntotal, "id_map.size() == ntotal")?;
-        if let Some(index) = &index {
-            Error::check(index.read().base().d == base.d, "index->d == d")?;
-        }
-        Ok(IndexIDMap { base, index, own_fields: true, id_map })
-    }
 }
+
+crate::stored!(IndexIDMap, |map| {
+    map.base;
+    map.index;
+    map.id_map;
+    read {
+        map.own_fields = true;
+        Error::check(map.id_map.len() as i64 == map.ntotal, "id_map.size() == ntotal")?;
+        check_d(map.index.as_ref(), &map.base, "index->d == d")?;
+    }
+});
 
 impl Index for IndexIDMap {
     fn base(&self) -> &IndexBase {
@@ -213,7 +198,7 @@ fn merge(this: &mut IndexIDMap, other: &mut dyn Index, add_id: i64) -> Result<()
 
 /// As [`IndexIDMap`], with a map back, so that vectors can be reconstructed by the user's ids.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(map))]
 pub struct IndexIDMap2 {
     /// The index inside and its ids.
     #[object(parent)]
@@ -229,15 +214,10 @@ pub(crate) const ROW2: Row = Row::of::<IndexIDMap2>()
         nested: false,
         make: |index, _| Ok(Handle::new(IndexIDMap2::from(IndexIDMap { own_fields: true, ..IndexIDMap::new(index)? }))),
     }))
-    .format(Format {
-        fourccs: &["IxM2"],
-        read: |input, _| {
-            let mut index = IndexIDMap2 { map: IndexIDMap::read(input)?, ..Default::default() };
-            index.construct_rev_map();
-            Ok(Handle::new(index))
-        },
-        write: |object, out| receiver::<IndexIDMap>(object)?.write("IxM2", out),
-    });
+    .format(crate::file_format!(IndexIDMap2, ["IxM2"], |index| {
+        index.map;
+        read { index.construct_rev_map(); }
+    }));
 
 #[methods(new)]
 impl IndexIDMap2 {
@@ -260,10 +240,6 @@ impl IndexIDMap2 {
 }
 
 impl IndexIDMap2 {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIDMap2 { map: self.map.deep_copy()?, rev_map: self.rev_map.clone() })
-    }
-
     /// Makes the map back from ids to places.
     pub fn construct_rev_map(&mut self) {
         self.rev_map = Places::of(&self.map.id_map);

@@ -3,8 +3,7 @@
 use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
-use super::{Index, IndexBase, header};
-use crate::base::object::receiver;
+use super::{Index, IndexBase};
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{Grammar, number};
 use crate::quantize::bits::{BitstringReader, BitstringWriter};
@@ -12,8 +11,10 @@ use crate::quantize::codec::{CodeDistances, check_sizes};
 use crate::quantize::decoded::Decoded;
 use crate::quantize::lattice::{EnumeratedVectors, ZnSphereCodecAlt};
 use crate::quantize::{Quantizer, QuantizerBase};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
+use crate::stream::fields::{Form, Stored};
 use crate::stream::get_deserialization_lattice_r2_limit;
+use crate::stream::{Reader, Writer};
 
 /// Stores of each part of a vector its length, in a few bits, and the number of the lattice point in whose direction it lies.
 #[derive(Object, Clone, Default)]
@@ -51,34 +52,37 @@ pub(crate) const ROW: Row = Row::of::<IndexLattice>()
         let (Some(nsq), Some(r2), Some(scale_nbit)) = (int(nsq), int(r2), int(scale_nbit)) else { return Ok(None) };
         Ok(Some(Handle::new(IndexLattice::new(d, nsq, scale_nbit, r2)?)))
     }))
-    .format(Format {
-        fourccs: &["IxLa"],
-        read: |input, _| {
-            let (d, nsq, scale_nbit, r2) = (input.i32()?, input.i32()?, input.i32()?, input.i32()?);
-            let limit = get_deserialization_lattice_r2_limit();
+    .format(crate::file_format!(IndexLattice, ["IxLa"], |index| {
+        index.d;
+        index.nsq;
+        index.scale_nbit;
+        index.zn_sphere_codec.r2;
+        read {
+            let (d, r2, limit) = (index.d, index.zn_sphere_codec.r2, get_deserialization_lattice_r2_limit());
             Error::check(limit == 0 || r2 as usize <= limit, "r2 <= get_deserialization_lattice_r2_limit()")?;
-            let base = header::read(input)?;
-            Error::check(base.d == d, "idxl->d == d")?;
-            Error::check(base.ntotal == 0, "idxl->ntotal == 0")?;
-            let mut index = IndexLattice::new(i64::from(d), nsq, scale_nbit, r2)?;
-            index.flat_codes.base = base;
-            index.trained = input.vec()?;
-            index.check_codes()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexLattice>(object)?;
-            index.check_codes()?;
-            out.fourcc("IxLa")?;
-            out.i32(index.d)?;
-            out.i32(index.nsq)?;
-            out.i32(index.scale_nbit)?;
-            out.i32(index.zn_sphere_codec.r2)?;
-            // Files have no codes of this type.
-            header::write(&IndexBase { ntotal: 0, ..index.base.clone() }, out)?;
-            out.vec(&index.trained)
-        },
-    });
+        }
+        index.base => WithoutCodes;
+        index.trained;
+        read {
+            Error::check(index.d == d, "idxl->d == d")?;
+            let (base, trained) = (index.base.clone(), std::mem::take(&mut index.trained));
+            *index = IndexLattice::new(i64::from(d), index.nsq, index.scale_nbit, r2)?;
+            (index.flat_codes.base, index.trained) = (base, trained);
+        }
+    }, index.check_codes()));
+
+/// Files have no codes of this type.
+struct WithoutCodes;
+
+impl Form<IndexBase> for WithoutCodes {
+    fn read(&self, base: &mut IndexBase, input: &mut Reader<'_>) -> Result<()> {
+        base.read_from(input, "idxl")?;
+        Error::check(base.ntotal == 0, "idxl->ntotal == 0")
+    }
+    fn write(&self, base: &IndexBase, out: &mut Writer<'_>) -> Result<()> {
+        IndexBase { ntotal: 0, ..base.clone() }.write_to(out)
+    }
+}
 
 #[methods]
 impl IndexLattice {

@@ -4,9 +4,9 @@ use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::flat_scan::Scan;
-use super::{Index, IndexBase, header};
+use super::{Index, IndexBase};
 use crate::base::declare::Rows;
-use crate::base::object::{Object, receiver};
+use crate::base::object::Object;
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::distance::results::TopK;
 use crate::grammar::{Grammar, number};
@@ -14,7 +14,9 @@ use crate::quantize::codec::{CodeDistances, check_sizes};
 use crate::quantize::decoded::Decoded;
 use crate::quantize::hamming::hamming;
 use crate::quantize::{Quantizer, QuantizerBase};
-use crate::registry::{Format, Row, read_nested, write_nested};
+use crate::registry::Row;
+use crate::stream::fields::{Form, Nested};
+use crate::stream::{Reader, Writer};
 use crate::transform::VectorTransform;
 use crate::transform::linear::{LinearTransform, RandomRotationMatrix};
 
@@ -60,40 +62,36 @@ pub(crate) const ROW: Row = Row::of::<IndexLSH>()
         let nbits = if bits.is_empty() { d } else { number(bits).unwrap_or(i64::MAX) };
         Ok(Some(Handle::new(IndexLSH::new(d, nbits, rotate, thresholds)?)))
     }))
-    .format(Format {
-        fourccs: &["IxHe", "IxHE"],
-        read: |input, code| {
-            let base = header::read(input)?;
-            let nbits = input.i32()?;
-            let (rotate_data, train_thresholds) = (input.bool("rotate_data")?, input.bool("train_thresholds")?);
-            let thresholds = input.vec()?;
-            let code_size = usize::try_from(input.i32()?).map_err(|_| Error::failed("code_size >= 0", ""))?;
+    .format(crate::file_format!(IndexLSH, ["IxHe", "IxHE"], |index, code| {
+        index.base;
+        index.nbits;
+        index.rotate_data;
+        index.train_thresholds;
+        index.thresholds;
+        index.code_size => Narrow;
+        index.rrot => Nested;
+        index.codes;
+        read {
             // The older code counts words of 64 bits.
             let words = code.is("IxHE");
-            Error::check(!words || nbits % 64 == 0, "nbits % 64 == 0")?;
-            let code_size = if words { code_size * 8 } else { code_size };
-            let rrot = read_nested(input)?.map(|vt| vt.view::<RandomRotationMatrix>()).transpose()?;
-            let rrot = rrot.ok_or_else(|| Error::failed("", "a random rotation is wanted here"))?.read().clone();
-            let sizes = QuantizerBase { d: base.dim(), code_size };
-            let flat_codes = IndexFlatCodes { base, code_size, codes: input.codes()? };
-            let index = IndexLSH { flat_codes, nbits, rotate_data, train_thresholds, rrot, thresholds, sizes };
-            index.check_codes()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexLSH>(object)?;
-            index.check_codes()?;
-            out.fourcc("IxHe")?;
-            header::write(index, out)?;
-            out.i32(index.nbits)?;
-            out.bool(index.rotate_data)?;
-            out.bool(index.train_thresholds)?;
-            out.vec(&index.thresholds)?;
-            out.i32(i32::try_from(index.code_size).map_err(|_| Error::overflow("code_size"))?)?;
-            write_nested(&index.rrot, out)?;
-            out.codes(index.codes.as_slice())
-        },
-    });
+            Error::check(!words || index.nbits % 64 == 0, "nbits % 64 == 0")?;
+            index.code_size *= if words { 8 } else { 1 };
+            index.sizes = QuantizerBase { d: index.dim(), code_size: index.code_size };
+        }
+    }, index.check_codes()));
+
+/// A size in 32 bits.
+struct Narrow;
+
+impl Form<usize> for Narrow {
+    fn read(&self, size: &mut usize, input: &mut Reader<'_>) -> Result<()> {
+        *size = usize::try_from(input.i32()?).map_err(|_| Error::failed("code_size >= 0", ""))?;
+        Ok(())
+    }
+    fn write(&self, size: &usize, out: &mut Writer<'_>) -> Result<()> {
+        out.i32(i32::try_from(*size).map_err(|_| Error::overflow("code_size"))?)
+    }
+}
 
 #[methods(new)]
 impl IndexLSH {

@@ -63,6 +63,7 @@ pub struct IndexBase {
     /// Verbosity.
     pub verbose: bool,
     /// Whether the index needs no training, or has been trained.
+    #[object(default = true)]
     pub is_trained: bool,
     /// How vectors are compared.
     pub metric_type: MetricType,
@@ -76,12 +77,6 @@ pub(crate) fn dim_of(d: i64) -> usize {
 }
 
 pub(crate) const INDEX: Row = Row::of::<IndexBase>();
-
-impl Default for IndexBase {
-    fn default() -> Self {
-        IndexBase { d: 0, ntotal: 0, verbose: false, is_trained: true, metric_type: MetricType::L2, metric_arg: 0.0 }
-    }
-}
 
 impl IndexBase {
     /// An empty index over `d`-dimensional vectors.

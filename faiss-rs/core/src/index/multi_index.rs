@@ -8,12 +8,12 @@ use faiss_derive::{Object, methods};
 use rustc_hash::FxHashSet;
 
 use super::tuning::Tuned;
-use super::{Index, IndexBase, header};
-use crate::base::object::{Object, receiver};
-use crate::base::{Error, Handle, MetricType, Result, threads};
+use super::{Index, IndexBase};
+use crate::base::object::Object;
+use crate::base::{Error, MetricType, Result, threads};
 use crate::distance::results::TopK;
 use crate::quantize::ProductQuantizer;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// A quantizer of `2^(M * nbits)` centroids: each is one of the centroids of each of `M` parts. It has no vectors but these.
 ///
@@ -28,23 +28,16 @@ pub struct MultiIndexQuantizer {
     pub pq: ProductQuantizer,
 }
 
-pub(crate) const ROW: Row = Row::of::<MultiIndexQuantizer>().format(Format {
-    fourccs: &["Imiq"],
-    read: |input, _| {
-        let base = header::read(input)?;
-        let pq = ProductQuantizer::read(input)?;
-        let index = MultiIndexQuantizer { base, pq };
-        Error::check(index.ntotal == centroids(&index.pq)? || index.ntotal == 0, "ntotal == 1 << (M * nbits)")?;
-        index.check()?;
-        Ok(Handle::new(index))
-    },
-    write: |object, out| {
-        let index = receiver::<MultiIndexQuantizer>(object)?;
-        out.fourcc("Imiq")?;
-        header::write(index, out)?;
-        index.pq.write(out)
-    },
-});
+pub(crate) const ROW: Row =
+    Row::of::<MultiIndexQuantizer>().format(crate::file_format!(MultiIndexQuantizer, ["Imiq"], |index| {
+        index.base;
+        index.pq;
+        read {
+            let counted = index.ntotal == centroids(&index.pq)? || index.ntotal == 0;
+            Error::check(counted, "ntotal == 1 << (M * nbits)")?;
+            index.check()?;
+        }
+    }));
 
 /// The number of combinations.
 pub(super) fn centroids(pq: &ProductQuantizer) -> Result<i64> {

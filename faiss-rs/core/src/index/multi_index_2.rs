@@ -11,7 +11,7 @@ use crate::registry::Row;
 
 /// A quantizer whose centroids are all combinations of the centroids of parts, which are in indexes.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(assign_indexes, own_fields = true))]
 pub struct MultiIndexQuantizer2 {
     /// The parts of vectors.
     #[object(parent)]
@@ -53,13 +53,6 @@ impl MultiIndexQuantizer2 {
         assign_index_1: Shared<dyn Index>,
     ) -> Result<Self> {
         Self::new(d, 2, nbits, vec![assign_index_0, assign_index_1])
-    }
-}
-
-impl MultiIndexQuantizer2 {
-    fn deep_copy(&self) -> Result<Self> {
-        let assign_indexes = self.assign_indexes.iter().map(Shared::copy).collect::<Result<_>>()?;
-        Ok(MultiIndexQuantizer2 { assign_indexes, own_fields: true, ..self.clone() })
     }
 }
 

@@ -6,7 +6,7 @@ use super::flat::IndexFlat;
 use super::flat_codes::{FlatCodes, IndexFlatCodes, check_same_type, reconstruct_n};
 use super::{Index, IndexBase, RangeSearchResult};
 use crate::base::memory::filled;
-use crate::base::object::Object;
+use crate::base::object::{DeepCopy, Object};
 use crate::base::{Error, MetricType, Result, Shared};
 use crate::quantize::bits::{Unpacker, pack};
 use crate::quantize::codec::{CodeDistances, check_sizes};
@@ -20,7 +20,7 @@ const BLOCK: usize = 4096;
 
 /// Stores codes that a neural network makes, and searches what it decodes them to exhaustively.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(net))]
 pub struct IndexNeuralNetCodec {
     /// The codes.
     #[object(parent)]
@@ -89,10 +89,6 @@ impl IndexQINCo {
 }
 
 impl IndexNeuralNetCodec {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexNeuralNetCodec { net: self.net.as_ref().map(Shared::copy).transpose()?, ..self.clone() })
-    }
-
     fn net(&self) -> Result<&Shared<dyn NeuralNetCodec>> {
         self.net.as_ref().ok_or_else(|| Error::failed("net", "the index has no network; set its `net`"))
     }

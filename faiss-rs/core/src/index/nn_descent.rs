@@ -4,23 +4,22 @@ use faiss_derive::{Object, methods};
 
 use super::flat::IndexFlat;
 use super::flat_l2::IndexFlatL2;
-use super::ivf::format::{read_index, write_index};
 use super::nsg::search_along;
-use super::{Index, IndexBase, header};
-use crate::base::object::{Object, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared};
+use super::{Index, IndexBase};
+use crate::base::object::Object;
+use crate::base::{Error, MetricType, Result, Shared};
 use crate::distance::results::TopK;
 use crate::graph::Keys;
 use crate::graph::nn_descent::NNDescent;
-use crate::registry::{Format, Row};
+use crate::index::header::{Storage, check_storage};
+use crate::registry::Row;
 use crate::selector::IDSelectorRange;
-use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
 
 /// Searches the vectors of `storage` along the links from each to its nearest neighbours, which all are found anew whenever vectors are added.
 ///
 /// Dong, Moses and Li, Efficient k-nearest neighbor graph construction for generic similarity measures, 2011.
 #[derive(Object, Clone, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(storage, own_fields = true))]
 pub struct IndexNNDescent {
     /// What every index has.
     #[object(parent)]
@@ -54,36 +53,23 @@ impl IndexNNDescent {
 }
 
 impl IndexNNDescent {
-    fn deep_copy(&self) -> Result<Self> {
-        let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexNNDescent { storage, own_fields: true, ..self.clone() })
-    }
-
     fn storage(&self) -> Result<&Shared<dyn Index>> {
         let missing = "Please use IndexNNDescentFlat (or variants) instead of IndexNNDescent directly";
         self.storage.as_ref().ok_or_else(|| Error::failed("storage", missing))
     }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        let nndescent = NNDescent::read(input)?;
-        let storage = read_index(input)?;
-        if let Some(storage) = &storage {
-            let fits = storage.read().base().d == base.d && storage.read().base().ntotal == base.ntotal;
-            Error::check(fits, "storage->d == d && storage->ntotal == ntotal")?;
-        }
-        let same = !nndescent.has_built || i64::from(nndescent.ntotal) == base.ntotal;
-        Error::check(same, "nndescent.ntotal == ntotal")?;
-        Ok(IndexNNDescent { base, nndescent, own_fields: true, storage })
-    }
-
-    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc(code)?;
-        header::write(self, out)?;
-        self.nndescent.write(out)?;
-        write_index(self.storage.as_ref().filter(|_| !out.has_flag(IO_FLAG_SKIP_STORAGE)), out)
-    }
 }
+
+crate::stored!(IndexNNDescent, |index| {
+    index.base;
+    index.nndescent;
+    index.storage => Storage;
+    read {
+        index.own_fields = true;
+        check_storage(index.storage.as_ref(), &index.base)?;
+        let same = !index.nndescent.has_built || i64::from(index.nndescent.ntotal) == index.ntotal;
+        Error::check(same, "nndescent.ntotal == ntotal")?;
+    }
+});
 
 impl Index for IndexNNDescent {
     fn base(&self) -> &IndexBase {
@@ -140,18 +126,17 @@ impl Index for IndexNNDescent {
 
 /// Stores the full vectors and searches them along the links from each to its nearest neighbours.
 #[derive(Object, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(graph))]
 pub struct IndexNNDescentFlat {
     /// The graph and its storage.
     #[object(parent)]
     pub graph: IndexNNDescent,
 }
 
-pub(crate) const FLAT: Row = Row::of::<IndexNNDescentFlat>().format(Format {
-    fourccs: &["INNf"],
-    read: |input, _| Ok(Handle::new(IndexNNDescentFlat { graph: IndexNNDescent::read(input)? })),
-    write: |object, out| receiver::<IndexNNDescent>(object)?.write("INNf", out),
-});
+pub(crate) const FLAT: Row =
+    Row::of::<IndexNNDescentFlat>().format(crate::file_format!(IndexNNDescentFlat, ["INNf"], |index| {
+        index.graph;
+    }));
 
 #[methods(new)]
 impl IndexNNDescentFlat {
@@ -163,12 +148,6 @@ impl IndexNNDescentFlat {
             other => Shared::new(IndexFlat::new(d, other)?),
         };
         Ok(IndexNNDescentFlat { graph: IndexNNDescent { own_fields: true, ..IndexNNDescent::over(storage, K)? } })
-    }
-}
-
-impl IndexNNDescentFlat {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexNNDescentFlat { graph: self.graph.deep_copy()? })
     }
 }
 

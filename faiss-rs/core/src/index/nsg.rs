@@ -3,11 +3,10 @@
 use faiss_derive::{Object, methods};
 
 use super::flat::IndexFlat;
-use super::ivf::format::{read_index, write_index};
 use super::pq::IndexPQ;
 use super::scalar::IndexScalarQuantizer;
-use super::{Index, IndexBase, header};
-use crate::base::object::{Object, receiver};
+use super::{Index, IndexBase};
+use crate::base::object::Object;
 use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
 use crate::distance::DistanceComputer;
 use crate::distance::collect::Hit;
@@ -17,8 +16,8 @@ use crate::graph::Keys;
 use crate::graph::nn_descent::NNDescent;
 use crate::graph::nsg::{NSG, known_neighbours};
 use crate::graph::visited::Shelf;
-use crate::registry::{Format, Row};
-use crate::stream::{IO_FLAG_SKIP_STORAGE, Reader, Writer};
+use crate::index::header::{Storage, check_storage};
+use crate::registry::Row;
 
 /// Of so many vectors the nearest neighbours of each are searched for exactly, which takes no longer than to approximate them.
 const MAX_EXACT: usize = 20_000;
@@ -31,7 +30,7 @@ const BLOCK: usize = 4096;
 ///
 /// Fu, Xiang, Wang and Cai, Fast approximate nearest neighbor search with the navigating spreading-out graph, 2019.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(storage, own_fields = true))]
 pub struct IndexNSG {
     /// What every index has.
     #[object(parent)]
@@ -45,35 +44,23 @@ pub struct IndexNSG {
     /// Whether there is a graph.
     pub is_built: bool,
     /// Nearest neighbours of each vector that the graph is built from.
+    #[object(default = 64)]
     pub GK: i32,
     /// How those are found: 0 by exact search; 1 by [`NNDescent`] where there are many vectors.
+    #[object(default = 1)]
     pub build_type: u8,
     /// [`NNDescent::S`].
+    #[object(default = 10)]
     pub nndescent_S: i32,
     /// [`NNDescent::R`].
+    #[object(default = 100)]
     pub nndescent_R: i32,
     /// [`NNDescent::L`]; at least GK + 50.
+    #[object(default = 114)]
     pub nndescent_L: i32,
     /// [`NNDescent::iter`].
+    #[object(default = 10)]
     pub nndescent_iter: i32,
-}
-
-impl Default for IndexNSG {
-    fn default() -> Self {
-        IndexNSG {
-            base: IndexBase::default(),
-            nsg: NSG::default(),
-            own_fields: false,
-            storage: None,
-            is_built: false,
-            GK: 64,
-            build_type: 1,
-            nndescent_S: 10,
-            nndescent_R: 100,
-            nndescent_L: 114,
-            nndescent_iter: 10,
-        }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexNSG>();
@@ -106,11 +93,6 @@ impl IndexNSG {
 }
 
 impl IndexNSG {
-    fn deep_copy(&self) -> Result<Self> {
-        let storage = self.storage.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexNSG { storage, own_fields: true, ..self.clone() })
-    }
-
     /// Adds vectors and builds the graph from their nearest neighbours `knn_graph`, as many numbers of vectors for each. A few that are no vectors,
     /// or the vector itself, are left out.
     pub fn build_from(&mut self, x: &[f32], knn_graph: &[i64]) -> Result<()> {
@@ -188,48 +170,25 @@ impl IndexNSG {
         self.is_built = true;
         Ok(())
     }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        let (GK, build_type) = (input.i32()?, input.u8()?);
-        let (nndescent_S, nndescent_R) = (input.i32()?, input.i32()?);
-        let (nndescent_L, nndescent_iter) = (input.i32()?, input.i32()?);
-        let nsg = NSG::read(input)?;
-        let storage = read_index(input)?;
-        if let Some(storage) = &storage {
-            let fits = storage.read().base().d == base.d && storage.read().base().ntotal == base.ntotal;
-            Error::check(fits, "storage->d == d && storage->ntotal == ntotal")?;
-        }
-        Error::check(!nsg.is_built || i64::from(nsg.ntotal) == base.ntotal, "nsg.ntotal == ntotal")?;
-        let is_built = nsg.is_built;
-        Ok(IndexNSG {
-            base,
-            nsg,
-            own_fields: true,
-            storage,
-            is_built,
-            GK,
-            build_type,
-            nndescent_S,
-            nndescent_R,
-            nndescent_L,
-            nndescent_iter,
-        })
-    }
-
-    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc(code)?;
-        header::write(self, out)?;
-        out.i32(self.GK)?;
-        out.u8(self.build_type)?;
-        for v in [self.nndescent_S, self.nndescent_R, self.nndescent_L, self.nndescent_iter] {
-            out.i32(v)?;
-        }
-        self.nsg.write(out)?;
-        let storage = if out.has_flag(IO_FLAG_SKIP_STORAGE) { None } else { self.storage.as_ref() };
-        write_index(storage, out)
-    }
 }
+
+crate::stored!(IndexNSG, |index| {
+    index.base;
+    index.GK;
+    index.build_type;
+    index.nndescent_S;
+    index.nndescent_R;
+    index.nndescent_L;
+    index.nndescent_iter;
+    index.nsg;
+    index.storage => Storage;
+    read {
+        check_storage(index.storage.as_ref(), &index.base)?;
+        let same = !index.nsg.is_built || i64::from(index.nsg.ntotal) == index.ntotal;
+        Error::check(same, "nsg.ntotal == ntotal")?;
+        (index.own_fields, index.is_built) = (true, index.nsg.is_built);
+    }
+});
 
 impl Index for IndexNSG {
     fn base(&self) -> &IndexBase {
@@ -327,24 +286,14 @@ macro_rules! kind {
     ($(#[$doc:meta])* $ty:ident, $row:ident, $code:literal, $grammar:expr) => {
         $(#[$doc])*
         #[derive(Object, Default)]
-        #[object(methods, implements(Index), copy = deep_copy)]
+        #[object(methods, implements(Index), copy(graph))]
         pub struct $ty {
             /// The graph and its storage.
             #[object(parent)]
             pub graph: IndexNSG,
         }
 
-        pub(crate) const $row: Row = Row::of::<$ty>().grammar(Grammar::Index($grammar)).format(Format {
-            fourccs: &[$code],
-            read: |input, _| Ok(Handle::new($ty { graph: IndexNSG::read(input)? })),
-            write: |object, out| receiver::<IndexNSG>(object)?.write($code, out),
-        });
-
-        impl $ty {
-            fn deep_copy(&self) -> Result<Self> {
-                Ok($ty { graph: self.graph.deep_copy()? })
-            }
-        }
+        pub(crate) const $row: Row = Row::of::<$ty>().grammar(Grammar::Index($grammar)).format(crate::file_format!($ty, [$code], |index| { index.graph; }));
 
         impl Index for $ty {
             crate::inherit_index!(graph);

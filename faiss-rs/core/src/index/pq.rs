@@ -7,9 +7,9 @@ use faiss_derive::{Object, methods};
 use super::flat_codes::{FlatCodes, IndexFlatCodes, encode};
 use super::flat_scan::Scan;
 use super::stats::{INDEX_PQ_STATS, IndexPQStats};
-use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
+use super::{Index, IndexBase, RangeSearchResult, SearchParameters};
 use crate::base::declare::Rows;
-use crate::base::object::{Object, cast, receiver};
+use crate::base::object::{Object, cast};
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{Grammar, PqPart};
@@ -18,8 +18,7 @@ use crate::quantize::codec::check_metric;
 use crate::quantize::hamming::{generalized_hamming, hamming};
 use crate::quantize::polysemous_distances::CodeSearch;
 use crate::quantize::{PolysemousTraining, ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row};
-use crate::stream::FourCC;
+use crate::registry::Row;
 
 /// Queries are compared with the codes as they are.
 pub const ST_PQ: i32 = 0;
@@ -81,41 +80,22 @@ pub(crate) const ROW: Row = Row::of::<IndexPQ>()
         index.do_polysemous_training = part.polysemous;
         Ok(Some(Handle::new(index)))
     }))
-    .format(Format {
-        fourccs: &["IxPq", "IxPQ", "IxPo"],
-        read: |input, code: FourCC| {
-            let base = header::read(input)?;
-            let pq = ProductQuantizer::read(input)?;
-            let codes = input.codes()?;
-            let mut index = IndexPQ { pq, ..Default::default() };
-            index.flat_codes = IndexFlatCodes { base, code_size: index.pq.code_size, codes };
-            if code.is("IxPQ") {
-                // As in an index of no parts.
-                index.polysemous_ht = 1;
-            } else {
-                index.search_type = input.i32()?;
-                index.encode_signs = input.bool("encode_signs")?;
-                index.polysemous_ht = input.i32()?;
-            }
-            if !code.is("IxPq") {
-                index.flat_codes.base.metric_type = MetricType::L2;
-            }
+    .format(crate::file_format!(IndexPQ, ["IxPq", "IxPQ", "IxPo"], |index, code| {
+        index.base;
+        index.pq;
+        index.codes;
+        // As in an index of no parts.
+        old (code.is("IxPQ")) { index.polysemous_ht = 1; } else {
+            index.search_type;
+            index.encode_signs;
+            index.polysemous_ht;
+        }
+        read {
+            index.code_size = index.pq.code_size;
+            index.metric_type = if code.is("IxPq") { index.metric_type } else { MetricType::L2 };
             Error::check(index.pq.d == index.dim(), "pq.d == d")?;
-            index.count()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexPQ>(object)?;
-            index.count()?;
-            out.fourcc("IxPq")?;
-            header::write(index, out)?;
-            index.pq.write(out)?;
-            out.codes(index.codes.as_slice())?;
-            out.i32(index.search_type)?;
-            out.bool(index.encode_signs)?;
-            out.i32(index.polysemous_ht)
-        },
-    });
+        }
+    }, index.count()));
 
 #[methods(new)]
 impl IndexPQ {

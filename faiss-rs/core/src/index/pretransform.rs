@@ -4,17 +4,18 @@ use std::borrow::Cow;
 
 use faiss_derive::{Object, methods};
 
-use super::ivf::format::{read_index, write_index};
-use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
-use crate::base::object::{Field, FieldMut, FieldRef, Kind, Object, cast, receiver, receiver_mut};
-use crate::base::{Error, Handle, Result, Shared, Value};
+use super::{Index, IndexBase, RangeSearchResult, SearchParameters};
+use crate::base::object::{DeepCopy, Field, FieldMut, FieldRef, Kind, Object, cast, receiver, receiver_mut};
+use crate::base::{Error, Result, Shared, Value};
 use crate::distance::DistanceComputer;
 use crate::index::flat_codes::check_same_type;
 use crate::index::hnsw::computer::OfShared;
 use crate::index::tuning::Tuned;
-use crate::registry::{Format, Row, read_nested, write_nested};
+use crate::registry::{Row, write_nested};
 use crate::selector::IDSelector;
+use crate::stream::Reader;
 use crate::stream::Writer;
+use crate::stream::fields::Stored;
 use crate::transform::VectorTransform;
 
 /// Transforms that are applied one after the other.
@@ -29,11 +30,34 @@ impl Field for Chain {
 }
 impl FieldMut for Chain {}
 
+impl DeepCopy for Chain {
+    fn deep_copy(&self) -> Result<Self> {
+        self.0.deep_copy().map(Chain)
+    }
+}
+
+impl Stored for Chain {
+    fn read_from(&mut self, input: &mut Reader<'_>, _name: &str) -> Result<()> {
+        let n = input.i32()?;
+        Error::check((0..=1000).contains(&n), "nt >= 0 && nt <= 1000")?;
+        for _ in 0..n {
+            let mut transform: Option<Shared<dyn VectorTransform>> = None;
+            transform.read_from(input, "chain")?;
+            self.0.push(transform.ok_or_else(|| Error::failed("", "a VectorTransform is wanted here"))?);
+        }
+        Ok(())
+    }
+    fn write_to(&self, out: &mut Writer<'_>) -> Result<()> {
+        out.i32(self.0.len() as i32)?;
+        self.0.iter().try_for_each(|transform| write_nested(&*transform.read(), out))
+    }
+}
+
 /// Applies transforms to vectors before another index gets them.
 ///
 /// `train` trains the transforms that need it, then the index; `search` and `add` apply them in order. What is reconstructed is transformed back.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index, Tuned), copy = deep_copy)]
+#[object(methods, implements(Index, Tuned), copy(chain, index, own_fields = true))]
 pub struct IndexPreTransform {
     /// What every index has.
     #[object(parent)]
@@ -47,32 +71,13 @@ pub struct IndexPreTransform {
     pub own_fields: bool,
 }
 
-pub(crate) const ROW: Row = Row::of::<IndexPreTransform>().format(Format {
-    fourccs: &["IxPT"],
-    read: |input, _| {
-        let base = header::read(input)?;
-        let n = input.i32()?;
-        Error::check((0..=1000).contains(&n), "nt >= 0 && nt <= 1000")?;
-        let mut chain = Chain::default();
-        for _ in 0..n {
-            match read_nested(input)? {
-                Some(transform) if transform.is::<dyn VectorTransform>() => chain.0.push(transform.view()?),
-                _ => return Err(Error::failed("", "a VectorTransform is wanted here")),
-            }
-        }
-        let index = IndexPreTransform { base, chain, index: read_index(input)?, own_fields: true };
-        index.check()?;
-        Ok(Handle::new(index))
-    },
-    write: |object, out| {
-        let index = receiver::<IndexPreTransform>(object)?;
-        out.fourcc("IxPT")?;
-        header::write(index, out)?;
-        out.i32(index.chain.0.len() as i32)?;
-        index.chain.0.iter().try_for_each(|t| write_nested(&*t.read(), out))?;
-        write_index(index.index.as_ref(), out)
-    },
-});
+pub(crate) const ROW: Row =
+    Row::of::<IndexPreTransform>().format(crate::file_format!(IndexPreTransform, ["IxPT"], |index| {
+    index.base;
+    index.chain;
+    index.index;
+    read { index.own_fields = true; }
+}, index.check()));
 
 /// Search parameters that are passed on to the index of the transformed vectors.
 #[derive(Object, Default, Clone)]
@@ -124,12 +129,6 @@ impl IndexPreTransform {
 }
 
 impl IndexPreTransform {
-    fn deep_copy(&self) -> Result<Self> {
-        let chain = Chain(self.chain.0.iter().map(Shared::copy).collect::<Result<_>>()?);
-        let index = self.index.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexPreTransform { base: self.base.clone(), chain, index, own_fields: true })
-    }
-
     fn inner(&self) -> Result<&Shared<dyn Index>> {
         self.index.as_ref().ok_or_else(|| Error::failed("index", "there is no index behind the transforms"))
     }

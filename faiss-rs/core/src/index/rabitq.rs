@@ -4,8 +4,8 @@ use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::flat_scan::Scan;
-use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
-use crate::base::object::{Object, cast, receiver};
+use super::{Index, IndexBase, RangeSearchResult, SearchParameters};
+use crate::base::object::{Object, cast};
 use crate::base::threads;
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::distance::collect::{Collector, Heap};
@@ -13,9 +13,10 @@ use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{Grammar, RaBitQPart};
 use crate::index::selector;
 use crate::quantize::codec::CodeDistances;
+use crate::quantize::rabitq::Sizes;
 use crate::quantize::rabitq::{self, Estimate, RaBitQuantizer, Rounding};
 use crate::quantize::{Quantizer, QuantizerBase};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores the signs of vectors' coordinates, less their mean, and estimates distances by them.
 ///
@@ -32,6 +33,7 @@ pub struct IndexRaBitQ {
     /// The mean of the training vectors, which is subtracted.
     pub center: Vec<f32>,
     /// Bits that queries are rounded to when they are compared with signs, up to 8; 0 for no rounding.
+    #[object(default = 4)]
     pub qb: u8,
     /// Round to steps around 0, as wide as suits normal variables.
     pub centered: bool,
@@ -45,56 +47,31 @@ pub struct RaBitQSearchParameters {
     #[object(parent)]
     pub base: SearchParameters,
     /// Bits that queries are rounded to when they are compared with signs, up to 8; 0 for no rounding.
+    #[object(default = 4)]
     pub qb: u8,
     /// Round to steps around 0, as wide as suits normal variables.
     pub centered: bool,
 }
 
-impl Default for RaBitQSearchParameters {
-    fn default() -> Self {
-        RaBitQSearchParameters { base: Default::default(), qb: 4, centered: false }
-    }
-}
-
 pub(crate) const PARAMETERS: Row = Row::of::<RaBitQSearchParameters>();
-
-impl Default for IndexRaBitQ {
-    fn default() -> Self {
-        let (flat_codes, rabitq) = (IndexFlatCodes::default(), RaBitQuantizer::default());
-        IndexRaBitQ { flat_codes, rabitq, center: Vec::new(), qb: 4, centered: false }
-    }
-}
 
 pub(crate) const ROW: Row = Row::of::<IndexRaBitQ>()
     .grammar(Grammar::Index(|d, part, metric| match RaBitQPart::parse(part) {
         Some(RaBitQPart { nb_bits, bbs: None }) => Ok(Some(Handle::new(IndexRaBitQ::new(d, metric, nb_bits)?))),
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &[ONE_BIT, MORE_BITS],
-        read: |input, fourcc| {
-            let base = header::read(input)?;
-            let rabitq = RaBitQuantizer::read(input, fourcc.is(MORE_BITS))?;
-            let flat_codes = IndexFlatCodes { code_size: rabitq.code_size, codes: input.codes()?, base };
-            let (center, qb) = (input.vec()?, input.u8()?);
-            let index = IndexRaBitQ { flat_codes, rabitq, center, qb, centered: false };
-            Error::check(index.rabitq.d == index.dim() && qb <= 8, "rabitq.d == d && qb <= 8")?;
+    .format(crate::file_format!(IndexRaBitQ, [ONE_BIT, MORE_BITS; if index.rabitq.nb_bits == 1 { ONE_BIT } else { MORE_BITS }], |index, code| {
+        index.base;
+        index.rabitq => Sizes(code.is(MORE_BITS));
+        index.codes;
+        index.center;
+        index.qb;
+        read {
+            index.code_size = index.rabitq.code_size;
+            Error::check(index.rabitq.d == index.dim() && index.qb <= 8, "rabitq.d == d && qb <= 8")?;
             Error::check(!index.is_trained || index.center.len() == index.dim(), "center.size() == d")?;
-            index.count()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexRaBitQ>(object)?;
-            index.count()?;
-            let one_bit = index.rabitq.nb_bits == 1;
-            out.fourcc(if one_bit { ONE_BIT } else { MORE_BITS })?;
-            header::write(index, out)?;
-            index.rabitq.write(out, !one_bit)?;
-            out.codes(index.codes.as_slice())?;
-            out.vec(&index.center)?;
-            out.u8(index.qb)
-        },
-    });
+        }
+    }, index.count()));
 
 const ONE_BIT: &str = "Ixrq";
 const MORE_BITS: &str = "Ixrr";

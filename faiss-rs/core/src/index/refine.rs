@@ -6,23 +6,22 @@ use parking_lot::Mutex;
 use super::flat::IndexFlat;
 use super::flat_ip::IndexFlatIP;
 use super::flat_l2::IndexFlatL2;
-use super::ivf::format::{read_index, write_index};
-use super::{Index, IndexBase, RangeSearchResult, SearchParameters, header};
-use crate::base::object::{FieldMut, Object, cast, receiver};
+use super::{Index, IndexBase, RangeSearchResult, SearchParameters};
+use crate::base::object::{FieldMut, Object, cast};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::distance::results::InRadius;
 use crate::grammar::{Around, Grammar};
+use crate::index::header::check_d;
 use crate::index::tuning::{self, Tuned};
 use crate::registry::{Format, Row};
 use crate::selector::IDSelectorRange;
-use crate::stream::{Reader, Writer};
 
 /// Ranks the results of `base_index` again by the distances of `refine_index`.
 ///
 /// Distances and order of the results are those of `refine_index`, which gets every vector too. `k_factor`: a search for k asks the base index for
 /// `k * k_factor` candidates.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index, Tuned), copy = deep_copy)]
+#[object(methods, implements(Index, Tuned), copy(base_index, refine_index, own_fields = true, own_refine_index = true))]
 pub struct IndexRefine {
     /// What every index has.
     #[object(parent)]
@@ -36,20 +35,8 @@ pub struct IndexRefine {
     /// Whether the refining index does.
     pub own_refine_index: bool,
     /// How many candidates there are for each result.
+    #[object(default = 1.0)]
     pub k_factor: f32,
-}
-
-impl Default for IndexRefine {
-    fn default() -> Self {
-        IndexRefine {
-            base: IndexBase::default(),
-            base_index: None,
-            refine_index: None,
-            own_fields: false,
-            own_refine_index: false,
-            k_factor: 1.0,
-        }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexRefine>()
@@ -66,13 +53,16 @@ pub(crate) const ROW: Row = Row::of::<IndexRefine>()
         },
     }))
     .format(Format {
-        fourccs: &["IxRF"],
-        read: |input, _| {
-            let refine = IndexRefine::read(input)?;
-            let flat = refine.refine_index.as_ref().is_some_and(|index| cast::<IndexFlat>(&*index.read()).is_some());
-            Ok(if flat { Handle::new(IndexRefineFlat { refine }) } else { Handle::new(refine) })
+        // The code is that of an IndexRefineFlat too.
+        read: |input, code| {
+            let made = (FIELDS.read)(input, code)?;
+            let refine = made.view::<IndexRefine>()?;
+            let flat = |index: &Shared<dyn Index>| cast::<IndexFlat>(&*index.read()).is_some();
+            let flat = refine.read().refine_index.as_ref().is_some_and(flat);
+            let refine = refine.read().clone();
+            Ok(if flat { Handle::new(IndexRefineFlat { refine }) } else { made })
         },
-        write: |object, out| receiver::<IndexRefine>(object)?.write("IxRF", out),
+        ..FIELDS
     });
 
 /// Parameters of one search in an [`IndexRefine`].
@@ -83,16 +73,10 @@ pub struct IndexRefineSearchParameters {
     #[object(parent)]
     pub base: SearchParameters,
     /// How many candidates there are for each result.
+    #[object(default = 1.0)]
     pub k_factor: f32,
     /// Parameters of the search for candidates.
     pub base_index_params: Option<Shared<SearchParameters>>,
-}
-
-impl Default for IndexRefineSearchParameters {
-    fn default() -> Self {
-        let base = SearchParameters::default();
-        IndexRefineSearchParameters { base, k_factor: 1.0, base_index_params: None }
-    }
 }
 
 pub(crate) const PARAMETERS: Row = Row::of::<IndexRefineSearchParameters>();
@@ -122,41 +106,30 @@ fn own_params(params: Option<&dyn Object>) -> Result<Option<&IndexRefineSearchPa
     params.map(|params| cast(params).ok_or_else(wrong)).transpose()
 }
 
+const FIELDS: Format = crate::file_format!(IndexRefine, ["IxRF"], |index| {
+    *index;
+});
+
+crate::stored!(IndexRefine, |index| {
+    index.base;
+    index.base_index;
+    index.refine_index;
+    index.k_factor;
+    read {
+        (index.own_fields, index.own_refine_index) = (true, true);
+        Error::check((1.0..=1000.0).contains(&index.k_factor), "k_factor >= 1 && k_factor <= 1000")?;
+        for part in [&index.base_index, &index.refine_index] {
+            check_d(part.as_ref(), &index.base, "base_index->d == d && refine_index->d == d")?;
+        }
+    }
+});
+
 impl IndexRefine {
     fn pair(&self) -> Result<(&Shared<dyn Index>, &Shared<dyn Index>)> {
         match (&self.base_index, &self.refine_index) {
             (Some(base), Some(refine)) => Ok((base, refine)),
             _ => Err(Error::failed("base_index && refine_index", "an index is missing")),
         }
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        let (base_index, refine_index) = (read_index(input)?, read_index(input)?);
-        let k_factor = input.f32()?;
-        Error::check((1.0..=1000.0).contains(&k_factor), "k_factor >= 1 && k_factor <= 1000")?;
-        for index in [&base_index, &refine_index].into_iter().flatten() {
-            Error::check(index.read().base().d == base.d, "base_index->d == d && refine_index->d == d")?;
-        }
-        Ok(IndexRefine { base, base_index, refine_index, own_fields: true, own_refine_index: true, k_factor })
-    }
-
-    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc(code)?;
-        header::write(self, out)?;
-        write_index(self.base_index.as_ref(), out)?;
-        write_index(self.refine_index.as_ref(), out)?;
-        out.f32(self.k_factor)
-    }
-
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexRefine {
-            base_index: self.base_index.as_ref().map(Shared::copy).transpose()?,
-            refine_index: self.refine_index.as_ref().map(Shared::copy).transpose()?,
-            own_fields: true,
-            own_refine_index: true,
-            ..self.clone()
-        })
     }
 }
 
@@ -289,7 +262,7 @@ impl Index for IndexRefine {
 ///
 /// Keeps the full vectors beside the index: `4 * d` bytes more a vector. `k_factor`: a search for k compares `k * k_factor` candidates again.
 #[derive(Object, Clone, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(refine))]
 pub struct IndexRefineFlat {
     /// The index and the one that refines.
     #[object(parent)]
@@ -328,15 +301,9 @@ impl IndexRefineFlat {
     }
 }
 
-impl IndexRefineFlat {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexRefineFlat { refine: self.refine.deep_copy()? })
-    }
-}
-
 /// Ranks the results of an index again by one that is cut into levels ([`IndexFlatL2Panorama`](super::flat_panorama::IndexFlatL2Panorama)).
 #[derive(Object, Clone, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(refine))]
 pub struct IndexRefinePanorama {
     /// The index and the one that refines.
     #[object(parent)]
@@ -356,11 +323,9 @@ pub(crate) const PANORAMA: Row = Row::of::<IndexRefinePanorama>()
             Ok(Handle::new(index))
         },
     }))
-    .format(Format {
-        fourccs: &["IxRP"],
-        read: |input, _| Ok(Handle::new(IndexRefinePanorama { refine: IndexRefine::read(input)? })),
-        write: |object, out| receiver::<IndexRefine>(object)?.write("IxRP", out),
-    });
+    .format(crate::file_format!(IndexRefinePanorama, ["IxRP"], |index| {
+        index.refine;
+    }));
 
 #[methods(new)]
 impl IndexRefinePanorama {
@@ -368,12 +333,6 @@ impl IndexRefinePanorama {
     #[new]
     pub fn new(base_index: Shared<dyn Index>, refine_index: Shared<dyn Index>) -> Result<Self> {
         Ok(IndexRefinePanorama { refine: IndexRefine::new(base_index, refine_index)? })
-    }
-}
-
-impl IndexRefinePanorama {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexRefinePanorama { refine: self.refine.deep_copy()? })
     }
 }
 

@@ -4,18 +4,17 @@ use std::borrow::Cow;
 
 use faiss_derive::{Object, methods};
 
-use super::ivf::format::{read_index, write_index};
-use super::{Index, IndexBase, header};
-use crate::base::object::{Object, receiver};
+use super::{Index, IndexBase};
+use crate::base::object::Object;
 use crate::base::{Error, Handle, Result, Shared};
 use crate::grammar::{Around, Grammar};
-use crate::registry::{Format, Row};
+use crate::index::header::check_d;
+use crate::registry::Row;
 use crate::simd;
-use crate::stream::{Reader, Writer};
 
 /// Base of the codecs that scale vectors.
 #[derive(Object, Default, Clone)]
-#[object(abstract, implements(Index))]
+#[object(abstract, implements(Index), copy(index, own_fields = true))]
 pub struct IndexRowwiseMinMaxBase {
     /// What every index has.
     #[object(parent)]
@@ -28,7 +27,7 @@ pub struct IndexRowwiseMinMaxBase {
 
 /// Scales each vector by its smallest and its largest number, which its code begins with as two f32: the range, then the smallest.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(minmax))]
 pub struct IndexRowwiseMinMax {
     /// The index inside.
     #[object(parent)]
@@ -37,7 +36,7 @@ pub struct IndexRowwiseMinMax {
 
 /// As `IndexRowwiseMinMax`, with numbers of half precision.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(minmax))]
 pub struct IndexRowwiseMinMaxFP16 {
     /// The index inside.
     #[object(parent)]
@@ -61,16 +60,23 @@ macro_rules! row {
                     Ok(Handle::new(made))
                 },
             }))
-            .format(Format {
-                fourccs: &[$fourcc],
-                read: |input, _| Ok(Handle::new($ty { minmax: IndexRowwiseMinMaxBase::read(input)? })),
-                write: |object, out| receiver::<$ty>(object)?.minmax.write($fourcc, out),
-            })
+            .format(crate::file_format!($ty, [$fourcc], |index| {
+                index.minmax;
+            }))
     };
 }
 
 pub(crate) const ROW: Row = row!(IndexRowwiseMinMax, "MinMax", "IRMf");
 pub(crate) const FP16: Row = row!(IndexRowwiseMinMaxFP16, "MinMaxFP16", "IRMh");
+
+crate::stored!(IndexRowwiseMinMaxBase, |minmax| {
+    minmax.base;
+    minmax.index;
+    read {
+        minmax.own_fields = true;
+        check_d(minmax.index.as_ref(), &minmax.base, "index->d == d")?;
+    }
+});
 
 impl IndexRowwiseMinMaxBase {
     /// Around an index, whose dimension and metric are taken over.
@@ -85,25 +91,6 @@ impl IndexRowwiseMinMaxBase {
 
     fn index(&self) -> Result<&Shared<dyn Index>> {
         self.index.as_ref().ok_or_else(|| Error::failed("index", "there is no index inside"))
-    }
-
-    fn deep_copy(&self) -> Result<Self> {
-        let index = self.index.as_ref().map(Shared::copy).transpose()?;
-        Ok(IndexRowwiseMinMaxBase { base: self.base.clone(), index, own_fields: true })
-    }
-
-    fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let (base, index) = (header::read(input)?, read_index(input)?);
-        if let Some(index) = &index {
-            Error::check(index.read().base().d == base.d, "index->d == d")?;
-        }
-        Ok(IndexRowwiseMinMaxBase { base, index, own_fields: true })
-    }
-
-    fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc(code)?;
-        header::write(self, out)?;
-        write_index(self.index.as_ref(), out)
     }
 }
 
@@ -217,12 +204,6 @@ impl Index for IndexRowwiseMinMaxBase {
 
 macro_rules! codec {
     ($ty:ident) => {
-        impl $ty {
-            fn deep_copy(&self) -> Result<Self> {
-                Ok($ty { minmax: self.minmax.deep_copy()? })
-            }
-        }
-
         impl Index for $ty {
             crate::inherit_index!(minmax);
 

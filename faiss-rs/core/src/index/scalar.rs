@@ -4,13 +4,13 @@ use faiss_derive::{Object, methods};
 
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::flat_scan::Scan;
-use super::{Index, IndexBase, RangeSearchResult, header};
-use crate::base::object::{Object, receiver};
+use super::{Index, IndexBase, RangeSearchResult};
+use crate::base::object::Object;
 use crate::base::{Handle, MetricType, Result};
 use crate::distance::results::InRadius;
 use crate::grammar::{Grammar, sq_part};
 use crate::quantize::scalar::{ScalarQuantizer, kind};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores scalar-quantized codes and searches them exhaustively.
 ///
@@ -31,24 +31,15 @@ pub(crate) const ROW: Row = Row::of::<IndexScalarQuantizer>()
         Some(qtype) => Ok(Some(Handle::new(IndexScalarQuantizer::new(d, qtype, metric)?))),
         None => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IxSQ"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let sq = ScalarQuantizer::read(input, base.dim(), base.is_trained)?;
-            let flat_codes = IndexFlatCodes { code_size: sq.code_size, codes: input.codes()?, base };
-            flat_codes.count()?;
-            Ok(Handle::new(IndexScalarQuantizer { flat_codes, sq }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexScalarQuantizer>(object)?;
-            index.count()?;
-            out.fourcc("IxSQ")?;
-            header::write(index, out)?;
-            index.sq.write(out)?;
-            out.codes(index.codes.as_slice())
-        },
-    });
+    .format(crate::file_format!(IndexScalarQuantizer, ["IxSQ"], |index| {
+        index.base;
+        index.sq;
+        index.codes;
+        read {
+            index.code_size = index.sq.code_size;
+            index.sq.check_read(index.dim(), index.is_trained)?;
+        }
+    }, index.count()));
 
 #[methods(new)]
 impl IndexScalarQuantizer {

@@ -108,13 +108,8 @@ pub struct PanoramaStats {
     /// Levels of all vectors that were searched.
     pub total_dims: usize,
     /// The part that was looked at; 1 where there were none.
+    #[object(default = 1.0)]
     pub ratio_dims_scanned: f32,
-}
-
-impl Default for PanoramaStats {
-    fn default() -> Self {
-        PanoramaStats { total_dims_scanned: 0, total_dims: 0, ratio_dims_scanned: 1.0 }
-    }
 }
 
 #[methods(new)]

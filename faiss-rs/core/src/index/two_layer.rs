@@ -8,24 +8,22 @@ use faiss_derive::{Object, methods};
 use super::flat_codes::{FlatCodes, IndexFlatCodes};
 use super::flat_l2::IndexFlatL2;
 use super::ivf::edit::{append, check_list_nos};
-use super::ivf::format::{read_index, write_index};
 use super::ivf::pq::IndexIVFPQ;
 use super::ivf::train::{Level1, compute_residuals};
 use super::multi_index::{MultiIndexQuantizer, centroids};
-use super::{Index, IndexBase, header};
-use crate::base::object::receiver;
+use super::{Index, IndexBase};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::cluster::ClusteringParameters;
 use crate::grammar::{Grammar, PqPart, number};
 use crate::quantize::codec::{CodeDistances, check_sizes};
 use crate::quantize::{ProductQuantizer, Quantizer, QuantizerBase};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::simd;
 use crate::transform::maybe_subsample;
 
 /// Centroids, and how they are found.
 #[derive(Object, Clone)]
-#[object(methods, copy = deep_copy)]
+#[object(methods, copy(quantizer))]
 pub struct Level1Quantizer {
     /// Assigns vectors to centroids.
     pub quantizer: Option<Shared<dyn Index>>,
@@ -36,22 +34,10 @@ pub struct Level1Quantizer {
     /// Whether the quantizer belongs to this object. Memory is managed by reference counts, whatever this says.
     pub own_fields: bool,
     /// Parameters of the k-means.
+    #[object(default = ClusteringParameters { niter: 10, ..Default::default() })]
     pub cp: ClusteringParameters,
     /// If set, assigns points to centroids in that k-means.
     pub clustering_index: Option<Shared<dyn Index>>,
-}
-
-impl Default for Level1Quantizer {
-    fn default() -> Self {
-        Level1Quantizer {
-            quantizer: None,
-            nlist: 0,
-            quantizer_trains_alone: 0,
-            own_fields: false,
-            cp: ClusteringParameters { niter: 10, ..Default::default() },
-            clustering_index: None,
-        }
-    }
 }
 
 pub(crate) const LEVEL_1: Row = Row::of::<Level1Quantizer>();
@@ -75,10 +61,6 @@ impl Level1Quantizer {
 }
 
 impl Level1Quantizer {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(Level1Quantizer { quantizer: self.quantizer.as_ref().map(Shared::copy).transpose()?, ..self.clone() })
-    }
-
     /// As a description has it: `100` centroids, or those of a multi-index, `2x8`, which trains itself.
     pub fn described(d: i64, part: &str) -> Result<Option<Self>> {
         let made = match part.split_once('x') {
@@ -99,7 +81,7 @@ impl Level1Quantizer {
 
 /// Stores for each vector the nearest of some centroids and the product-quantized code of the difference.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(q1))]
 pub struct Index2Layer {
     /// The codes.
     #[object(parent)]
@@ -127,40 +109,21 @@ pub(crate) const ROW: Row = Row::of::<Index2Layer>()
         let index = Index2Layer::new(q1.quantizer()?.clone(), q1.nlist, pq.m, pq.nbits, metric)?;
         Ok(Some(Handle::new(Index2Layer { q1, ..index })))
     }))
-    .format(Format {
-        fourccs: &["Ix2L"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let q1 = Level1Quantizer {
-                quantizer: read_index(input)?,
-                nlist: input.usize()?,
-                quantizer_trains_alone: input.u8()?,
-                own_fields: true,
-                ..Default::default()
-            };
-            let pq = ProductQuantizer::read(input)?;
-            let (code_size_1, code_size_2, code_size) = (input.usize()?, input.usize()?, input.usize()?);
-            let sizes = QuantizerBase { d: base.dim(), code_size };
-            let flat_codes = IndexFlatCodes { base, code_size, codes: input.codes()? };
-            let index = Index2Layer { flat_codes, q1, pq, code_size_1, code_size_2, sizes };
-            index.check_codes()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<Index2Layer>(object)?;
-            index.check_codes()?;
-            out.fourcc("Ix2L")?;
-            header::write(index, out)?;
-            write_index(index.q1.quantizer.as_ref(), out)?;
-            out.usize(index.q1.nlist)?;
-            out.u8(index.q1.quantizer_trains_alone)?;
-            index.pq.write(out)?;
-            out.usize(index.code_size_1)?;
-            out.usize(index.code_size_2)?;
-            out.usize(index.code_size)?;
-            out.codes(index.codes.as_slice())
-        },
-    });
+    .format(crate::file_format!(Index2Layer, ["Ix2L"], |index| {
+        index.base;
+        index.q1.quantizer;
+        index.q1.nlist;
+        index.q1.quantizer_trains_alone;
+        index.pq;
+        index.code_size_1;
+        index.code_size_2;
+        index.code_size;
+        index.codes;
+        read {
+            index.q1.own_fields = true;
+            index.sizes = QuantizerBase { d: index.dim(), code_size: index.code_size };
+        }
+    }, index.check_codes()));
 
 /// Bytes that hold the numbers below `nlist`.
 fn number_bytes(nlist: usize) -> usize {
@@ -205,10 +168,6 @@ impl Index2Layer {
 }
 
 impl Index2Layer {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(Index2Layer { q1: self.q1.deep_copy()?, ..self.clone() })
-    }
-
     /// An index that was made without arguments has codes of no bytes.
     fn check_layers(&self) -> Result<()> {
         Error::check(self.code_size_2 > 0, "code_size_2 > 0")

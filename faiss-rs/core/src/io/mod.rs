@@ -5,6 +5,7 @@ use crate::index::ivf::format;
 use crate::quantize::product::ProductQuantizer;
 use crate::registry::format_of;
 use crate::storage::lists::InvertedLists;
+use crate::stream::fields::Stored;
 use crate::stream::file::{FileIOReader, FileIOWriter};
 use crate::stream::{Reader, Sink, Source, Writer};
 
@@ -85,13 +86,15 @@ impl Sink for Counter {
 /// Writes a product quantizer by itself, without a code before it.
 pub fn write_ProductQuantizer(pq: &ProductQuantizer, sink: &mut dyn Sink) -> Result<()> {
     let mut out = Writer::new(sink, 0);
-    pq.write(&mut out)?;
+    pq.write_to(&mut out)?;
     out.flush()
 }
 
 /// Reads what [`write_ProductQuantizer`] wrote.
 pub fn read_ProductQuantizer(source: &mut dyn Source) -> Result<ProductQuantizer> {
-    ProductQuantizer::read(&mut Reader::new(source, 0))
+    let mut pq = ProductQuantizer::default();
+    pq.read_from(&mut Reader::new(source, 0), "pq")?;
+    Ok(pq)
 }
 
 /// Writes inverted lists by themselves.

@@ -10,7 +10,6 @@ use super::scalar::kind::{QT_1bit_eden, QT_8bit_eden};
 use crate::base::{Error, MetricType, Result, threads};
 use crate::registry::Row;
 use crate::simd;
-use crate::stream::{Reader, Writer};
 
 pub use declared::*;
 
@@ -39,6 +38,14 @@ pub fn levels(d: usize, nb_bits: usize) -> Result<ScalarQuantizer> {
     let mut sq = ScalarQuantizer::new(d, QT_1bit_eden + nb_bits as i32 - 1)?;
     sq.train(&[])?;
     Ok(sq)
+}
+
+/// The levels of codes of `code_size` bytes in a file, of whose quantizer it has the dimension and the bits.
+pub fn read_levels(sq: &ScalarQuantizer, scale_type: i32, code_size: usize) -> Result<ScalarQuantizer> {
+    Error::check(sq.d <= 1 << 20, "d <= 1 << 20")?;
+    let sq = levels(sq.d, sq.bits)?;
+    let fits = Eden::new(&sq, scale_type)?.code_size() == code_size;
+    Error::check(fits, "code_size is that of d and nb_bits").map(|()| sq)
 }
 
 /// An error for a kind of scale that does not exist.
@@ -127,27 +134,6 @@ impl<'a> Eden<'a> {
             row.iter_mut().zip(centroid).for_each(|(v, c)| *v = *v * scale + c);
         }
         Ok(())
-    }
-
-    pub(crate) fn write(&self, metric: MetricType, out: &mut Writer<'_>) -> Result<()> {
-        out.usize(self.sq.d)?;
-        out.usize(self.code_size())?;
-        out.i32(metric as i32)?;
-        out.usize(self.sq.bits)?;
-        out.i32(self.scale_type)
-    }
-
-    /// The scalar quantizer and the kind of scale that a file says; `stored` is whether it says the latter.
-    pub fn read(input: &mut Reader<'_>, metric: MetricType, stored: bool) -> Result<(ScalarQuantizer, i32)> {
-        let (d, code_size) = (input.usize()?, input.usize()?);
-        Error::check(input.i32()? == metric as i32, "the quantizer's metric_type is the index's")?;
-        let nb_bits = input.usize()?;
-        let scale_type = if stored { input.i32()? } else { UNBIASED };
-        Error::check(d <= 1 << 20, "d <= 1 << 20")?;
-        let sq = levels(d, nb_bits)?;
-        let fits = Eden::new(&sq, scale_type)?.code_size() == code_size;
-        Error::check(fits, "code_size is that of d and nb_bits")?;
-        Ok((sq, scale_type))
     }
 
     /// What compares queries with codes.

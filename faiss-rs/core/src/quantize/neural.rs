@@ -181,7 +181,7 @@ impl FFN {
 /// A step of QINCo: of `K` entries of a codebook, a network with `L` residual blocks of hidden dimension `h` makes others, for what is known of
 /// the vector so far.
 #[derive(Object, Clone, Default)]
-#[object(methods, copy = deep_copy)]
+#[object(methods, copy(residual_blocks))]
 pub struct QINCoStep {
     /// Dimension of the vectors.
     #[object(readonly)]
@@ -251,11 +251,6 @@ fn item<T>(items: &[Shared<T>], i: i32, name: &str) -> Result<Shared<T>> {
 }
 
 impl QINCoStep {
-    fn deep_copy(&self) -> Result<Self> {
-        let blocks = self.residual_blocks.iter().map(Shared::copy).collect::<Result<_>>()?;
-        Ok(QINCoStep { residual_blocks: blocks, ..self.clone() })
-    }
-
     /// What the step adds to rows of what is known, with these entries, which it becomes.
     fn change(&self, mut entries: Vec<f32>, known: &[f32]) -> Result<Vec<f32>> {
         let d = self.d as usize;
@@ -339,7 +334,7 @@ crate::view!(NeuralNetCodec, "NeuralNetCodec");
 
 /// A residual quantizer of `M` codebooks of `K` entries, whose codebooks after the first are made by networks for each vector.
 #[derive(Object, Default, Clone)]
-#[object(methods, implements(NeuralNetCodec), copy = deep_copy)]
+#[object(methods, implements(NeuralNetCodec), copy(steps))]
 pub struct QINCo {
     /// What every codec has.
     #[object(parent)]
@@ -394,10 +389,6 @@ impl QINCo {
 }
 
 impl QINCo {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(QINCo { steps: self.steps.iter().map(Shared::copy).collect::<Result<_>>()?, ..self.clone() })
-    }
-
     /// Numbers of a code.
     fn numbers(&self) -> usize {
         self.steps.len() + 1

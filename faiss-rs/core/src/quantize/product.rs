@@ -10,7 +10,6 @@ use crate::cluster::ClusteringParameters;
 use crate::distance::vectors::argmin;
 use crate::index::Index;
 use crate::simd;
-use crate::stream::{Reader, Writer};
 
 /// K-means on each part.
 pub const TRAIN_DEFAULT: i32 = 0;
@@ -39,16 +38,19 @@ pub struct ProductQuantizer {
     #[object(parent)]
     pub base: QuantizerBase,
     /// Number of parts.
+    #[object(default = 1)]
     pub M: usize,
     /// Bits of the number of a centroid.
     pub nbits: usize,
     /// Dimension of a part.
     pub dsub: usize,
     /// Number of centroids of a part.
+    #[object(default = 1)]
     pub ksub: usize,
     /// Print what training does.
     pub verbose: bool,
     /// How training starts: 0 default, 1 hot start, 2 shared, 3 hypercube, 4 hypercube after PCA.
+    #[object(default = TRAIN_DEFAULT)]
     pub train_type: i32,
     /// Parameters of the k-means of each part.
     pub cp: ClusteringParameters,
@@ -62,26 +64,6 @@ pub struct ProductQuantizer {
     pub centroids_sq_lengths: Vec<f32>,
     /// Distances between centroids, `M * ksub * ksub`; empty unless `compute_sdc_table` was called.
     pub sdc_table: Vec<f32>,
-}
-
-impl Default for ProductQuantizer {
-    fn default() -> Self {
-        ProductQuantizer {
-            base: QuantizerBase::default(),
-            M: 1,
-            nbits: 0,
-            dsub: 0,
-            ksub: 1,
-            verbose: false,
-            train_type: TRAIN_DEFAULT,
-            cp: ClusteringParameters::default(),
-            assign_index: None,
-            centroids: Vec::new(),
-            transposed_centroids: Vec::new(),
-            centroids_sq_lengths: Vec::new(),
-            sdc_table: Vec::new(),
-        }
-    }
 }
 
 /// Memory that encoding uses again and again.
@@ -328,30 +310,6 @@ impl ProductQuantizer {
         self.tables(x, true, tables)
     }
 
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.usize(self.d)?;
-        out.usize(self.M)?;
-        out.usize(self.nbits)?;
-        out.vec(&self.centroids)
-    }
-
-    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let (d, m, nbits) = (input.usize()?, input.usize()?, input.usize()?);
-        if !(1..=24).contains(&nbits) {
-            return Err(Error::failed("nbits >= 1 && nbits <= 24", format!("invalid PQ nbits {nbits}")));
-        }
-        Error::check(m > 0 && d.is_multiple_of(m) && d <= 1 << 20, "pq->M > 0 && pq->d % pq->M == 0")?;
-        // The centroids come first: a size that is not in the file must not be allocated.
-        let centroids: Vec<f32> = input.vec()?;
-        let size = d.checked_mul(1 << nbits);
-        Error::check(size == Some(centroids.len()), "pq->centroids.size() == pq->d * pq->ksub")?;
-        let table = m.checked_mul(1 << nbits);
-        Error::check(table.is_some_and(|n| n <= centroids.len().max(MAX_TABLE)), "pq->M * pq->ksub <= 1 << 24")?;
-        let mut pq = ProductQuantizer::new(d, m, nbits)?;
-        pq.centroids = centroids;
-        Ok(pq)
-    }
-
     /// The distance of each of `out.len()` codes by a table: the sum of the entries that a code names.
     pub fn lookup(&self, table: &[f32], codes: &[u8], out: &mut [f32]) {
         if self.nbits == 8 {
@@ -424,6 +382,30 @@ impl ProductQuantizer {
         Ok(code)
     }
 }
+
+crate::stored!(ProductQuantizer, |pq| {
+    pq.d;
+    pq.M;
+    pq.nbits;
+    read {
+        if !(1..=24).contains(&pq.nbits) {
+            return Err(Error::failed("nbits >= 1 && nbits <= 24", format!("invalid PQ nbits {}", pq.nbits)));
+        }
+        let cut = pq.M > 0 && pq.d.is_multiple_of(pq.M) && pq.d <= 1 << 20;
+        Error::check(cut, "pq->M > 0 && pq->d % pq->M == 0")?;
+    }
+    // A size that is not in the file must not be allocated: the centroids come first.
+    pq.centroids;
+    read {
+        let size = pq.d.checked_mul(1 << pq.nbits);
+        Error::check(size == Some(pq.centroids.len()), "pq->centroids.size() == pq->d * pq->ksub")?;
+        let table = pq.M.checked_mul(1 << pq.nbits);
+        let fits = table.is_some_and(|n| n <= pq.centroids.len().max(MAX_TABLE));
+        Error::check(fits, "pq->M * pq->ksub <= 1 << 24")?;
+        let centroids = std::mem::take(&mut pq.centroids);
+        *pq = ProductQuantizer { centroids, ..ProductQuantizer::new(pq.d, pq.M, pq.nbits)? };
+    }
+});
 
 #[cfg(test)]
 mod tests {

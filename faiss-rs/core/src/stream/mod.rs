@@ -4,6 +4,7 @@
 
 pub mod buffered;
 pub mod checksum;
+pub mod fields;
 pub mod file;
 pub mod memory;
 mod reader;
@@ -119,6 +120,11 @@ pub struct FourCC(pub [u8; 4]);
 impl FourCC {
     /// Stands where an index could be and is none.
     pub const NULL: FourCC = FourCC(*b"null");
+
+    /// Of four characters.
+    pub fn of(code: &str) -> Self {
+        FourCC(code.as_bytes().try_into().unwrap_or(FourCC::NULL.0))
+    }
 
     /// Whether it is this code.
     pub fn is(self, code: &str) -> bool {

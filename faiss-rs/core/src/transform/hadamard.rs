@@ -4,11 +4,10 @@
 use faiss_derive::{Object, methods};
 
 use super::{VectorTransform, VectorTransformBase};
-use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result, threads};
 use crate::grammar::{Grammar, number_after};
 use crate::random::SplitMix64RandomGenerator;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::simd::walsh_hadamard;
 
 const SEED: u32 = 12345;
@@ -41,23 +40,16 @@ pub(crate) const ROW: Row = Row::of::<HadamardRotation>()
         };
         seed.map(|seed| Ok(Handle::new(HadamardRotation::new(d, seed)?))).transpose()
     }))
-    .format(Format {
-        fourccs: &["HRot"],
-        read: |input, _| {
-            let seed = input.i32()? as u32;
-            let base = VectorTransformBase::read(input)?;
-            let mut made = HadamardRotation::new(i64::from(base.d_in), seed)?;
-            Error::check(made.d_out == base.d_out, "d_out is the next power of two of d_in")?;
-            made.base = base;
-            Ok(Handle::new(made))
-        },
-        write: |object, out| {
-            let vt = receiver::<HadamardRotation>(object)?;
-            out.fourcc("HRot")?;
-            out.i32(vt.seed as i32)?;
-            vt.base.write(out)
-        },
-    });
+    .format(crate::file_format!(HadamardRotation, ["HRot"], |vt| {
+        vt.seed;
+        vt.base;
+        read {
+            let base = vt.base.clone();
+            *vt = HadamardRotation::new(i64::from(base.d_in), vt.seed)?;
+            Error::check(vt.d_out == base.d_out, "d_out is the next power of two of d_in")?;
+            vt.base = base;
+        }
+    }));
 
 #[methods(new)]
 impl HadamardRotation {

@@ -5,13 +5,12 @@ use faiss_derive::{Object, methods};
 use super::linear::{LinearTransform, random_rotation};
 use super::pca::PCAMatrix;
 use super::{VectorTransform, VectorTransformBase, maybe_subsample};
-use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, Result, interrupt};
 use crate::blas::{Product, symmetric_eigen};
 use crate::distance::fvec_renorm_L2;
 use crate::grammar::{Grammar, number_after};
-use crate::registry::{Format, Row};
-use crate::stream::{Reader, Writer};
+use crate::registry::Row;
+use crate::stream::fields::Nested;
 
 /// Rotates vectors so that they lie near to the corners of a cube.
 ///
@@ -20,29 +19,21 @@ use crate::stream::{Reader, Writer};
 #[object(methods, implements(VectorTransform), copy)]
 pub struct ITQMatrix {
     /// The matrix.
-    #[object(parent)]
+    #[object(parent, default = LinearTransform::new(0, 0, false).expect("0 is a dimension"))]
     pub linear: LinearTransform,
     /// Rounds of training.
+    #[object(default = 50)]
     pub max_iter: i32,
     /// Gives the rotation that training begins with.
+    #[object(default = 123)]
     pub seed: i32,
     /// That rotation, `d * d` numbers; empty for a random one.
     pub init_rotation: Vec<f64>,
 }
 
-impl Default for ITQMatrix {
-    fn default() -> Self {
-        let base = VectorTransformBase { is_trained: false, ..Default::default() };
-        let linear = LinearTransform { base, ..Default::default() };
-        ITQMatrix { linear, max_iter: 50, seed: 123, init_rotation: Vec::new() }
-    }
-}
-
-pub(crate) const MATRIX: Row = Row::of::<ITQMatrix>().format(Format {
-    fourccs: &["Viqm"],
-    read: |input, _| Ok(Handle::new(ITQMatrix::read(input)?)),
-    write: |object, out| receiver::<ITQMatrix>(object)?.write(out),
-});
+pub(crate) const MATRIX: Row = Row::of::<ITQMatrix>().format(crate::file_format!(ITQMatrix, ["Viqm"], |itq| {
+    *itq;
+}));
 
 #[methods]
 impl ITQMatrix {
@@ -53,20 +44,11 @@ impl ITQMatrix {
     }
 }
 
-impl ITQMatrix {
-    fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let (max_iter, seed) = (input.i32()?, input.i32()?);
-        let linear = LinearTransform::read(input)?.finish(input)?;
-        Ok(ITQMatrix { linear, max_iter, seed, init_rotation: Vec::new() })
-    }
-
-    fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc("Viqm")?;
-        out.i32(self.max_iter)?;
-        out.i32(self.seed)?;
-        self.linear.write(out)
-    }
-}
+crate::stored!(ITQMatrix, |itq| {
+    itq.max_iter;
+    itq.seed;
+    itq.linear;
+});
 
 /// The orthonormal matrix nearest to `c`, of `d` rows, which has full rank: `c (c^T c)^(-1/2)`.
 fn nearest_rotation(c: &[f64], d: usize) -> Result<Vec<f64>> {
@@ -136,7 +118,7 @@ impl VectorTransform for ITQMatrix {
 #[object(methods, implements(VectorTransform), copy)]
 pub struct ITQTransform {
     /// What every transform has.
-    #[object(parent)]
+    #[object(parent, default = VectorTransformBase { is_trained: false, ..Default::default() })]
     pub base: VectorTransformBase,
     /// The mean that is subtracted.
     pub mean: Vec<f32>,
@@ -145,22 +127,10 @@ pub struct ITQTransform {
     /// The rotation.
     pub itq: ITQMatrix,
     /// Vectors that training uses at most, for each dimension; never fewer than 32768 in all.
+    #[object(default = 10)]
     pub max_train_per_dim: i32,
     /// PCA and rotation as one.
     pub pca_then_itq: LinearTransform,
-}
-
-impl Default for ITQTransform {
-    fn default() -> Self {
-        ITQTransform {
-            base: VectorTransformBase { is_trained: false, ..Default::default() },
-            mean: Vec::new(),
-            do_pca: false,
-            itq: ITQMatrix::default(),
-            max_train_per_dim: 10,
-            pca_then_itq: LinearTransform::default(),
-        }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<ITQTransform>()
@@ -171,37 +141,18 @@ pub(crate) const ROW: Row = Row::of::<ITQTransform>()
         let Some(d_out) = number_after(part, "ITQ") else { return Ok(None) };
         Ok(Some(Handle::new(ITQTransform::new(d, d_out, true)?)))
     }))
-    .format(Format {
-        fourccs: &["Viqt"],
-        read: |input, _| {
-            let (mean, do_pca) = (input.vec()?, input.bool("do_pca")?);
-            let wrong = || Error::failed("", "the parts of an ITQTransform are wanted here");
-            if !input.fourcc()?.is("Viqm") {
-                return Err(wrong());
-            }
-            let itq = ITQMatrix::read(input)?;
-            if !input.fourcc()?.is("LTra") {
-                return Err(wrong());
-            }
-            let pca_then_itq = LinearTransform::read(input)?.finish(input)?;
-            let base = VectorTransformBase::read(input)?;
-            let vt = ITQTransform { base, mean, do_pca, itq, pca_then_itq, ..Default::default() };
+    .format(crate::file_format!(ITQTransform, ["Viqt"], |vt| {
+        vt.mean;
+        vt.do_pca;
+        vt.itq => Nested;
+        vt.pca_then_itq => Nested;
+        vt.base;
+        read {
             if vt.is_trained {
                 vt.check()?;
             }
-            Ok(Handle::new(vt))
-        },
-        write: |object: &dyn Object, out| {
-            let vt = receiver::<ITQTransform>(object)?;
-            out.fourcc("Viqt")?;
-            out.vec(&vt.mean)?;
-            out.bool(vt.do_pca)?;
-            vt.itq.write(out)?;
-            out.fourcc("LTra")?;
-            vt.pca_then_itq.write(out)?;
-            vt.base.write(out)
-        },
-    });
+        }
+    }));
 
 #[methods]
 impl ITQTransform {

@@ -5,13 +5,11 @@ use faiss_derive::{Object, methods};
 use super::{VectorTransform, VectorTransformBase};
 use crate::base::declare::Rows;
 use crate::base::memory::filled;
-use crate::base::object::{Object, receiver};
 use crate::base::{Error, Handle, Result, threads};
 use crate::blas::{Product, orthonormal_columns};
 use crate::grammar::{Grammar, number_after};
 use crate::random::float_randn;
-use crate::registry::{Format, Row};
-use crate::stream::{Reader, Writer};
+use crate::registry::Row;
 
 /// Vectors of one task.
 const MIN_ROWS: usize = 256;
@@ -37,14 +35,9 @@ pub struct LinearTransform {
     pub verbose: bool,
 }
 
-pub(crate) const ROW: Row = Row::of::<LinearTransform>().format(Format {
-    fourccs: &["LTra"],
-    read: |input, _| Ok(Handle::new(LinearTransform::read(input)?.finish(input)?)),
-    write: |object, out| {
-        out.fourcc("LTra")?;
-        receiver::<LinearTransform>(object)?.write(out)
-    },
-});
+pub(crate) const ROW: Row = Row::of::<LinearTransform>().format(crate::file_format!(LinearTransform, ["LTra"], |vt| {
+    *vt;
+}));
 
 #[methods]
 impl LinearTransform {
@@ -117,37 +110,23 @@ impl LinearTransform {
             Product::of(&y, &self.A).write(n, d_in, d_out, rows)
         })
     }
-
-    /// The fields in a file before the common tail.
-    pub(super) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.bool(self.have_bias)?;
-        out.vec(&self.A)?;
-        out.vec(&self.b)?;
-        self.base.write(out)
-    }
-
-    pub(super) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        Ok(LinearTransform {
-            have_bias: input.bool("have_bias")?,
-            A: input.vec()?,
-            b: input.vec()?,
-            ..Default::default()
-        })
-    }
-
-    /// The common tail of a file, and what follows from it.
-    pub(super) fn finish(mut self, input: &mut Reader<'_>) -> Result<Self> {
-        self.base = VectorTransformBase::read(input)?;
-        let (d_in, d_out) = self.dims();
-        let sized = !self.is_trained
-            || (d_in.checked_mul(d_out) == Some(self.A.len()) && (!self.have_bias || self.b.len() == d_out));
-        Error::check(sized, "A.size() == d_out * d_in && (!have_bias || b.size() == d_out)")?;
-        if self.is_trained {
-            self.set_is_orthonormal()?;
-        }
-        Ok(self)
-    }
 }
+
+crate::stored!(LinearTransform, |vt| {
+    vt.have_bias;
+    vt.A;
+    vt.b;
+    vt.base;
+    read {
+        let (d_in, d_out) = vt.dims();
+        let sized = !vt.is_trained
+            || (d_in.checked_mul(d_out) == Some(vt.A.len()) && (!vt.have_bias || vt.b.len() == d_out));
+        Error::check(sized, "A.size() == d_out * d_in && (!have_bias || b.size() == d_out)")?;
+        if vt.is_trained {
+            vt.set_is_orthonormal()?;
+        }
+    }
+});
 
 impl VectorTransform for LinearTransform {
     vector_transform_base!();
@@ -206,14 +185,9 @@ pub(crate) const RANDOM_ROTATION: Row = Row::of::<RandomRotationMatrix>()
         let Some(d_out) = d_out else { return Ok(None) };
         Ok(Some(Handle::new(RandomRotationMatrix::new(d, d_out)?)))
     }))
-    .format(Format {
-        fourccs: &["rrot"],
-        read: |input, _| Ok(Handle::new(RandomRotationMatrix { linear: LinearTransform::read(input)?.finish(input)? })),
-        write: |object: &dyn Object, out| {
-            out.fourcc("rrot")?;
-            receiver::<LinearTransform>(object)?.write(out)
-        },
-    });
+    .format(crate::file_format!(RandomRotationMatrix, ["rrot"], |vt| {
+        vt.linear;
+    }));
 
 #[methods]
 impl RandomRotationMatrix {

@@ -25,7 +25,6 @@ use faiss_derive::Object;
 use crate::base::object::Object;
 use crate::base::{Error, Result};
 use crate::registry::Row;
-use crate::stream::{Reader, Writer};
 
 /// What all transforms have.
 #[derive(Object, Clone, Debug)]
@@ -36,16 +35,11 @@ pub struct VectorTransformBase {
     /// Dimension of the vectors that go out.
     pub d_out: i32,
     /// Whether the transform needs no training, or has been trained.
+    #[object(default = true)]
     pub is_trained: bool,
 }
 
 pub(crate) const ROW: Row = Row::of::<VectorTransformBase>();
-
-impl Default for VectorTransformBase {
-    fn default() -> Self {
-        VectorTransformBase { d_in: 0, d_out: 0, is_trained: true }
-    }
-}
 
 impl VectorTransformBase {
     /// Of `d_in` numbers to `d_out`.
@@ -74,20 +68,19 @@ impl VectorTransformBase {
         Error::check(n.checked_mul(d_y) == Some(y.len()), "xt.size() == n * d_out")?;
         Ok(n)
     }
-
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.i32(self.d_in)?;
-        out.i32(self.d_out)?;
-        out.bool(self.is_trained)
-    }
-
-    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let (d_in, d_out) = (input.i32()?, input.i32()?);
-        let is_trained = input.bool("vt.is_trained")?;
-        let base = Self::new(i64::from(d_in), i64::from(d_out), is_trained);
-        base.map_err(|_| Error::failed("d_in >= 0 && d_out >= 0", format!("invalid dimensions {d_in}, {d_out}")))
-    }
 }
+
+crate::stored!(VectorTransformBase, |vt| {
+    vt.d_in;
+    vt.d_out;
+    vt.is_trained;
+    read {
+        let (d_in, d_out) = (vt.d_in, vt.d_out);
+        let made = VectorTransformBase::new(i64::from(d_in), i64::from(d_out), vt.is_trained);
+        let wrong = |_| Error::failed("d_in >= 0 && d_out >= 0", format!("invalid dimensions {d_in}, {d_out}"));
+        *vt = made.map_err(wrong)?;
+    }
+});
 
 /// From vectors of `d_in` numbers to vectors of `d_out`. Arrays are row-major.
 pub trait VectorTransform: Object {

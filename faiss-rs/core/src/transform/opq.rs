@@ -22,24 +22,22 @@ pub struct OPQMatrix {
     #[object(parent)]
     pub linear: LinearTransform,
     /// Number of parts of the product quantizer.
+    #[object(default = 1)]
     pub M: i32,
     /// Number of iterations.
+    #[object(default = 50)]
     pub niter: i32,
     /// Iterations of k-means in each.
+    #[object(default = 4)]
     pub niter_pq: i32,
     /// Iterations of k-means in the first.
+    #[object(default = 40)]
     pub niter_pq_0: i32,
     /// Training uses at most this many vectors.
+    #[object(default = 256 * 256)]
     pub max_train_points: usize,
     /// Used in training, in place of a quantizer of 8 bits of its own, where it is set; it is trained then.
     pub pq: Option<Shared<ProductQuantizer>>,
-}
-
-impl Default for OPQMatrix {
-    fn default() -> Self {
-        let linear = LinearTransform::default();
-        OPQMatrix { linear, M: 1, niter: 50, niter_pq: 4, niter_pq_0: 40, max_train_points: 256 * 256, pq: None }
-    }
 }
 
 /// In files it is a linear transform, as Faiss has it.

@@ -4,12 +4,10 @@ use faiss_derive::{Object, methods};
 
 use super::linear::{LinearTransform, random_rotation};
 use super::{VectorTransform, maybe_subsample};
-use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result};
 use crate::blas::{Product, principal_components};
 use crate::grammar::{Grammar, number_after};
-use crate::registry::{Format, Row};
-use crate::stream::{FourCC, Reader};
+use crate::registry::Row;
 
 /// Rotates vectors to their principal components and keeps the first `d_out`; may whiten and rotate again.
 ///
@@ -18,7 +16,7 @@ use crate::stream::{FourCC, Reader};
 #[object(methods, implements(VectorTransform), copy)]
 pub struct PCAMatrix {
     /// The matrix.
-    #[object(parent)]
+    #[object(parent, default = LinearTransform { have_bias: true, ..Default::default() })]
     pub linear: LinearTransform,
     /// Components are scaled by the eigenvalue to this power: -0.5 whitens.
     pub eigen_power: f32,
@@ -27,6 +25,7 @@ pub struct PCAMatrix {
     /// Rotate at random afterwards.
     pub random_rotation: bool,
     /// Training uses at most this many vectors a dimension.
+    #[object(default = 1000)]
     pub max_points_per_d: usize,
     /// Distribute the components to this many groups of similar total variance; 0 for none.
     pub balanced_bins: i32,
@@ -38,22 +37,6 @@ pub struct PCAMatrix {
     pub PCAMat: Vec<f32>,
 }
 
-impl Default for PCAMatrix {
-    fn default() -> Self {
-        PCAMatrix {
-            linear: LinearTransform { have_bias: true, ..Default::default() },
-            eigen_power: 0.0,
-            epsilon: 0.0,
-            random_rotation: false,
-            max_points_per_d: 1000,
-            balanced_bins: 0,
-            mean: Vec::new(),
-            eigenvalues: Vec::new(),
-            PCAMat: Vec::new(),
-        }
-    }
-}
-
 pub(crate) const ROW: Row = Row::of::<PCAMatrix>()
     .grammar(Grammar::Transform(|d, part| {
         // The longer names first: a shorter one would take them for a number.
@@ -62,22 +45,16 @@ pub(crate) const ROW: Row = Row::of::<PCAMatrix>()
         let Some((d_out, power, rotate)) = found else { return Ok(None) };
         Ok(Some(Handle::new(PCAMatrix::new(d, d_out, power, rotate)?)))
     }))
-    .format(Format {
-        fourccs: &["Pcam", "PcAm", "PCAm"],
-        read: |input, code| Ok(Handle::new(PCAMatrix::read(input, code)?)),
-        write: |object, out| {
-            let pca = receiver::<PCAMatrix>(object)?;
-            out.fourcc("Pcam")?;
-            out.f32(pca.eigen_power)?;
-            out.f32(pca.epsilon)?;
-            out.bool(pca.random_rotation)?;
-            out.i32(pca.balanced_bins)?;
-            out.vec(&pca.mean)?;
-            out.vec(&pca.eigenvalues)?;
-            out.vec(&pca.PCAMat)?;
-            pca.linear.write(out)
-        },
-    });
+    .format(crate::file_format!(PCAMatrix, ["Pcam", "PcAm", "PCAm"], |pca, code| {
+        pca.eigen_power;
+        old (!code.is("Pcam")) { pca.epsilon = 0.0; } else { pca.epsilon; }
+        pca.random_rotation;
+        old (code.is("PCAm")) { pca.balanced_bins = 0; } else { pca.balanced_bins; }
+        pca.mean;
+        pca.eigenvalues;
+        pca.PCAMat;
+        pca.linear;
+    }));
 
 #[methods]
 impl PCAMatrix {
@@ -151,17 +128,6 @@ impl PCAMatrix {
             counts[bin] += 1;
         }
         Ok(balanced)
-    }
-
-    fn read(input: &mut Reader<'_>, code: FourCC) -> Result<Self> {
-        let eigen_power = input.f32()?;
-        let epsilon = if code.is("Pcam") { input.f32()? } else { 0.0 };
-        let random_rotation = input.bool("random_rotation")?;
-        let balanced_bins = if code.is("PCAm") { 0 } else { input.i32()? };
-        let (mean, eigenvalues, PCAMat) = (input.vec()?, input.vec()?, input.vec()?);
-        let linear = LinearTransform::read(input)?.finish(input)?;
-        let known = PCAMatrix { linear, eigen_power, epsilon, random_rotation, balanced_bins, ..Default::default() };
-        Ok(PCAMatrix { mean, eigenvalues, PCAMat, ..known })
     }
 }
 

@@ -3,11 +3,10 @@
 use faiss_derive::{Object, methods};
 
 use super::{VectorTransform, VectorTransformBase};
-use crate::base::object::receiver;
 use crate::base::{Error, Handle, Result};
 use crate::distance::fvec_renorm_L2;
 use crate::grammar::{Grammar, number_after};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Chooses, repeats or adds dimensions: coordinate `i` is what coordinate `map[i]` was, or 0 where that is -1.
 #[derive(Object, Default, Clone)]
@@ -25,22 +24,15 @@ pub(crate) const REMAP: Row = Row::of::<RemapDimensionsTransform>()
         let Some(d_out) = number_after(part, "Pad") else { return Ok(None) };
         Ok(Some(Handle::new(RemapDimensionsTransform::new(d, d_out.max(d), false)?)))
     }))
-    .format(Format {
-        fourccs: &["RmDT"],
-        read: |input, _| {
-            let map: Vec<i32> = input.vec()?;
-            let base = VectorTransformBase::read(input)?;
-            let mut made = RemapDimensionsTransform::with_map(i64::from(base.d_in), i64::from(base.d_out), map)?;
-            made.base = base;
-            Ok(Handle::new(made))
-        },
-        write: |object, out| {
-            let vt = receiver::<RemapDimensionsTransform>(object)?;
-            out.fourcc("RmDT")?;
-            out.vec(&vt.map)?;
-            vt.base.write(out)
-        },
-    });
+    .format(crate::file_format!(RemapDimensionsTransform, ["RmDT"], |vt| {
+        vt.map;
+        vt.base;
+        read {
+            let (base, map) = (vt.base.clone(), std::mem::take(&mut vt.map));
+            *vt = RemapDimensionsTransform::with_map(i64::from(base.d_in), i64::from(base.d_out), map)?;
+            vt.base = base;
+        }
+    }));
 
 #[methods(new)]
 impl RemapDimensionsTransform {
@@ -115,16 +107,11 @@ impl VectorTransform for RemapDimensionsTransform {
 #[object(methods, implements(VectorTransform), copy)]
 pub struct NormalizationTransform {
     /// What every transform has.
-    #[object(parent)]
+    #[object(parent, default = VectorTransformBase { d_in: -1, d_out: -1, is_trained: true })]
     pub base: VectorTransformBase,
     /// Which norm; only 2 is known.
+    #[object(default = -1.0)]
     pub norm: f32,
-}
-
-impl Default for NormalizationTransform {
-    fn default() -> Self {
-        NormalizationTransform { base: VectorTransformBase { d_in: -1, d_out: -1, is_trained: true }, norm: -1.0 }
-    }
 }
 
 pub(crate) const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
@@ -132,19 +119,10 @@ pub(crate) const NORMALIZATION: Row = Row::of::<NormalizationTransform>()
         "L2norm" | "L2Norm" => Ok(Some(Handle::new(NormalizationTransform::new(d, 2.0)?))),
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["VNrm"],
-        read: |input, _| {
-            let norm = input.f32()?;
-            Ok(Handle::new(NormalizationTransform { norm, base: VectorTransformBase::read(input)? }))
-        },
-        write: |object, out| {
-            let vt = receiver::<NormalizationTransform>(object)?;
-            out.fourcc("VNrm")?;
-            out.f32(vt.norm)?;
-            vt.base.write(out)
-        },
-    });
+    .format(crate::file_format!(NormalizationTransform, ["VNrm"], |vt| {
+        vt.norm;
+        vt.base;
+    }));
 
 #[methods(new)]
 impl NormalizationTransform {
@@ -189,21 +167,12 @@ pub struct CenteringTransform {
     pub mean: Vec<f32>,
 }
 
-pub(crate) const CENTERING: Row = Row::of::<CenteringTransform>().format(Format {
-    fourccs: &["VCnt"],
-    read: |input, _| {
-        let mean: Vec<f32> = input.vec()?;
-        let base = VectorTransformBase::read(input)?;
-        Error::check(!base.is_trained || mean.len() == base.dims().0, "mean.size() == d_in")?;
-        Ok(Handle::new(CenteringTransform { base, mean }))
-    },
-    write: |object, out| {
-        let vt = receiver::<CenteringTransform>(object)?;
-        out.fourcc("VCnt")?;
-        out.vec(&vt.mean)?;
-        vt.base.write(out)
-    },
-});
+pub(crate) const CENTERING: Row =
+    Row::of::<CenteringTransform>().format(crate::file_format!(CenteringTransform, ["VCnt"], |vt| {
+        vt.mean;
+        vt.base;
+        read { Error::check(!vt.is_trained || vt.mean.len() == vt.dims().0, "mean.size() == d_in")?; }
+    }));
 
 #[methods]
 impl CenteringTransform {

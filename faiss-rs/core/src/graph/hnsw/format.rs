@@ -2,41 +2,24 @@
 
 use super::HNSW;
 use crate::base::{Error, Result, interrupt};
-use crate::stream::{Reader, Writer};
+
+crate::stored!(HNSW, |hnsw| {
+    hnsw.assign_probas;
+    hnsw.cum_nneighbor_per_level;
+    hnsw.levels;
+    hnsw.offsets;
+    hnsw.neighbors;
+    hnsw.entry_point;
+    hnsw.max_level;
+    hnsw.efConstruction;
+    hnsw.efSearch;
+    // A field that Faiss no longer has.
+    1i32;
+});
 
 impl HNSW {
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.vec(&self.assign_probas)?;
-        out.vec(&self.cum_nneighbor_per_level)?;
-        out.vec(&self.levels)?;
-        out.vec(&self.offsets)?;
-        out.vec(&self.neighbors)?;
-        for number in [self.entry_point, self.max_level, self.efConstruction, self.efSearch] {
-            out.i32(number)?;
-        }
-        // A field that Faiss no longer has.
-        out.i32(1)
-    }
-
-    /// A graph of `ntotal` vertices.
-    pub fn read(input: &mut Reader<'_>, ntotal: i64) -> Result<Self> {
-        let mut hnsw = HNSW {
-            assign_probas: input.vec()?,
-            cum_nneighbor_per_level: input.vec()?,
-            levels: input.vec()?,
-            offsets: input.vec()?,
-            neighbors: input.vec()?,
-            entry_point: input.i32()?,
-            max_level: input.i32()?,
-            ..HNSW::bare()
-        };
-        (hnsw.efConstruction, hnsw.efSearch) = (input.i32()?, input.i32()?);
-        input.i32()?;
-        hnsw.check_read(ntotal)?;
-        Ok(hnsw)
-    }
-
-    fn check_read(&self, ntotal: i64) -> Result<()> {
+    /// An error where what was read is no graph of `ntotal` vertices.
+    pub fn check_read(&self, ntotal: i64) -> Result<()> {
         let sums = &self.cum_nneighbor_per_level;
         Error::check(self.levels.len() as i64 == ntotal, "hnsw.levels.size() == ntotal")?;
         let ascending = sums.first() == Some(&0) && sums.is_sorted();

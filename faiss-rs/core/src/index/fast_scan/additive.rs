@@ -3,7 +3,7 @@
 use faiss_derive::{Object, methods};
 
 use super::{FastScan, IndexFastScan, check_block};
-use crate::base::object::receiver;
+use crate::base::object::DeepCopy;
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{AdditiveFastScanPart, Grammar};
 use crate::index::additive::{
@@ -11,15 +11,14 @@ use crate::index::additive::{
     OfPart,
 };
 use crate::index::flat_codes::FlatCodes;
-use crate::index::{Index, dim_of, header};
+use crate::index::{Index, dim_of};
 use crate::quantize::Quantizer;
 use crate::quantize::additive::{
     Additive, AdditiveQuantizer, LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer,
     ResidualQuantizer,
 };
 use crate::quantize::fast_scan::KSUB;
-use crate::registry::{Format, Row};
-use crate::stream::{Reader, Writer};
+use crate::registry::Row;
 use crate::transform::maybe_subsample;
 
 /// Vectors that training takes for each entry of a table.
@@ -53,8 +52,10 @@ pub struct IndexAdditiveQuantizerFastScan {
     #[object(parent)]
     pub fast_scan: IndexFastScan,
     /// Divide the tables of norms by `norm_scale` before they are rounded, and multiply what is found in them.
+    #[object(default = true)]
     pub rescale_norm: bool,
     /// By how much norms spread more than products do.
+    #[object(default = 1)]
     pub norm_scale: i32,
     /// The most vectors that the quantizer is trained by.
     pub max_train_points: usize,
@@ -62,14 +63,31 @@ pub struct IndexAdditiveQuantizerFastScan {
 
 pub(crate) const ROW: Row = Row::of::<IndexAdditiveQuantizerFastScan>();
 
-impl Default for IndexAdditiveQuantizerFastScan {
-    fn default() -> Self {
-        let fast_scan = IndexFastScan::default();
-        IndexAdditiveQuantizerFastScan { fast_scan, rescale_norm: true, norm_scale: 1, max_train_points: 0 }
-    }
-}
+// What follows the quantizer in files.
+crate::stored!(IndexAdditiveQuantizerFastScan, |own| {
+    own.implem;
+    own.bbs;
+    own.qbs;
+    own.M;
+    own.nbits;
+    own.ksub;
+    own.code_size;
+    own.ntotal2;
+    own.M2;
+    own.rescale_norm;
+    own.norm_scale;
+    own.max_train_points;
+    own.codes;
+});
 
 impl IndexAdditiveQuantizerFastScan {
+    /// An error where what a file says of the codes is not what they are.
+    fn check_parts(&self, aq: &AdditiveQuantizer) -> Result<()> {
+        let made = Self::new(i64::from(self.d), aq, self.metric_type, i64::from(self.bbs))?.fast_scan;
+        let sizes = |own: &IndexFastScan| (own.M, own.nbits, own.ksub, own.code_size, own.M2);
+        Error::check(sizes(&made) == sizes(self), "M, nbits, ksub, code_size and M2 are those of the quantizer")
+    }
+
     fn new(d: i64, aq: &AdditiveQuantizer, metric: MetricType, bbs: i64) -> Result<Self> {
         aq.check_packed(metric)?;
         let fast_scan = IndexFastScan::new(d, aq.packed_parts(), metric, bbs)?;
@@ -80,33 +98,6 @@ impl IndexAdditiveQuantizerFastScan {
     fn factor(&self) -> u16 {
         norm_factor(self.rescale_norm, self.norm_scale, self.fast_scan.metric_type)
     }
-
-    fn write_sizes(&self, out: &mut Writer<'_>) -> Result<()> {
-        let own = &self.fast_scan;
-        [own.implem, own.bbs, own.qbs].into_iter().try_for_each(|v| out.i32(v))?;
-        let sizes = [own.M, own.nbits, own.ksub, own.code_size, own.ntotal2, own.M2];
-        sizes.into_iter().try_for_each(|v| out.usize(v))?;
-        out.bool(self.rescale_norm)?;
-        out.i32(self.norm_scale)?;
-        out.usize(self.max_train_points)?;
-        out.codes(own.codes.as_slice())
-    }
-
-    fn read_sizes(base: crate::index::IndexBase, aq: &AdditiveQuantizer, input: &mut Reader<'_>) -> Result<Self> {
-        let (implem, bbs, qbs) = (input.i32()?, input.i32()?, input.i32()?);
-        let (m, nbits, ksub, code_size) = (input.usize()?, input.usize()?, input.usize()?, input.usize()?);
-        let mut index = Self::new(i64::from(base.d), aq, base.metric_type, i64::from(bbs))?;
-        let own = &mut index.fast_scan;
-        let ntotal2 = input.usize()?;
-        let same = (m, nbits, ksub, code_size, input.usize()?) == (own.M, own.nbits, own.ksub, own.code_size, own.M2);
-        Error::check(same, "M, nbits, ksub, code_size and M2 are those of the quantizer")?;
-        (own.base, own.implem, own.qbs, own.ntotal2) = (base, implem, qbs, ntotal2);
-        index.rescale_norm = input.bool("rescale_norm")?;
-        index.norm_scale = input.i32()?;
-        index.max_train_points = input.usize()?;
-        index.fast_scan.codes = input.codes()?;
-        Ok(index)
-    }
 }
 
 macro_rules! additive_fast_scan {
@@ -116,7 +107,7 @@ macro_rules! additive_fast_scan {
     ) => {
         $(#[$doc])*
         #[derive(Object, Default, Clone)]
-        #[object(methods, implements(Index, FastScan), copy = deep_copy)]
+        #[object(methods, implements(Index, FastScan), copy($field))]
         pub struct $name {
             /// The packed codes.
             #[object(parent)]
@@ -132,25 +123,12 @@ macro_rules! additive_fast_scan {
                 let Some($field) = $quantizer::of_part(d, quantizer)? else { return Ok(None) };
                 Ok(Some(Handle::new($name::over(d, $field, metric, bbs)?)))
             }))
-            .format(Format {
-                fourccs: &[$fourcc],
-                read: |input, _| {
-                    let base = header::read(input)?;
-                    let $field = $quantizer::read(input)?;
-                    let additive = IndexAdditiveQuantizerFastScan::read_sizes(base, $field.aq(), input)?;
-                    let index = $name { additive, $field };
-                    index.check_codes()?;
-                    Ok(Handle::new(index))
-                },
-                write: |object, out| {
-                    let index = receiver::<$name>(object)?;
-                    index.check_codes()?;
-                    out.fourcc($fourcc)?;
-                    header::write(index, out)?;
-                    index.$field.write(out)?;
-                    index.additive.write_sizes(out)
-                },
-            });
+            .format(crate::file_format!($name, [$fourcc], |index| {
+                index.base;
+                index.$field;
+                index.additive;
+                read { index.additive.check_parts(index.$field.aq())?; }
+            }, index.check_codes()));
 
         #[methods(new)]
         impl $name {
@@ -204,10 +182,6 @@ macro_rules! additive_fast_scan {
         impl $name {
             fn over(d: i64, $field: $quantizer, metric: MetricType, bbs: i64) -> Result<Self> {
                 Ok($name { additive: IndexAdditiveQuantizerFastScan::new(d, $field.aq(), metric, bbs)?, $field })
-            }
-
-            fn deep_copy(&self) -> Result<Self> {
-                Ok($name { additive: self.additive.clone(), $field: self.$field.deep_copy()? })
             }
         }
 

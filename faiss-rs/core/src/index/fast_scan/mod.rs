@@ -153,6 +153,14 @@ impl IndexFastScan {
         })
     }
 
+    /// Takes the parts of codes that a file's quantizer has, where what the file says of them is the same.
+    pub fn set_parts(&mut self, m: usize) -> Result<()> {
+        let made = IndexFastScan::new(i64::from(self.d), m, self.metric_type, i64::from(self.bbs))?;
+        Error::check(self.M2 == made.M2, "M2 == roundup(M, 2)")?;
+        (self.M, self.nbits, self.ksub, self.code_size) = (m, made.nbits, made.ksub, made.code_size);
+        Ok(())
+    }
+
     /// With codes that have `aux` bytes behind their numbers of four bits.
     pub fn with_aux(self, aux: usize) -> Self {
         IndexFastScan { aux, code_size: self.M.div_ceil(2) + aux, ..self }

@@ -3,13 +3,12 @@
 use faiss_derive::{Object, methods};
 
 use super::{FastScan, IndexFastScan, check_block};
-use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{FastScanPart, Grammar};
 use crate::index::pq::IndexPQ;
-use crate::index::{Index, dim_of, header};
+use crate::index::{Index, dim_of};
 use crate::quantize::{ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores product-quantized codes of four bits, packed, and searches them exhaustively.
 ///
@@ -30,37 +29,20 @@ pub(crate) const ROW: Row = Row::of::<IndexPQFastScan>()
         let Some(part) = FastScanPart::parse(part, "PQ").filter(|part| !part.by_residual) else { return Ok(None) };
         Ok(Some(Handle::new(IndexPQFastScan::new(d, part.m, 4, metric, part.bbs)?)))
     }))
-    .format(Format {
-        fourccs: &["IPfs"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let pq = ProductQuantizer::read(input)?;
-            let (implem, bbs, qbs) = (input.i32()?, input.i32()?, input.i32()?);
-            let (ntotal2, m2) = (input.usize()?, input.usize()?);
-            Error::check(pq.nbits == 4, "ksub == 16")?;
-            let mut fast_scan = IndexFastScan::new(i64::from(base.d), pq.M, base.metric_type, i64::from(bbs))?;
-            fast_scan.base = base;
-            (fast_scan.implem, fast_scan.qbs, fast_scan.ntotal2) = (implem, qbs, ntotal2);
-            Error::check(m2 == fast_scan.M2, "M2 == roundup(M, 2)")?;
-            fast_scan.codes = input.codes()?;
-            let index = IndexPQFastScan { fast_scan, pq };
-            index.check_codes()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexPQFastScan>(object)?;
-            index.check_codes()?;
-            out.fourcc("IPfs")?;
-            header::write(index, out)?;
-            index.pq.write(out)?;
-            out.i32(index.implem)?;
-            out.i32(index.bbs)?;
-            out.i32(index.qbs)?;
-            out.usize(index.ntotal2)?;
-            out.usize(index.M2)?;
-            out.codes(index.codes.as_slice())
-        },
-    });
+    .format(crate::file_format!(IndexPQFastScan, ["IPfs"], |index| {
+        index.base;
+        index.pq;
+        index.implem;
+        index.bbs;
+        index.qbs;
+        index.ntotal2;
+        index.M2;
+        index.codes;
+        read {
+            Error::check(index.pq.nbits == 4, "ksub == 16")?;
+            index.fast_scan.set_parts(index.pq.M)?;
+        }
+    }, index.check_codes()));
 
 #[methods(new)]
 impl IndexPQFastScan {

@@ -4,18 +4,19 @@ use faiss_derive::{Object, methods};
 
 use super::{FastScan, IndexFastScan};
 use crate::base::memory::filled;
-use crate::base::object::{Object, receiver};
+use crate::base::object::Object;
 use crate::base::{Error, Handle, MetricType, Result, interrupt, threads};
 use crate::distance::collect::{Collector, Heap};
 use crate::distance::results::TopK;
 use crate::grammar::{Grammar, RaBitQPart};
 use crate::index::rabitq::{IndexRaBitQ, mean, rounding};
-use crate::index::{Index, dim_of, header, selector};
+use crate::index::{Index, dim_of, selector};
 use crate::quantize::codec::CodeDistances;
 use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
+use crate::quantize::rabitq::Sizes;
 use crate::quantize::rabitq::{CodeParts, PackedCodes, QueryFactors, RaBitQuantizer, Rounding};
 use crate::quantize::{Quantizer, QuantizerBase};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::simd::fast_scan::{GROUP, Lane, scan_packed};
 
 /// Groups of 32 vectors that are compared before what was found is looked at.
@@ -33,16 +34,10 @@ pub struct IndexRaBitQFastScan {
     /// The mean of the training vectors, which is subtracted.
     pub center: Vec<f32>,
     /// Bits that queries are rounded to, 1 to 8.
+    #[object(default = 8)]
     pub qb: u8,
     /// Round to steps around 0, as wide as suits normal variables.
     pub centered: bool,
-}
-
-impl Default for IndexRaBitQFastScan {
-    fn default() -> Self {
-        let (fast_scan, rabitq) = (IndexFastScan::default(), RaBitQuantizer::default());
-        IndexRaBitQFastScan { fast_scan, rabitq, center: Vec::new(), qb: 8, centered: false }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexRaBitQFastScan>()
@@ -52,46 +47,33 @@ pub(crate) const ROW: Row = Row::of::<IndexRaBitQFastScan>()
         }
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["Irfn", "Irfs"],
-        read: |input, code| {
-            let base = header::read(input)?;
-            let rabitq = RaBitQuantizer::read(input, true)?;
-            let (center, qb) = (input.vec()?, input.u8()?);
-            // Once, what is behind the signs of a code was by itself.
-            let behind = if code.is("Irfs") { Some(input.codes()?) } else { None };
-            let bbs = input.i32()?;
-            let (ntotal2, m2, code_size) = (input.usize()?, input.usize()?, input.usize()?);
-            let mut index = IndexRaBitQFastScan::over(i64::from(base.d), base.metric_type, i64::from(bbs), rabitq)?;
-            index.fast_scan.base = base;
-            let fits = m2 == index.M2 && (behind.is_some() || code_size == index.code_size);
-            Error::check(fits, "M2 == roundup((d + 3) / 4, 2) && code_size == rabitq.code_size")?;
-            index.fast_scan.ntotal2 = ntotal2;
-            (index.center, index.qb) = (center, qb);
-            index.fast_scan.codes = input.codes()?;
+    .format(crate::file_format!(IndexRaBitQFastScan, ["Irfn", "Irfs"], |index, code, file| {
+        index.base;
+        index.rabitq => Sizes(true);
+        index.center;
+        index.qb;
+        // Once, what is behind the signs of a code was by itself.
+        read { let behind = if code.is("Irfs") { Some(file.codes()?) } else { None }; }
+        index.bbs;
+        index.ntotal2;
+        index.M2;
+        index.code_size;
+        index.codes;
+        read {
+            let aux = index.rabitq.parts().aux();
+            if behind.is_some() { index.code_size = index.rabitq.code_size; }
+            let same = index.code_size == index.rabitq.code_size;
+            Error::check(same, "M2 == roundup((d + 3) / 4, 2) && code_size == rabitq.code_size")?;
+            let parts = index.rabitq.d.div_ceil(4);
+            index.fast_scan.set_parts(parts)?;
+            index.fast_scan = std::mem::take(&mut index.fast_scan).with_aux(aux);
             if let Some(behind) = behind {
-                let part = |i| part_behind(behind.as_slice(), i, index.aux);
-                let joined = index.layout().joined(index.ntotal as usize, index.codes.as_slice(), part)?;
+                let part = |i| part_behind(behind.as_slice(), i, aux);
+                let joined = index.layout().joined(index.ntotal as usize, index.fast_scan.codes.as_slice(), part)?;
                 index.fast_scan.codes = joined;
             }
-            index.check_codes()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexRaBitQFastScan>(object)?;
-            index.check_codes()?;
-            out.fourcc("Irfn")?;
-            header::write(index, out)?;
-            index.rabitq.write(out, true)?;
-            out.vec(&index.center)?;
-            out.u8(index.qb)?;
-            out.i32(index.bbs)?;
-            out.usize(index.ntotal2)?;
-            out.usize(index.M2)?;
-            out.usize(index.code_size)?;
-            out.codes(index.codes.as_slice())
-        },
-    });
+        }
+    }, index.check_codes()));
 
 #[methods(new)]
 impl IndexRaBitQFastScan {

@@ -3,21 +3,22 @@
 use faiss_derive::{Object, methods};
 
 use super::{IndexHNSW, over};
-use crate::base::object::{Object, cast, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared};
+use crate::base::object::{Object, cast};
+use crate::base::{Error, MetricType, Result, Shared};
 use crate::graph::Keys;
 use crate::graph::queue::Node;
 use crate::index::flat::IndexFlat;
 use crate::index::flat_ip::IndexFlatIP;
 use crate::index::flat_l2::IndexFlatL2;
-use crate::index::{Index, RangeSearchResult, header};
+use crate::index::hnsw::Rest;
+use crate::index::{Index, RangeSearchResult};
 use crate::random::RandomGenerator;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Searches full vectors along links that a GPU found. Where there is no level but the lowest, searches begin at the nearest of some random
 /// vectors, and none can be added.
-#[derive(Object)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[derive(Object, Clone)]
+#[object(methods, implements(Index), copy(hnsw_index))]
 pub struct IndexHNSWCagra {
     /// The graph and its storage.
     #[object(parent)]
@@ -25,46 +26,23 @@ pub struct IndexHNSWCagra {
     /// There is no level but the lowest, and nothing can be added.
     pub base_level_only: bool,
     /// With `base_level_only`, the number of random vectors of which the nearest begins a search.
+    #[object(default = 256)]
     pub num_base_level_search_entrypoints: i32,
     /// The type of the numbers that the GPU had: 0 for float32.
     #[object(name = "numeric_type_")]
     pub numeric_type: i32,
 }
 
-impl Default for IndexHNSWCagra {
-    fn default() -> Self {
-        IndexHNSWCagra {
-            hnsw_index: IndexHNSW::default(),
-            base_level_only: false,
-            num_base_level_search_entrypoints: 256,
-            numeric_type: 0,
-        }
-    }
-}
-
-pub(crate) const ROW: Row = Row::of::<IndexHNSWCagra>().format(Format {
-    fourccs: &["IHc2", "IHNc"],
-    read: |input, code| {
-        let base = header::read(input)?;
-        let keep_max_size_level0 = input.bool("keep_max_size_level0")?;
-        let base_level_only = input.bool("base_level_only")?;
-        let num_base_level_search_entrypoints = input.i32()?;
-        let numeric_type = if code.is("IHc2") { input.i32()? } else { 0 };
-        check_numeric_type(numeric_type)?;
-        let hnsw_index = IndexHNSW { keep_max_size_level0, ..IndexHNSW::read_rest(input, base)? };
-        Ok(Handle::new(IndexHNSWCagra { hnsw_index, base_level_only, num_base_level_search_entrypoints, numeric_type }))
-    },
-    write: |object, out| {
-        let index = receiver::<IndexHNSWCagra>(object)?;
-        out.fourcc("IHc2")?;
-        header::write(index, out)?;
-        out.bool(index.keep_max_size_level0)?;
-        out.bool(index.base_level_only)?;
-        out.i32(index.num_base_level_search_entrypoints)?;
-        out.i32(index.numeric_type)?;
-        index.write_rest(out)
-    },
-});
+pub(crate) const ROW: Row =
+    Row::of::<IndexHNSWCagra>().format(crate::file_format!(IndexHNSWCagra, ["IHc2", "IHNc"], |index, code| {
+        index.base;
+        index.keep_max_size_level0;
+        index.base_level_only;
+        index.num_base_level_search_entrypoints;
+        old (code.is("IHNc")) { index.numeric_type = 0; } else { index.numeric_type; }
+        read { check_numeric_type(index.numeric_type)?; }
+        index.hnsw_index => Rest;
+    }));
 
 /// Of the types that GPUs have, vectors here are of the first alone.
 fn check_numeric_type(numeric_type: i32) -> Result<()> {
@@ -116,10 +94,6 @@ impl IndexHNSWCagra {
 }
 
 impl IndexHNSWCagra {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSWCagra { hnsw_index: self.hnsw_index.deep_copy()?, ..*self })
-    }
-
     /// For each query the nearest of some random vectors, and its key.
     fn entry_points(&self, x: &[f32], n: usize) -> Result<Vec<Node>> {
         let storage = self.storage()?.read();

@@ -3,20 +3,19 @@
 use faiss_derive::{Object, methods};
 
 use super::IndexHNSW;
-use crate::base::object::receiver;
 use crate::base::{Handle, MetricType, Result, Shared};
 use crate::grammar::Grammar;
 use crate::index::Index;
 use crate::index::flat::IndexFlat;
 use crate::index::flat_l2::IndexFlatL2;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores the full vectors and searches them along the links of a hierarchical graph.
 ///
 /// `4 * d + 8 * M` bytes a vector and a little more; no training. `M`: links of a vertex on each level, twice as many on the lowest; 16 to 64 are
 /// usual. `hnsw.efConstruction` and `hnsw.efSearch` trade time for results.
-#[derive(Object, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[derive(Object, Clone, Default)]
+#[object(methods, implements(Index), copy(hnsw_index))]
 pub struct IndexHNSWFlat {
     /// The graph and its storage.
     #[object(parent)]
@@ -28,11 +27,9 @@ pub(crate) const ROW: Row = Row::of::<IndexHNSWFlat>()
         "" | "Flat" => Ok(Some(Handle::new(IndexHNSWFlat::new(d, m, metric)?))),
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IHNf"],
-        read: |input, _| Ok(Handle::new(IndexHNSWFlat { hnsw_index: IndexHNSW::read(input)? })),
-        write: |object, out| receiver::<IndexHNSW>(object)?.write("IHNf", out),
-    });
+    .format(crate::file_format!(IndexHNSWFlat, ["IHNf"], |index| {
+        index.hnsw_index;
+    }));
 
 #[methods(new)]
 impl IndexHNSWFlat {
@@ -44,12 +41,6 @@ impl IndexHNSWFlat {
             other => Shared::new(IndexFlat::new(d, other)?),
         };
         Ok(IndexHNSWFlat { hnsw_index: IndexHNSW { own_fields: true, ..IndexHNSW::over(storage, M)? } })
-    }
-}
-
-impl IndexHNSWFlat {
-    pub(super) fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSWFlat { hnsw_index: self.hnsw_index.deep_copy()? })
     }
 }
 

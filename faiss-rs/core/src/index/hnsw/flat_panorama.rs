@@ -2,22 +2,21 @@
 
 use faiss_derive::{Object, methods};
 
-use super::IndexHNSW;
 use super::flat::IndexHNSWFlat;
-use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result};
 use crate::grammar::{Grammar, number};
 use crate::graph::hnsw::SM_PANORAMA;
-use crate::index::{Index, header};
-use crate::registry::{Format, Row};
+use crate::index::Index;
+use crate::index::hnsw::Rest;
+use crate::registry::Row;
 use crate::storage::panorama::Panorama;
 
 /// Levels, where a description says nothing of them.
 const DEFAULT_LEVELS: i32 = 8;
 
 /// As [`IndexHNSWFlat`], by L2. It keeps the norms that Faiss's search gives vectors up by; searches here compare whole vectors and find the same.
-#[derive(Object, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[derive(Object, Clone, Default)]
+#[object(methods, implements(Index), copy(hnsw_flat))]
 pub struct IndexHNSWFlatPanorama {
     /// The graph and the vectors.
     #[object(parent)]
@@ -39,29 +38,16 @@ pub(crate) const ROW: Row = Row::of::<IndexHNSWFlatPanorama>()
         let Some(levels) = levels else { return Ok(None) };
         Ok(Some(Handle::new(IndexHNSWFlatPanorama::new(d, m, levels, metric)?)))
     }))
-    .format(Format {
-        fourccs: &["IHfP"],
-        read: |input, _| {
-            let base = header::read(input)?;
-            let num_panorama_levels = input.usize()?;
-            let cum_sums = input.vec()?;
-            let pano = Panorama::new(base.dim() * size_of::<f32>(), num_panorama_levels, 1)?;
-            let mut hnsw_flat = IndexHNSWFlat { hnsw_index: IndexHNSW::read_rest(input, base)? };
-            hnsw_flat.hnsw.search_method = SM_PANORAMA;
-            let index = IndexHNSWFlatPanorama { hnsw_flat, cum_sums, pano, num_panorama_levels };
-            index.check()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexHNSWFlatPanorama>(object)?;
-            index.check()?;
-            out.fourcc("IHfP")?;
-            header::write(index, out)?;
-            out.usize(index.num_panorama_levels)?;
-            out.vec(&index.cum_sums)?;
-            index.write_rest(out)
-        },
-    });
+    .format(crate::file_format!(IndexHNSWFlatPanorama, ["IHfP"], |index| {
+        index.base;
+        index.num_panorama_levels;
+        index.cum_sums;
+        index.hnsw_flat.hnsw_index => Rest;
+        read {
+            index.hnsw.search_method = SM_PANORAMA;
+            index.pano = Panorama::new(index.dim() * size_of::<f32>(), index.num_panorama_levels, 1)?;
+        }
+    }, index.check()));
 
 #[methods(new)]
 impl IndexHNSWFlatPanorama {
@@ -102,11 +88,6 @@ impl IndexHNSWFlatPanorama {
 }
 
 impl IndexHNSWFlatPanorama {
-    fn deep_copy(&self) -> Result<Self> {
-        let hnsw_flat = self.hnsw_flat.deep_copy()?;
-        Ok(IndexHNSWFlatPanorama { hnsw_flat, cum_sums: self.cum_sums.clone(), pano: self.pano.clone(), ..*self })
-    }
-
     /// An error where the public fields do not fit together.
     fn check(&self) -> Result<()> {
         let whole = usize::try_from(self.ntotal).is_ok_and(|n| self.cum_sums.len() == self.pano.sums_len(n));

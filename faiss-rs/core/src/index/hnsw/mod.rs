@@ -17,22 +17,23 @@ use faiss_derive::{Object, methods};
 
 use super::flat::IndexFlat;
 use super::flat_codes::IndexFlatCodes;
-use super::ivf::format::{read_index, write_index};
 use super::ivf::methods::{Found, preassigned};
 use super::stats::{HNSW_STATS, HNSWStats, RABITQ_STATS, RaBitQStats};
-use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, header, selector};
+use super::{DistanceComputer, Index, IndexBase, RangeSearchResult, selector};
 use crate::base::declare::Array;
-use crate::base::object::{FieldMut, Object, cast, cast_mut, receiver};
-use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
+use crate::base::object::{FieldMut, Object, cast, cast_mut};
+use crate::base::{Error, MetricType, Result, Shared, Value, threads};
 use crate::distance::collect::{Collector, Hit, InRange, Reservoir, order};
 use crate::distance::results::{InRadius, TopK};
 use crate::graph::hnsw::{AddOptions, SearchOptions};
 use crate::graph::queue::Node;
 use crate::graph::visited::Shelf;
 use crate::graph::{HNSW, Keys, Stats};
+use crate::index::header::{Storage, check_storage};
 use crate::index::tuning::Tuned;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::selector::IDSelectorRange;
+use crate::stream::fields::Form;
 use crate::stream::{Reader, Writer};
 
 use params::SearchParametersHNSW;
@@ -43,7 +44,7 @@ use params::SearchParametersHNSW;
 /// can't be removed. Malkov and Yashunin, Efficient and robust approximate nearest neighbor search using hierarchical navigable small world
 /// graphs, 2018.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index, Tuned), copy = deep_copy)]
+#[object(methods, implements(Index, Tuned), copy(storage, own_fields = true))]
 pub struct IndexHNSW {
     /// What every index has.
     #[object(parent)]
@@ -55,29 +56,15 @@ pub struct IndexHNSW {
     /// Holds the vectors and compares queries with them.
     pub storage: Option<Shared<dyn Index>>,
     /// Whether `add` links the vectors that have no other level than the lowest.
+    #[object(default = true)]
     pub init_level0: bool,
     /// Whether lists of links at the lowest level are filled up with the nearest vectors.
     pub keep_max_size_level0: bool,
 }
 
-impl Default for IndexHNSW {
-    fn default() -> Self {
-        IndexHNSW {
-            base: IndexBase::default(),
-            hnsw: HNSW::default(),
-            own_fields: false,
-            storage: None,
-            init_level0: true,
-            keep_max_size_level0: false,
-        }
-    }
-}
-
-pub(crate) const ROW: Row = Row::of::<IndexHNSW>().format(Format {
-    fourccs: &["IH00"],
-    read: |input, _| Ok(Handle::new(IndexHNSW::read(input)?)),
-    write: |object, out| receiver::<IndexHNSW>(object)?.write("IH00", out),
-});
+pub(crate) const ROW: Row = Row::of::<IndexHNSW>().format(crate::file_format!(IndexHNSW, ["IH00"], |index| {
+    *index;
+}));
 
 /// `over!(storage, |make| body)`: the body with `make`, which makes what compares vectors of the storage, of a type that is known where the
 /// vectors are stored as they are, so that no pair costs a virtual call.
@@ -189,14 +176,6 @@ impl IndexHNSW {
         codes.permute_entries(perm)
     }
 
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSW {
-            storage: self.storage.as_ref().map(Shared::copy).transpose()?,
-            own_fields: true,
-            ..self.clone()
-        })
-    }
-
     pub(super) fn storage(&self) -> Result<&Shared<dyn Index>> {
         let missing = "Please use IndexHNSWFlat (or variants) instead of IndexHNSW directly";
         self.storage.as_ref().ok_or_else(|| Error::failed("storage", missing))
@@ -289,38 +268,32 @@ impl IndexHNSW {
         }))?;
         Ok(out.finish())
     }
+}
 
-    pub(super) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let base = header::read(input)?;
-        IndexHNSW::read_rest(input, base)
-    }
+crate::stored!(IndexHNSW, |index| {
+    index.base;
+    *index => Rest;
+});
 
-    /// What follows the header.
-    pub(super) fn read_rest(input: &mut Reader<'_>, base: IndexBase) -> Result<Self> {
-        let mut hnsw = HNSW::read(input, base.ntotal)?;
-        hnsw.is_similarity = base.metric_type.is_similarity();
-        let storage = read_index(input)?;
-        if let Some(storage) = &storage {
-            let storage = storage.read();
-            Error::check(storage.base().d == base.d, "storage->d == d")?;
-            Error::check(storage.base().ntotal == base.ntotal, "storage->ntotal == ntotal")?;
-            Error::check(storage.base().metric_type == base.metric_type, "storage->metric_type == metric_type")?;
+/// What follows the header of a graph's index, and the fields that some kinds have behind it.
+pub(crate) struct Rest;
+
+impl Form<IndexHNSW> for Rest {
+    fn read(&self, index: &mut IndexHNSW, input: &mut Reader<'_>) -> Result<()> {
+        crate::read_fields!(input; index { index.hnsw; index.storage => Storage; });
+        index.hnsw.check_read(index.ntotal)?;
+        index.hnsw.is_similarity = index.metric_type.is_similarity();
+        check_storage(index.storage.as_ref(), &index.base)?;
+        if let Some(storage) = &index.storage {
+            let same = storage.read().base().metric_type == index.metric_type;
+            Error::check(same, "storage->metric_type == metric_type")?;
         }
-        let own_fields = storage.is_some();
-        Ok(IndexHNSW { base, hnsw, storage, own_fields, ..Default::default() })
+        index.own_fields = index.storage.is_some();
+        Ok(())
     }
-
-    pub(super) fn write(&self, code: &str, out: &mut Writer<'_>) -> Result<()> {
-        out.fourcc(code)?;
-        header::write(self, out)?;
-        self.write_rest(out)
-    }
-
-    /// What follows the header.
-    pub(super) fn write_rest(&self, out: &mut Writer<'_>) -> Result<()> {
-        self.hnsw.write(out)?;
-        let skip = out.has_flag(crate::stream::IO_FLAG_SKIP_STORAGE);
-        write_index(self.storage.as_ref().filter(|_| !skip), out)
+    fn write(&self, index: &IndexHNSW, out: &mut Writer<'_>) -> Result<()> {
+        crate::write_fields!(out; index { index.hnsw; index.storage => Storage; });
+        Ok(())
     }
 }
 

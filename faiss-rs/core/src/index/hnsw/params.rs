@@ -15,22 +15,14 @@ pub struct SearchParametersHNSW {
     #[object(parent)]
     pub base: SearchParameters,
     /// Candidates kept.
+    #[object(default = 16)]
     pub efSearch: i32,
     /// A search ends at a candidate to which `efSearch` seen vertices are nearer; without it, after `efSearch` candidates.
+    #[object(default = true)]
     pub check_relative_distance: bool,
     /// Candidates are kept in one bounded queue, and not in two heaps.
+    #[object(default = true)]
     pub bounded_queue: bool,
-}
-
-impl Default for SearchParametersHNSW {
-    fn default() -> Self {
-        SearchParametersHNSW {
-            base: SearchParameters::default(),
-            efSearch: 16,
-            check_relative_distance: true,
-            bounded_queue: true,
-        }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<SearchParametersHNSW>();

@@ -3,16 +3,16 @@
 use faiss_derive::{Object, methods};
 
 use super::IndexHNSW;
-use crate::base::object::{cast_mut, receiver};
+use crate::base::object::cast_mut;
 use crate::base::{Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
 use crate::index::pq::IndexPQ;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores product-quantized codes and searches them along the links of a hierarchical graph.
 #[derive(Object, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(hnsw_index))]
 pub struct IndexHNSWPQ {
     /// The graph and its storage.
     #[object(parent)]
@@ -29,18 +29,14 @@ pub(crate) const ROW: Row = Row::of::<IndexHNSWPQ>()
         }
         Ok(Some(Handle::new(index)))
     }))
-    .format(Format {
-        fourccs: &["IHNp"],
-        read: |input, _| {
-            let skip_table = input.has_flag(crate::stream::IO_FLAG_PQ_SKIP_SDC_TABLE);
-            let index = IndexHNSWPQ { hnsw_index: IndexHNSW::read(input)? };
-            if !skip_table {
+    .format(crate::file_format!(IndexHNSWPQ, ["IHNp"], |index, _code, file| {
+        index.hnsw_index;
+        read {
+            if !file.has_flag(crate::stream::IO_FLAG_PQ_SKIP_SDC_TABLE) {
                 index.compute_sdc_table()?;
             }
-            Ok(Handle::new(index))
-        },
-        write: |object, out| receiver::<IndexHNSW>(object)?.write("IHNp", out),
-    });
+        }
+    }));
 
 #[methods(new)]
 impl IndexHNSWPQ {
@@ -61,10 +57,6 @@ impl IndexHNSWPQ {
 }
 
 impl IndexHNSWPQ {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSWPQ { hnsw_index: self.hnsw_index.deep_copy()? })
-    }
-
     /// Distances between centroids, as Faiss keeps them for graphs.
     fn compute_sdc_table(&self) -> Result<()> {
         if let Some(storage) = &self.hnsw_index.storage

@@ -3,18 +3,17 @@
 use faiss_derive::{Object, methods};
 
 use super::IndexHNSW;
-use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, RaBitQPart};
 use crate::graph::hnsw::SM_RABITQ;
 use crate::index::Index;
 use crate::index::rabitq::IndexRaBitQ;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores RaBitQ codes and searches them along the links of a hierarchical graph, by L2. Of codes of several bits, searches look at the signs first, and at
 /// the rest where the vector may be among the best.
-#[derive(Object, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[derive(Object, Clone, Default)]
+#[object(methods, implements(Index), copy(hnsw_index))]
 pub struct IndexHNSWRaBitQ {
     /// The graph and its storage.
     #[object(parent)]
@@ -28,18 +27,11 @@ pub(crate) const ROW: Row = Row::of::<IndexHNSWRaBitQ>()
         Some(RaBitQPart { nb_bits, bbs: None }) => Ok(Some(Handle::new(IndexHNSWRaBitQ::new(d, m, nb_bits, metric)?))),
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IHNr"],
-        read: |input, _| {
-            let hnsw_index = IndexHNSW::read(input)?;
-            Ok(Handle::new(IndexHNSWRaBitQ::staged(hnsw_index, input.bool("staged")?)))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexHNSWRaBitQ>(object)?;
-            index.hnsw_index.write("IHNr", out)?;
-            out.bool(index.staged)
-        },
-    });
+    .format(crate::file_format!(IndexHNSWRaBitQ, ["IHNr"], |index| {
+        index.hnsw_index;
+        index.staged;
+        read { index.set_search_method(); }
+    }));
 
 #[methods(new)]
 impl IndexHNSWRaBitQ {
@@ -62,15 +54,16 @@ impl IndexHNSWRaBitQ {
 }
 
 impl IndexHNSWRaBitQ {
-    fn staged(mut hnsw_index: IndexHNSW, staged: bool) -> Self {
-        if staged {
-            hnsw_index.hnsw.search_method = SM_RABITQ;
-        }
-        IndexHNSWRaBitQ { hnsw_index, staged }
+    fn staged(hnsw_index: IndexHNSW, staged: bool) -> Self {
+        let mut index = IndexHNSWRaBitQ { hnsw_index, staged };
+        index.set_search_method();
+        index
     }
 
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSWRaBitQ { hnsw_index: self.hnsw_index.deep_copy()?, staged: self.staged })
+    fn set_search_method(&mut self) {
+        if self.staged {
+            self.hnsw.search_method = SM_RABITQ;
+        }
     }
 }
 

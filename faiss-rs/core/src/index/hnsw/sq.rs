@@ -3,16 +3,15 @@
 use faiss_derive::{Object, methods};
 
 use super::IndexHNSW;
-use crate::base::object::receiver;
 use crate::base::{Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, sq_part};
 use crate::index::Index;
 use crate::index::scalar::IndexScalarQuantizer;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores scalar-quantized codes and searches them along the links of a hierarchical graph.
 #[derive(Object, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(hnsw_index))]
 pub struct IndexHNSWSQ {
     /// The graph and its storage.
     #[object(parent)]
@@ -24,11 +23,9 @@ pub(crate) const ROW: Row = Row::of::<IndexHNSWSQ>()
         Some(qtype) => Ok(Some(Handle::new(IndexHNSWSQ::new(d, qtype, m, metric)?))),
         None => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IHNs"],
-        read: |input, _| Ok(Handle::new(IndexHNSWSQ { hnsw_index: IndexHNSW::read(input)? })),
-        write: |object, out| receiver::<IndexHNSW>(object)?.write("IHNs", out),
-    });
+    .format(crate::file_format!(IndexHNSWSQ, ["IHNs"], |index| {
+        index.hnsw_index;
+    }));
 
 #[methods(new)]
 impl IndexHNSWSQ {
@@ -40,12 +37,6 @@ impl IndexHNSWSQ {
         let mut hnsw_index = IndexHNSW { own_fields: true, ..IndexHNSW::over(Shared::new(storage), M)? };
         hnsw_index.is_trained = is_trained;
         Ok(IndexHNSWSQ { hnsw_index })
-    }
-}
-
-impl IndexHNSWSQ {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSWSQ { hnsw_index: self.hnsw_index.deep_copy()? })
     }
 }
 

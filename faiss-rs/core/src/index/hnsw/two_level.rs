@@ -3,18 +3,18 @@
 use faiss_derive::{Object, methods};
 
 use super::IndexHNSW;
-use crate::base::object::{cast, cast_mut, receiver};
+use crate::base::object::{cast, cast_mut};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, number};
 use crate::index::Index;
 use crate::index::ivf::pq::IndexIVFPQ;
 use crate::index::two_layer::{Index2Layer, Level1Quantizer};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Stores for each vector the nearest of some centroids and the code of the difference, and searches them along the links of a hierarchical
 /// graph.
 #[derive(Object, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[object(methods, implements(Index), copy(hnsw_index))]
 pub struct IndexHNSW2Level {
     /// The graph and its storage.
     #[object(parent)]
@@ -34,24 +34,19 @@ pub(crate) const ROW: Row = Row::of::<IndexHNSW2Level>()
         }
         Ok(Some(Handle::new(index)))
     }))
-    .format(Format {
-        fourccs: &["IHN2"],
-        read: |input, _| {
-            let hnsw_index = IndexHNSW::read(input)?;
-            if let Some(storage) = &hnsw_index.storage {
+    .format(crate::file_format!(IndexHNSW2Level, ["IHN2"], |index| {
+        index.hnsw_index;
+        read {
+            if let Some(storage) = &index.storage {
                 let mut storage = storage.write();
                 match cast_mut::<IndexIVFPQ>(&mut *storage) {
                     // As `flip_to_ivf` leaves it, which files need not say.
                     Some(ivf) => ivf.make_direct_map(true)?,
-                    None => {
-                        Error::check(cast::<Index2Layer>(&*storage).is_some(), "dynamic_cast<Index2Layer*>(storage)")?
-                    }
+                    None => Error::check(cast::<Index2Layer>(&*storage).is_some(), "dynamic_cast<Index2Layer*>(storage)")?,
                 }
             }
-            Ok(Handle::new(IndexHNSW2Level { hnsw_index }))
-        },
-        write: |object, out| receiver::<IndexHNSW>(object)?.write("IHN2", out),
-    });
+        }
+    }));
 
 #[methods(new)]
 impl IndexHNSW2Level {
@@ -82,12 +77,6 @@ impl IndexHNSW2Level {
         };
         self.hnsw_index.storage = Some(Shared::new(flipped));
         Ok(())
-    }
-}
-
-impl IndexHNSW2Level {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexHNSW2Level { hnsw_index: self.hnsw_index.deep_copy()? })
     }
 }
 

@@ -2,11 +2,12 @@
 
 use faiss_derive::{Object, methods};
 
-use super::{IndexIVF, InvertedFile, codec, format};
+use super::{IndexIVF, InvertedFile, codec};
 use crate::base::object::receiver;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{AdditivePart, Grammar};
 use crate::index::additive::OfPart;
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::{Index, dim_of};
 use crate::quantize::Quantizer;
 use crate::quantize::additive::equal_bits;
@@ -14,11 +15,11 @@ use crate::quantize::additive::residual::bits_of;
 use crate::quantize::additive::{
     Additive, LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer, ResidualQuantizer,
 };
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 
 /// Base of the inverted files of codes of additive quantizers.
 #[derive(Object, Default, Clone)]
-#[object(abstract)]
+#[object(abstract, copy(ivf))]
 pub struct IndexIVFAdditiveQuantizer {
     /// The inverted file.
     #[object(parent)]
@@ -33,7 +34,7 @@ macro_rules! additive_inverted_file {
     ($(#[$doc:meta])* $name:ident, $field:ident: $quantizer:ident, $row:ident, $fourcc:literal) => {
         $(#[$doc])*
         #[derive(Object, Clone, Default)]
-        #[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+        #[object(methods, implements(Index, InvertedFile), copy(additive, $field))]
         pub struct $name {
             /// The lists of codes.
             #[object(parent)]
@@ -49,29 +50,15 @@ macro_rules! additive_inverted_file {
                 let quantizer = over.quantizer.clone();
                 Ok(Some(Handle::new($name::over(quantizer, over.d, over.nlist, $field, over.metric, true)?)))
             }))
-            .format(Format {
-                fourccs: &[$fourcc],
-                read: |input, _| {
-                    let mut ivf = format::read_header(input)?;
-                    ivf.code_size = input.usize()?;
-                    let $field = $quantizer::read(input)?;
-                    codec::check(&ivf, &$field)?;
-                    ivf.by_residual = input.bool("by_residual")?;
-                    let use_precomputed_table = input.i32()?;
-                    format::read_lists(&mut ivf, input)?;
-                    Ok(Handle::new($name { additive: IndexIVFAdditiveQuantizer { ivf, use_precomputed_table }, $field }))
-                },
-                write: |object, out| {
-                    let index = receiver::<$name>(object)?;
-                    out.fourcc($fourcc)?;
-                    format::write_header(index, out)?;
-                    out.usize(index.code_size)?;
-                    index.$field.write(out)?;
-                    out.bool(index.by_residual)?;
-                    out.i32(index.use_precomputed_table)?;
-                    format::write_lists(index, out)
-                },
-            });
+            .format(crate::file_format!($name, [$fourcc], |index, code| {
+                index.ivf => Header(code);
+                index.code_size;
+                index.$field;
+                read { codec::check(index, &index.$field)?; }
+                index.by_residual;
+                index.use_precomputed_table;
+                index.ivf => Lists;
+            }));
 
         impl $name {
             fn over(
@@ -86,11 +73,6 @@ macro_rules! additive_inverted_file {
                 ivf.is_trained = false;
                 Ok($name { additive: IndexIVFAdditiveQuantizer { ivf, use_precomputed_table: 0 }, $field })
             }
-
-            fn deep_copy(&self) -> Result<Self> {
-                let additive = IndexIVFAdditiveQuantizer { ivf: self.additive.ivf.deep_copy()?, ..self.additive.clone() };
-                Ok($name { additive, $field: self.$field.deep_copy()? })
-            }
         }
 
         impl Index for $name {
@@ -98,18 +80,7 @@ macro_rules! additive_inverted_file {
         }
 
         impl InvertedFile for $name {
-            fn ivf(&self) -> &IndexIVF {
-                &self.additive.ivf
-            }
-            fn ivf_mut(&mut self) -> &mut IndexIVF {
-                &mut self.additive.ivf
-            }
-            fn codec(&self) -> Result<&dyn Quantizer> {
-                Ok(&self.$field)
-            }
-            fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
-                Ok(&mut self.$field)
-            }
+            crate::lists_and_codec!(additive.ivf, $field);
             fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {
                 let theirs = receiver::<$name>(other)?;
                 let same = theirs.$field.aq().codebooks == self.$field.aq().codebooks;

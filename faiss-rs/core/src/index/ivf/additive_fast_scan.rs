@@ -13,29 +13,27 @@ use super::edit::{add_centroids, to_encode};
 use super::fast_scan::{
     FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs, searcher,
 };
-use super::{IndexIVF, InvertedFile, Pairs, Searcher, codec, format};
-use crate::base::object::{Object, receiver};
+use super::{InvertedFile, Pairs, Search, Searcher, codec};
+use crate::base::object::{DeepCopy, receiver};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{AdditiveFastScanPart, Grammar};
 use crate::index::additive::OfPart;
 use crate::index::fast_scan::additive::{estimate_norm_scale, norm_factor, train_points};
 use crate::index::fast_scan::check_block;
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::{Index, dim_of};
-use crate::quantize::Quantizer;
 use crate::quantize::additive::{
     Additive, AdditiveQuantizer, LocalSearchQuantizer, ProductLocalSearchQuantizer, ProductResidualQuantizer,
     ResidualQuantizer,
 };
 use crate::quantize::fast_scan::KSUB;
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::simd;
-use crate::storage::lists::InvertedLists;
-use crate::stream::{Reader, Writer};
 
 /// Base of the inverted files of packed codes of additive quantizers. Distances of L2 are without the query's own norm.
 #[derive(Object, Clone)]
-#[object(abstract)]
+#[object(abstract, copy(fast_scan))]
 pub struct IndexIVFAdditiveQuantizerFastScan {
     /// The packed lists.
     #[object(parent)]
@@ -43,6 +41,7 @@ pub struct IndexIVFAdditiveQuantizerFastScan {
     /// Divide the tables of norms by `norm_scale` before they are rounded, and multiply what is found in them.
     pub rescale_norm: bool,
     /// By how much norms spread more than products do.
+    #[object(default = 1)]
     pub norm_scale: i32,
     /// The most vectors that the quantizer is trained by.
     pub max_train_points: usize,
@@ -50,14 +49,32 @@ pub struct IndexIVFAdditiveQuantizerFastScan {
 
 pub(crate) const ROW: Row = Row::of::<IndexIVFAdditiveQuantizerFastScan>();
 
-impl Default for IndexIVFAdditiveQuantizerFastScan {
-    fn default() -> Self {
-        let fast_scan = IndexIVFFastScan::default();
-        IndexIVFAdditiveQuantizerFastScan { fast_scan, rescale_norm: false, norm_scale: 1, max_train_points: 0 }
-    }
-}
+// What is between the quantizer and the lists in files.
+crate::stored!(IndexIVFAdditiveQuantizerFastScan, |own| {
+    own.by_residual;
+    own.implem;
+    own.bbs;
+    own.qbs;
+    own.M;
+    own.nbits;
+    own.ksub;
+    own.code_size;
+    own.qbs2;
+    own.M2;
+    own.rescale_norm;
+    own.norm_scale;
+    own.max_train_points;
+});
 
 impl IndexIVFAdditiveQuantizerFastScan {
+    /// An error where what a file says of the codes is not what they are.
+    fn check_parts(&mut self, aq: &AdditiveQuantizer) -> Result<()> {
+        aq.check_packed(self.metric_type)?;
+        let same = (self.M, self.nbits, self.ksub) == (aq.packed_parts(), 4, KSUB);
+        Error::check(same, "M, nbits and ksub are those of the quantizer")?;
+        self.fast_scan.set_parts(aq.packed_parts(), aq.base.code_size, aq.base.d)
+    }
+
     fn new(
         quantizer: Shared<dyn Index>,
         d: i64,
@@ -77,36 +94,6 @@ impl IndexIVFAdditiveQuantizerFastScan {
 
     fn factor(&self) -> u16 {
         norm_factor(self.rescale_norm, self.norm_scale, self.fast_scan.metric_type)
-    }
-
-    fn write_sizes(&self, out: &mut Writer<'_>) -> Result<()> {
-        let own = &self.fast_scan;
-        out.bool(own.by_residual)?;
-        [own.implem, own.bbs, own.qbs].into_iter().try_for_each(|v| out.i32(v))?;
-        let sizes = [own.M, own.nbits, own.ksub, own.code_size, own.qbs2, own.M2];
-        sizes.into_iter().try_for_each(|v| out.usize(v))?;
-        out.bool(self.rescale_norm)?;
-        out.i32(self.norm_scale)?;
-        out.usize(self.max_train_points)
-    }
-
-    fn read_sizes(mut ivf: IndexIVF, aq: &AdditiveQuantizer, input: &mut Reader<'_>) -> Result<Self> {
-        aq.check_packed(ivf.metric_type)?;
-        ivf.by_residual = input.bool("by_residual")?;
-        let (implem, bbs, qbs) = (input.i32()?, input.i32()?, input.i32()?);
-        let sizes = (input.usize()?, input.usize()?, input.usize()?, input.usize()?);
-        let (qbs2, m2) = (input.usize()?, input.usize()?);
-        let m = aq.packed_parts();
-        let same = sizes == (m, 4, KSUB, aq.base.code_size) && m2 == m.next_multiple_of(2) && aq.base.d == ivf.dim();
-        Error::check(same, "d, M, nbits, ksub, code_size and M2 are those of the quantizer")?;
-        ivf.code_size = aq.base.code_size;
-        let (rescale_norm, norm_scale) = (input.bool("rescale_norm")?, input.i32()?);
-        let max_train_points = input.usize()?;
-        let bbs = check_block(i64::from(bbs))?;
-        format::read_lists(&mut ivf, input)?;
-        let own =
-            IndexIVFFastScan { ivf, bbs, M: m, nbits: 4, ksub: KSUB, M2: m2, implem, qbs, qbs2, ..Default::default() };
-        Ok(IndexIVFAdditiveQuantizerFastScan { fast_scan: own, rescale_norm, norm_scale, max_train_points })
     }
 
     /// Whether codes have norms that centroids are part of.
@@ -186,7 +173,7 @@ macro_rules! additive_fast_scan_file {
     ) => {
         $(#[$doc])*
         #[derive(Object, Clone, Default)]
-        #[object(methods, implements(Index, InvertedFile, FastScanFile), copy = deep_copy)]
+        #[object(methods, implements(Index, InvertedFile, FastScanFile), copy(additive, $field))]
         pub struct $name {
             /// The packed lists.
             #[object(parent)]
@@ -204,23 +191,13 @@ macro_rules! additive_fast_scan_file {
                 index.by_residual = part.by_residual;
                 Ok(Some(Handle::new(index)))
             }))
-            .format(Format {
-                fourccs: &[$fourcc],
-                read: |input, _| {
-                    let ivf = format::read_header(input)?;
-                    let $field = $quantizer::read(input)?;
-                    let additive = IndexIVFAdditiveQuantizerFastScan::read_sizes(ivf, $field.aq(), input)?;
-                    Ok(Handle::new($name { additive, $field }))
-                },
-                write: |object, out| {
-                    let index = receiver::<$name>(object)?;
-                    out.fourcc($fourcc)?;
-                    format::write_header(index, out)?;
-                    index.$field.write(out)?;
-                    index.additive.write_sizes(out)?;
-                    format::write_lists(index, out)
-                },
-            });
+            .format(crate::file_format!($name, [$fourcc], |index, code| {
+                index.ivf => Header(code);
+                index.$field;
+                index.additive;
+                read { index.additive.check_parts(index.$field.aq())?; }
+                index.ivf => Lists;
+            }));
 
         #[methods(new)]
         impl $name {
@@ -293,12 +270,6 @@ macro_rules! additive_fast_scan_file {
                 let additive = IndexIVFAdditiveQuantizerFastScan::new(quantizer, d, nlist, aq, metric, bbs, own_invlists)?;
                 Ok($name { additive, $field })
             }
-
-            fn deep_copy(&self) -> Result<Self> {
-                let fast_scan = self.additive.fast_scan.deep_copy()?;
-                let additive = IndexIVFAdditiveQuantizerFastScan { fast_scan, ..self.additive.clone() };
-                Ok($name { additive, $field: self.$field.deep_copy()? })
-            }
         }
 
         impl Index for $name {
@@ -306,18 +277,7 @@ macro_rules! additive_fast_scan_file {
         }
 
         impl InvertedFile for $name {
-            fn ivf(&self) -> &IndexIVF {
-                &self.additive.fast_scan.ivf
-            }
-            fn ivf_mut(&mut self) -> &mut IndexIVF {
-                &mut self.additive.fast_scan.ivf
-            }
-            fn codec(&self) -> Result<&dyn Quantizer> {
-                Ok(&self.$field)
-            }
-            fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
-                Ok(&mut self.$field)
-            }
+            crate::lists_and_codec!(additive.fast_scan.ivf, $field);
             fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
                 self.additive.encode(&self.$field, x, list_nos, codes)
             }
@@ -332,14 +292,8 @@ macro_rules! additive_fast_scan_file {
                 let same = theirs.$field.aq().codebooks == self.$field.aq().codebooks && theirs.bbs == self.bbs;
                 Error::check(same, "other's codebooks are the same && other->bbs == bbs")
             }
-            fn searcher<'a>(
-                &'a self,
-                quantizer: &'a dyn Index,
-                _lists: &'a dyn InvertedLists,
-                _visits: usize,
-                _params: Option<&dyn Object>,
-            ) -> Result<Option<Box<dyn Searcher + 'a>>> {
-                searcher(self, quantizer)
+            fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
+                searcher(self, search.quantizer)
             }
             fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
                 search_pairs(self, pairs, k, out).map(|()| true)

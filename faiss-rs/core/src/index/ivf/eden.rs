@@ -3,19 +3,18 @@
 use faiss_derive::{Object, methods};
 
 use super::rabitq::centroids;
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
-use crate::base::object::{Object, receiver};
+use super::{IndexIVF, InvertedFile, Scanner, Search, Searcher};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, bits_of};
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::{Index, dim_of};
 use crate::quantize::ScalarQuantizer;
 use crate::quantize::eden::{self, Eden, EdenDistances};
-use crate::registry::{Format, Row};
-use crate::storage::lists::InvertedLists;
+use crate::registry::Row;
 
 /// Stores vectors less the centroids of their lists by levels of the normal distribution and a scale.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy(ivf))]
 pub struct IndexIVFEDEN {
     /// The inverted file.
     #[object(parent)]
@@ -24,13 +23,8 @@ pub struct IndexIVFEDEN {
     #[object(readonly)]
     pub sq: ScalarQuantizer,
     /// `EDENScaleType_UNBIASED` or `EDENScaleType_BIASED`.
+    #[object(default = eden::UNBIASED)]
     pub scale_type: i32,
-}
-
-impl Default for IndexIVFEDEN {
-    fn default() -> Self {
-        IndexIVFEDEN { ivf: IndexIVF::default(), sq: ScalarQuantizer::default(), scale_type: eden::UNBIASED }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexIVFEDEN>()
@@ -42,28 +36,18 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFEDEN>()
         }
         None => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IwEe", "IwEd"],
-        read: |input, fourcc| {
-            let mut ivf = format::read_header(input)?;
-            let (sq, scale_type) = Eden::read(input, ivf.metric_type, fourcc.is("IwEe"))?;
-            ivf.code_size = input.usize()?;
-            ivf.by_residual = input.bool("by_residual")?;
-            format::read_lists(&mut ivf, input)?;
-            let index = IndexIVFEDEN { ivf, sq, scale_type };
-            index.eden()?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFEDEN>(object)?;
-            out.fourcc("IwEe")?;
-            format::write_header(index, out)?;
-            index.eden()?.write(index.metric_type, out)?;
-            out.usize(index.code_size)?;
-            out.bool(index.by_residual)?;
-            format::write_lists(index, out)
-        },
-    });
+    .format(crate::file_format!(IndexIVFEDEN, ["IwEe", "IwEd"], |index, code| {
+        index.ivf => Header(code);
+        index.sq.d;
+        index.code_size;
+        same (index.metric_type) "the quantizer's metric_type is the index's";
+        index.sq.bits;
+        old (code.is("IwEd")) {} else { index.scale_type; }
+        read { index.sq = eden::read_levels(&index.sq, index.scale_type, index.code_size)?; }
+        same (index.code_size) "code_size is that of d and nb_bits";
+        index.by_residual;
+        index.ivf => Lists;
+    }, index.eden()));
 
 #[methods(new)]
 impl IndexIVFEDEN {
@@ -88,10 +72,6 @@ impl IndexIVFEDEN {
 }
 
 impl IndexIVFEDEN {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFEDEN { ivf: self.ivf.deep_copy()?, ..self.clone() })
-    }
-
     /// The coder, after a check that the fields fit together.
     fn eden(&self) -> Result<Eden<'_>> {
         let eden = Eden::new(&self.sq, self.scale_type)?;
@@ -105,12 +85,7 @@ impl Index for IndexIVFEDEN {
 }
 
 impl InvertedFile for IndexIVFEDEN {
-    fn ivf(&self) -> &IndexIVF {
-        &self.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.ivf
-    }
+    crate::lists_and_codec!(ivf);
     fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
         self.eden().map(|_| ())
     }
@@ -122,15 +97,9 @@ impl InvertedFile for IndexIVFEDEN {
         let eden = self.eden()?;
         if list_nos.is_empty() { Ok(()) } else { eden.decode(codes, &centroids(self, list_nos)?, x) }
     }
-    fn searcher<'a>(
-        &'a self,
-        quantizer: &'a dyn Index,
-        _lists: &'a dyn InvertedLists,
-        _visits: usize,
-        _params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
         self.eden()?;
-        Ok(Some(Box::new(Residuals { index: self, quantizer })))
+        Ok(Some(Box::new(Residuals { index: self, quantizer: search.quantizer })))
     }
 }
 

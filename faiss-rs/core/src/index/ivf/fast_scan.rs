@@ -31,7 +31,7 @@ const PREFETCH: usize = 2048;
 
 /// Base of the inverted files of packed codes of four bits.
 #[derive(Object, Clone, Default)]
-#[object(abstract, methods)]
+#[object(abstract, methods, copy(ivf))]
 pub struct IndexIVFFastScan {
     /// The inverted file.
     #[object(parent)]
@@ -157,13 +157,18 @@ impl IndexIVFFastScan {
         Ok(self)
     }
 
+    /// Takes the parts of codes that a file's quantizer has, `code_size` bytes for `d` numbers, where what the file says of them is the same.
+    pub fn set_parts(&mut self, m: usize, code_size: usize, d: usize) -> Result<()> {
+        let same = self.M2 == m.next_multiple_of(2) && self.code_size == code_size && self.dim() == d;
+        Error::check(same, "M2 == roundup(M, 2), and code_size and d are the quantizer's")?;
+        self.bbs = check_block(i64::from(self.bbs))?;
+        (self.M, self.nbits, self.ksub) = (m, 4, KSUB);
+        Ok(())
+    }
+
     /// How blocks of codes are laid out.
     pub fn packer(&self) -> Result<CodePackerPQ4> {
         CodePackerPQ4::with_aux(self.M, usize::try_from(self.bbs).unwrap_or(0), self.aux)
-    }
-
-    pub(crate) fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFFastScan { ivf: self.ivf.deep_copy()?, ..self.clone() })
     }
 
     /// Makes `orig_invlists` of the packed lists.

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use faiss_derive::{Object, methods};
 
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
-use crate::base::object::{Object, cast, receiver};
+use super::{IndexIVF, InvertedFile, Scanner, Search, Searcher};
+use crate::base::object::cast;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::extra;
 use crate::grammar::Grammar;
+use crate::index::ivf::format::{Header, ListsOf};
 use crate::index::{Index, dim_of};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::simd;
-use crate::storage::lists::InvertedLists;
 
 /// Stores full vectors in the lists of a coarse quantizer.
 ///
@@ -20,17 +20,11 @@ use crate::storage::lists::InvertedLists;
 /// of lists; 4 to 16 times the square root of the number of vectors is usual, and 39 training vectors a list are the least that k-means takes
 /// without a warning. `nprobe` (1 at first): lists that a search looks into.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy(ivf))]
 pub struct IndexIVFFlat {
     /// The inverted file.
-    #[object(parent)]
+    #[object(parent, default = IndexIVF { by_residual: false, ..Default::default() })]
     pub ivf: IndexIVF,
-}
-
-impl Default for IndexIVFFlat {
-    fn default() -> Self {
-        IndexIVFFlat { ivf: IndexIVF { by_residual: false, ..Default::default() } }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexIVFFlat>()
@@ -40,22 +34,11 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFFlat>()
         }
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IwFl", "IvFl", "IvFL"],
-        read: |input, code| {
-            let (mut ivf, old) = format::read_header_of(code, input)?;
-            ivf.code_size = ivf.dim() * size_of::<f32>();
-            ivf.by_residual = false;
-            format::read_lists_of(&mut ivf, old, code.is("IvFl"), input)?;
-            Ok(Handle::new(IndexIVFFlat { ivf }))
-        },
-        write: |object, out| {
-            let ivf = &receiver::<IndexIVFFlat>(object)?.ivf;
-            out.fourcc("IwFl")?;
-            format::write_header(ivf, out)?;
-            format::write_lists(ivf, out)
-        },
-    });
+    .format(crate::file_format!(IndexIVFFlat, ["IwFl", "IvFl", "IvFL"], |index, code| {
+        index.ivf => Header(code);
+        read { index.code_size = index.dim() * size_of::<f32>(); }
+        index.ivf => ListsOf { floats: code.is("IvFl") };
+    }));
 
 #[methods(new)]
 impl IndexIVFFlat {
@@ -75,23 +58,12 @@ impl IndexIVFFlat {
     }
 }
 
-impl IndexIVFFlat {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFFlat { ivf: self.ivf.deep_copy()? })
-    }
-}
-
 impl Index for IndexIVFFlat {
     crate::inverted_file_index!();
 }
 
 impl InvertedFile for IndexIVFFlat {
-    fn ivf(&self) -> &IndexIVF {
-        &self.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.ivf
-    }
+    crate::lists_and_codec!(ivf);
     fn encode_vectors(&self, x: &[f32], _list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
         Error::check(codes.len() == size_of_val(x), "codes.size() == n * code_size")?;
         codes.copy_from_slice(bytemuck::cast_slice(x));
@@ -109,13 +81,7 @@ impl InvertedFile for IndexIVFFlat {
         bytemuck::cast_slice_mut(x).copy_from_slice(codes);
         Ok(())
     }
-    fn searcher<'a>(
-        &'a self,
-        _quantizer: &'a dyn Index,
-        _lists: &'a dyn InvertedLists,
-        _visits: usize,
-        _params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    fn searcher<'a>(&'a self, _search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
         Error::check(self.code_size == self.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
         Ok(Some(Box::new(FlatSearcher { metric: self.metric_type, arg: self.metric_arg, d: self.dim() })))
     }

@@ -5,18 +5,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use faiss_derive::{Object, methods};
 
 use super::flat::IndexIVFFlat;
-use super::{IndexIVF, InvertedFile, Searcher, edit, format};
-use crate::base::object::{Object, receiver};
+use super::{IndexIVF, InvertedFile, Search, Searcher, edit};
+use crate::base::object::Object;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::Grammar;
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::{Index, RangeSearchResult};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::selector::IDSelector;
-use crate::storage::lists::InvertedLists;
+use crate::stream::fields::Form;
+use crate::stream::{Reader, Writer};
 
 /// Stores full vectors in the lists of a coarse quantizer, equal ones once; a search finds all their ids.
 #[derive(Object, Clone, Default)]
-#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy(flat))]
 pub struct IndexIVFFlatDedup {
     /// The lists of vectors.
     #[object(parent)]
@@ -33,29 +35,28 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFFlatDedup>()
         }
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["IwFd"],
-        read: |input, _| {
-            let mut ivf = format::read_header(input)?;
-            ivf.by_residual = false;
-            ivf.code_size = ivf.dim() * size_of::<f32>();
-            let pairs: Vec<i64> = input.vec()?;
-            Error::check(pairs.len().is_multiple_of(2), "tab.size() % 2 == 0")?;
-            let mut instances: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-            pairs.chunks_exact(2).for_each(|pair| instances.entry(pair[0]).or_default().push(pair[1]));
-            format::read_lists(&mut ivf, input)?;
-            Ok(Handle::new(IndexIVFFlatDedup { flat: IndexIVFFlat { ivf }, instances }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFFlatDedup>(object)?;
-            out.fourcc("IwFd")?;
-            format::write_header(index, out)?;
-            let pairs =
-                index.instances.iter().flat_map(|(id, others)| others.iter().flat_map(move |other| [*id, *other]));
-            out.vec(&pairs.collect::<Vec<i64>>())?;
-            format::write_lists(index, out)
-        },
-    });
+    .format(crate::file_format!(IndexIVFFlatDedup, ["IwFd"], |index, code| {
+        index.ivf => Header(code);
+        read { index.code_size = index.dim() * size_of::<f32>(); }
+        index.instances => Pairs;
+        index.ivf => Lists;
+    }));
+
+/// Each id that vectors are stored by, with each of the others that they have.
+struct Pairs;
+
+impl Form<BTreeMap<i64, Vec<i64>>> for Pairs {
+    fn read(&self, instances: &mut BTreeMap<i64, Vec<i64>>, input: &mut Reader<'_>) -> Result<()> {
+        let pairs: Vec<i64> = input.vec()?;
+        Error::check(pairs.len().is_multiple_of(2), "tab.size() % 2 == 0")?;
+        pairs.chunks_exact(2).for_each(|pair| instances.entry(pair[0]).or_default().push(pair[1]));
+        Ok(())
+    }
+    fn write(&self, instances: &BTreeMap<i64, Vec<i64>>, out: &mut Writer<'_>) -> Result<()> {
+        let pairs = instances.iter().flat_map(|(id, others)| others.iter().flat_map(move |other| [*id, *other]));
+        out.vec(&pairs.collect::<Vec<i64>>())
+    }
+}
 
 #[methods(new)]
 impl IndexIVFFlatDedup {
@@ -74,11 +75,6 @@ impl IndexIVFFlatDedup {
 }
 
 impl IndexIVFFlatDedup {
-    fn deep_copy(&self) -> Result<Self> {
-        let flat = IndexIVFFlat { ivf: self.ivf().deep_copy()? };
-        Ok(IndexIVFFlatDedup { flat, instances: self.instances.clone() })
-    }
-
     fn add_once(&mut self, x: &[f32], ids: Option<&[i64]>) -> Result<()> {
         Error::check(self.is_trained, "is_trained")?;
         let no_map = self.direct_map.no();
@@ -227,13 +223,7 @@ impl InvertedFile for IndexIVFFlatDedup {
     fn train_encoder(&mut self, x: &[f32], assign: Option<&[i64]>) -> Result<()> {
         self.flat.train_encoder(x, assign)
     }
-    fn searcher<'a>(
-        &'a self,
-        quantizer: &'a dyn Index,
-        lists: &'a dyn InvertedLists,
-        visits: usize,
-        params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
-        self.flat.searcher(quantizer, lists, visits, params)
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        self.flat.searcher(search)
     }
 }

@@ -5,14 +5,14 @@ use std::borrow::Cow;
 use faiss_derive::{Object, methods};
 
 use super::flat::{FlatSearcher, IndexIVFFlat};
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
-use crate::base::object::{Object, cast, receiver};
+use super::{InvertedFile, Scanner, Search, Searcher};
+use crate::base::object::cast;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, number};
 use crate::index::Index;
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::stats::count_scanned;
-use crate::registry::{Format, Row};
-use crate::storage::lists::InvertedLists;
+use crate::registry::Row;
 use crate::storage::panorama::lists::ArrayInvertedListsPanorama;
 use crate::storage::panorama::scan::PanoramaQuery;
 use crate::storage::panorama::{DEFAULT_BATCH_SIZE, LEGACY_BATCH_SIZE, floats};
@@ -22,7 +22,7 @@ const DEFAULT_LEVELS: i64 = 8;
 
 /// Stores full vectors in the lists of a coarse quantizer, cut into levels: a search looks at the later ones of a vector only where it must.
 #[derive(Object, Clone, Default)]
-#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy(flat))]
 pub struct IndexIVFFlatPanorama {
     /// The lists of vectors.
     #[object(parent)]
@@ -47,26 +47,13 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFFlatPanorama>()
         let index = IndexIVFFlatPanorama::new(quantizer, over.d, over.nlist, levels, over.metric, true, batch)?;
         Ok(Some(Handle::new(index)))
     }))
-    .format(Format {
-        fourccs: &["IwP2", "IwPn"],
-        read: |input, code| {
-            let mut ivf = format::read_header(input)?;
-            let n_levels = input.usize()?;
-            let batch_size = if code.is("IwP2") { input.usize()? } else { LEGACY_BATCH_SIZE };
-            ivf.code_size = ivf.dim() * size_of::<f32>();
-            ivf.by_residual = false;
-            format::read_lists(&mut ivf, input)?;
-            Ok(Handle::new(IndexIVFFlatPanorama { flat: IndexIVFFlat { ivf }, n_levels, batch_size }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFFlatPanorama>(object)?;
-            out.fourcc("IwP2")?;
-            format::write_header(index, out)?;
-            out.usize(index.n_levels)?;
-            out.usize(index.batch_size)?;
-            format::write_lists(index, out)
-        },
-    });
+    .format(crate::file_format!(IndexIVFFlatPanorama, ["IwP2", "IwPn"], |index, code| {
+        index.ivf => Header(code);
+        index.n_levels;
+        old (code.is("IwPn")) { index.batch_size = LEGACY_BATCH_SIZE; } else { index.batch_size; }
+        read { index.code_size = index.dim() * size_of::<f32>(); }
+        index.ivf => Lists;
+    }));
 
 #[methods(new)]
 impl IndexIVFFlatPanorama {
@@ -93,23 +80,12 @@ impl IndexIVFFlatPanorama {
     }
 }
 
-impl IndexIVFFlatPanorama {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFFlatPanorama { flat: IndexIVFFlat { ivf: self.ivf().deep_copy()? }, ..*self })
-    }
-}
-
 impl Index for IndexIVFFlatPanorama {
     crate::inverted_file_index!();
 }
 
 impl InvertedFile for IndexIVFFlatPanorama {
-    fn ivf(&self) -> &IndexIVF {
-        &self.flat.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.flat.ivf
-    }
+    crate::lists_and_codec!(flat.ivf);
     fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
         self.flat.encode_vectors(x, list_nos, codes)
     }
@@ -122,15 +98,9 @@ impl InvertedFile for IndexIVFFlatPanorama {
     fn decode_vectors(&self, codes: &[u8], list_nos: &[i64], x: &mut [f32]) -> Result<()> {
         self.flat.decode_vectors(codes, list_nos, x)
     }
-    fn searcher<'a>(
-        &'a self,
-        _quantizer: &'a dyn Index,
-        lists: &'a dyn InvertedLists,
-        _visits: usize,
-        _params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
         Error::check(self.code_size == self.dim() * size_of::<f32>(), "code_size == d * sizeof(float)")?;
-        Ok(Some(match cast::<ArrayInvertedListsPanorama>(lists) {
+        Ok(Some(match cast::<ArrayInvertedListsPanorama>(search.lists) {
             Some(lists) => {
                 Error::check(lists.pano.d == self.dim(), "invlists->pano.d == d")?;
                 Box::new(LevelSearcher { lists, similarity: self.metric_type.is_similarity() })

@@ -3,19 +3,20 @@
 use faiss_derive::{Object, methods};
 
 use super::edit::to_encode;
-use super::format::{read_index, write_index};
 use super::pq::IndexIVFPQ;
 use super::{IndexIVF, InvertedFile, edit, search};
-use crate::base::object::{Object, cast, cast_mut, receiver};
-use crate::base::{Error, Handle, Result, Shared};
+use crate::base::object::{Object, cast, cast_mut};
+use crate::base::{Error, Result, Shared};
 use crate::index::ivf::train::Level1;
-use crate::index::{Index, IndexBase, header};
-use crate::registry::{Format, Row, read_nested, write_nested};
+use crate::index::{Index, IndexBase};
+use crate::registry::Row;
+use crate::stream::fields::{Form, Stored};
+use crate::stream::{Reader, Writer};
 use crate::transform::VectorTransform;
 
 /// A coarse quantizer of vectors as they are, beside an inverted file of transformed ones.
-#[derive(Object, Default)]
-#[object(methods, implements(Index), copy = deep_copy)]
+#[derive(Object, Clone, Default)]
+#[object(methods, implements(Index), copy(quantizer, vt, index_ivf, own_fields = true))]
 pub struct IndexIVFIndependentQuantizer {
     /// What every index has.
     #[object(parent)]
@@ -30,44 +31,56 @@ pub struct IndexIVFIndependentQuantizer {
     pub own_fields: bool,
 }
 
-pub(crate) const ROW: Row = Row::of::<IndexIVFIndependentQuantizer>().format(Format {
-    fourccs: &["IwIQ"],
-    read: |input, _| {
-        let base = header::read(input)?;
-        let quantizer = read_index(input)?;
-        let vt = if input.bool("has_vt")? {
-            let vt = read_nested(input)?.map(|vt| vt.view()).transpose()?;
-            Some(vt.ok_or_else(|| Error::failed("vt", "a transform is wanted here"))?)
-        } else {
-            None
-        };
-        let file: Option<Shared<dyn InvertedFile>> = read_index(input)?.map(|file| file.object().view()).transpose()?;
-        if let Some(file) = &file
+pub(crate) const ROW: Row = Row::of::<IndexIVFIndependentQuantizer>().format(
+    crate::file_format!(IndexIVFIndependentQuantizer, ["IwIQ"], |index| {
+    index.base;
+    index.quantizer;
+    index.vt => MaybeThere;
+    index.index_ivf => WithTableKind;
+    read { index.own_fields = true; }
+}, index.check()),
+);
+
+/// Whether there is a transform, and the transform.
+struct MaybeThere;
+
+impl Form<Option<Shared<dyn VectorTransform>>> for MaybeThere {
+    fn read(&self, vt: &mut Option<Shared<dyn VectorTransform>>, input: &mut Reader<'_>) -> Result<()> {
+        if input.bool("has_vt")? {
+            vt.read_from(input, "vt")?;
+            Error::check(vt.is_some(), "vt")?;
+        }
+        Ok(())
+    }
+    fn write(&self, vt: &Option<Shared<dyn VectorTransform>>, out: &mut Writer<'_>) -> Result<()> {
+        out.bool(vt.is_some())?;
+        if vt.is_some() { vt.write_to(out) } else { Ok(()) }
+    }
+}
+
+/// An inverted file, and which precomputed table it has where it can have one.
+struct WithTableKind;
+
+impl Form<Option<Shared<dyn InvertedFile>>> for WithTableKind {
+    fn read(&self, file: &mut Option<Shared<dyn InvertedFile>>, input: &mut Reader<'_>) -> Result<()> {
+        file.read_from(input, "index_ivf")?;
+        if let Some(file) = file
             && let Some(pq) = cast_mut::<IndexIVFPQ>(&mut *file.write())
         {
             pq.use_precomputed_table = input.i32()?;
         }
-        let index = IndexIVFIndependentQuantizer { base, quantizer, vt, index_ivf: file, own_fields: true };
-        index.check()?;
-        Ok(Handle::new(index))
-    },
-    write: |object, out| {
-        let index = receiver::<IndexIVFIndependentQuantizer>(object)?;
-        out.fourcc("IwIQ")?;
-        header::write(index, out)?;
-        write_index(index.quantizer.as_ref(), out)?;
-        out.bool(index.vt.is_some())?;
-        if let Some(vt) = &index.vt {
-            write_nested(&*vt.read(), out)?;
+        Ok(())
+    }
+    fn write(&self, file: &Option<Shared<dyn InvertedFile>>, out: &mut Writer<'_>) -> Result<()> {
+        file.write_to(out)?;
+        if let Some(file) = file
+            && let Some(pq) = cast::<IndexIVFPQ>(&*file.read())
+        {
+            out.i32(pq.use_precomputed_table)?;
         }
-        let file = index.file()?.read();
-        write_nested(&*file, out)?;
-        match cast::<IndexIVFPQ>(&*file) {
-            Some(pq) => out.i32(pq.use_precomputed_table),
-            None => Ok(()),
-        }
-    },
-});
+        Ok(())
+    }
+}
 
 #[methods(new)]
 impl IndexIVFIndependentQuantizer {
@@ -108,16 +121,6 @@ impl IndexIVFIndependentQuantizer {
 }
 
 impl IndexIVFIndependentQuantizer {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFIndependentQuantizer {
-            base: self.base.clone(),
-            quantizer: self.quantizer.as_ref().map(Shared::copy).transpose()?,
-            vt: self.vt.as_ref().map(Shared::copy).transpose()?,
-            index_ivf: self.index_ivf.as_ref().map(Shared::copy).transpose()?,
-            own_fields: true,
-        })
-    }
-
     fn quantizer(&self) -> Result<&Shared<dyn Index>> {
         self.quantizer.as_ref().ok_or_else(|| Error::failed("quantizer", "the index has no quantizer"))
     }

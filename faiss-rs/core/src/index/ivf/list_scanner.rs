@@ -2,6 +2,7 @@
 
 use faiss_derive::{Object, methods};
 
+use super::Search;
 use super::fast_scan::FastScanFile;
 use super::{InvertedFile, codec::CodecSearcher};
 use crate::base::view::view;
@@ -30,6 +31,7 @@ pub(crate) const STATS: Row = Row::of::<InvertedListScannerStats>();
 #[object(methods)]
 pub struct InvertedListScanner {
     /// The list that the codes are of; -1 before one is set.
+    #[object(default = -1)]
     pub list_no: i64,
     /// Whether larger distances are better.
     pub keep_max: bool,
@@ -45,23 +47,6 @@ pub struct InvertedListScanner {
     params: Option<Shared<SearchParameters>>,
     query: Vec<f32>,
     coarse: f32,
-}
-
-impl Default for InvertedListScanner {
-    fn default() -> Self {
-        InvertedListScanner {
-            list_no: -1,
-            keep_max: false,
-            store_pairs: false,
-            sel: None,
-            code_size: 0,
-            index: None,
-            packer: None,
-            params: None,
-            query: Vec::new(),
-            coarse: 0.0,
-        }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<InvertedListScanner>();
@@ -129,7 +114,7 @@ impl InvertedListScanner {
         let n = self.count(codes)?;
         let params = self.params.as_ref().map(|params| params.read());
         let params = params.as_deref().map(|params| params as &dyn crate::base::Object);
-        let searcher = match index.searcher(&*quantizer, &*lists, 1, params)? {
+        let searcher = match index.searcher(Search { quantizer: &*quantizer, lists: &*lists, visits: 1, params })? {
             Some(searcher) => searcher,
             None => Box::new(CodecSearcher::new(&*index, &*quantizer)?),
         };

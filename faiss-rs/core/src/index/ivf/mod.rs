@@ -66,10 +66,15 @@ pub use search::Pairs;
 /// Training finds `nlist` centroids by k-means; each vector goes to the list of its nearest one, and a search looks into the lists of the
 /// `nprobe` centroids nearest to the query: more of them find more and take longer. Ids are any int64, or count up.
 #[derive(Object, Clone)]
-#[object(implements(Tuned), abstract, methods(methods::IVFMethods))]
+#[object(
+    implements(Tuned),
+    abstract,
+    methods(methods::IVFMethods),
+    copy(quantizer, invlists, clustering_index = None, own_fields = true, own_invlists = true)
+)]
 pub struct IndexIVF {
     /// What every index has.
-    #[object(parent)]
+    #[object(parent, default = IndexBase { is_trained: false, ..Default::default() })]
     pub base: IndexBase,
     /// Assigns vectors to lists.
     pub quantizer: Option<Shared<dyn Index>>,
@@ -80,10 +85,12 @@ pub struct IndexIVF {
     /// Whether the quantizer belongs to this index. Memory is managed by reference counts, whatever this says.
     pub own_fields: bool,
     /// Parameters of the k-means of the quantizer.
+    #[object(default = ClusteringParameters { niter: 10, ..Default::default() })]
     pub cp: ClusteringParameters,
     /// If set, assigns points to centroids in that k-means.
     pub clustering_index: Option<Shared<dyn Index>>,
     /// Number of lists that a search looks into.
+    #[object(default = 1)]
     pub nprobe: usize,
     /// A search looks at this many codes at most; 0 for no limit.
     pub max_codes: usize,
@@ -98,6 +105,7 @@ pub struct IndexIVF {
     /// From ids to entries of the lists.
     pub direct_map: DirectMap,
     /// Whether codes are of the residual to the list's centroid.
+    #[object(default = true)]
     pub by_residual: bool,
 }
 
@@ -105,28 +113,6 @@ pub struct IndexIVF {
 pub const PARALLEL_MODE_NO_HEAP_INIT: i32 = 1024;
 
 pub(crate) const ROW: Row = Row::of::<IndexIVF>();
-
-impl Default for IndexIVF {
-    fn default() -> Self {
-        IndexIVF {
-            base: IndexBase { is_trained: false, ..Default::default() },
-            quantizer: None,
-            nlist: 0,
-            quantizer_trains_alone: 0,
-            own_fields: false,
-            cp: ClusteringParameters { niter: 10, ..Default::default() },
-            clustering_index: None,
-            nprobe: 1,
-            max_codes: 0,
-            invlists: None,
-            own_invlists: false,
-            code_size: 0,
-            parallel_mode: 0,
-            direct_map: DirectMap::default(),
-            by_residual: true,
-        }
-    }
-}
 
 impl IndexIVF {
     /// Over `nlist` lists of `quantizer`, of codes of `code_size` bytes.
@@ -225,17 +211,19 @@ impl IndexIVF {
     pub fn make_direct_map(&mut self, on: bool) -> Result<()> {
         edit::set_direct_map_type(self, if on { direct_map::ARRAY } else { direct_map::NO_MAP })
     }
+}
 
-    /// A copy that shares nothing with this index.
-    pub fn deep_copy(&self) -> Result<Self> {
-        let mut copy = self.clone();
-        copy.quantizer = self.quantizer.as_ref().map(Shared::copy).transpose()?;
-        copy.clustering_index = None;
-        copy.invlists = self.invlists.as_ref().map(Shared::copy).transpose()?;
-        copy.own_fields = true;
-        copy.own_invlists = true;
-        Ok(copy)
-    }
+/// What a search is over: the index's coarse quantizer and lists, locked, the pairs of query and list that it visits, and its parameters.
+#[derive(Clone, Copy)]
+pub struct Search<'a> {
+    /// The coarse quantizer.
+    pub quantizer: &'a dyn Index,
+    /// The lists.
+    pub lists: &'a dyn InvertedLists,
+    /// Pairs of query and list.
+    pub visits: usize,
+    /// What the caller gave.
+    pub params: Option<&'a dyn Object>,
 }
 
 /// What a kind of inverted file defines; the rest is the same for all.
@@ -274,15 +262,8 @@ pub trait InvertedFile: Index {
     fn train_encoder_num_vectors(&self) -> usize {
         0
     }
-    /// What scanning needs for a search of `visits` pairs of query and list, where it is not the quantizer's. The coarse quantizer and the lists
-    /// are this index's, locked.
-    fn searcher<'a>(
-        &'a self,
-        _quantizer: &'a dyn Index,
-        _lists: &'a dyn InvertedLists,
-        _visits: usize,
-        _params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    /// What scanning needs for a search, where it is not the quantizer's.
+    fn searcher<'a>(&'a self, _search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
         Ok(None)
     }
     /// Searches pairs of queries and lists in a way of its own, by groups of queries as packed codes want it. False where it has none; then they
@@ -301,6 +282,27 @@ pub trait InvertedFile: Index {
 }
 
 crate::view!(InvertedFile, "IndexIVF");
+
+/// Inside `impl InvertedFile for T`: where the lists are, and the field that makes the codes, where there is one.
+#[macro_export]
+macro_rules! lists_and_codec {
+    ($($ivf:ident).+ $(, $codec:ident)?) => {
+        fn ivf(&self) -> &$crate::index::ivf::IndexIVF {
+            &self.$($ivf).+
+        }
+        fn ivf_mut(&mut self) -> &mut $crate::index::ivf::IndexIVF {
+            &mut self.$($ivf).+
+        }
+        $(
+            fn codec(&self) -> $crate::base::Result<&dyn $crate::quantize::Quantizer> {
+                Ok(&self.$codec)
+            }
+            fn codec_mut(&mut self) -> $crate::base::Result<&mut dyn $crate::quantize::Quantizer> {
+                Ok(&mut self.$codec)
+            }
+        )?
+    };
+}
 
 /// Inside `impl Index for T`, where `T` is an [`InvertedFile`]: all of it.
 #[macro_export]

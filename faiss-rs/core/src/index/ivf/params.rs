@@ -17,6 +17,7 @@ pub struct SearchParametersIVF {
     #[object(parent)]
     pub base: SearchParameters,
     /// Number of lists to look into.
+    #[object(default = 1)]
     pub nprobe: usize,
     /// Number of codes to look at, at most; 0 for no limit.
     pub max_codes: usize,
@@ -28,20 +29,6 @@ pub struct SearchParametersIVF {
     pub ensure_topk_full: bool,
     /// Number of lists to look into at most, by their order; 0 for no limit.
     pub max_lists_num: usize,
-}
-
-impl Default for SearchParametersIVF {
-    fn default() -> Self {
-        SearchParametersIVF {
-            base: SearchParameters::default(),
-            nprobe: 1,
-            max_codes: 0,
-            quantizer_params: None,
-            max_empty_result_buckets: 0,
-            ensure_topk_full: false,
-            max_lists_num: 0,
-        }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<SearchParametersIVF>();

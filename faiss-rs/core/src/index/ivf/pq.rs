@@ -10,23 +10,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use faiss_derive::{Object, methods};
 
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, codec, format};
+use super::{IndexIVF, InvertedFile, Scanner, Search, Searcher, codec};
 use crate::base::memory::filled;
-use crate::base::object::{Object, cast, receiver};
+use crate::base::object::cast;
 use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
 use crate::distance::DistanceComputer;
 use crate::grammar::{Grammar, PqPart};
 use crate::index::Index;
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::multi_index::MultiIndexQuantizer;
 use crate::index::stats::INDEX_IVFPQ_STATS;
 use crate::index::tuning::Tuned;
 use crate::quantize::hamming::hamming;
 use crate::quantize::product::{Scratch, Transposed};
-use crate::quantize::{PolysemousTraining, ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row};
+use crate::quantize::{PolysemousTraining, ProductQuantizer};
+use crate::registry::Row;
 use crate::simd;
 use crate::storage::lists::InvertedLists;
-use crate::stream::{FourCC, IO_FLAG_SKIP_PRECOMPUTE_TABLE, Reader};
+use crate::stream::{FourCC, IO_FLAG_SKIP_PRECOMPUTE_TABLE};
 
 /// The largest precomputed table, in bytes.
 pub static PRECOMPUTED_TABLE_MAX_BYTES: AtomicUsize = AtomicUsize::new(2 << 30);
@@ -38,7 +39,7 @@ pub static PRECOMPUTED_TABLE_MAX_BYTES: AtomicUsize = AtomicUsize::new(2 << 30);
 /// whole query to decoded vectors. `IndexRefine` around it compares the best again. Jégou, Douze and Schmid, Product quantization for nearest
 /// neighbor search, 2011.
 #[derive(Object, Clone, Default)]
-#[object(methods, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile, Tuned), copy(ivf))]
 pub struct IndexIVFPQ {
     /// The inverted file.
     #[object(parent)]
@@ -67,19 +68,29 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFPQ>()
         index.do_polysemous_training = part.polysemous;
         Ok(Some(Handle::new(index)))
     }))
-    .format(Format {
-        fourccs: &["IwPQ", "IvPQ"],
-        read: |input, code| Ok(Handle::new(IndexIVFPQ::read(input, code)?)),
-        write: |object, out| {
-            let index = receiver::<IndexIVFPQ>(object)?;
-            out.fourcc("IwPQ")?;
-            format::write_header(index, out)?;
-            out.bool(index.by_residual)?;
-            out.usize(index.code_size)?;
-            index.pq.write(out)?;
-            format::write_lists(index, out)
-        },
-    });
+    .format(crate::file_format!(IndexIVFPQ, ["IwPQ", "IvPQ"], |index, code| {
+        *index => Fields(code);
+    }));
+
+/// What files have of it and of [`IndexIVFPQR`](super::pqr::IndexIVFPQR).
+pub(super) struct Fields(pub FourCC);
+
+crate::form!(Fields(code) of IndexIVFPQ, |index, file| {
+    index.ivf => Header(code);
+    index.by_residual;
+    index.code_size;
+    index.pq;
+    read {
+        let same = index.pq.code_size == index.code_size && index.pq.d == index.dim();
+        Error::check(same, "code_size == pq.code_size && d == pq.d")?;
+    }
+    index.ivf => Lists;
+    read {
+        if index.is_trained && !file.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
+            index.precompute_table()?;
+        }
+    }
+});
 
 #[methods(new)]
 impl IndexIVFPQ {
@@ -156,26 +167,6 @@ const BY_LIST: i32 = 1;
 const BY_PARTS: i32 = 2;
 
 impl IndexIVFPQ {
-    /// What files have of it and of [`IndexIVFPQR`](super::pqr::IndexIVFPQR).
-    pub(super) fn read(input: &mut Reader<'_>, code: FourCC) -> Result<Self> {
-        let (mut ivf, old) = format::read_header_of(code, input)?;
-        ivf.by_residual = input.bool("by_residual")?;
-        ivf.code_size = input.usize()?;
-        let pq = ProductQuantizer::read(input)?;
-        let same = pq.code_size == ivf.code_size && pq.d == ivf.dim();
-        Error::check(same, "code_size == pq.code_size && d == pq.d")?;
-        format::read_lists_of(&mut ivf, old, false, input)?;
-        let mut index = IndexIVFPQ { ivf, pq, ..Default::default() };
-        if index.is_trained && !input.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
-            index.precompute_table()?;
-        }
-        Ok(index)
-    }
-
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFPQ { ivf: self.ivf.deep_copy()?, ..self.clone() })
-    }
-
     /// The product quantizer of a [`MultiIndexQuantizer`], if those of the codes' parts lie within its.
     fn parts_of<'a>(&self, quantizer: &'a dyn Index) -> Option<&'a ProductQuantizer> {
         let parts = &cast::<MultiIndexQuantizer>(quantizer)?.pq;
@@ -203,18 +194,7 @@ impl Index for IndexIVFPQ {
 }
 
 impl InvertedFile for IndexIVFPQ {
-    fn ivf(&self) -> &IndexIVF {
-        &self.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.ivf
-    }
-    fn codec(&self) -> Result<&dyn Quantizer> {
-        Ok(&self.pq)
-    }
-    fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
-        Ok(&mut self.pq)
-    }
+    crate::lists_and_codec!(ivf, pq);
     fn train_encoder_num_vectors(&self) -> usize {
         usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub)
     }
@@ -233,27 +213,21 @@ impl InvertedFile for IndexIVFPQ {
         Error::check(same, "other->pq.M == pq.M && other->pq.nbits == pq.nbits")
     }
 
-    fn searcher<'a>(
-        &'a self,
-        quantizer: &'a dyn Index,
-        lists: &'a dyn InvertedLists,
-        visits: usize,
-        _params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
         codec::check(self, &self.pq)?;
         let size = self.pq.M * self.pq.ksub;
         let similarity = self.metric_type.is_similarity();
         let residual_l2 = self.by_residual && !similarity;
-        let parts = self.parts_of(quantizer).filter(|_| self.use_precomputed_table == BY_PARTS);
+        let parts = self.parts_of(search.quantizer).filter(|_| self.use_precomputed_table == BY_PARTS);
         let has_table = match self.use_precomputed_table {
             BY_LIST => self.precomputed_table.len() == size * self.nlist,
             BY_PARTS => parts.is_some_and(|parts| self.precomputed_table.len() == size * parts.ksub),
             _ => false,
         };
         // The quantizer's distance is that of the formula only if it is of the same metric, and between the same vectors.
-        let other_metric = quantizer.base().metric_type != self.metric_type;
+        let other_metric = search.quantizer.base().metric_type != self.metric_type;
         let own_coarse = self.by_residual && (other_metric || self.use_precomputed_table == -1);
-        let terms = if residual_l2 && visits >= self.nlist {
+        let terms = if residual_l2 && search.visits >= self.nlist {
             (0..self.nlist).map(|_| OnceLock::new()).collect()
         } else {
             Vec::new()
@@ -262,8 +236,8 @@ impl InvertedFile for IndexIVFPQ {
         let transposed = self.pq.transposed();
         Ok(Some(Box::new(PqSearcher {
             index: self,
-            quantizer,
-            lists,
+            quantizer: search.quantizer,
+            lists: search.lists,
             transposed,
             norms,
             terms,

@@ -6,17 +6,17 @@ use super::fast_scan::{
     FastScanFile, IndexIVFFastScan, QueryTables, TablesMaker, range_search_pairs, search_pairs, searcher,
 };
 use super::pq::IndexIVFPQ;
-use super::{IndexIVF, InvertedFile, Pairs, Searcher, format};
-use crate::base::object::{Object, cast, receiver};
+use super::{InvertedFile, Pairs, Search, Searcher};
+use crate::base::object::cast;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{FastScanPart, Grammar};
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::{Index, dim_of};
+use crate::quantize::ProductQuantizer;
 use crate::quantize::product::Transposed;
-use crate::quantize::{ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::simd;
-use crate::storage::lists::InvertedLists;
 use crate::stream::IO_FLAG_SKIP_PRECOMPUTE_TABLE;
 
 /// The largest precomputed table, in bytes.
@@ -26,7 +26,7 @@ const PRECOMPUTED_TABLE_MAX_BYTES: usize = 2 << 30;
 ///
 /// As `IndexIVFPQ` with 4 bits a part: `M / 2` bytes a vector and 8 for its id, looked up in registers many at a time; distances are rounded.
 #[derive(Object, Clone, Default)]
-#[object(implements(Index, InvertedFile, FastScanFile), methods, copy = deep_copy)]
+#[object(implements(Index, InvertedFile, FastScanFile), methods, copy(fast_scan))]
 pub struct IndexIVFPQFastScan {
     /// The packed lists.
     #[object(parent)]
@@ -47,41 +47,26 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFPQFastScan>()
         index.by_residual = part.by_residual;
         Ok(Some(Handle::new(index)))
     }))
-    .format(Format {
-        fourccs: &["IwPf"],
-        read: |input, _| {
-            let mut ivf = format::read_header(input)?;
-            ivf.by_residual = input.bool("by_residual")?;
-            ivf.code_size = input.usize()?;
-            let (bbs, m2, implem, qbs2) = (input.i32()?, input.usize()?, input.i32()?, input.usize()?);
-            let pq = ProductQuantizer::read(input)?;
-            Error::check(pq.nbits == 4, "ksub == 16")?;
-            let fits = m2 == pq.M.next_multiple_of(2) && ivf.code_size == pq.code_size && pq.d == ivf.dim();
-            Error::check(fits, "M2 == roundup(M, 2) && code_size == pq.code_size && d == pq.d")?;
-            let bbs = crate::index::fast_scan::check_block(i64::from(bbs))?;
-            format::read_lists(&mut ivf, input)?;
-            let fast_scan =
-                IndexIVFFastScan { ivf, bbs, M: pq.M, nbits: 4, ksub: 16, M2: m2, implem, qbs2, ..Default::default() };
-            let mut index = IndexIVFPQFastScan { fast_scan, pq, ..Default::default() };
-            if index.is_trained && !input.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
+    .format(crate::file_format!(IndexIVFPQFastScan, ["IwPf"], |index, code, file| {
+        index.ivf => Header(code);
+        index.by_residual;
+        index.code_size;
+        index.bbs;
+        index.M2;
+        index.implem;
+        index.qbs2;
+        index.pq;
+        read {
+            Error::check(index.pq.nbits == 4, "ksub == 16")?;
+            index.fast_scan.set_parts(index.pq.M, index.pq.code_size, index.pq.d)?;
+        }
+        index.ivf => Lists;
+        read {
+            if index.is_trained && !file.has_flag(IO_FLAG_SKIP_PRECOMPUTE_TABLE) {
                 index.precompute_table()?;
             }
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFPQFastScan>(object)?;
-            out.fourcc("IwPf")?;
-            format::write_header(index, out)?;
-            out.bool(index.by_residual)?;
-            out.usize(index.code_size)?;
-            out.i32(index.bbs)?;
-            out.usize(index.M2)?;
-            out.i32(index.implem)?;
-            out.usize(index.qbs2)?;
-            index.pq.write(out)?;
-            format::write_lists(index, out)
-        },
-    });
+        }
+    }));
 
 #[methods(new)]
 impl IndexIVFPQFastScan {
@@ -151,10 +136,6 @@ impl IndexIVFPQFastScan {
 }
 
 impl IndexIVFPQFastScan {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFPQFastScan { fast_scan: self.fast_scan.deep_copy()?, ..self.clone() })
-    }
-
     /// Squared norms of the product quantizer's centroids.
     fn norms(&self) -> Vec<f32> {
         self.pq.centroids.chunks_exact(self.pq.dsub.max(1)).map(simd::fvec_norm_L2sqr).collect()
@@ -166,18 +147,7 @@ impl Index for IndexIVFPQFastScan {
 }
 
 impl InvertedFile for IndexIVFPQFastScan {
-    fn ivf(&self) -> &IndexIVF {
-        &self.fast_scan.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.fast_scan.ivf
-    }
-    fn codec(&self) -> Result<&dyn Quantizer> {
-        Ok(&self.pq)
-    }
-    fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
-        Ok(&mut self.pq)
-    }
+    crate::lists_and_codec!(fast_scan.ivf, pq);
     fn train_encoder_num_vectors(&self) -> usize {
         usize::try_from(self.pq.cp.max_points_per_centroid).unwrap_or(0).saturating_mul(self.pq.ksub)
     }
@@ -191,14 +161,8 @@ impl InvertedFile for IndexIVFPQFastScan {
         let same = other.is_some_and(|other| other.pq.M == self.pq.M && other.bbs == self.bbs);
         Error::check(same, "other->pq.M == pq.M && other->bbs == bbs")
     }
-    fn searcher<'a>(
-        &'a self,
-        quantizer: &'a dyn Index,
-        _lists: &'a dyn InvertedLists,
-        _visits: usize,
-        _params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
-        searcher(self, quantizer)
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        searcher(self, search.quantizer)
     }
     fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
         search_pairs(self, pairs, k, out).map(|()| true)

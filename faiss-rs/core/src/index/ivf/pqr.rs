@@ -4,9 +4,9 @@ use faiss_derive::{Object, methods};
 use rustc_hash::FxHashMap;
 
 use super::edit::{self, to_encode};
-use super::pq::IndexIVFPQ;
-use super::{IndexIVF, InvertedFile, Searcher, format, search};
-use crate::base::object::{FieldMut, Object, cast_mut, receiver};
+use super::pq::{self, IndexIVFPQ};
+use super::{IndexIVF, InvertedFile, Search, Searcher, search};
+use crate::base::object::{FieldMut, Object, cast_mut};
 use crate::base::{Error, Handle, MetricType, Result, Shared, Value, threads};
 use crate::cluster::ClusteringParameters;
 use crate::distance::collect::order;
@@ -15,15 +15,14 @@ use crate::grammar::{Grammar, number};
 use crate::index::Index;
 use crate::index::tuning::{self, Tuned};
 use crate::quantize::{ProductQuantizer, Quantizer};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::selector::IDSelector;
 use crate::simd;
 use crate::storage::direct_map::{lo_listno, lo_offset};
-use crate::storage::lists::InvertedLists;
 
 /// Stores product-quantized codes of residuals, and of the residuals of these; the former find, the latter order.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index, InvertedFile, Tuned), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile, Tuned), copy(first))]
 pub struct IndexIVFPQR {
     /// The lists of codes.
     #[object(parent)]
@@ -33,14 +32,8 @@ pub struct IndexIVFPQR {
     /// The second codes, by id.
     pub refine_codes: Vec<u8>,
     /// A search orders so many times `k` vectors.
+    #[object(default = 1.0)]
     pub k_factor: f32,
-}
-
-impl Default for IndexIVFPQR {
-    fn default() -> Self {
-        let (first, refine_pq) = (IndexIVFPQ::default(), ProductQuantizer::default());
-        IndexIVFPQR { first, refine_pq, refine_codes: Vec::new(), k_factor: 1.0 }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexIVFPQR>()
@@ -53,35 +46,18 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFPQR>()
         let (quantizer, d, nlist) = (over.quantizer.clone(), over.d, over.nlist);
         Ok(Some(Handle::new(IndexIVFPQR::new(quantizer, d, nlist, m as usize, 8, refine as usize, 8, true)?)))
     }))
-    .format(Format {
-        fourccs: &["IwQR", "IvQR"],
-        read: |input, code| {
-            let mut index = IndexIVFPQR { first: IndexIVFPQ::read(input, code)?, ..Default::default() };
-            if index.is_trained {
-                index.refine_pq = ProductQuantizer::read(input)?;
-                index.refine_codes = input.vec()?;
-                index.k_factor = input.f32()?;
+    .format(crate::file_format!(IndexIVFPQR, ["IwQR", "IvQR"], |index, code| {
+        index.first => pq::Fields(code);
+        if (index.is_trained) {
+            index.refine_pq;
+            index.refine_codes;
+            index.k_factor;
+            read {
                 Error::check(index.refine_pq.d == index.dim(), "refine_pq.d == d")?;
                 Error::check((1.0..=1000.0).contains(&index.k_factor), "k_factor >= 1 && k_factor <= 1000")?;
             }
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFPQR>(object)?;
-            out.fourcc("IwQR")?;
-            format::write_header(index, out)?;
-            out.bool(index.by_residual)?;
-            out.usize(index.code_size)?;
-            index.pq.write(out)?;
-            format::write_lists(index, out)?;
-            if index.is_trained {
-                index.refine_pq.write(out)?;
-                out.vec(&index.refine_codes)?;
-                out.f32(index.k_factor)?;
-            }
-            Ok(())
-        },
-    });
+        }
+    }));
 
 #[methods(new)]
 impl IndexIVFPQR {
@@ -105,11 +81,6 @@ impl IndexIVFPQR {
 }
 
 impl IndexIVFPQR {
-    fn deep_copy(&self) -> Result<Self> {
-        let ivf = self.ivf().deep_copy()?;
-        Ok(IndexIVFPQR { first: IndexIVFPQ { ivf, ..self.first.clone() }, ..self.clone() })
-    }
-
     /// What the first codes leave of vectors in given lists.
     fn second_residuals(&self, x: &[f32], list_nos: &[i64], codes: &[u8]) -> Result<Vec<f32>> {
         let mut decoded = vec![0f32; x.len()];
@@ -280,14 +251,8 @@ impl InvertedFile for IndexIVFPQR {
         let residuals: Vec<f32> = x.iter().zip(&decoded).map(|(r, c)| r - c).collect();
         self.refine_pq.train(&residuals)
     }
-    fn searcher<'a>(
-        &'a self,
-        quantizer: &'a dyn Index,
-        lists: &'a dyn InvertedLists,
-        visits: usize,
-        params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
-        self.first.searcher(quantizer, lists, visits, params)
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        self.first.searcher(search)
     }
 }
 

@@ -4,23 +4,24 @@ use faiss_derive::{Object, methods};
 
 use super::Pairs;
 use super::params::SearchParametersIVF;
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
-use crate::base::object::{Object, cast, receiver};
+use super::{IndexIVF, InvertedFile, Scanner, Search, Searcher};
+use crate::base::object::{Object, cast};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::distance::collect::Heap;
 use crate::distance::results::TopK;
 use crate::grammar::{Grammar, RaBitQPart};
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::{Index, dim_of};
+use crate::quantize::rabitq::Sizes;
 use crate::quantize::rabitq::{Estimate, RaBitQuantizer, Rounding};
-use crate::registry::{Format, Row};
-use crate::storage::lists::InvertedLists;
+use crate::registry::Row;
 
 /// Stores the signs of vectors' coordinates, less the centroids of their lists, and estimates distances by them.
 ///
 /// `d / 8` bytes a vector, a few for its factors and 8 for its id, more with `nb_bits` above 1. Gao and Long, RaBitQ: quantizing high-dimensional
 /// vectors with a theoretical error bound, 2024.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy(ivf))]
 pub struct IndexIVFRaBitQ {
     /// The inverted file.
     #[object(parent)]
@@ -28,13 +29,8 @@ pub struct IndexIVFRaBitQ {
     /// Makes the codes.
     pub rabitq: RaBitQuantizer,
     /// Bits that queries are rounded to; 0 for no rounding.
+    #[object(default = 4)]
     pub qb: u8,
-}
-
-impl Default for IndexIVFRaBitQ {
-    fn default() -> Self {
-        IndexIVFRaBitQ { ivf: IndexIVF::default(), rabitq: RaBitQuantizer::default(), qb: 4 }
-    }
 }
 
 /// Parameters of one search of an [`IndexIVFRaBitQ`].
@@ -45,15 +41,10 @@ pub struct IVFRaBitQSearchParameters {
     #[object(parent)]
     pub ivf: SearchParametersIVF,
     /// Bits that queries are rounded to; 0 for no rounding.
+    #[object(default = 4)]
     pub qb: u8,
     /// Round to steps around 0, as wide as suits normal variables.
     pub centered: bool,
-}
-
-impl Default for IVFRaBitQSearchParameters {
-    fn default() -> Self {
-        IVFRaBitQSearchParameters { ivf: Default::default(), qb: 4, centered: false }
-    }
 }
 
 pub(crate) const PARAMETERS: Row = Row::of::<IVFRaBitQSearchParameters>();
@@ -66,31 +57,18 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFRaBitQ>()
         }
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &[ONE_BIT, MORE_BITS],
-        read: |input, fourcc| {
-            let mut ivf = format::read_header(input)?;
-            let rabitq = RaBitQuantizer::read(input, fourcc.is(MORE_BITS))?;
-            ivf.code_size = input.usize()?;
-            ivf.by_residual = input.bool("by_residual")?;
-            let qb = input.u8()?;
-            let fits = rabitq.d == ivf.dim() && rabitq.code_size == ivf.code_size && qb <= 8;
+    .format(crate::file_format!(IndexIVFRaBitQ, [ONE_BIT, MORE_BITS; if index.rabitq.nb_bits == 1 { ONE_BIT } else { MORE_BITS }], |index, code| {
+        index.ivf => Header(code);
+        index.rabitq => Sizes(code.is(MORE_BITS));
+        index.code_size;
+        index.by_residual;
+        index.qb;
+        read {
+            let fits = index.rabitq.d == index.dim() && index.rabitq.code_size == index.code_size && index.qb <= 8;
             Error::check(fits, "rabitq.d == d && code_size == rabitq.code_size")?;
-            format::read_lists(&mut ivf, input)?;
-            Ok(Handle::new(IndexIVFRaBitQ { ivf, rabitq, qb }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFRaBitQ>(object)?;
-            let one_bit = index.rabitq.nb_bits == 1;
-            out.fourcc(if one_bit { ONE_BIT } else { MORE_BITS })?;
-            format::write_header(index, out)?;
-            index.rabitq.write(out, !one_bit)?;
-            out.usize(index.code_size)?;
-            out.bool(index.by_residual)?;
-            out.u8(index.qb)?;
-            format::write_lists(index, out)
-        },
-    });
+        }
+        index.ivf => Lists;
+    }));
 
 const ONE_BIT: &str = "Iwrq";
 const MORE_BITS: &str = "Iwrr";
@@ -115,10 +93,6 @@ impl IndexIVFRaBitQ {
 }
 
 impl IndexIVFRaBitQ {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFRaBitQ { ivf: self.ivf.deep_copy()?, ..self.clone() })
-    }
-
     fn check(&self) -> Result<()> {
         self.rabitq.check()?;
         let fits = self.rabitq.d == self.dim() && self.rabitq.code_size == self.code_size;
@@ -144,12 +118,7 @@ impl Index for IndexIVFRaBitQ {
 }
 
 impl InvertedFile for IndexIVFRaBitQ {
-    fn ivf(&self) -> &IndexIVF {
-        &self.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.ivf
-    }
+    crate::lists_and_codec!(ivf);
     fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
         self.check()
     }
@@ -161,16 +130,10 @@ impl InvertedFile for IndexIVFRaBitQ {
         self.check()?;
         if list_nos.is_empty() { Ok(()) } else { self.rabitq.decode_all(codes, &centroids(self, list_nos)?, x) }
     }
-    fn searcher<'a>(
-        &'a self,
-        quantizer: &'a dyn Index,
-        _lists: &'a dyn InvertedLists,
-        _visits: usize,
-        params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
         self.check()?;
-        let rounding = rounding(params, self.qb, false)?;
-        Ok(Some(Box::new(Estimates { ivf: self, rabitq: &self.rabitq, quantizer, rounding })))
+        let rounding = rounding(search.params, self.qb, false)?;
+        Ok(Some(Box::new(Estimates { ivf: self, rabitq: &self.rabitq, quantizer: search.quantizer, rounding })))
     }
     fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
         let refines = self.rabitq.nb_bits > 1;

@@ -5,30 +5,30 @@ use parking_lot::Mutex;
 
 use super::fast_scan::{FastScanFile, IndexIVFFastScan, QueryTables};
 use super::rabitq::{Estimates, IndexIVFRaBitQ, centroids, rounding};
-use super::{IndexIVF, InvertedFile, Pairs, Searcher, format};
-use crate::base::object::{Object, cast, cast_mut, receiver};
+use super::{InvertedFile, Pairs, Search, Searcher, format};
+use crate::base::object::{cast, cast_mut};
 use crate::base::{Error, Handle, MetricType, Result, Shared, interrupt, threads};
 use crate::distance::collect::{Collector, Heap, Hit, InRange};
 use crate::distance::results::{InRadius, TopK};
 use crate::grammar::{Grammar, RaBitQPart};
 use crate::index::fast_scan::rabitq::{check_rounded, part_behind};
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::stats::{INDEX_IVF_STATS, IndexIVFStats};
 use crate::index::{Index, dim_of, selector};
 use crate::quantize::fast_scan::{KSUB, Tables, quantize_tables};
+use crate::quantize::rabitq::Sizes;
 use crate::quantize::rabitq::{PackedCodes, QueryFactors, RaBitQuantizer, Rounding};
-use crate::registry::{Format, Row};
+use crate::registry::Row;
 use crate::simd::fast_scan::{GROUP, Lane, Packed, scan_packed};
 use crate::storage::block_lists::BlockInvertedLists;
 use crate::storage::direct_map::lo_build;
-use crate::storage::lists::InvertedLists;
-use crate::storage::packer::CodePackerPQ4;
 
 /// Groups of 32 vectors that are compared before what was found is looked at.
 const PIECE: usize = 64;
 
 /// Stores RaBitQ codes of vectors less the centroids of their lists, packed.
 #[derive(Object, Clone)]
-#[object(implements(Index, InvertedFile, FastScanFile), methods, copy = deep_copy)]
+#[object(implements(Index, InvertedFile, FastScanFile), methods, copy(fast_scan))]
 pub struct IndexIVFRaBitQFastScan {
     /// The packed lists.
     #[object(parent)]
@@ -36,16 +36,10 @@ pub struct IndexIVFRaBitQFastScan {
     /// Makes the codes.
     pub rabitq: RaBitQuantizer,
     /// Bits that queries are rounded to, 1 to 8.
+    #[object(default = 8)]
     pub qb: u8,
     /// Round to steps around 0, as wide as suits normal variables.
     pub centered: bool,
-}
-
-impl Default for IndexIVFRaBitQFastScan {
-    fn default() -> Self {
-        let (fast_scan, rabitq) = (IndexIVFFastScan::default(), RaBitQuantizer::default());
-        IndexIVFRaBitQFastScan { fast_scan, rabitq, qb: 8, centered: false }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexIVFRaBitQFastScan>()
@@ -57,71 +51,44 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFRaBitQFastScan>()
         }
         _ => Ok(None),
     }))
-    .format(Format {
-        fourccs: &["Iwrn", "Iwrf"],
-        read: |input, code| {
-            let mut ivf = format::read_header(input)?;
-            let rabitq = RaBitQuantizer::read(input, true)?;
-            ivf.by_residual = input.bool("by_residual")?;
-            ivf.code_size = input.usize()?;
-            let (bbs, qbs2, m2, implem) = (input.i32()?, input.usize()?, input.usize()?, input.i32()?);
-            let (qb, centered) = (input.u8()?, input.bool("centered")?);
-            // Once, what is behind the signs of a code was by itself, by id.
-            let behind = if code.is("Iwrf") { Some(input.codes()?) } else { None };
-            let bbs = crate::index::fast_scan::check_block(i64::from(bbs))?;
-            let (m, aux) = (rabitq.d.div_ceil(4), rabitq.parts().aux());
-            if behind.is_some() {
-                ivf.code_size = rabitq.code_size;
-            }
-            let fits = m2 == m.next_multiple_of(2) && ivf.code_size == rabitq.code_size && rabitq.d == ivf.dim();
-            Error::check(fits, "M2 == roundup((d + 3) / 4, 2) && code_size == rabitq.code_size && d == rabitq.d")?;
-            match behind {
-                None => format::read_lists(&mut ivf, input)?,
-                Some(behind) => {
-                    let lists =
-                        format::read_inverted_lists(input)?.and_then(|lists| lists.view::<BlockInvertedLists>().ok());
-                    let lists = lists.ok_or_else(|| Error::failed("", "lists of packed codes are wanted here"))?;
-                    let packer = CodePackerPQ4::with_aux(m, bbs as usize, aux)?;
-                    let part = |id: i64| part_behind(behind.as_slice(), usize::try_from(id).unwrap_or(usize::MAX), aux);
-                    lists.write().join(&packer, part)?;
-                    format::take_lists(&mut ivf, lists.view()?)?;
-                }
-            }
-            let fast_scan = IndexIVFFastScan {
-                ivf,
-                bbs,
-                M: m,
-                nbits: 4,
-                ksub: KSUB,
-                M2: m2,
-                implem,
-                qbs2,
-                aux,
-                ..Default::default()
-            };
-            if let Some(lists) = &fast_scan.ivf.invlists
+    .format(crate::file_format!(IndexIVFRaBitQFastScan, ["Iwrn", "Iwrf"], |index, code, file| {
+        index.ivf => Header(code);
+        index.rabitq => Sizes(true);
+        index.by_residual;
+        index.code_size;
+        index.bbs;
+        index.qbs2;
+        index.M2;
+        index.implem;
+        index.qb;
+        index.centered;
+        // Once, what is behind the signs of a code was by itself, by id.
+        read {
+            let behind = if code.is("Iwrf") { Some(file.codes()?) } else { None };
+            let (parts, code_size, d) = (index.rabitq.d.div_ceil(4), index.rabitq.code_size, index.rabitq.d);
+            index.code_size = if behind.is_some() { code_size } else { index.code_size };
+            index.fast_scan.set_parts(parts, code_size, d)?;
+            index.fast_scan.aux = index.rabitq.parts().aux();
+        }
+        old (behind.is_some()) {
+            let lists = format::read_inverted_lists(file)?.and_then(|lists| lists.view::<BlockInvertedLists>().ok());
+            let lists = lists.ok_or_else(|| Error::failed("", "lists of packed codes are wanted here"))?;
+            let (packer, aux) = (index.packer()?, index.aux);
+            let behind = behind.unwrap_or_default();
+            let part = |id: i64| part_behind(behind.as_slice(), usize::try_from(id).unwrap_or(usize::MAX), aux);
+            lists.write().join(&packer, part)?;
+            format::take_lists(&mut index.ivf, lists.view()?)?;
+        } else {
+            index.ivf => Lists;
+        }
+        read {
+            if let Some(lists) = &index.invlists
                 && let Some(lists) = cast_mut::<BlockInvertedLists>(&mut *lists.write())
             {
-                lists.set_packer(&fast_scan.packer()?)?;
+                lists.set_packer(&index.packer()?)?;
             }
-            Ok(Handle::new(IndexIVFRaBitQFastScan { fast_scan, rabitq, qb, centered }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFRaBitQFastScan>(object)?;
-            out.fourcc("Iwrn")?;
-            format::write_header(index, out)?;
-            index.rabitq.write(out, true)?;
-            out.bool(index.by_residual)?;
-            out.usize(index.code_size)?;
-            out.i32(index.bbs)?;
-            out.usize(index.qbs2)?;
-            out.usize(index.M2)?;
-            out.i32(index.implem)?;
-            out.u8(index.qb)?;
-            out.bool(index.centered)?;
-            format::write_lists(index, out)
-        },
-    });
+        }
+    }));
 
 #[methods(new)]
 impl IndexIVFRaBitQFastScan {
@@ -176,10 +143,6 @@ impl IndexIVFRaBitQFastScan {
 }
 
 impl IndexIVFRaBitQFastScan {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFRaBitQFastScan { fast_scan: self.fast_scan.deep_copy()?, ..self.clone() })
-    }
-
     fn check(&self) -> Result<()> {
         self.rabitq.check()?;
         Error::check(self.by_residual, "by_residual")?;
@@ -278,12 +241,7 @@ impl Index for IndexIVFRaBitQFastScan {
 }
 
 impl InvertedFile for IndexIVFRaBitQFastScan {
-    fn ivf(&self) -> &IndexIVF {
-        &self.fast_scan.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.fast_scan.ivf
-    }
+    crate::lists_and_codec!(fast_scan.ivf);
     fn train_encoder(&mut self, _x: &[f32], _assign: Option<&[i64]>) -> Result<()> {
         self.check()
     }
@@ -300,16 +258,10 @@ impl InvertedFile for IndexIVFRaBitQFastScan {
         let same = other.is_some_and(|o| o.rabitq.nb_bits == self.rabitq.nb_bits && o.bbs == self.bbs);
         Error::check(same, "other->rabitq.nb_bits == rabitq.nb_bits && other->bbs == bbs")
     }
-    fn searcher<'a>(
-        &'a self,
-        quantizer: &'a dyn Index,
-        _lists: &'a dyn InvertedLists,
-        _visits: usize,
-        params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
         self.check()?;
-        let rounding = check_rounded(rounding(params, self.qb, self.centered)?)?;
-        Ok(Some(Box::new(Estimates { ivf: self, rabitq: &self.rabitq, quantizer, rounding })))
+        let rounding = check_rounded(rounding(search.params, self.qb, self.centered)?)?;
+        Ok(Some(Box::new(Estimates { ivf: self, rabitq: &self.rabitq, quantizer: search.quantizer, rounding })))
     }
     fn search_pairs(&self, pairs: &Pairs<'_>, k: usize, out: &TopK<'_>) -> Result<bool> {
         self.visit(pairs, || Heap::new(k), |q, hits| out.write(q, &hits)).map(|()| true)

@@ -4,17 +4,16 @@ use faiss_derive::{Object, methods};
 
 use super::codec::CodecSearcher;
 use super::params::IVFSQTurboQSearchParameters;
-use super::{IndexIVF, InvertedFile, Searcher, format};
-use crate::base::object::{Object, cast, receiver};
+use super::{IndexIVF, InvertedFile, Search, Searcher};
+use crate::base::object::cast;
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, sq_part};
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::{Index, dim_of};
-use crate::quantize::Quantizer;
 use crate::quantize::scalar::ScalarQuantizer;
 use crate::quantize::scalar::distances::Shortened;
 use crate::quantize::scalar::kind::{self, Kind};
-use crate::registry::{Format, Row};
-use crate::storage::lists::InvertedLists;
+use crate::registry::Row;
 
 /// The most vectors that ranges are learnt from.
 const MAX_TRAINING_VECTORS: usize = 100_000;
@@ -24,7 +23,7 @@ const MAX_TRAINING_VECTORS: usize = 100_000;
 /// `quantizer`: an empty index that will hold the centroids, as a rule `IndexFlatL2(d)`. `nlist`: number of lists. `qtype`: what a coordinate
 /// becomes, as `ScalarQuantizer.QT_8bit` (a byte), `QT_4bit`, `QT_fp16`. `by_residual`: whether codes are of differences to the centroid.
 #[derive(Object, Clone, Default)]
-#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy(ivf))]
 pub struct IndexIVFScalarQuantizer {
     /// The inverted file.
     #[object(parent)]
@@ -40,28 +39,18 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFScalarQuantizer>()
         let index = IndexIVFScalarQuantizer::new(quantizer, over.d, over.nlist, qtype, over.metric, true, true)?;
         Ok(Some(Handle::new(index)))
     }))
-    .format(Format {
-        fourccs: &["IwSq", "IwSQ", "IvSQ"],
-        read: |input, code| {
-            let (mut ivf, old) = format::read_header_of(code, input)?;
-            let sq = ScalarQuantizer::read(input, ivf.dim(), ivf.is_trained)?;
-            ivf.code_size = input.usize()?;
-            Error::check(sq.code_size == ivf.code_size, "code_size == sq.code_size")?;
-            // The older codes have residuals only.
-            ivf.by_residual = !code.is("IwSq") || input.bool("by_residual")?;
-            format::read_lists_of(&mut ivf, old, false, input)?;
-            Ok(Handle::new(IndexIVFScalarQuantizer { ivf, sq }))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFScalarQuantizer>(object)?;
-            out.fourcc("IwSq")?;
-            format::write_header(index, out)?;
-            index.sq.write(out)?;
-            out.usize(index.code_size)?;
-            out.bool(index.by_residual)?;
-            format::write_lists(index, out)
-        },
-    });
+    .format(crate::file_format!(IndexIVFScalarQuantizer, ["IwSq", "IwSQ", "IvSQ"], |index, code| {
+        index.ivf => Header(code);
+        index.sq;
+        index.code_size;
+        // The older codes have residuals only.
+        old (!code.is("IwSq")) {} else { index.by_residual; }
+        read {
+            Error::check(index.sq.code_size == index.code_size, "code_size == sq.code_size")?;
+            index.sq.check_read(index.dim(), index.is_trained)?;
+        }
+        index.ivf => Lists;
+    }));
 
 #[methods(new)]
 impl IndexIVFScalarQuantizer {
@@ -86,43 +75,21 @@ impl IndexIVFScalarQuantizer {
     }
 }
 
-impl IndexIVFScalarQuantizer {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFScalarQuantizer { ivf: self.ivf.deep_copy()?, sq: self.sq.clone() })
-    }
-}
-
 impl Index for IndexIVFScalarQuantizer {
     crate::inverted_file_index!();
 }
 
 impl InvertedFile for IndexIVFScalarQuantizer {
-    fn ivf(&self) -> &IndexIVF {
-        &self.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.ivf
-    }
-    fn codec(&self) -> Result<&dyn Quantizer> {
-        Ok(&self.sq)
-    }
-    fn codec_mut(&mut self) -> Result<&mut dyn Quantizer> {
-        Ok(&mut self.sq)
-    }
+    crate::lists_and_codec!(ivf, sq);
     fn train_encoder_num_vectors(&self) -> usize {
         MAX_TRAINING_VECTORS
     }
-    fn searcher<'a>(
-        &'a self,
-        quantizer: &'a dyn Index,
-        _lists: &'a dyn InvertedLists,
-        _visits: usize,
-        params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
-        let Some(params) = params.and_then(cast::<IVFSQTurboQSearchParameters>) else { return Ok(None) };
+    fn searcher<'a>(&'a self, search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
+        let Some(params) = search.params.and_then(cast::<IVFSQTurboQSearchParameters>) else { return Ok(None) };
         let shortened = Shortened { bits: params.qb, projections: params.int_qjl };
         Ok(Some(Box::new(
-            CodecSearcher::new(self, quantizer)?.by(move |metric| self.sq.shortened_distances(metric, shortened)),
+            CodecSearcher::new(self, search.quantizer)?
+                .by(move |metric| self.sq.shortened_distances(metric, shortened)),
         )))
     }
     fn check_same_codes(&self, other: &dyn InvertedFile) -> Result<()> {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::Search;
 use super::codec::CodecSearcher;
 use super::params::{self, SearchParametersIVF};
 use super::scan::{Buffers, Lists};
@@ -288,7 +289,12 @@ impl Pairs<'_> {
         let sel = sel.as_ref().map(|sel| sel.read());
         guard.prefetch_lists(self.list_nos);
         let quantizer = ivf.quantizer()?.read();
-        let searcher = match index.searcher(&*quantizer, &*guard, n * nprobe, self.params)? {
+        let searcher = match index.searcher(Search {
+            quantizer: &*quantizer,
+            lists: &*guard,
+            visits: n * nprobe,
+            params: self.params,
+        })? {
             Some(searcher) => searcher,
             None => Box::new(CodecSearcher::new(index, &*quantizer)?),
         };

@@ -3,15 +3,15 @@
 
 use faiss_derive::{Object, methods};
 
-use super::{IndexIVF, InvertedFile, Scanner, Searcher, format};
-use crate::base::object::{Object, cast, receiver};
+use super::{IndexIVF, InvertedFile, Scanner, Search, Searcher};
+use crate::base::object::{Object, cast};
 use crate::base::{Error, Handle, MetricType, Result, Shared};
 use crate::grammar::{Grammar, number};
 use crate::index::Index;
+use crate::index::ivf::format::{Header, Lists};
 use crate::index::lsh::median;
 use crate::quantize::hamming::hamming;
-use crate::registry::{Format, Row, read_nested, write_nested};
-use crate::storage::lists::InvertedLists;
+use crate::registry::Row;
 use crate::transform::VectorTransform;
 use crate::transform::itq::ITQTransform;
 use crate::transform::linear::RandomRotationMatrix;
@@ -35,38 +35,25 @@ const SIGNS: f32 = -1e10;
 ///
 /// Weiss, Torralba and Fergus, Spectral hashing, 2008.
 #[derive(Object, Clone)]
-#[object(methods, implements(Index, InvertedFile), copy = deep_copy)]
+#[object(methods, implements(Index, InvertedFile), copy(ivf, vt))]
 pub struct IndexIVFSpectralHash {
     /// The inverted file.
-    #[object(parent)]
+    #[object(parent, default = IndexIVF { by_residual: false, ..Default::default() })]
     pub ivf: IndexIVF,
     /// Makes the coordinates, one a bit.
     pub vt: Option<Shared<dyn VectorTransform>>,
     /// Whether the transform belongs to this index. Memory is managed by reference counts, whatever this says.
+    #[object(default = true)]
     pub own_fields: bool,
     /// Bits of a vector.
     pub nbit: i32,
     /// Length of two intervals, one of each kind.
     pub period: f32,
     /// Where intervals begin: 0 at 0; 1 at the list's centroid; 2 half an interval below it; 3 at the median of the list.
+    #[object(default = THRESH_GLOBAL)]
     pub threshold_type: i32,
     /// Where they begin, `nlist * nbit` numbers; none for 0.
     pub trained: Vec<f32>,
-}
-
-impl Default for IndexIVFSpectralHash {
-    fn default() -> Self {
-        let ivf = IndexIVF { by_residual: false, ..Default::default() };
-        IndexIVFSpectralHash {
-            ivf,
-            vt: None,
-            own_fields: true,
-            nbit: 0,
-            period: 0.0,
-            threshold_type: THRESH_GLOBAL,
-            trained: Vec::new(),
-        }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<IndexIVFSpectralHash>()
@@ -86,36 +73,20 @@ pub(crate) const ROW: Row = Row::of::<IndexIVFSpectralHash>()
         (index.vt, index.threshold_type) = (Some(vt), threshold_type);
         Ok(Some(Handle::new(index)))
     }))
-    .format(Format {
-        fourccs: &["IwSh"],
-        read: |input, _| {
-            let ivf = format::read_header(input)?;
-            let vt = read_nested(input)?.map(|vt| vt.view()).transpose();
-            let vt = vt.map_err(|_| Error::failed("", "a VectorTransform is wanted here"))?;
-            let (nbit, period, threshold_type) = (input.i32()?, input.f32()?, input.i32()?);
-            let trained = input.vec()?;
-            let mut index = IndexIVFSpectralHash { ivf, vt, own_fields: true, nbit, period, threshold_type, trained };
-            index.ivf.by_residual = false;
-            index.ivf.code_size = index.bits()?.div_ceil(8);
+    .format(crate::file_format!(IndexIVFSpectralHash, ["IwSh"], |index, code| {
+        index.ivf => Header(code);
+        index.vt;
+        index.nbit;
+        index.period;
+        index.threshold_type;
+        index.trained;
+        read {
+            (index.own_fields, index.by_residual) = (true, false);
+            index.code_size = index.bits()?.div_ceil(8);
             index.check()?;
-            format::read_lists(&mut index.ivf, input)?;
-            Ok(Handle::new(index))
-        },
-        write: |object, out| {
-            let index = receiver::<IndexIVFSpectralHash>(object)?;
-            out.fourcc("IwSh")?;
-            format::write_header(index, out)?;
-            match &index.vt {
-                Some(vt) => write_nested(&*vt.read(), out)?,
-                None => out.fourcc("null")?,
-            }
-            out.i32(index.nbit)?;
-            out.f32(index.period)?;
-            out.i32(index.threshold_type)?;
-            out.vec(&index.trained)?;
-            format::write_lists(index, out)
-        },
-    });
+        }
+        index.ivf => Lists;
+    }));
 
 /// `ITQ`, `ITQ16`, `PCA16`, `PCAR16`.
 fn transform_part(d: i64, part: &str) -> Result<Option<Shared<dyn VectorTransform>>> {
@@ -160,14 +131,6 @@ impl IndexIVFSpectralHash {
 }
 
 impl IndexIVFSpectralHash {
-    fn deep_copy(&self) -> Result<Self> {
-        Ok(IndexIVFSpectralHash {
-            ivf: self.ivf.deep_copy()?,
-            vt: self.vt.as_ref().map(Shared::copy).transpose()?,
-            ..self.clone()
-        })
-    }
-
     fn bits(&self) -> Result<usize> {
         usize::try_from(self.nbit).map_err(|_| Error::failed("nbit >= 0", format!("{} bits", self.nbit)))
     }
@@ -213,12 +176,7 @@ impl Index for IndexIVFSpectralHash {
 }
 
 impl InvertedFile for IndexIVFSpectralHash {
-    fn ivf(&self) -> &IndexIVF {
-        &self.ivf
-    }
-    fn ivf_mut(&mut self) -> &mut IndexIVF {
-        &mut self.ivf
-    }
+    crate::lists_and_codec!(ivf);
     fn encode_vectors(&self, x: &[f32], list_nos: &[i64], codes: &mut [u8]) -> Result<()> {
         self.check()?;
         let (bits, size) = (self.bits()?, self.code_size);
@@ -262,13 +220,7 @@ impl InvertedFile for IndexIVFSpectralHash {
         self.trained = trained;
         Ok(())
     }
-    fn searcher<'a>(
-        &'a self,
-        _quantizer: &'a dyn Index,
-        _lists: &'a dyn InvertedLists,
-        _visits: usize,
-        _params: Option<&dyn Object>,
-    ) -> Result<Option<Box<dyn Searcher + 'a>>> {
+    fn searcher<'a>(&'a self, _search: Search<'a>) -> Result<Option<Box<dyn Searcher + 'a>>> {
         self.check()?;
         Ok(Some(Box::new(HashSearcher(self))))
     }

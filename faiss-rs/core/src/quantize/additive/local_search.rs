@@ -28,50 +28,40 @@ pub struct LocalSearchQuantizer {
     /// Entries of a codebook.
     pub K: usize,
     /// Rounds of training.
+    #[object(default = 25)]
     pub train_iters: usize,
     /// Beginnings of a search: in encoding and in training.
+    #[object(default = 16)]
     pub encode_ils_iters: usize,
     /// The same in training.
+    #[object(default = 8)]
     pub train_ils_iters: usize,
     /// Passes over the codebooks from each beginning.
+    #[object(default = 4)]
     pub icm_iters: usize,
     /// How fast the perturbation of codebooks falls.
+    #[object(default = 0.5)]
     pub p: f32,
     /// Weight of the codebooks' norms when they are solved for.
+    #[object(default = 1e-2)]
     pub lambd: f32,
     /// Vectors that are encoded at a time.
+    #[object(default = 10_000)]
     pub chunk_size: usize,
     /// Seed of the random numbers.
+    #[object(default = 0x12345)]
     pub random_seed: i32,
     /// Numbers of a code that are changed for a new beginning.
+    #[object(default = 4)]
     pub nperts: usize,
     /// Kept for programs that set it: codebooks are always solved for in double precision.
+    #[object(default = true)]
     pub update_codebooks_with_double: bool,
     /// Makes the passes over codes, if it is set; the CPU does otherwise. Files do not have it.
     pub icm_encoder_factory: Option<Shared<dyn IcmFactory>>,
 }
 
 pub(crate) const ROW: Row = Row::of::<LocalSearchQuantizer>();
-
-impl Default for LocalSearchQuantizer {
-    fn default() -> Self {
-        LocalSearchQuantizer {
-            aq: AdditiveQuantizer::default(),
-            K: 0,
-            train_iters: 25,
-            encode_ils_iters: 16,
-            train_ils_iters: 8,
-            icm_iters: 4,
-            p: 0.5,
-            lambd: 1e-2,
-            chunk_size: 10_000,
-            random_seed: 0x12345,
-            nperts: 4,
-            update_codebooks_with_double: true,
-            icm_encoder_factory: None,
-        }
-    }
-}
 
 #[methods(new)]
 impl LocalSearchQuantizer {
@@ -187,10 +177,6 @@ impl LocalSearchQuantizer {
 }
 
 impl LocalSearchQuantizer {
-    pub(crate) fn deep_copy(&self) -> Result<Self> {
-        Ok(self.clone())
-    }
-
     fn check(&self) -> Result<()> {
         self.aq.check()?;
         let equal = self.aq.nbits.iter().all(|b| 1 << b == self.K);
@@ -349,56 +335,6 @@ impl LocalSearchQuantizer {
             })
             .collect()
     }
-
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        self.aq.write(out)?;
-        for size in [self.K, self.train_iters, self.encode_ils_iters, self.train_ils_iters, self.icm_iters] {
-            out.usize(size)?;
-        }
-        out.f32(self.p)?;
-        out.f32(self.lambd)?;
-        out.usize(self.chunk_size)?;
-        out.i32(self.random_seed)?;
-        out.usize(self.nperts)?;
-        out.bool(self.update_codebooks_with_double)
-    }
-
-    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let lsq = LocalSearchQuantizer {
-            aq: AdditiveQuantizer::read(input, |_| Ok(1))?,
-            K: input.usize()?,
-            train_iters: input.usize()?,
-            encode_ils_iters: input.usize()?,
-            train_ils_iters: input.usize()?,
-            icm_iters: input.usize()?,
-            p: input.f32()?,
-            lambd: input.f32()?,
-            chunk_size: input.usize()?,
-            random_seed: input.i32()?,
-            nperts: input.usize()?,
-            update_codebooks_with_double: input.bool("update_codebooks_with_double")?,
-            icm_encoder_factory: None,
-        };
-        lsq.check()?;
-        for (rounds, name) in [
-            (lsq.train_iters, "train_iters"),
-            (lsq.encode_ils_iters, "encode_ils_iters"),
-            (lsq.train_ils_iters, "train_ils_iters"),
-            (lsq.icm_iters, "icm_iters"),
-            (lsq.nperts, "nperts"),
-        ] {
-            input.check_loop(rounds, name)?;
-        }
-        // What encoding takes must not be what a file likes.
-        let rounds = lsq.encode_ils_iters.checked_mul(lsq.icm_iters.saturating_add(lsq.nperts));
-        let few = rounds.is_some_and(|rounds| rounds <= MAX_ROUNDS);
-        Error::check(few, "encode_ils_iters * (icm_iters + nperts) <= 2^20")?;
-        let mut lsq = lsq;
-        if lsq.aq.needs_tables() {
-            lsq.aq.restore_codebook_tables()?;
-        }
-        Ok(lsq)
-    }
 }
 
 /// The standard deviation of each coordinate.
@@ -410,6 +346,36 @@ fn deviations(x: &[f32], n: usize, d: usize) -> Vec<f32> {
     };
     (0..d).map(deviation).collect()
 }
+
+crate::stored!(LocalSearchQuantizer, |lsq, file| {
+    lsq.aq;
+    lsq.K;
+    lsq.train_iters;
+    lsq.encode_ils_iters;
+    lsq.train_ils_iters;
+    lsq.icm_iters;
+    lsq.p;
+    lsq.lambd;
+    lsq.chunk_size;
+    lsq.random_seed;
+    lsq.nperts;
+    lsq.update_codebooks_with_double;
+    read {
+        lsq.check()?;
+        file.check_loop(lsq.train_iters, "train_iters")?;
+        file.check_loop(lsq.encode_ils_iters, "encode_ils_iters")?;
+        file.check_loop(lsq.train_ils_iters, "train_ils_iters")?;
+        file.check_loop(lsq.icm_iters, "icm_iters")?;
+        file.check_loop(lsq.nperts, "nperts")?;
+        // What encoding takes must not be what a file likes.
+        let rounds = lsq.encode_ils_iters.checked_mul(lsq.icm_iters.saturating_add(lsq.nperts));
+        let few = rounds.is_some_and(|rounds| rounds <= MAX_ROUNDS);
+        Error::check(few, "encode_ils_iters * (icm_iters + nperts) <= 2^20")?;
+        if lsq.aq.needs_tables() {
+            lsq.aq.restore_codebook_tables()?;
+        }
+    }
+});
 
 impl Additive for LocalSearchQuantizer {
     fn aq(&self) -> &AdditiveQuantizer {

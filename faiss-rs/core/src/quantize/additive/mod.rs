@@ -32,6 +32,7 @@ use crate::blas::Product;
 use crate::index::flat_1d::IndexFlat1D;
 use crate::registry::Row;
 use crate::simd;
+use crate::stream::fields::Stored;
 use crate::stream::{Reader, Writer};
 
 pub use distances::AdditiveDistances;
@@ -103,46 +104,23 @@ pub struct AdditiveQuantizer {
     /// Products of the entries of each codebook with those of all before it.
     pub codebook_cross_products: Vec<f32>,
     /// Bytes of distances that encoding may hold at a time. Blocks are small here whatever this says.
+    #[object(default = 5 << 30)]
     pub max_mem_distances: usize,
     /// How codes are compared and what is stored of norms: one of the `ST_` constants.
+    #[object(default = ST_DECOMPRESS)]
     pub search_type: i32,
     /// The range of norms.
+    #[object(default = f32::NAN)]
     pub norm_min: f32,
     /// The largest norm.
+    #[object(default = f32::NAN)]
     pub norm_max: f32,
     /// Parts that vectors are cut into, each with codebooks of its own.
-    #[object(skip)]
+    #[object(skip, default = 1)]
     pub parts: usize,
 }
 
 pub(crate) const ROW: Row = Row::of::<AdditiveQuantizer>();
-
-impl Default for AdditiveQuantizer {
-    fn default() -> Self {
-        AdditiveQuantizer {
-            base: QuantizerBase::default(),
-            M: 0,
-            nbits: Vec::new(),
-            codebooks: Vec::new(),
-            codebook_offsets: Vec::new(),
-            tot_bits: 0,
-            norm_bits: 0,
-            total_codebook_size: 0,
-            only_8bit: false,
-            verbose: false,
-            is_trained: false,
-            norm_tabs: Vec::new(),
-            qnorm: IndexFlat1D::default(),
-            centroid_norms: Vec::new(),
-            codebook_cross_products: Vec::new(),
-            max_mem_distances: 5 << 30,
-            search_type: ST_DECOMPRESS,
-            norm_min: f32::NAN,
-            norm_max: f32::NAN,
-            parts: 1,
-        }
-    }
-}
 
 /// The bits of `m` codebooks that are all of one size.
 pub fn equal_bits(m: usize, nbits: usize) -> Result<Vec<usize>> {
@@ -417,20 +395,8 @@ impl AdditiveQuantizer {
         Ok(norms)
     }
 
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.usize(self.base.d)?;
-        out.usize(self.M)?;
-        out.vec(&self.nbits)?;
-        out.bool(self.is_trained)?;
-        out.vec(&self.codebooks)?;
-        out.i32(self.search_type)?;
-        out.f32(self.norm_min)?;
-        out.f32(self.norm_max)?;
-        self.write_norm_values(out)
-    }
-
     /// Of a quantizer that cuts vectors into `parts`.
-    pub fn read(input: &mut Reader<'_>, parts: impl FnOnce(&mut Reader<'_>) -> Result<usize>) -> Result<Self> {
+    pub(crate) fn read(input: &mut Reader<'_>, parts: impl FnOnce(&mut Reader<'_>) -> Result<usize>) -> Result<Self> {
         let sizes = AdditiveQuantizer::read_sizes(input)?;
         AdditiveQuantizer::read_books(input, sizes, parts)
     }
@@ -463,6 +429,25 @@ impl AdditiveQuantizer {
             aq.check_trained()?;
         }
         Ok(aq)
+    }
+}
+
+/// One that does not cut vectors into parts.
+impl Stored for AdditiveQuantizer {
+    fn read_from(&mut self, input: &mut Reader<'_>, _name: &str) -> Result<()> {
+        *self = AdditiveQuantizer::read(input, |_| Ok(1))?;
+        Ok(())
+    }
+    fn write_to(&self, out: &mut Writer<'_>) -> Result<()> {
+        out.usize(self.base.d)?;
+        out.usize(self.M)?;
+        out.vec(&self.nbits)?;
+        out.bool(self.is_trained)?;
+        out.vec(&self.codebooks)?;
+        out.i32(self.search_type)?;
+        out.f32(self.norm_min)?;
+        out.f32(self.norm_max)?;
+        self.write_norm_values(out)
     }
 }
 

@@ -6,6 +6,8 @@ use super::local_search::LocalSearchQuantizer;
 use super::residual::ResidualQuantizer;
 use super::*;
 use crate::base::Shared;
+use crate::stream::fields::Stored;
+use crate::stream::{Reader, Writer};
 
 /// Base of the additive quantizers of parts of vectors.
 #[derive(Object, Default, Clone)]
@@ -43,7 +45,7 @@ macro_rules! product {
     ($(#[$doc:meta])* $name:ident over $part:ident, $row:ident) => {
         $(#[$doc])*
         #[derive(Object, Default, Clone)]
-        #[object(methods, implements(Additive), copy = deep_copy)]
+        #[object(methods, implements(Additive), copy(quantizers))]
         pub struct $name {
             /// The codebooks of all parts.
             #[object(parent)]
@@ -89,11 +91,6 @@ macro_rules! product {
         }
 
         impl $name {
-            pub(crate) fn deep_copy(&self) -> Result<Self> {
-                let quantizers = self.quantizers.iter().map(Shared::copy).collect::<Result<_>>()?;
-                Ok($name { product: self.product.clone(), quantizers })
-            }
-
             fn trained(&self, x: &[f32]) -> Result<Self> {
                 let aq = &self.product.aq;
                 aq.check()?;
@@ -117,14 +114,10 @@ macro_rules! product {
                 made.product.aq.compute_needed_tables()?;
                 Ok(made)
             }
+        }
 
-            pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-                self.product.aq.write(out)?;
-                out.usize(self.product.nsplits)?;
-                self.quantizers.iter().try_for_each(|part| part.read().write(out))
-            }
-
-            pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
+        impl Stored for $name {
+            fn read_from(&mut self, input: &mut Reader<'_>, _name: &str) -> Result<()> {
                 let aq = AdditiveQuantizer::read(input, |input| {
                     let nsplits = input.usize()?;
                     input.check_loop(nsplits, "nsplits")?;
@@ -133,7 +126,8 @@ macro_rules! product {
                 let product = ProductAdditiveQuantizer { nsplits: aq.parts, aq };
                 let mut quantizers = Vec::new();
                 for s in 0..product.nsplits {
-                    let part = $part::read(input)?;
+                    let mut part = $part::default();
+                    part.read_from(input, "quantizers")?;
                     let own = product.aq.M / product.nsplits;
                     let same = part.aq.base.d == product.aq.book_d()
                         && part.aq.nbits[..] == product.aq.nbits[s * own..(s + 1) * own];
@@ -144,7 +138,13 @@ macro_rules! product {
                 if made.product.aq.needs_tables() {
                     made.product.aq.restore_codebook_tables()?;
                 }
-                Ok(made)
+                *self = made;
+                Ok(())
+            }
+            fn write_to(&self, out: &mut Writer<'_>) -> Result<()> {
+                self.product.aq.write_to(out)?;
+                out.usize(self.product.nsplits)?;
+                self.quantizers.iter().try_for_each(|part| part.read().write_to(out))
             }
         }
 

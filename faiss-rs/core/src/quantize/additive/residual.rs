@@ -13,6 +13,8 @@ use crate::cluster::Clustering;
 use crate::cluster::progressive::{
     DimIndexFactory, ProgressiveDimClustering, ProgressiveDimClusteringParameters, ProgressiveDimIndexFactory,
 };
+use crate::stream::fields::Form;
+use crate::stream::{FourCC, Reader, Writer};
 
 /// Flags of `train_type`.
 pub const TRAIN_PROGRESSIVE_DIM: i32 = 1;
@@ -40,10 +42,13 @@ pub struct ResidualQuantizer {
     pub aq: AdditiveQuantizer,
     /// How training works, a sum: 1 clusters in growing dimensions, 2 refines the codebooks at the end, 1024 takes the best sum of each vector only,
     /// 2048 makes no tables of products.
+    #[object(default = TRAIN_PROGRESSIVE_DIM)]
     pub train_type: i32,
     /// Rounds of refinement.
+    #[object(default = 5)]
     pub niter_codebook_refine: i32,
     /// Sums that are kept of each vector.
+    #[object(default = 5)]
     pub max_beam_size: i32,
     /// Whether sums are compared by tables of products; results are the same.
     pub use_beam_LUT: i32,
@@ -56,21 +61,6 @@ pub struct ResidualQuantizer {
 }
 
 pub(crate) const ROW: Row = Row::of::<ResidualQuantizer>();
-
-impl Default for ResidualQuantizer {
-    fn default() -> Self {
-        ResidualQuantizer {
-            aq: AdditiveQuantizer::default(),
-            train_type: TRAIN_PROGRESSIVE_DIM,
-            niter_codebook_refine: 5,
-            max_beam_size: 5,
-            use_beam_LUT: 0,
-            approx_topk_mode: 0,
-            cp: ProgressiveDimClusteringParameters::default(),
-            assign_index_factory: None,
-        }
-    }
-}
 
 /// The best sums of each vector so far: numbers of entries, what is left of the vector, and its squared norm.
 struct Beams {
@@ -174,10 +164,6 @@ impl ResidualQuantizer {
     /// `nbits` has an entry for each codebook.
     pub fn new(d: usize, nbits: Vec<usize>, search_type: i32) -> Result<Self> {
         Ok(ResidualQuantizer { aq: AdditiveQuantizer::new(d, nbits, search_type, 1)?, ..Default::default() })
-    }
-
-    pub(crate) fn deep_copy(&self) -> Result<Self> {
-        Ok(self.clone())
     }
 
     /// The best `most` sums for each vector: the numbers of their entries and squared distances, and how many there are.
@@ -287,34 +273,6 @@ impl ResidualQuantizer {
         clustering.train(points, &mut *factory.index(d)?.write(), None)?;
         Ok(clustering.centroids)
     }
-
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        self.aq.write(out)?;
-        out.i32(self.train_type)?;
-        out.i32(self.max_beam_size)
-    }
-
-    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
-        let aq = AdditiveQuantizer::read(input, |_| Ok(1))?;
-        let (train_type, max_beam_size) = (input.i32()?, input.i32()?);
-        ResidualQuantizer { aq, train_type, max_beam_size, ..Default::default() }.with_tables()
-    }
-
-    /// As older files have it: what concerns training stands before the codebooks.
-    pub fn read_old(input: &mut Reader<'_>) -> Result<Self> {
-        let sizes = AdditiveQuantizer::read_sizes(input)?;
-        let (train_type, max_beam_size) = (input.i32()?, input.i32()?);
-        let aq = AdditiveQuantizer::read_books(input, sizes, |_| Ok(1))?;
-        ResidualQuantizer { aq, train_type, max_beam_size, ..Default::default() }.with_tables()
-    }
-
-    fn with_tables(mut self) -> Result<Self> {
-        Error::check(self.max_beam_size <= MAX_BEAM, "max_beam_size <= 1 << 16")?;
-        if !self.has(SKIP_CODEBOOK_TABLES) {
-            self.aq.restore_codebook_tables()?;
-        }
-        Ok(self)
-    }
 }
 
 /// The codebooks that decode `numbers` to `x` with the least error; of several, those of least norm.
@@ -352,6 +310,38 @@ pub(super) fn normal_equations(aq: &AdditiveQuantizer, numbers: &[u32], x: &[f32
         }
     }
     Ok((normal, right))
+}
+
+crate::stored!(ResidualQuantizer, |rq| {
+    rq.aq;
+    rq.train_type;
+    rq.max_beam_size;
+    read { rq.restore_tables()?; }
+});
+
+/// A quantizer in files of an index; in those with the code `IxRQ`, what concerns training stands before the codebooks.
+pub(crate) struct InOrder(pub FourCC);
+
+impl Form<ResidualQuantizer> for InOrder {
+    fn read(&self, rq: &mut ResidualQuantizer, input: &mut Reader<'_>) -> Result<()> {
+        if !self.0.is("IxRQ") {
+            return rq.read_from(input, "rq");
+        }
+        let sizes = AdditiveQuantizer::read_sizes(input)?;
+        crate::read_fields!(input; rq { rq.train_type; rq.max_beam_size; });
+        rq.aq = AdditiveQuantizer::read_books(input, sizes, |_| Ok(1))?;
+        rq.restore_tables()
+    }
+    fn write(&self, rq: &ResidualQuantizer, out: &mut Writer<'_>) -> Result<()> {
+        rq.write_to(out)
+    }
+}
+
+impl ResidualQuantizer {
+    fn restore_tables(&mut self) -> Result<()> {
+        Error::check(self.max_beam_size <= MAX_BEAM, "max_beam_size <= 1 << 16")?;
+        if self.has(SKIP_CODEBOOK_TABLES) { Ok(()) } else { self.aq.restore_codebook_tables() }
+    }
 }
 
 impl Additive for ResidualQuantizer {

@@ -13,14 +13,19 @@ use crate::registry::Row;
 #[object(new)]
 pub struct SimulatedAnnealingParameters {
     /// The probability that a swap for the worse is made anyway, at the beginning.
+    #[object(default = 0.7)]
     pub init_temperature: f64,
     /// By this it falls with every iteration.
+    #[object(default = 0.9f64.powf(1.0 / 500.0))]
     pub temperature_decay: f64,
     /// Number of swaps tried.
+    #[object(default = 500_000)]
     pub n_iter: i32,
     /// How often to begin anew; the best result is kept.
+    #[object(default = 2)]
     pub n_redo: i32,
     /// Seed of the random numbers.
+    #[object(default = 123)]
     pub seed: i32,
     /// Above 0, says on stdout how it goes.
     pub verbose: i32,
@@ -28,21 +33,6 @@ pub struct SimulatedAnnealingParameters {
     pub only_bit_flips: bool,
     /// Begins at a random permutation.
     pub init_random: bool,
-}
-
-impl Default for SimulatedAnnealingParameters {
-    fn default() -> Self {
-        SimulatedAnnealingParameters {
-            init_temperature: 0.7,
-            temperature_decay: 0.9f64.powf(1.0 / 500.0),
-            n_iter: 500_000,
-            n_redo: 2,
-            seed: 123,
-            verbose: 0,
-            only_bit_flips: false,
-            init_random: false,
-        }
-    }
 }
 
 pub(crate) const PARAMETERS: Row = Row::of::<SimulatedAnnealingParameters>();

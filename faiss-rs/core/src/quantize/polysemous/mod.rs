@@ -41,28 +41,18 @@ pub struct PolysemousTraining {
     #[object(parent)]
     pub annealing: SimulatedAnnealingParameters,
     /// 0: not at all; 1: after the distances between centroids; 2: after rankings, slowly and for 8 bits only.
+    #[object(default = OT_REPRODUCE_DISTANCES_AFFINE)]
     pub optimization_type: i32,
     /// Points of the training set that are kept from the product quantizer's own training.
     pub ntrain_permutation: i32,
     /// A pair of centroids at distance x counts by exp(-this * x): near ones matter most.
+    #[object(default = std::f64::consts::LN_2)]
     pub dis_weight_factor: f64,
     /// Bytes that training may use.
+    #[object(default = 20 << 30)]
     pub max_memory: usize,
     /// Accepted for compatibility: no log is written.
     pub log_pattern: String,
-}
-
-impl Default for PolysemousTraining {
-    fn default() -> Self {
-        PolysemousTraining {
-            annealing: SimulatedAnnealingParameters::default(),
-            optimization_type: OT_REPRODUCE_DISTANCES_AFFINE,
-            ntrain_permutation: 0,
-            dis_weight_factor: std::f64::consts::LN_2,
-            max_memory: 20 << 30,
-            log_pattern: String::new(),
-        }
-    }
 }
 
 pub(crate) const ROW: Row = Row::of::<PolysemousTraining>();

@@ -24,7 +24,6 @@ use crate::base::declare::Rows;
 use crate::base::{Error, MetricType, Result};
 use crate::registry::Row;
 use crate::simd;
-use crate::stream::{Reader, Writer};
 
 pub use estimate::{Estimate, PackedCodes, QueryFactors, Rounding, scan};
 
@@ -38,30 +37,18 @@ const EXTRA_FACTORS: usize = 8;
 #[object(methods, copy)]
 pub struct RaBitQuantizer {
     /// What every quantizer has.
-    #[object(parent)]
+    #[object(parent, default = QuantizerBase { d: 0, code_size: CodeParts::new(0, 1).code_size() })]
     pub base: QuantizerBase,
     /// What is subtracted from vectors, d numbers; empty for nothing. Indexes have centroids of their own.
     pub centroid: Vec<f32>,
     /// How vectors are compared: L2 or inner product.
     pub metric_type: MetricType,
     /// Bits of a coordinate, 1 to 9.
-    #[object(readonly)]
+    #[object(readonly, default = 1)]
     pub nb_bits: usize,
 }
 
 pub(crate) const ROW: Row = Row::of::<RaBitQuantizer>();
-
-impl Default for RaBitQuantizer {
-    fn default() -> Self {
-        let parts = CodeParts::new(0, 1);
-        RaBitQuantizer {
-            base: QuantizerBase { d: 0, code_size: parts.code_size() },
-            centroid: Vec::new(),
-            metric_type: MetricType::L2,
-            nb_bits: 1,
-        }
-    }
-}
 
 /// Where in a code everything is: signs, their numbers, and of more than one bit a coordinate the second part and its numbers.
 #[derive(Clone, Copy)]
@@ -184,6 +171,23 @@ impl RaBitQuantizer {
     }
 }
 
+/// A quantizer in files; those of one bit need not say how many there are.
+pub(crate) struct Sizes(pub bool);
+
+crate::form!(Sizes(with_bits) of RaBitQuantizer, |rabitq, file| {
+    rabitq.d;
+    rabitq.code_size;
+    rabitq.metric_type;
+    if (with_bits) { rabitq.nb_bits; }
+    read {
+        Error::check(rabitq.d <= 1 << 20, "d <= 1 << 20")?;
+        let nb_bits = if with_bits { rabitq.nb_bits } else { 1 };
+        let made = RaBitQuantizer::new(rabitq.d, rabitq.metric_type, nb_bits)?;
+        Error::check(made.code_size == rabitq.code_size, "code_size == compute_code_size(d, nb_bits)")?;
+        *rabitq = made;
+    }
+});
+
 impl RaBitQuantizer {
     /// Where the parts of a code lie.
     pub fn parts(&self) -> CodeParts {
@@ -243,24 +247,5 @@ impl RaBitQuantizer {
         let ((length_a, a), (length_b, b)) = (along(a), along(b));
         let cosine = 1.0 - 2.0 * differing as f32 / self.d as f32;
         (length_a + length_b - 2.0 * a * b * cosine).max(0.0)
-    }
-
-    /// The block of files, with `bits` that with the number of bits.
-    pub fn write(&self, out: &mut Writer<'_>, bits: bool) -> Result<()> {
-        out.usize(self.d)?;
-        out.usize(self.code_size)?;
-        out.i32(self.metric_type as i32)?;
-        if bits { out.usize(self.nb_bits) } else { Ok(()) }
-    }
-
-    /// What [`RaBitQuantizer::write`] wrote.
-    pub fn read(input: &mut Reader<'_>, bits: bool) -> Result<Self> {
-        let (d, code_size) = (input.usize()?, input.usize()?);
-        let metric = MetricType::try_from(i64::from(input.i32()?))?;
-        let nb_bits = if bits { input.usize()? } else { 1 };
-        Error::check(d <= 1 << 20, "d <= 1 << 20")?;
-        let made = RaBitQuantizer::new(d, metric, nb_bits)?;
-        Error::check(made.code_size == code_size, "code_size == compute_code_size(d, nb_bits)")?;
-        Ok(made)
     }
 }

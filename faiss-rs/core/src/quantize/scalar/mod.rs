@@ -30,7 +30,6 @@ use super::bits::{Unpacker, pack};
 use super::codec::{CodeDistances, Quantizer, check_metric, check_sizes};
 use crate::base::{Error, MetricType, Result, threads};
 use crate::simd;
-use crate::stream::{Reader, Writer};
 use distances::Shortened;
 use kind::Kind;
 use turbo::{Parts, Turbo};
@@ -61,6 +60,12 @@ pub struct ScalarQuantizer {
 }
 
 impl ScalarQuantizer {
+    /// An error where one that was read is not for an index of dimension `d`, or lacks its training.
+    pub fn check_read(&self, d: usize, is_trained: bool) -> Result<()> {
+        Error::check(self.d == d, "sq.d == d")?;
+        if is_trained || !self.trained.is_empty() { self.trained_kind().map(|_| ()) } else { Ok(()) }
+    }
+
     /// An untrained quantizer of `d`-dimensional vectors. `qtype` is one of the `QT_` constants.
     pub fn new(d: usize, qtype: i32) -> Result<Self> {
         Kind::of(qtype)?;
@@ -123,29 +128,6 @@ impl ScalarQuantizer {
     fn turbo(&self, bits: usize) -> Result<Turbo> {
         Turbo::new(self.d, bits, &self.trained)
     }
-
-    pub(crate) fn write(&self, out: &mut Writer<'_>) -> Result<()> {
-        out.i32(self.qtype)?;
-        out.i32(self.rangestat)?;
-        out.f32(self.rangestat_arg)?;
-        out.usize(self.d)?;
-        out.usize(self.code_size)?;
-        out.vec(&self.trained)
-    }
-
-    /// Reads the quantizer of an index of dimension `d`, which must be its own.
-    pub fn read(input: &mut Reader<'_>, d: usize, is_trained: bool) -> Result<Self> {
-        let (qtype, rangestat, rangestat_arg) = (input.i32()?, input.i32()?, input.f32()?);
-        let (own_d, code_size) = (input.usize()?, input.usize()?);
-        Error::check(own_d == d, "sq.d == d")?;
-        let mut sq = ScalarQuantizer::new(d, qtype)?;
-        Error::check(sq.code_size == code_size, "sq.code_size is that of qtype and d")?;
-        (sq.rangestat, sq.rangestat_arg, sq.trained) = (rangestat, rangestat_arg, input.vec()?);
-        if is_trained || !sq.trained.is_empty() {
-            sq.trained_kind()?;
-        }
-        Ok(sq)
-    }
 }
 
 /// A number as a byte, by the conversion that processors have: its whole part, of which the lowest 8 bits count; 0 where 32 bits do not hold it.
@@ -159,6 +141,21 @@ fn place(v: f32, start: f32, width: f32, top: f32) -> u32 {
     // A NaN becomes 0.
     (part.clamp(0.0, 1.0) * top) as u32
 }
+
+crate::stored!(ScalarQuantizer, |sq| {
+    sq.qtype;
+    sq.rangestat;
+    sq.rangestat_arg;
+    sq.d;
+    sq.code_size;
+    read {
+        Error::check(sq.d <= 1 << 20, "d <= 1 << 20")?;
+        let made = ScalarQuantizer::new(sq.d, sq.qtype)?;
+        Error::check(sq.code_size == made.code_size, "sq.code_size is that of qtype and d")?;
+        *sq = ScalarQuantizer { rangestat: sq.rangestat, rangestat_arg: sq.rangestat_arg, ..made };
+    }
+    sq.trained;
+});
 
 impl Quantizer for ScalarQuantizer {
     fn quantizer_base(&self) -> &QuantizerBase {

@@ -30,39 +30,26 @@ const MAX_BATCH_SIZE: usize = 1 << 20;
 #[object(methods, copy)]
 pub struct Panorama {
     /// Vector dimension.
-    #[object(readonly)]
+    #[object(readonly, default = 1)]
     pub d: usize,
     /// Bytes of one vector.
-    #[object(readonly)]
+    #[object(readonly, default = 4)]
     pub code_size: usize,
     /// Number of levels.
-    #[object(readonly)]
+    #[object(readonly, default = 1)]
     pub n_levels: usize,
     /// Bytes of a level; the last may have fewer.
-    #[object(readonly)]
+    #[object(readonly, default = 4)]
     pub level_width: usize,
     /// Numbers of a level.
-    #[object(readonly)]
+    #[object(readonly, default = 1)]
     pub level_width_floats: usize,
     /// Vectors of a batch.
-    #[object(readonly)]
+    #[object(readonly, default = DEFAULT_BATCH_SIZE)]
     pub batch_size: usize,
 }
 
 pub(crate) const ROW: Row = Row::of::<Panorama>();
-
-impl Default for Panorama {
-    fn default() -> Self {
-        Panorama {
-            d: 1,
-            code_size: 4,
-            n_levels: 1,
-            level_width: 4,
-            level_width_floats: 1,
-            batch_size: DEFAULT_BATCH_SIZE,
-        }
-    }
-}
 
 #[methods]
 impl Panorama {
