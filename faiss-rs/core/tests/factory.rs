@@ -56,3 +56,9 @@ fn who_trains_the_quantizer() {
         assert_eq!(ivf.quantizer_trains_alone, alone, "{description}");
     }
 }
+
+/// Found by the fuzz test: as many parts as they like, of vectors without coordinates.
+#[test]
+fn parts_of_nothing_are_no_more_than_a_table_holds() {
+    assert!(index_factory(0, "HNSW4,PQ4294967296x4", MetricType::L2).is_err());
+}

@@ -111,6 +111,9 @@ impl ProductQuantizer {
         let (dsub, ksub) = (d / m, 1usize << nbits);
         let size = d.checked_mul(ksub).filter(|s| *s < 1 << 40);
         let size = size.ok_or_else(|| Error::Memory(format!("{d} x {ksub} centroids are too many")))?;
+        // Of vectors without coordinates, no centroid vouches for the number of parts.
+        let table = m.checked_mul(ksub).is_some_and(|n| n <= size.max(MAX_TABLE));
+        Error::check(table, "M * ksub <= d * ksub || M * ksub <= 1 << 24")?;
         let bits = m.checked_mul(nbits).ok_or_else(|| Error::failed("nbits * M fits", ""))?;
         let mut centroids = Vec::new();
         centroids.try_reserve_exact(size).map_err(|e| Error::Memory(format!("{size} numbers of centroids: {e}")))?;
