@@ -86,6 +86,8 @@ mod _faiss {
     #[pymodule_init]
     fn init(m: &Bound<'_, PyModule>) -> PyResult<()> {
         interrupt::install();
+        // The first use of arrays asks numpy for its version, half a millisecond by regular expressions: not in somebody's first call.
+        drop(numpy::dtype::<f32>(m.py()));
         m.add("VERSION", env!("CARGO_PKG_VERSION"))
     }
 }

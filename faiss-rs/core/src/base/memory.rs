@@ -29,13 +29,43 @@ pub fn prefer_large_pages<T>(items: &mut Vec<T>) {
     }
 }
 
+/// The product of the sizes, which a caller chose.
+fn product(sizes: &[usize]) -> Result<usize> {
+    let n = sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
+    n.ok_or_else(|| Error::overflow("the number of items is out of range for size_t"))
+}
+
+fn none<T>(n: usize) -> Error {
+    Error::Memory(format!("no memory for {n} items of {} bytes", size_of::<T>()))
+}
+
 /// As many items as the product of the sizes.
 pub fn filled<T: Copy>(sizes: &[usize], item: T) -> Result<Vec<T>> {
-    let n = sizes.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
-    let n = n.ok_or_else(|| Error::overflow("the number of items is out of range for size_t"))?;
+    let n = product(sizes)?;
     let mut items = Vec::new();
-    items.try_reserve_exact(n).map_err(|e| Error::Memory(format!("{n} items of {} bytes: {e}", size_of::<T>())))?;
+    items.try_reserve_exact(n).map_err(|_| none::<T>(n))?;
     prefer_large_pages(&mut items);
     items.resize(n, item);
     Ok(items)
+}
+
+/// As many zeros as the product of the sizes, for what is written to once and from one end to the other: memory that the system hands out is zero
+/// already and is touched only by who writes to it, on several threads too.
+pub fn zeroed<T: bytemuck::Zeroable>(sizes: &[usize]) -> Result<Vec<T>> {
+    let n = product(sizes)?;
+    bytemuck::allocation::try_zeroed_vec(n).map_err(|()| none::<T>(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_without_memory_are_errors() {
+        assert_eq!(zeroed::<f32>(&[2, 3]).unwrap(), [0.0; 6]);
+        assert_eq!(filled(&[2, 2], 7u8).unwrap(), [7; 4]);
+        assert!(zeroed::<f32>(&[0, 5]).unwrap().is_empty());
+        assert!(matches!(zeroed::<f32>(&[usize::MAX / 4, 1]), Err(Error::Memory(_))));
+        assert!(zeroed::<u8>(&[usize::MAX, 2]).is_err() && filled(&[usize::MAX, 2], 0u8).is_err());
+    }
 }

@@ -106,27 +106,51 @@ impl Codes {
         }
         let target = if exact || used == 0 { words } else { words.max(held + held / 4) };
         let reserved = self.words.try_reserve_exact(target - used);
-        reserved.map_err(|_| Error::Memory(format!("could not get {} bytes for codes", target * WIDTH)))?;
-        memory::prefer_large_pages(&mut self.words);
+        reserved.map_err(|_| Error::Memory(format!("could not get {} bytes for codes", target * WIDTH)))
+    }
+
+    /// Room for so many words, in large pages where there are to be more of them.
+    fn grow(&mut self, words: usize) -> Result<()> {
+        let held = self.words.capacity();
+        self.reserve_words(words, false)?;
+        if self.words.capacity() > held {
+            self.prefer_large_pages();
+        }
         Ok(())
     }
 
     /// Room for so many bytes more; an error where there is no memory.
     pub fn try_reserve_exact(&mut self, bytes: usize) -> Result<()> {
-        self.reserve_words(bytes.div_ceil(WIDTH), true)
+        self.reserve_words(bytes.div_ceil(WIDTH), true)?;
+        self.prefer_large_pages();
+        Ok(())
+    }
+
+    /// How many words hold so many bytes more.
+    fn words_with(&self, bytes: usize) -> Result<usize> {
+        let total = self.len.checked_add(bytes);
+        Ok(total.ok_or_else(|| Error::Memory("more codes than can be addressed".into()))?.div_ceil(WIDTH))
     }
 
     /// Room for so many bytes more.
     pub fn try_reserve_more(&mut self, bytes: usize) -> Result<()> {
-        let total = self.len.checked_add(bytes);
-        let total = total.ok_or_else(|| Error::Memory("more codes than can be addressed".into()))?;
-        self.reserve_words(total.div_ceil(WIDTH), false)
+        self.grow(self.words_with(bytes)?)
+    }
+
+    /// The same in pages as the system gives them.
+    pub fn try_reserve_in_any_pages(&mut self, bytes: usize) -> Result<()> {
+        self.reserve_words(self.words_with(bytes)?, false)
+    }
+
+    /// See [`memory::prefer_large_pages`].
+    pub fn prefer_large_pages(&mut self) {
+        memory::prefer_large_pages(&mut self.words);
     }
 
     /// Changes the number of bytes; new ones are zero.
     pub fn try_resize(&mut self, bytes: usize) -> Result<()> {
         let words = bytes.div_ceil(WIDTH);
-        self.reserve_words(words, false)?;
+        self.grow(words)?;
         self.words.resize(words, Word([0; WIDTH]));
         // Bytes beyond the old length in its last word may be anything but must read as zero when they come into use.
         let old = self.len;
@@ -153,7 +177,7 @@ impl Codes {
         let total =
             old.checked_add(bytes.len()).ok_or_else(|| Error::Memory("more codes than can be addressed".into()))?;
         let words = total.div_ceil(WIDTH);
-        self.reserve_words(words, false)?;
+        self.grow(words)?;
         // SAFETY: the capacity covers `words` words; every byte of them is initialised: the old ones are, then come `bytes`, then the zeros
         // that complete the last word. The source can't overlap, being borrowed beside `&mut self`.
         unsafe {

@@ -5,9 +5,10 @@ use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::mem::MaybeUninit;
 
 use faiss_derive::{Object, methods};
+use parking_lot::Mutex;
 
 use super::{IOReaderBase, IOWriterBase, SharedBytes, Sink, Source};
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, threads};
 use crate::registry::Row;
 
 /// How much is read at a time where little is wanted: ids and short lists.
@@ -16,6 +17,9 @@ const READ_BUFFER: usize = 64 << 10;
 const READ_AHEAD: usize = 4 << 10;
 /// From here on bytes go where they are wanted and not through the buffer.
 const DIRECT_READ: usize = 16 << 10;
+/// From here on several threads read, pieces of so many bytes each.
+const SHARED_READ: usize = 2 << 20;
+const SHARED_PIECE: usize = 512 << 10;
 /// What is written together of small pieces. From here on bytes go out as they lie, in one call.
 const WRITE_BUFFER: usize = 32 << 10;
 /// Writes end at multiples of this, so that no page is begun by one and completed by another.
@@ -39,6 +43,35 @@ fn retried(mut read: impl FnMut() -> std::io::Result<usize>) -> std::io::Result<
             other => return other,
         }
     }
+}
+
+/// Reads bytes from a place of a plain file on several threads: what takes long is to copy them out of the system's memory and to make pages for them.
+/// Returns how many were read, from the first on without a gap.
+fn read_shared(file: &File, from: u64, out: &mut [MaybeUninit<u8>], name: &str) -> Result<usize> {
+    let pieces = out.chunks_mut(SHARED_PIECE).map(|piece| Mutex::new((piece, 0)));
+    let pieces: Vec<Mutex<(&mut [MaybeUninit<u8>], usize)>> = pieces.collect();
+    threads::parallel_for(pieces.len(), |i| {
+        let (piece, got) = &mut *pieces[i].lock();
+        let start = from + (i * SHARED_PIECE) as u64;
+        while *got < piece.len() {
+            let at = start + *got as u64;
+            let read = retried(|| Ok(rustix::io::pread(file, &mut piece[*got..], at)?.0.len()));
+            match read.map_err(|e| read_error(name, &e))? {
+                0 => break,
+                more => *got += more,
+            }
+        }
+        Ok(())
+    })?;
+    let mut total = 0;
+    for piece in pieces {
+        let (piece, got) = piece.into_inner();
+        total += got;
+        if got < piece.len() {
+            break;
+        }
+    }
+    Ok(total)
 }
 
 /// Reads a file from its start.
@@ -151,9 +184,17 @@ impl Source for FileIOReader {
                 read
             }
             None => {
-                let Some(file) = &self.file else { return Ok(&mut []) };
-                let read = retried(|| Ok(rustix::io::read(file, &mut *out)?.0.len()));
-                let got = read.map_err(|e| read_error(&self.base.name, &e))?;
+                let Some(file) = &mut self.file else { return Ok(&mut []) };
+                // What is read in pieces is a plain file, and the buffer is empty: its place is what has been handed out.
+                let got = if out.len() >= SHARED_READ && self.left.is_some() && threads::available() > 1 {
+                    let got = read_shared(file, self.position, out, &self.base.name)?;
+                    file.seek(SeekFrom::Start(self.position + got as u64))
+                        .map_err(|e| read_error(&self.base.name, &e))?;
+                    got
+                } else {
+                    let read = retried(|| Ok(rustix::io::read(&*file, &mut *out)?.0.len()));
+                    read.map_err(|e| read_error(&self.base.name, &e))?
+                };
                 // SAFETY: so many were read.
                 unsafe { out[..got].assume_init_mut() }
             }
@@ -302,5 +343,31 @@ mod tests {
             assert_eq!((at, reader.read(&mut [0; 9]).unwrap()), (bytes.len(), 0));
             assert_eq!(reader.read(&mut vec![0; DIRECT_READ]).unwrap(), 0);
         }
+    }
+
+    /// What several threads read is the file, in order, and a file that ends early says where.
+    #[test]
+    fn many_bytes_are_the_file_too() {
+        let bytes: Vec<u8> = (0..3 * SHARED_READ as u32 + 12_345).map(|i| (i * 13 + i / 997) as u8).collect();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let mut reader = FileIOReader::open(file.path().to_str().unwrap()).unwrap();
+        let (mut at, mut head) = (0, [0u8; 5]);
+        for size in [SHARED_READ, 2 * SHARED_READ - 77, SHARED_READ] {
+            at += reader.read(&mut head).unwrap();
+            assert_eq!(head, bytes[at - head.len()..at]);
+            let mut room = vec![MaybeUninit::uninit(); size];
+            let mut got = 0;
+            while got < size {
+                let read = reader.read_new(&mut room[got..]).unwrap();
+                if read.is_empty() {
+                    break;
+                }
+                assert_eq!(*read, bytes[at..at + read.len()]);
+                (got, at) = (got + read.len(), at + read.len());
+            }
+            assert_eq!(reader.remaining(), Some((bytes.len() - at) as u64));
+        }
+        assert_eq!(at, bytes.len());
     }
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use faiss_derive::{Object, methods};
 
 use super::{IndexIVF, InvertedFile, Scanner, Search, Searcher, codec};
-use crate::base::memory::filled;
+use crate::base::memory::zeroed;
 use crate::base::object::cast;
 use crate::base::{Error, Handle, MetricType, Result, Shared, threads};
 use crate::distance::DistanceComputer;
@@ -145,7 +145,7 @@ impl IndexIVFPQ {
             _ => return Ok(()),
         };
         let (norms, transposed) = (self.norms(), self.pq.transposed());
-        let mut table = filled(&[rows, size], 0f32)?;
+        let mut table = zeroed::<f32>(&[rows, size])?;
         threads::parallel_rows(&mut table, size, 4, |first, rows| {
             let mut centroid = vec![0f32; self.pq.d];
             for (i, row) in rows.chunks_exact_mut(size).enumerate() {
