@@ -17,9 +17,9 @@ const READ_BUFFER: usize = 64 << 10;
 const READ_AHEAD: usize = 4 << 10;
 /// From here on bytes go where they are wanted and not through the buffer.
 const DIRECT_READ: usize = 16 << 10;
-/// From here on several threads read, pieces of so many bytes each.
-const SHARED_READ: usize = 2 << 20;
-const SHARED_PIECE: usize = 512 << 10;
+/// From here on several threads read, pieces of so many bytes each: waking them costs as much as reading some megabytes.
+const SHARED_READ: usize = 8 << 20;
+const SHARED_PIECE: usize = 1 << 20;
 /// What is written together of small pieces. From here on bytes go out as they lie, in one call.
 const WRITE_BUFFER: usize = 32 << 10;
 /// Writes end at multiples of this, so that no page is begun by one and completed by another.

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 /// Without a known end, a vector grows by this many bytes at a time as its bytes arrive.
 const STEP: usize = 16 << 20;
 /// Up to here vectors are read into large pages. What is longer asks for them when it is there, and gets them by and by: many at once come from the
-/// depth of the system's store, which a virtual machine has given back to its host (59 MB: 110 ms in large pages, 30 where they were at hand, 52 in
+/// depth of the system's store, which a virtual machine may have given back to its host (59 MB: 110 ms in large pages, 30 where they were at hand, 52 in
 /// small ones).
 const LARGE_AT_ONCE: usize = 32 << 20;
 
