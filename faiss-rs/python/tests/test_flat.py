@@ -80,8 +80,10 @@ def test_nan_and_inf_do_no_harm(rng, nq):
     good = np.setdiff1d(np.arange(100), [3, 5, 7])
     _, ids0 = naive_knn(xq, xb[good], 10)
     np.testing.assert_array_equal(ids, good[ids0])
-    _, ids = index.search(np.full((nq, 8), np.nan, "f4"), 5)
-    assert (ids == -1).all()
+    for value in (np.nan, np.inf, -np.inf):
+        for k in (1, 5):
+            _, ids = index.search(np.full((nq, 8), value, "f4"), k)
+            assert (ids == -1).all()
 
 
 def test_empty_index(rng):

@@ -66,9 +66,9 @@ pub fn search(x: &[f32], nq: usize, db: &Database<'_>, distances: &mut [f32], la
         let mut norms = vec![0f32; n];
         simd::fvec_norms_by_coordinate(&mut norms, x, d);
         for ((distance, label), norm) in distances.iter_mut().zip(labels.iter_mut()).zip(norms) {
-            // Rounding may lead below 0.
-            let sum = (*distance + norm).max(0.0);
-            (*distance, *label) = if sum < f32::MAX && *label >= 0 { (sum, *label) } else { (f32::MAX, -1) };
+            let sum = *distance + norm;
+            // Rounding may lead below 0. Of infinite numbers the sum is NaN, which is no neighbour and which `max` would make 0.
+            (*distance, *label) = if sum < f32::MAX && *label >= 0 { (sum.max(0.0), *label) } else { (f32::MAX, -1) };
         }
         Ok(())
     })
