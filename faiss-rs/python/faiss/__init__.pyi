@@ -3,7 +3,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, ClassVar, overload
 
@@ -256,7 +256,7 @@ class AdditiveQuantizer(Quantizer):
     total_codebook_size: int
     """Number of all entries."""
     only_8bit: bool
-    """Whether all numbers have 8 bits."""
+    """Not what its name says: as in Faiss, true only where no number has a bit."""
     verbose: bool
     """Print what training does."""
     is_trained: bool
@@ -276,6 +276,7 @@ class AdditiveQuantizer(Quantizer):
     norm_min: float
     """The range of norms."""
     norm_max: float
+    """The largest norm."""
     def compute_codes_add_centroids(self, x: Any, codes: Any, n: int, centroids: Any = None) -> None:
         """Encodes the n vectors that x leads to; norms, where they are stored, are of what is decoded plus centroids."""
     def pack_codes(
@@ -767,6 +768,29 @@ class EDENCodeFactors:
     """By what levels are multiplied."""
     def __init__(self) -> None: ...
 
+class Embedding:
+    """A table of vectors."""
+
+    this: Any
+    thisown: bool
+    @property
+    def num_embeddings(self) -> int:
+        """Number of vectors."""
+    @property
+    def embedding_dim(self) -> int:
+        """Their dimension."""
+    weight: Float32Vector
+    """The vectors, one after the other."""
+    def __init__(self, num_embeddings: Any, embedding_dim: int | None = None) -> None: ...
+    def from_array(self, array: np.ndarray) -> None:
+        """Takes the vectors, (num_embeddings, embedding_dim)."""
+    def from_torch(self, embedding: Any) -> None:
+        """Takes the vectors of a torch.nn.Embedding."""
+    def data(self) -> Any:
+        """A pointer to the vectors."""
+    def __call__(self, x: Int32Tensor2D) -> Tensor2D: ...
+    def _apply(self, codes: np.ndarray) -> np.ndarray: ...
+
 class EnumeratedVectors:
     """What all sets of numbered vectors have."""
 
@@ -799,8 +823,23 @@ class ExtraBitsFactors:
     this: Any
     thisown: bool
     f_add_ex: float
+    """What is added to a distance."""
     f_rescale_ex: float
+    """By what the product with a code is multiplied."""
     def __init__(self) -> None: ...
+
+class FFN:
+    """Two linear layers without biases, and between them what is below 0 becomes 0."""
+
+    this: Any
+    thisown: bool
+    linear1: Linear
+    """From the input to what is hidden."""
+    linear2: Linear
+    """From there to the output."""
+    def __call__(self, x: Tensor2D) -> Tensor2D: ...
+    def __init__(self, d: int, h: int) -> None: ...
+    def _apply(self, x: np.ndarray) -> np.ndarray: ...
 
 class FastScanStats:
     """Where searches among packed codes spent their time, as Faiss has it; nothing is measured here."""
@@ -1227,7 +1266,7 @@ class GpuIndexIVFConfig(GpuIndexConfig):
     def __init__(self) -> None: ...
 
 class GpuIndexIVFFlat(GpuIndexIVF):
-    """Stores full vectors in the lists of a coarse quantizer, on a GPU."""
+    """Stores full vectors in the lists of a coarse quantizer, on a GPU; by any metric."""
     @overload
     def __init__(
         self, provider: GpuResourcesProvider, index: IndexIVFFlat, config: GpuIndexIVFFlatConfig | None = None
@@ -1493,7 +1532,7 @@ class HNSW:
     is_similarity: bool
     """Larger distances are better. Set by the index."""
     search_method: int
-    """Accepted for compatibility."""
+    """How vertices of the lowest level are compared: `SM_RABITQ` by their signs first, where the index says so. `SM_PANORAMA` searches as `SM_DEFAULT`."""
     @property
     def use_visited_hashset(self) -> Any:
         """Whether searches note in a set what they visited. Here they choose by themselves, and nothing can be set, as in Faiss's module."""
@@ -1631,10 +1670,10 @@ class IDSelectorArray(IDSelector):
     @property
     def ids(self) -> Int64Vector:
         """The ids, in any order."""
-    def original_init(self, n: int, data: Any) -> None:
-        """As C++ makes it: of n elements that a pointer leads to."""
-    def __init__(self, *args: Any) -> None:
-        """Takes an array-like of ids, or their number and a pointer to them."""
+    @overload
+    def __init__(self, ids: np.ndarray) -> None: ...
+    @overload
+    def __init__(self, n: int, ids: np.ndarray) -> None: ...
 
 class IDSelectorBatch(IDSelector):
     """The ids of a set, found by hash behind a Bloom filter: for large sets."""
@@ -2510,7 +2549,9 @@ class IndexHNSWPQ(IndexHNSW):
     def __init__(self, d: int, pq_m: int, M: int, pq_nbits: int = 8, metric: int = ...) -> None: ...
 
 class IndexHNSWRaBitQ(IndexHNSW):
-    """Stores RaBitQ codes and searches them along the links of a hierarchical graph, by L2."""
+    """Stores RaBitQ codes and searches them along the links of a hierarchical graph, by L2. Of codes of several bits, searches look at the signs first, and at
+    the rest where the vector may be among the best.
+    """
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3538,41 +3579,16 @@ class IndexNSGSQ(IndexNSG):
     def __init__(self, d: int, qtype: int, M: int, metric: int = ...) -> None: ...
 
 class IndexNeuralNetCodec(IndexFlatCodes):
-    """Stores codes that a neural network made, and searches what it decodes them to exhaustively."""
+    """Stores codes that a neural network makes, and searches what it decodes them to exhaustively."""
+
+    net: NeuralNetCodec | Any
+    """Makes the codes."""
     @property
     def M(self) -> int:
         """Numbers of a code."""
     @property
     def nbits(self) -> int:
         """Bits of a number."""
-    def train(self, x: Any, *, numeric_type: int = 0, xq_train: Any = None) -> None:
-        """RuntimeError: networks are trained by PyTorch."""
-    def sa_encode(self, x: Any, codes: np.ndarray | None = None) -> np.ndarray:
-        """The codes of vectors (n, d): (n, code_size) of uint8."""
-    def sa_decode(self, codes: Any, x: np.ndarray | None = None) -> np.ndarray:
-        """The vectors of codes (n, code_size): (n, d)."""
-    def add(self, x: Any, numeric_type: int = 0) -> None:
-        """Encodes vectors (n, d) and stores their codes."""
-    def reconstruct_n(self, n0: int = 0, ni: int = -1, x: np.ndarray | None = None) -> np.ndarray:
-        """The vectors n0 to n0 + ni, one a row; to the last where ni is -1."""
-    def reconstruct(self, key: int, x: np.ndarray | None = None) -> np.ndarray:
-        """The vector of a number."""
-    def search(self, x: Any, k: int, *, params: Any = None, D: Any = None, I: Any = None, numeric_type: int = 0) -> Any:
-        """The k nearest of the decoded vectors for each row of x: distances and numbers (n, k)."""
-    def range_search(self, x: Any, thresh: float, *, params: Any = None) -> Any:
-        """The decoded vectors within a radius of each row of x."""
-    def assign(self, x: Any, k: int, labels: Any = None) -> np.ndarray:
-        """The numbers that search finds."""
-    def search_and_reconstruct(self, x: Any, k: int, *, params: Any = None, **into: Any) -> Any:
-        """As search, and the vectors that were found (n, k, d)."""
-    def get_distance_computer(self) -> Any:
-        """Compares queries with the vectors that are stored now, as they are decoded."""
-    def search_and_reconstruct_c(
-        self, n: int, x: Any, k: int, distances: Any, labels: Any, recons: Any, params: Any = None
-    ) -> None: ...
-    def sa_encode_c(self, n: int, x: Any, bytes: Any) -> None: ...
-    def sa_decode_c(self, n: int, bytes: Any, x: Any) -> None: ...
-    def reconstruct_batch_c(self, n: int, keys: Any, recons: Any) -> None: ...
     @overload
     def __init__(self) -> None: ...
     @overload
@@ -3745,10 +3761,13 @@ class IndexProductResidualQuantizerFastScan(IndexAdditiveQuantizerFastScan):
 
 class IndexQINCo(IndexNeuralNetCodec):
     """As IndexNeuralNetCodec, of a residual quantizer whose codebooks networks make."""
-    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
-    def net(self) -> Any:
-        """The network: `qinco`."""
+    def qinco(self) -> QINCo | Any:
+        """The network, which `net` is too."""
+    @overload
+    def __init__(self) -> None: ...
+    @overload
+    def __init__(self, d: int, M: int, nbits: int, L: int, h: int, metric: int = ...) -> None: ...
 
 class IndexRaBitQ(IndexFlatCodes):
     """Stores the signs of vectors' coordinates, less their mean, and estimates distances by them.
@@ -4173,6 +4192,29 @@ class Level1Quantizer:
     @overload
     def __init__(self, quantizer: Index, nlist: int) -> None: ...
 
+class Linear:
+    """A linear layer: x * transpose(weight) + bias."""
+
+    this: Any
+    thisown: bool
+    @property
+    def in_features(self) -> int:
+        """Numbers of a row of the input."""
+    @property
+    def out_features(self) -> int:
+        """Numbers of a row of the output."""
+    weight: Float32Vector
+    """The weights, (out_features, in_features)."""
+    bias: Float32Vector
+    """A number for each of the output, or none."""
+    def __init__(self, in_features: Any, out_features: int | None = None, bias: bool = True) -> None: ...
+    def from_array(self, array: np.ndarray, bias: np.ndarray | None = None) -> None:
+        """Takes weights (out_features, in_features), and a bias (out_features,) where there is one."""
+    def from_torch(self, linear: Any) -> None:
+        """Takes the weights of a torch.nn.Linear."""
+    def __call__(self, x: Tensor2D) -> Tensor2D: ...
+    def _apply(self, x: np.ndarray) -> np.ndarray: ...
+
 class LocalSearchCoarseQuantizer(AdditiveCoarseQuantizer):
     """A coarse quantizer over a local search quantizer: all centroids are looked at."""
 
@@ -4196,6 +4238,7 @@ class LocalSearchQuantizer(AdditiveQuantizer):
     encode_ils_iters: int
     """Beginnings of a search: in encoding and in training."""
     train_ils_iters: int
+    """The same in training."""
     icm_iters: int
     """Passes over the codebooks from each beginning."""
     p: float
@@ -4246,6 +4289,35 @@ class MaskedInvertedLists(ReadOnlyInvertedLists):
     def il1(self) -> InvertedLists | Any:
         """The second."""
     def __init__(self, il0: InvertedLists, il1: InvertedLists) -> None: ...
+
+class MatrixStats:
+    """What vectors of shape (n, d) are like, and what of it may trouble an index: in words in `comments`."""
+
+    this: Any
+    thisown: bool
+    comments: str
+    """In words, a line each."""
+    n: int
+    """Number of vectors."""
+    d: int
+    """Their dimension."""
+    n_collision: int
+    """Equal hashes of different vectors: 0, as vectors are compared as they are."""
+    n_valid: int
+    """Vectors that are finite and not too large."""
+    n0: int
+    """Vectors of zeros."""
+    min_norm2: float
+    """The smallest norm of a vector that is not 0."""
+    max_norm2: float
+    """The largest norm."""
+    hash_value: int
+    """A hash of all numbers."""
+    per_dim_stats: _Items
+    """What each dimension is like."""
+    def __init__(self, m: np.ndarray) -> None: ...
+    def do_comment(self, comment: str) -> None:
+        """Takes a remark, which goes nowhere: `comments` are complete, as in Faiss once the object is made."""
 
 class MultiIndexQuantizer(Index):
     """A quantizer of `2^(M * nbits)` centroids: each is one of the centroids of each of `M` parts. It has no vectors but these.
@@ -4382,6 +4454,22 @@ class NSG:
         """TypeError: it takes a Graph<NSG::Node>, an object of C++ that Python can't make."""
     def sync_prune(self, *args: Any, **kwargs: Any) -> Any:
         """TypeError: it takes a std::vector of NSG::Node, an object of C++ that Python can't make."""
+
+class NeuralNetCodec:
+    """What all codecs that are neural networks have."""
+
+    this: Any
+    thisown: bool
+    @property
+    def d(self) -> int:
+        """Dimension of the vectors."""
+    @property
+    def M(self) -> int:
+        """Numbers of a code."""
+    def encode(self, x: Tensor2D) -> Int32Tensor2D:
+        """The codes of vectors."""
+    def decode(self, codes: Int32Tensor2D) -> Tensor2D:
+        """The vectors of codes."""
 
 class NormalizationTransform(VectorTransform):
     """Scales each vector to an L2 norm of 1."""
@@ -4565,6 +4653,35 @@ class PanoramaStats:
         """Sets everything to its beginning."""
     def add(self, other: PanoramaStats) -> None:
         """Adds other statistics to these."""
+
+class PerDimStats:
+    """What one dimension of vectors is like. Means and deviations are of what is finite."""
+
+    this: Any
+    thisown: bool
+    n: int
+    """Number of vectors."""
+    n_nan: int
+    """Number of NaNs."""
+    n_inf: int
+    """Number of infinities."""
+    n0: int
+    """Number of zeros."""
+    min: float
+    """The smallest finite value."""
+    max: float
+    """The largest finite value."""
+    sum: float
+    """Their sum."""
+    sum2: float
+    """Sum of squares."""
+    n_valid: int
+    """Number of finite values."""
+    mean: float
+    """Their mean."""
+    stddev: float
+    """Their standard deviation."""
+    def __init__(self) -> None: ...
 
 class PermutationObjective:
     """What a permutation of 0 to n - 1 costs."""
@@ -4793,6 +4910,67 @@ class PyCallbackIOWriter(IOWriter):
     def __init__(self, callback: Callable[[bytes], object], bs: int = ...) -> None:
         """callback(b) takes bytes: `file.write` is one."""
 
+class QINCo(NeuralNetCodec):
+    """A residual quantizer of `M` codebooks of `K` entries, whose codebooks after the first are made by networks for each vector."""
+    @property
+    def K(self) -> int:
+        """Entries of a codebook."""
+    @property
+    def L(self) -> int:
+        """Layers of a step."""
+    @property
+    def h(self) -> int:
+        """Hidden numbers of a layer."""
+    codebook0: Embedding
+    """The first codebook."""
+    steps: _Items
+    """What makes the others."""
+    def __init__(self, d: Any, K: int | None = None, L: int = 0, M: int = 1, h: int = 0) -> None: ...
+    def from_torch(self, qinco: Any) -> None:
+        """Takes the weights of the authors' program."""
+    def get_step(self, i: int) -> QINCoStep:
+        """Step i, which makes codebook i + 1."""
+    def _encode(self, x: np.ndarray) -> np.ndarray: ...
+    def _decode(self, codes: np.ndarray) -> np.ndarray: ...
+
+class QINCoStep:
+    """A step of QINCo: of `K` entries of a codebook, a network with `L` residual blocks of hidden dimension `h` makes others, for what is known of
+    the vector so far.
+    """
+
+    this: Any
+    thisown: bool
+    @property
+    def d(self) -> int:
+        """Dimension of the vectors."""
+    @property
+    def K(self) -> int:
+        """Entries of a codebook."""
+    @property
+    def L(self) -> int:
+        """Layers of a step."""
+    @property
+    def h(self) -> int:
+        """Hidden numbers of a layer."""
+    codebook: Embedding
+    """The entries."""
+    MLPconcat: Linear
+    """Over an entry and what is known, side by side."""
+    residual_blocks: _Items
+    """Each is added to its input."""
+    def __init__(self, d: Any, K: int | None = None, L: int = 0, h: int = 0) -> None: ...
+    def from_torch(self, step: Any) -> None:
+        """Takes the weights of a step of the authors' program."""
+    def encode(self, xhat: Tensor2D, x: Tensor2D, residuals: Tensor2D | None = None) -> Int32Tensor2D:
+        """The entries that bring xhat nearest to x; what they add is written to `residuals`, if it is given."""
+    def decode(self, xhat: Tensor2D, codes: Int32Tensor2D) -> Tensor2D:
+        """What the entries of these numbers add to xhat."""
+    def get_residual_block(self, i: int) -> FFN:
+        """Residual block i."""
+    def _encode(self, known: np.ndarray, x: np.ndarray) -> tuple:
+        """The entries that bring what is known nearest to vectors, and what they add."""
+    def _decode(self, known: np.ndarray, codes: np.ndarray) -> np.ndarray: ...
+
 class QueryFactorsData:
     """What is computed of a query and a centroid."""
 
@@ -4801,12 +4979,15 @@ class QueryFactorsData:
     c1: float
     """The product with signs is `c1` times the sum of the rounded coordinates of positive ones, plus `c2` times their number, less `c34`."""
     c2: float
+    """By what the number of positive signs is multiplied."""
     c34: float
+    """What is subtracted."""
     qr_to_c_L2sqr: float
     """The squared length of the query less the centroid."""
     qr_norm_L2sqr: float
     """The squared length of the query, and its product with the centroid; 0 where vectors are compared by L2."""
     q_dot_c: float
+    """The product of the query with the centroid."""
     int_dot_scale: float
     """What a step of the product of signs and centered numbers is."""
     g_error: float
@@ -5189,6 +5370,8 @@ class StandardGpuResources(GpuResourcesProvider):
         """Temporary memory is taken from the device each time."""
     def setPinnedMemory(self, size: int) -> None:
         """Bytes of pinned host memory through which vectors are copied."""
+    def setLogMemoryAllocations(self, enable: bool) -> None:
+        """Accepted and ignored: nothing is printed; getMemoryInfo says what is held."""
     def setDefaultStream(self, device: int, stream: int) -> None:
         """Work on a GPU goes to this cudaStream_t, given as an address."""
     def revertDefaultStream(self, device: int) -> None:
@@ -5736,6 +5919,9 @@ def fvecs2bitvecs(x: Any, b: Any, d: int, n: int) -> None:
 
 def get_invlist_range(index: Index, i0: int, i1: int) -> ArrayInvertedLists:
     """A copy of the lists i0 to before i1."""
+
+def hash_bytes(bytes: Any, n: int) -> int:
+    """A hash of n bytes."""
 
 def hashtable_int64_to_int64_add(log2_capacity: int, tab: Any, n: int, keys: Any, vals: Any) -> None:
     """Adds n keys with their values; a later value takes an earlier one's place. RuntimeError where the table is full."""
@@ -6333,14 +6519,7 @@ class ClusteringIterationStats:
 
 class ClusteringIterationStatsVector:
     """What the rounds of a clustering were like, over all redos."""
-
-    nsplit: Any
-    obj: Any
-    time: Any
-    time_search: Any
-    imbalance_factor: Any
-    def __init__(self, table: np.ndarray | None = None) -> None:
-        """table: a row of obj, time, time_search, imbalance_factor and nsplit for each round."""
+    def __init__(self, items: Any = ...) -> None: ...
     def size(self) -> int:
         """Number of elements."""
     def at(self, n: int) -> Any:
@@ -6355,6 +6534,9 @@ class ClusteringIterationStatsVector:
         """What stands for a pointer to the elements."""
     def swap(self, other: Any) -> None:
         """Exchanges contents with another vector of the same class."""
+    @classmethod
+    def of(cls, table: np.ndarray) -> ClusteringIterationStatsVector:
+        """table: a row of obj, time, time_search, imbalance_factor and nsplit for each round."""
 
 class Kmeans:
     """k-means clustering of d-dimensional vectors.
@@ -6488,26 +6670,6 @@ def search_with_parameters_c(
 ) -> None:
     """As search_with_parameters, with pointers: the number of distances (uint64) and the milliseconds of the three stages are written too."""
 
-class MatrixStats:
-    """What vectors of shape (n, d) are like, and what of it may trouble an index: in words in `comments`."""
-
-    comments: str
-    n: int
-    d: int
-    n_valid: int
-    n0: int
-    n_collision: int
-    min_norm2: float
-    max_norm2: float
-    hash_value: int
-    per_dim_stats: Any
-    occurrences: Any
-    buf: Any
-    nbuf: int
-    def __init__(self, m: np.ndarray) -> None: ...
-    def do_comment(self, comment: str) -> None:
-        """Takes a remark, which goes nowhere: `comments` are complete, as in Faiss once the object is made."""
-
 class RandomGenerator:
     """Faiss's random numbers: a Mersenne twister."""
     def __init__(self, seed: int = 1234) -> None: ...
@@ -6540,9 +6702,6 @@ class SplitMix64RandomGenerator(RandomGenerator):
         """A float32 in [0, 1]."""
     def rand_double(self) -> float:
         """A number in [0, 1]."""
-
-def hash_bytes(bytes: Any, n: int) -> int:
-    """A hash of n bytes that a pointer leads to."""
 
 def rand_perm(perm: Any, n: int, seed: int) -> None:
     """Writes a permutation of 0 to n - 1 to where a pointer to int32 leads."""
@@ -7934,35 +8093,6 @@ class Nhood:
     def insert(self, id: int, dist: float) -> None:
         """Adds a neighbour that is nearer than the farthest, in whose place it comes where there are M."""
 
-class Embedding:
-    """A table of vectors."""
-
-    num_embeddings: int
-    embedding_dim: int
-    weight: Any
-    def __init__(self, num_embeddings: Any, embedding_dim: int | None = None) -> None: ...
-    def from_array(self, array: np.ndarray) -> None:
-        """Takes the vectors, (num_embeddings, embedding_dim)."""
-    def from_torch(self, embedding: Any) -> None:
-        """Takes the vectors of a torch.nn.Embedding."""
-    def data(self) -> Any:
-        """A pointer to the vectors."""
-    def table(self) -> np.ndarray:
-        """The vectors."""
-    def apply(self, codes: np.ndarray) -> np.ndarray:
-        """The vectors of some numbers."""
-    def __call__(self, x: Int32Tensor2D) -> Tensor2D: ...
-
-class FFN:
-    """Two linear layers without biases, and between them what is below 0 becomes 0."""
-
-    linear1: Any
-    linear2: Any
-    def __init__(self, d: int, h: int) -> None: ...
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """The output for rows of an array."""
-    def __call__(self, x: Tensor2D) -> Tensor2D: ...
-
 class Int32Tensor2D:
     """A matrix of int32: Int32Tensor2D(array), Int32Tensor2D(n0, n1) of zeros, Int32Tensor2D(n0, n1, pointer)."""
     def __init__(self, *args: Any) -> None: ...
@@ -7980,75 +8110,6 @@ class Int32Tensor2D:
         """A copy, as an array."""
     def column(self, j: int) -> Any:
         """Column j, as a matrix."""
-
-class Linear:
-    """A linear layer: x @ weight.T + bias."""
-
-    in_features: int
-    out_features: int
-    weight: Any
-    bias: Any
-    def __init__(self, in_features: Any, out_features: int | None = None, bias: bool = True) -> None: ...
-    def from_array(self, array: np.ndarray, bias: np.ndarray | None = None) -> None:
-        """Takes weights (out_features, in_features), and a bias (out_features,) where there is one."""
-    def from_torch(self, linear: Any) -> None:
-        """Takes the weights of a torch.nn.Linear."""
-    def apply(self, x: np.ndarray) -> np.ndarray:
-        """The layer's output for rows of an array."""
-    def __call__(self, x: Tensor2D) -> Tensor2D: ...
-
-class NeuralNetCodec:
-    """Base of the codecs that are neural networks: of vectors of d dimensions, codes of M numbers."""
-
-    d: int
-    M: int
-    def __init__(self, d: int, M: int) -> None: ...
-    def encode(self, x: Tensor2D) -> Int32Tensor2D:
-        """The codes of vectors."""
-    def decode(self, codes: Int32Tensor2D) -> Tensor2D:
-        """The vectors of codes."""
-
-class QINCo(NeuralNetCodec):
-    """A residual quantizer of M codebooks of K entries, whose codebooks after the first are made by networks for each vector."""
-
-    K: int
-    L: int
-    h: int
-    codebook0: Any
-    steps: Sequence[QINCoStep]
-    def __init__(self, d: Any, K: int | None = None, L: int = 0, M: int = 1, h: int = 0) -> None: ...
-    def get_step(self, i: int) -> QINCoStep:
-        """Step i: codebook i + 1."""
-    def from_torch(self, qinco: Any) -> None:
-        """Takes the weights of the authors' program."""
-    def encode(self, x: Tensor2D) -> Int32Tensor2D: ...
-    def decode(self, codes: Int32Tensor2D) -> Tensor2D: ...
-
-class QINCoStep:
-    """A step of QINCo: of K entries of a codebook, a network with L residual blocks of hidden dimension h makes others, for what is known of the
-    vector so far.
-    """
-
-    d: int
-    K: int
-    L: int
-    h: int
-    codebook: Any
-    MLPconcat: Any
-    residual_blocks: Sequence[FFN]
-    def __init__(self, d: Any, K: int | None = None, L: int = 0, h: int = 0) -> None: ...
-    def get_residual_block(self, i: int) -> FFN:
-        """Residual block i."""
-    def from_torch(self, step: Any) -> None:
-        """Takes the weights of a step of the authors' program."""
-    def changes(self, known: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """What the step adds to rows of what is known, with a number of an entry for each."""
-    def best(self, known: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For rows of vectors the entries that bring what is known nearest to them, and what those add."""
-    def encode(self, xhat: Tensor2D, x: Tensor2D, residuals: Tensor2D | None = None) -> Int32Tensor2D:
-        """The entries that bring xhat nearest to x; what they add is written to `residuals`, if it is given."""
-    def decode(self, xhat: Tensor2D, codes: Int32Tensor2D) -> Tensor2D:
-        """What the entries of these numbers add to xhat."""
 
 class Tensor2D:
     """A matrix of float32: Tensor2D(array), Tensor2D(n0, n1) of zeros, Tensor2D(n0, n1, pointer)."""
