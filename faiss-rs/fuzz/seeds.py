@@ -10,7 +10,7 @@ import faiss
 import numpy as np
 
 sys.path.append(str(Path(__file__).parents[1] / "python" / "tests"))
-from test_old_files import FILES as OLD  # noqa: E402
+from test_old_files import FILES as OLD
 
 D, N = 8, 6
 RNG = np.random.default_rng(0)

@@ -1670,10 +1670,10 @@ class IDSelectorArray(IDSelector):
     @property
     def ids(self) -> Int64Vector:
         """The ids, in any order."""
-    @overload
-    def __init__(self, ids: np.ndarray) -> None: ...
-    @overload
-    def __init__(self, n: int, ids: np.ndarray) -> None: ...
+    def original_init(self, n: int, data: Any) -> None:
+        """As C++ makes it: of n elements that a pointer leads to."""
+    def __init__(self, *args: Any) -> None:
+        """Takes an array-like of ids, or their number and a pointer to them."""
 
 class IDSelectorBatch(IDSelector):
     """The ids of a set, found by hash behind a Bloom filter: for large sets."""
@@ -2050,6 +2050,9 @@ class IndexAdditiveQuantizerFastScan(IndexFastScan):
     """By how much norms spread more than products do."""
     max_train_points: int
     """The most vectors that the quantizer is trained by."""
+    @property
+    def aq(self) -> Any:
+        """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
     def __new__(cls, *args: Any, **_: Any) -> Any:
         """Of a base class that is made from an index or a quantizer, the kind that is for it."""
     def estimate_norm_scale(self, n: int, x: Any) -> None:
@@ -2816,6 +2819,9 @@ class IndexIVFAdditiveQuantizerFastScan(IndexIVFFastScan):
     """By how much norms spread more than products do."""
     max_train_points: int
     """The most vectors that the quantizer is trained by."""
+    @property
+    def aq(self) -> Any:
+        """The quantizer: the index's `rq`, `lsq`, `prq` or `plsq`."""
     def __new__(cls, *args: Any, **_: Any) -> Any:
         """Of a base class that is made from an index or a quantizer, the kind that is for it."""
     def estimate_norm_scale(self, n: int, x: Any) -> None:
@@ -5589,6 +5595,12 @@ class ZnSphereCodec(EnumeratedVectors):
     @property
     def code_size(self) -> int:
         """Bytes of a number."""
+    def search(self, x: Any, c: Any, tmp: Any = None, tmp_int: Any = None, ibest_out: Any = None) -> float:
+        """Writes the point in whose direction the vector lies to where `c` leads; returns the inner product. The other pointers lead to
+        memory that C++ wants, but for the last: the point's atom is written there, int32.
+        """
+    def search_multi(self, n: int, x: Any, c_out: Any, dp_out: Any) -> None:
+        """Writes the points in whose directions n vectors lie, and the inner products; pointers."""
     @property
     def code_segments(self) -> Any:
         """The numbers of each atom's permutations."""

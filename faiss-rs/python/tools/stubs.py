@@ -138,15 +138,22 @@ def written_methods(node: ast.ClassDef) -> dict[str, list[str]]:
     return written
 
 
-def mixin_methods(module: str, name: str) -> dict[str, list[str]]:
-    """Those of a mixin class, and of the bases that it shares with others: those that are no class of Faiss's own mixin, whose stub has them."""
+def parents_mixins(name: str) -> set[str]:
+    """The mixins of the classes that a class is derived from, whose stubs have their methods."""
+    parent = _faiss.describe(name)["parent"]
+    return ({mixins.MIXINS[parent][1]} if parent in mixins.MIXINS else set()) | (
+        parents_mixins(parent) if parent else {"Object"}
+    )
+
+
+def mixin_methods(module: str, name: str, own: set[str]) -> dict[str, list[str]]:
+    """Those of a mixin class, and of the bases that it shares with others but those in `own`, which have stubs elsewhere."""
     node = class_of(module, name)
-    own = {mixin for _, mixin in mixins.MIXINS.values()} | {"Object"}
     local = {n.name for n in source(module).body if isinstance(n, ast.ClassDef)}
     methods: dict[str, list[str]] = {}
     for base in (ast.unparse(base) for base in node.bases):
         if base not in own and (base in local or base == "CommonMethods"):
-            methods.update(mixin_methods(module if base in local else "common_methods", base))
+            methods.update(mixin_methods(module if base in local else "common_methods", base, own))
     return {**methods, **written_methods(node)}
 
 
@@ -178,7 +185,7 @@ def described_class(name: str) -> list[str]:
     methods: dict[str, list[str]] = {}
     found = mixins.MIXINS.get(name) or (("vectors", "VectorMethods") if described["vector"] else None)
     if found:
-        methods.update(mixin_methods(*found))
+        methods.update(mixin_methods(*found, parents_mixins(name)))
     if "__init__" not in methods and described["signatures"]:
         overloads = [_with_self(s) for s in described["signatures"]]
         decorators = ("overload",) if len(overloads) > 1 else ()

@@ -189,7 +189,8 @@ def test_every_metric(resources, rng, metric, d):
     cpu.metric_arg = 3.0
     cpu.train(x)
     gpu = on_gpu(resources, cpu)
-    assert gpu.metric_type == metric and gpu.metric_arg == 3.0
+    assert gpu.metric_type == metric
+    assert gpu.metric_arg == 3.0
     cpu.add(x)
     gpu.add(x)
     assert_same_lists(gpu, cpu)
