@@ -87,7 +87,6 @@ pub use faiss_core::index::ivf::scalar::IndexIVFScalarQuantizer;
 pub use faiss_core::index::ivf::spectral_hash::IndexIVFSpectralHash;
 pub use faiss_core::index::lsh::IndexLSH;
 pub use faiss_core::index::neural::{IndexNeuralNetCodec, IndexQINCo};
-pub use faiss_core::index::neural::{IndexNeuralNetCodec, IndexQINCo};
 pub use faiss_core::index::nn_descent::{IndexNNDescent, IndexNNDescentFlat};
 pub use faiss_core::index::nsg::{IndexNSG, IndexNSGFlat, IndexNSGPQ, IndexNSGSQ};
 pub use faiss_core::index::pq::IndexPQ;
