@@ -511,6 +511,13 @@ for size in (index.get_list_size(3), index.get_list_size(3) + 1):
     short = faiss.StopWordsInvertedLists(index.invlists, size)
     found += [[short.list_size(i) for i in range(8)]]
 """,
+    "modes of threads": """
+index = ivf()
+for index.parallel_mode in (0, 1, 2, 3, 4, 1024, 1025, -1):
+    found.append(error(lambda: index.range_search(xq[:2], 0.5)[0]))
+    # With the flag a search begins with what its arrays hold.
+    found.append(index.parallel_mode & 1024 or error(lambda: index.search(xq[:2], 2)[1]))
+""",
     "ids in a row": """
 index = faiss.IndexIDMap2(faiss.IndexFlatL2(16))
 index.add_with_ids(xb[:10], np.arange(10) + 100)

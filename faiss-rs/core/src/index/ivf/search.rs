@@ -223,6 +223,11 @@ fn range_search_lists(
     let limit = found.limit(radius);
     let pairs = Pairs { x, n, plan, list_nos, coarse, params, store_pairs: false };
     if !index.range_search_pairs(&pairs, radius, &found)? {
+        let mode = index.ivf().parallel_mode;
+        // The flag is of searches for neighbours alone.
+        if !(0..=2).contains(&mode) {
+            return Err(Error::failed("", format!("parallel_mode {mode} not supported")));
+        }
         pairs.visit(index, || InRange::new(limit), None, |q, hits| found.put(q, hits))?;
     }
     Ok(found.finish())
