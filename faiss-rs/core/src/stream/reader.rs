@@ -142,9 +142,10 @@ impl<'a> Reader<'a> {
         let known = self.source.remaining().is_some();
         if known {
             out.reserve(bytes)?;
-            if bytes <= LARGE_AT_ONCE {
-                out.prefer_large_pages();
-            }
+        }
+        let at_once = known && bytes <= LARGE_AT_ONCE;
+        if at_once {
+            out.prefer_large_pages();
         }
         let mut done = 0;
         while done < bytes {
@@ -169,7 +170,9 @@ impl<'a> Reader<'a> {
             unsafe { out.take_from_room(step) };
             done += step;
         }
-        out.prefer_large_pages();
+        if !at_once {
+            out.prefer_large_pages();
+        }
         Ok(())
     }
 

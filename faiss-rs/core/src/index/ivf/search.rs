@@ -39,6 +39,14 @@ pub struct Plan {
     pub fill: usize,
 }
 
+/// Refuses a mode of threads beyond the last that a search has.
+fn check_mode(mode: i32, last: i32) -> Result<()> {
+    if (0..=last).contains(&mode) {
+        return Ok(());
+    }
+    Err(Error::failed("", format!("parallel_mode {mode} not supported")))
+}
+
 impl Plan {
     fn new(index: &dyn InvertedFile, k: usize, params: Option<&SearchParametersIVF>) -> Result<Plan> {
         let ivf = index.ivf();
@@ -47,10 +55,7 @@ impl Plan {
         }
         let nprobe = params.map_or(ivf.nprobe, |p| p.nprobe).min(ivf.nlist);
         Error::check(nprobe > 0, "cur_nprobe > 0")?;
-        let mode = ivf.parallel_mode & !PARALLEL_MODE_NO_HEAP_INIT;
-        if !(0..=3).contains(&mode) {
-            return Err(Error::failed("", format!("parallel_mode {mode} not supported")));
-        }
+        check_mode(ivf.parallel_mode & !PARALLEL_MODE_NO_HEAP_INIT, 3)?;
         let limit = params.map_or(ivf.max_codes, |p| p.max_codes);
         Ok(Plan {
             nprobe: params.filter(|p| p.max_lists_num > 0).map_or(nprobe, |p| nprobe.min(p.max_lists_num)),
@@ -223,11 +228,8 @@ fn range_search_lists(
     let limit = found.limit(radius);
     let pairs = Pairs { x, n, plan, list_nos, coarse, params, store_pairs: false };
     if !index.range_search_pairs(&pairs, radius, &found)? {
-        let mode = index.ivf().parallel_mode;
         // The flag is of searches for neighbours alone.
-        if !(0..=2).contains(&mode) {
-            return Err(Error::failed("", format!("parallel_mode {mode} not supported")));
-        }
+        check_mode(index.ivf().parallel_mode, 2)?;
         pairs.visit(index, || InRange::new(limit), None, |q, hits| found.put(q, hits))?;
     }
     Ok(found.finish())
